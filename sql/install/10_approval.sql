@@ -1,0 +1,177 @@
+-- admin_ext 1.0: joined from sql/install/*.sql by make; do not edit the joined file.
+\echo Use "CREATE EXTENSION admin_ext" to load this file. \quit
+
+-- ---------------------------------------------------------------------------
+-- Approvals and their signatures.
+-- ---------------------------------------------------------------------------
+
+create function admin.ttl_state(state text, closed_at timestamptz, sla_deadline timestamptz, at timestamptz)
+returns text
+as 'MODULE_PATHNAME', 'admin_ttl_state'
+language c immutable parallel safe;
+
+comment on function admin.ttl_state(text, timestamptz, timestamptz, timestamptz) is
+'What a deadline means at an instant: valid, expired (at the deadline and up to and including 24 hours after it), stale (later), or not-applicable (withdrawn, closed, or not yet signed in full). Null when the deadline or the instant is null and the approval is not closed.';
+
+-- Ids compare byte by byte: faster than a locale's order, and no library upgrade re-sorts the index.
+create table admin.approval (
+    approval_id           text collate "C" primary key,
+    action                text        not null,
+    resource              text,
+    required_roles        text[]      not null,
+    required_signer_count smallint    not null,
+    requested_by          text        not null,
+    state                 text        not null default 'pending',
+    sla_deadline          timestamptz not null,
+    created_at            timestamptz not null default now(),
+    updated_at            timestamptz not null default now(),
+    closed_at             timestamptz,
+    closed_by             text,
+    close_reason          text,
+    constraint approval_id_grammar
+        check (octet_length(approval_id) <= 64 and approval_id ~ '^APP-[0-9]{6}-[a-z0-9]+$'),
+    constraint approval_action_length
+        check (octet_length(action) between 1 and 256),
+    constraint approval_resource_length
+        check (octet_length(resource) between 1 and 2048),
+    constraint approval_required_signer_count
+        check (required_signer_count between 1 and 8
+               and required_signer_count = cardinality(required_roles)),
+    constraint approval_requested_by_length
+        check (octet_length(requested_by) between 1 and 256),
+    constraint approval_state
+        check (state in ('pending', 'signed_partial', 'signed_full', 'withdrawn')),
+    constraint approval_sla_deadline_finite
+        check (isfinite(sla_deadline)),
+    constraint approval_closed_if_withdrawn
+        check ((closed_at is not null) = (state = 'withdrawn')),
+    constraint approval_closed_at_finite
+        check (isfinite(closed_at)),
+    constraint approval_closed_by_length
+        check (octet_length(closed_by) between 1 and 256),
+    constraint approval_close_reason_length
+        check (octet_length(close_reason) <= 4096)
+);
+
+comment on table admin.approval is
+'Permission to perform one sensitive action, given by people in named roles, good until a deadline. The trigger approval_guard holds its state machine: pending, signed_partial, signed_full, withdrawn.';
+comment on column admin.approval.approval_id is 'Grammar ^APP-[0-9]{6}-[a-z0-9]+$, at most 64 bytes.';
+comment on column admin.approval.action is 'The sensitive action that is approved; 1 to 256 bytes.';
+comment on column admin.approval.resource is 'What the action is performed on, 1 to 2048 bytes; null: any.';
+comment on column admin.approval.required_roles is 'The roles that have to sign: 1 to 8, distinct, each 1 to 128 bytes.';
+comment on column admin.approval.required_signer_count is 'The cardinality of required_roles.';
+comment on column admin.approval.requested_by is 'Who asked for the approval, and so cannot sign it; 1 to 256 bytes.';
+comment on column admin.approval.state is 'pending, signed_partial, signed_full or withdrawn; follows from the signature rows, and withdrawn is final.';
+comment on column admin.approval.sla_deadline is 'The approval is valid up to, not including, this instant; finite.';
+comment on column admin.approval.created_at is 'When the approval was issued; never changes.';
+comment on column admin.approval.updated_at is 'Start of the transaction that last changed the row; kept by approval_guard.';
+comment on column admin.approval.closed_at is 'When the approval was withdrawn; set if and only if state is withdrawn, and never changed after.';
+comment on column admin.approval.closed_by is 'Who withdrew it; 1 to 256 bytes.';
+comment on column admin.approval.close_reason is 'Why it was withdrawn; at most 4096 bytes.';
+
+create table admin.signature (
+    signature_id    bigint generated always as identity primary key,
+    approval_id     text collate "C" not null references admin.approval,
+    signer_role     text        not null,
+    signer          text        not null,
+    signed_at       timestamptz not null default clock_timestamp(),
+    approval_digest bytea       not null,
+    token_issuer    text,
+    token_key_id    text,
+    token_id        text,
+    token_sha256    bytea,
+    comment         text,
+    constraint signature_one_per_role unique (approval_id, signer_role),
+    constraint signature_one_per_person unique (approval_id, signer),
+    constraint signature_signer_role_length check (octet_length(signer_role) between 1 and 128),
+    constraint signature_signer_length check (octet_length(signer) between 1 and 256),
+    constraint signature_signed_at_finite check (isfinite(signed_at)),
+    constraint signature_approval_digest_length check (octet_length(approval_digest) = 32),
+    constraint signature_token_sha256_length check (octet_length(token_sha256) = 32),
+    constraint signature_comment_length check (octet_length(comment) <= 4096)
+);
+
+comment on table admin.signature is
+'One person, in one role, saying yes to one approval. Rows are only ever added; adding one moves the state of its approval forward.';
+comment on column admin.signature.signature_id is 'Identity.';
+comment on column admin.signature.approval_id is 'The approval that is signed.';
+comment on column admin.signature.signer_role is 'One of the required_roles of the approval; one signature per role.';
+comment on column admin.signature.signer is 'Who signed; one signature per person, never the requester; 1 to 256 bytes.';
+comment on column admin.signature.signed_at is 'When it was signed.';
+comment on column admin.signature.approval_digest is 'SHA-256 of what was signed: admin.approval_digest(approval_id) at that moment. Filled in when it is left null; another value is refused.';
+comment on column admin.signature.token_issuer is 'Claim iss of the token that proved who signed (RFC 7519, 4.1.1); null when none was verified.';
+comment on column admin.signature.token_key_id is 'Header kid of that token (RFC 7515, 4.1.4).';
+comment on column admin.signature.token_id is 'Claim jti of that token (RFC 7519, 4.1.7).';
+comment on column admin.signature.token_sha256 is 'SHA-256 of that token; the token itself is never stored.';
+comment on column admin.signature.comment is 'What the signer had to say; at most 4096 bytes.';
+
+create view admin.approval_ttl_state as
+select approval_id,
+       state,
+       sla_deadline,
+       ttl.ttl_state,
+       case when ttl.ttl_state = 'valid' then sla_deadline end as valid_until,
+       statement_timestamp() as evaluated_at
+from admin.approval,
+     lateral (select admin.ttl_state(state, closed_at, sla_deadline, statement_timestamp())) as ttl(ttl_state);
+
+comment on view admin.approval_ttl_state is
+'Every approval with what its deadline means at the start of the statement.';
+comment on column admin.approval_ttl_state.approval_id is 'As in admin.approval.';
+comment on column admin.approval_ttl_state.state is 'As in admin.approval.';
+comment on column admin.approval_ttl_state.sla_deadline is 'As in admin.approval.';
+comment on column admin.approval_ttl_state.ttl_state is 'admin.ttl_state() at evaluated_at.';
+comment on column admin.approval_ttl_state.valid_until is 'sla_deadline while ttl_state is valid, else null.';
+comment on column admin.approval_ttl_state.evaluated_at is 'statement_timestamp().';
+
+create function admin.approval_digest(approval_id text)
+returns bytea
+as 'MODULE_PATHNAME', 'admin_approval_digest'
+language c stable strict parallel safe;
+
+comment on function admin.approval_digest(text) is
+'SHA-256 of what a signer signs: approval_id, action, resource, the number of required_roles and each of them, requested_by, sla_deadline (RFC 3339, UTC, microseconds), each as a four-byte big-endian length and its UTF-8 bytes, null as the length ffffffff. Null when there is no such approval.';
+
+-- The guard.  ENABLE ALWAYS: session_replication_role opens no door.
+create function admin.approval_guard()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_approval_guard'
+language c;
+
+comment on function admin.approval_guard() is
+'Trigger of admin.approval: holds the state machine and what cannot change once signed or closed. Raises 55000 for an illegal transition, 23001 where immutability is violated, 23514 for a malformed row.';
+
+create function admin.signature_guard()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_signature_guard'
+language c;
+
+comment on function admin.signature_guard() is
+'Trigger of admin.signature: locks the approval, checks role, person and digest, and moves the state of the approval forward. Raises P0002 for an unknown approval, 55000 for a closed one, 42501 for a signer who is the requester, 22023 for a role or digest that is not the approval''s, 23001 for any change of a signature.';
+
+create trigger approval_guard
+before insert or update or delete on admin.approval
+for each row execute function admin.approval_guard();
+
+create trigger approval_guard_truncate
+before truncate on admin.approval
+for each statement execute function admin.approval_guard();
+
+create trigger signature_guard
+before insert or update or delete on admin.signature
+for each row execute function admin.signature_guard();
+
+create trigger signature_guard_truncate
+before truncate on admin.signature
+for each statement execute function admin.signature_guard();
+
+-- Named to fire after audit_row_change: signature.added comes before the state it leads to.
+create trigger signature_guard_advance
+after insert on admin.signature
+for each row execute function admin.signature_guard();
+
+alter table admin.approval enable always trigger approval_guard;
+alter table admin.approval enable always trigger approval_guard_truncate;
+alter table admin.signature enable always trigger signature_guard;
+alter table admin.signature enable always trigger signature_guard_truncate;
+alter table admin.signature enable always trigger signature_guard_advance;

@@ -1,0 +1,117 @@
+-- ---------------------------------------------------------------------------
+-- The audit trail.
+-- ---------------------------------------------------------------------------
+
+-- The parent has no index, and the script makes no month: both would be members of the
+-- extension, which pg_dump leaves out, and a restore would clash with them or have no
+-- place for the rows.  admin.create_audit_partitions() makes months as ordinary tables,
+-- each with its own indexes.
+create table admin.audit (
+    audit_id        bigint generated always as identity,
+    xid             xid8        not null default pg_current_xact_id(),
+    recorded_at     timestamptz not null default clock_timestamp(),
+    occurred_at     timestamptz not null default clock_timestamp(),
+    event_type      text        not null,
+    approval_id     text collate "C",
+    actor           text,
+    source          text        not null default 'admin_ext',
+    source_event_id text,
+    request_id      text,
+    traceparent     text,
+    payload         json        not null
+) partition by range (recorded_at);
+
+create table admin.audit_default partition of admin.audit default;
+
+comment on table admin.audit is
+'Every decision and every change, appended in the transaction that made it. UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
+comment on column admin.audit.audit_id is 'Identity, without gaps in meaning but with gaps in number: a rolled-back row leaves one.';
+comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery reads the trail by it, so no other value is accepted.';
+comment on column admin.audit.recorded_at is 'When the row was written, by the clock of this server.';
+comment on column admin.audit.occurred_at is 'When what it tells of happened; for a check, the instant it was evaluated at.';
+comment on column admin.audit.event_type is 'sensitive.check.2b, approval.*, signature.added, row.* or ingest.*';
+comment on column admin.audit.approval_id is 'The approval it is about, if any.';
+comment on column admin.audit.actor is 'Who acted, as far as the data say; for a change to another table, the session''s user.';
+comment on column admin.audit.source is 'admin_ext for what happened here; the CloudEvents source of an ingested event.';
+comment on column admin.audit.source_event_id is 'The CloudEvents id of an ingested event; null for what happened here.';
+comment on column admin.audit.request_id is 'The caller''s own name for its request.';
+comment on column admin.audit.traceparent is 'W3C Trace Context, as the caller gave it.';
+comment on column admin.audit.payload is 'The event''s data: json, not jsonb, because the text is built once, then stored, delivered and hashed byte for byte.';
+comment on table admin.audit_default is
+'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
+
+create function admin.audit_append_only()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_audit_append_only'
+language c;
+
+comment on function admin.audit_append_only() is
+'Trigger of admin.audit and its partitions: refuses UPDATE, DELETE, TRUNCATE and a foreign xid with 23001. Foreign rows pass while admin_ext.restoring is on.';
+
+create trigger audit_append_only
+before insert or update or delete on admin.audit
+for each row execute function admin.audit_append_only();
+
+create trigger audit_append_only_statement
+before update or delete or truncate on admin.audit
+for each statement execute function admin.audit_append_only();
+
+alter table admin.audit enable always trigger audit_append_only;
+alter table admin.audit enable always trigger audit_append_only_statement;
+
+-- What every partition needs, whoever made it; idempotent.
+create function admin.audit_prepare_partition(partition regclass)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    has_index boolean;
+begin
+    if not exists (select from pg_index
+                   where indrelid = partition and indisprimary) then
+        execute format('alter table %s add primary key (audit_id)', partition);
+    end if;
+    select coalesce(bool_or(pg_get_indexdef(indexrelid) like '%USING btree (xid, audit_id)'), false)
+    into has_index from pg_index where indrelid = partition and indisvalid;
+    if not has_index then
+        execute format('create index on %s (xid, audit_id)', partition);
+    end if;
+    select coalesce(bool_or(pg_get_indexdef(indexrelid) like '%USING btree (approval_id, audit_id)%'), false)
+    into has_index from pg_index where indrelid = partition and indisvalid;
+    if not has_index then
+        execute format('create index on %s (approval_id, audit_id) where approval_id is not null', partition);
+    end if;
+    if not exists (select from pg_trigger
+                   where tgrelid = partition and tgname = 'audit_append_only_statement') then
+        execute format('create trigger audit_append_only_statement '
+                       'before update or delete or truncate on %s '
+                       'for each statement execute function admin.audit_append_only()', partition);
+        execute format('alter table %s enable always trigger audit_append_only_statement', partition);
+    end if;
+end
+$$;
+
+comment on function admin.audit_prepare_partition(regclass) is
+'Gives a partition of admin.audit the indexes that delivery reads by and the trigger that refuses TRUNCATE, where it lacks them.';
+
+select admin.audit_prepare_partition('admin.audit_default');
+
+create function admin.audit_row_change()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_audit_row_change'
+language c;
+
+comment on function admin.audit_row_change() is
+'Trigger that appends what changed to admin.audit: approval.* and signature.added for the tables of this extension, row.inserted, row.updated, row.deleted and row.truncated for tables given to admin.attach_audit(). Payload: {"op", "changed": {column: [old, new]}, "row"}, and "relation" for the latter.';
+
+create trigger audit_row_change
+after insert or update on admin.approval
+for each row execute function admin.audit_row_change();
+
+create trigger audit_row_change
+after insert on admin.signature
+for each row execute function admin.audit_row_change();
+
+alter table admin.approval enable always trigger audit_row_change;
+alter table admin.signature enable always trigger audit_row_change;

@@ -1,0 +1,42 @@
+-- ---------------------------------------------------------------------------
+-- The decision: contract sensitive.check.2b.
+-- ---------------------------------------------------------------------------
+
+create function admin.sensitive_check(
+    approval_id text,
+    action      text default null,
+    resource    text default null,
+    actor       text default null,
+    request_id  text default null,
+    traceparent text default null,
+    token       text default null)
+returns json
+as 'MODULE_PATHNAME', 'admin_sensitive_check'
+language c volatile parallel unsafe;
+
+comment on function admin.sensitive_check(text, text, text, text, text, text, text) is
+'Does this approval cover what is about to be done? Answers valid, or deny with a reason (contract sensitive.check.2b), by what is committed at this moment, and appends the answer to admin.audit in the same transaction: there is no answer without its row. Raises 22023 for an argument over its limit, 28000 for a token that cannot be verified, 25006 in a read-only transaction.';
+
+create function admin.sensitive_check_preview(
+    approval_id text,
+    action      text default null,
+    resource    text default null,
+    at          timestamptz default null)
+returns json
+as 'MODULE_PATHNAME', 'admin_sensitive_check_preview'
+language c stable parallel safe;
+
+comment on function admin.sensitive_check_preview(text, text, text, timestamptz) is
+'The same answer with sink_status deferred, by the snapshot of the statement; writes nothing, so it works in read-only transactions and on a hot standby. "at" is the instant to evaluate at; null means now. Raises 22023 for an argument over its limit or an infinite instant.';
+
+create function admin.explain_check(
+    approval_id text,
+    action      text default null,
+    resource    text default null,
+    at          timestamptz default null)
+returns table (precedence int, rule text, matched boolean, detail text)
+as 'MODULE_PATHNAME', 'admin_explain_check'
+language c stable parallel safe;
+
+comment on function admin.explain_check(text, text, text, timestamptz) is
+'All ten rules of the decision in order of precedence. "matched" is true for the one that decides: the first whose condition holds; "detail" tells for each what was looked at, and of later rules whether they would hold too.';

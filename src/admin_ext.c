@@ -1,0 +1,27 @@
+/*
+ * admin_ext.c
+ *	  The module: calls each room's init, and nothing else.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc.h"
+
+#include "relations.h"
+#include "settings.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	relations_init();
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved("admin_ext");
+#else
+	EmitWarningsOnPlaceholders("admin_ext");
+#endif
+}

@@ -1,0 +1,144 @@
+/*
+ * audit_append.c
+ *	  The one place where the extension writes to its trail.
+ *
+ * The row goes straight into its partition and that partition's indexes, without
+ * planner, executor or trigger: a check has its row for less than a prepared INSERT.
+ * What the table's constraints and triggers would say holds by construction.
+ * Locks: RowExclusiveLock on parent and partition, to the end of the transaction.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "commands/sequence.h"
+#include "nodes/execnodes.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "audit/audit_append.h"
+#include "compat.h"
+#include "relations.h"
+
+#define OWN_SOURCE	"admin_ext"
+
+void		(*audit_appended_hook) (void) = NULL;
+
+int64
+audit_draw_id(void)
+{
+	/* Whoever may call the function that records need not own the sequence. */
+	return nextval_internal(admin_relations()->audit_sequence, false);
+}
+
+/* The partition for an instant: its month's, else the default one, which the extension owns. */
+static Oid
+route(Relation parent, TimestampTz recorded_at)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	Datum		value = TimestampTzGetDatum(recorded_at);
+	bool		is_equal;
+	int			bound;
+	int			part = -1;
+
+	if (desc->nparts > 0)
+	{
+		bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation,
+											  desc->boundinfo, 1, &value, &is_equal);
+		part = desc->boundinfo->indexes[bound + 1];
+		if (part < 0)
+			part = desc->boundinfo->default_index;
+	}
+	if (part < 0 || !desc->is_leaf[part])
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("admin.audit has no partition to take a row"),
+				 errhint("Attach admin.audit_default again as its default partition.")));
+	return desc->oids[part];
+}
+
+/* A partition made elsewhere could have its columns in another order: refuse it, never misplace. */
+static void
+check_layout(Relation parent, Relation partition)
+{
+	TupleDesc	a = RelationGetDescr(parent);
+	TupleDesc	b = RelationGetDescr(partition);
+	bool		same = a->natts == b->natts;
+
+	for (int i = 0; i < a->natts && same; i++)
+		same = namestrcmp(&TupleDescAttr(a, i)->attname,
+						  NameStr(TupleDescAttr(b, i)->attname)) == 0;
+	if (!same)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" of admin.audit has other columns, or another order of them",
+						RelationGetRelationName(partition)),
+				 errhint("Make partitions with admin.create_audit_partitions().")));
+}
+
+static void
+insert_row(Relation partition, TupleTableSlot *slot)
+{
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+
+	InitResultRelInfo(result, partition, 1, NULL, 0);
+	ExecOpenIndices(result, false);
+	table_tuple_insert(partition, slot, GetCurrentCommandId(true), 0, NULL);
+	if (result->ri_NumIndices > 0)
+		list_free(compat_insert_index_tuples(result, slot, estate));
+	ExecCloseIndices(result);
+	FreeExecutorState(estate);
+}
+
+static void
+set_text(TupleTableSlot *slot, int column, const text *value)
+{
+	slot->tts_values[column - 1] = PointerGetDatum(value);
+	slot->tts_isnull[column - 1] = value == NULL;
+}
+
+static void
+fill(TupleTableSlot *slot, const AuditEvent *event)
+{
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, 0, AUDIT_COLUMNS * sizeof(bool));
+	slot->tts_values[AUDIT_ID - 1] = Int64GetDatum(event->audit_id);
+	slot->tts_values[AUDIT_XID - 1] = FullTransactionIdGetDatum(GetTopFullTransactionId());
+	slot->tts_values[AUDIT_RECORDED_AT - 1] = TimestampTzGetDatum(event->recorded_at);
+	slot->tts_values[AUDIT_OCCURRED_AT - 1] = TimestampTzGetDatum(event->occurred_at);
+	slot->tts_values[AUDIT_EVENT_TYPE - 1] = CStringGetTextDatum(event->event_type);
+	set_text(slot, AUDIT_APPROVAL_ID, event->approval_id);
+	set_text(slot, AUDIT_ACTOR, event->actor);
+	slot->tts_values[AUDIT_SOURCE - 1] = CStringGetTextDatum(OWN_SOURCE);
+	set_text(slot, AUDIT_SOURCE_EVENT_ID, NULL);
+	set_text(slot, AUDIT_REQUEST_ID, event->request_id);
+	set_text(slot, AUDIT_TRACEPARENT, event->traceparent);
+	set_text(slot, AUDIT_PAYLOAD, event->payload);
+	ExecStoreVirtualTuple(slot);
+}
+
+void
+audit_append(const AuditEvent *event)
+{
+	Relation	parent = table_open(admin_relations()->audit, RowExclusiveLock);
+	Relation	partition = table_open(route(parent, event->recorded_at), RowExclusiveLock);
+	TupleTableSlot *slot;
+
+	check_layout(parent, partition);
+	slot = table_slot_create(partition, NULL);
+	fill(slot, event);
+	insert_row(partition, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(partition, NoLock);
+	table_close(parent, NoLock);
+	if (audit_appended_hook)
+		audit_appended_hook();
+}

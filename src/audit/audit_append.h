@@ -1,0 +1,53 @@
+/*
+ * audit_append.h
+ *	  Appends a row to the audit trail, in the caller's transaction.
+ */
+#ifndef ADMIN_EXT_AUDIT_APPEND_H
+#define ADMIN_EXT_AUDIT_APPEND_H
+
+#include "datatype/timestamp.h"
+
+/* Columns of admin.audit, in the order of the table. */
+enum AuditColumn
+{
+	AUDIT_ID = 1,
+	AUDIT_XID,
+	AUDIT_RECORDED_AT,
+	AUDIT_OCCURRED_AT,
+	AUDIT_EVENT_TYPE,
+	AUDIT_APPROVAL_ID,
+	AUDIT_ACTOR,
+	AUDIT_SOURCE,
+	AUDIT_SOURCE_EVENT_ID,
+	AUDIT_REQUEST_ID,
+	AUDIT_TRACEPARENT,
+	AUDIT_PAYLOAD,
+	AUDIT_COLUMNS = AUDIT_PAYLOAD
+};
+
+/* NULL texts become SQL nulls; event_type and payload must be there. */
+typedef struct AuditEvent
+{
+	int64		audit_id;
+	TimestampTz recorded_at;
+	TimestampTz occurred_at;
+	const char *event_type;
+	const text *approval_id;
+	const text *actor;
+	const text *request_id;
+	const text *traceparent;
+	const text *payload;
+} AuditEvent;
+
+/*
+ * Draws the id of a row to come.  The order per approval in the trail is the
+ * order of commit because a writer holds the approval's row lock when it draws.
+ */
+extern int64 audit_draw_id(void);
+
+extern void audit_append(const AuditEvent *event);
+
+/* Called after each append; delivery sets it to wake its workers at commit. */
+extern void (*audit_appended_hook) (void);
+
+#endif							/* ADMIN_EXT_AUDIT_APPEND_H */

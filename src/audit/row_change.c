@@ -1,0 +1,195 @@
+/*
+ * row_change.c
+ *	  The trigger that turns a row's change into an audit event.
+ *
+ * AFTER, never BEFORE: by then the row's lock is held, so that audit ids are drawn
+ * in the order in which changes of one approval commit.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "audit/row_json.h"
+#include "json_text.h"
+#include "relations.h"
+#include "settings.h"
+#include "store/approval_store.h"
+
+PG_FUNCTION_INFO_V1(admin_audit_row_change);
+
+/* The change at hand: both versions of the row, as far as there are both. */
+typedef struct RowChange
+{
+	Relation	relation;
+	TupleDesc	desc;
+	const char *op;
+	bool		has_old;
+	bool		has_new;
+	Datum	   *old_values;
+	bool	   *old_nulls;
+	Datum	   *new_values;
+	bool	   *new_nulls;
+} RowChange;
+
+static void
+deform(TupleDesc desc, HeapTuple tuple, Datum **values, bool **nulls)
+{
+	*values = palloc(desc->natts * sizeof(Datum));
+	*nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(tuple, desc, *values, *nulls);
+}
+
+static void
+read_change(TriggerData *trigger, RowChange *change)
+{
+	memset(change, 0, sizeof(*change));
+	change->relation = trigger->tg_relation;
+	change->desc = RelationGetDescr(trigger->tg_relation);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		change->op = "TRUNCATE";
+	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		change->op = "INSERT";
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		change->op = "UPDATE";
+	else
+		change->op = "DELETE";
+	if (!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return;
+	change->has_new = !TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
+	change->has_old = !TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+	if (change->has_old)
+		deform(change->desc, trigger->tg_trigtuple, &change->old_values, &change->old_nulls);
+	if (change->has_new)
+		deform(change->desc, change->has_old ? trigger->tg_newtuple : trigger->tg_trigtuple,
+			   &change->new_values, &change->new_nulls);
+}
+
+/* NULL when an UPDATE changed nothing: there is nothing to record then. */
+static text *
+payload_of(const RowChange *change, bool name_relation)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "{\"op\":\"%s\",\"changed\":", change->op);
+	if (!change->has_old || !change->has_new)
+		appendStringInfoString(&out, "{}");
+	else if (append_changed_json(&out, change->desc, change->old_values, change->old_nulls,
+								 change->new_values, change->new_nulls) == 0)
+		return NULL;
+	appendStringInfoString(&out, ",\"row\":");
+	if (change->has_new)
+		append_row_json(&out, change->desc, change->new_values, change->new_nulls);
+	else if (change->has_old)
+		append_row_json(&out, change->desc, change->old_values, change->old_nulls);
+	else
+		appendStringInfoString(&out, "null");
+	if (name_relation)
+	{
+		appendStringInfoString(&out, ",\"relation\":");
+		append_json_cstring(&out, quote_qualified_identifier(
+								get_namespace_name(RelationGetNamespace(change->relation)),
+								RelationGetRelationName(change->relation)));
+	}
+	appendStringInfoChar(&out, '}');
+	return cstring_to_text_with_len(out.data, out.len);
+}
+
+static text *
+new_text(const RowChange *change, int column)
+{
+	return change->new_nulls[column - 1] ? NULL : DatumGetTextPP(change->new_values[column - 1]);
+}
+
+static void
+describe_approval(const RowChange *change, AuditEvent *event)
+{
+	text	   *state = new_text(change, APPROVAL_STATE);
+
+	event->approval_id = new_text(change, APPROVAL_ID);
+	if (!change->has_old)
+	{
+		event->event_type = "approval.issued";
+		event->actor = new_text(change, APPROVAL_REQUESTED_BY);
+	}
+	else if (datum_image_eq(change->old_values[APPROVAL_STATE - 1], PointerGetDatum(state),
+							false, -1))
+	{
+		event->event_type = "approval.altered";
+		event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
+	}
+	else
+	{
+		event->event_type = psprintf("approval.%s", text_to_cstring(state));
+		if (approval_guard_signer() != NULL)
+			event->actor = cstring_to_text(approval_guard_signer());
+		else
+			event->actor = new_text(change, APPROVAL_CLOSED_BY);
+	}
+}
+
+static void
+describe_row(const RowChange *change, AuditEvent *event)
+{
+	switch (change->op[0])
+	{
+		case 'I':
+			event->event_type = "row.inserted";
+			break;
+		case 'U':
+			event->event_type = "row.updated";
+			break;
+		case 'D':
+			event->event_type = "row.deleted";
+			break;
+		default:
+			event->event_type = "row.truncated";
+	}
+	event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
+}
+
+Datum
+admin_audit_row_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const AdminRelations *relations = admin_relations();
+	Oid			relid;
+	RowChange	change;
+	AuditEvent	event = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("audit_row_change has to be called as an AFTER trigger")));
+	if (admin_restoring)
+		return PointerGetDatum(NULL);
+
+	relid = RelationGetRelid(trigger->tg_relation);
+	read_change(trigger, &change);
+	event.payload = payload_of(&change, relid != relations->approval &&
+							   relid != relations->signature);
+	if (event.payload == NULL)
+		return PointerGetDatum(NULL);
+	if (relid == relations->approval)
+		describe_approval(&change, &event);
+	else if (relid == relations->signature)
+	{
+		event.event_type = "signature.added";
+		event.approval_id = new_text(&change, SIGNATURE_APPROVAL_ID);
+		event.actor = new_text(&change, SIGNATURE_SIGNER);
+	}
+	else
+		describe_row(&change, &event);
+	event.recorded_at = event.occurred_at = GetCurrentTimestamp();
+	event.audit_id = audit_draw_id();
+	audit_append(&event);
+	return PointerGetDatum(NULL);
+}

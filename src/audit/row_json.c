@@ -1,0 +1,189 @@
+/*
+ * row_json.c
+ *	  See row_json.h.  The types of approval and signature are written by hand,
+ *	  the rest goes through output functions with the settings pinned.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "common/jsonapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+
+#include "audit/row_json.h"
+#include "json_text.h"
+
+static void append_value(StringInfo out, Datum value, bool isnull, Oid type);
+
+/* As the client tools pin them for transfer; undone by AtEOXact_GUC(). */
+static int
+pin_settings(void)
+{
+	static const char *const pinned[][2] = {
+		{"datestyle", "ISO"}, {"intervalstyle", "iso_8601"}, {"timezone", "UTC"},
+		{"extra_float_digits", "1"}, {"bytea_output", "hex"}
+	};
+	int			level = NewGUCNestLevel();
+
+	for (int i = 0; i < lengthof(pinned); i++)
+		(void) set_config_option(pinned[i][0], pinned[i][1], PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
+/* NaN and the infinities are no JSON numbers. */
+static void
+append_number(StringInfo out, const char *number)
+{
+	if (IsValidJsonNumber(number, strlen(number)))
+		appendStringInfoString(out, number);
+	else
+		escape_json(out, number);
+}
+
+static void
+append_by_output_function(StringInfo out, Datum value, Oid type)
+{
+	Oid			output;
+	bool		is_varlena;
+	int			level = pin_settings();
+	char	   *text;
+
+	getTypeOutputInfo(type, &output, &is_varlena);
+	text = OidOutputFunctionCall(output, value);
+	AtEOXact_GUC(false, level);
+	if (type == JSONOID || type == JSONBOID)
+		appendStringInfoString(out, text);
+	else if (type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID)
+		append_number(out, text);
+	else
+		escape_json(out, text);
+}
+
+/* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */
+static bool
+append_array(StringInfo out, Datum value, Oid element)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *values;
+	bool	   *nulls;
+	int			count;
+
+	if (ARR_NDIM(array) > 1)
+		return false;
+	get_typlenbyvalalign(element, &length, &by_value, &align);
+	deconstruct_array(array, element, length, by_value, align, &values, &nulls, &count);
+	appendStringInfoChar(out, '[');
+	for (int i = 0; i < count; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		append_value(out, values[i], nulls[i], element);
+	}
+	appendStringInfoChar(out, ']');
+	return true;
+}
+
+static void
+append_value(StringInfo out, Datum value, bool isnull, Oid type)
+{
+	Oid			element;
+
+	if (isnull)
+	{
+		appendStringInfoString(out, "null");
+		return;
+	}
+	switch (type)
+	{
+		case BOOLOID:
+			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
+			return;
+		case INT2OID:
+			appendStringInfo(out, "%d", DatumGetInt16(value));
+			return;
+		case INT4OID:
+			appendStringInfo(out, "%d", DatumGetInt32(value));
+			return;
+		case INT8OID:
+			appendStringInfo(out, "\"" INT64_FORMAT "\"", DatumGetInt64(value));
+			return;
+		case TEXTOID:
+		case VARCHAROID:
+			append_json_text(out, DatumGetTextPP(value));
+			return;
+		case TIMESTAMPTZOID:
+			appendStringInfoChar(out, '"');
+			append_timestamp(out, DatumGetTimestampTz(value));
+			appendStringInfoChar(out, '"');
+			return;
+	}
+	element = get_element_type(type);
+	if (!OidIsValid(element) || !append_array(out, value, element))
+		append_by_output_function(out, value, type);
+}
+
+static void
+append_key(StringInfo out, TupleDesc desc, int i, bool first)
+{
+	if (!first)
+		appendStringInfoChar(out, ',');
+	escape_json(out, NameStr(TupleDescAttr(desc, i)->attname));
+	appendStringInfoChar(out, ':');
+}
+
+void
+append_row_json(StringInfo out, TupleDesc desc, const Datum *values, const bool *nulls)
+{
+	bool		first = true;
+
+	appendStringInfoChar(out, '{');
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		append_key(out, desc, i, first);
+		append_value(out, values[i], nulls[i], TupleDescAttr(desc, i)->atttypid);
+		first = false;
+	}
+	appendStringInfoChar(out, '}');
+}
+
+int
+append_changed_json(StringInfo out, TupleDesc desc,
+					const Datum *old_values, const bool *old_nulls,
+					const Datum *new_values, const bool *new_nulls)
+{
+	int			changed = 0;
+
+	appendStringInfoChar(out, '{');
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		Oid			type = attribute->atttypid;
+
+		if (attribute->attisdropped)
+			continue;
+		if (old_nulls[i] == new_nulls[i] &&
+			(old_nulls[i] || datum_image_eq(old_values[i], new_values[i],
+											attribute->attbyval, attribute->attlen)))
+			continue;
+		append_key(out, desc, i, changed == 0);
+		appendStringInfoChar(out, '[');
+		append_value(out, old_values[i], old_nulls[i], type);
+		appendStringInfoChar(out, ',');
+		append_value(out, new_values[i], new_nulls[i], type);
+		appendStringInfoChar(out, ']');
+		changed++;
+	}
+	appendStringInfoChar(out, '}');
+	return changed;
+}

@@ -1,0 +1,110 @@
+/*
+ * response.c
+ *	  Writes the answer into one buffer, key by key in the order of the contract.
+ *	  No text is parsed and no catalog is read on the way.
+ */
+#include "check/response.h"
+
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "json_text.h"
+
+#define LITERAL(out, text) appendBinaryStringInfo(out, text, sizeof(text) - 1)
+
+/* A word of our own: quoted, nothing to escape; null for NULL. */
+static void
+append_word(StringInfo out, const char *word)
+{
+	if (word == NULL)
+	{
+		LITERAL(out, "null");
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	appendStringInfoString(out, word);
+	appendStringInfoChar(out, '"');
+}
+
+static void
+append_int(StringInfo out, int64 value)
+{
+	char		digits[MAXINT8LEN + 1];
+
+	appendBinaryStringInfo(out, digits, pg_lltoa(value, digits));
+}
+
+static void
+append_bool(StringInfo out, bool value)
+{
+	if (value)
+		LITERAL(out, "true");
+	else
+		LITERAL(out, "false");
+}
+
+static void
+append_facts(StringInfo out, const ApprovalFacts *facts, const PolicyDecision *decision)
+{
+	if (!facts->found)
+	{
+		LITERAL(out, ",\"state\":null,\"ttl_state\":null,\"required_signer_count\":null"
+				",\"signature_count\":null");
+		return;
+	}
+	LITERAL(out, ",\"state\":");
+	append_word(out, approval_state_name(facts->state));
+	LITERAL(out, ",\"ttl_state\":");
+	append_word(out, ttl_state_name(decision->ttl));
+	LITERAL(out, ",\"required_signer_count\":");
+	append_int(out, facts->required_signer_count);
+	LITERAL(out, ",\"signature_count\":");
+	append_int(out, facts->signature_count);
+}
+
+text *
+response_build(const text *approval_id, const PolicyRequest *request, const ApprovalFacts *facts,
+			   const PolicyDecision *decision, int64 audit_id)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	/* Written as a varlena from the start, so that it is not copied at the end. */
+	appendStringInfoSpaces(&out, VARHDRSZ);
+	LITERAL(&out, "{\"contract\":\"" CHECK_EVENT_TYPE "\",\"approval_id\":");
+	append_json_text(&out, approval_id);
+	LITERAL(&out, ",\"decision\":");
+	append_word(&out, decision->valid ? "valid" : "deny");
+	LITERAL(&out, ",\"reason\":");
+	append_word(&out, policy_reason_name(decision->reason));
+	append_facts(&out, facts, decision);
+	LITERAL(&out, ",\"valid_until\":");
+	if (decision->valid)
+	{
+		appendStringInfoChar(&out, '"');
+		append_timestamp(&out, facts->deadline);
+		appendStringInfoChar(&out, '"');
+	}
+	else
+		LITERAL(&out, "null");
+	LITERAL(&out, ",\"evaluated_at\":\"");
+	append_timestamp(&out, request->at);
+	LITERAL(&out, "\",\"meta\":{\"operator_alert\":");
+	append_bool(&out, decision->operator_alert);
+	LITERAL(&out, ",\"precedence\":");
+	append_int(&out, decision->precedence);
+	LITERAL(&out, ",\"requestable\":");
+	append_bool(&out, decision->requestable);
+	LITERAL(&out, "},\"audit\":{\"event_type\":\"" CHECK_EVENT_TYPE "\",\"audit_id\":");
+	if (audit_id == 0)
+		LITERAL(&out, "null,\"sink_status\":\"deferred\"}}");
+	else
+	{
+		appendStringInfoChar(&out, '"');
+		append_int(&out, audit_id);
+		LITERAL(&out, "\",\"sink_status\":\"pending\"}}");
+	}
+	SET_VARSIZE(out.data, out.len);
+	return (text *) out.data;
+}

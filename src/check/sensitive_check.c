@@ -1,0 +1,267 @@
+/*
+ * sensitive_check.c
+ *	  SQL entry of the decision: read, decide, record, respond.
+ *
+ * The audited check reads with the newest snapshot there is, whatever the isolation
+ * level, so that a withdrawal is never overlooked; the preview reads with the
+ * statement's.  The clock is read once.  No answer leaves without its audit row:
+ * if the row cannot be written, the call raises.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "audit/audit_append.h"
+#include "check/response.h"
+#include "compat.h"
+#include "decision/approval_id.h"
+#include "json_text.h"
+#include "store/approval_store.h"
+
+#define ACTION_MAX_BYTES		256
+#define RESOURCE_MAX_BYTES		2048
+#define ACTOR_MAX_BYTES			256
+#define REQUEST_ID_MAX_BYTES	256
+#define TRACEPARENT_MAX_BYTES	256
+
+PG_FUNCTION_INFO_V1(admin_ttl_state);
+PG_FUNCTION_INFO_V1(admin_sensitive_check);
+PG_FUNCTION_INFO_V1(admin_sensitive_check_preview);
+PG_FUNCTION_INFO_V1(admin_explain_check);
+
+/* One check under way. */
+typedef struct Check
+{
+	text	   *approval_id;	/* NULL for SQL's null */
+	PolicyRequest request;
+	ApprovalFacts facts;
+	PolicyDecision decision;
+} Check;
+
+static text *
+text_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
+{
+	text	   *value;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	value = PG_GETARG_TEXT_PP(n);
+	check_argument_length(name, value, max_bytes);
+	return value;
+}
+
+static PolicyText
+policy_text(const text *value)
+{
+	PolicyText	result = {NULL, 0};
+
+	if (value != NULL)
+	{
+		result.data = VARDATA_ANY(value);
+		result.length = VARSIZE_ANY_EXHDR(value);
+	}
+	return result;
+}
+
+/* Arguments 0 to 2 are the same in all three functions. */
+static void
+read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
+{
+	check->approval_id = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	check->request.approval_id = policy_text(check->approval_id);
+	check->request.action = policy_text(text_argument(fcinfo, 1, "action", ACTION_MAX_BYTES));
+	check->request.resource = policy_text(text_argument(fcinfo, 2, "resource",
+														RESOURCE_MAX_BYTES));
+	check->request.at = at;
+}
+
+static void
+decide(Check *check, Snapshot snapshot)
+{
+	/* An id against the grammar names nothing: the table is not even asked. */
+	if (check->approval_id != NULL &&
+		approval_id_is_valid(check->request.approval_id.data, check->request.approval_id.length))
+		approval_store_facts(PointerGetDatum(check->approval_id), snapshot, &check->facts);
+	else
+		memset(&check->facts, 0, sizeof(check->facts));
+	policy_decide(&check->request, &check->facts, &check->decision);
+}
+
+static void
+refuse_read_only(void)
+{
+	if (!XactReadOnly && !RecoveryInProgress())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+			 errmsg("sensitive_check cannot record its answer in a read-only transaction"),
+			 errdetail("No answer is given without its audit row."),
+			 errhint("Ask the primary in a read-write transaction, or use sensitive_check_preview.")));
+}
+
+static void
+refuse_token(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(6))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+			 errmsg("token cannot be verified"),
+			 errdetail("No token issuer is trusted in this database.")));
+}
+
+Datum
+admin_sensitive_check(PG_FUNCTION_ARGS)
+{
+	Check		check;
+	AuditEvent	event = {0};
+	Snapshot	snapshot;
+	text	   *response;
+
+	refuse_read_only();
+	event.actor = text_argument(fcinfo, 3, "actor", ACTOR_MAX_BYTES);
+	event.request_id = text_argument(fcinfo, 4, "request_id", REQUEST_ID_MAX_BYTES);
+	event.traceparent = text_argument(fcinfo, 5, "traceparent", TRACEPARENT_MAX_BYTES);
+	refuse_token(fcinfo);
+	read_request(fcinfo, &check, GetCurrentTimestamp());
+
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	decide(&check, snapshot);
+	UnregisterSnapshot(snapshot);
+
+	event.audit_id = audit_draw_id();
+	event.recorded_at = event.occurred_at = check.request.at;
+	event.event_type = CHECK_EVENT_TYPE;
+	/* What is longer than any id stands in the payload alone: an index has to take this. */
+	if (check.request.approval_id.length <= APPROVAL_ID_MAX_BYTES)
+		event.approval_id = check.approval_id;
+	response = response_build(check.approval_id, &check.request, &check.facts, &check.decision,
+							  event.audit_id);
+	event.payload = response;
+	audit_append(&event);
+	PG_RETURN_TEXT_P(response);
+}
+
+/* The instant of a preview: the argument, or now when it is null. */
+static TimestampTz
+instant_argument(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz at;
+
+	if (PG_ARGISNULL(n))
+		return GetCurrentTimestamp();
+	at = PG_GETARG_TIMESTAMPTZ(n);
+	if (TIMESTAMP_NOT_FINITE(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"at\" is not a finite timestamp")));
+	return at;
+}
+
+Datum
+admin_sensitive_check_preview(PG_FUNCTION_ARGS)
+{
+	Check		check;
+
+	read_request(fcinfo, &check, instant_argument(fcinfo, 3));
+	decide(&check, GetActiveSnapshot());
+	PG_RETURN_TEXT_P(response_build(check.approval_id, &check.request, &check.facts,
+									&check.decision, 0));
+}
+
+/* What a rule looked at, in words. */
+static char *
+explain_rule(int precedence, const Check *check)
+{
+	const ApprovalFacts *facts = &check->facts;
+	int			decided = check->decision.precedence;
+	const char *note = "";
+
+	if (precedence > 2 && !facts->found)
+		return pstrdup("not looked at: there is no approval");
+	if (precedence > decided && policy_rule_holds(precedence, &check->request, facts))
+		note = psprintf("; holds too, but precedence %d comes first", decided);
+	switch (precedence)
+	{
+		case 1:
+			return psprintf("approval_id is %s", check->approval_id ? "given" : "null");
+		case 2:
+			return psprintf("approval %s%s", facts->found ? "found" : "not found", note);
+		case 3:
+			return psprintf("state %s, closed_at %s%s", approval_state_name(facts->state),
+							facts->closed ? "set" : "not set", note);
+		case 4:
+			return psprintf("state %s, %d of %d signatures, signatures %s%s",
+							approval_state_name(facts->state), facts->signature_count,
+							facts->required_signer_count,
+							facts->signatures_sound ? "sound" : "not sound", note);
+		case 5:
+			return psprintf("action %s%s",
+							check->request.action.data ? "named" : "not named", note);
+		case 6:
+			return psprintf("resource %s%s",
+							check->request.resource.data ? "named" : "not named", note);
+		case 7:
+		case 8:
+			return psprintf("ttl_state %s%s", ttl_state_name(check->decision.ttl), note);
+		case 9:
+			return psprintf("state %s%s", approval_state_name(facts->state), note);
+		default:
+			return pstrdup(decided == precedence ? "nothing speaks against it" :
+						   psprintf("precedence %d comes first", decided));
+	}
+}
+
+Datum
+admin_explain_check(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Check		check;
+
+	InitMaterializedSRF(fcinfo, 0);
+	read_request(fcinfo, &check, instant_argument(fcinfo, 3));
+	decide(&check, GetActiveSnapshot());
+	for (int precedence = 1; precedence <= POLICY_RULES; precedence++)
+	{
+		Datum		values[4] = {
+			Int32GetDatum(precedence),
+			CStringGetTextDatum(policy_rule_text(precedence)),
+			BoolGetDatum(precedence == check.decision.precedence),
+			CStringGetTextDatum(explain_rule(precedence, &check))
+		};
+		bool		nulls[4] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* SQL's ttl_state(): strict in what it needs, since closed_at is null most of the time. */
+Datum
+admin_ttl_state(PG_FUNCTION_ARGS)
+{
+	ApprovalState state = STATE_UNKNOWN;
+	bool		closed = !PG_ARGISNULL(1);
+	TtlState	ttl;
+
+	if (!PG_ARGISNULL(0))
+	{
+		text	   *name = PG_GETARG_TEXT_PP(0);
+
+		state = approval_state_parse(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	}
+	if (state == STATE_WITHDRAWN || closed)
+		ttl = TTL_NOT_APPLICABLE;
+	else if (PG_ARGISNULL(2) || PG_ARGISNULL(3))
+		PG_RETURN_NULL();
+	else
+		ttl = ttl_state(state, closed, PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_TIMESTAMPTZ(3));
+	PG_RETURN_TEXT_P(cstring_to_text(ttl_state_name(ttl)));
+}

@@ -1,0 +1,95 @@
+/*
+ * json_text.c
+ *	  See json_text.h.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#include "json_text.h"
+
+#define SHOWN_CHARACTERS	64
+
+/* Digits by hand: a check writes two of these, and snprintf is half its cost. */
+static char *
+put_digits(char *end, uint32 value, int digits)
+{
+	for (int i = 1; i <= digits; i++)
+	{
+		end[-i] = '0' + value % 10;
+		value /= 10;
+	}
+	return end;
+}
+
+void
+append_timestamp(StringInfo out, TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char		text[] = "0000-00-00T00:00:00.000000Z";
+
+	if (TIMESTAMP_NOT_FINITE(at))
+	{
+		appendStringInfoString(out, TIMESTAMP_IS_NOBEGIN(at) ? "-infinity" : "infinity");
+		return;
+	}
+	/* Without a zone argument the broken-down time is UTC. */
+	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
+				 errmsg("timestamp out of range")));
+	put_digits(text + 7, tm.tm_mon, 2);
+	put_digits(text + 10, tm.tm_mday, 2);
+	put_digits(text + 13, tm.tm_hour, 2);
+	put_digits(text + 16, tm.tm_min, 2);
+	put_digits(text + 19, tm.tm_sec, 2);
+	put_digits(text + 26, fsec, 6);
+	if (tm.tm_year >= 0 && tm.tm_year <= 9999)
+	{
+		put_digits(text + 4, tm.tm_year, 4);
+		appendBinaryStringInfo(out, text, sizeof(text) - 1);
+	}
+	else
+	{
+		/* Outside RFC 3339: the expanded year of ISO 8601. */
+		appendStringInfo(out, "%+05d%s", tm.tm_year, text + 4);
+	}
+}
+
+void
+append_json_cstring(StringInfo out, const char *value)
+{
+	if (value == NULL)
+		appendBinaryStringInfo(out, "null", 4);
+	else
+		escape_json(out, value);
+}
+
+void
+append_json_text(StringInfo out, const text *value)
+{
+	append_json_cstring(out, value == NULL ? NULL : text_to_cstring(value));
+}
+
+void
+check_argument_length(const char *name, const text *value, int max_bytes)
+{
+	int			bytes;
+	int			shown;
+
+	if (value == NULL)
+		return;
+	bytes = VARSIZE_ANY_EXHDR(value);
+	if (bytes <= max_bytes)
+		return;
+	shown = pg_mbcharcliplen(VARDATA_ANY(value), bytes, SHOWN_CHARACTERS);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"%s\" is too long", name),
+			 errdetail("Its value \"%.*s...\" has %d bytes, the limit is %d.",
+					   shown, VARDATA_ANY(value), bytes, max_bytes)));
+}

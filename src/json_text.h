@@ -1,0 +1,22 @@
+/*
+ * json_text.h
+ *	  Pieces of JSON text that do not depend on any session setting, and the
+ *	  limits of text arguments.
+ */
+#ifndef ADMIN_EXT_JSON_TEXT_H
+#define ADMIN_EXT_JSON_TEXT_H
+
+#include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
+
+/* RFC 3339, UTC, six fraction digits, Z; without quotes. */
+extern void append_timestamp(StringInfo out, TimestampTz at);
+
+/* A quoted and escaped JSON string; null for NULL. */
+extern void append_json_text(StringInfo out, const text *value);
+extern void append_json_cstring(StringInfo out, const char *value);
+
+/* Raises 22023, naming the argument, its value (cut) and the limit, when it has too many bytes. */
+extern void check_argument_length(const char *name, const text *value, int max_bytes);
+
+#endif							/* ADMIN_EXT_JSON_TEXT_H */

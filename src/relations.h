@@ -1,0 +1,23 @@
+/*
+ * relations.h
+ *	  The extension's own relations by oid, looked up once and again after any change.
+ */
+#ifndef ADMIN_EXT_RELATIONS_H
+#define ADMIN_EXT_RELATIONS_H
+
+typedef struct AdminRelations
+{
+	Oid			approval;
+	Oid			approval_by_id; /* primary key */
+	Oid			signature;
+	Oid			signature_by_approval;	/* unique (approval_id, signer_role) */
+	Oid			audit;
+	Oid			audit_sequence; /* of audit_id */
+} AdminRelations;
+
+extern void relations_init(void);
+
+/* Raises 55000 where the extension is not installed in this database. */
+extern const AdminRelations *admin_relations(void);
+
+#endif							/* ADMIN_EXT_RELATIONS_H */

@@ -1,0 +1,93 @@
+/*
+ * approval_store.h
+ *	  Finds an approval and its signatures.
+ */
+#ifndef ADMIN_EXT_APPROVAL_STORE_H
+#define ADMIN_EXT_APPROVAL_STORE_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "datatype/timestamp.h"
+#include "utils/snapshot.h"
+
+#include "decision/policy.h"
+
+#define APPROVAL_DIGEST_BYTES	32
+
+/* Columns of admin.approval, in the order of the table. */
+enum ApprovalColumn
+{
+	APPROVAL_ID = 1,
+	APPROVAL_ACTION,
+	APPROVAL_RESOURCE,
+	APPROVAL_REQUIRED_ROLES,
+	APPROVAL_REQUIRED_SIGNER_COUNT,
+	APPROVAL_REQUESTED_BY,
+	APPROVAL_STATE,
+	APPROVAL_SLA_DEADLINE,
+	APPROVAL_CREATED_AT,
+	APPROVAL_UPDATED_AT,
+	APPROVAL_CLOSED_AT,
+	APPROVAL_CLOSED_BY,
+	APPROVAL_CLOSE_REASON,
+	APPROVAL_COLUMNS = APPROVAL_CLOSE_REASON
+};
+
+/* Columns of admin.signature. */
+enum SignatureColumn
+{
+	SIGNATURE_ID = 1,
+	SIGNATURE_APPROVAL_ID,
+	SIGNATURE_SIGNER_ROLE,
+	SIGNATURE_SIGNER,
+	SIGNATURE_SIGNED_AT,
+	SIGNATURE_APPROVAL_DIGEST,
+	SIGNATURE_TOKEN_ISSUER,
+	SIGNATURE_TOKEN_KEY_ID,
+	SIGNATURE_TOKEN_ID,
+	SIGNATURE_TOKEN_SHA256,
+	SIGNATURE_COMMENT,
+	SIGNATURE_COLUMNS = SIGNATURE_COMMENT
+};
+
+/* An approval as read: texts point into palloc'd memory of the reader's context. */
+typedef struct ApprovalRow
+{
+	bool		readable;		/* no column that must be there is null or malformed */
+	PolicyText	id;
+	PolicyText	action;
+	PolicyText	resource;
+	PolicyText	requested_by;
+	PolicyText	roles[MAX_REQUIRED_SIGNERS];
+	int			role_count;
+	int			required_signer_count;
+	ApprovalState state;
+	bool		closed;
+	TimestampTz sla_deadline;
+} ApprovalRow;
+
+extern void approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row);
+
+/* False when there is no such approval.  The snapshot must be registered or active. */
+extern bool approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row);
+
+/* The approval and its signatures as the decision wants them. */
+extern void approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts);
+
+/* Counts the signatures of an approval whose signature_id is at most the given one. */
+extern int	approval_store_count_signatures(Datum approval_id, int64 up_to, Snapshot snapshot);
+
+/* SHA-256 of what a signer signs. */
+extern void approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES]);
+
+/* The person whose signature is moving an approval forward right now, or NULL. */
+extern const char *approval_guard_signer(void);
+
+static inline bool
+policy_texts_equal(PolicyText a, PolicyText b)
+{
+	return a.data != NULL && b.data != NULL && a.length == b.length &&
+		memcmp(a.data, b.data, a.length) == 0;
+}
+
+#endif							/* ADMIN_EXT_APPROVAL_STORE_H */

@@ -1,0 +1,253 @@
+/*
+ * signature_guard.c
+ *	  Trigger of admin.signature: who may sign what, and what a signature moves.
+ *
+ * BEFORE INSERT locks the approval's row, which serialises signers of one approval
+ * with each other and with a withdrawal, and holds the signature against it.  AFTER
+ * INSERT moves the state of the approval forward.  Both reach the approval as the
+ * owner of the table, as the server's own foreign key triggers do.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "settings.h"
+#include "store/approval_store.h"
+#include "store/guard.h"
+
+PG_FUNCTION_INFO_V1(admin_signature_guard);
+
+static const char *current_signer = NULL;
+
+const char *
+approval_guard_signer(void)
+{
+	return current_signer;
+}
+
+/* A plan that is made once per backend. */
+static SPIPlanPtr
+kept_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
+
+		if (fresh == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+		SPI_keepplan(fresh);
+		*plan = fresh;
+	}
+	return *plan;
+}
+
+/* Locks the approval to the end of the transaction and returns its newest version. */
+static void
+lock_approval(Datum approval_id, ApprovalRow *row)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID};
+	int			result;
+
+	kept_plan(&plan,
+			  "select * from admin.approval "
+			  "where approval_id operator(pg_catalog.=) $1 for no key update", 1, types);
+	result = SPI_execute_plan(plan, &approval_id, NULL, false, 1);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not lock approval: %s", SPI_result_code_string(result));
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id))));
+	approval_row_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
+}
+
+static PolicyText
+text_argument(Datum value)
+{
+	text	   *packed = DatumGetTextPP(value);
+	PolicyText	result = {VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed)};
+
+	return result;
+}
+
+static void
+check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
+{
+	PolicyText	role = text_argument(role_value);
+	bool		required = false;
+
+	if (approval->state == STATE_WITHDRAWN || approval->closed)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("approval \"%.*s\" is withdrawn",
+						(int) approval->id.length, approval->id.data),
+				 errdetail("A withdrawn approval cannot be signed."),
+				 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session.")));
+	for (int i = 0; i < approval->role_count; i++)
+		required = required || policy_texts_equal(role, approval->roles[i]);
+	if (!required)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" is not required by approval \"%.*s\"",
+						TextDatumGetCString(role_value),
+						(int) approval->id.length, approval->id.data),
+				 errhint("Sign in one of its required_roles.")));
+	if (policy_texts_equal(text_argument(signer_value), approval->requested_by))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" requested approval \"%.*s\" and cannot sign it",
+						TextDatumGetCString(signer_value),
+						(int) approval->id.length, approval->id.data),
+				 errhint("Another person has to sign.")));
+}
+
+/* Fills the digest in where it was left out, refuses another one. */
+static HeapTuple
+check_digest(HeapTuple tuple, TupleDesc desc, const ApprovalRow *approval, Datum value, bool isnull)
+{
+	bytea	   *digest = SPI_palloc(VARHDRSZ + APPROVAL_DIGEST_BYTES);
+	int			column = SIGNATURE_APPROVAL_DIGEST;
+	Datum		filled = PointerGetDatum(digest);
+
+	SET_VARSIZE(digest, VARHDRSZ + APPROVAL_DIGEST_BYTES);
+	approval_digest(approval, (uint8 *) VARDATA(digest));
+	if (isnull)
+	{
+		bool		filled_is_null = false;
+		HeapTuple	complete = heap_modify_tuple_by_cols(tuple, desc, 1, &column, &filled,
+														 &filled_is_null);
+
+		/* The tuple has to outlive SPI_finish(). */
+		return SPI_copytuple(complete);
+	}
+	if (VARSIZE_ANY_EXHDR(DatumGetByteaPP(value)) != APPROVAL_DIGEST_BYTES ||
+		memcmp(VARDATA_ANY(DatumGetByteaPP(value)), VARDATA(digest), APPROVAL_DIGEST_BYTES) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("approval_digest is not that of approval \"%.*s\"",
+						(int) approval->id.length, approval->id.data),
+				 errhint("Sign what admin.approval_digest() tells of the approval as it is now.")));
+	return tuple;
+}
+
+static HeapTuple
+guard_insert(HeapTuple tuple, TupleDesc desc)
+{
+	Datum		values[SIGNATURE_COLUMNS];
+	bool		nulls[SIGNATURE_COLUMNS];
+	ApprovalRow approval;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	/* NOT NULL constraints come after this trigger and name the column. */
+	if (nulls[SIGNATURE_APPROVAL_ID - 1] || nulls[SIGNATURE_SIGNER_ROLE - 1] ||
+		nulls[SIGNATURE_SIGNER - 1])
+		return tuple;
+	lock_approval(values[SIGNATURE_APPROVAL_ID - 1], &approval);
+	check_signer(&approval, values[SIGNATURE_SIGNER_ROLE - 1], values[SIGNATURE_SIGNER - 1]);
+	return check_digest(tuple, desc, &approval, values[SIGNATURE_APPROVAL_DIGEST - 1],
+						nulls[SIGNATURE_APPROVAL_DIGEST - 1]);
+}
+
+static void
+set_state(Datum approval_id, ApprovalState state)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {approval_id, CStringGetTextDatum(approval_state_name(state))};
+	int			result;
+
+	kept_plan(&plan,
+			  "update admin.approval set state = $2 "
+			  "where approval_id operator(pg_catalog.=) $1", 2, types);
+	result = SPI_execute_plan(plan, values, NULL, false, 0);
+	if (result != SPI_OK_UPDATE)
+		elog(ERROR, "could not update approval: %s", SPI_result_code_string(result));
+}
+
+/*
+ * Counts up to this signature, so that one INSERT of several rows still goes
+ * through every state.  An approval that was inserted in a later state is left
+ * there until its signatures have caught up.
+ */
+static void
+advance(HeapTuple tuple, TupleDesc desc)
+{
+	Datum		values[SIGNATURE_COLUMNS];
+	bool		nulls[SIGNATURE_COLUMNS];
+	ApprovalRow approval;
+	ApprovalState state;
+	Snapshot	snapshot;
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	/* The signature becomes visible to this transaction. */
+	CommandCounterIncrement();
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	if (!approval_store_read(values[SIGNATURE_APPROVAL_ID - 1], snapshot, &approval))
+		elog(ERROR, "approval of a signature has vanished");
+	state = approval_state_from_signatures(
+		approval_store_count_signatures(values[SIGNATURE_APPROVAL_ID - 1],
+										DatumGetInt64(values[SIGNATURE_ID - 1]), snapshot),
+		approval.required_signer_count);
+	UnregisterSnapshot(snapshot);
+	/* The states are numbered in the order they are passed through. */
+	if (state == STATE_UNKNOWN || approval.state >= state)
+		return;
+	current_signer = TextDatumGetCString(values[SIGNATURE_SIGNER - 1]);
+	PG_TRY();
+	{
+		set_state(values[SIGNATURE_APPROVAL_ID - 1], state);
+	}
+	PG_FINALLY();
+	{
+		current_signer = NULL;
+	}
+	PG_END_TRY();
+}
+
+/* Runs the INSERT's part with SPI, as the owner of the table. */
+static HeapTuple
+as_owner(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	HeapTuple	result = trigger->tg_trigtuple;
+	Oid			user;
+	int			security;
+
+	GetUserIdAndSecContext(&user, &security);
+	SPI_connect();
+	SetUserIdAndSecContext(trigger->tg_relation->rd_rel->relowner,
+						   security | SECURITY_LOCAL_USERID_CHANGE);
+	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+		result = guard_insert(trigger->tg_trigtuple, desc);
+	else
+		advance(trigger->tg_trigtuple, desc);
+	SetUserIdAndSecContext(user, security);
+	SPI_finish();
+	return result;
+}
+
+Datum
+admin_signature_guard(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		elog(ERROR, "signature_guard was not called as a trigger");
+	if (admin_restoring)
+		return guard_stand_aside(trigger);
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESTRICT_VIOLATION),
+				 errmsg("a signature is never changed or removed"),
+				 errhint("Withdraw the approval instead.")));
+	return PointerGetDatum(as_owner(trigger));
+}
