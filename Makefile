@@ -9,7 +9,6 @@ PGFILEDESC = "admin_ext - audited approvals with exactly-once delivery"
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c)))
 SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
-HEADERS = src/include/admin_ext_sink.h
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))
 ISOLATION = $(notdir $(basename $(sort $(wildcard test/isolation/specs/*.spec))))

@@ -1,0 +1,53 @@
+-- ---------------------------------------------------------------------------
+-- Privileges: PUBLIC can do nothing; four kinds of access.
+-- ---------------------------------------------------------------------------
+
+create function admin.grant_access(role regrole, access text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- Which functions each access may call, by name, as far as this version has them.
+    functions text[] := case access
+        when 'checker' then array['sensitive_check', 'sensitive_check_preview']
+        when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest']
+        when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'ttl_state',
+                                  'approval_digest', 'audit_partitions', 'is_delivered', 'enabled_sinks',
+                                  'sink_newest_position', 'worker_status_rows']
+        when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check',
+                                   'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
+                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows',
+                                   'import_approvals', 'attach_audit', 'detach_audit',
+                                   'create_audit_partitions', 'drop_audit_partitions', 'resync_sink']
+    end;
+    relation regclass;
+    function regprocedure;
+begin
+    if role is null or access is null or functions is null then
+        raise exception 'access "%" is unknown', coalesce(left(access, 64), 'null')
+            using errcode = '22023', hint = 'One of checker, signer, auditor, operator, for an existing role.';
+    end if;
+    execute format('grant usage on schema admin to %s', role);
+    for function in
+        select p.oid from pg_proc as p
+        where p.pronamespace = 'admin'::regnamespace and p.proname = any (functions)
+    loop
+        execute format('grant execute on function %s to %s', function, role);
+    end loop;
+    if access in ('auditor', 'operator') then
+        for relation in
+            select c.oid from pg_class as c
+            where c.relnamespace = 'admin'::regnamespace and c.relkind in ('r', 'p', 'v')
+        loop
+            execute format('grant select on table %s to %s', relation, role);
+        end loop;
+    end if;
+end
+$$;
+
+comment on function admin.grant_access(regrole, text) is
+'Gives a role one kind of access: checker (the check and its preview), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (everything but changing history). None has write rights on a table. Raises 22023 for another kind.';
+
+revoke all on all tables in schema admin from public;
+revoke all on all functions in schema admin from public;

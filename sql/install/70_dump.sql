@@ -1,0 +1,10 @@
+-- ---------------------------------------------------------------------------
+-- What pg_dump takes along: the users' data.  The monthly partitions are ordinary
+-- tables and go by themselves; "store" stays, for a restored copy is another copy.
+-- ---------------------------------------------------------------------------
+
+select pg_catalog.pg_extension_config_dump('admin.approval', '');
+select pg_catalog.pg_extension_config_dump('admin.signature', '');
+select pg_catalog.pg_extension_config_dump('admin.signature_signature_id_seq', '');
+select pg_catalog.pg_extension_config_dump('admin.audit_default', '');
+select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
