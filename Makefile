@@ -26,10 +26,6 @@ include $(PGXS)
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
 
-.PHONY: demo test bench unit fuzz indent
-demo:
-	test/demo
+.PHONY: test
 test:
 	test/run
-bench:
-	test/bench/run

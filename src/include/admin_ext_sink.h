@@ -1,0 +1,103 @@
+/*
+ * admin_ext_sink.h
+ *	  How a place to deliver the audit trail to plugs in.
+ *
+ * A sink named x in admin_ext.sinks is the library admin_ext_x, loaded by the
+ * delivery worker alone, which exports
+ *
+ *		const AdminSinkCallbacks *_PG_admin_sink_init(void);
+ *
+ * The worker calls the callbacks outside any transaction, one at a time, from its
+ * one thread.  A sink never calls PostgreSQL from a thread of its own, never waits
+ * longer than ADMIN_SINK_SLICE_MS at a stretch, and reports an outage as a value:
+ * raising an ERROR is for what should not happen.
+ */
+#ifndef ADMIN_EXT_SINK_H
+#define ADMIN_EXT_SINK_H
+
+#include "postgres.h"
+
+#define ADMIN_SINK_API_VERSION	1
+#define ADMIN_SINK_SLICE_MS		200
+#define ADMIN_SINK_DETAIL_BYTES	1024
+#define ADMIN_SINK_ERROR_BYTES	512
+
+typedef enum AdminSinkResult
+{
+	ADMIN_SINK_OK,
+	ADMIN_SINK_PENDING,			/* confirm: not yet, call again */
+	ADMIN_SINK_RETRY,			/* an outage: close, back off, open, deliver again */
+	ADMIN_SINK_FENCED,			/* another worker has taken over */
+	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
+} AdminSinkResult;
+
+/* How far a sink has got.  tick_id and nonce name the newest tick it saw rows of. */
+typedef struct AdminSinkPosition
+{
+	int64		tick_id;
+	char		nonce[37];		/* uuid of that tick, as text */
+	int64		audit_id;		/* the last row delivered */
+	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
+} AdminSinkPosition;
+
+/* One CloudEvents document: UTF-8, no line break; the byte after it is '\n'. */
+typedef struct AdminSinkRecord
+{
+	int64		audit_id;
+	Size		offset;			/* of the document in the batch's data */
+	Size		length;			/* in bytes, without the line break */
+	Size		key_offset;		/* partition key within the data; key_length 0: none */
+	Size		key_length;
+} AdminSinkRecord;
+
+/* Records in order; their documents, each with its line break, fill data without gaps. */
+typedef struct AdminSinkBatch
+{
+	const char *data;
+	Size		length;
+	const AdminSinkRecord *records;
+	int			count;
+	AdminSinkPosition position; /* what holds once the batch is confirmed */
+} AdminSinkBatch;
+
+typedef struct AdminSink
+{
+	const char *name;
+	const char *database;		/* name of the database that is served */
+	const char *store_id;		/* uuid of the store, as text */
+	MemoryContext context;		/* lives from open to close */
+	void	   *state;			/* the sink's own */
+	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
+} AdminSink;
+
+typedef struct AdminSinkCallbacks
+{
+	uint32		api_version;	/* ADMIN_SINK_API_VERSION */
+
+	/*
+	 * Connects, undoes what was delivered after the position the database knows,
+	 * and reports in *seen the newest tick the sink ever saw (tick_id 0: none),
+	 * which the worker then looks for: a tick the database does not know means
+	 * that history forked.  Called before recover.
+	 */
+	AdminSinkResult (*open) (AdminSink *sink, AdminSinkPosition *seen);
+
+	/* Makes the sink hold exactly what the position says.  May set position->detail. */
+	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
+
+	/* Hands a batch over; its memory stays valid until it is confirmed. */
+	AdminSinkResult (*deliver) (AdminSink *sink, AdminSinkBatch *batch);
+
+	/*
+	 * Waits at most ADMIN_SINK_SLICE_MS for the batch to be durable.  On
+	 * ADMIN_SINK_OK batch->position.detail has been set.
+	 */
+	AdminSinkResult (*confirm) (AdminSink *sink, AdminSinkBatch *batch);
+
+	/* Lets go of everything; never fails.  Also called after an error. */
+	void		(*close) (AdminSink *sink);
+} AdminSinkCallbacks;
+
+typedef const AdminSinkCallbacks *(*AdminSinkInit) (void);
+
+#endif							/* ADMIN_EXT_SINK_H */
