@@ -1,7 +1,8 @@
 -- Fixtures decide as they say, the guard holds, the trail is append-only.
 \set VERBOSITY terse
-set client_min_messages = warning;
+set client_min_messages = error;
 create extension admin_ext;
+set client_min_messages = warning;
 \set doc `cat fixtures/approval_examples.json`
 select admin.import_approvals(:'doc');
 select admin.import_approvals(:'doc');

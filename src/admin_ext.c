@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "delivery/delivery.h"
 #include "relations.h"
 #include "settings.h"
 
@@ -19,6 +20,7 @@ _PG_init(void)
 {
 	settings_init();
 	relations_init();
+	delivery_init();
 #if PG_VERSION_NUM >= 150000
 	MarkGUCPrefixReserved("admin_ext");
 #else

@@ -52,4 +52,25 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 }
 #endif
 
+/* 15 replaced the variable by a function. */
+#if PG_VERSION_NUM >= 150000
+#define compat_insert_timeline() GetWALInsertionTimeLine()
+#else
+#define compat_insert_timeline() ThisTimeLineID
+#endif
+
+/* 16 made one function of the many. */
+#if PG_VERSION_NUM >= 160000
+#define compat_owns_database(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#else
+#define compat_owns_database(oid, role) pg_database_ownercheck(oid, role)
+#endif
+
+/* 17 moved the local transaction id. */
+#if PG_VERSION_NUM >= 170000
+#define compat_local_xid() (MyProc->vxid.lxid)
+#else
+#define compat_local_xid() (MyProc->lxid)
+#endif
+
 #endif							/* ADMIN_EXT_COMPAT_H */

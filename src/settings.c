@@ -1,14 +1,141 @@
 /*
  * settings.c
- *	  Defines the settings.  Called once, when the library is loaded.
+ *	  Defines the settings, and refuses wrong values.  Called once, when the
+ *	  library is loaded.
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
 
 #include "settings.h"
+#include "sinks/ndjson/ndjson.h"
+
+#define MAX_SINK_NAME	40
 
 bool		admin_restoring = false;
+char	   *admin_databases = NULL;
+char	   *admin_sinks = NULL;
+int			admin_batch_rows = 10000;
+int			admin_batch_kb = 8 * 1024;
+int			admin_linger_ms = 5;
+int			admin_retry_backoff_max_ms = 30 * 1000;
+
+List *
+settings_list(const char *value)
+{
+	List	   *names = NIL;
+
+	if (!SplitGUCList(pstrdup(value), ',', &names))
+		elog(ERROR, "malformed list \"%s\"", value);
+	return names;
+}
+
+static bool
+check_databases(char **value, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*value);
+	List	   *names = NIL;
+	bool		good = SplitGUCList(copy, ',', &names);
+	ListCell   *cell;
+
+	if (!good)
+		GUC_check_errdetail("List syntax is invalid.");
+	foreach(cell, names)
+	{
+		if (good && strlen(lfirst(cell)) >= NAMEDATALEN)
+		{
+			GUC_check_errdetail("A database name has at most %d bytes.", NAMEDATALEN - 1);
+			good = false;
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return good;
+}
+
+/* A name becomes the name of a library: admin_ext_<name>. */
+static bool
+is_sink_name(const char *name)
+{
+	Size		length = strlen(name);
+
+	return length > 0 && length <= MAX_SINK_NAME &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
+}
+
+static bool
+check_sinks(char **value, void **extra, GucSource source)
+{
+	char	   *copy = pstrdup(*value);
+	List	   *names = NIL;
+	bool		good = SplitGUCList(copy, ',', &names);
+
+	if (!good)
+		GUC_check_errdetail("List syntax is invalid.");
+	else if (list_length(names) > MAX_SINKS)
+	{
+		GUC_check_errdetail("There can be at most %d sinks.", MAX_SINKS);
+		good = false;
+	}
+	for (int i = 0; good && i < list_length(names); i++)
+	{
+		char	   *name = list_nth(names, i);
+
+		good = is_sink_name(name);
+		if (!good)
+			GUC_check_errdetail("Sink \"%.64s\" is not 1 to %d lower-case letters, digits and underscores.",
+								name, MAX_SINK_NAME);
+		for (int j = 0; good && j < i; j++)
+		{
+			good = strcmp(name, list_nth(names, j)) != 0;
+			if (!good)
+				GUC_check_errdetail("Sink \"%s\" is listed twice.", name);
+		}
+	}
+	list_free(names);
+	pfree(copy);
+	return good;
+}
+
+static bool
+check_directory(char **value, void **extra, GucSource source)
+{
+	if ((*value)[0] != '\0' && strlen(*value) < MAXPGPATH - 2 * NAMEDATALEN)
+		return true;
+	GUC_check_errdetail("A directory of 1 to %d bytes is needed.", MAXPGPATH - 2 * NAMEDATALEN - 1);
+	return false;
+}
+
+static void
+define_delivery(void)
+{
+	DefineCustomStringVariable("admin_ext.databases",
+							   "Databases whose audit trail is delivered.",
+							   NULL, &admin_databases, "",
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_databases, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.sinks",
+							   "Sinks to deliver to, each with a worker and a position of its own.",
+							   NULL, &admin_sinks, "ndjson",
+							   PGC_SIGHUP, GUC_LIST_INPUT, check_sinks, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.batch_rows", "Most rows of a delivered batch.",
+							NULL, &admin_batch_rows, 10000, 1, 1000000,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.batch_bytes", "Most bytes of a delivered batch.",
+							"A single row that is larger makes a batch of its own.",
+							&admin_batch_kb, 8 * 1024, 64, 256 * 1024,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.linger", "How long a commit may wait for company.",
+							NULL, &admin_linger_ms, 5, 0, 10000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.retry_backoff_max",
+							"Longest pause between two attempts to reach a sink.",
+							NULL, &admin_retry_backoff_max_ms, 30 * 1000, 100, 3600 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+}
 
 void
 settings_init(void)
@@ -16,9 +143,16 @@ settings_init(void)
 	DefineCustomBoolVariable("admin_ext.restoring",
 							 "While a logical dump is loaded: guard and row-change trigger stand aside.",
 							 "Rows are taken as they were dumped; the audit trail stays append-only.",
-							 &admin_restoring,
-							 false,
-							 PGC_SUSET,
-							 0,
-							 NULL, NULL, NULL);
+							 &admin_restoring, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	define_delivery();
+	DefineCustomStringVariable("admin_ext.ndjson_directory",
+							   "Where the NDJSON sink writes.",
+							   "A relative path is under the data directory.",
+							   &ndjson_directory, "admin_ext",
+							   PGC_SIGHUP, 0, check_directory, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.ndjson_rotate_size",
+							"Size at which the NDJSON sink begins a new file.",
+							NULL, &ndjson_rotate_size_kb, 256 * 1024, 1, INT_MAX / 2,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 }

@@ -5,9 +5,23 @@
 #ifndef ADMIN_EXT_SETTINGS_H
 #define ADMIN_EXT_SETTINGS_H
 
+#include "nodes/pg_list.h"
+
+#define MAX_SINKS	8
+
 /* A logical dump is being loaded: guard and row-change trigger stand aside. */
 extern bool admin_restoring;
 
+extern char *admin_databases;	/* list of identifiers */
+extern char *admin_sinks;		/* list of names, as check_sinks() takes them */
+extern int	admin_batch_rows;
+extern int	admin_batch_kb;
+extern int	admin_linger_ms;
+extern int	admin_retry_backoff_max_ms;
+
 extern void settings_init(void);
+
+/* The list of a setting as strings, in the current memory context. */
+extern List *settings_list(const char *value);
 
 #endif							/* ADMIN_EXT_SETTINGS_H */

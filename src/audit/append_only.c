@@ -8,10 +8,13 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
+#include "executor/spi.h"
+#include "storage/proc.h"
 #include "utils/rel.h"
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
+#include "compat.h"
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(admin_audit_append_only);
@@ -34,6 +37,24 @@ check_xid(HeapTuple tuple, TupleDesc desc)
 				 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session.")));
 }
 
+/*
+ * Rows of another copy are being loaded: delivery waits until an operator has said
+ * where it goes on.  Once per transaction.
+ */
+static void
+mark_loaded(void)
+{
+	static LocalTransactionId marked = InvalidLocalTransactionId;
+
+	if (marked == compat_local_xid())
+		return;
+	SPI_connect();
+	if (SPI_execute("update admin.store set adopted_at = null where adopted_at is not null", false, 0) < 0)
+		elog(ERROR, "could not mark the store as loaded");
+	SPI_finish();
+	marked = compat_local_xid();
+}
+
 Datum
 admin_audit_append_only(PG_FUNCTION_ARGS)
 {
@@ -48,7 +69,9 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 				 errdetail("UPDATE, DELETE and TRUNCATE of \"%s\" are refused for everybody.",
 						   RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Free space with admin.drop_audit_partitions().")));
-	if (!admin_restoring)
+	if (admin_restoring)
+		mark_loaded();
+	else
 		check_xid(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	if (audit_appended_hook)
 		audit_appended_hook();

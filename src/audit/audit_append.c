@@ -65,8 +65,8 @@ route(Relation parent, TimestampTz recorded_at)
 }
 
 /* A partition made elsewhere could have its columns in another order: refuse it, never misplace. */
-static void
-check_layout(Relation parent, Relation partition)
+void
+audit_check_layout(Relation parent, Relation partition)
 {
 	TupleDesc	a = RelationGetDescr(parent);
 	TupleDesc	b = RelationGetDescr(partition);
@@ -132,7 +132,7 @@ audit_append(const AuditEvent *event)
 	Relation	partition = table_open(route(parent, event->recorded_at), RowExclusiveLock);
 	TupleTableSlot *slot;
 
-	check_layout(parent, partition);
+	audit_check_layout(parent, partition);
 	slot = table_slot_create(partition, NULL);
 	fill(slot, event);
 	insert_row(partition, slot);

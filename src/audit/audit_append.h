@@ -6,6 +6,7 @@
 #define ADMIN_EXT_AUDIT_APPEND_H
 
 #include "datatype/timestamp.h"
+#include "utils/relcache.h"
 
 /* Columns of admin.audit, in the order of the table. */
 enum AuditColumn
@@ -46,6 +47,9 @@ typedef struct AuditEvent
 extern int64 audit_draw_id(void);
 
 extern void audit_append(const AuditEvent *event);
+
+/* Raises 55000 unless a partition has its columns where the trail has them. */
+extern void audit_check_layout(Relation parent, Relation partition);
 
 /* Called after each append; delivery sets it to wake its workers at commit. */
 extern void (*audit_appended_hook) (void);

@@ -36,7 +36,7 @@ typedef struct AdminSinkPosition
 {
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
-	int64		audit_id;		/* the last row delivered */
+	int64		audit_id;		/* the highest row delivered */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
 } AdminSinkPosition;
 
@@ -46,7 +46,7 @@ typedef struct AdminSinkRecord
 	int64		audit_id;
 	Size		offset;			/* of the document in the batch's data */
 	Size		length;			/* in bytes, without the line break */
-	Size		key_offset;		/* partition key within the data; key_length 0: none */
+	Size		key_offset;		/* of the partition key (approval_id, else source) in the batch's keys */
 	Size		key_length;
 } AdminSinkRecord;
 
@@ -55,6 +55,7 @@ typedef struct AdminSinkBatch
 {
 	const char *data;
 	Size		length;
+	const char *keys;
 	const AdminSinkRecord *records;
 	int			count;
 	AdminSinkPosition position; /* what holds once the batch is confirmed */
@@ -65,6 +66,7 @@ typedef struct AdminSink
 	const char *name;
 	const char *database;		/* name of the database that is served */
 	const char *store_id;		/* uuid of the store, as text */
+	const char *home;			/* "<system identifier>/<timeline>": where this runs */
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */

@@ -36,8 +36,8 @@ typedef struct Ndjson
 	int			file;			/* -1: none is open */
 	char		file_name[MAXPGPATH];
 	off_t		offset;			/* end of what has been written */
+	off_t		begun_at;		/* where this store's part of the file begins */
 	char		marker_name[MAXPGPATH];
-	int64		marked_tick;
 } Ndjson;
 
 /* What the marker says.  file is empty when there is none. */
@@ -116,7 +116,7 @@ write_all(int file, const char *data, Size length, off_t offset)
 
 /* One sector, padded, so that it is replaced as a whole. */
 static AdminSinkResult
-write_marker(AdminSink *sink, const AdminSinkPosition *position, off_t from, bool flush)
+write_marker(AdminSink *sink, const AdminSinkPosition *position, bool flush)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
@@ -127,7 +127,7 @@ write_marker(AdminSink *sink, const AdminSinkPosition *position, off_t from, boo
 	path_of(state, state->marker_name, path);
 	memset(text, ' ', MARKER_BYTES);
 	text[snprintf(text, MARKER_BYTES, INT64_FORMAT " %s " INT64_FORMAT " " INT64_FORMAT " %s",
-				  position->tick_id, position->nonce, position->audit_id, (int64) from,
+				  position->tick_id, position->nonce, position->audit_id, (int64) state->begun_at,
 				  state->file_name)] = ' ';
 	text[MARKER_BYTES - 1] = '\n';
 	file = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
@@ -137,7 +137,6 @@ write_marker(AdminSink *sink, const AdminSinkPosition *position, off_t from, boo
 	close(file);
 	if (!good)
 		return outage(sink, "write file", path);
-	state->marked_tick = position->tick_id;
 	return ADMIN_SINK_OK;
 }
 
@@ -208,7 +207,7 @@ cut(AdminSink *sink, const char *name, off_t length)
 
 /* Opens a file at an offset; a file that is gone (moved to an archive) is let go. */
 static AdminSinkResult
-reopen(AdminSink *sink, const char *name, off_t offset)
+reopen(AdminSink *sink, const char *name, off_t offset, bool is_from_elsewhere)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
@@ -225,6 +224,13 @@ reopen(AdminSink *sink, const char *name, off_t offset)
 	}
 	if (fstat(state->file, &st) < 0)
 		return outage(sink, "stat file", path);
+	if (st.st_size < offset && is_from_elsewhere)
+	{
+		/* A promoted standby's copy of the directory: the file itself is on another machine. */
+		close_file(state);
+		ereport(LOG, (errmsg("admin_ext: file \"%s\" was written elsewhere, going on in a new one", path)));
+		return ADMIN_SINK_OK;
+	}
 	if (st.st_size < offset)
 	{
 		close_file(state);
@@ -241,19 +247,20 @@ reopen(AdminSink *sink, const char *name, off_t offset)
 	return ADMIN_SINK_OK;
 }
 
-/* detail is "<offset> <file>", or empty before the first file. */
+/* detail is "<offset> <home> <file>", or empty before the first file. */
 static AdminSinkResult
 ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 {
 	long long	offset = 0;
 	char		name[MAXPGPATH] = "";
+	char		home[64] = "";
 	Marker		marker;
 	AdminSinkResult result = read_marker(sink, &marker);
 
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (position->detail[0] != '\0' &&
-		sscanf(position->detail, "%lld %1023s", &offset, name) != 2)
+		sscanf(position->detail, "%lld %63s %1023s", &offset, home, name) != 3)
 		elog(ERROR, "malformed position \"%s\"", position->detail);
 	/* A file begun after the position was recorded holds nothing that counts. */
 	if (marker.file[0] != '\0' && strcmp(marker.file, name) != 0)
@@ -262,7 +269,7 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 		if (result != ADMIN_SINK_OK)
 			return result;
 	}
-	return name[0] == '\0' ? ADMIN_SINK_OK : reopen(sink, name, offset);
+	return name[0] == '\0' ? ADMIN_SINK_OK : reopen(sink, name, offset, strcmp(home, sink->home) != 0);
 }
 
 /* A file of this name from an earlier store is gone on with, never overwritten. */
@@ -281,7 +288,8 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 		return outage(sink, "create file", path);
 	state->offset = st.st_size;
 	fsync_fname(state->directory, true);
-	return write_marker(sink, &batch->position, state->offset, true);
+	state->begun_at = state->offset;
+	return write_marker(sink, &batch->position, true);
 }
 
 static AdminSinkResult
@@ -292,8 +300,8 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 
 	if (state->file < 0 || state->offset >= (off_t) ndjson_rotate_size_kb * 1024)
 		result = begin_file(sink, batch);
-	else if (state->marked_tick != batch->position.tick_id)
-		result = write_marker(sink, &batch->position, state->offset, false);
+	else
+		result = write_marker(sink, &batch->position, false);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
@@ -309,8 +317,8 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 
 	if (pg_fdatasync(state->file) < 0)
 		return outage(sink, "fsync file", state->file_name);
-	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %s",
-			 (long long) state->offset, state->file_name);
+	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %s %s",
+			 (long long) state->offset, sink->home, state->file_name);
 	return ADMIN_SINK_OK;
 }
 

@@ -1,0 +1,475 @@
+-- ---------------------------------------------------------------------------
+-- Delivery: which copy of the data this is, ticks, positions, status.
+-- ---------------------------------------------------------------------------
+
+create function admin.store_identity(
+    out system_identifier bigint, out database_oid oid, out timeline int)
+as 'MODULE_PATHNAME', 'admin_store_identity'
+language c stable parallel restricted;
+
+comment on function admin.store_identity() is
+'Where this session runs: system identifier of the cluster, oid of the database, timeline that WAL is written on (0 on a standby).';
+
+create table admin.store (
+    store_id          uuid        not null primary key default gen_random_uuid(),
+    system_identifier bigint      not null,
+    database_oid      oid         not null,
+    timeline          int         not null,
+    adopted_at        timestamptz
+);
+
+create unique index store_one_row on admin.store ((true));
+
+comment on table admin.store is
+'One row: which copy of the data this is. A worker that finds itself elsewhere than the row says delivers nothing until admin.resync_sink() has answered.';
+comment on column admin.store.store_id is 'Made at CREATE EXTENSION, renewed by admin.resync_sink() where history forked; part of every event''s CloudEvents source.';
+comment on column admin.store.system_identifier is 'System identifier of the cluster (pg_control_system()).';
+comment on column admin.store.database_oid is 'Oid of the database.';
+comment on column admin.store.timeline is 'Timeline that WAL was written on when the store was adopted.';
+comment on column admin.store.adopted_at is 'When this cluster, database and timeline took the store as theirs; null after a dump was loaded, until admin.resync_sink() has answered.';
+
+insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
+select system_identifier, database_oid, timeline,
+       case when pg_catalog.current_setting('admin_ext.restoring', true) is distinct from 'on' then now() end
+from admin.store_identity();
+
+create function admin.tick_snapshot()
+returns pg_snapshot
+as 'MODULE_PATHNAME', 'admin_tick_snapshot'
+language c volatile;
+
+comment on function admin.tick_snapshot() is
+'What is committed now, with the calling transaction counted as in progress.';
+
+create table admin.tick (
+    tick_id   bigint      not null primary key,
+    snap      pg_snapshot not null,
+    tick_xid  xid8        not null default pg_current_xact_id(),
+    nonce     uuid        not null default gen_random_uuid(),
+    ticked_at timestamptz not null default clock_timestamp()
+);
+
+comment on table admin.tick is
+'Stored snapshots, shared by all sinks. A window is what is visible in one tick and not in an earlier one; delivery goes from window to window.';
+comment on column admin.tick.tick_id is 'Ascending; 0 is the tick before all rows.';
+comment on column admin.tick.snap is 'The snapshot; its xmax never goes back from tick to tick.';
+comment on column admin.tick.tick_xid is 'The transaction that wrote the tick: equal to the row''s xmin unless the row came from a dump.';
+comment on column admin.tick.nonce is 'Tells this tick from one of the same number in a fork of the data.';
+comment on column admin.tick.ticked_at is 'When it was made.';
+
+insert into admin.tick (tick_id, snap) values (0, '1:1:');
+
+create table admin.sink_position (
+    sink              text        not null,
+    position_id       bigint      not null,
+    store_id          uuid        not null,
+    tick_id           bigint      not null,
+    window_tick_id    bigint,
+    window_audit_id   bigint,
+    highest_audit_id  bigint      not null default 0,
+    floor_audit_id    bigint      not null default 0,
+    backfill_audit_id bigint,
+    sink_detail       text        not null default '',
+    delivered_rows    bigint      not null default 0,
+    committed_at      timestamptz not null default clock_timestamp(),
+    primary key (sink, position_id)
+);
+
+comment on table admin.sink_position is
+'How far each sink has got. Rows are only added, and old ones purged: an update of one row would slow down with every transaction held open. The newest row of a sink counts.';
+comment on column admin.sink_position.sink is 'Name of the sink, as in admin_ext.sinks.';
+comment on column admin.sink_position.position_id is 'Ascending per sink; a second writer of the same number fails.';
+comment on column admin.sink_position.store_id is 'The store the position belongs to.';
+comment on column admin.sink_position.tick_id is 'Everything visible in this tick is delivered.';
+comment on column admin.sink_position.window_tick_id is 'The tick whose window is being delivered; null between windows.';
+comment on column admin.sink_position.window_audit_id is 'Rows of that window up to this audit_id are delivered.';
+comment on column admin.sink_position.highest_audit_id is 'The highest audit_id delivered so far.';
+comment on column admin.sink_position.floor_audit_id is 'Rows up to here came from a dump or an operator''s resync: they are delivered in order of audit_id, not by windows.';
+comment on column admin.sink_position.backfill_audit_id is 'The first row up to the floor still to be delivered; null when there is none.';
+comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
+comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
+comment on column admin.sink_position.committed_at is 'When the position was recorded.';
+
+create table admin.dead_letter (
+    sink      text        not null,
+    audit_id  bigint      not null,
+    error     text        not null,
+    failed_at timestamptz not null default clock_timestamp(),
+    attempts  int         not null default 1,
+    primary key (sink, audit_id)
+);
+
+comment on table admin.dead_letter is 'Rows that a sink rejected for good.';
+comment on column admin.dead_letter.sink is 'The sink that rejected it.';
+comment on column admin.dead_letter.audit_id is 'The row of admin.audit.';
+comment on column admin.dead_letter.error is 'Why, in the sink''s words.';
+comment on column admin.dead_letter.failed_at is 'When it was last rejected.';
+comment on column admin.dead_letter.attempts is 'How often it was tried.';
+
+create function admin.enabled_sinks()
+returns setof text
+as 'MODULE_PATHNAME', 'admin_enabled_sinks'
+language c stable parallel safe rows 2;
+
+comment on function admin.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
+
+create function admin.sink_newest_position()
+returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
+               floor_audit_id bigint, backfill_audit_id bigint)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select s.sink, p.done, p.win, p.window_audit_id, coalesce(p.floor_audit_id, 0), p.backfill_audit_id
+    from admin.enabled_sinks() as s(sink)
+    left join lateral (
+        select t.snap as done, w.snap as win, n.window_audit_id, n.floor_audit_id, n.backfill_audit_id
+        from (select * from admin.sink_position as q
+              where q.sink = s.sink
+              order by q.position_id desc limit 1) as n
+        join admin.tick as t on t.tick_id = n.tick_id
+        left join admin.tick as w on w.tick_id = n.window_tick_id) as p on true;
+end;
+
+comment on function admin.sink_newest_position() is
+'The newest position of each enabled sink with its snapshots; nulls for a sink that has none yet.';
+
+create function admin.is_delivered(
+    audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot,
+    window_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint)
+returns boolean
+language sql immutable parallel safe
+return case
+    when done is null then false
+    when audit_id <= floor_audit_id then backfill_audit_id is null or audit_id < backfill_audit_id
+    else pg_visible_in_snapshot(xid, done)
+         or ("window" is not null and audit_id <= window_audit_id
+             and pg_visible_in_snapshot(xid, "window"))
+end;
+
+comment on function admin.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint) is
+'Does a position, as admin.sink_newest_position() tells it, cover a row of the trail?';
+
+create view admin.audit_delivery as
+with p as materialized (select * from admin.sink_newest_position())
+select a.audit_id,
+       a.recorded_at,
+       p.sink,
+       case when exists (select from admin.dead_letter as d
+                         where d.sink = p.sink and d.audit_id = a.audit_id) then 'failed'
+            when admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id,
+                                    p.floor_audit_id, p.backfill_audit_id) then 'delivered'
+            else 'pending'
+       end as sink_status
+from admin.audit as a cross join p;
+
+comment on view admin.audit_delivery is
+'Each row of the trail with what became of it at each enabled sink: pending, delivered, or failed (see admin.dead_letter). Derived from the position of the sink.';
+comment on column admin.audit_delivery.audit_id is 'As in admin.audit.';
+comment on column admin.audit_delivery.recorded_at is 'As in admin.audit.';
+comment on column admin.audit_delivery.sink is 'Name of the sink.';
+comment on column admin.audit_delivery.sink_status is 'pending, delivered or failed.';
+
+-- What a worker needs to go on; raises 55000 where somebody has to decide first.
+create function admin.delivery_open(
+    sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
+    out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
+    out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    store    admin.store;
+    here     record;
+    newest   admin.sink_position;
+    tick     record;
+    stop     text;
+    -- The last 32 bits of a tick's xid are its row's xmin, unless the row came from a dump.
+    low_bits constant numeric := 4294967296;
+begin
+    select * into strict store from admin.store;
+    select * into here from admin.store_identity();
+    select * into newest from admin.sink_position as p
+    where p.sink = delivery_open.sink order by p.position_id desc limit 1;
+
+    select t.tick_id, t.xmin::text <> (t.tick_xid::text::numeric % low_bits)::text as is_loaded,
+           pg_snapshot_xmax(t.snap) > pg_snapshot_xmax(pg_current_snapshot()) as is_ahead
+    into tick from admin.tick as t order by t.tick_id desc limit 1;
+    stop := case
+        when store.adopted_at is null then 'this copy of the audit trail was loaded from a dump'
+        when store.system_identifier = here.system_identifier and store.database_oid <> here.database_oid
+            then 'this copy of the audit trail belongs to another database of this cluster'
+        when newest.store_id <> store.store_id then 'the position of the sink belongs to another store'
+        when tick.tick_id is null then 'table admin.tick is empty'
+        when tick.tick_id > 0 and tick.is_loaded then 'table admin.tick was loaded from a dump'
+        when tick.is_ahead then 'the newest tick is ahead of the transactions of this cluster'
+        when newest.tick_id is not null
+             and not exists (select from admin.tick as t where t.tick_id = newest.tick_id)
+            then format('tick %s, which the position of the sink builds on, is missing', newest.tick_id)
+        when newest.window_tick_id is not null
+             and not exists (select from admin.tick as t where t.tick_id = newest.window_tick_id)
+            then format('tick %s, which the position of the sink builds on, is missing', newest.window_tick_id)
+    end;
+    if stop is not null then
+        raise exception '%', stop
+            using errcode = '55000',
+                  hint = format('Call admin.resync_sink(%L, from_audit_id) to say where delivery goes on.', sink);
+    end if;
+
+    if newest.position_id is null then
+        insert into admin.sink_position (sink, position_id, store_id, tick_id, floor_audit_id, backfill_audit_id)
+        select sink, 1, store.store_id, 0, f.floor, case when f.floor > 0 then 1 end
+        from (select coalesce(max(p.floor_audit_id), 0) from admin.sink_position as p) as f(floor)
+        returning * into newest;
+    end if;
+    if (store.system_identifier, store.database_oid, store.timeline)
+       is distinct from (here.system_identifier, here.database_oid, here.timeline) then
+        raise log 'admin_ext: store % adopted by system % on timeline %, before by system % on timeline %',
+            store.store_id, here.system_identifier, here.timeline, store.system_identifier, store.timeline;
+        update admin.store as s
+        set system_identifier = here.system_identifier, database_oid = here.database_oid,
+            timeline = here.timeline, adopted_at = now();
+    end if;
+
+    store_id := store.store_id;
+    home := here.system_identifier || '/' || here.timeline;
+    position_id := newest.position_id;
+    tick_id := newest.tick_id;
+    select t.snap::text into done from admin.tick as t where t.tick_id = newest.tick_id;
+    window_tick_id := newest.window_tick_id;
+    window_audit_id := newest.window_audit_id;
+    highest_audit_id := newest.highest_audit_id;
+    floor_audit_id := newest.floor_audit_id;
+    backfill_audit_id := newest.backfill_audit_id;
+    sink_detail := newest.sink_detail;
+    delivered_rows := newest.delivered_rows;
+end
+$$;
+
+comment on function admin.delivery_open(text) is
+'For the worker: proves that this is the copy of the data the sink has been fed from, adopts it after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 where admin.resync_sink() has to be called first.';
+
+-- The caller commits synchronously, and reads no row before the commit has returned.
+create function admin.make_tick(out tick_id bigint, out snap text, out nonce text)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    last admin.tick;
+    made pg_snapshot;
+begin
+    -- Ticks come one after the other: 'admt' as a number.
+    perform pg_advisory_xact_lock(1633971572, 0);
+    select * into last from admin.tick order by tick_id desc limit 1;
+    made := admin.tick_snapshot();
+    if pg_snapshot_xmax(made) < pg_snapshot_xmax(last.snap) then
+        raise exception 'the newest tick is ahead of the transactions of this cluster'
+            using errcode = '55000', hint = 'Call admin.resync_sink() for every sink.';
+    end if;
+    insert into admin.tick (tick_id, snap) values (coalesce(last.tick_id, 0) + 1, made)
+    returning tick.tick_id, tick.snap::text, tick.nonce::text into tick_id, snap, nonce;
+end
+$$;
+
+comment on function admin.make_tick() is 'For the worker: stores the present snapshot as the next tick.';
+
+create function admin.purge_delivery(sink text, from_position bigint, to_position bigint, from_tick bigint)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+    slowest bigint;
+begin
+    delete from admin.sink_position as p
+    where p.sink = sink and p.position_id >= from_position and p.position_id < to_position;
+    select min(n.tick_id) into slowest
+    from admin.enabled_sinks() as s(name)
+    cross join lateral (select p.tick_id from admin.sink_position as p
+                        where p.sink = s.name order by p.position_id desc limit 1) as n;
+    delete from admin.tick as t
+    where t.tick_id >= from_tick and t.tick_id < slowest and t.tick_id > 0
+      and not exists (select from admin.sink_position as p
+                      where p.tick_id = t.tick_id or p.window_tick_id = t.tick_id);
+    return greatest(from_tick, slowest);
+end
+$$;
+
+comment on function admin.purge_delivery(text, bigint, bigint, bigint) is
+'For the worker: removes positions and ticks that nobody builds on any more, within bounds that keep it from walking over what it removed before.';
+
+create function admin.highest_sent(sink text)
+returns bigint
+as 'MODULE_PATHNAME', 'admin_highest_sent'
+language c volatile strict;
+
+comment on function admin.highest_sent(text) is
+'Where the sink was found to hold another fork of this database: the highest audit_id it was sent; else 0.';
+
+create function admin.resync_sink(sink text, from_audit_id bigint)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    newest  admin.sink_position;
+    store   admin.store;
+    here    record;
+    highest bigint;
+begin
+    if resync_sink.sink is null
+       or resync_sink.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
+        raise exception 'sink "%" is unknown', coalesce(left(resync_sink.sink, 64), 'null')
+            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
+    end if;
+    if from_audit_id is null or from_audit_id < 1 then
+        raise exception 'argument "from_audit_id" is out of range'
+            using errcode = '22023', detail = format('Its value %s is not 1 or more.', coalesce(from_audit_id::text, 'null'));
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'admin.resync_sink() runs in a READ COMMITTED transaction only' using errcode = '25001';
+    end if;
+    set local synchronous_commit = on;
+    -- Nobody is adding to the trail now: what is there is below the floor, what comes is above.
+    lock table admin.audit in share mode;
+    select * into strict store from admin.store for update;
+    select * into here from admin.store_identity();
+    select * into newest from admin.sink_position as p
+    where p.sink = resync_sink.sink order by p.position_id desc limit 1;
+    select coalesce(max(a.audit_id), 0) into highest from admin.audit as a;
+
+    -- A sink that was fed by another fork has seen numbers that will be given out again.  One
+    -- resync renews the store for all sinks: the next one finds its position in the old store.
+    if store.adopted_at is null
+       or store.database_oid <> here.database_oid or store.system_identifier <> here.system_identifier
+       or (newest.store_id = store.store_id and admin.highest_sent(resync_sink.sink) > 0) then
+        delete from admin.tick as t where t.tick_id > 0;
+        delete from admin.store;
+        insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
+        values (here.system_identifier, here.database_oid, here.timeline, now())
+        returning * into store;
+    end if;
+    perform setval('admin.audit_audit_id_seq',
+                   greatest(1, highest, from_audit_id - 1, newest.highest_audit_id,
+                            admin.highest_sent(resync_sink.sink),
+                            (select case when s.is_called then s.last_value end from admin.audit_audit_id_seq as s)));
+    insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
+                                     backfill_audit_id, sink_detail, delivered_rows)
+    values (resync_sink.sink, coalesce(newest.position_id, 0) + 1, store.store_id, 0,
+            coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
+            coalesce(newest.sink_detail, ''), coalesce(newest.delivered_rows, 0));
+end
+$$;
+
+comment on function admin.resync_sink(text, bigint) is
+'The operator''s answer to a lost or foreign position: rows that are in the trail now are delivered from this audit_id on, once, in order of audit_id; whatever comes later as usual. Where history forked the store gets a new id, and audit_ids go on above the highest ever sent. Rows that the sink already holds are sent again if they are in the range. Waits for writers to end. Raises 22023 for an unknown sink or an audit_id below 1.';
+
+create function admin.drop_audit_partitions(older_than interval)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    horizon timestamptz;
+    part    record;
+    pending record;
+    doomed  regclass[] := '{}';
+    blocked boolean := true;
+begin
+    if older_than is null or older_than <= interval '0' then
+        raise exception 'argument "older_than" is out of range'
+            using errcode = '22023', detail = format('Its value %s is not positive.', coalesce(older_than::text, 'null'));
+    end if;
+    horizon := now() - older_than;
+    -- Never waits in a queue for the lock, for writers would wait behind it.
+    for attempt in 1 .. 200 loop
+        begin
+            lock table admin.audit in access exclusive mode nowait;
+            blocked := false;
+            exit;
+        exception when lock_not_available then
+            perform pg_sleep(0.01);
+        end;
+    end loop;
+    if blocked then
+        raise exception 'could not lock admin.audit' using errcode = '55P03', hint = 'Try again when fewer transactions write to it.';
+    end if;
+    for part in select partition from admin.audit_partitions() where upper_bound <= horizon loop
+        execute format('select a.audit_id, p.sink from %s as a cross join admin.sink_newest_position() as p '
+                       'where not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
+                       'p.floor_audit_id, p.backfill_audit_id) '
+                       'or exists (select from admin.dead_letter as d where d.sink = p.sink and d.audit_id = a.audit_id) '
+                       'limit 1', part.partition)
+        into pending;
+        if pending.sink is not null then
+            raise exception 'partition "%" holds rows that sink "%" has not delivered', part.partition, pending.sink
+                using errcode = '55000', detail = format('One of them is audit_id %s. Nothing was dropped.', pending.audit_id),
+                      hint = 'See admin.worker_status and admin.dead_letter.';
+        end if;
+        doomed := doomed || part.partition;
+    end loop;
+    for part in select unnest(doomed) as partition loop
+        execute format('drop table %s', part.partition);
+    end loop;
+    return cardinality(doomed);
+end
+$$;
+
+comment on function admin.drop_audit_partitions(interval) is
+'Drops the partitions of admin.audit whose rows are all older, and returns how many. First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. Raises 22023 unless the interval is positive, 55P03 when writers did not let it lock the trail.';
+
+create function admin.worker_status_rows(
+    out database name, out sink text, out pid int, out state text, out delivered_rows bigint,
+    out delivered_bytes bigint, out batches bigint, out dead_letters bigint, out last_audit_id bigint,
+    out last_delivery_at timestamptz, out lag_rows bigint, out lag_seconds double precision,
+    out last_error text, out last_error_at timestamptz, out started_at timestamptz)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_worker_status'
+language c volatile rows 4;
+
+comment on function admin.worker_status_rows() is
+'What the workers of this cluster last wrote about themselves in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
+
+create view admin.worker_status as select * from admin.worker_status_rows();
+
+comment on view admin.worker_status is
+'One row per listed database and sink: how delivery is doing. Empty unless admin_ext is in shared_preload_libraries.';
+comment on column admin.worker_status.database is 'Database, as listed in admin_ext.databases.';
+comment on column admin.worker_status.sink is 'Sink, as listed in admin_ext.sinks.';
+comment on column admin.worker_status.pid is 'Process of the worker; null when none runs.';
+comment on column admin.worker_status.state is 'starting, idle, delivering, backing_off (an outage: it goes on by itself), fenced (another worker took over) or stopped (last_error says what to do).';
+comment on column admin.worker_status.delivered_rows is 'Rows delivered since the server started.';
+comment on column admin.worker_status.delivered_bytes is 'Bytes delivered since the server started.';
+comment on column admin.worker_status.batches is 'Batches delivered since the server started.';
+comment on column admin.worker_status.dead_letters is 'Rows rejected for good since the server started.';
+comment on column admin.worker_status.last_audit_id is 'The audit_id delivered last.';
+comment on column admin.worker_status.last_delivery_at is 'When that was.';
+comment on column admin.worker_status.lag_rows is 'Rows known to be committed and not yet delivered.';
+comment on column admin.worker_status.lag_seconds is 'Age of the oldest of them, in seconds; 0 when there is none.';
+comment on column admin.worker_status.last_error is 'What last went wrong; null once delivery works again.';
+comment on column admin.worker_status.last_error_at is 'When that was.';
+comment on column admin.worker_status.started_at is 'When the worker started.';
+
+create function admin.delivery_obstacle()
+returns text
+as 'MODULE_PATHNAME', 'admin_delivery_obstacle'
+language c stable;
+
+comment on function admin.delivery_obstacle() is
+'What in the settings keeps the audit trail of this database from being delivered; null when nothing does.';
+
+do $$
+begin
+    if admin.delivery_obstacle() is not null then
+        raise warning 'the audit trail of this database is not delivered yet'
+            using detail = format('Rows wait: %s.', admin.delivery_obstacle()),
+                  hint = 'Everything else works. See the settings shared_preload_libraries and admin_ext.databases.';
+    end if;
+end
+$$;

@@ -1,0 +1,292 @@
+/*
+ * envelope.c
+ *	  Builds the documents of a batch in one reused buffer, around the payload as it
+ *	  was stored.  JSON is what delivery costs, so the text is written once and by
+ *	  hand; most of it is copied in runs.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "audit/envelope.h"
+
+#define TYPE_PREFIX "ptt.admin."
+#define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
+#define ESCAPED_BYTES 6				/* \u00xx */
+
+/* A text in the database's encoding made UTF-8, as bytes. */
+typedef struct Bytes
+{
+	const char *data;			/* NULL: SQL null */
+	Size		length;
+} Bytes;
+
+void
+envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id)
+{
+	memset(envelopes, 0, sizeof(*envelopes));
+	envelopes->context = context;
+	snprintf(envelopes->source, sizeof(envelopes->source), "/admin_ext/%s", store_id);
+	envelopes->second = PG_INT64_MIN;
+}
+
+void
+envelopes_reset(Envelopes *envelopes, Size keep)
+{
+	envelopes->length = 0;
+	envelopes->keys_length = 0;
+	envelopes->count = 0;
+	if (envelopes->capacity > keep)
+	{
+		pfree(envelopes->data);
+		envelopes->data = NULL;
+		envelopes->capacity = 0;
+	}
+}
+
+static void
+reserve(MemoryContext context, char **buffer, Size *capacity, Size needed)
+{
+	Size		size = Max(*capacity, 64 * 1024);
+
+	if (needed <= *capacity)
+		return;
+	while (size < needed)
+		size *= 2;
+	if (*buffer == NULL)
+		*buffer = MemoryContextAllocHuge(context, size);
+	else
+		*buffer = repalloc_huge(*buffer, size);
+	*capacity = size;
+}
+
+static Bytes
+text_bytes(TupleTableSlot *row, int column)
+{
+	Bytes		bytes = {NULL, 0};
+	text	   *value;
+	char	   *converted;
+
+	if (row->tts_isnull[column - 1])
+		return bytes;
+	value = DatumGetTextPP(row->tts_values[column - 1]);
+	bytes.data = VARDATA_ANY(value);
+	bytes.length = VARSIZE_ANY_EXHDR(value);
+	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return bytes;
+	converted = pg_server_to_any(bytes.data, bytes.length, PG_UTF8);
+	if (converted != bytes.data)
+	{
+		bytes.data = converted;
+		bytes.length = strlen(converted);
+	}
+	return bytes;
+}
+
+static inline char *
+put(char *at, const char *data, Size length)
+{
+	memcpy(at, data, length);
+	return at + length;
+}
+
+#define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
+
+/* What RFC 8259 section 7 requires to be escaped, and nothing else. */
+static char *
+put_escaped(char *at, Bytes bytes)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (Size i = 0; i < bytes.length; i++)
+	{
+		unsigned char c = bytes.data[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			*at++ = c;
+		else if (c == '"' || c == '\\')
+		{
+			*at++ = '\\';
+			*at++ = c;
+		}
+		else if (c == '\n')
+			at = PUT(at, "\\n");
+		else if (c == '\t')
+			at = PUT(at, "\\t");
+		else
+		{
+			at = PUT(at, "\\u00");
+			*at++ = hex[c >> 4];
+			*at++ = hex[c & 15];
+		}
+	}
+	return at;
+}
+
+/* ,"name":"value" unless the value is null. */
+static char *
+put_member(char *at, const char *name, Size name_length, Bytes value)
+{
+	if (value.data == NULL)
+		return at;
+	at = put(at, name, name_length);
+	at = put_escaped(at, value);
+	*at++ = '"';
+	return at;
+}
+
+#define PUT_MEMBER(at, name, value) \
+	put_member(at, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, value)
+
+static char *
+put_int64(char *at, int64 value)
+{
+	return at + pg_lltoa(value, at);
+}
+
+/* Rows of one second come together: its date and time are worked out once. */
+static char *
+put_timestamp(Envelopes *envelopes, char *at, TimestampTz value)
+{
+	int64		second = value / USECS_PER_SEC;
+	int32		micros = value % USECS_PER_SEC;
+
+	if (micros < 0)
+	{
+		micros += USECS_PER_SEC;
+		second--;
+	}
+	if (second != envelopes->second)
+	{
+		struct pg_tm tm;
+		fsec_t		fsec;
+
+		if (TIMESTAMP_NOT_FINITE(value) ||
+			timestamp2tm(value, NULL, &tm, &fsec, NULL, NULL) != 0 ||
+			tm.tm_year < 0 || tm.tm_year > 9999)
+			return PUT(at, "9999-12-31T23:59:59.999999Z");
+		snprintf(envelopes->second_text, sizeof(envelopes->second_text),
+				 "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year, tm.tm_mon, tm.tm_mday,
+				 tm.tm_hour, tm.tm_min, tm.tm_sec);
+		envelopes->second = second;
+	}
+	at = put(at, envelopes->second_text, 19);
+	*at = '.';
+	for (int i = 6; i > 0; i--)
+	{
+		at[i] = '0' + micros % 10;
+		micros /= 10;
+	}
+	at[7] = 'Z';
+	return at + 8;
+}
+
+/* A line break in JSON text that was valid on input is blank space between tokens. */
+static char *
+put_payload(char *at, Bytes payload)
+{
+	char	   *end = put(at, payload.data, payload.length);
+
+	for (char *c = at; (c = memchr(c, '\n', end - c)) != NULL;)
+		*c = ' ';
+	for (char *c = at; (c = memchr(c, '\r', end - c)) != NULL;)
+		*c = ' ';
+	return end;
+}
+
+/* Attributes in the order of the contract. */
+static char *
+put_document(Envelopes *envelopes, char *at, TupleTableSlot *row, const Bytes *texts)
+{
+	Datum	   *values = row->tts_values;
+	int64		audit_id = DatumGetInt64(values[AUDIT_ID - 1]);
+	bool		own = texts[AUDIT_SOURCE_EVENT_ID].data == NULL;
+
+	at = PUT(at, "{\"specversion\":\"1.0\",\"id\":\"");
+	at = own ? put_int64(at, audit_id) : put_escaped(at, texts[AUDIT_SOURCE_EVENT_ID]);
+	*at++ = '"';
+	at = PUT_MEMBER(at, "source", texts[AUDIT_SOURCE]);
+	at = PUT(at, ",\"type\":\"" TYPE_PREFIX);
+	at = put_escaped(at, texts[AUDIT_EVENT_TYPE]);
+	*at++ = '"';
+	at = PUT_MEMBER(at, "subject", texts[AUDIT_APPROVAL_ID]);
+	at = PUT(at, ",\"time\":\"");
+	at = put_timestamp(envelopes, at, DatumGetTimestampTz(values[AUDIT_OCCURRED_AT - 1]));
+	at = PUT(at, "\",\"datacontenttype\":\"application/json\",\"sequence\":\"");
+	at = put_int64(at, audit_id);
+	at = PUT(at, "\",\"recordedtime\":\"");
+	at = put_timestamp(envelopes, at, DatumGetTimestampTz(values[AUDIT_RECORDED_AT - 1]));
+	*at++ = '"';
+	at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);
+	at = PUT_MEMBER(at, "actor", texts[AUDIT_ACTOR]);
+	at = PUT_MEMBER(at, "traceparent", texts[AUDIT_TRACEPARENT]);
+	at = PUT_MEMBER(at, "requestid", texts[AUDIT_REQUEST_ID]);
+	at = PUT(at, ",\"auditid\":\"");
+	at = put_int64(at, audit_id);
+	at = PUT(at, "\",\"data\":");
+	at = put_payload(at, texts[AUDIT_PAYLOAD]);
+	*at++ = '}';
+	return at;
+}
+
+static AdminSinkRecord *
+new_record(Envelopes *envelopes)
+{
+	if (envelopes->count == envelopes->records_capacity)
+	{
+		int			capacity = Max(1024, envelopes->records_capacity * 2);
+
+		if (envelopes->records == NULL)
+			envelopes->records = MemoryContextAllocHuge(envelopes->context,
+														capacity * sizeof(AdminSinkRecord));
+		else
+			envelopes->records = repalloc_huge(envelopes->records,
+											   capacity * sizeof(AdminSinkRecord));
+		envelopes->records_capacity = capacity;
+	}
+	return &envelopes->records[envelopes->count++];
+}
+
+int64
+envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
+{
+	Bytes		texts[AUDIT_COLUMNS + 1];
+	Bytes		key;
+	Size		bound = FIXED_BYTES;
+	AdminSinkRecord *record;
+	char	   *end;
+
+	memset(texts, 0, sizeof(texts));
+	for (int column = AUDIT_EVENT_TYPE; column <= AUDIT_PAYLOAD; column++)
+	{
+		texts[column] = text_bytes(row, column);
+		/* approval_id is written twice, the payload as it is. */
+		bound += texts[column].length * (column == AUDIT_PAYLOAD ? 1 : 2 * ESCAPED_BYTES);
+	}
+	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound);
+	if (texts[AUDIT_SOURCE_EVENT_ID].data == NULL)
+	{
+		texts[AUDIT_SOURCE].data = envelopes->source;
+		texts[AUDIT_SOURCE].length = strlen(envelopes->source);
+	}
+	key = texts[AUDIT_APPROVAL_ID].data ? texts[AUDIT_APPROVAL_ID] : texts[AUDIT_SOURCE];
+	reserve(envelopes->context, &envelopes->keys, &envelopes->keys_capacity,
+			envelopes->keys_length + key.length);
+
+	record = new_record(envelopes);
+	record->audit_id = DatumGetInt64(row->tts_values[AUDIT_ID - 1]);
+	record->offset = envelopes->length;
+	record->key_offset = envelopes->keys_length;
+	record->key_length = key.length;
+	put(envelopes->keys + envelopes->keys_length, key.data, key.length);
+	envelopes->keys_length += key.length;
+	end = put_document(envelopes, envelopes->data + envelopes->length, row, texts);
+	record->length = end - (envelopes->data + envelopes->length);
+	*end = '\n';
+	envelopes->length += record->length + 1;
+	return record->audit_id;
+}

@@ -1,0 +1,39 @@
+/*
+ * envelope.h
+ *	  A row of the trail as a CloudEvents 1.0 JSON document (RFC 8259, one line, UTF-8).
+ */
+#ifndef ADMIN_EXT_ENVELOPE_H
+#define ADMIN_EXT_ENVELOPE_H
+
+#include "executor/tuptable.h"
+
+#include "admin_ext_sink.h"
+
+/*
+ * The documents of a batch.  Buffers are kept from batch to batch, and given back
+ * after one that was much larger than usual.
+ */
+typedef struct Envelopes
+{
+	MemoryContext context;		/* what the buffers live in */
+	char	   *data;			/* documents, each with its line break */
+	Size		length;
+	Size		capacity;
+	char	   *keys;			/* partition keys, one after the other */
+	Size		keys_length;
+	Size		keys_capacity;
+	AdminSinkRecord *records;
+	int			count;
+	int			records_capacity;
+	char		source[64];		/* "/admin_ext/<store id>" */
+	int64		second;			/* of the timestamp formatted last, and its text */
+	char		second_text[20];
+} Envelopes;
+
+extern void envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id);
+extern void envelopes_reset(Envelopes *envelopes, Size keep);
+
+/* Adds the document of a row whose columns have been extracted; returns its audit_id. */
+extern int64 envelopes_add(Envelopes *envelopes, TupleTableSlot *row);
+
+#endif							/* ADMIN_EXT_ENVELOPE_H */

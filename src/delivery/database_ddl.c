@@ -1,0 +1,176 @@
+/*
+ * database_ddl.c
+ *	  DROP DATABASE, ALTER DATABASE RENAME and SET TABLESPACE, and CREATE DATABASE
+ *	  with a template fail while a session is connected.  A worker is no session
+ *	  anybody could ask to leave, so the command asks it: the database is put on hold,
+ *	  its workers end, the command runs, and the launcher starts what is still listed.
+ *
+ * A hold belongs to a process and counts for nothing once that has gone.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "catalog/pg_database.h"
+#include "commands/dbcommands.h"
+#include "commands/defrem.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "tcop/utility.h"
+#include "utils/acl.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "delivery/database_ddl.h"
+#include "delivery/shared.h"
+
+#define LEAVE_MS	10000		/* after that the command runs into the worker, and says so */
+
+static ProcessUtility_hook_type previous_hook = NULL;
+
+/* The database that has to be without sessions, or NULL. */
+static const char *
+database_of(Node *statement)
+{
+	ListCell   *cell;
+
+	switch (nodeTag(statement))
+	{
+		case T_DropdbStmt:
+			return castNode(DropdbStmt, statement)->dbname;
+		case T_RenameStmt:
+			if (castNode(RenameStmt, statement)->renameType == OBJECT_DATABASE)
+				return castNode(RenameStmt, statement)->subname;
+			return NULL;
+		case T_AlterDatabaseStmt:
+			foreach(cell, castNode(AlterDatabaseStmt, statement)->options)
+			{
+				if (strcmp(lfirst_node(DefElem, cell)->defname, "tablespace") == 0)
+					return castNode(AlterDatabaseStmt, statement)->dbname;
+			}
+			return NULL;
+		case T_CreatedbStmt:
+			foreach(cell, castNode(CreatedbStmt, statement)->options)
+			{
+				if (strcmp(lfirst_node(DefElem, cell)->defname, "template") == 0 &&
+					lfirst_node(DefElem, cell)->arg != NULL)
+					return defGetString(lfirst_node(DefElem, cell));
+			}
+			return NULL;
+		default:
+			return NULL;
+	}
+}
+
+/* Whoever may not touch the database does not stop its delivery either. */
+static bool
+may_hold(const char *database)
+{
+	Oid			oid = get_database_oid(database, true);
+
+	return OidIsValid(oid) && compat_owns_database(oid, GetUserId());
+}
+
+static DeliveryHold *
+take_hold(const char *database)
+{
+	DeliveryHold *hold = NULL;
+
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < DELIVERY_HOLDS && hold == NULL; i++)
+	{
+		DeliveryHold *candidate = &delivery_shared->holds[i];
+
+		if (candidate->pid == 0 || candidate->pid == MyProcPid ||
+			BackendPidGetProc(candidate->pid) == NULL)
+			hold = candidate;
+	}
+	if (hold != NULL)
+	{
+		hold->pid = MyProcPid;
+		strlcpy(hold->database, database, NAMEDATALEN);
+	}
+	LWLockRelease(delivery_shared->lock);
+	return hold;
+}
+
+/* Tells the workers of a database to end; returns how many there are yet. */
+static int
+end_workers(const char *database)
+{
+	int			count = 0;
+
+	LWLockAcquire(delivery_shared->lock, LW_SHARED);
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+
+		if (slot->pid == 0 || strcmp(slot->database, database) != 0)
+			continue;
+		kill(slot->pid, SIGTERM);
+		count++;
+	}
+	LWLockRelease(delivery_shared->lock);
+	return count;
+}
+
+static void
+wait_for_workers(const char *database)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_MS);
+
+	while (end_workers(database) > 0 && GetCurrentTimestamp() < deadline)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+release_hold(DeliveryHold *hold)
+{
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	hold->pid = 0;
+	if (delivery_shared->launcher_latch)
+		SetLatch(delivery_shared->launcher_latch);
+	LWLockRelease(delivery_shared->lock);
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
+	const char *database = database_of(statement->utilityStmt);
+	DeliveryHold *hold = NULL;
+
+	if (database != NULL && may_hold(database))
+		hold = take_hold(database);
+	if (hold == NULL)
+	{
+		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+		return;
+	}
+	PG_TRY();
+	{
+		wait_for_workers(database);
+		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+	}
+	PG_FINALLY();
+	{
+		release_hold(hold);
+	}
+	PG_END_TRY();
+}
+
+void
+database_ddl_init(void)
+{
+	previous_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}

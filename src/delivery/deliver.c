@@ -1,0 +1,587 @@
+/*
+ * deliver.c
+ *	  One step of a worker: tick, window, batch, position.
+ *
+ * A tick's commit returns before a row is read under it; a batch's transaction is
+ * closed before the sink waits for anything; the position is recorded after the sink
+ * has the batch for good.  In between nothing is held that anybody could wait for.
+ * Raises for what is wrong in the database; what is wrong at the sink is a result.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "commands/extension.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "delivery/sink_table.h"
+#include "delivery/worker.h"
+#include "relations.h"
+#include "settings.h"
+
+#define LOCK_CLASS			1633971571	/* 'adms': one worker per database and sink */
+#define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
+#define PURGE_EVERY			64			/* positions */
+
+static StepResult
+step_result(AdminSinkResult result)
+{
+	switch (result)
+	{
+		case ADMIN_SINK_OK:
+		case ADMIN_SINK_PENDING:
+			return STEP_MORE;
+		case ADMIN_SINK_RETRY:
+			return STEP_RETRY;
+		case ADMIN_SINK_FENCED:
+			return STEP_FENCED;
+		case ADMIN_SINK_STOP:
+			return STEP_STOP;
+	}
+	return STEP_STOP;
+}
+
+/* Takes or gives back the session lock that keeps a second worker from a sink. */
+static bool
+lock_sink(PGFunction function, const char *sink)
+{
+	uint32		name = hash_bytes((const unsigned char *) sink, strlen(sink));
+
+	return DatumGetBool(DirectFunctionCall2(function, Int32GetDatum(LOCK_CLASS),
+											Int32GetDatum((int32) name)));
+}
+
+void
+worker_close_sink(Worker *worker)
+{
+	if (worker->sink.context == NULL)
+		return;
+	worker->callbacks->close(&worker->sink);
+	MemoryContextDelete(worker->sink.context);
+	worker->sink.context = NULL;
+	worker->is_open = false;
+}
+
+void
+worker_close(Worker *worker)
+{
+	worker_close_sink(worker);
+	if (worker->is_positioned)
+		lock_sink(pg_advisory_unlock_int4, worker->sink_name);
+	worker->is_positioned = false;
+	if (worker->context)
+		MemoryContextDelete(worker->context);
+	worker->context = NULL;
+}
+
+static void
+set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
+{
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.lag_rows = rows;
+	worker->slot->status.pending_since = pending_since;
+	SpinLockRelease(&worker->slot->mutex);
+}
+
+/* Finds out where the sink stands; the state before it is forgotten. */
+static StepResult
+take_position(Worker *worker)
+{
+	MemoryContext context;
+
+	worker_begin("opening");
+	if (!OidIsValid(get_extension_oid("admin_ext", true)))
+	{
+		snprintf(worker->sink.error, sizeof(worker->sink.error),
+				 "extension admin_ext is not installed in database \"%s\"", worker->database);
+		worker_commit();
+		return STEP_STOP;
+	}
+	if (!lock_sink(pg_try_advisory_lock_int4, worker->sink_name))
+	{
+		snprintf(worker->sink.error, sizeof(worker->sink.error),
+				 "another worker delivers to sink \"%s\"", worker->sink_name);
+		worker_commit();
+		return STEP_FENCED;
+	}
+	worker->is_positioned = true;
+	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
+	worker->context = context;
+	position_open(worker->sink_name, &worker->position, context, &worker->done);
+	worker->audit = admin_relations()->audit;
+	worker_commit();
+
+	worker->done_tick = worker->position.tick_id;
+	worker->durable_tick = 0;
+	worker->counted = NULL;
+	worker->purged_position = 0;
+	worker->purged_tick = 0;
+	worker->window.tick_id = 0;
+	memset(&worker->keys, 0, sizeof(worker->keys));
+	worker->keys.context = context;
+	worker->keys.complete = true;
+	worker->next_key = 0;
+	worker->passed_audit_id = 0;
+	set_lag(worker, 0, 0);
+	envelopes_init(&worker->envelopes, context, worker->position.store_id);
+	return STEP_MORE;
+}
+
+/* A tick that the sink has seen and the database does not know: commits were lost. */
+static bool
+history_holds(Worker *worker, const AdminSinkPosition *seen)
+{
+	bool		known = seen->tick_id <= worker->position.tick_id;
+
+	if (!known)
+	{
+		worker_begin("looking for the sink's newest tick");
+		known = tick_exists(seen->tick_id, seen->nonce);
+		worker_commit();
+	}
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.highest_sent = known ? 0 : seen->audit_id;
+	SpinLockRelease(&worker->slot->mutex);
+	if (!known)
+		snprintf(worker->sink.error, sizeof(worker->sink.error),
+				 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
+				 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
+				 seen->audit_id, worker->sink_name);
+	return known;
+}
+
+static StepResult
+open_sink(Worker *worker)
+{
+	AdminSink  *sink = &worker->sink;
+	AdminSinkPosition position = {0};
+	AdminSinkResult result;
+
+	worker->callbacks = sink_callbacks(worker->sink_name);
+	sink->name = worker->sink_name;
+	sink->database = worker->database;
+	sink->store_id = worker->position.store_id;
+	sink->home = worker->position.home;
+	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
+	result = worker->callbacks->open(sink, &position);
+	if (result != ADMIN_SINK_OK)
+		return step_result(result);
+	if (!history_holds(worker, &position))
+		return STEP_STOP;
+
+	memset(&position, 0, sizeof(position));
+	position.tick_id = worker->position.tick_id;
+	position.audit_id = worker->position.highest_audit_id;
+	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
+	result = worker->callbacks->recover(sink, &position);
+	if (result != ADMIN_SINK_OK)
+		return step_result(result);
+	worker->is_open = true;
+	return STEP_MORE;
+}
+
+StepResult
+worker_open(Worker *worker)
+{
+	StepResult	result = STEP_MORE;
+
+	if (!worker->is_positioned)
+		result = take_position(worker);
+	if (result == STEP_MORE)
+		result = open_sink(worker);
+	if (result != STEP_MORE)
+		worker_close_sink(worker);
+	return result;
+}
+
+/* Has no transaction ended, or begun, since then?  Asked without a transaction of our own. */
+static bool
+nothing_happened(const TickSnapshot *since)
+{
+	return since->count == 0 &&
+		U64FromFullTransactionId(ReadNextFullTransactionId()) == since->xmax;
+}
+
+/* What the worker knows of the database still holds? */
+static bool
+still_holds(Worker *worker)
+{
+	return worker->audit == admin_relations()->audit &&
+		position_is_newest(worker->sink_name, &worker->position);
+}
+
+/* Moves the near end of the next window, in memory only. */
+static void
+move_done(Worker *worker, const TickSnapshot *to)
+{
+	Size		size = offsetof(TickSnapshot, in_progress) + to->count * sizeof(uint64);
+	TickSnapshot *copy = MemoryContextAlloc(worker->context, size);
+
+	memcpy(copy, to, size);
+	pfree(worker->done);
+	worker->done = copy;
+}
+
+static void
+make_durable_tick(Worker *worker)
+{
+	Tick		tick;
+
+	worker_begin("making a tick");
+	tick = tick_make(CurrentMemoryContext);
+	worker->durable_tick = tick.tick_id;
+	worker_commit();
+	/* Shutting down, the wait for a synchronous standby may have been cut short. */
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Anything visible now that was not?  If not, the near end moves and nothing is written. */
+static StepResult
+probe(Worker *worker)
+{
+	Window		window = {.from = worker->done, .above = worker->position.floor_audit_id};
+	bool		found;
+
+	worker_begin("probing");
+	if (!still_holds(worker))
+	{
+		worker_commit();
+		return STEP_REOPEN;
+	}
+	window.to = tick_snapshot_now();
+	found = window_has_rows(&window);
+	if (!found)
+		move_done(worker, window.to);
+	worker_commit();
+	return found ? STEP_MORE : STEP_IDLE;
+}
+
+/* Finds the tick whose window comes next, making one where there are rows for it. */
+static StepResult
+begin_window(Worker *worker)
+{
+	int64		resumed = worker->position.window_tick_id;
+	StepResult	result;
+
+	if (resumed > worker->done_tick && resumed > worker->durable_tick)
+		make_durable_tick(worker);
+	if (worker->durable_tick <= worker->done_tick)
+	{
+		if (nothing_happened(worker->done))
+			return STEP_IDLE;
+		result = probe(worker);
+		if (result != STEP_MORE)
+			return result;
+		make_durable_tick(worker);
+	}
+	worker_begin("beginning a window");
+	if (resumed > worker->done_tick)
+		worker->window = tick_next(resumed - 1, resumed, worker->context);
+	else
+		worker->window = tick_next(worker->done_tick, worker->durable_tick, worker->context);
+	worker_commit();
+	worker->keys.count = 0;
+	worker->keys.complete = false;
+	worker->next_key = 0;
+	worker->passed_audit_id = 0;
+	return worker->window.tick_id == 0 ? STEP_REOPEN : STEP_MORE;
+}
+
+static void
+end_window(Worker *worker)
+{
+	if (worker->keys.capacity > KEYS_TO_KEEP)
+	{
+		pfree(worker->keys.keys);
+		worker->keys.keys = NULL;
+		worker->keys.count = worker->next_key = 0;
+	}
+	pfree(worker->done);
+	worker->done = worker->window.snapshot;
+	worker->done_tick = worker->window.tick_id;
+	worker->window.tick_id = 0;
+}
+
+/* Rows of the window up to here have been delivered, or were rolled back. */
+static int64
+above(const Worker *worker)
+{
+	const Position *position = &worker->position;
+	int64		recorded = position->window_tick_id == worker->window.tick_id ? position->window_audit_id : 0;
+
+	return Max(Max(position->floor_audit_id, recorded), worker->passed_audit_id);
+}
+
+static void
+collect_keys(Worker *worker)
+{
+	Position   *position = &worker->position;
+	Window		window = {worker->done, worker->window.snapshot, above(worker)};
+
+	worker_begin("collecting keys");
+	if (position->backfill_audit_id > 0)
+		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
+								position->floor_audit_id, &worker->keys);
+	else
+		window_collect(&window, &worker->keys);
+	worker_commit();
+	worker->next_key = 0;
+	worker->counted = NULL;
+	set_lag(worker, worker->keys.total, delivery_status_of(worker->slot).pending_since);
+}
+
+/* Fetches rows until the batch is full; returns false where the position is another's by now. */
+static bool
+fill_batch(Worker *worker, TimestampTz *first_recorded)
+{
+	Size		limit = (Size) admin_batch_kb * 1024;
+	MemoryContext per_row;
+	MemoryContext old;
+	AuditReader *reader;
+
+	envelopes_reset(&worker->envelopes, 2 * limit);
+	worker_begin("reading");
+	if (!still_holds(worker))
+	{
+		worker_commit();
+		return false;
+	}
+	per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row", ALLOCSET_DEFAULT_SIZES);
+	reader = audit_reader_open(&worker->keys);
+	while (worker->next_key < worker->keys.count && worker->envelopes.count < admin_batch_rows &&
+		   worker->envelopes.length < limit)
+	{
+		TupleTableSlot *row;
+
+		if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
+		{
+			if (worker->envelopes.count == 0)
+				*first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
+			old = MemoryContextSwitchTo(per_row);
+			envelopes_add(&worker->envelopes, row);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(per_row);
+		}
+		worker->next_key++;
+		CHECK_FOR_INTERRUPTS();
+	}
+	audit_reader_close(reader);
+	worker_commit();
+	if (worker->next_key > 0)
+		worker->passed_audit_id = worker->keys.keys[worker->next_key - 1].audit_id;
+	return true;
+}
+
+/* Hands the batch to the sink and waits until it has it for good. */
+static StepResult
+deliver_batch(Worker *worker, AdminSinkBatch *batch)
+{
+	AdminSinkResult result;
+
+	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
+	result = worker->callbacks->deliver(&worker->sink, batch);
+	while (result == ADMIN_SINK_OK || result == ADMIN_SINK_PENDING)
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = worker->callbacks->confirm(&worker->sink, batch);
+		if (result == ADMIN_SINK_OK)
+			break;
+	}
+	return step_result(result);
+}
+
+/* What holds once the batch has been delivered. */
+static Position
+position_after(const Worker *worker, bool is_last)
+{
+	Position	next = worker->position;
+	int64		last = worker->envelopes.records[worker->envelopes.count - 1].audit_id;
+
+	next.position_id++;
+	next.delivered_rows += worker->envelopes.count;
+	next.highest_audit_id = Max(next.highest_audit_id, last);
+	if (next.backfill_audit_id > 0)
+		next.backfill_audit_id = is_last ? 0 : last + 1;
+	else
+	{
+		next.tick_id = is_last ? worker->window.tick_id : worker->done_tick;
+		next.window_tick_id = is_last ? 0 : worker->window.tick_id;
+		next.window_audit_id = is_last ? 0 : last;
+	}
+	return next;
+}
+
+static StepResult
+record_position(Worker *worker, const Position *next)
+{
+	bool		recorded;
+
+	worker_begin("recording the position");
+	recorded = position_record(worker->sink_name, next);
+	if (recorded && next->position_id - worker->purged_position >= PURGE_EVERY)
+	{
+		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
+											 next->position_id, worker->purged_tick);
+		worker->purged_position = next->position_id;
+	}
+	worker_commit();
+	if (!recorded)
+		return STEP_REOPEN;
+	worker->position = *next;
+	return STEP_MORE;
+}
+
+static void
+report_batch(Worker *worker, int64 lag_rows, TimestampTz pending_since)
+{
+	DeliveryStatus *status = &worker->slot->status;
+	Envelopes  *envelopes = &worker->envelopes;
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&worker->slot->mutex);
+	status->delivered_rows += envelopes->count;
+	status->delivered_bytes += envelopes->length;
+	status->batches++;
+	status->last_audit_id = envelopes->records[envelopes->count - 1].audit_id;
+	status->last_delivery_at = now;
+	status->lag_rows = lag_rows;
+	status->pending_since = pending_since;
+	SpinLockRelease(&worker->slot->mutex);
+}
+
+/* Reads, delivers and records the next batch of the keys. */
+static StepResult
+step_batch(Worker *worker)
+{
+	Envelopes  *envelopes = &worker->envelopes;
+	int			first_key = worker->next_key;
+	int64		lag = delivery_status_of(worker->slot).lag_rows;
+	TimestampTz first_recorded = 0;
+	AdminSinkBatch batch = {0};
+	Position	next;
+	StepResult	result;
+	bool		is_last;
+
+	if (!fill_batch(worker, &first_recorded))
+		return STEP_REOPEN;
+	lag = Max(lag - (worker->next_key - first_key), 0);
+	is_last = worker->keys.complete && worker->next_key == worker->keys.count;
+	if (envelopes->count == 0)
+	{
+		set_lag(worker, lag, 0);
+		return STEP_MORE;
+	}
+	next = position_after(worker, is_last);
+	batch.data = envelopes->data;
+	batch.length = envelopes->length;
+	batch.keys = envelopes->keys;
+	batch.records = envelopes->records;
+	batch.count = envelopes->count;
+	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
+	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
+	batch.position.audit_id = next.highest_audit_id;
+	set_lag(worker, lag + (worker->next_key - first_key), first_recorded);
+
+	result = deliver_batch(worker, &batch);
+	if (result != STEP_MORE)
+	{
+		worker->next_key = first_key;
+		return result;
+	}
+	strlcpy(next.sink_detail, batch.position.detail, sizeof(next.sink_detail));
+	result = record_position(worker, &next);
+	if (result == STEP_MORE)
+		report_batch(worker, lag, is_last ? 0 : first_recorded);
+	return result;
+}
+
+/* The rows up to the floor, in order of audit_id; none left: done with. */
+static StepResult
+step_backfill(Worker *worker)
+{
+	Position	next = worker->position;
+
+	if (worker->next_key < worker->keys.count)
+		return step_batch(worker);
+	collect_keys(worker);
+	if (worker->keys.count > 0)
+		return STEP_MORE;
+	next.position_id++;
+	next.backfill_audit_id = 0;
+	worker->passed_audit_id = 0;
+	return record_position(worker, &next);
+}
+
+StepResult
+worker_step(Worker *worker)
+{
+	if (worker->position.backfill_audit_id > 0)
+		return step_backfill(worker);
+	if (worker->window.tick_id == 0)
+		return begin_window(worker);
+	if (worker->next_key < worker->keys.count)
+		return step_batch(worker);
+	if (worker->keys.complete)
+	{
+		end_window(worker);
+		return STEP_MORE;
+	}
+	collect_keys(worker);
+	return STEP_MORE;
+}
+
+static TimestampTz
+recorded_at(int64 audit_id)
+{
+	TimestampTz result = 0;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("select recorded_at from admin.audit where audit_id = " INT64_FORMAT, audit_id),
+					true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		result = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return result;
+}
+
+/*
+ * While the sink is down windows are kept small by ticks, and what waits is counted:
+ * each time only what became visible since the last time.
+ */
+void
+worker_tick_while_down(Worker *worker)
+{
+	WindowKeys	found = {0};
+	Window		window;
+	TimestampTz since;
+	DeliveryStatus status = delivery_status_of(worker->slot);
+	TickSnapshot *now;
+
+	window.from = worker->counted ? worker->counted :
+		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
+	window.above = worker->position.floor_audit_id;
+	if (nothing_happened(window.from))
+		return;
+	worker_begin("counting what waits");
+	now = tick_snapshot_now();
+	window.to = now;
+	window_count(&window, &found);
+	if (worker->counted)
+		pfree(worker->counted);
+	worker->counted = MemoryContextAlloc(worker->context, offsetof(TickSnapshot, in_progress) +
+										 now->count * sizeof(uint64));
+	memcpy(worker->counted, now, offsetof(TickSnapshot, in_progress) + now->count * sizeof(uint64));
+	since = status.pending_since;
+	if (since == 0 && found.total > 0)
+		since = recorded_at(found.lowest);
+	worker_commit();
+	set_lag(worker, status.lag_rows + found.total, since);
+	if (found.total > 0)
+		make_durable_tick(worker);
+}

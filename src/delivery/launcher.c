@@ -1,0 +1,312 @@
+/*
+ * launcher.c
+ *	  Keeps one worker running for each listed database and sink.
+ *
+ * Connected to no database: it reads pg_database and nothing else.  Not started on a
+ * standby before promotion.  What it starts it remembers in this process; after a
+ * crash the postmaster has forgotten the workers, and so has it.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_database.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/procarray.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "delivery/launcher.h"
+#include "delivery/shared.h"
+#include "settings.h"
+
+#define POLL_MS			1000	/* while somebody is to be served and is not */
+#define SHORT_LIFE_MS	1000
+
+/* What the launcher knows of a slot's worker. */
+typedef struct Charge
+{
+	BackgroundWorkerHandle *handle; /* NULL: none was started, or it has ended */
+	TimestampTz started_at;
+	TimestampTz not_before;
+	int			backoff_ms;
+	bool		is_wanted;
+} Charge;
+
+static Charge charges[DELIVERY_SLOTS];
+
+void
+launcher_register(void)
+{
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = 1,
+		.bgw_name = "admin_ext launcher",
+		.bgw_type = "admin_ext launcher",
+		.bgw_library_name = "admin_ext",
+		.bgw_function_name = "admin_delivery_launcher_main",
+	};
+
+	RegisterBackgroundWorker(&worker);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	delivery_shared->launcher_latch = NULL;
+	LWLockRelease(delivery_shared->lock);
+}
+
+/* A slot for a database and sink that has none; -1 when all are in use.  Caller has the lock. */
+static int
+take_slot(const char *database, const char *sink)
+{
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+
+		if (slot->in_use || charges[i].handle != NULL || slot->pid != 0)
+			continue;
+		memset(&charges[i], 0, sizeof(Charge));
+		strlcpy(slot->database, database, NAMEDATALEN);
+		strlcpy(slot->sink, sink, NAMEDATALEN);
+		SpinLockAcquire(&slot->mutex);
+		memset(&slot->status, 0, sizeof(DeliveryStatus));
+		SpinLockRelease(&slot->mutex);
+		slot->in_use = true;
+		return i;
+	}
+	return -1;
+}
+
+static void
+want(const char *database, const char *sink)
+{
+	int			found = -1;
+
+	for (int i = 0; i < DELIVERY_SLOTS && found < 0; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+
+		if (slot->in_use && strcmp(slot->database, database) == 0 && strcmp(slot->sink, sink) == 0)
+			found = i;
+	}
+	if (found < 0)
+		found = take_slot(database, sink);
+	if (found >= 0)
+		charges[found].is_wanted = true;
+	else
+		ereport(LOG,
+				(errmsg("admin_ext: no slot for database \"%s\" and sink \"%s\"", database, sink),
+				 errdetail("There can be %d pairs of a database and a sink.", DELIVERY_SLOTS)));
+}
+
+/* Makes the slots what the settings list. */
+static void
+read_settings(void)
+{
+	List	   *databases = settings_list(admin_databases);
+	List	   *sinks = settings_list(admin_sinks);
+	ListCell   *database;
+	ListCell   *sink;
+
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+		charges[i].is_wanted = false;
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	foreach(database, databases)
+	{
+		foreach(sink, sinks)
+			want(lfirst(database), lfirst(sink));
+	}
+	LWLockRelease(delivery_shared->lock);
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		if (!charges[i].is_wanted && charges[i].handle != NULL)
+			TerminateBackgroundWorker(charges[i].handle);
+	}
+}
+
+static bool
+is_on_hold(const char *database)
+{
+	bool		found = false;
+
+	LWLockAcquire(delivery_shared->lock, LW_SHARED);
+	for (int i = 0; i < DELIVERY_HOLDS && !found; i++)
+	{
+		DeliveryHold *hold = &delivery_shared->holds[i];
+
+		found = hold->pid != 0 && strcmp(hold->database, database) == 0 &&
+			BackendPidGetProc(hold->pid) != NULL;
+	}
+	LWLockRelease(delivery_shared->lock);
+	return found;
+}
+
+/*
+ * Why no worker can serve this database now; NULL when one can.  Reads the whole of
+ * pg_database: without a database of one's own there may be no index to read it by.
+ */
+static const char *
+obstacle(const char *database)
+{
+	const char *why = "the database does not exist";
+	Relation	relation;
+	TableScanDesc scan;
+	HeapTuple	tuple;
+
+	if (is_on_hold(database))
+		return "the database is being dropped, renamed, moved or copied";
+	StartTransactionCommand();
+	(void) GetTransactionSnapshot();
+	relation = table_open(DatabaseRelationId, AccessShareLock);
+	scan = table_beginscan_catalog(relation, 0, NULL);
+	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
+	{
+		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
+
+		if (strcmp(NameStr(form->datname), database) == 0)
+			why = form->datallowconn ? NULL : "the database does not allow connections";
+	}
+	table_endscan(scan);
+	table_close(relation, AccessShareLock);
+	CommitTransactionCommand();
+	return why;
+}
+
+static void
+start_worker(int i)
+{
+	DeliverySlot *slot = &delivery_shared->slots[i];
+	BackgroundWorker worker = {
+		.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION,
+		.bgw_start_time = BgWorkerStart_RecoveryFinished,
+		.bgw_restart_time = BGW_NEVER_RESTART,
+		.bgw_library_name = "admin_ext",
+		.bgw_function_name = "admin_delivery_worker_main",
+		.bgw_type = "admin_ext worker",
+		.bgw_main_arg = Int32GetDatum(i),
+		.bgw_notify_pid = MyProcPid,
+	};
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	snprintf(worker.bgw_name, BGW_MAXLEN, "admin_ext worker for %s, sink %s", slot->database, slot->sink);
+	charges[i].started_at = GetCurrentTimestamp();
+	if (!RegisterDynamicBackgroundWorker(&worker, &charges[i].handle))
+	{
+		charges[i].handle = NULL;
+		delivery_set_state(slot, DELIVERY_STOPPED,
+						   "no background worker slot is free; raise max_worker_processes");
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* Notices a worker's end; one that did not live long is started again later and later. */
+static void
+look_after(int i, TimestampTz now)
+{
+	Charge	   *charge = &charges[i];
+	pid_t		pid;
+
+	if (charge->handle == NULL || GetBackgroundWorkerPid(charge->handle, &pid) != BGWH_STOPPED)
+		return;
+	pfree(charge->handle);
+	charge->handle = NULL;
+	if (TimestampDifferenceExceeds(charge->started_at, now, SHORT_LIFE_MS))
+		charge->backoff_ms = 0;
+	else
+		charge->backoff_ms = Min(Max(charge->backoff_ms * 2, 100), admin_retry_backoff_max_ms);
+	charge->not_before = TimestampTzPlusMilliseconds(now, charge->backoff_ms);
+}
+
+static void
+release_slot(int i)
+{
+	DeliverySlot *slot = &delivery_shared->slots[i];
+
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	if (slot->pid == 0)
+		slot->in_use = false;
+	LWLockRelease(delivery_shared->lock);
+}
+
+/* One round over the slots; returns whether all that are wanted are served. */
+static bool
+tend(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		all_served = true;
+
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+		const char *why;
+
+		look_after(i, now);
+		if (!slot->in_use || charges[i].handle != NULL)
+			continue;
+		if (!charges[i].is_wanted)
+		{
+			release_slot(i);
+			continue;
+		}
+		all_served = false;
+		if (now < charges[i].not_before)
+			continue;
+		why = obstacle(slot->database);
+		if (why == NULL)
+			start_worker(i);
+		else if (delivery_set_state(slot, DELIVERY_STOPPED, why))
+			ereport(LOG, (errmsg("admin_ext: database \"%s\" is not served: %s", slot->database, why)));
+	}
+	return all_served;
+}
+
+void
+admin_delivery_launcher_main(Datum arg)
+{
+	MemoryContext round;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	delivery_shared->launcher_latch = MyLatch;
+	LWLockRelease(delivery_shared->lock);
+	before_shmem_exit(leave, (Datum) 0);
+	round = AllocSetContextCreate(TopMemoryContext, "admin_ext launcher", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(round);
+	read_settings();
+
+	for (;;)
+	{
+		bool		all_served;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(round);
+		MemoryContextReset(round);
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			read_settings();
+		}
+		all_served = tend();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (all_served ? 0 : WL_TIMEOUT),
+						 POLL_MS, PG_WAIT_EXTENSION);
+	}
+}

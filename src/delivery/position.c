@@ -1,0 +1,219 @@
+/*
+ * position.c
+ *	  Positions and ticks, read and written through SPI: a few statements a batch.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "delivery/position.h"
+
+/* One statement, its plan kept for the life of the process. */
+typedef struct Statement
+{
+	const char *sql;
+	int			count;
+	Oid			types[10];
+	SPIPlanPtr	plan;
+} Statement;
+
+static Statement open_statement = {
+	"select * from admin.delivery_open($1)", 1, {TEXTOID}
+};
+static Statement newest_statement = {
+	"select position_id, store_id from admin.sink_position where sink = $1 "
+	"order by position_id desc limit 1", 1, {TEXTOID}
+};
+static Statement record_statement = {
+	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
+	"highest_audit_id, floor_audit_id, backfill_audit_id, sink_detail, delivered_rows) "
+	"select $1, $2, store_id, $3, nullif($4, 0), nullif($5, 0), $6, $7, nullif($8, 0), $9, $10 "
+	"from admin.sink_position where sink = $1 and position_id = $2 - 1 on conflict do nothing", 10,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID}
+};
+static Statement purge_statement = {
+	"select admin.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
+};
+static Statement make_statement = {"select * from admin.make_tick()", 0, {InvalidOid}};
+static Statement next_statement = {
+	"select tick_id, snap::text, nonce::text from admin.tick "
+	"where tick_id > $1 and tick_id <= $2 order by tick_id limit 1", 2, {INT8OID, INT8OID}
+};
+static Statement exists_statement = {
+	"select 1 from admin.tick where tick_id = $1 and nonce::text = $2", 2, {INT8OID, TEXTOID}
+};
+static Statement partitions_statement = {"select admin.create_audit_partitions()", 0, {InvalidOid}};
+
+static void
+execute(Statement *statement, Datum *values, bool read_only)
+{
+	SPI_connect();
+	if (statement->plan == NULL)
+	{
+		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->count, statement->types);
+
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare \"%s\"", statement->sql);
+		statement->plan = plan;
+	}
+	if (SPI_execute_plan(statement->plan, values, NULL, read_only, 0) < 0)
+		elog(ERROR, "could not execute \"%s\"", statement->sql);
+}
+
+static int64
+get_int64(int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static const char *
+get_text(int column)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+
+	return value ? value : "";
+}
+
+static TickSnapshot *
+get_snapshot(int column, MemoryContext context)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	TickSnapshot *snapshot = tick_snapshot_parse(get_text(column));
+
+	MemoryContextSwitchTo(old);
+	return snapshot;
+}
+
+void
+position_open(const char *sink, Position *position, MemoryContext context, TickSnapshot **done)
+{
+	Datum		values[] = {CStringGetTextDatum(sink)};
+
+	execute(&open_statement, values, false);
+	memset(position, 0, sizeof(*position));
+	strlcpy(position->store_id, get_text(1), UUID_TEXT_BYTES);
+	strlcpy(position->home, get_text(2), HOME_TEXT_BYTES);
+	position->position_id = get_int64(3);
+	position->tick_id = get_int64(4);
+	*done = get_snapshot(5, context);
+	position->window_tick_id = get_int64(6);
+	position->window_audit_id = get_int64(7);
+	position->highest_audit_id = get_int64(8);
+	position->floor_audit_id = get_int64(9);
+	position->backfill_audit_id = get_int64(10);
+	strlcpy(position->sink_detail, get_text(11), ADMIN_SINK_DETAIL_BYTES);
+	position->delivered_rows = get_int64(12);
+	SPI_finish();
+}
+
+bool
+position_is_newest(const char *sink, const Position *position)
+{
+	Datum		values[] = {CStringGetTextDatum(sink)};
+	bool		is_newest;
+
+	execute(&newest_statement, values, true);
+	is_newest = SPI_processed == 1 && get_int64(1) == position->position_id &&
+		strcmp(get_text(2), position->store_id) == 0;
+	SPI_finish();
+	return is_newest;
+}
+
+bool
+position_record(const char *sink, const Position *position)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(sink),
+		Int64GetDatum(position->position_id),
+		Int64GetDatum(position->tick_id),
+		Int64GetDatum(position->window_tick_id),
+		Int64GetDatum(position->window_audit_id),
+		Int64GetDatum(position->highest_audit_id),
+		Int64GetDatum(position->floor_audit_id),
+		Int64GetDatum(position->backfill_audit_id),
+		CStringGetTextDatum(position->sink_detail),
+		Int64GetDatum(position->delivered_rows)
+	};
+	bool		is_recorded;
+
+	execute(&record_statement, values, false);
+	is_recorded = SPI_processed == 1;
+	SPI_finish();
+	return is_recorded;
+}
+
+int64
+position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick)
+{
+	Datum		values[] = {
+		CStringGetTextDatum(sink),
+		Int64GetDatum(from_position),
+		Int64GetDatum(to_position),
+		Int64GetDatum(from_tick)
+	};
+	int64		next;
+
+	execute(&purge_statement, values, false);
+	next = get_int64(1);
+	SPI_finish();
+	return next;
+}
+
+static Tick
+get_tick(MemoryContext context)
+{
+	Tick		tick = {0};
+
+	if (SPI_processed == 1)
+	{
+		tick.tick_id = get_int64(1);
+		tick.snapshot = get_snapshot(2, context);
+		strlcpy(tick.nonce, get_text(3), UUID_TEXT_BYTES);
+	}
+	SPI_finish();
+	return tick;
+}
+
+Tick
+tick_make(MemoryContext context)
+{
+	execute(&make_statement, NULL, false);
+	return get_tick(context);
+}
+
+Tick
+tick_next(int64 after, int64 up_to, MemoryContext context)
+{
+	Datum		values[] = {Int64GetDatum(after), Int64GetDatum(up_to)};
+
+	execute(&next_statement, values, true);
+	return get_tick(context);
+}
+
+bool
+tick_exists(int64 tick_id, const char *nonce)
+{
+	Datum		values[] = {Int64GetDatum(tick_id), CStringGetTextDatum(nonce)};
+	bool		exists;
+
+	execute(&exists_statement, values, true);
+	exists = SPI_processed == 1;
+	SPI_finish();
+	return exists;
+}
+
+void
+partitions_create(void)
+{
+	(void) set_config_option("lock_timeout", "100", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+							 true, 0, false);
+	execute(&partitions_statement, NULL, false);
+	SPI_finish();
+}

@@ -1,0 +1,62 @@
+/*
+ * position.h
+ *	  How far a sink has got, as admin.sink_position records it.
+ */
+#ifndef ADMIN_EXT_POSITION_H
+#define ADMIN_EXT_POSITION_H
+
+#include "admin_ext_sink.h"
+#include "delivery/tick.h"
+
+#define UUID_TEXT_BYTES	37
+#define HOME_TEXT_BYTES	40
+
+/* 0 stands for null; audit_ids and ticks of windows begin at 1. */
+typedef struct Position
+{
+	char		store_id[UUID_TEXT_BYTES];
+	char		home[HOME_TEXT_BYTES];
+	int64		position_id;
+	int64		tick_id;		/* everything it sees is delivered */
+	int64		window_tick_id; /* its window is under way */
+	int64		window_audit_id;	/* rows of that window up to here are delivered */
+	int64		highest_audit_id;
+	int64		floor_audit_id;
+	int64		backfill_audit_id;	/* next row up to the floor */
+	int64		delivered_rows;
+	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
+} Position;
+
+typedef struct Tick
+{
+	int64		tick_id;		/* 0: none */
+	char		nonce[UUID_TEXT_BYTES];
+	TickSnapshot *snapshot;		/* in the context it was asked for */
+} Tick;
+
+/* All of them run in the caller's transaction, with SPI of their own. */
+
+/* Raises 55000 where an operator has to decide. *done is allocated in context. */
+extern void position_open(const char *sink, Position *position, MemoryContext context,
+						  TickSnapshot **done);
+
+/* Is this still the newest position of the sink? */
+extern bool position_is_newest(const char *sink, const Position *position);
+
+/* False: somebody else has recorded one. */
+extern bool position_record(const char *sink, const Position *position);
+
+/* Removes positions before this one, and ticks nobody needs; returns where to begin next time. */
+extern int64 position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick);
+
+extern Tick tick_make(MemoryContext context);
+
+/* The first stored tick after one and not after another; tick_id 0 when there is none. */
+extern Tick tick_next(int64 after, int64 up_to, MemoryContext context);
+
+extern bool tick_exists(int64 tick_id, const char *nonce);
+
+/* Calls admin.create_audit_partitions(), giving way to whoever holds the trail. */
+extern void partitions_create(void);
+
+#endif							/* ADMIN_EXT_POSITION_H */

@@ -1,0 +1,110 @@
+/*
+ * shared.c
+ *	  Reserves and initialises the shared memory of delivery.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "delivery/shared.h"
+
+#define SHARED_NAME "admin_ext"
+
+DeliveryShared *delivery_shared = NULL;
+
+static shmem_startup_hook_type previous_startup = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type previous_request = NULL;
+#endif
+
+static void
+request(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (previous_request)
+		previous_request();
+#endif
+	RequestAddinShmemSpace(MAXALIGN(sizeof(DeliveryShared)));
+	RequestNamedLWLockTranche(SHARED_NAME, 1);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	delivery_shared = ShmemInitStruct(SHARED_NAME, sizeof(DeliveryShared), &found);
+	if (!found)
+	{
+		memset(delivery_shared, 0, sizeof(DeliveryShared));
+		delivery_shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+		for (int i = 0; i < DELIVERY_SLOTS; i++)
+		{
+			SpinLockInit(&delivery_shared->slots[i].mutex);
+			pg_atomic_init_u32(&delivery_shared->slots[i].database_oid, 0);
+			pg_atomic_init_u32(&delivery_shared->slots[i].wake, 0);
+		}
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+delivery_shared_init(void)
+{
+#if PG_VERSION_NUM >= 150000
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+}
+
+const char *
+delivery_state_name(DeliveryState state)
+{
+	static const char *const names[] = {
+		"starting", "idle", "delivering", "backing_off", "fenced", "stopped"
+	};
+
+	return names[state];
+}
+
+DeliveryStatus
+delivery_status_of(DeliverySlot *slot)
+{
+	DeliveryStatus status;
+
+	SpinLockAcquire(&slot->mutex);
+	status = slot->status;
+	SpinLockRelease(&slot->mutex);
+	return status;
+}
+
+bool
+delivery_set_state(DeliverySlot *slot, DeliveryState state, const char *error)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		changed;
+
+	SpinLockAcquire(&slot->mutex);
+	changed = slot->status.state != state ||
+		(error != NULL && strcmp(error, slot->status.last_error) != 0);
+	slot->status.state = state;
+	if (error != NULL)
+	{
+		strlcpy(slot->status.last_error, error, sizeof(slot->status.last_error));
+		slot->status.last_error_at = now;
+	}
+	else if (state == DELIVERY_IDLE || state == DELIVERY_DELIVERING)
+		slot->status.last_error[0] = '\0';
+	SpinLockRelease(&slot->mutex);
+	return changed;
+}

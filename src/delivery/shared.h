@@ -1,0 +1,92 @@
+/*
+ * shared.h
+ *	  What launcher, workers, committing backends and the status view share.
+ *
+ * A slot belongs to one listed database and sink.  The launcher alone gives slots
+ * out and takes them back, under the lock; a worker writes the status of its own
+ * slot under the slot's spinlock; a committing backend only looks at database_oid,
+ * wake and latch, without any lock.
+ */
+#ifndef ADMIN_EXT_SHARED_H
+#define ADMIN_EXT_SHARED_H
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/spin.h"
+
+#include "admin_ext_sink.h"
+
+#define DELIVERY_SLOTS	64
+#define DELIVERY_HOLDS	16
+
+/* In the order of delivery_state_name(). */
+typedef enum DeliveryState
+{
+	DELIVERY_STARTING,
+	DELIVERY_IDLE,
+	DELIVERY_DELIVERING,
+	DELIVERY_BACKING_OFF,		/* an outage: goes on by itself */
+	DELIVERY_FENCED,			/* another worker has this sink */
+	DELIVERY_STOPPED			/* somebody has to do something; last_error says what */
+} DeliveryState;
+
+typedef struct DeliveryStatus
+{
+	DeliveryState state;
+	int64		delivered_rows;
+	int64		delivered_bytes;
+	int64		batches;
+	int64		dead_letters;
+	int64		last_audit_id;
+	int64		highest_sent;	/* by another fork, where the sink holds one; else 0 */
+	int64		lag_rows;
+	TimestampTz last_delivery_at;	/* 0: never */
+	TimestampTz pending_since;	/* recorded_at of the oldest known pending row; 0: none */
+	TimestampTz last_error_at;
+	TimestampTz started_at;
+	char		last_error[ADMIN_SINK_ERROR_BYTES];
+} DeliveryStatus;
+
+typedef struct DeliverySlot
+{
+	bool		in_use;
+	char		database[NAMEDATALEN];
+	char		sink[NAMEDATALEN];
+	pid_t		pid;			/* 0: no worker runs */
+	pg_atomic_uint32 database_oid;	/* 0: nobody to wake */
+	pg_atomic_uint32 wake;		/* 1: woken and not yet looked */
+	Latch	   *latch;			/* of the worker; set before database_oid */
+	slock_t		mutex;			/* guards status */
+	DeliveryStatus status;
+} DeliverySlot;
+
+/* A session that needs a database without workers; see database_ddl.c. */
+typedef struct DeliveryHold
+{
+	pid_t		pid;			/* 0: free */
+	char		database[NAMEDATALEN];
+} DeliveryHold;
+
+typedef struct DeliveryShared
+{
+	LWLock	   *lock;
+	Latch	   *launcher_latch; /* NULL: no launcher runs */
+	DeliverySlot slots[DELIVERY_SLOTS];
+	DeliveryHold holds[DELIVERY_HOLDS];
+} DeliveryShared;
+
+/* NULL where the library was not preloaded. */
+extern DeliveryShared *delivery_shared;
+
+extern void delivery_shared_init(void);
+extern const char *delivery_state_name(DeliveryState state);
+
+/* Copies a slot's status out. */
+extern DeliveryStatus delivery_status_of(DeliverySlot *slot);
+
+/* Sets state and, unless error is NULL, last_error; says whether the state is another one. */
+extern bool delivery_set_state(DeliverySlot *slot, DeliveryState state, const char *error);
+
+#endif							/* ADMIN_EXT_SHARED_H */

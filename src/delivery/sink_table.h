@@ -1,0 +1,13 @@
+/*
+ * sink_table.h
+ *	  Finds a sink's callbacks by its name.
+ */
+#ifndef ADMIN_EXT_SINK_TABLE_H
+#define ADMIN_EXT_SINK_TABLE_H
+
+#include "admin_ext_sink.h"
+
+/* Loads the library admin_ext_<name>, unless the sink is built in; raises when there is none. */
+extern const AdminSinkCallbacks *sink_callbacks(const char *name);
+
+#endif							/* ADMIN_EXT_SINK_TABLE_H */

@@ -1,0 +1,170 @@
+/*
+ * status.c
+ *	  SQL functions that tell about delivery: status of the workers, enabled sinks,
+ *	  and which copy of the data this is.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "delivery/shared.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(admin_worker_status);
+PG_FUNCTION_INFO_V1(admin_enabled_sinks);
+PG_FUNCTION_INFO_V1(admin_store_identity);
+PG_FUNCTION_INFO_V1(admin_highest_sent);
+PG_FUNCTION_INFO_V1(admin_delivery_obstacle);
+
+#define STATUS_COLUMNS	15
+
+/* Values of one row, filled from the left. */
+typedef struct Row
+{
+	Datum		values[STATUS_COLUMNS];
+	bool		nulls[STATUS_COLUMNS];
+	int			count;
+} Row;
+
+static void
+add(Row *row, Datum value, bool isnull)
+{
+	row->values[row->count] = value;
+	row->nulls[row->count++] = isnull;
+}
+
+static void
+add_slot(Row *row, const DeliverySlot *slot, const DeliveryStatus *status)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	double		lag = status->pending_since == 0 ? 0 :
+		Max((double) (now - status->pending_since) / USECS_PER_SEC, 0);
+
+	add(row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add(row, CStringGetTextDatum(slot->sink), false);
+	add(row, Int32GetDatum(slot->pid), slot->pid == 0);
+	add(row, CStringGetTextDatum(delivery_state_name(status->state)), false);
+	add(row, Int64GetDatum(status->delivered_rows), false);
+	add(row, Int64GetDatum(status->delivered_bytes), false);
+	add(row, Int64GetDatum(status->batches), false);
+	add(row, Int64GetDatum(status->dead_letters), false);
+	add(row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
+	add(row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
+	add(row, Int64GetDatum(status->lag_rows), false);
+	add(row, Float8GetDatum(lag), false);
+	add(row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
+	add(row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
+	add(row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
+}
+
+Datum
+admin_worker_status(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (delivery_shared == NULL)
+		return (Datum) 0;
+	LWLockAcquire(delivery_shared->lock, LW_SHARED);
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+		DeliveryStatus status;
+		Row			row = {.count = 0};
+
+		if (!slot->in_use)
+			continue;
+		status = delivery_status_of(slot);
+		add_slot(&row, slot, &status);
+		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+	}
+	LWLockRelease(delivery_shared->lock);
+	return (Datum) 0;
+}
+
+Datum
+admin_enabled_sinks(PG_FUNCTION_ARGS)
+{
+	FuncCallContext *context;
+	List	   *names;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+
+		context = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		context->user_fctx = settings_list(admin_sinks);
+		MemoryContextSwitchTo(old);
+	}
+	context = SRF_PERCALL_SETUP();
+	names = context->user_fctx;
+	if (context->call_cntr < list_length(names))
+	{
+		/* The macro counts before it looks at its argument. */
+		Datum		name = CStringGetTextDatum(list_nth(names, context->call_cntr));
+
+		SRF_RETURN_NEXT(context, name);
+	}
+	SRF_RETURN_DONE(context);
+}
+
+Datum
+admin_store_identity(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	values[2] = Int32GetDatum(RecoveryInProgress() ? 0 : compat_insert_timeline());
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+admin_highest_sent(PG_FUNCTION_ARGS)
+{
+	char	   *sink = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	int64		highest = 0;
+
+	if (delivery_shared == NULL)
+		PG_RETURN_INT64(0);
+	LWLockAcquire(delivery_shared->lock, LW_SHARED);
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+
+		if (slot->in_use && strcmp(slot->sink, sink) == 0 &&
+			pg_atomic_read_u32(&slot->database_oid) == MyDatabaseId)
+			highest = Max(highest, delivery_status_of(slot).highest_sent);
+	}
+	LWLockRelease(delivery_shared->lock);
+	PG_RETURN_INT64(highest);
+}
+
+Datum
+admin_delivery_obstacle(PG_FUNCTION_ARGS)
+{
+	const char *database = get_database_name(MyDatabaseId);
+	ListCell   *cell;
+
+	if (delivery_shared == NULL)
+		PG_RETURN_TEXT_P(cstring_to_text("admin_ext is not in shared_preload_libraries"));
+	foreach(cell, settings_list(admin_databases))
+	{
+		if (strcmp(lfirst(cell), database) == 0)
+			PG_RETURN_NULL();
+	}
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("database \"%s\" is not listed in admin_ext.databases",
+											  database)));
+}

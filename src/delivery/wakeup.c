@@ -1,0 +1,69 @@
+/*
+ * wakeup.c
+ *	  A commit that added to the audit trail wakes the workers of its database.
+ *
+ * What runs at commit is here, whole: a flag of this backend, and for each worker
+ * of the database that has not been woken yet, a compare-and-set and SetLatch().
+ * Nothing in it takes a lock, allocates or fails.  A latch read here may by now be
+ * another process's: that one wakes for nothing, no more.  PREPARE TRANSACTION wakes
+ * nobody; the worker's own timer finds what COMMIT PREPARED makes visible.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+
+#include "audit/audit_append.h"
+#include "delivery/shared.h"
+#include "delivery/wakeup.h"
+
+static bool appended = false;
+
+static void
+note_append(void)
+{
+	appended = true;
+}
+
+static void
+wake_workers(void)
+{
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	{
+		DeliverySlot *slot = &delivery_shared->slots[i];
+		uint32		asleep = 0;
+		Latch	   *latch;
+
+		if (pg_atomic_read_u32(&slot->database_oid) != MyDatabaseId)
+			continue;
+		latch = slot->latch;
+		if (latch != NULL && pg_atomic_compare_exchange_u32(&slot->wake, &asleep, 1))
+			SetLatch(latch);
+	}
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			if (appended)
+				wake_workers();
+			appended = false;
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			appended = false;
+			break;
+		default:
+			break;
+	}
+}
+
+void
+wakeup_init(void)
+{
+	audit_appended_hook = note_append;
+	RegisterXactCallback(at_transaction_end, NULL);
+}

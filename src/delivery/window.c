@@ -1,0 +1,357 @@
+/*
+ * window.c
+ *	  Collects the keys of a window, and reads the rows they stand for.
+ *
+ * Cost follows the window: the range part is one stretch of each partition's index
+ * on (xid, audit_id), the late part one probe for each transaction that was in
+ * progress at the first tick.  Every partition is looked at: recorded_at would lose
+ * rows when a clock steps back.  Locks: AccessShareLock on the partitions, to the
+ * end of the transaction.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_inherits.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/xid8.h"
+
+#include "audit/audit_append.h"
+#include "compat.h"
+#include "delivery/window.h"
+#include "relations.h"
+
+typedef enum Purpose
+{
+	PROBE,						/* is there one? */
+	COUNT,
+	COLLECT
+} Purpose;
+
+typedef struct Collector
+{
+	Purpose		purpose;
+	const TickSnapshot *to;		/* NULL: whatever the transaction */
+	int64		above;
+	int64		cutoff;			/* enough lower keys are known */
+	WindowKeys *keys;
+	uint16		partition;		/* that is being read */
+} Collector;
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE AuditKey
+#define ST_COMPARE(a, b) (((a)->audit_id > (b)->audit_id) - ((a)->audit_id < (b)->audit_id))
+#define ST_SCOPE static
+#define ST_DEFINE
+#define ST_CHECK_FOR_INTERRUPTS
+#include "lib/sort_template.h"
+
+static void
+keep(Collector *collector, int64 audit_id, ItemPointer tid)
+{
+	WindowKeys *keys = collector->keys;
+	AuditKey   *key;
+
+	if (keys->count == keys->capacity)
+	{
+		if (keys->capacity < 2 * WINDOW_KEYS)
+		{
+			keys->capacity *= 2;
+			keys->keys = repalloc_huge(keys->keys, keys->capacity * sizeof(AuditKey));
+		}
+		else
+		{
+			/* The index is almost in order of audit_id: few keys pass once there is a cutoff. */
+			sort_keys(keys->keys, keys->count);
+			keys->count = WINDOW_KEYS;
+			keys->complete = false;
+			collector->cutoff = keys->keys[WINDOW_KEYS - 1].audit_id;
+			if (audit_id > collector->cutoff)
+				return;
+		}
+	}
+	key = &keys->keys[keys->count++];
+	key->audit_id = audit_id;
+	key->tid = *tid;
+	key->partition = collector->partition;
+}
+
+/* Takes one index entry; true when that is enough. */
+static bool
+take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
+{
+	WindowKeys *keys = collector->keys;
+
+	if (audit_id <= collector->above)
+		return false;
+	if (collector->to != NULL && !tick_sees(collector->to, xid))
+		return false;
+	keys->total++;
+	if (keys->lowest == 0 || audit_id < keys->lowest)
+		keys->lowest = audit_id;
+	if (collector->purpose == COLLECT && audit_id <= collector->cutoff)
+		keep(collector, audit_id, tid);
+	return collector->purpose == PROBE;
+}
+
+/* Index entries only: the heap is not looked at. */
+static bool
+scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int count, bool by_xid)
+{
+	IndexScanDesc desc = compat_index_beginscan(heap, index, GetActiveSnapshot(), count);
+	ItemPointer tid;
+	bool		enough = false;
+	uint32		seen = 0;
+
+	desc->xs_want_itup = true;
+	index_rescan(desc, scan_keys, count, NULL, 0);
+	while (!enough && (tid = index_getnext_tid(desc, ForwardScanDirection)) != NULL)
+	{
+		bool		isnull;
+		Datum		first = index_getattr(desc->xs_itup, 1, desc->xs_itupdesc, &isnull);
+
+		if (by_xid)
+		{
+			Datum		second = index_getattr(desc->xs_itup, 2, desc->xs_itupdesc, &isnull);
+
+			enough = take(collector, DatumGetInt64(second),
+						  U64FromFullTransactionId(DatumGetFullTransactionId(first)), tid);
+		}
+		else
+			enough = take(collector, DatumGetInt64(first), 0, tid);
+		if ((++seen & 1023) == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	index_endscan(desc);
+	return enough;
+}
+
+static Datum
+xid_datum(uint64 xid)
+{
+	return FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
+}
+
+static bool
+scan_window(Collector *collector, const Window *window, Relation heap, Relation index)
+{
+	ScanKeyData range[2];
+
+	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE, xid_datum(window->from->xmax));
+	ScanKeyInit(&range[1], 1, BTLessStrategyNumber, F_XID8LT, xid_datum(window->to->xmax));
+	if (window->from->xmax < window->to->xmax && scan(collector, heap, index, range, 2, true))
+		return true;
+	for (int i = 0; i < window->from->count; i++)
+	{
+		uint64		late = window->from->in_progress[i];
+
+		if (!tick_sees(window->to, late))
+			continue;
+		ScanKeyInit(&range[0], 1, BTEqualStrategyNumber, F_XID8EQ, xid_datum(late));
+		if (scan(collector, heap, index, range, 1, true))
+			return true;
+	}
+	return false;
+}
+
+/* The partition's index that begins with these columns. */
+static Relation
+open_index(Relation partition, AttrNumber first, AttrNumber second)
+{
+	List	   *indexes = RelationGetIndexList(partition);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		Form_pg_index form = index->rd_index;
+
+		if (form->indisvalid && form->indkey.values[0] == first &&
+			(second == 0 || (form->indnkeyatts >= 2 && form->indkey.values[1] == second)) &&
+			RelationGetIndexPredicate(index) == NIL)
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("partition \"%s\" of admin.audit lacks an index that delivery reads by",
+					RelationGetRelationName(partition)),
+			 errhint("Call admin.create_audit_partitions().")));
+	return NULL;
+}
+
+static void
+reset_keys(WindowKeys *keys, Purpose purpose)
+{
+	keys->count = 0;
+	keys->total = 0;
+	keys->lowest = 0;
+	keys->complete = true;
+	keys->partition_count = 0;
+	if (purpose == COLLECT && keys->keys == NULL)
+	{
+		keys->capacity = 1024;
+		keys->keys = MemoryContextAlloc(keys->context, keys->capacity * sizeof(AuditKey));
+	}
+}
+
+/* Reads every partition; with a window by xid, else by audit_id from first to last. */
+static void
+collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKeys *keys)
+{
+	Oid			audit = admin_relations()->audit;
+	List	   *children = find_inheritance_children(audit, AccessShareLock);
+	Relation	parent = table_open(audit, AccessShareLock);
+	Collector	collector = {purpose, window ? window->to : NULL, window ? window->above : 0,
+	PG_INT64_MAX, keys, 0};
+	bool		enough = false;
+	ListCell   *cell;
+
+	reset_keys(keys, purpose);
+	if (purpose == COLLECT)
+	{
+		if (keys->partitions)
+			pfree(keys->partitions);
+		keys->partitions = MemoryContextAlloc(keys->context,
+											  (list_length(children) + 1) * sizeof(AuditPartition));
+	}
+	foreach(cell, children)
+	{
+		Relation	partition = table_open(lfirst_oid(cell), NoLock);
+		Relation	index;
+
+		audit_check_layout(parent, partition);
+		if (purpose == COLLECT)
+		{
+			keys->partitions[keys->partition_count].oid = RelationGetRelid(partition);
+			keys->partitions[keys->partition_count].filenode = partition->rd_rel->relfilenode;
+			keys->partition_count++;
+		}
+		if (!enough && window)
+		{
+			index = open_index(partition, AUDIT_XID, AUDIT_ID);
+			enough = scan_window(&collector, window, partition, index);
+			index_close(index, NoLock);
+		}
+		else if (!enough)
+		{
+			ScanKeyData range[2];
+
+			ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+			ScanKeyInit(&range[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
+			index = open_index(partition, AUDIT_ID, 0);
+			enough = scan(&collector, partition, index, range, 2, false);
+			index_close(index, NoLock);
+		}
+		table_close(partition, NoLock);
+		collector.partition++;
+	}
+	table_close(parent, NoLock);
+	if (purpose == COLLECT)
+	{
+		sort_keys(keys->keys, keys->count);
+		if (keys->count > WINDOW_KEYS)
+		{
+			keys->count = WINDOW_KEYS;
+			keys->complete = false;
+		}
+	}
+}
+
+bool
+window_has_rows(const Window *window)
+{
+	WindowKeys	keys = {0};
+
+	collect(PROBE, window, 0, 0, &keys);
+	return keys.total > 0;
+}
+
+void
+window_count(const Window *window, WindowKeys *keys)
+{
+	collect(COUNT, window, 0, 0, keys);
+}
+
+void
+window_collect(const Window *window, WindowKeys *keys)
+{
+	collect(COLLECT, window, 0, 0, keys);
+}
+
+void
+window_collect_backfill(int64 first, int64 last, WindowKeys *keys)
+{
+	collect(COLLECT, NULL, first, last, keys);
+}
+
+struct AuditReader
+{
+	const WindowKeys *keys;
+	Relation   *relations;		/* as far as they have been needed */
+	TupleTableSlot **slots;
+};
+
+AuditReader *
+audit_reader_open(const WindowKeys *keys)
+{
+	AuditReader *reader = palloc(sizeof(AuditReader));
+
+	reader->keys = keys;
+	reader->relations = palloc0(keys->partition_count * sizeof(Relation));
+	reader->slots = palloc0(keys->partition_count * sizeof(TupleTableSlot *));
+	return reader;
+}
+
+static void
+open_partition(AuditReader *reader, int i)
+{
+	const AuditPartition *partition = &reader->keys->partitions[i];
+	Relation	relation = table_open(partition->oid, AccessShareLock);
+
+	if (relation->rd_rel->relfilenode != partition->filenode)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("partition \"%s\" of admin.audit was rewritten while it was being delivered",
+						RelationGetRelationName(relation))));
+	reader->relations[i] = relation;
+	reader->slots[i] = table_slot_create(relation, NULL);
+}
+
+/*
+ * A key that a snapshot taken after its tick does not see was rolled back: its
+ * transaction had ended by the tick, and nothing deletes rows of the trail.
+ * Vacuum may have given the place to another row since.
+ */
+bool
+audit_reader_fetch(AuditReader *reader, const AuditKey *key, TupleTableSlot **slot)
+{
+	int			i = key->partition;
+	ItemPointerData tid = key->tid;
+
+	if (reader->relations[i] == NULL)
+		open_partition(reader, i);
+	*slot = reader->slots[i];
+	if (!table_tuple_fetch_row_version(reader->relations[i], &tid, GetActiveSnapshot(), *slot))
+		return false;
+	slot_getsomeattrs(*slot, AUDIT_COLUMNS);
+	return DatumGetInt64((*slot)->tts_values[AUDIT_ID - 1]) == key->audit_id;
+}
+
+void
+audit_reader_close(AuditReader *reader)
+{
+	for (int i = 0; i < reader->keys->partition_count; i++)
+	{
+		if (reader->relations[i] == NULL)
+			continue;
+		ExecDropSingleTupleTableSlot(reader->slots[i]);
+		table_close(reader->relations[i], NoLock);
+	}
+	pfree(reader);
+}

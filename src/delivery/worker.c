@@ -1,0 +1,349 @@
+/*
+ * worker.c
+ *	  The worker's life: wait, reset the latch, interrupts, reload, one step.
+ *
+ * Everything that goes wrong ends in a state: an error raised by the database is
+ * caught here, what is known of the position is forgotten, and after a pause the
+ * sink is opened anew.  SIGTERM ends the worker at the next interrupt check; SIGINT
+ * means nothing to it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "delivery/launcher.h"
+#include "delivery/worker.h"
+#include "settings.h"
+
+#define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
+#define FIRST_BACKOFF_MS 100
+#define PARTITION_CHECK_MS	(6 * 3600 * 1000)
+#define PARTITION_RETRY_MS	(60 * 1000)
+
+static MemoryContext step_context;
+
+void
+worker_begin(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void
+worker_commit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	MemoryContextSwitchTo(step_context);
+}
+
+static void
+leave(int code, Datum arg)
+{
+	DeliverySlot *slot = (DeliverySlot *) DatumGetPointer(arg);
+
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	pg_atomic_write_u32(&slot->database_oid, 0);
+	slot->latch = NULL;
+	slot->pid = 0;
+	if (delivery_shared->launcher_latch)
+		SetLatch(delivery_shared->launcher_latch);
+	LWLockRelease(delivery_shared->lock);
+}
+
+/* Settings that a database or a role may carry have no say in delivery. */
+static void
+pin_settings(void)
+{
+	static const char *const pins[][2] = {
+		{"search_path", "pg_catalog, pg_temp"},
+		{"statement_timeout", "0"},
+		{"lock_timeout", "0"},
+		{"idle_in_transaction_session_timeout", "0"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_deferrable", "off"},
+		{"row_security", "on"},
+		{"admin_ext.restoring", "off"},
+	};
+
+	for (int i = 0; i < lengthof(pins); i++)
+		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static DeliverySlot *
+enter(Datum arg)
+{
+	DeliverySlot *slot = &delivery_shared->slots[DatumGetInt32(arg)];
+	char		database[NAMEDATALEN];
+
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	if (!slot->in_use || slot->pid != 0)
+		elog(FATAL, "slot %d is not waiting for a worker", DatumGetInt32(arg));
+	slot->pid = MyProcPid;
+	slot->latch = MyLatch;
+	strlcpy(database, slot->database, NAMEDATALEN);
+	SpinLockAcquire(&slot->mutex);
+	slot->status.state = DELIVERY_STARTING;
+	slot->status.started_at = GetCurrentTimestamp();
+	SpinLockRelease(&slot->mutex);
+	LWLockRelease(delivery_shared->lock);
+	before_shmem_exit(leave, PointerGetDatum(slot));
+
+	BackgroundWorkerInitializeConnection(database, NULL, 0);
+	pg_atomic_write_u32(&slot->database_oid, MyDatabaseId);
+	pin_settings();
+	return slot;
+}
+
+/* What an ERROR leaves behind is cleaned up, and its message becomes the sink's. */
+static StepResult
+recover_from_error(Worker *worker)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(step_context);
+	HOLD_INTERRUPTS();
+	error = CopyErrorData();
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(step_context);
+	snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
+			 error->hint ? ". " : "", error->hint ? error->hint : "");
+	worker_close(worker);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ? STEP_STOP : STEP_RETRY;
+}
+
+static StepResult
+guarded(Worker *worker, StepResult (*action) (Worker *))
+{
+	StepResult	result;
+
+	PG_TRY();
+	{
+		result = action(worker);
+	}
+	PG_CATCH();
+	{
+		result = recover_from_error(worker);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+static StepResult
+open_and_step(Worker *worker)
+{
+	StepResult	result = worker->is_open ? STEP_MORE : worker_open(worker);
+
+	return result == STEP_MORE ? worker_step(worker) : result;
+}
+
+static StepResult
+make_partitions(Worker *worker)
+{
+	worker_begin("making partitions");
+	partitions_create();
+	worker_commit();
+	return STEP_MORE;
+}
+
+/* Months ahead get their partitions; returns in how many milliseconds to look again. */
+static int
+keep_partitions(Worker *worker)
+{
+	if (guarded(worker, make_partitions) == STEP_MORE)
+		return PARTITION_CHECK_MS;
+	ereport(LOG,
+			(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
+					worker->database, worker->sink.error)));
+	return PARTITION_RETRY_MS;
+}
+
+static StepResult
+tick_while_down(Worker *worker)
+{
+	worker_tick_while_down(worker);
+	return STEP_MORE;
+}
+
+/* One line in the log per change of state. */
+static void
+report(Worker *worker, StepResult result)
+{
+	DeliveryState before = delivery_status_of(worker->slot).state;
+	DeliveryState state;
+	const char *error = NULL;
+
+	switch (result)
+	{
+		case STEP_MORE:
+			state = DELIVERY_DELIVERING;
+			break;
+		case STEP_IDLE:
+			state = DELIVERY_IDLE;
+			break;
+		case STEP_REOPEN:
+			return;
+		case STEP_FENCED:
+			state = DELIVERY_FENCED;
+			break;
+		case STEP_STOP:
+			state = DELIVERY_STOPPED;
+			break;
+		default:
+			state = DELIVERY_BACKING_OFF;
+			break;
+	}
+	if (state != DELIVERY_DELIVERING && state != DELIVERY_IDLE)
+		error = worker->sink.error;
+	if (!delivery_set_state(worker->slot, state, error))
+		return;
+	if (error)
+		ereport(LOG,
+				(errmsg("admin_ext: delivery of database \"%s\" to sink \"%s\" is %s: %s",
+						worker->database, worker->sink_name, delivery_state_name(state), error)));
+	else if (before == DELIVERY_BACKING_OFF || before == DELIVERY_FENCED || before == DELIVERY_STOPPED)
+		ereport(LOG,
+				(errmsg("admin_ext: delivery of database \"%s\" to sink \"%s\" works again",
+						worker->database, worker->sink_name)));
+}
+
+/* Returns early when somebody sets the latch. */
+static void
+wait_ms(long milliseconds)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+wait_for_work(Worker *worker)
+{
+	if (pg_atomic_read_u32(&worker->slot->wake) == 0)
+		wait_ms(IDLE_MS);
+	/* A commit has company: those within the next few milliseconds. */
+	if (pg_atomic_read_u32(&worker->slot->wake) != 0 && admin_linger_ms > 0)
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, admin_linger_ms, PG_WAIT_EXTENSION);
+	pg_atomic_write_u32(&worker->slot->wake, 0);
+	pg_memory_barrier();
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* Until then the sink is left alone; what is committed meanwhile is ticked and counted. */
+static void
+back_off(Worker *worker, int milliseconds)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+	TimestampTz next_tick = 0;
+
+	for (;;)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		long		left = TimestampDifferenceMilliseconds(now, until);
+
+		if (left <= 0 || ConfigReloadPending)
+			return;
+		if (worker->is_positioned && now >= next_tick)
+		{
+			if (guarded(worker, tick_while_down) != STEP_MORE)
+				return;
+			next_tick = TimestampTzPlusMilliseconds(now, IDLE_MS);
+		}
+		wait_ms(Min(left, IDLE_MS));
+	}
+}
+
+/* What to do before the next step, after this one. */
+static void
+pause_after(Worker *worker, StepResult result, int *backoff)
+{
+	switch (result)
+	{
+		case STEP_MORE:
+			*backoff = FIRST_BACKOFF_MS;
+			break;
+		case STEP_IDLE:
+			*backoff = FIRST_BACKOFF_MS;
+			wait_for_work(worker);
+			break;
+		case STEP_REOPEN:
+			worker_close(worker);
+			wait_ms(1);
+			break;
+		case STEP_FENCED:
+		case STEP_STOP:
+			worker_close(worker);
+			wait_ms(IDLE_MS);
+			break;
+		case STEP_RETRY:
+			worker_close_sink(worker);
+			back_off(worker, *backoff);
+			*backoff = Min(*backoff * 2, admin_retry_backoff_max_ms);
+			break;
+	}
+}
+
+static void
+reload(Worker *worker)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	worker_close_sink(worker);
+}
+
+void
+admin_delivery_worker_main(Datum arg)
+{
+	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
+	TimestampTz partitions_at = 0;
+	int			backoff = FIRST_BACKOFF_MS;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	worker->slot = enter(arg);
+	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
+	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
+	step_context = AllocSetContextCreate(TopMemoryContext, "admin_ext step", ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		StepResult	result;
+
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		reload(worker);
+		MemoryContextReset(step_context);
+		MemoryContextSwitchTo(step_context);
+		result = guarded(worker, open_and_step);
+		report(worker, result);
+		if (result == STEP_IDLE && GetCurrentTimestamp() >= partitions_at)
+			partitions_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), keep_partitions(worker));
+		pause_after(worker, result, &backoff);
+	}
+}

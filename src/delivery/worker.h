@@ -1,0 +1,64 @@
+/*
+ * worker.h
+ *	  The worker of one database and sink: what its files share.
+ */
+#ifndef ADMIN_EXT_WORKER_H
+#define ADMIN_EXT_WORKER_H
+
+#include "audit/envelope.h"
+#include "delivery/position.h"
+#include "delivery/shared.h"
+#include "delivery/window.h"
+
+/* What a step came to. */
+typedef enum StepResult
+{
+	STEP_IDLE,					/* nothing to do until woken */
+	STEP_MORE,					/* go on at once */
+	STEP_REOPEN,				/* what is known of the position holds no longer */
+	STEP_RETRY,					/* an outage; sink.error says which */
+	STEP_FENCED,
+	STEP_STOP					/* somebody has to decide; sink.error says what */
+} StepResult;
+
+typedef struct Worker
+{
+	DeliverySlot *slot;
+	char		database[NAMEDATALEN];
+	char		sink_name[NAMEDATALEN];
+	const AdminSinkCallbacks *callbacks;
+	AdminSink	sink;
+
+	bool		is_positioned;	/* what follows up to pending is known */
+	bool		is_open;		/* the sink is open besides */
+	MemoryContext context;		/* from one open to the next */
+	Oid			audit;			/* admin.audit at that time: another one, another store */
+	Position	position;		/* as recorded */
+	TickSnapshot *done;			/* delivered; at or after that of the position */
+	int64		done_tick;		/* id of the tick that done began with */
+	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
+	TickSnapshot *counted;		/* while the sink is down: lag_rows counts up to here; else NULL */
+	int64		purged_position;
+	int64		purged_tick;
+
+	Tick		window;			/* being delivered; tick_id 0: none */
+	WindowKeys	keys;			/* of it, or of the backfill */
+	int			next_key;
+	int64		passed_audit_id;	/* of the last key that was fetched; 0: none of this window */
+	Envelopes	envelopes;
+} Worker;
+
+/* deliver.c */
+extern StepResult worker_open(Worker *worker);
+extern StepResult worker_step(Worker *worker);
+extern void worker_tick_while_down(Worker *worker);
+
+/* The sink alone: the position, the window and its keys stay. */
+extern void worker_close_sink(Worker *worker);
+extern void worker_close(Worker *worker);
+
+/* worker.c: a transaction of the worker's own, with a snapshot. */
+extern void worker_begin(const char *activity);
+extern void worker_commit(void);
+
+#endif							/* ADMIN_EXT_WORKER_H */
