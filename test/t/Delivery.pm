@@ -1,0 +1,134 @@
+# Delivery.pm: what the TAP tests of delivery share.
+#
+# The ledger is the table itself: after a test every committed row of admin.audit has to
+# be in the NDJSON files exactly once, unchanged, in order of commit per approval.
+package Delivery;
+
+use strict;
+use warnings;
+use Exporter 'import';
+use JSON::PP;
+use Time::HiRes qw(time stat);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Digest::MD5 qw(md5_hex);
+
+our @EXPORT = qw(new_node create_extension wait_delivered compare_ledger ndjson_lines status wait_status poll);
+
+# A node that preloads the library and delivers database postgres.
+sub new_node
+{
+	my ($name, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+	$node->init(%{ $options{init} // {} });
+	$node->append_conf('postgresql.conf', <<"CONF");
+shared_preload_libraries = 'admin_ext'
+admin_ext.databases = 'postgres'
+admin_ext.retry_backoff_max = '1s'
+max_prepared_transactions = 10
+max_worker_processes = 20
+timezone = 'UTC'
+restart_after_crash = on
+log_statement = none
+log_min_messages = log
+log_min_error_statement = panic
+fsync = on
+CONF
+	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+	$node->start;
+	return $node;
+}
+
+sub create_extension
+{
+	my ($node, $database) = @_;
+	$node->safe_psql($database // 'postgres',
+		'set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()');
+}
+
+# Polls for a condition of ours, with a deadline.
+sub poll
+{
+	my ($condition, $seconds) = @_;
+	my $deadline = time() + ($seconds // 60);
+	while (1)
+	{
+		return 1 if $condition->();
+		return 0 if time() > $deadline;
+		select undef, undef, undef, 0.05;
+	}
+}
+
+sub wait_delivered
+{
+	my ($node, $database) = @_;
+	$database //= 'postgres';
+	return $node->poll_query_until($database,
+		"select not exists (select from admin.audit_delivery where sink_status <> 'delivered')");
+}
+
+sub status
+{
+	my ($node, $column, $database) = @_;
+	return $node->safe_psql($database // 'postgres', "select $column from admin.worker_status");
+}
+
+sub wait_status
+{
+	my ($node, $state) = @_;
+	return $node->poll_query_until('postgres',
+		"select state = '$state' from admin.worker_status where database = 'postgres'");
+}
+
+# All documents, file after file as they were written.
+sub ndjson_lines
+{
+	my ($directory, $database) = @_;
+	my @lines;
+	$database //= 'postgres';
+	# Order of writing: a file's name is its first audit_id, which a late row makes lower
+	# than that of the file before.
+	my @files = sort { (stat $a)[9] <=> (stat $b)[9] } glob("$directory/$database-*.ndjson");
+	foreach my $file (@files)
+	{
+		open my $handle, '<:raw', $file or die "$file: $!";
+		while (my $line = <$handle>)
+		{
+			die "half a line in $file" unless $line =~ s/\n\z//;
+			push @lines, $line;
+		}
+		close $handle;
+	}
+	return @lines;
+}
+
+# 0 lost, 0 duplicated, 0 altered, 0 out of order.
+sub compare_ledger
+{
+	my ($node, $name, $directory) = @_;
+	$directory //= $node->data_dir . '/admin_ext';
+	my %expected = map { split /\t/, $_, 2 } split /\n/,
+	  $node->safe_psql('postgres', q{select audit_id || E'\t' || md5(payload::text) from admin.audit});
+	my (%seen, %last, $duplicated, $foreign, $altered, $reordered);
+	$duplicated = $foreign = $altered = $reordered = 0;
+	foreach my $line (ndjson_lines($directory))
+	{
+		my $event = decode_json($line);
+		my ($data) = $line =~ /,"data":(.*)\}\z/s;
+		my $id = $event->{auditid};
+		$duplicated++ if $seen{$id}++;
+		if (!defined $expected{$id}) { $foreign++; next; }
+		$altered++ if md5_hex($data) ne $expected{$id};
+		next if !defined $event->{subject} || $event->{type} =~ /sensitive\.check/;
+		$reordered++ if ($last{ $event->{subject} } // 0) >= $id;
+		$last{ $event->{subject} } = $id;
+	}
+	my $lost = grep { !$seen{$_} } keys %expected;
+	is("lost $lost, duplicated $duplicated, foreign $foreign, altered $altered, reordered $reordered",
+		'lost 0, duplicated 0, foreign 0, altered 0, reordered 0',
+		"$name: " . scalar(keys %expected) . ' rows');
+}
+
+1;
