@@ -361,7 +361,8 @@ begin
                                      backfill_audit_id, sink_detail, delivered_rows)
     values (resync_sink.sink, coalesce(newest.position_id, 0) + 1, store.store_id, 0,
             coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
-            coalesce(newest.sink_detail, ''), coalesce(newest.delivered_rows, 0));
+            -- What another store wrote is not cut back.
+            case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0));
 end
 $$;
 

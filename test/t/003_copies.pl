@@ -26,7 +26,7 @@ $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', "select admin.sensitive_check_preview('APP-100001-abcd') ->> 'reason'"),
 	'approval_not_found', 'a preview works on a standby');
 my ($rc, undef, $error) = $standby->psql('postgres', $check);
-like($error, qr/cannot execute .* (during recovery|in a read-only transaction)/, 'a check there is a clear error');
+like($error, qr/cannot record its answer in a read-only transaction/, 'a check there is a clear error');
 is($standby->safe_psql('postgres', 'select count(*) from admin.worker_status where pid is not null'), 0, 'no worker runs there');
 
 # Promotion: delivery goes on where it was, in a new file beside the stale copy.
@@ -36,7 +36,8 @@ $standby->safe_psql('postgres', $check) for 1 .. 3;
 ok(wait_delivered($standby), 'the promoted standby takes over');
 is($standby->safe_psql('postgres', 'select count(*) from admin.audit_delivery'), 13, 'with all rows known');
 my @ids = map { m/"auditid":"(\d+)"/ } ndjson_lines($standby->data_dir . '/admin_ext');
-is("@ids[-3 .. -1]", '11 12 13', 'its own rows are delivered once, the others were before');
+is("@ids", join(' ', 1 .. 5) . ' ' . $standby->safe_psql('postgres', q{select string_agg(audit_id::text, ' ' order by audit_id)
+	from admin.audit where audit_id > 10}), 'its own rows are delivered once; what came after the backup is with the primary');
 like(slurp_file($standby->logfile), qr/adopted by system/, 'the change of timeline is logged');
 $standby->restart;
 $standby->safe_psql('postgres', $check);

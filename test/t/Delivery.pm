@@ -7,7 +7,6 @@ package Delivery;
 use strict;
 use warnings;
 use Exporter 'import';
-use JSON::PP;
 use Time::HiRes qw(time stat);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -115,15 +114,15 @@ sub compare_ledger
 	$duplicated = $foreign = $altered = $reordered = 0;
 	foreach my $line (ndjson_lines($directory))
 	{
-		my $event = decode_json($line);
-		my ($data) = $line =~ /,"data":(.*)\}\z/s;
-		my $id = $event->{auditid};
+		my ($type, $subject, $id, $data) =
+		  $line =~ /"type":"([^"]*)"(?:,"subject":"([^"]*)")?.*?,"auditid":"(\d+)","data":(.*)\}\z/s
+		  or die "malformed line: $line";
 		$duplicated++ if $seen{$id}++;
 		if (!defined $expected{$id}) { $foreign++; next; }
 		$altered++ if md5_hex($data) ne $expected{$id};
-		next if !defined $event->{subject} || $event->{type} =~ /sensitive\.check/;
-		$reordered++ if ($last{ $event->{subject} } // 0) >= $id;
-		$last{ $event->{subject} } = $id;
+		next if !defined $subject || $type =~ /sensitive\.check/;
+		$reordered++ if ($last{$subject} // 0) >= $id;
+		$last{$subject} = $id;
 	}
 	my $lost = grep { !$seen{$_} } keys %expected;
 	is("lost $lost, duplicated $duplicated, foreign $foreign, altered $altered, reordered $reordered",

@@ -305,7 +305,12 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
-		return outage(sink, "write file", state->file_name);
+	{
+		result = outage(sink, "write file", state->file_name);
+		/* Half a line is not left behind, not even until recovery cuts it off. */
+		(void) !ftruncate(state->file, state->offset);
+		return result;
+	}
 	state->offset += batch->length;
 	return ADMIN_SINK_OK;
 }

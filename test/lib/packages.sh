@@ -1,0 +1,26 @@
+# packages.sh: what builds and tests need from Debian.  Sourced.
+#
+# An existing cluster is never touched, and none is created.
+
+export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+
+BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
+TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl clang-14 libclang-rt-14-dev python3 python3-pip unzip"
+
+# install_packages [PACKAGE ...]: those that are missing.
+install_packages() {
+    local missing='' package config=/etc/postgresql-common/createcluster.d/admin_ext.conf
+    # shellcheck disable=SC2048,SC2086
+    for package in ${*:-$TEST_PACKAGES}; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    echo "== installing$missing"
+    mkdir -p "$(dirname "$config")"
+    echo 'create_main_cluster = false' >"$config"
+    # shellcheck disable=SC2086
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade $missing >/dev/null
+    local status=$?
+    rm -f "$config"
+    return $status
+}
