@@ -7,6 +7,7 @@ MODULE_big = admin_ext
 PGFILEDESC = "admin_ext - audited approvals with exactly-once delivery"
 
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c)))
+HEADERS = src/include/admin_ext_sink.h
 SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 
@@ -26,6 +27,12 @@ include $(PGXS)
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
 
-.PHONY: test
+.PHONY: test demo bench
 test:
 	test/run
+
+demo:
+	test/demo
+
+bench:
+	test/bench/run
