@@ -2,6 +2,7 @@
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 set client_min_messages = error;
+set intervalstyle = postgres;
 create extension admin_ext;
 set client_min_messages = warning;
 select admin.sensitive_check_preview(id) ->> 'reason' as reason, left(id, 20) as id
