@@ -11,6 +11,11 @@
 #include "miscadmin.h"
 #include "utils/tuplestore.h"
 
+/* 16 took the access to variable-length data out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 18 added the instrumentation argument. */
 #if PG_VERSION_NUM >= 180000
 #define compat_index_beginscan(heap, index, snapshot, nkeys) \

@@ -9,6 +9,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "json_text.h"
 
 #define SHOWN_CHARACTERS	64

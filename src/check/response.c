@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "json_text.h"
 
 #define LITERAL(out, text) appendBinaryStringInfo(out, text, sizeof(text) - 1)

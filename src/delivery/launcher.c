@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "delivery/launcher.h"
+#include "compat.h"
 #include "delivery/shared.h"
 #include "settings.h"
 
