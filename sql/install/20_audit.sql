@@ -21,8 +21,6 @@ create table admin.audit (
     payload         json        not null
 ) partition by range (recorded_at);
 
-create table admin.audit_default partition of admin.audit default;
-
 comment on table admin.audit is
 'Every decision and every change, appended in the transaction that made it. UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
 comment on column admin.audit.audit_id is 'Identity, without gaps in meaning but with gaps in number: a rolled-back row leaves one.';
@@ -37,9 +35,6 @@ comment on column admin.audit.source_event_id is 'The CloudEvents id of an inges
 comment on column admin.audit.request_id is 'The caller''s own name for its request.';
 comment on column admin.audit.traceparent is 'W3C Trace Context, as the caller gave it.';
 comment on column admin.audit.payload is 'The event''s data: json, not jsonb, because the text is built once, then stored, delivered and hashed byte for byte.';
-comment on table admin.audit_default is
-'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
-
 create function admin.audit_append_only()
 returns trigger
 as 'MODULE_PATHNAME', 'admin_audit_append_only'
@@ -58,6 +53,12 @@ for each statement execute function admin.audit_append_only();
 
 alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
+
+-- After the triggers: 14 would look for the statement's on the partition, where it is not.
+create table admin.audit_default partition of admin.audit default;
+
+comment on table admin.audit_default is
+'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
 
 -- What every partition needs, whoever made it; idempotent.
 create function admin.audit_prepare_partition(partition regclass)
