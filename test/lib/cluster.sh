@@ -16,7 +16,7 @@ as_server_user() {
     fi
 }
 
-# cluster_start [line of postgresql.conf ...]
+# cluster_start [line of postgresql.conf ...]; SERVER_ENVIRONMENT: NAME=VALUE ... for the server
 cluster_start() {
     SCRATCH=$(mktemp -d /tmp/admin_ext.XXXXXX)
     trap cluster_stop EXIT
@@ -33,7 +33,8 @@ cluster_start() {
         echo "fsync = off"
         printf '%s\n' "$@"
     } >>"$SCRATCH/data/postgresql.conf"
-    as_server_user "$PGBINDIR/pg_ctl" -D "$SCRATCH/data" -l "$SCRATCH/server.log" -w -t 60 start \
+    # shellcheck disable=SC2086
+    as_server_user env ${SERVER_ENVIRONMENT:-} "$PGBINDIR/pg_ctl" -D "$SCRATCH/data" -l "$SCRATCH/server.log" -w -t 60 start \
         >"$SCRATCH/start.log" || { cat "$SCRATCH/server.log"; return 1; }
     cd - >/dev/null
     export PGHOST=$SCRATCH PGUSER=postgres PGDATABASE=postgres PGPORT=5432
