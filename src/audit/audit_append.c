@@ -9,11 +9,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "commands/sequence.h"
 #include "nodes/execnodes.h"
+#include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "utils/builtins.h"
@@ -83,8 +86,9 @@ audit_check_layout(Relation parent, Relation partition)
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
 
+/* Anything a user may have added to a partition: expressions, other access methods. */
 static void
-insert_row(Relation partition, TupleTableSlot *slot)
+insert_by_executor(Relation partition, TupleTableSlot *slot)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);
@@ -96,6 +100,93 @@ insert_row(Relation partition, TupleTableSlot *slot)
 		list_free(compat_insert_index_tuples(result, slot, estate));
 	ExecCloseIndices(result);
 	FreeExecutorState(estate);
+}
+
+/* Which column has to be set for a row to be in this partial index; 0: none, -1: another predicate. */
+static int
+required_column(Relation index)
+{
+	List	   *predicate = RelationGetIndexPredicate(index);
+	NullTest   *test;
+
+	if (predicate == NIL)
+		return 0;
+	test = linitial(predicate);
+	if (list_length(predicate) != 1 || !IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL ||
+		!IsA(test->arg, Var))
+		return -1;
+	return ((Var *) test->arg)->varattno;
+}
+
+/* A btree on plain columns, whose uniqueness, if any, is checked at once. */
+static bool
+is_plain(Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisready || !form->indimmediate ||
+		form->indisexclusion || form->indnatts != form->indnkeyatts || required_column(index) < 0)
+		return false;
+	for (int i = 0; i < form->indnatts; i++)
+	{
+		if (form->indkey.values[i] <= 0)
+			return false;
+	}
+	return true;
+}
+
+static void
+insert_index_entry(Relation partition, Relation index, TupleTableSlot *slot)
+{
+	Form_pg_index form = index->rd_index;
+	int			required = required_column(index);
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+	IndexInfo	info = {.type = T_IndexInfo};
+
+	if (required > 0 && slot->tts_isnull[required - 1])
+		return;
+	for (int i = 0; i < form->indnatts; i++)
+	{
+		values[i] = slot->tts_values[form->indkey.values[i] - 1];
+		nulls[i] = slot->tts_isnull[form->indkey.values[i] - 1];
+	}
+	info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = form->indnatts;
+	info.ii_Unique = form->indisunique;
+	info.ii_ReadyForInserts = true;
+	info.ii_Context = CurrentMemoryContext;
+	index_insert(index, values, nulls, &slot->tts_tid, partition,
+				 form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, &info);
+}
+
+/* The partition's own three indexes are plain; setting up the executor for them costs more than they do. */
+static void
+insert_row(Relation partition, TupleTableSlot *slot)
+{
+	List	   *oids = RelationGetIndexList(partition);
+	Relation   *indexes = palloc((list_length(oids) + 1) * sizeof(Relation));
+	bool		all_plain = true;
+	int			count = 0;
+	ListCell   *cell;
+
+	foreach(cell, oids)
+	{
+		indexes[count] = index_open(lfirst_oid(cell), RowExclusiveLock);
+		all_plain = all_plain && is_plain(indexes[count]);
+		count++;
+	}
+	if (all_plain)
+	{
+		table_tuple_insert(partition, slot, GetCurrentCommandId(true), 0, NULL);
+		for (int i = 0; i < count; i++)
+			insert_index_entry(partition, indexes[i], slot);
+	}
+	else
+		insert_by_executor(partition, slot);
+	for (int i = 0; i < count; i++)
+		index_close(indexes[i], RowExclusiveLock);
+	list_free(oids);
+	pfree(indexes);
 }
 
 static void
