@@ -10,8 +10,6 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "commands/extension.h"
-#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -20,185 +18,12 @@
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
-#include "delivery/sink_table.h"
 #include "delivery/worker.h"
 #include "relations.h"
 #include "settings.h"
 
-#define LOCK_CLASS			1633971571	/* 'adms': one worker per database and sink */
 #define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
 #define PURGE_EVERY			64			/* positions */
-
-static StepResult
-step_result(AdminSinkResult result)
-{
-	switch (result)
-	{
-		case ADMIN_SINK_OK:
-		case ADMIN_SINK_PENDING:
-			return STEP_MORE;
-		case ADMIN_SINK_RETRY:
-			return STEP_RETRY;
-		case ADMIN_SINK_FENCED:
-			return STEP_FENCED;
-		case ADMIN_SINK_STOP:
-			return STEP_STOP;
-	}
-	return STEP_STOP;
-}
-
-/* Takes or gives back the session lock that keeps a second worker from a sink. */
-static bool
-lock_sink(PGFunction function, const char *sink)
-{
-	uint32		name = hash_bytes((const unsigned char *) sink, strlen(sink));
-
-	return DatumGetBool(DirectFunctionCall2(function, Int32GetDatum(LOCK_CLASS),
-											Int32GetDatum((int32) name)));
-}
-
-void
-worker_close_sink(Worker *worker)
-{
-	if (worker->sink.context == NULL)
-		return;
-	worker->callbacks->close(&worker->sink);
-	MemoryContextDelete(worker->sink.context);
-	worker->sink.context = NULL;
-	worker->is_open = false;
-}
-
-void
-worker_close(Worker *worker)
-{
-	worker_close_sink(worker);
-	if (worker->is_positioned)
-		lock_sink(pg_advisory_unlock_int4, worker->sink_name);
-	worker->is_positioned = false;
-	if (worker->context)
-		MemoryContextDelete(worker->context);
-	worker->context = NULL;
-}
-
-static void
-set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
-{
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.lag_rows = rows;
-	worker->slot->status.pending_since = pending_since;
-	SpinLockRelease(&worker->slot->mutex);
-}
-
-/* Finds out where the sink stands; the state before it is forgotten. */
-static StepResult
-take_position(Worker *worker)
-{
-	MemoryContext context;
-
-	worker_begin("opening");
-	if (!OidIsValid(get_extension_oid("admin_ext", true)))
-	{
-		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "extension admin_ext is not installed in database \"%s\"", worker->database);
-		worker_commit();
-		return STEP_STOP;
-	}
-	if (!lock_sink(pg_try_advisory_lock_int4, worker->sink_name))
-	{
-		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "another worker delivers to sink \"%s\"", worker->sink_name);
-		worker_commit();
-		return STEP_FENCED;
-	}
-	worker->is_positioned = true;
-	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
-	worker->context = context;
-	position_open(worker->sink_name, &worker->position, context, &worker->done);
-	worker->audit = admin_relations()->audit;
-	worker_commit();
-
-	worker->done_tick = worker->position.tick_id;
-	worker->durable_tick = 0;
-	worker->counted = NULL;
-	worker->purged_position = 0;
-	worker->purged_tick = 0;
-	worker->window.tick_id = 0;
-	memset(&worker->keys, 0, sizeof(worker->keys));
-	worker->keys.context = context;
-	worker->keys.complete = true;
-	worker->next_key = 0;
-	worker->passed_audit_id = 0;
-	set_lag(worker, 0, 0);
-	envelopes_init(&worker->envelopes, context, worker->position.store_id);
-	return STEP_MORE;
-}
-
-/* A tick that the sink has seen and the database does not know: commits were lost. */
-static bool
-history_holds(Worker *worker, const AdminSinkPosition *seen)
-{
-	bool		known = seen->tick_id <= worker->position.tick_id;
-
-	if (!known)
-	{
-		worker_begin("looking for the sink's newest tick");
-		known = tick_exists(seen->tick_id, seen->nonce);
-		worker_commit();
-	}
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.highest_sent = known ? 0 : seen->audit_id;
-	SpinLockRelease(&worker->slot->mutex);
-	if (!known)
-		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
-				 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-				 seen->audit_id, worker->sink_name);
-	return known;
-}
-
-static StepResult
-open_sink(Worker *worker)
-{
-	AdminSink  *sink = &worker->sink;
-	AdminSinkPosition position = {0};
-	AdminSinkResult result;
-
-	worker->callbacks = sink_callbacks(worker->sink_name);
-	sink->name = worker->sink_name;
-	sink->database = worker->database;
-	sink->store_id = worker->position.store_id;
-	sink->home = worker->position.home;
-	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
-	result = worker->callbacks->open(sink, &position);
-	if (result != ADMIN_SINK_OK)
-		return step_result(result);
-	if (!history_holds(worker, &position))
-		return STEP_STOP;
-
-	memset(&position, 0, sizeof(position));
-	position.tick_id = worker->position.tick_id;
-	position.audit_id = worker->position.highest_audit_id;
-	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
-	result = worker->callbacks->recover(sink, &position);
-	if (result != ADMIN_SINK_OK)
-		return step_result(result);
-	worker->is_open = true;
-	return STEP_MORE;
-}
-
-StepResult
-worker_open(Worker *worker)
-{
-	StepResult	result = STEP_MORE;
-
-	if (!worker->is_positioned)
-		result = take_position(worker);
-	if (result == STEP_MORE)
-		result = open_sink(worker);
-	if (result != STEP_MORE)
-		worker_close_sink(worker);
-	return result;
-}
 
 /* Has no transaction ended, or begun, since then?  Asked without a transaction of our own. */
 static bool
@@ -333,7 +158,7 @@ collect_keys(Worker *worker)
 	worker_commit();
 	worker->next_key = 0;
 	worker->counted = NULL;
-	set_lag(worker, worker->keys.total, delivery_status_of(worker->slot).pending_since);
+	worker_set_lag(worker, worker->keys.total, delivery_status_of(worker->slot).pending_since);
 }
 
 /* Fetches rows until the batch is full; returns false where the position is another's by now. */
@@ -393,7 +218,7 @@ deliver_batch(Worker *worker, AdminSinkBatch *batch)
 		if (result == ADMIN_SINK_OK)
 			break;
 	}
-	return step_result(result);
+	return worker_step_result(result);
 }
 
 /* What holds once the batch has been delivered. */
@@ -474,7 +299,7 @@ step_batch(Worker *worker)
 	is_last = worker->keys.complete && worker->next_key == worker->keys.count;
 	if (envelopes->count == 0)
 	{
-		set_lag(worker, lag, 0);
+		worker_set_lag(worker, lag, 0);
 		return STEP_MORE;
 	}
 	next = position_after(worker, is_last);
@@ -486,7 +311,7 @@ step_batch(Worker *worker)
 	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
 	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
 	batch.position.audit_id = next.highest_audit_id;
-	set_lag(worker, lag + (worker->next_key - first_key), first_recorded);
+	worker_set_lag(worker, lag + (worker->next_key - first_key), first_recorded);
 
 	result = deliver_batch(worker, &batch);
 	if (result != STEP_MORE)
@@ -581,7 +406,7 @@ worker_tick_while_down(Worker *worker)
 	if (since == 0 && found.total > 0)
 		since = recorded_at(found.lowest);
 	worker_commit();
-	set_lag(worker, status.lag_rows + found.total, since);
+	worker_set_lag(worker, status.lag_rows + found.total, since);
 	if (found.total > 0)
 		make_durable_tick(worker);
 }

@@ -48,14 +48,18 @@ typedef struct Worker
 	Envelopes	envelopes;
 } Worker;
 
-/* deliver.c */
+/* opening.c */
 extern StepResult worker_open(Worker *worker);
-extern StepResult worker_step(Worker *worker);
-extern void worker_tick_while_down(Worker *worker);
 
 /* The sink alone: the position, the window and its keys stay. */
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
+extern StepResult worker_step_result(AdminSinkResult result);
+extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since);
+
+/* deliver.c */
+extern StepResult worker_step(Worker *worker);
+extern void worker_tick_while_down(Worker *worker);
 
 /* worker.c: a transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);
