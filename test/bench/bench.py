@@ -190,11 +190,17 @@ def load_trail(rows, transactions=1):
     sql("vacuum (analyze) admin.audit", "checkpoint")
 
 
+def rewind():
+    """Everything is to be delivered again, in windows, to new files; as an operator's row would say it."""
+    sql("""insert into admin.sink_position (sink, position_id, store_id, tick_id)
+           select sink, max(position_id) + 1, (select store_id from admin.store), 0 from admin.sink_position group by sink""")
+    subprocess.run(["rm", "-rf", str(SCRATCH / "data/admin_ext")], check=True)
+
+
 def deliver_all(rows):
     """Rows per second from the worker's first look to the last position."""
     deliver(False)
-    sql("delete from admin.sink_position")
-    subprocess.run(["rm", "-rf", str(SCRATCH / "data/admin_ext")], check=True)
+    rewind()
     deliver(True)
     wait(f"select delivered_rows >= {rows} and state = 'idle' from admin.worker_status")
     return rows / float(sql("select extract(epoch from last_delivery_at - started_at) from admin.worker_status"))
@@ -225,10 +231,12 @@ def p9():
     writers.communicate(b"select admin.sensitive_check('APP-000001-x');\n")
     wait("select lag_rows = 0 from admin.worker_status")
     total = int(sql("select count(*) from admin.audit"))
-    with_held = [deliver_all(total) for _ in range(3)]
+    # The first run sets hint bits and fills the page cache: it counts for neither side.
+    deliver_all(total)
+    with_held = [deliver_all(total) for _ in range(5)]
     held.stdin.write("commit;\n")
     held.communicate()
-    without = [deliver_all(total + 1) for _ in range(3)]
+    without = [deliver_all(total + 1) for _ in range(5)]
     report("P9", "NDJSON delivery with a transaction held open for three minutes of writing, against none", ("held", "none"),
            [with_held, without], 0.95, "rows per second")
 
@@ -236,8 +244,7 @@ def p9():
 def peak_memory(rows):
     """Peak of the worker's own memory in MiB, sampled, while it delivers everything."""
     deliver(False)
-    sql("delete from admin.sink_position")
-    subprocess.run(["rm", "-rf", str(SCRATCH / "data/admin_ext")], check=True)
+    rewind()
     deliver(True)
     wait("select pid is not null from admin.worker_status")
     pid, peak = sql("select pid from admin.worker_status"), 0
