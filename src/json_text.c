@@ -26,39 +26,43 @@ put_digits(char *end, uint32 value, int digits)
 	return end;
 }
 
-void
-append_timestamp(StringInfo out, TimestampTz at)
+int
+format_timestamp(char out[TIMESTAMP_TEXT_BYTES], TimestampTz at)
 {
+	static const char form[] = "0000-00-00T00:00:00.000000Z";
 	struct pg_tm tm;
 	fsec_t		fsec;
-	char		text[] = "0000-00-00T00:00:00.000000Z";
+	char		text[sizeof(form)];
 
 	if (TIMESTAMP_NOT_FINITE(at))
-	{
-		appendStringInfoString(out, TIMESTAMP_IS_NOBEGIN(at) ? "-infinity" : "infinity");
-		return;
-	}
+		return snprintf(out, TIMESTAMP_TEXT_BYTES, "%s",
+						TIMESTAMP_IS_NOBEGIN(at) ? "-infinity" : "infinity");
 	/* Without a zone argument the broken-down time is UTC. */
 	if (timestamp2tm(at, NULL, &tm, &fsec, NULL, NULL) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("timestamp out of range")));
+	memcpy(text, form, sizeof(form));
 	put_digits(text + 7, tm.tm_mon, 2);
 	put_digits(text + 10, tm.tm_mday, 2);
 	put_digits(text + 13, tm.tm_hour, 2);
 	put_digits(text + 16, tm.tm_min, 2);
 	put_digits(text + 19, tm.tm_sec, 2);
 	put_digits(text + 26, fsec, 6);
-	if (tm.tm_year >= 0 && tm.tm_year <= 9999)
-	{
-		put_digits(text + 4, tm.tm_year, 4);
-		appendBinaryStringInfo(out, text, sizeof(text) - 1);
-	}
-	else
-	{
-		/* Outside RFC 3339: the expanded year of ISO 8601. */
-		appendStringInfo(out, "%+05d%s", tm.tm_year, text + 4);
-	}
+	/* Outside RFC 3339: the expanded year of ISO 8601. */
+	if (tm.tm_year < 0 || tm.tm_year > 9999)
+		return snprintf(out, TIMESTAMP_TEXT_BYTES, "%+05d%s", tm.tm_year, text + 4);
+	put_digits(text + 4, tm.tm_year, 4);
+	memcpy(out, text, sizeof(form) - 1);
+	return sizeof(form) - 1;
+}
+
+void
+append_timestamp(StringInfo out, TimestampTz at)
+{
+	char		text[TIMESTAMP_TEXT_BYTES];
+
+	appendBinaryStringInfo(out, text, format_timestamp(text, at));
 }
 
 void

@@ -9,7 +9,10 @@
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 
-/* RFC 3339, UTC, six fraction digits, Z; without quotes. */
+#define TIMESTAMP_TEXT_BYTES	40
+
+/* RFC 3339, UTC, six fraction digits, Z; without quotes.  Returns its length; no byte follows. */
+extern int	format_timestamp(char out[TIMESTAMP_TEXT_BYTES], TimestampTz at);
 extern void append_timestamp(StringInfo out, TimestampTz at);
 
 /* A quoted and escaped JSON string; null for NULL. */

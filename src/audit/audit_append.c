@@ -102,7 +102,7 @@ insert_by_executor(Relation partition, TupleTableSlot *slot)
 	FreeExecutorState(estate);
 }
 
-/* Which column has to be set for a row to be in this partial index; 0: none, -1: another predicate. */
+/* Which column has to be set for a row to be in this index; 0: none, -1: another predicate. */
 static int
 required_column(Relation index)
 {
@@ -118,14 +118,17 @@ required_column(Relation index)
 	return ((Var *) test->arg)->varattno;
 }
 
-/* A btree on plain columns, whose uniqueness, if any, is checked at once. */
+/*
+ * A btree on plain columns, whose uniqueness, if any, is checked at once; then *required is
+ * the column that has to be set for a row to be in it, or 0.
+ */
 static bool
-is_plain(Relation index)
+is_plain(Relation index, int *required)
 {
 	Form_pg_index form = index->rd_index;
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisready || !form->indimmediate ||
-		form->indisexclusion || form->indnatts != form->indnkeyatts || required_column(index) < 0)
+		form->indisexclusion || form->indnatts != form->indnkeyatts || (*required = required_column(index)) < 0)
 		return false;
 	for (int i = 0; i < form->indnatts; i++)
 	{
@@ -136,10 +139,9 @@ is_plain(Relation index)
 }
 
 static void
-insert_index_entry(Relation partition, Relation index, TupleTableSlot *slot)
+insert_index_entry(Relation partition, Relation index, int required, TupleTableSlot *slot)
 {
 	Form_pg_index form = index->rd_index;
-	int			required = required_column(index);
 	Datum		values[INDEX_MAX_KEYS];
 	bool		nulls[INDEX_MAX_KEYS];
 	IndexInfo	info = {.type = T_IndexInfo};
@@ -165,6 +167,7 @@ insert_row(Relation partition, TupleTableSlot *slot)
 {
 	List	   *oids = RelationGetIndexList(partition);
 	Relation   *indexes = palloc((list_length(oids) + 1) * sizeof(Relation));
+	int		   *required = palloc((list_length(oids) + 1) * sizeof(int));
 	bool		all_plain = true;
 	int			count = 0;
 	ListCell   *cell;
@@ -172,20 +175,21 @@ insert_row(Relation partition, TupleTableSlot *slot)
 	foreach(cell, oids)
 	{
 		indexes[count] = index_open(lfirst_oid(cell), RowExclusiveLock);
-		all_plain = all_plain && is_plain(indexes[count]);
+		all_plain = all_plain && is_plain(indexes[count], &required[count]);
 		count++;
 	}
 	if (all_plain)
 	{
 		table_tuple_insert(partition, slot, GetCurrentCommandId(true), 0, NULL);
 		for (int i = 0; i < count; i++)
-			insert_index_entry(partition, indexes[i], slot);
+			insert_index_entry(partition, indexes[i], required[i], slot);
 	}
 	else
 		insert_by_executor(partition, slot);
 	for (int i = 0; i < count; i++)
 		index_close(indexes[i], RowExclusiveLock);
 	list_free(oids);
+	pfree(required);
 	pfree(indexes);
 }
 

@@ -13,6 +13,7 @@
 
 #include "audit/audit_append.h"
 #include "audit/envelope.h"
+#include "json_text.h"
 
 #define TYPE_PREFIX "ptt.admin."
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
@@ -31,7 +32,6 @@ envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id
 	memset(envelopes, 0, sizeof(*envelopes));
 	envelopes->context = context;
 	snprintf(envelopes->source, sizeof(envelopes->source), "/admin_ext/%s", store_id);
-	envelopes->second = PG_INT64_MIN;
 }
 
 void
@@ -148,43 +148,6 @@ put_int64(char *at, int64 value)
 	return at + pg_lltoa(value, at);
 }
 
-/* Rows of one second come together: its date and time are worked out once. */
-static char *
-put_timestamp(Envelopes *envelopes, char *at, TimestampTz value)
-{
-	int64		second = value / USECS_PER_SEC;
-	int32		micros = value % USECS_PER_SEC;
-
-	if (micros < 0)
-	{
-		micros += USECS_PER_SEC;
-		second--;
-	}
-	if (second != envelopes->second)
-	{
-		struct pg_tm tm;
-		fsec_t		fsec;
-
-		if (TIMESTAMP_NOT_FINITE(value) ||
-			timestamp2tm(value, NULL, &tm, &fsec, NULL, NULL) != 0 ||
-			tm.tm_year < 0 || tm.tm_year > 9999)
-			return PUT(at, "9999-12-31T23:59:59.999999Z");
-		snprintf(envelopes->second_text, sizeof(envelopes->second_text),
-				 "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year, tm.tm_mon, tm.tm_mday,
-				 tm.tm_hour, tm.tm_min, tm.tm_sec);
-		envelopes->second = second;
-	}
-	at = put(at, envelopes->second_text, 19);
-	*at = '.';
-	for (int i = 6; i > 0; i--)
-	{
-		at[i] = '0' + micros % 10;
-		micros /= 10;
-	}
-	at[7] = 'Z';
-	return at + 8;
-}
-
 /* A line break in JSON text that was valid on input is blank space between tokens. */
 static char *
 put_payload(char *at, Bytes payload)
@@ -200,7 +163,7 @@ put_payload(char *at, Bytes payload)
 
 /* Attributes in the order of the contract. */
 static char *
-put_document(Envelopes *envelopes, char *at, TupleTableSlot *row, const Bytes *texts)
+put_document(char *at, TupleTableSlot *row, const Bytes *texts)
 {
 	Datum	   *values = row->tts_values;
 	int64		audit_id = DatumGetInt64(values[AUDIT_ID - 1]);
@@ -215,11 +178,11 @@ put_document(Envelopes *envelopes, char *at, TupleTableSlot *row, const Bytes *t
 	*at++ = '"';
 	at = PUT_MEMBER(at, "subject", texts[AUDIT_APPROVAL_ID]);
 	at = PUT(at, ",\"time\":\"");
-	at = put_timestamp(envelopes, at, DatumGetTimestampTz(values[AUDIT_OCCURRED_AT - 1]));
+	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_OCCURRED_AT - 1]));
 	at = PUT(at, "\",\"datacontenttype\":\"application/json\",\"sequence\":\"");
 	at = put_int64(at, audit_id);
 	at = PUT(at, "\",\"recordedtime\":\"");
-	at = put_timestamp(envelopes, at, DatumGetTimestampTz(values[AUDIT_RECORDED_AT - 1]));
+	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_RECORDED_AT - 1]));
 	*at++ = '"';
 	at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);
 	at = PUT_MEMBER(at, "actor", texts[AUDIT_ACTOR]);
@@ -251,7 +214,7 @@ new_record(Envelopes *envelopes)
 	return &envelopes->records[envelopes->count++];
 }
 
-int64
+void
 envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 {
 	Bytes		texts[AUDIT_COLUMNS + 1];
@@ -284,9 +247,8 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 	record->key_length = key.length;
 	put(envelopes->keys + envelopes->keys_length, key.data, key.length);
 	envelopes->keys_length += key.length;
-	end = put_document(envelopes, envelopes->data + envelopes->length, row, texts);
+	end = put_document(envelopes->data + envelopes->length, row, texts);
 	record->length = end - (envelopes->data + envelopes->length);
 	*end = '\n';
 	envelopes->length += record->length + 1;
-	return record->audit_id;
 }

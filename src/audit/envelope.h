@@ -26,14 +26,12 @@ typedef struct Envelopes
 	int			count;
 	int			records_capacity;
 	char		source[64];		/* "/admin_ext/<store id>" */
-	int64		second;			/* of the timestamp formatted last, and its text */
-	char		second_text[20];
 } Envelopes;
 
 extern void envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id);
 extern void envelopes_reset(Envelopes *envelopes, Size keep);
 
-/* Adds the document of a row whose columns have been extracted; returns its audit_id. */
-extern int64 envelopes_add(Envelopes *envelopes, TupleTableSlot *row);
+/* Adds the document of a row whose columns have been extracted. */
+extern void envelopes_add(Envelopes *envelopes, TupleTableSlot *row);
 
 #endif							/* ADMIN_EXT_ENVELOPE_H */

@@ -10,10 +10,8 @@
 #include "postgres.h"
 
 #include "access/transam.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -39,18 +37,6 @@ still_holds(Worker *worker)
 {
 	return worker->audit == admin_relations()->audit &&
 		position_is_newest(worker->sink_name, &worker->position);
-}
-
-/* Moves the near end of the next window, in memory only. */
-static void
-move_done(Worker *worker, const TickSnapshot *to)
-{
-	Size		size = offsetof(TickSnapshot, in_progress) + to->count * sizeof(uint64);
-	TickSnapshot *copy = MemoryContextAlloc(worker->context, size);
-
-	memcpy(copy, to, size);
-	pfree(worker->done);
-	worker->done = copy;
 }
 
 static void
@@ -81,8 +67,9 @@ probe(Worker *worker)
 	}
 	window.to = tick_snapshot_now();
 	found = window_has_rows(&window);
+	/* Moves the near end of the next window, in memory only. */
 	if (!found)
-		move_done(worker, window.to);
+		tick_snapshot_keep(&worker->done, window.to, worker->context);
 	worker_commit();
 	return found ? STEP_MORE : STEP_IDLE;
 }
@@ -157,6 +144,8 @@ collect_keys(Worker *worker)
 		window_collect(&window, &worker->keys);
 	worker_commit();
 	worker->next_key = 0;
+	if (worker->counted != NULL)
+		pfree(worker->counted);
 	worker->counted = NULL;
 	worker_set_lag(worker, worker->keys.total, delivery_status_of(worker->slot).pending_since);
 }
@@ -361,20 +350,6 @@ worker_step(Worker *worker)
 	return STEP_MORE;
 }
 
-static TimestampTz
-recorded_at(int64 audit_id)
-{
-	TimestampTz result = 0;
-	bool		isnull;
-
-	SPI_connect();
-	if (SPI_execute(psprintf("select recorded_at from admin.audit where audit_id = " INT64_FORMAT, audit_id),
-					true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-		result = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	return result;
-}
-
 /*
  * While the sink is down windows are kept small by ticks, and what waits is counted:
  * each time only what became visible since the last time.
@@ -386,7 +361,6 @@ worker_tick_while_down(Worker *worker)
 	Window		window;
 	TimestampTz since;
 	DeliveryStatus status = delivery_status_of(worker->slot);
-	TickSnapshot *now;
 
 	window.from = worker->counted ? worker->counted :
 		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
@@ -394,17 +368,12 @@ worker_tick_while_down(Worker *worker)
 	if (nothing_happened(window.from))
 		return;
 	worker_begin("counting what waits");
-	now = tick_snapshot_now();
-	window.to = now;
+	window.to = tick_snapshot_now();
 	window_count(&window, &found);
-	if (worker->counted)
-		pfree(worker->counted);
-	worker->counted = MemoryContextAlloc(worker->context, offsetof(TickSnapshot, in_progress) +
-										 now->count * sizeof(uint64));
-	memcpy(worker->counted, now, offsetof(TickSnapshot, in_progress) + now->count * sizeof(uint64));
+	tick_snapshot_keep(&worker->counted, window.to, worker->context);
 	since = status.pending_since;
 	if (since == 0 && found.total > 0)
-		since = recorded_at(found.lowest);
+		since = trail_recorded_at(found.lowest);
 	worker_commit();
 	worker_set_lag(worker, status.lag_rows + found.total, since);
 	if (found.total > 0)

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -26,7 +27,6 @@
 #include "utils/timestamp.h"
 
 #include "delivery/launcher.h"
-#include "compat.h"
 #include "delivery/shared.h"
 #include "settings.h"
 

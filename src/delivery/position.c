@@ -46,6 +46,9 @@ static Statement next_statement = {
 static Statement exists_statement = {
 	"select 1 from admin.tick where tick_id = $1 and nonce::text = $2", 2, {INT8OID, TEXTOID}
 };
+static Statement recorded_statement = {
+	"select recorded_at from admin.audit where audit_id = $1", 1, {INT8OID}
+};
 static Statement partitions_statement = {"select admin.create_audit_partitions()", 0, {InvalidOid}};
 
 static void
@@ -207,6 +210,19 @@ tick_exists(int64 tick_id, const char *nonce)
 	exists = SPI_processed == 1;
 	SPI_finish();
 	return exists;
+}
+
+TimestampTz
+trail_recorded_at(int64 audit_id)
+{
+	Datum		values[] = {Int64GetDatum(audit_id)};
+	TimestampTz result;
+
+	execute(&recorded_statement, values, true);
+	/* A TimestampTz is an int64. */
+	result = SPI_processed == 1 ? get_int64(1) : 0;
+	SPI_finish();
+	return result;
 }
 
 void

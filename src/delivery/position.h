@@ -5,6 +5,8 @@
 #ifndef ADMIN_EXT_POSITION_H
 #define ADMIN_EXT_POSITION_H
 
+#include "datatype/timestamp.h"
+
 #include "admin_ext_sink.h"
 #include "delivery/tick.h"
 
@@ -55,6 +57,9 @@ extern Tick tick_make(MemoryContext context);
 extern Tick tick_next(int64 after, int64 up_to, MemoryContext context);
 
 extern bool tick_exists(int64 tick_id, const char *nonce);
+
+/* When a row of the trail was recorded; 0 when there is no such row. */
+extern TimestampTz trail_recorded_at(int64 audit_id);
 
 /* Calls admin.create_audit_partitions(), giving way to whoever holds the trail. */
 extern void partitions_create(void);

@@ -81,6 +81,17 @@ tick_snapshot_now(void)
 	return result;
 }
 
+void
+tick_snapshot_keep(TickSnapshot **copy, const TickSnapshot *snapshot, MemoryContext context)
+{
+	Size		size = offsetof(TickSnapshot, in_progress) + snapshot->count * sizeof(uint64);
+
+	if (*copy != NULL)
+		pfree(*copy);
+	*copy = MemoryContextAlloc(context, size);
+	memcpy(*copy, snapshot, size);
+}
+
 TickSnapshot *
 tick_snapshot_parse(const char *text)
 {

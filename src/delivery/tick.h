@@ -18,6 +18,9 @@ typedef struct TickSnapshot
 /* What is committed now, seen by this backend; its own transaction counts as in progress. */
 extern TickSnapshot *tick_snapshot_now(void);
 
+/* Replaces *copy, which may be NULL, by a copy that lives in context. */
+extern void tick_snapshot_keep(TickSnapshot **copy, const TickSnapshot *snapshot, MemoryContext context);
+
 /* From and to the text form of type pg_snapshot. */
 extern TickSnapshot *tick_snapshot_parse(const char *text);
 extern void tick_snapshot_append(StringInfo out, const TickSnapshot *snapshot);

@@ -137,28 +137,6 @@ xid_datum(uint64 xid)
 	return FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
 }
 
-static bool
-scan_window(Collector *collector, const Window *window, Relation heap, Relation index)
-{
-	ScanKeyData range[2];
-
-	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE, xid_datum(window->from->xmax));
-	ScanKeyInit(&range[1], 1, BTLessStrategyNumber, F_XID8LT, xid_datum(window->to->xmax));
-	if (window->from->xmax < window->to->xmax && scan(collector, heap, index, range, 2, true))
-		return true;
-	for (int i = 0; i < window->from->count; i++)
-	{
-		uint64		late = window->from->in_progress[i];
-
-		if (!tick_sees(window->to, late))
-			continue;
-		ScanKeyInit(&range[0], 1, BTEqualStrategyNumber, F_XID8EQ, xid_datum(late));
-		if (scan(collector, heap, index, range, 1, true))
-			return true;
-	}
-	return false;
-}
-
 /* The partition's index that begins with these columns. */
 static Relation
 open_index(Relation partition, AttrNumber first, AttrNumber second)
@@ -183,6 +161,44 @@ open_index(Relation partition, AttrNumber first, AttrNumber second)
 					RelationGetRelationName(partition)),
 			 errhint("Call admin.create_audit_partitions().")));
 	return NULL;
+}
+
+static bool
+scan_window(Collector *collector, const Window *window, Relation partition)
+{
+	Relation	index = open_index(partition, AUDIT_XID, AUDIT_ID);
+	bool		enough = false;
+	ScanKeyData range[2];
+
+	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE, xid_datum(window->from->xmax));
+	ScanKeyInit(&range[1], 1, BTLessStrategyNumber, F_XID8LT, xid_datum(window->to->xmax));
+	if (window->from->xmax < window->to->xmax)
+		enough = scan(collector, partition, index, range, 2, true);
+	for (int i = 0; i < window->from->count && !enough; i++)
+	{
+		uint64		late = window->from->in_progress[i];
+
+		if (!tick_sees(window->to, late))
+			continue;
+		ScanKeyInit(&range[0], 1, BTEqualStrategyNumber, F_XID8EQ, xid_datum(late));
+		enough = scan(collector, partition, index, range, 1, true);
+	}
+	index_close(index, NoLock);
+	return enough;
+}
+
+static bool
+scan_range(Collector *collector, int64 first, int64 last, Relation partition)
+{
+	Relation	index = open_index(partition, AUDIT_ID, 0);
+	ScanKeyData range[2];
+	bool		enough;
+
+	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
+	ScanKeyInit(&range[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
+	enough = scan(collector, partition, index, range, 2, false);
+	index_close(index, NoLock);
+	return enough;
 }
 
 static void
@@ -223,7 +239,6 @@ collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKe
 	foreach(cell, children)
 	{
 		Relation	partition = table_open(lfirst_oid(cell), NoLock);
-		Relation	index;
 
 		audit_check_layout(parent, partition);
 		if (purpose == COLLECT)
@@ -232,23 +247,11 @@ collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKe
 			keys->partitions[keys->partition_count].filenode = partition->rd_rel->relfilenode;
 			keys->partition_count++;
 		}
-		if (!enough && window)
-		{
-			index = open_index(partition, AUDIT_XID, AUDIT_ID);
-			enough = scan_window(&collector, window, partition, index);
-			index_close(index, NoLock);
-		}
-		else if (!enough)
-		{
-			ScanKeyData range[2];
-
-			ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
-			ScanKeyInit(&range[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
-			index = open_index(partition, AUDIT_ID, 0);
-			enough = scan(&collector, partition, index, range, 2, false);
-			index_close(index, NoLock);
-		}
+		enough = window ? scan_window(&collector, window, partition) :
+			scan_range(&collector, first, last, partition);
 		table_close(partition, NoLock);
+		if (enough)
+			break;
 		collector.partition++;
 	}
 	table_close(parent, NoLock);

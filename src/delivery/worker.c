@@ -21,7 +21,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "compat.h"
 #include "delivery/launcher.h"
 #include "delivery/worker.h"
 #include "settings.h"
