@@ -8,6 +8,11 @@
 : "${PG_CONFIG:=pg_config}"
 PGBINDIR=$("$PG_CONFIG" --bindir)
 
+# Whoever has more to clean up sets a trap of its own after this, and calls cluster_stop in it.
+trap cluster_stop EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 as_server_user() {
     if [ "$(id -u)" = 0 ]; then
         runuser -u postgres -- "$@"
@@ -19,9 +24,6 @@ as_server_user() {
 # cluster_start [line of postgresql.conf ...]; SERVER_ENVIRONMENT: NAME=VALUE ... for the server
 cluster_start() {
     SCRATCH=$(mktemp -d /tmp/admin_ext.XXXXXX)
-    trap cluster_stop EXIT
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
     [ "$(id -u)" != 0 ] || chown postgres "$SCRATCH"
     chmod 755 "$SCRATCH"
     cd "$SCRATCH"
@@ -48,4 +50,14 @@ cluster_stop() {
     fi
     rm -rf "$SCRATCH"
     SCRATCH=
+}
+
+# wait_until SQL: polls, ten seconds at most, for a query that says t.
+wait_until() {
+    local i
+    for ((i = 0; i < 200; i++)); do
+        [ "$(psql -XAt -c "$1")" != t ] || return 0
+        psql -Xq -c 'select pg_sleep(0.05)' >/dev/null
+    done
+    return 1
 }
