@@ -11,7 +11,8 @@ my $node = new_node('lifecycle');
 my $check = "select admin.sensitive_check('APP-100001-abcd')";
 
 # Without the extension the worker waits, and says what for.
-$node->poll_query_until('postgres', 'select true');
+ok(poll(sub { slurp_file($node->logfile) =~ /is stopped: extension admin_ext is not installed in database "postgres"/ }),
+	'without the extension the worker waits, and says what for');
 create_extension($node);
 $node->safe_psql('postgres', $check);
 ok(wait_delivered($node), 'rows of a new extension are delivered');
@@ -135,5 +136,22 @@ ok(wait_delivered($node), 'delivered when the directory is there again');
 ok($node->poll_query_until('postgres', 'select lag_rows = 0 and last_error is null from admin.worker_status'), 'no lag, no error left');
 compare_ledger_lines($node, 11);
 
+# One worker per sink: a lock that somebody else has fences the next one.
+my $other = $node->background_psql('postgres', on_error_stop => 1);
+$other->query_until(qr/asking/, "\\echo asking\nselect pg_advisory_lock(1633971571, hashtext('ndjson'));\n");
+ok($node->poll_query_until('postgres', q{select count(*) = 1 from pg_locks where locktype = 'advisory' and not granted}),
+	'somebody waits for the lock of the sink');
+kill 'TERM', status($node, 'pid');
+ok(wait_status($node, 'fenced'), 'a worker without the lock is fenced');
+$other->quit;
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'and goes on when the lock is free');
 $node->stop;
+
+# No process left for a worker: the two are the server's replication launcher and ours.
+my $full = new_node('full', conf => "max_worker_processes = 2\nmax_parallel_workers = 0\n");
+create_extension($full);
+ok(wait_status($full, 'stopped'), 'no free worker process: stopped');
+like(status($full, 'last_error'), qr/max_worker_processes/, 'and what to raise is named');
+$full->stop;
 done_testing();

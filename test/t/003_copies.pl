@@ -70,6 +70,18 @@ my %once = map { $_ => 1 } @all;
 is(scalar(keys %once), scalar(@all), 'source and id are unique for ever');
 is(scalar(@all), 7 + 3, 'seven of before, and from row 4 on what this database has');
 
+# A file that lost its end is nobody's to repair but the operator's.
+my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$shared/files/postgres-*.ndjson");
+$behind->stop;
+truncate $newest, 10 or die "$newest: $!";
+$behind->start;
+ok(wait_status($behind, 'stopped'), 'a file that is too short: stopped');
+like(status($behind, 'last_error'), qr/is shorter than what was delivered to it/, 'and named');
+unlink $newest or die "$newest: $!";
+$behind->restart;
+$behind->safe_psql('postgres', $check);
+ok(wait_delivered($behind), 'a file that is gone, into an archive say, is let go');
+
 # Dump and restore: same data, same sequences; the copy waits.
 my $dump = "$shared/dump.sql";
 $behind->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
