@@ -78,11 +78,11 @@ def plot(name, labels, rounds, unit):
     (RESULTS / f"{name}.svg").write_text("\n".join(parts) + "\n")
 
 
-def report(name, what, labels, rounds, bar, unit="per second", at_most=False):
-    """One line, one table, one plot."""
+def report(name, what, labels, rounds, bar, unit="per second", at_most=False, besides=True):
+    """One line, one table, one plot; besides: what else has to hold."""
     medians = [statistics.median(values) for values in rounds]
     ratio = medians[0] / medians[1] if medians[1] else float("inf")
-    met = ratio <= bar if at_most else ratio >= bar
+    met = besides and (ratio <= bar if at_most else ratio >= bar)
     verdict = "met" if met else "missed"
     line = f"{name}: {what}: ratio {ratio:.2f}, bar {'at most' if at_most else 'at least'} {bar}: {verdict}"
     print(line, flush=True)
@@ -132,9 +132,14 @@ def bare_audit():
         "create index on public.bare_audit (approval_id, audit_id) where approval_id is not null")
 
 
-def p2():
+def ensure_approvals():
+    """What an earlier benchmark of this run has loaded will do."""
     if sql("select count(*) from pg_extension where extname = 'admin_ext'") == "0":
         load_approvals(APPROVALS)
+
+
+def p2():
+    ensure_approvals()
     bare_audit()
     # pgbench takes a colon for a variable.
     payload = sql(f"select admin.sensitive_check_preview({ID.replace(':n', '5')})").replace(':', '\\003A')
@@ -148,8 +153,7 @@ def p2():
 
 
 def p3():
-    if sql("select count(*) from pg_extension where extname = 'admin_ext'") == "0":
-        load_approvals(APPROVALS)
+    ensure_approvals()
     sql("drop table if exists public.bare_approval", "create table public.bare_approval (like admin.approval including all)",
         "insert into public.bare_approval select * from admin.approval", "vacuum (analyze, freeze) public.bare_approval")
     sql("set admin_ext.restoring = on", "delete from admin.signature", "update admin.approval set state = 'pending'", "vacuum full admin.approval", "checkpoint")
@@ -190,18 +194,18 @@ def load_trail(rows, transactions=1):
     sql("vacuum (analyze) admin.audit", "checkpoint")
 
 
-def rewind():
-    """Everything is to be delivered again, in windows, to new files; as an operator's row would say it."""
+def redeliver():
+    """Begins to deliver everything again, in windows, to new files; as an operator's row would say it."""
+    deliver(False)
     sql("""insert into admin.sink_position (sink, position_id, store_id, tick_id)
            select sink, max(position_id) + 1, (select store_id from admin.store), 0 from admin.sink_position group by sink""")
     subprocess.run(["rm", "-rf", str(SCRATCH / "data/admin_ext")], check=True)
+    deliver(True)
 
 
 def deliver_all(rows):
     """Rows per second from the worker's first look to the last position."""
-    deliver(False)
-    rewind()
-    deliver(True)
+    redeliver()
     wait(f"select delivered_rows >= {rows} and state = 'idle' from admin.worker_status")
     return rows / float(sql("select extract(epoch from last_delivery_at - started_at) from admin.worker_status"))
 
@@ -243,12 +247,13 @@ def p9():
 
 def peak_memory(rows):
     """Peak of the worker's own memory in MiB, sampled, while it delivers everything."""
-    deliver(False)
-    rewind()
-    deliver(True)
+    redeliver()
     wait("select pid is not null from admin.worker_status")
     pid, peak = sql("select pid from admin.worker_status"), 0
-    while sql(f"select delivered_rows >= {rows} from admin.worker_status") != "t":
+    done = False
+    while not done:
+        # Looked at once more at the end, however short it was.
+        done = sql(f"select delivered_rows >= {rows} from admin.worker_status") == "t"
         for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("RssAnon"):
                 peak = max(peak, int(line.split()[1]) / 1024)
@@ -287,7 +292,7 @@ def p11():
     written = int(sql(f"select pg_current_wal_insert_lsn() - '{wal}'"))
     print(f"P11: idle: {workers} processes used {used:.3f} s of CPU in 60 s ({used / 0.6:.3f} % of a core), {written} bytes of WAL")
     report("P11", f"idle for 60 s: {workers} processes, {written} bytes of WAL written; seconds of CPU against 0.1 % of a core", ("used", "allowed"),
-           [[used], [0.06]], 1.0, "seconds", at_most=True)
+           [[used], [0.06]], 1.0, "seconds", at_most=True, besides=written == 0)
 
 
 def p13():
