@@ -50,5 +50,4 @@ select count(*) from admin.approval;
 reset role;
 drop owned by regress_checker;
 drop role regress_checker;
-select count(*) as without_comment from pg_proc where pronamespace = 'admin'::regnamespace and obj_description(oid, 'pg_proc') is null;
 drop extension admin_ext;

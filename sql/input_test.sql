@@ -78,14 +78,4 @@ group by o, command order by o;
 \pset format aligned
 drop owned by regress_checker, regress_signer, regress_auditor, regress_operator;
 drop role regress_checker, regress_signer, regress_auditor, regress_operator, regress_none;
--- everything says what it is
-select classid::regclass, count(*) from (
-  select 'pg_proc'::regclass as classid from pg_proc where pronamespace = 'admin'::regnamespace and obj_description(oid, 'pg_proc') is null
-  union all select 'pg_class'::regclass from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'v', 'p') and not relispartition and obj_description(oid, 'pg_class') is null
-  union all select 'pg_attribute'::regclass from pg_attribute join pg_class on pg_class.oid = attrelid
-  where relnamespace = 'admin'::regnamespace and relkind in ('r', 'v', 'p') and not relispartition and attnum > 0 and not attisdropped and col_description(attrelid, attnum) is null) as without_comment(classid)
-group by 1;
--- nothing runs with a search_path that a caller could bend
-select proname from pg_proc where pronamespace = 'admin'::regnamespace and (prosecdef or prolang = (select oid from pg_language where lanname = 'plpgsql'))
-  and not coalesce(proconfig::text ~ 'search_path', false);
 drop extension admin_ext;

@@ -1,0 +1,89 @@
+-- What users see, held against the catalog: names, types, arguments, defaults, triggers, comments.
+begin;
+create extension pgtap;
+set local client_min_messages = error;
+create extension admin_ext;
+select no_plan();
+
+select is(extversion, '1.0', 'version') from pg_extension where extname = 'admin_ext';
+select ok(not extrelocatable and extnamespace = 'admin'::regnamespace, 'in schema admin, not relocatable')
+from pg_extension where extname = 'admin_ext';
+select ok(superuser and not trusted, 'installed by superusers') from pg_available_extension_versions where name = 'admin_ext';
+
+-- Relations.
+select is((select array_agg(attname || ' ' || format_type(atttypid, atttypmod) order by attnum)
+           from pg_attribute where attrelid = ('admin.' || relation)::regclass and attnum > 0 and not attisdropped),
+          columns, 'columns of ' || relation)
+from (values
+    ('approval', array['approval_id text', 'action text', 'resource text', 'required_roles text[]', 'required_signer_count smallint',
+        'requested_by text', 'state text', 'sla_deadline timestamp with time zone', 'created_at timestamp with time zone',
+        'updated_at timestamp with time zone', 'closed_at timestamp with time zone', 'closed_by text', 'close_reason text']),
+    ('signature', array['signature_id bigint', 'approval_id text', 'signer_role text', 'signer text', 'signed_at timestamp with time zone',
+        'approval_digest bytea', 'token_issuer text', 'token_key_id text', 'token_id text', 'token_sha256 bytea', 'comment text']),
+    ('approval_ttl_state', array['approval_id text', 'state text', 'sla_deadline timestamp with time zone', 'ttl_state text',
+        'valid_until timestamp with time zone', 'evaluated_at timestamp with time zone']),
+    ('audit', array['audit_id bigint', 'xid xid8', 'recorded_at timestamp with time zone', 'occurred_at timestamp with time zone',
+        'event_type text', 'approval_id text', 'actor text', 'source text', 'source_event_id text', 'request_id text',
+        'traceparent text', 'payload json']),
+    ('audit_delivery', array['audit_id bigint', 'recorded_at timestamp with time zone', 'sink text', 'sink_status text']),
+    ('worker_status', array['database name', 'sink text', 'pid integer', 'state text', 'delivered_rows bigint', 'delivered_bytes bigint',
+        'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
+        'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),
+    ('dead_letter', array['sink text', 'audit_id bigint', 'error text', 'failed_at timestamp with time zone', 'attempts integer'])
+) as r(relation, columns);
+select has_column('admin', 'store', name, 'store has ' || name)
+from unnest(array['store_id', 'system_identifier', 'database_oid', 'timeline', 'adopted_at']) as name;
+select col_is_pk('admin', 'approval', 'approval_id', 'key of approval');
+select col_is_pk('admin', 'signature', 'signature_id', 'key of signature');
+select fk_ok('admin', 'signature', 'approval_id', 'admin', 'approval', 'approval_id');
+select col_is_unique('admin', 'signature', array['approval_id', 'signer_role'], 'one signature per role');
+select col_is_unique('admin', 'signature', array['approval_id', 'signer'], 'one signature per person');
+select is_partitioned('admin', 'audit', 'the trail is partitioned');
+select is_partition_of('admin', 'audit_default', 'admin', 'audit', 'and has a default partition');
+select results_eq('select count(*) from admin.store', array[1::bigint], 'one store');
+
+-- Functions: arguments with their names and defaults, result, volatility.
+select is(pg_get_function_arguments(p.oid) || ' -> ' || pg_get_function_result(p.oid) || ', ' || p.provolatile::text, signature, name)
+from (values
+    ('ttl_state', 'state text, closed_at timestamp with time zone, sla_deadline timestamp with time zone, at timestamp with time zone -> text, i'),
+    ('approval_digest', 'approval_id text -> bytea, s'),
+    ('sensitive_check', 'approval_id text, action text DEFAULT NULL::text, resource text DEFAULT NULL::text, actor text DEFAULT NULL::text, '
+        'request_id text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, token text DEFAULT NULL::text -> json, v'),
+    ('sensitive_check_preview', 'approval_id text, action text DEFAULT NULL::text, resource text DEFAULT NULL::text, '
+        'at timestamp with time zone DEFAULT NULL::timestamp with time zone -> json, s'),
+    ('explain_check', 'approval_id text, action text DEFAULT NULL::text, resource text DEFAULT NULL::text, '
+        'at timestamp with time zone DEFAULT NULL::timestamp with time zone '
+        '-> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
+    ('import_approvals', 'document jsonb -> jsonb, v'),
+    ('attach_audit', 'relation regclass -> void, v'),
+    ('detach_audit', 'relation regclass -> void, v'),
+    ('create_audit_partitions', 'ahead integer DEFAULT 3 -> integer, v'),
+    ('drop_audit_partitions', 'older_than interval -> integer, v'),
+    ('resync_sink', 'sink text, from_audit_id bigint -> void, v'),
+    ('grant_access', 'role regrole, access text -> void, v')
+) as f(name, signature)
+left join pg_proc as p on p.pronamespace = 'admin'::regnamespace and p.proname = f.name;
+select is(proparallel::text, 's', proname || ' is parallel safe') from pg_proc
+where pronamespace = 'admin'::regnamespace and proname in ('ttl_state', 'sensitive_check_preview');
+
+-- Guards hold whatever session_replication_role says.
+select is(tgenabled::text, 'A', tgrelid::regclass || '.' || tgname || ' is always enabled')
+from pg_trigger where tgrelid in (select oid from pg_class where relnamespace = 'admin'::regnamespace) and not tgisinternal;
+select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) from (values
+    ('approval', 'approval_guard'), ('approval', 'approval_guard_truncate'), ('approval', 'audit_row_change'),
+    ('signature', 'signature_guard'), ('signature', 'signature_guard_truncate'), ('signature', 'audit_row_change'),
+    ('audit', 'audit_append_only'), ('audit', 'audit_append_only_statement'), ('audit_default', 'audit_append_only_statement')
+) as t(relation, trigger);
+
+-- Everything says what it is.
+select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace
+                and obj_description(oid, 'pg_proc') is null), '{}', 'no function without a comment');
+select is(array(select c.relname || '.' || a.attname
+                from pg_class as c join pg_attribute as a on a.attrelid = c.oid
+                where c.relnamespace = 'admin'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition
+                  and a.attnum > 0 and not a.attisdropped and col_description(c.oid, a.attnum) is null),
+          '{}', 'no column without a comment');
+select is(array(select relname from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v')
+                and obj_description(oid, 'pg_class') is null), '{}', 'no relation without a comment');
+select * from finish();
+rollback;

@@ -1,0 +1,60 @@
+-- Who may do what, by the catalog: PUBLIC nothing, four kinds of access, none of them writes a table.
+begin;
+create extension pgtap;
+set local client_min_messages = error;
+create extension admin_ext;
+select admin.create_audit_partitions();
+create role tap_none; create role tap_checker; create role tap_signer; create role tap_auditor; create role tap_operator;
+select admin.grant_access('tap_checker', 'checker'), admin.grant_access('tap_signer', 'signer'),
+       admin.grant_access('tap_auditor', 'auditor'), admin.grant_access('tap_operator', 'operator');
+select no_plan();
+
+-- Functions of the interface; helpers that views call under the reader's name are not counted.
+create temp table interface (name text);
+insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
+    ('import_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
+    ('resync_sink'), ('grant_access');
+select set_eq(format('select proname::text from pg_proc join interface on name = proname
+                      where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
+              functions, role || ' may call')
+from (values
+    ('tap_none', '{}'::text[]),
+    ('tap_checker', '{sensitive_check, sensitive_check_preview}'),
+    ('tap_signer', '{approval_digest}'),
+    ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check}'),
+    ('tap_operator', '{ttl_state, approval_digest, sensitive_check, sensitive_check_preview, explain_check, import_approvals, attach_audit,
+                       detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink}')
+) as r(role, functions);
+
+select is(array(select format('%s: %s on %s', role, privilege, oid::regclass)
+                from pg_class, unnest(array['insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as privilege
+                where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and has_table_privilege(role, oid, privilege)),
+          '{}', role || ' has no write rights on a table')
+from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator']) as role;
+select is(array(select oid::regclass::text from pg_class
+                where relnamespace = 'admin'::regnamespace and relkind = 'S'
+                  and (has_sequence_privilege(role, oid, 'usage') or has_sequence_privilege(role, oid, 'update'))),
+          '{}', role || ' may use no sequence')
+from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator']) as role;
+select is(bool_or(has_table_privilege(role, oid, 'select')), false, role || ' reads no table')
+from pg_class, unnest(array['tap_none', 'tap_checker', 'tap_signer']) as role
+where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') group by role;
+select is(bool_and(has_table_privilege(role, oid, 'select')), true, role || ' reads every table and view')
+from pg_class, unnest(array['tap_auditor', 'tap_operator']) as role
+where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') group by role;
+select is(has_schema_privilege('tap_none', 'admin', 'usage'), false, 'PUBLIC has no usage of the schema');
+select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace and has_function_privilege('tap_none', oid, 'execute')),
+          '{}', 'PUBLIC may call nothing');
+
+-- Nothing runs with a search_path that a caller could bend.
+select is(array(select oid::regprocedure::text from pg_proc
+                where pronamespace = 'admin'::regnamespace
+                  and (prosecdef or prolang in (select oid from pg_language where lanname in ('plpgsql', 'sql')))
+                  and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)
+                  and prosqlbody is null),
+          '{}', 'every function pins its search_path');
+select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace
+                and prosecdef and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)),
+          '{}', 'every SECURITY DEFINER function does');
+select * from finish();
+rollback;
