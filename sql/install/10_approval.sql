@@ -1,6 +1,28 @@
 -- admin_ext 1.0: joined from sql/install/*.sql by make; do not edit the joined file.
 \echo Use "CREATE EXTENSION admin_ext" to load this file. \quit
 
+-- Nothing in the schema is found by an unqualified name.
+set local search_path = pg_catalog, pg_temp;
+
+-- A schema that somebody else owns, or has put something into, would be theirs to bend.
+do $$
+begin
+    if not (select r.rolsuper from pg_namespace as n join pg_roles as r on r.oid = n.nspowner where n.nspname = 'admin') then
+        raise exception 'schema "admin" belongs to a role that is no superuser'
+            using errcode = '55000', detail = 'Its owner could replace what guards approvals and their trail.',
+                  hint = 'Drop the schema, or give it to a superuser; CREATE EXTENSION makes it where there is none.';
+    end if;
+    if exists (select from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = 'admin'::regnamespace
+               and classid <> 'pg_extension'::regclass) then
+        raise exception 'schema "admin" is not empty'
+            using errcode = '55000', detail = 'What stands in it could be taken for a part of the extension.',
+                  hint = 'Drop the schema; CREATE EXTENSION makes it where there is none.';
+    end if;
+end
+$$;
+
+comment on schema admin is 'Approvals of sensitive actions, decisions on them, and the trail of both (extension admin_ext).';
+
 -- ---------------------------------------------------------------------------
 -- Approvals and their signatures.
 -- ---------------------------------------------------------------------------
@@ -81,7 +103,8 @@ create table admin.signature (
     token_id        text,
     token_sha256    bytea,
     comment         text,
-    constraint signature_one_per_role unique (approval_id, signer_role),
+    -- Includes what a check looks at, so that it need not touch the table.
+    constraint signature_one_per_role unique (approval_id, signer_role) include (signature_id, signer, approval_digest),
     constraint signature_one_per_person unique (approval_id, signer),
     constraint signature_signer_role_length check (octet_length(signer_role) between 1 and 128),
     constraint signature_signer_length check (octet_length(signer) between 1 and 256),
@@ -175,3 +198,11 @@ alter table admin.approval enable always trigger approval_guard_truncate;
 alter table admin.signature enable always trigger signature_guard;
 alter table admin.signature enable always trigger signature_guard_truncate;
 alter table admin.signature enable always trigger signature_guard_advance;
+
+comment on sequence admin.signature_signature_id_seq is 'Numbers of admin.signature.';
+comment on index admin.signature_one_per_role is 'A check reads an approval''s signatures by it, from the index alone where the table''s page is visible to everybody.';
+comment on trigger approval_guard on admin.approval is 'Holds the state machine; fires last of the BEFORE triggers of a row, whatever session_replication_role says.';
+comment on trigger approval_guard_truncate on admin.approval is 'Refuses TRUNCATE.';
+comment on trigger signature_guard on admin.signature is 'Holds a signature against its approval; fires last of the BEFORE triggers of a row, whatever session_replication_role says.';
+comment on trigger signature_guard_truncate on admin.signature is 'Refuses TRUNCATE.';
+comment on trigger signature_guard_advance on admin.signature is 'Moves the state of the approval forward.';

@@ -18,7 +18,9 @@ create table admin.audit (
     source_event_id text,
     request_id      text,
     traceparent     text,
-    payload         json        not null
+    payload         json        not null,
+    constraint audit_recorded_at_finite check (isfinite(recorded_at)),
+    constraint audit_occurred_at_finite check (isfinite(occurred_at))
 ) partition by range (recorded_at);
 
 comment on table admin.audit is
@@ -35,6 +37,7 @@ comment on column admin.audit.source_event_id is 'The CloudEvents id of an inges
 comment on column admin.audit.request_id is 'The caller''s own name for its request.';
 comment on column admin.audit.traceparent is 'W3C Trace Context, as the caller gave it.';
 comment on column admin.audit.payload is 'The event''s data: json, not jsonb, because the text is built once, then stored, delivered and hashed byte for byte.';
+
 create function admin.audit_append_only()
 returns trigger
 as 'MODULE_PATHNAME', 'admin_audit_append_only'
@@ -50,6 +53,10 @@ for each row execute function admin.audit_append_only();
 create trigger audit_append_only_statement
 before update or delete or truncate on admin.audit
 for each statement execute function admin.audit_append_only();
+
+comment on sequence admin.audit_audit_id_seq is 'Numbers of admin.audit; CACHE 1, so that they are drawn in order.';
+comment on trigger audit_append_only on admin.audit is 'Refuses UPDATE and DELETE, and a row under another transaction''s number or one that was not drawn for it.';
+comment on trigger audit_append_only_statement on admin.audit is 'Refuses UPDATE, DELETE and TRUNCATE.';
 
 alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
@@ -116,3 +123,6 @@ for each row execute function admin.audit_row_change();
 
 alter table admin.approval enable always trigger audit_row_change;
 alter table admin.signature enable always trigger audit_row_change;
+
+comment on trigger audit_row_change on admin.approval is 'Appends approval.* events to the trail.';
+comment on trigger audit_row_change on admin.signature is 'Appends signature.added to the trail.';

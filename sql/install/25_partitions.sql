@@ -2,10 +2,13 @@
 -- Partitions of the trail, and the trail of other tables.
 -- ---------------------------------------------------------------------------
 
+-- Bounds travel as text: every function that reads or writes them pins its form.
 create function admin.audit_partitions()
 returns table (partition regclass, is_default boolean, lower_bound timestamptz, upper_bound timestamptz)
 language sql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
 begin atomic
     select c.oid::regclass, b.bound = 'DEFAULT', r.bounds[1]::timestamptz, r.bounds[2]::timestamptz
     from pg_inherits as i
@@ -38,6 +41,8 @@ create function admin.audit_release_default()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
 as $$
 declare
     lo       timestamptz;
@@ -80,6 +85,8 @@ begin
 
     create table admin.audit_default partition of admin.audit default;
     perform admin.audit_prepare_partition('admin.audit_default');
+    comment on table admin.audit_default is
+'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
     alter extension admin_ext add table admin.audit_default;
     -- pg_extension_config_dump() may only be called by the extension's own script.
     update pg_extension
@@ -97,6 +104,8 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
 as $$
 declare
     this_month timestamp := date_trunc('month', now() at time zone 'UTC');
@@ -126,7 +135,7 @@ begin
                        where p.lower_bound < hi and p.upper_bound > lo)
             or to_regclass(format('admin.%I', new_name)) is not null;
         -- Made apart and attached, so that writers to the other partitions go on.
-        execute format('create table admin.%I (like admin.audit including defaults)', new_name);
+        execute format('create table admin.%I (like admin.audit including defaults including constraints)', new_name);
         perform admin.audit_prepare_partition(format('admin.%I', new_name)::regclass);
         execute format('alter table admin.audit attach partition admin.%I for values from (%L) to (%L)',
                        new_name, lo, hi);
@@ -153,6 +162,10 @@ begin
             using errcode = '22023',
                   detail = 'An ordinary or partitioned table outside the system and admin schemas can.';
     end if;
+    if exists (select from pg_trigger where tgrelid = relation and tgfoid = 'admin.audit_row_change'::regproc and tgparentid <> 0) then
+        raise exception 'relation "%" is audited with the table it is a partition of', relation
+            using errcode = '22023', hint = 'Attach or detach that table.';
+    end if;
 end
 $$;
 
@@ -162,38 +175,47 @@ comment on function admin.check_attachable(regclass) is
 create function admin.attach_audit(relation regclass)
 returns void
 language plpgsql
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    part regclass;
 begin
     perform admin.check_attachable(relation);
     perform admin.detach_audit(relation);
     execute format('create trigger audit_row_change after insert or update or delete on %s '
                    'for each row execute function admin.audit_row_change()', relation);
-    execute format('create trigger audit_row_change_truncate after truncate on %s '
-                   'for each statement execute function admin.audit_row_change()', relation);
     execute format('alter table %s enable always trigger audit_row_change', relation);
-    execute format('alter table %s enable always trigger audit_row_change_truncate', relation);
+    -- A partition may be truncated by itself.
+    for part in select t.relid from pg_partition_tree(relation) as t union select relation loop
+        execute format('create trigger audit_row_change_truncate after truncate on %s '
+                       'for each statement execute function admin.audit_row_change()', part);
+        execute format('alter table %s enable always trigger audit_row_change_truncate', part);
+    end loop;
 end
 $$;
 
 comment on function admin.attach_audit(regclass) is
-'Puts the row-change trigger on a table of the user''s: row.inserted, row.updated, row.deleted and row.truncated. A second call changes nothing. Raises 22023 for a relation that is no such table.';
+'Puts the row-change trigger on a table of the caller''s and on its partitions: row.inserted, row.updated, row.deleted and row.truncated. A second call changes nothing but takes in partitions made since, for TRUNCATE. Runs with the caller''s privileges: 42501 for a table that belongs to somebody else. Raises 22023 for a relation that is no such table.';
 
 create function admin.detach_audit(relation regclass)
 returns void
 language plpgsql
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    attached record;
 begin
     perform admin.check_attachable(relation);
-    if exists (select from pg_trigger where tgrelid = relation and tgname = 'audit_row_change') then
-        execute format('drop trigger audit_row_change on %s', relation);
-        execute format('drop trigger audit_row_change_truncate on %s', relation);
-    end if;
+    for attached in
+        select t.tgname, t.tgrelid::regclass as relation
+        from pg_trigger as t
+        where t.tgrelid in (select p.relid from pg_partition_tree(relation) as p union select relation)
+          and t.tgfoid = 'admin.audit_row_change'::regproc and t.tgparentid = 0
+    loop
+        execute format('drop trigger %I on %s', attached.tgname, attached.relation);
+    end loop;
 end
 $$;
 
 comment on function admin.detach_audit(regclass) is
-'Takes the row-change trigger off a table again; does nothing where there is none.';
+'Takes the row-change trigger off a table of the caller''s again; does nothing where there is none. Runs with the caller''s privileges. Raises 22023 for a relation that admin.attach_audit() does not take.';

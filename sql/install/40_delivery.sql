@@ -374,6 +374,8 @@ returns int
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
 as $$
 #variable_conflict use_column
 declare

@@ -2,13 +2,15 @@
 -- The file-backed store's data.
 -- ---------------------------------------------------------------------------
 
-create function admin.import_text(element jsonb, key text, required boolean)
+create function admin.import_text(element jsonb, key text, required boolean, max_bytes int)
 returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+    value text := element ->> key;
 begin
-    if element -> key is null or jsonb_typeof(element -> key) = 'null' then
+    if value is null then
         if required then
             raise exception '"%" is missing', key using errcode = '22023';
         end if;
@@ -17,28 +19,144 @@ begin
     if jsonb_typeof(element -> key) <> 'string' then
         raise exception '"%" is not a string', key using errcode = '22023';
     end if;
-    return element ->> key;
+    if octet_length(value) > max_bytes then
+        raise exception '"%" is too long: "%..." has % bytes, the limit is %', key, left(value, 64), octet_length(value), max_bytes
+            using errcode = '22023';
+    end if;
+    return value;
 end
 $$;
 
-comment on function admin.import_text(jsonb, text, boolean) is
-'A string member of an imported object; null when it is absent and need not be there. Raises 22023.';
+comment on function admin.import_text(jsonb, text, boolean, int) is
+'A string member of an imported object, at most so many bytes; null when it is absent and need not be there. Raises 22023.';
 
+-- Read the same by every session: what names no zone is UTC.
 create function admin.import_instant(element jsonb, key text, loaded_at timestamptz)
 returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set intervalstyle = 'postgres'
+set timezone = 'UTC'
 as $$
+declare
+    value  text := admin.import_text(element, key, false, 64);
+    offset_from_load text := admin.import_text(element, key || '_offset', false, 64);
 begin
-    if element ? (key || '_offset') then
-        return loaded_at + admin.import_text(element, key || '_offset', true)::interval;
+    if value is not null and offset_from_load is not null then
+        raise exception '"%" is given twice, as an instant and as an offset', key using errcode = '22023';
     end if;
-    return admin.import_text(element, key, false)::timestamptz;
+    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)' then
+        raise exception '"%" is not a timestamp of RFC 3339: "%"', key, value using errcode = '22023';
+    end if;
+    return coalesce(value::timestamptz, loaded_at + offset_from_load::interval);
 end
 $$;
 
 comment on function admin.import_instant(jsonb, text, timestamptz) is
-'An instant of an imported object: the member itself, or the member with the suffix _offset, an interval relative to the load.';
+'An instant of an imported object: the member itself (RFC 3339; UTC where it names no zone), or the member with the suffix _offset, an interval relative to the load; null when neither is there. Raises 22023 or 22007.';
+
+create function admin.import_signature(element jsonb, loaded_at timestamptz)
+returns admin.signature
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    signature admin.signature;
+begin
+    if jsonb_typeof(element) <> 'object' then
+        raise exception 'a signature is not an object' using errcode = '22023';
+    end if;
+    signature.signer_role := admin.import_text(element, 'signer_role', true, 128);
+    signature.signer := admin.import_text(element, 'signer', true, 256);
+    signature.signed_at := admin.import_instant(element, 'signed_at', loaded_at);
+    signature.comment := admin.import_text(element, 'comment', false, 4096);
+    return signature;
+end
+$$;
+
+comment on function admin.import_signature(jsonb, timestamptz) is
+'One signature of an imported approval, as far as the document tells it. Raises 22023 when it is malformed.';
+
+create function admin.import_fields(element jsonb, loaded_at timestamptz)
+returns admin.approval
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    approval admin.approval;
+    roles    jsonb := element -> 'required_roles';
+    count    jsonb := nullif(element -> 'required_signer_count', 'null');
+begin
+    if jsonb_typeof(element) <> 'object' then
+        raise exception 'not an object' using errcode = '22023';
+    end if;
+    approval.approval_id := admin.import_text(element, 'approval_id', true, 64);
+    if approval.approval_id !~ '^APP-[0-9]{6}-[a-z0-9]+$' then
+        raise exception '"approval_id" is not of the form APP-nnnnnn-name: "%"', approval.approval_id using errcode = '22023';
+    end if;
+    if jsonb_typeof(roles) is distinct from 'array' then
+        raise exception '"required_roles" is not an array of strings' using errcode = '22023';
+    end if;
+    if exists (select from jsonb_array_elements(roles) as r where jsonb_typeof(r) <> 'string') then
+        raise exception '"required_roles" is not an array of strings' using errcode = '22023';
+    end if;
+    if count <> to_jsonb(jsonb_array_length(roles)) then
+        raise exception '"required_signer_count" is %, but "required_roles" names %', left(count::text, 64), jsonb_array_length(roles)
+            using errcode = '22023';
+    end if;
+    approval.action := admin.import_text(element, 'action', true, 256);
+    approval.resource := admin.import_text(element, 'resource', false, 2048);
+    approval.required_roles := array(select jsonb_array_elements_text(roles));
+    approval.required_signer_count := jsonb_array_length(roles);
+    approval.requested_by := admin.import_text(element, 'requested_by', true, 256);
+    approval.state := coalesce(admin.import_text(element, 'state', false, 64), 'pending');
+    approval.sla_deadline := admin.import_instant(element, 'sla_deadline', loaded_at);
+    approval.created_at := admin.import_instant(element, 'created_at', loaded_at);
+    approval.closed_at := admin.import_instant(element, 'closed_at', loaded_at);
+    approval.closed_by := admin.import_text(element, 'closed_by', false, 256);
+    approval.close_reason := admin.import_text(element, 'close_reason', false, 4096);
+    if approval.state not in ('pending', 'signed_partial', 'signed_full', 'withdrawn') then
+        raise exception 'state "%" is unknown', approval.state using errcode = '22023';
+    end if;
+    if approval.sla_deadline is null then
+        raise exception '"sla_deadline" is missing' using errcode = '22023';
+    end if;
+    if (approval.state = 'withdrawn') <> (approval.closed_at is not null) then
+        raise exception '"closed_at" is set if and only if the state is withdrawn' using errcode = '22023';
+    end if;
+    return approval;
+end
+$$;
+
+comment on function admin.import_fields(jsonb, timestamptz) is
+'The columns of an imported approval, as far as the document tells them. Raises 22023 when they are malformed.';
+
+-- What the document leaves open, or gives relative to a load, was fixed by the first load.
+create function admin.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return (existing.action, existing.resource, existing.required_roles, existing.requested_by, existing.state,
+        existing.closed_by, existing.close_reason)
+       is not distinct from
+       (incoming.action, incoming.resource, incoming.required_roles, incoming.requested_by, incoming.state,
+        incoming.closed_by, incoming.close_reason)
+   and (element ->> 'sla_deadline' is null or existing.sla_deadline = incoming.sla_deadline)
+   and (element ->> 'created_at' is null or existing.created_at = incoming.created_at)
+   and (element ->> 'closed_at' is null or existing.closed_at = incoming.closed_at)
+   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = cardinality(signatures)
+   and not exists (
+       select from unnest(signatures) with ordinality as i
+       where not exists (
+           select from admin.signature as s
+           where s.approval_id = existing.approval_id and s.signer_role = i.signer_role and s.signer = i.signer
+             and s.comment is not distinct from i.comment
+             and (s.signed_at = i.signed_at
+                  or element -> 'signatures' -> (i.ordinality - 1)::int ->> 'signed_at' is null)));
+
+comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
+'Does an approval that is there say all that an imported document says of it?';
 
 -- True when the approval was stored, false when it was there already and says the same.
 create function admin.import_approval(element jsonb, loaded_at timestamptz)
@@ -47,84 +165,40 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    id       text;
-    roles    text[];
-    stated   text;
-    existing admin.approval;
-    incoming admin.approval;
-    signed   jsonb := coalesce(nullif(element -> 'signatures', 'null'), '[]');
-    sig      jsonb;
-    reached  text;
+    incoming   admin.approval := admin.import_fields(element, loaded_at);
+    existing   admin.approval;
+    signed     jsonb := coalesce(nullif(element -> 'signatures', 'null'), '[]');
+    signatures admin.signature[];
+    reached    text;
 begin
-    if jsonb_typeof(element) <> 'object' then
-        raise exception 'not an object' using errcode = '22023';
-    end if;
-    id := admin.import_text(element, 'approval_id', true);
-    if jsonb_typeof(element -> 'required_roles') is distinct from 'array'
-       or exists (select from jsonb_array_elements(element -> 'required_roles') as r where jsonb_typeof(r) <> 'string') then
-        raise exception '"required_roles" is not an array of strings' using errcode = '22023';
-    end if;
     if jsonb_typeof(signed) <> 'array' then
         raise exception '"signatures" is not an array' using errcode = '22023';
     end if;
-    roles := array(select jsonb_array_elements_text(element -> 'required_roles'));
-    stated := coalesce(admin.import_text(element, 'state', false), 'pending');
-    if stated not in ('pending', 'signed_partial', 'signed_full', 'withdrawn') then
-        raise exception 'state "%" is unknown', left(stated, 64) using errcode = '22023';
-    end if;
+    signatures := array(select admin.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
 
-    incoming.approval_id := id;
-    incoming.action := admin.import_text(element, 'action', true);
-    incoming.resource := admin.import_text(element, 'resource', false);
-    incoming.required_roles := roles;
-    incoming.required_signer_count := coalesce((element ->> 'required_signer_count')::smallint, cardinality(roles));
-    incoming.requested_by := admin.import_text(element, 'requested_by', true);
-    incoming.sla_deadline := admin.import_instant(element, 'sla_deadline', loaded_at);
-    incoming.created_at := coalesce(admin.import_instant(element, 'created_at', loaded_at), loaded_at);
-    incoming.closed_at := admin.import_instant(element, 'closed_at', loaded_at);
-    incoming.closed_by := admin.import_text(element, 'closed_by', false);
-    incoming.close_reason := admin.import_text(element, 'close_reason', false);
-    if incoming.sla_deadline is null then
-        raise exception '"sla_deadline" is missing' using errcode = '22023';
-    end if;
-    if (stated = 'withdrawn') <> (incoming.closed_at is not null) then
-        raise exception '"closed_at" is set if and only if the state is withdrawn' using errcode = '22023';
-    end if;
-
-    select * into existing from admin.approval where approval_id = id;
+    select * into existing from admin.approval where approval_id = incoming.approval_id;
     if found then
-        -- What is given relative to a load was fixed by the first one.
-        if (existing.action, existing.requested_by, existing.required_roles, existing.state)
-               is distinct from (incoming.action, incoming.requested_by, roles, stated)
-           or existing.resource is distinct from incoming.resource
-           or (element ? 'sla_deadline' and existing.sla_deadline <> incoming.sla_deadline)
-           or (select count(*) from admin.signature as s where s.approval_id = id) <> jsonb_array_length(signed) then
-            raise exception 'approval "%" is there already and differs', id using errcode = '22023';
+        if not admin.import_agrees(existing, incoming, signatures, element) then
+            raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
         end if;
         return false;
     end if;
 
     insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
                                 requested_by, sla_deadline, created_at, updated_at)
-    values (id, incoming.action, incoming.resource, roles, incoming.required_signer_count,
-            incoming.requested_by, incoming.sla_deadline, incoming.created_at, incoming.created_at);
-    for sig in select jsonb_array_elements(signed) loop
-        if jsonb_typeof(sig) <> 'object' then
-            raise exception 'a signature is not an object' using errcode = '22023';
-        end if;
-        insert into admin.signature (approval_id, signer_role, signer, signed_at, comment)
-        values (id, admin.import_text(sig, 'signer_role', true), admin.import_text(sig, 'signer', true),
-                coalesce(admin.import_instant(sig, 'signed_at', loaded_at), loaded_at),
-                admin.import_text(sig, 'comment', false));
-    end loop;
-    select state into reached from admin.approval where approval_id = id;
-    if stated = 'withdrawn' then
+    values (incoming.approval_id, incoming.action, incoming.resource, incoming.required_roles, incoming.required_signer_count,
+            incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at));
+    insert into admin.signature (approval_id, signer_role, signer, signed_at, comment)
+    select incoming.approval_id, s.signer_role, s.signer, coalesce(s.signed_at, loaded_at), s.comment
+    from unnest(signatures) with ordinality as s order by s.ordinality;
+    select state into reached from admin.approval where approval_id = incoming.approval_id;
+    if incoming.state = 'withdrawn' then
         update admin.approval
         set state = 'withdrawn', closed_at = incoming.closed_at, closed_by = incoming.closed_by,
             close_reason = incoming.close_reason
-        where approval_id = id;
-    elsif stated <> reached then
-        raise exception 'state is "%", but its signatures amount to "%"', stated, reached using errcode = '22023';
+        where approval_id = incoming.approval_id;
+    elsif incoming.state <> reached then
+        raise exception 'state is "%", but its signatures amount to "%"', incoming.state, reached using errcode = '22023';
     end if;
     return true;
 end
@@ -162,11 +236,13 @@ begin
                 unchanged := unchanged + 1;
             end if;
         exception
-            when query_canceled or serialization_failure or deadlock_detected then
+            -- What is wrong with the element; trouble of the server's is no fault of it.
+            when lock_not_available or object_in_use then
                 raise;
-            when others then
+            when data_exception or integrity_constraint_violation or no_data_found
+                 or insufficient_privilege or object_not_in_prerequisite_state then
                 get stacked diagnostics reason = message_text;
-                rejected := rejected || jsonb_build_object('index', position, 'error', reason);
+                rejected := rejected || jsonb_build_object('index', position, 'error', left(reason, 256));
         end;
     end loop;
     return jsonb_build_object('imported', imported, 'unchanged', unchanged, 'rejected', to_jsonb(rejected));

@@ -18,15 +18,19 @@ declare
         when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
                                    'enabled_sinks', 'sink_newest_position', 'worker_status_rows',
-                                   'import_approvals', 'attach_audit', 'detach_audit',
+                                   'import_approvals', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink']
     end;
     relation regclass;
     function regprocedure;
 begin
-    if role is null or access is null or functions is null then
+    if access is null or functions is null then
         raise exception 'access "%" is unknown', coalesce(left(access, 64), 'null')
-            using errcode = '22023', hint = 'One of checker, signer, auditor, operator, for an existing role.';
+            using errcode = '22023', detail = 'One of checker, signer, auditor, operator can be granted.';
+    end if;
+    if role is null or not exists (select from pg_roles as r where r.oid = role) then
+        raise exception 'role "%" does not exist', coalesce(role::text, 'null')
+            using errcode = '22023', hint = 'Access is granted to an existing role.';
     end if;
     execute format('grant usage on schema admin to %s', role);
     for function in

@@ -14,6 +14,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "commands/sequence.h"
 #include "nodes/execnodes.h"
 #include "nodes/primnodes.h"
@@ -67,13 +68,17 @@ route(Relation parent, TimestampTz recorded_at)
 	return desc->oids[part];
 }
 
-/* A partition made elsewhere could have its columns in another order: refuse it, never misplace. */
+/*
+ * A partition made elsewhere could have its columns in another order, or be no table of
+ * this server: refuse it, never misplace a row.
+ */
 void
 audit_check_layout(Relation parent, Relation partition)
 {
 	TupleDesc	a = RelationGetDescr(parent);
 	TupleDesc	b = RelationGetDescr(partition);
-	bool		same = a->natts == b->natts;
+	bool		same = a->natts == AUDIT_COLUMNS && b->natts == AUDIT_COLUMNS &&
+		partition->rd_rel->relkind == RELKIND_RELATION;
 
 	for (int i = 0; i < a->natts && same; i++)
 		same = namestrcmp(&TupleDescAttr(a, i)->attname,
@@ -81,8 +86,10 @@ audit_check_layout(Relation parent, Relation partition)
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("partition \"%s\" of admin.audit has other columns, or another order of them",
+				 errmsg("partition \"%s\" of admin.audit cannot take a row",
 						RelationGetRelationName(partition)),
+				 errdetail("A partition has to be an ordinary table with the %d columns of the trail, in their order.",
+						   AUDIT_COLUMNS),
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
 

@@ -169,7 +169,8 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("audit_row_change has to be called as an AFTER trigger")));
-	if (admin_restoring)
+	/* Loading a dump adds rows that have their history already. */
+	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		return PointerGetDatum(NULL);
 
 	relid = RelationGetRelid(trigger->tg_relation);

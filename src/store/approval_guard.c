@@ -19,7 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "settings.h"
+#include "relations.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
 
@@ -176,7 +176,7 @@ check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 	if (changed == 0)
 		return;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (approval_store_count_signatures(old->values[0], PG_INT64_MAX, snapshot) > 0)
+	if (signature_store_count(old->values[0], snapshot, NULL, 0) > 0)
 		refuse_immutable(desc, old, changed, "The approval has been signed.");
 	UnregisterSnapshot(snapshot);
 }
@@ -219,15 +219,16 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Version		version;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "approval_guard was not called as a trigger");
-	if (admin_restoring)
-		return guard_stand_aside(trigger);
+	guard_check_call(fcinfo, "admin.approval_guard()", admin_relations()->approval, APPROVAL_COLUMNS);
+	if (guard_is_restoring(trigger))
+		return PointerGetDatum(trigger->tg_trigtuple);
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ||
 		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION),
 				 errmsg("an approval is never deleted"),
+				 errdetail("DELETE and TRUNCATE of \"%s\" are refused for everybody.",
+						   RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Withdraw it: set state to withdrawn and closed_at.")));
 
 	desc = RelationGetDescr(trigger->tg_relation);

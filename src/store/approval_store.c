@@ -1,11 +1,11 @@
 /*
  * approval_store.c
- *	  Reads an approval and its signatures by direct index scans.
+ *	  Reads an approval by a direct index scan.
  *
- * This is the hot path of a check: two index scans with the caller's snapshot, no
- * planner, no executor.  Locks: AccessShareLock on both tables and their indexes,
- * kept to the end of the transaction as a query's would be.  Texts it returns live
- * in the current memory context.
+ * With signature_store.c the hot path of a check: two index scans with the caller's
+ * snapshot, no planner, no executor.  Locks: AccessShareLock on the table and its
+ * index, kept to the end of the transaction as a query's would be.  Texts it returns
+ * live in the current memory context.
  */
 #include "postgres.h"
 
@@ -25,33 +25,8 @@
 #include "relations.h"
 #include "store/approval_store.h"
 
-typedef void (*TupleVisitor) (TupleTableSlot *slot, void *arg);
-
-/* Calls visit for each row whose first index column equals the approval id. */
-static void
-scan_by_approval(Oid table, Oid index_oid, Datum approval_id, Snapshot snapshot,
-				 TupleVisitor visit, void *arg)
-{
-	Relation	heap = table_open(table, AccessShareLock);
-	Relation	index = index_open(index_oid, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan;
-	ScanKeyData key;
-
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, TEXTOID,
-						   index->rd_indcollation[0], F_TEXTEQ, approval_id);
-	scan = compat_index_beginscan(heap, index, snapshot, 1);
-	index_rescan(scan, &key, 1, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, slot))
-		visit(slot, arg);
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, NoLock);
-	table_close(heap, NoLock);
-}
-
-static PolicyText
-text_of(Datum value, bool isnull)
+PolicyText
+policy_text_of(Datum value, bool isnull)
 {
 	PolicyText	result = {NULL, 0};
 
@@ -87,7 +62,7 @@ read_roles(Datum value, bool isnull, ApprovalRow *row)
 	{
 		if (nulls[i])
 			return false;
-		row->roles[i] = text_of(elements[i], false);
+		row->roles[i] = policy_text_of(elements[i], false);
 	}
 	row->role_count = count;
 	return true;
@@ -102,14 +77,14 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 
 #define COLUMN(n) values[(n) - 1], nulls[(n) - 1]
 	heap_deform_tuple(tuple, desc, values, nulls);
-	row->id = text_of(COLUMN(APPROVAL_ID));
-	row->action = text_of(COLUMN(APPROVAL_ACTION));
-	row->resource = text_of(COLUMN(APPROVAL_RESOURCE));
-	row->requested_by = text_of(COLUMN(APPROVAL_REQUESTED_BY));
+	row->id = policy_text_of(COLUMN(APPROVAL_ID));
+	row->action = policy_text_of(COLUMN(APPROVAL_ACTION));
+	row->resource = policy_text_of(COLUMN(APPROVAL_RESOURCE));
+	row->requested_by = policy_text_of(COLUMN(APPROVAL_REQUESTED_BY));
 	row->readable = read_roles(COLUMN(APPROVAL_REQUIRED_ROLES), row);
 	row->required_signer_count = nulls[APPROVAL_REQUIRED_SIGNER_COUNT - 1] ? 0 :
 		DatumGetInt16(values[APPROVAL_REQUIRED_SIGNER_COUNT - 1]);
-	state = text_of(COLUMN(APPROVAL_STATE));
+	state = policy_text_of(COLUMN(APPROVAL_STATE));
 	row->state = state.data ? approval_state_parse(state.data, state.length) : STATE_UNKNOWN;
 	row->closed = !nulls[APPROVAL_CLOSED_AT - 1];
 	row->sla_deadline = nulls[APPROVAL_SLA_DEADLINE - 1] ? DT_NOEND :
@@ -122,166 +97,46 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 		row->readable = false;
 }
 
-typedef struct ReadApproval
-{
-	ApprovalRow *row;
-	bool		found;
-} ReadApproval;
-
-static void
-read_approval(TupleTableSlot *slot, void *arg)
-{
-	ReadApproval *read = (ReadApproval *) arg;
-
-	/* The texts outlive the slot, so they point into a copy. */
-	approval_row_from_tuple(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor, read->row);
-	read->found = true;
-}
-
 bool
 approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 {
 	const AdminRelations *relations = admin_relations();
-	ReadApproval read = {row, false};
+	Relation	heap = table_open(relations->approval, AccessShareLock);
+	Relation	index = index_open(relations->approval_by_id, AccessShareLock);
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
+	ScanKeyData key;
+	bool		found;
 
-	scan_by_approval(relations->approval, relations->approval_by_id, approval_id, snapshot,
-					 read_approval, &read);
-	return read.found;
-}
-
-/*
- * What has been seen of an approval's signatures.  Roles and people are kept to
- * notice one that signed twice, which the unique constraints forbid and a
- * corrupted store may hold all the same.
- */
-typedef struct ReadSignatures
-{
-	const ApprovalRow *approval;
-	uint8		digest[APPROVAL_DIGEST_BYTES];
-	bool		digest_known;
-	int			count;
-	bool		sound;
-	PolicyText	roles[MAX_REQUIRED_SIGNERS];
-	PolicyText	signers[MAX_REQUIRED_SIGNERS];
-} ReadSignatures;
-
-static PolicyText
-copy_of(PolicyText value)
-{
-	if (value.data != NULL)
-	{
-		char	   *copy = palloc(value.length + 1);
-
-		memcpy(copy, value.data, value.length);
-		value.data = copy;
-	}
-	return value;
-}
-
-static bool
-is_among(PolicyText value, const PolicyText *values, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (policy_texts_equal(value, values[i]))
-			return true;
-	}
-	return false;
-}
-
-static bool
-digest_fits(ReadSignatures *read, Datum value, bool isnull)
-{
-	bytea	   *digest;
-
-	if (isnull)
-		return false;
-	if (!read->digest_known)
-		approval_digest(read->approval, read->digest);
-	read->digest_known = true;
-	digest = DatumGetByteaPP(value);
-	return VARSIZE_ANY_EXHDR(digest) == APPROVAL_DIGEST_BYTES &&
-		memcmp(VARDATA_ANY(digest), read->digest, APPROVAL_DIGEST_BYTES) == 0;
-}
-
-static void
-read_signature(TupleTableSlot *slot, void *arg)
-{
-	ReadSignatures *read = (ReadSignatures *) arg;
-	const ApprovalRow *approval = read->approval;
-	PolicyText	role;
-	PolicyText	signer;
-	int			n = read->count++;
-
-	if (!read->sound || n >= MAX_REQUIRED_SIGNERS)
-	{
-		read->sound = false;
-		return;
-	}
-	slot_getsomeattrs(slot, SIGNATURE_APPROVAL_DIGEST);
-#define COLUMN(c) slot->tts_values[(c) - 1], slot->tts_isnull[(c) - 1]
-	role = text_of(COLUMN(SIGNATURE_SIGNER_ROLE));
-	signer = text_of(COLUMN(SIGNATURE_SIGNER));
-	read->sound = is_among(role, approval->roles, approval->role_count) &&
-		!is_among(role, read->roles, n) &&
-		signer.data != NULL &&
-		!is_among(signer, read->signers, n) &&
-		!policy_texts_equal(signer, approval->requested_by) &&
-		digest_fits(read, COLUMN(SIGNATURE_APPROVAL_DIGEST));
-#undef COLUMN
-	read->roles[n] = copy_of(role);
-	read->signers[n] = copy_of(signer);
+	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, TEXTOID,
+						   index->rd_indcollation[0], F_TEXTEQ, approval_id);
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, slot);
+	/* The texts outlive the slot, so they point into a copy. */
+	if (found)
+		approval_row_from_tuple(ExecCopySlotHeapTuple(slot), slot->tts_tupleDescriptor, row);
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+	table_close(heap, NoLock);
+	return found;
 }
 
 void
 approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts)
 {
-	const AdminRelations *relations = admin_relations();
 	ApprovalRow row;
-	ReadSignatures read = {.approval = &row, .sound = true};
 
 	memset(facts, 0, sizeof(*facts));
 	facts->found = approval_store_read(approval_id, snapshot, &row);
 	if (!facts->found)
 		return;
-	/* A row that cannot be digested is refused as it is; its signatures are only counted. */
-	read.sound = row.readable;
-	scan_by_approval(relations->signature, relations->signature_by_approval, approval_id,
-					 snapshot, read_signature, &read);
+	facts->signature_count = signature_store_read(approval_id, snapshot, &row, &facts->signatures_sound);
 	facts->readable = row.readable;
 	facts->state = row.state;
 	facts->closed = row.closed;
 	facts->deadline = row.sla_deadline;
 	facts->required_signer_count = row.required_signer_count;
-	facts->signature_count = read.count;
-	facts->signatures_sound = read.sound;
 	facts->action = row.action;
 	facts->resource = row.resource;
-}
-
-typedef struct CountSignatures
-{
-	int64		up_to;
-	int			count;
-} CountSignatures;
-
-static void
-count_signature(TupleTableSlot *slot, void *arg)
-{
-	CountSignatures *counting = (CountSignatures *) arg;
-	bool		isnull;
-
-	if (DatumGetInt64(slot_getattr(slot, SIGNATURE_ID, &isnull)) <= counting->up_to)
-		counting->count++;
-}
-
-int
-approval_store_count_signatures(Datum approval_id, int64 up_to, Snapshot snapshot)
-{
-	const AdminRelations *relations = admin_relations();
-	CountSignatures counting = {up_to, 0};
-
-	scan_by_approval(relations->signature, relations->signature_by_approval, approval_id,
-					 snapshot, count_signature, &counting);
-	return counting.count;
 }

@@ -74,8 +74,19 @@ extern bool approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRo
 /* The approval and its signatures as the decision wants them. */
 extern void approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts);
 
-/* Counts the signatures of an approval whose signature_id is at most the given one. */
-extern int	approval_store_count_signatures(Datum approval_id, int64 up_to, Snapshot snapshot);
+/* Counts an approval's signatures; *sound: digests, roles and people all fit the approval. */
+extern int	signature_store_read(Datum approval_id, Snapshot snapshot, const ApprovalRow *approval,
+								 bool *sound);
+
+/*
+ * Counts the signatures of an approval; with `signature` and its id, leaves out those of a
+ * greater id that the same command has added.
+ */
+extern int	signature_store_count(Datum approval_id, Snapshot snapshot, HeapTuple signature,
+								  int64 signature_id);
+
+/* A text of a tuple, where it is; data is NULL for null. */
+extern PolicyText policy_text_of(Datum value, bool isnull);
 
 /* SHA-256 of what a signer signs. */
 extern void approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES]);

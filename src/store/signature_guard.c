@@ -19,7 +19,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "settings.h"
+#include "relations.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
 
@@ -66,7 +66,8 @@ lock_approval(Datum approval_id, ApprovalRow *row)
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id))));
+				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id)),
+				 errdetail("Only an approval that has been issued can be signed.")));
 	approval_row_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
 }
 
@@ -100,6 +101,7 @@ check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
 				 errmsg("role \"%s\" is not required by approval \"%.*s\"",
 						TextDatumGetCString(role_value),
 						(int) approval->id.length, approval->id.data),
+				 errdetail("It requires %d signatures in other roles.", approval->role_count),
 				 errhint("Sign in one of its required_roles.")));
 	if (policy_texts_equal(text_argument(signer_value), approval->requested_by))
 		ereport(ERROR,
@@ -107,6 +109,7 @@ check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
 				 errmsg("\"%s\" requested approval \"%.*s\" and cannot sign it",
 						TextDatumGetCString(signer_value),
 						(int) approval->id.length, approval->id.data),
+				 errdetail("Nobody approves a request of their own."),
 				 errhint("Another person has to sign.")));
 }
 
@@ -135,6 +138,7 @@ check_digest(HeapTuple tuple, TupleDesc desc, const ApprovalRow *approval, Datum
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("approval_digest is not that of approval \"%.*s\"",
 						(int) approval->id.length, approval->id.data),
+				 errdetail("It is the SHA-256 of something else, or of an earlier form of the approval."),
 				 errhint("Sign what admin.approval_digest() tells of the approval as it is now.")));
 	return tuple;
 }
@@ -173,38 +177,49 @@ set_state(Datum approval_id, ApprovalState state)
 		elog(ERROR, "could not update approval: %s", SPI_result_code_string(result));
 }
 
+/* The state after this one on the way to another. */
+static ApprovalState
+next_state(ApprovalState state, ApprovalState goal)
+{
+	return state == STATE_PENDING && goal == STATE_SIGNED_FULL ? STATE_SIGNED_PARTIAL : goal;
+}
+
 /*
- * Counts up to this signature, so that one INSERT of several rows still goes
- * through every state.  An approval that was inserted in a later state is left
- * there until its signatures have caught up.
+ * Moves the state to what the signatures amount to, step by step.  Those that the
+ * same command has added after this one are left for their own turn, so that every
+ * signature.added comes before the state it leads to.  An approval that was inserted
+ * in a later state is left there until its signatures have caught up.
  */
 static void
 advance(HeapTuple tuple, TupleDesc desc)
 {
 	Datum		values[SIGNATURE_COLUMNS];
 	bool		nulls[SIGNATURE_COLUMNS];
+	Datum		approval_id;
 	ApprovalRow approval;
-	ApprovalState state;
+	ApprovalState goal;
 	Snapshot	snapshot;
 
 	heap_deform_tuple(tuple, desc, values, nulls);
+	approval_id = values[SIGNATURE_APPROVAL_ID - 1];
 	/* The signature becomes visible to this transaction. */
 	CommandCounterIncrement();
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	if (!approval_store_read(values[SIGNATURE_APPROVAL_ID - 1], snapshot, &approval))
+	if (!approval_store_read(approval_id, snapshot, &approval))
 		elog(ERROR, "approval of a signature has vanished");
-	state = approval_state_from_signatures(
-		approval_store_count_signatures(values[SIGNATURE_APPROVAL_ID - 1],
-										DatumGetInt64(values[SIGNATURE_ID - 1]), snapshot),
+	goal = approval_state_from_signatures(
+		signature_store_count(approval_id, snapshot, tuple, DatumGetInt64(values[SIGNATURE_ID - 1])),
 		approval.required_signer_count);
 	UnregisterSnapshot(snapshot);
-	/* The states are numbered in the order they are passed through. */
-	if (state == STATE_UNKNOWN || approval.state >= state)
-		return;
 	current_signer = TextDatumGetCString(values[SIGNATURE_SIGNER - 1]);
 	PG_TRY();
 	{
-		set_state(values[SIGNATURE_APPROVAL_ID - 1], state);
+		/* The states are numbered in the order they are passed through. */
+		while (goal != STATE_UNKNOWN && approval.state < goal)
+		{
+			approval.state = approval.required_signer_count == 1 ? goal : next_state(approval.state, goal);
+			set_state(approval_id, approval.state);
+		}
 	}
 	PG_FINALLY();
 	{
@@ -240,14 +255,15 @@ admin_signature_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		elog(ERROR, "signature_guard was not called as a trigger");
-	if (admin_restoring)
-		return guard_stand_aside(trigger);
+	guard_check_call(fcinfo, "admin.signature_guard()", admin_relations()->signature, SIGNATURE_COLUMNS);
+	if (guard_is_restoring(trigger))
+		return PointerGetDatum(trigger->tg_trigtuple);
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION),
 				 errmsg("a signature is never changed or removed"),
+				 errdetail("UPDATE, DELETE and TRUNCATE of \"%s\" are refused for everybody.",
+						   RelationGetRelationName(trigger->tg_relation)),
 				 errhint("Withdraw the approval instead.")));
 	return PointerGetDatum(as_owner(trigger));
 }

@@ -1,0 +1,81 @@
+/*
+ * guard.c
+ *	  See guard.h.
+ */
+#include "postgres.h"
+
+#include "catalog/partition.h"
+#include "catalog/pg_trigger.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+
+#include "settings.h"
+#include "store/guard.h"
+
+static void
+refuse_call(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("%s was not called as the trigger it is made for", name)));
+}
+
+static bool
+is_table_or_partition(Relation relation, Oid table)
+{
+	return RelationGetRelid(relation) == table ||
+		(relation->rd_rel->relispartition && get_partition_parent(RelationGetRelid(relation), true) == table);
+}
+
+/* Triggers of a relation are kept in the order in which they fire. */
+static void
+check_is_last(const TriggerData *trigger)
+{
+	const TriggerDesc *all = trigger->tg_relation->trigdesc;
+	int			event = TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? TRIGGER_TYPE_INSERT : TRIGGER_TYPE_UPDATE;
+	bool		is_after = false;
+
+	for (int i = 0; i < all->numtriggers; i++)
+	{
+		const Trigger *other = &all->triggers[i];
+
+		if (other->tgoid == trigger->tg_trigger->tgoid)
+			is_after = true;
+		else if (is_after && other->tgenabled != TRIGGER_DISABLED &&
+				 TRIGGER_TYPE_MATCHES(other->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("trigger \"%s\" would change rows of \"%s\" behind its guard",
+							other->tgname, RelationGetRelationName(trigger->tg_relation)),
+					 errdetail("Nobody would look at what it makes of a row."),
+					 errhint("Give it a name that sorts before \"%s\", or make it an AFTER trigger.",
+							 trigger->tg_trigger->tgname)));
+	}
+}
+
+void
+guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, int columns)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !is_table_or_partition(trigger->tg_relation, table))
+		refuse_call(name);
+	if (RelationGetDescr(trigger->tg_relation)->natts != columns)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has other columns than admin_ext gave it",
+						RelationGetRelationName(trigger->tg_relation)),
+				 errdetail("It has had %d columns, not %d.",
+						   RelationGetDescr(trigger->tg_relation)->natts, columns),
+				 errhint("Keep further columns in a table of your own.")));
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && TRIGGER_FIRED_BEFORE(trigger->tg_event) &&
+		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		check_is_last(trigger);
+}
+
+bool
+guard_is_restoring(const TriggerData *trigger)
+{
+	/* Loading adds rows; whatever else is done meanwhile is no part of it. */
+	return admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+}
