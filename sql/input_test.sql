@@ -7,6 +7,7 @@ create extension admin_ext;
 set client_min_messages = warning;
 select admin.sensitive_check_preview(id) ->> 'reason' as reason, left(id, 20) as id
 from unnest(array[null, '', ' ', 'APP-000001-a ', 'app-000001-a', 'APP-00001-a', 'APP-000001-', 'APP-000001-A', 'APP-000001-ä', repeat('x', 65), repeat('APP-', 1000)]) as id;
+select admin.sensitive_check(repeat('x', 65537));
 select admin.sensitive_check('x', action => repeat('a', 5000));
 select admin.sensitive_check('x', traceparent => repeat('a', 5000));
 select admin.sensitive_check('x', token => 'abc');

@@ -71,6 +71,7 @@ create table admin.sink_position (
     backfill_audit_id bigint,
     sink_detail       text        not null default '',
     delivered_rows    bigint      not null default 0,
+    is_resync         boolean     not null default false,
     committed_at      timestamptz not null default clock_timestamp(),
     primary key (sink, position_id)
 );
@@ -88,6 +89,7 @@ comment on column admin.sink_position.floor_audit_id is 'Rows up to here came fr
 comment on column admin.sink_position.backfill_audit_id is 'The first row up to the floor still to be delivered; null when there is none.';
 comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
 comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
+comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): it says where to go on, whatever the sink holds.';
 comment on column admin.sink_position.committed_at is 'When the position was recorded.';
 
 create table admin.dead_letter (
@@ -173,7 +175,8 @@ comment on column admin.audit_delivery.sink_status is 'pending, delivered or fai
 create function admin.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
     out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
-    out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint)
+    out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
+    out is_resync bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -200,6 +203,9 @@ begin
         when store.system_identifier = here.system_identifier and store.database_oid <> here.database_oid
             then 'this copy of the audit trail belongs to another database of this cluster'
         when newest.store_id <> store.store_id then 'the position of the sink belongs to another store'
+        -- Rows below a floor are of another copy, or were decided on: nobody knows what this sink has of them.
+        when newest.position_id is null and exists (select from admin.sink_position as p where p.floor_audit_id > 0)
+            then 'the sink has no position yet, and the trail holds rows from before an operator''s resync'
         when tick.tick_id is null then 'table admin.tick is empty'
         when tick.tick_id > 0 and tick.is_loaded then 'table admin.tick was loaded from a dump'
         when tick.is_ahead then 'the newest tick is ahead of the transactions of this cluster'
@@ -217,9 +223,8 @@ begin
     end if;
 
     if newest.position_id is null then
-        insert into admin.sink_position (sink, position_id, store_id, tick_id, floor_audit_id, backfill_audit_id)
-        select sink, 1, store.store_id, 0, f.floor, case when f.floor > 0 then 1 end
-        from (select coalesce(max(p.floor_audit_id), 0) from admin.sink_position as p) as f(floor)
+        insert into admin.sink_position (sink, position_id, store_id, tick_id)
+        values (sink, 1, store.store_id, 0)
         returning * into newest;
     end if;
     if (store.system_identifier, store.database_oid, store.timeline)
@@ -243,6 +248,7 @@ begin
     backfill_audit_id := newest.backfill_audit_id;
     sink_detail := newest.sink_detail;
     delivered_rows := newest.delivered_rows;
+    is_resync := newest.is_resync::int;
 end
 $$;
 
@@ -259,8 +265,9 @@ declare
     last admin.tick;
     made pg_snapshot;
 begin
-    -- Ticks come one after the other: 'admt' as a number.
-    perform pg_advisory_xact_lock(1633971572, 0);
+    -- Ticks come one after the other.  A lock of the table would be in vacuum's way, an advisory
+    -- one in anybody's hand.
+    perform from admin.tick as t where t.tick_id = 0 for no key update;
     select * into last from admin.tick order by tick_id desc limit 1;
     made := admin.tick_snapshot();
     if pg_snapshot_xmax(made) < pg_snapshot_xmax(last.snap) then
@@ -320,6 +327,9 @@ declare
     store   admin.store;
     here    record;
     highest bigint;
+    known   bigint;
+    -- Room for what another fork may have sent, and none to use up the numbers there are.
+    most_ahead constant bigint := 1000000000000;
 begin
     if resync_sink.sink is null
        or resync_sink.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
@@ -336,11 +346,21 @@ begin
     set local synchronous_commit = on;
     -- Nobody is adding to the trail now: what is there is below the floor, what comes is above.
     lock table admin.audit in share mode;
+    -- Nor is a worker recording a position.
+    lock table admin.sink_position in share row exclusive mode;
     select * into strict store from admin.store for update;
     select * into here from admin.store_identity();
     select * into newest from admin.sink_position as p
     where p.sink = resync_sink.sink order by p.position_id desc limit 1;
     select coalesce(max(a.audit_id), 0) into highest from admin.audit as a;
+
+    known := greatest(1, highest, newest.highest_audit_id, admin.highest_sent(resync_sink.sink),
+                      (select case when s.is_called then s.last_value end from admin.audit_audit_id_seq as s));
+    if from_audit_id > known + most_ahead then
+        raise exception 'argument "from_audit_id" is out of range'
+            using errcode = '22023',
+                  detail = format('Its value %s is more than %s above the highest known audit_id, %s.', from_audit_id, most_ahead, known);
+    end if;
 
     -- A sink that was fed by another fork has seen numbers that will be given out again.  One
     -- resync renews the store for all sinks: the next one finds its position in the old store.
@@ -353,21 +373,18 @@ begin
         values (here.system_identifier, here.database_oid, here.timeline, now())
         returning * into store;
     end if;
-    perform setval('admin.audit_audit_id_seq',
-                   greatest(1, highest, from_audit_id - 1, newest.highest_audit_id,
-                            admin.highest_sent(resync_sink.sink),
-                            (select case when s.is_called then s.last_value end from admin.audit_audit_id_seq as s)));
+    perform setval('admin.audit_audit_id_seq', greatest(known, from_audit_id - 1));
     insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
-                                     backfill_audit_id, sink_detail, delivered_rows)
+                                     backfill_audit_id, sink_detail, delivered_rows, is_resync)
     values (resync_sink.sink, coalesce(newest.position_id, 0) + 1, store.store_id, 0,
             coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
             -- What another store wrote is not cut back.
-            case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0));
+            case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);
 end
 $$;
 
 comment on function admin.resync_sink(text, bigint) is
-'The operator''s answer to a lost or foreign position: rows that are in the trail now are delivered from this audit_id on, once, in order of audit_id; whatever comes later as usual. Where history forked the store gets a new id, and audit_ids go on above the highest ever sent. Rows that the sink already holds are sent again if they are in the range. Waits for writers to end. Raises 22023 for an unknown sink or an audit_id below 1.';
+'The operator''s answer to a lost or foreign position: rows that are in the trail now are delivered from this audit_id on, once, in order of audit_id; whatever comes later as usual. Where history forked the store gets a new id, and audit_ids go on above the highest ever sent. Rows that the sink already holds are sent again if they are in the range. Waits for writers to end. Raises 22023 for an unknown sink, or an audit_id below 1 or far above the highest known.';
 
 create function admin.drop_audit_partitions(older_than interval)
 returns int
@@ -388,6 +405,10 @@ begin
     if older_than is null or older_than <= interval '0' then
         raise exception 'argument "older_than" is out of range'
             using errcode = '22023', detail = format('Its value %s is not positive.', coalesce(older_than::text, 'null'));
+    end if;
+    -- An older snapshot would not see the rows it has to prove delivered.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'admin.drop_audit_partitions() runs in a READ COMMITTED transaction only' using errcode = '25001';
     end if;
     horizon := now() - older_than;
     -- Never waits in a queue for the lock, for writers would wait behind it.

@@ -20,6 +20,7 @@
 #include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -37,8 +38,12 @@ void		(*audit_appended_hook) (void) = NULL;
 int64
 audit_draw_id(void)
 {
+	const AdminRelations *relations = admin_relations();
+
+	/* The table first: who has it locked against writers finds no number drawn and not yet used. */
+	LockRelationOid(relations->audit, RowExclusiveLock);
 	/* Whoever may call the function that records need not own the sequence. */
-	return nextval_internal(admin_relations()->audit_sequence, false);
+	return nextval_internal(relations->audit_sequence, false);
 }
 
 /* The partition for an instant: its month's, else the default one, which the extension owns. */

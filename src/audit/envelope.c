@@ -6,7 +6,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -14,6 +13,7 @@
 #include "audit/audit_append.h"
 #include "audit/envelope.h"
 #include "json_text.h"
+#include "utf8.h"
 
 #define TYPE_PREFIX "ptt.admin."
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
@@ -69,21 +69,11 @@ text_bytes(TupleTableSlot *row, int column)
 {
 	Bytes		bytes = {NULL, 0};
 	text	   *value;
-	char	   *converted;
 
 	if (row->tts_isnull[column - 1])
 		return bytes;
 	value = DatumGetTextPP(row->tts_values[column - 1]);
-	bytes.data = VARDATA_ANY(value);
-	bytes.length = VARSIZE_ANY_EXHDR(value);
-	if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-		return bytes;
-	converted = pg_server_to_any(bytes.data, bytes.length, PG_UTF8);
-	if (converted != bytes.data)
-	{
-		bytes.data = converted;
-		bytes.length = strlen(converted);
-	}
+	bytes.data = utf8_of(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &bytes.length);
 	return bytes;
 }
 

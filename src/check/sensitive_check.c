@@ -25,6 +25,7 @@
 #include "json_text.h"
 #include "store/approval_store.h"
 
+#define ID_ARGUMENT_MAX_BYTES	65536	/* of what is answered, as asked, with approval_id_invalid */
 #define ACTION_MAX_BYTES		256
 #define RESOURCE_MAX_BYTES		2048
 #define ACTOR_MAX_BYTES			256
@@ -74,7 +75,7 @@ policy_text(const text *value)
 static void
 read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
 {
-	check->approval_id = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	check->approval_id = text_argument(fcinfo, 0, "approval_id", ID_ARGUMENT_MAX_BYTES);
 	check->request.approval_id = policy_text(check->approval_id);
 	check->request.action = policy_text(text_argument(fcinfo, 1, "action", ACTION_MAX_BYTES));
 	check->request.resource = policy_text(text_argument(fcinfo, 2, "resource",
@@ -161,7 +162,8 @@ instant_argument(FunctionCallInfo fcinfo, int n)
 	if (TIMESTAMP_NOT_FINITE(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"at\" is not a finite timestamp")));
+				 errmsg("argument \"at\" is not a finite timestamp"),
+				 errdetail("Its value is %s.", TIMESTAMP_IS_NOBEGIN(at) ? "-infinity" : "infinity")));
 	return at;
 }
 

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/procarray.h"
 #include "tcop/utility.h"
@@ -74,11 +75,30 @@ may_hold(const char *database)
 	return OidIsValid(oid) && compat_owns_database(oid, GetUserId());
 }
 
+static void
+release_holds(int code, Datum arg)
+{
+	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < DELIVERY_HOLDS; i++)
+	{
+		if (delivery_shared->holds[i].pid == MyProcPid)
+			delivery_shared->holds[i].pid = 0;
+	}
+	if (delivery_shared->launcher_latch)
+		SetLatch(delivery_shared->launcher_latch);
+	LWLockRelease(delivery_shared->lock);
+}
+
 static DeliveryHold *
 take_hold(const char *database)
 {
+	static bool registered = false;
 	DeliveryHold *hold = NULL;
 
+	/* A session that ends in the middle takes its hold with it. */
+	if (!registered)
+		before_shmem_exit(release_holds, (Datum) 0);
+	registered = true;
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < DELIVERY_HOLDS && hold == NULL; i++)
 	{
@@ -131,16 +151,6 @@ wait_for_workers(const char *database)
 }
 
 static void
-release_hold(DeliveryHold *hold)
-{
-	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
-	hold->pid = 0;
-	if (delivery_shared->launcher_latch)
-		SetLatch(delivery_shared->launcher_latch);
-	LWLockRelease(delivery_shared->lock);
-}
-
-static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -163,7 +173,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	}
 	PG_FINALLY();
 	{
-		release_hold(hold);
+		release_holds(0, (Datum) 0);
 	}
 	PG_END_TRY();
 }

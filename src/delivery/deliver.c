@@ -31,12 +31,20 @@ nothing_happened(const TickSnapshot *since)
 		U64FromFullTransactionId(ReadNextFullTransactionId()) == since->xmax;
 }
 
-/* What the worker knows of the database still holds? */
-static bool
-still_holds(Worker *worker)
+bool
+worker_still_holds(Worker *worker)
 {
 	return worker->audit == admin_relations()->audit &&
 		position_is_newest(worker->sink_name, &worker->position);
+}
+
+static void
+forget_counted(Worker *worker)
+{
+	if (worker->counted != NULL)
+		pfree(worker->counted);
+	worker->counted = NULL;
+	worker->behind = 0;
 }
 
 static void
@@ -60,7 +68,7 @@ probe(Worker *worker)
 	bool		found;
 
 	worker_begin("probing");
-	if (!still_holds(worker))
+	if (!worker_still_holds(worker))
 	{
 		worker_commit();
 		return STEP_REOPEN;
@@ -71,6 +79,8 @@ probe(Worker *worker)
 	if (!found)
 		tick_snapshot_keep(&worker->done, window.to, worker->context);
 	worker_commit();
+	if (!found)
+		forget_counted(worker);
 	return found ? STEP_MORE : STEP_IDLE;
 }
 
@@ -144,10 +154,11 @@ collect_keys(Worker *worker)
 		window_collect(&window, &worker->keys);
 	worker_commit();
 	worker->next_key = 0;
-	if (worker->counted != NULL)
-		pfree(worker->counted);
-	worker->counted = NULL;
-	worker_set_lag(worker, worker->keys.total, delivery_status_of(worker->slot).pending_since);
+	/* What was waiting behind the window before is in it now. */
+	if (worker->passed_audit_id == 0)
+		worker->behind = Max(worker->behind - worker->keys.total, 0);
+	worker_set_lag(worker, worker->keys.total + worker->behind,
+				   delivery_status_of(worker->slot).pending_since);
 }
 
 /* Fetches rows until the batch is full; returns false where the position is another's by now. */
@@ -161,7 +172,7 @@ fill_batch(Worker *worker, TimestampTz *first_recorded)
 
 	envelopes_reset(&worker->envelopes, 2 * limit);
 	worker_begin("reading");
-	if (!still_holds(worker))
+	if (!worker_still_holds(worker))
 	{
 		worker_commit();
 		return false;
@@ -218,6 +229,7 @@ position_after(const Worker *worker, bool is_last)
 	int64		last = worker->envelopes.records[worker->envelopes.count - 1].audit_id;
 
 	next.position_id++;
+	next.is_resync = false;
 	next.delivered_rows += worker->envelopes.count;
 	next.highest_audit_id = Max(next.highest_audit_id, last);
 	if (next.backfill_audit_id > 0)
@@ -297,6 +309,7 @@ step_batch(Worker *worker)
 	batch.keys = envelopes->keys;
 	batch.records = envelopes->records;
 	batch.count = envelopes->count;
+	batch.position.position_id = next.position_id;
 	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
 	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
 	batch.position.audit_id = next.highest_audit_id;
@@ -310,9 +323,10 @@ step_batch(Worker *worker)
 	}
 	strlcpy(next.sink_detail, batch.position.detail, sizeof(next.sink_detail));
 	result = record_position(worker, &next);
-	if (result == STEP_MORE)
-		report_batch(worker, lag, is_last ? 0 : first_recorded);
-	return result;
+	if (result != STEP_MORE)
+		return result;
+	report_batch(worker, lag, is_last && worker->behind == 0 ? 0 : first_recorded);
+	return STEP_DELIVERED;
 }
 
 /* The rows up to the floor, in order of audit_id; none left: done with. */
@@ -327,6 +341,7 @@ step_backfill(Worker *worker)
 	if (worker->keys.count > 0)
 		return STEP_MORE;
 	next.position_id++;
+	next.is_resync = false;
 	next.backfill_audit_id = 0;
 	worker->passed_audit_id = 0;
 	return record_position(worker, &next);
@@ -375,6 +390,7 @@ worker_tick_while_down(Worker *worker)
 	if (since == 0 && found.total > 0)
 		since = trail_recorded_at(found.lowest);
 	worker_commit();
+	worker->behind += found.total;
 	worker_set_lag(worker, status.lag_rows + found.total, since);
 	if (found.total > 0)
 		make_durable_tick(worker);

@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <signal.h>
+
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
@@ -32,6 +34,7 @@
 
 #define POLL_MS			1000	/* while somebody is to be served and is not */
 #define SHORT_LIFE_MS	1000
+#define INVALID_DATABASE	(-2)	/* datconnlimit after an interrupted DROP DATABASE */
 
 /* What the launcher knows of a slot's worker. */
 typedef struct Charge
@@ -113,6 +116,20 @@ want(const char *database, const char *sink)
 				 errdetail("There can be %d pairs of a database and a sink.", DELIVERY_SLOTS)));
 }
 
+/* Also one that an earlier launcher has started, whose handle went with it. */
+static void
+end_worker(int i)
+{
+	DeliverySlot *slot = &delivery_shared->slots[i];
+
+	LWLockAcquire(delivery_shared->lock, LW_SHARED);
+	if (charges[i].handle != NULL)
+		TerminateBackgroundWorker(charges[i].handle);
+	else if (slot->pid != 0)
+		kill(slot->pid, SIGTERM);
+	LWLockRelease(delivery_shared->lock);
+}
+
 /* Makes the slots what the settings list. */
 static void
 read_settings(void)
@@ -133,8 +150,8 @@ read_settings(void)
 	LWLockRelease(delivery_shared->lock);
 	for (int i = 0; i < DELIVERY_SLOTS; i++)
 	{
-		if (!charges[i].is_wanted && charges[i].handle != NULL)
-			TerminateBackgroundWorker(charges[i].handle);
+		if (!charges[i].is_wanted)
+			end_worker(i);
 	}
 }
 
@@ -177,7 +194,11 @@ obstacle(const char *database)
 	{
 		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
 
-		if (strcmp(NameStr(form->datname), database) == 0)
+		if (strcmp(NameStr(form->datname), database) != 0)
+			continue;
+		if (form->datconnlimit == INVALID_DATABASE)
+			why = "an interrupted DROP DATABASE has left the database invalid; drop it";
+		else
 			why = form->datallowconn ? NULL : "the database does not allow connections";
 	}
 	table_endscan(scan);
@@ -255,7 +276,8 @@ tend(void)
 		const char *why;
 
 		look_after(i, now);
-		if (!slot->in_use || charges[i].handle != NULL)
+		/* Its end wakes us, whoever has started it. */
+		if (!slot->in_use || charges[i].handle != NULL || slot->pid != 0)
 			continue;
 		if (!charges[i].is_wanted)
 		{

@@ -11,6 +11,7 @@
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -18,7 +19,7 @@
 #include "delivery/worker.h"
 #include "relations.h"
 
-#define LOCK_CLASS	1633971571	/* 'adms': one worker per database and sink */
+#define SINK_LOCK_CLASS	1633971571	/* 'adms', where a catalog's oid stands */
 
 StepResult
 worker_step_result(AdminSinkResult result)
@@ -38,14 +39,34 @@ worker_step_result(AdminSinkResult result)
 	return STEP_STOP;
 }
 
-/* Takes or gives back the session lock that keeps a second worker from a sink. */
-static bool
-lock_sink(PGFunction function, const char *sink)
+/*
+ * The session lock that keeps a second worker from a sink.  A lock on an object of the
+ * extension, and not an advisory one, which anybody could take.
+ */
+static LOCKTAG
+sink_lock(const char *sink)
 {
-	uint32		name = hash_bytes((const unsigned char *) sink, strlen(sink));
+	LOCKTAG		tag;
 
-	return DatumGetBool(DirectFunctionCall2(function, Int32GetDatum(LOCK_CLASS),
-											Int32GetDatum((int32) name)));
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, SINK_LOCK_CLASS,
+					   hash_bytes((const unsigned char *) sink, strlen(sink)), 0);
+	return tag;
+}
+
+static bool
+lock_sink(const char *sink)
+{
+	LOCKTAG		tag = sink_lock(sink);
+
+	return LockAcquire(&tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+unlock_sink(const char *sink)
+{
+	LOCKTAG		tag = sink_lock(sink);
+
+	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
 void
@@ -63,9 +84,9 @@ void
 worker_close(Worker *worker)
 {
 	worker_close_sink(worker);
-	if (worker->is_positioned)
-		lock_sink(pg_advisory_unlock_int4, worker->sink_name);
-	worker->is_positioned = false;
+	if (worker->is_locked)
+		unlock_sink(worker->sink_name);
+	worker->is_locked = worker->is_positioned = false;
 	if (worker->context)
 		MemoryContextDelete(worker->context);
 	worker->context = NULL;
@@ -94,14 +115,14 @@ take_position(Worker *worker)
 		worker_commit();
 		return STEP_STOP;
 	}
-	if (!lock_sink(pg_try_advisory_lock_int4, worker->sink_name))
+	if (!lock_sink(worker->sink_name))
 	{
 		snprintf(worker->sink.error, sizeof(worker->sink.error),
 				 "another worker delivers to sink \"%s\"", worker->sink_name);
 		worker_commit();
 		return STEP_FENCED;
 	}
-	worker->is_positioned = true;
+	worker->is_locked = true;
 	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
 	worker->context = context;
 	position_open(worker->sink_name, &worker->position, context, &worker->done);
@@ -111,6 +132,7 @@ take_position(Worker *worker)
 	worker->done_tick = worker->position.tick_id;
 	worker->durable_tick = 0;
 	worker->counted = NULL;
+	worker->behind = 0;
 	worker->purged_position = 0;
 	worker->purged_tick = 0;
 	worker->window.tick_id = 0;
@@ -121,21 +143,37 @@ take_position(Worker *worker)
 	worker->passed_audit_id = 0;
 	worker_set_lag(worker, 0, 0);
 	envelopes_init(&worker->envelopes, context, worker->position.store_id);
+	worker->is_positioned = true;
 	return STEP_MORE;
 }
 
-/* A tick that the sink has seen and the database does not know: commits were lost. */
+/*
+ * A batch is handed to the sink before its position is recorded, so the sink may be one
+ * ahead.  Further ahead, or at a tick that the database does not know: commits were lost.
+ */
+static bool
+is_known(Worker *worker, const AdminSinkPosition *seen)
+{
+	const Position *position = &worker->position;
+	bool		known;
+
+	if (seen->position_id > position->position_id + 1)
+		return false;
+	/* Ticks before the position's own may have been purged. */
+	if (seen->tick_id == 0 ||
+		(seen->tick_id < position->tick_id && seen->position_id < position->position_id))
+		return true;
+	worker_begin("looking for the sink's newest tick");
+	known = tick_exists(seen->tick_id, seen->nonce);
+	worker_commit();
+	return known;
+}
+
 static bool
 history_holds(Worker *worker, const AdminSinkPosition *seen)
 {
-	bool		known = seen->tick_id <= worker->position.tick_id;
+	bool		known = is_known(worker, seen);
 
-	if (!known)
-	{
-		worker_begin("looking for the sink's newest tick");
-		known = tick_exists(seen->tick_id, seen->nonce);
-		worker_commit();
-	}
 	SpinLockAcquire(&worker->slot->mutex);
 	worker->slot->status.highest_sent = known ? 0 : seen->audit_id;
 	SpinLockRelease(&worker->slot->mutex);
@@ -167,6 +205,8 @@ open_sink(Worker *worker)
 		return STEP_STOP;
 
 	memset(&position, 0, sizeof(position));
+	position.position_id = worker->position.position_id;
+	position.is_resync = worker->position.is_resync;
 	position.tick_id = worker->position.tick_id;
 	position.audit_id = worker->position.highest_audit_id;
 	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
@@ -177,11 +217,26 @@ open_sink(Worker *worker)
 	return STEP_MORE;
 }
 
+/* An operator may have answered while the sink was closed. */
+static void
+let_go_of_old_position(Worker *worker)
+{
+	bool		holds;
+
+	worker_begin("looking at the position");
+	holds = OidIsValid(get_extension_oid("admin_ext", true)) && worker_still_holds(worker);
+	worker_commit();
+	if (!holds)
+		worker_close(worker);
+}
+
 StepResult
 worker_open(Worker *worker)
 {
 	StepResult	result = STEP_MORE;
 
+	if (worker->is_positioned)
+		let_go_of_old_position(worker);
 	if (!worker->is_positioned)
 		result = take_position(worker);
 	if (result == STEP_MORE)

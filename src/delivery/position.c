@@ -25,8 +25,8 @@ static Statement open_statement = {
 	"select * from admin.delivery_open($1)", 1, {TEXTOID}
 };
 static Statement newest_statement = {
-	"select position_id, store_id from admin.sink_position where sink = $1 "
-	"order by position_id desc limit 1", 1, {TEXTOID}
+	"select p.position_id, p.store_id from admin.sink_position as p, admin.store as s "
+	"where p.sink = $1 and s.adopted_at is not null order by p.position_id desc limit 1", 1, {TEXTOID}
 };
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
@@ -113,6 +113,7 @@ position_open(const char *sink, Position *position, MemoryContext context, TickS
 	position->backfill_audit_id = get_int64(10);
 	strlcpy(position->sink_detail, get_text(11), ADMIN_SINK_DETAIL_BYTES);
 	position->delivered_rows = get_int64(12);
+	position->is_resync = get_int64(13) != 0;
 	SPI_finish();
 }
 

@@ -19,6 +19,7 @@ typedef struct Position
 	char		store_id[UUID_TEXT_BYTES];
 	char		home[HOME_TEXT_BYTES];
 	int64		position_id;
+	bool		is_resync;		/* recorded by admin.resync_sink() */
 	int64		tick_id;		/* everything it sees is delivered */
 	int64		window_tick_id; /* its window is under way */
 	int64		window_audit_id;	/* rows of that window up to here are delivered */
@@ -42,7 +43,7 @@ typedef struct Tick
 extern void position_open(const char *sink, Position *position, MemoryContext context,
 						  TickSnapshot **done);
 
-/* Is this still the newest position of the sink? */
+/* Is this still the newest position of the sink, and the store this copy's own? */
 extern bool position_is_newest(const char *sink, const Position *position);
 
 /* False: somebody else has recorded one. */

@@ -74,6 +74,9 @@ pin_settings(void)
 		{"statement_timeout", "0"},
 		{"lock_timeout", "0"},
 		{"idle_in_transaction_session_timeout", "0"},
+#if PG_VERSION_NUM >= 170000
+		{"transaction_timeout", "0"},
+#endif
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
@@ -83,8 +86,10 @@ pin_settings(void)
 
 	for (int i = 0; i < lengthof(pins); i++)
 		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		SetConfigOption("synchronous_commit", "on", PGC_SUSET, PGC_S_OVERRIDE);
+	/* A tick that is not on disk is none: pinned whatever it is, or a reload could lower it. */
+	SetConfigOption("synchronous_commit",
+					synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on",
+					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 static DeliverySlot *
@@ -92,6 +97,7 @@ enter(Datum arg)
 {
 	DeliverySlot *slot = &delivery_shared->slots[DatumGetInt32(arg)];
 	char		database[NAMEDATALEN];
+	TimestampTz now = GetCurrentTimestamp();
 
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
 	if (!slot->in_use || slot->pid != 0)
@@ -101,7 +107,7 @@ enter(Datum arg)
 	strlcpy(database, slot->database, NAMEDATALEN);
 	SpinLockAcquire(&slot->mutex);
 	slot->status.state = DELIVERY_STARTING;
-	slot->status.started_at = GetCurrentTimestamp();
+	slot->status.started_at = now;
 	SpinLockRelease(&slot->mutex);
 	LWLockRelease(delivery_shared->lock);
 	before_shmem_exit(leave, PointerGetDatum(slot));
@@ -126,7 +132,11 @@ recover_from_error(Worker *worker)
 	MemoryContextSwitchTo(step_context);
 	snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
 			 error->hint ? ". " : "", error->hint ? error->hint : "");
-	worker_close(worker);
+	/* A sink that cannot even be opened leaves the position as it is, and what waits is counted. */
+	if (worker->is_positioned && !worker->is_open)
+		worker_close_sink(worker);
+	else
+		worker_close(worker);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	RESUME_INTERRUPTS();
 	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ? STEP_STOP : STEP_RETRY;
@@ -196,6 +206,12 @@ report(Worker *worker, StepResult result)
 	switch (result)
 	{
 		case STEP_MORE:
+			/* On its way, but nothing has come through yet. */
+			if (before != DELIVERY_STARTING && before != DELIVERY_IDLE)
+				return;
+			state = DELIVERY_DELIVERING;
+			break;
+		case STEP_DELIVERED:
 			state = DELIVERY_DELIVERING;
 			break;
 		case STEP_IDLE:
@@ -242,12 +258,11 @@ wait_for_work(Worker *worker)
 {
 	if (pg_atomic_read_u32(&worker->slot->wake) == 0)
 		wait_ms(IDLE_MS);
-	/* A commit has company: those within the next few milliseconds. */
+	/* A commit has company: those within the next few milliseconds, which set no latch. */
 	if (pg_atomic_read_u32(&worker->slot->wake) != 0 && admin_linger_ms > 0)
-		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, admin_linger_ms, PG_WAIT_EXTENSION);
+		wait_ms(admin_linger_ms);
 	pg_atomic_write_u32(&worker->slot->wake, 0);
 	pg_memory_barrier();
-	CHECK_FOR_INTERRUPTS();
 }
 
 /* Until then the sink is left alone; what is committed meanwhile is ticked and counted. */
@@ -281,6 +296,8 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 	switch (result)
 	{
 		case STEP_MORE:
+			break;
+		case STEP_DELIVERED:
 			*backoff = FIRST_BACKOFF_MS;
 			break;
 		case STEP_IDLE:
@@ -293,8 +310,9 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			break;
 		case STEP_FENCED:
 		case STEP_STOP:
-			worker_close(worker);
-			wait_ms(IDLE_MS);
+			/* The position stays, so that what waits is counted. */
+			worker_close_sink(worker);
+			back_off(worker, IDLE_MS);
 			break;
 		case STEP_RETRY:
 			worker_close_sink(worker);
@@ -341,7 +359,7 @@ admin_delivery_worker_main(Datum arg)
 		MemoryContextSwitchTo(step_context);
 		result = guarded(worker, open_and_step);
 		report(worker, result);
-		if (result == STEP_IDLE && GetCurrentTimestamp() >= partitions_at)
+		if (worker->is_positioned && GetCurrentTimestamp() >= partitions_at)
 			partitions_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), keep_partitions(worker));
 		pause_after(worker, result, &backoff);
 	}

@@ -15,6 +15,7 @@ typedef enum StepResult
 {
 	STEP_IDLE,					/* nothing to do until woken */
 	STEP_MORE,					/* go on at once */
+	STEP_DELIVERED,				/* a batch is with the sink for good; go on at once */
 	STEP_REOPEN,				/* what is known of the position holds no longer */
 	STEP_RETRY,					/* an outage; sink.error says which */
 	STEP_FENCED,
@@ -29,7 +30,8 @@ typedef struct Worker
 	const AdminSinkCallbacks *callbacks;
 	AdminSink	sink;
 
-	bool		is_positioned;	/* what follows up to pending is known */
+	bool		is_locked;		/* the sink is ours alone */
+	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
@@ -37,7 +39,8 @@ typedef struct Worker
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
 	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
-	TickSnapshot *counted;		/* while the sink is down: lag_rows counts up to here; else NULL */
+	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
+	int64		behind;			/* how many those are */
 	int64		purged_position;
 	int64		purged_tick;
 
@@ -60,6 +63,9 @@ extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
+
+/* Is the position still the newest, and the store what it was?  In a transaction. */
+extern bool worker_still_holds(Worker *worker);
 
 /* worker.c: a transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);

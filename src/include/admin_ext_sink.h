@@ -34,6 +34,8 @@ typedef enum AdminSinkResult
 /* How far a sink has got.  tick_id and nonce name the newest tick it saw rows of. */
 typedef struct AdminSinkPosition
 {
+	int64		position_id;	/* one more with every batch; 0: none */
+	bool		is_resync;		/* an operator's: it says where to go on, whatever the sink holds */
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
 	int64		audit_id;		/* the highest row delivered */
@@ -77,10 +79,10 @@ typedef struct AdminSinkCallbacks
 	uint32		api_version;	/* ADMIN_SINK_API_VERSION */
 
 	/*
-	 * Connects, undoes what was delivered after the position the database knows,
-	 * and reports in *seen the newest tick the sink ever saw (tick_id 0: none),
-	 * which the worker then looks for: a tick the database does not know means
-	 * that history forked.  Called before recover.
+	 * Connects, and reports in *seen the newest batch the sink ever saw (position_id
+	 * 0: none that counts).  The worker holds it against the database: more than one
+	 * position ahead of it, or a tick it does not know, means that history forked.
+	 * Called before recover.
 	 */
 	AdminSinkResult (*open) (AdminSink *sink, AdminSinkPosition *seen);
 

@@ -41,7 +41,9 @@ append_field(StringInfo message, PolicyText field)
 		append_length(message, PG_UINT32_MAX);
 		return;
 	}
-	utf8 = pg_server_to_any(field.data, field.length, PG_UTF8);
+	/* Bytes of no encoding are signed as they are: no two texts may have one message. */
+	utf8 = GetDatabaseEncoding() == PG_SQL_ASCII ? unconstify(char *, field.data) :
+		pg_server_to_any(field.data, field.length, PG_UTF8);
 	length = utf8 == field.data ? (int) field.length : (int) strlen(utf8);
 	append_length(message, length);
 	appendBinaryStringInfo(message, utf8, length);

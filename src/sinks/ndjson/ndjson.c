@@ -4,10 +4,9 @@
  *
  * The position (file and offset) is committed in PostgreSQL after the file is
  * flushed; on start the file is cut back to it, so what a crash left behind the
- * position is written again and never twice.  A marker beside the files,
- * <store id>.position, says which tick was last written, and to which file from
- * which offset: it tells a database that lost commits, and finds a file that was
- * begun and never recorded.
+ * position is written again and never twice.  Cut is only what the marker beside the
+ * files says was written by this store and not recorded: a directory that is a copy, or
+ * was used and left and used again, keeps what it has.
  *
  * Knows PostgreSQL's files and memory, no tables and no transactions.
  */
@@ -18,14 +17,12 @@
 #include <unistd.h>
 
 #include "common/file_perm.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
 #include "sinks/ndjson/ndjson.h"
-
-#define MARKER_BYTES	512
+#include "sinks/ndjson/ndjson_marker.h"
 
 char	   *ndjson_directory = NULL;
 int			ndjson_rotate_size_kb = 256 * 1024;
@@ -33,30 +30,21 @@ int			ndjson_rotate_size_kb = 256 * 1024;
 typedef struct Ndjson
 {
 	char		directory[MAXPGPATH];
+	NdjsonBeside beside;
 	int			file;			/* -1: none is open */
 	char		file_name[MAXPGPATH];
 	off_t		offset;			/* end of what has been written */
 	off_t		begun_at;		/* where this store's part of the file begins */
-	char		marker_name[MAXPGPATH];
 } Ndjson;
 
-/* What the marker says.  file is empty when there is none. */
-typedef struct Marker
+/* What the position says, taken apart: "<position_id> <offset> <home> <file>". */
+typedef struct Place
 {
-	int64		tick_id;
-	int64		audit_id;
-	char		nonce[37];
-	char		file[MAXPGPATH];
-	int64		from;
-} Marker;
-
-static AdminSinkResult
-outage(AdminSink *sink, const char *what, const char *path)
-{
-	snprintf(sink->error, sizeof(sink->error), "could not %s \"%s\": %s", what, path,
-			 strerror(errno));
-	return ADMIN_SINK_RETRY;
-}
+	long long	position_id;	/* of the batch that was written last */
+	long long	offset;			/* where it ends */
+	char		home[64];
+	char		file[MAXPGPATH];	/* empty before the first one */
+} Place;
 
 static void
 path_of(const Ndjson *state, const char *name, char *path)
@@ -64,23 +52,16 @@ path_of(const Ndjson *state, const char *name, char *path)
 	snprintf(path, MAXPGPATH, "%s/%s", state->directory, name);
 }
 
-/* A database may be named anything; a file may not. */
+/* Once per file, however often the sink is opened before it has a new one. */
 static void
-name_file(const char *database, int64 audit_id, char *name)
+log_letting_go(const char *path, const char *why)
 {
-	StringInfoData out;
+	static char logged[MAXPGPATH] = "";
 
-	initStringInfo(&out);
-	for (const unsigned char *c = (const unsigned char *) database; *c; c++)
-	{
-		if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-			*c == '_' || *c == '-' || *c == '.')
-			appendStringInfoChar(&out, *c);
-		else
-			appendStringInfo(&out, "%%%02X", *c);
-	}
-	snprintf(name, MAXPGPATH, "%s-" INT64_FORMAT ".ndjson", out.data, audit_id);
-	pfree(out.data);
+	if (strcmp(logged, path) == 0)
+		return;
+	strlcpy(logged, path, sizeof(logged));
+	ereport(LOG, (errmsg("admin_ext: file \"%s\" %s, going on in a new one", path, why)));
 }
 
 static void
@@ -114,162 +95,126 @@ write_all(int file, const char *data, Size length, off_t offset)
 	return true;
 }
 
-/* One sector, padded, so that it is replaced as a whole. */
 static AdminSinkResult
-write_marker(AdminSink *sink, const AdminSinkPosition *position, bool flush)
+make_directory(AdminSink *sink, const char *path)
 {
-	Ndjson	   *state = sink->state;
-	char		path[MAXPGPATH];
-	char		text[MARKER_BYTES + 1];
-	int			file;
-	bool		good;
+	char		parent[MAXPGPATH];
 
-	path_of(state, state->marker_name, path);
-	memset(text, ' ', MARKER_BYTES);
-	text[snprintf(text, MARKER_BYTES, INT64_FORMAT " %s " INT64_FORMAT " " INT64_FORMAT " %s",
-				  position->tick_id, position->nonce, position->audit_id, (int64) state->begun_at,
-				  state->file_name)] = ' ';
-	text[MARKER_BYTES - 1] = '\n';
-	file = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
-	if (file < 0)
-		return outage(sink, "open file", path);
-	good = write_all(file, text, MARKER_BYTES, 0) && (!flush || pg_fsync(file) == 0);
-	close(file);
-	if (!good)
-		return outage(sink, "write file", path);
-	return ADMIN_SINK_OK;
-}
-
-static AdminSinkResult
-read_marker(AdminSink *sink, Marker *marker)
-{
-	Ndjson	   *state = sink->state;
-	char		path[MAXPGPATH];
-	char		text[MARKER_BYTES + 1] = "";
-	int			file;
-	ssize_t		bytes;
-
-	memset(marker, 0, sizeof(*marker));
-	path_of(state, state->marker_name, path);
-	file = BasicOpenFilePerm(path, O_RDONLY | PG_BINARY, 0);
-	if (file < 0)
-		return errno == ENOENT ? ADMIN_SINK_OK : outage(sink, "open file", path);
-	bytes = pread(file, text, MARKER_BYTES, 0);
-	close(file);
-	if (bytes < 0)
-		return outage(sink, "read file", path);
-	if (bytes == 0)
-		return ADMIN_SINK_OK;
-	if (sscanf(text, INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " %511s",
-			   &marker->tick_id, marker->nonce, &marker->audit_id, &marker->from,
-			   marker->file) != 5)
-	{
-		snprintf(sink->error, sizeof(sink->error),
-				 "file \"%s\" is damaged; remove it, then call admin.resync_sink()", path);
-		return ADMIN_SINK_STOP;
-	}
-	return ADMIN_SINK_OK;
+	if (MakePGDirectory(path) < 0)
+		return errno == EEXIST ? ADMIN_SINK_OK : ndjson_outage(sink, "create directory", path);
+	strlcpy(parent, path, sizeof(parent));
+	get_parent_directory(parent);
+	return ndjson_fsync_directory(sink, parent[0] ? parent : ".");
 }
 
 static AdminSinkResult
 ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 {
 	Ndjson	   *state = MemoryContextAllocZero(sink->context, sizeof(Ndjson));
-	Marker		marker;
+	const NdjsonMarker *marker = &state->beside.last;
 	AdminSinkResult result;
 
 	sink->state = state;
-	state->file = -1;
+	state->file = state->beside.marker = state->beside.lock = -1;
 	strlcpy(state->directory, ndjson_directory, sizeof(state->directory));
-	snprintf(state->marker_name, sizeof(state->marker_name), "%s.position", sink->store_id);
-	if (MakePGDirectory(state->directory) < 0 && errno != EEXIST)
-		return outage(sink, "create directory", state->directory);
-	if (access(state->directory, W_OK | X_OK) < 0)
-		return outage(sink, "write to directory", state->directory);
-	result = read_marker(sink, &marker);
-	seen->tick_id = marker.tick_id;
-	seen->audit_id = marker.audit_id;
-	strlcpy(seen->nonce, marker.nonce, sizeof(seen->nonce));
-	return result;
-}
-
-static AdminSinkResult
-cut(AdminSink *sink, const char *name, off_t length)
-{
-	Ndjson	   *state = sink->state;
-	char		path[MAXPGPATH];
-
-	path_of(state, name, path);
-	if (truncate(path, length) < 0 && errno != ENOENT)
-		return outage(sink, "truncate file", path);
+	result = make_directory(sink, state->directory);
+	if (result == ADMIN_SINK_OK)
+		result = ndjson_beside_open(sink, &state->beside, state->directory);
+	if (result != ADMIN_SINK_OK)
+		return result;
+	seen->position_id = marker->position_id;
+	seen->tick_id = marker->tick_id;
+	seen->audit_id = marker->audit_id;
+	strlcpy(seen->nonce, marker->nonce, sizeof(seen->nonce));
 	return ADMIN_SINK_OK;
 }
 
-/* Opens a file at an offset; a file that is gone (moved to an archive) is let go. */
+/* A file begun for a batch that was never recorded holds nothing of this store's that counts. */
 static AdminSinkResult
-reopen(AdminSink *sink, const char *name, off_t offset, bool is_from_elsewhere)
+cut(AdminSink *sink, const char *name, off_t length)
+{
+	char		path[MAXPGPATH];
+
+	path_of(sink->state, name, path);
+	if (truncate(path, length) < 0 && errno != ENOENT)
+		return ndjson_outage(sink, "truncate file", path);
+	return ADMIN_SINK_OK;
+}
+
+static AdminSinkResult
+stop_at_short_file(AdminSink *sink, const char *path, long long size, long long offset)
+{
+	snprintf(sink->error, sizeof(sink->error),
+			 "file \"%s\" is shorter than what was delivered to it (%lld of %lld bytes); restore it, "
+			 "or call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
+			 path, size, offset, sink->name);
+	return ADMIN_SINK_STOP;
+}
+
+/*
+ * Goes on with the file of the position, or lets it go: one that is gone was moved to
+ * an archive; one of another length in a directory that the position was not written
+ * to is a copy.  is_here: the marker says that it was.
+ */
+static AdminSinkResult
+reopen(AdminSink *sink, const Place *place, bool is_here, bool may_be_short)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
 	struct stat st;
 
-	path_of(state, name, path);
+	path_of(state, place->file, path);
 	state->file = BasicOpenFilePerm(path, O_RDWR | PG_BINARY, 0);
-	if (state->file < 0)
+	if (state->file < 0 && errno == ENOENT)
 	{
-		if (errno != ENOENT)
-			return outage(sink, "open file", path);
-		ereport(LOG, (errmsg("admin_ext: file \"%s\" is gone, going on in a new one", path)));
+		log_letting_go(path, "is gone");
 		return ADMIN_SINK_OK;
 	}
-	if (fstat(state->file, &st) < 0)
-		return outage(sink, "stat file", path);
-	if (st.st_size < offset && is_from_elsewhere)
+	if (state->file < 0 || fstat(state->file, &st) < 0)
+		return ndjson_outage(sink, "open file", path);
+	if (st.st_size < place->offset && is_here && !may_be_short)
+		return stop_at_short_file(sink, path, st.st_size, place->offset);
+	if (st.st_size < place->offset || (st.st_size > place->offset && !is_here))
 	{
-		/* A promoted standby's copy of the directory: the file itself is on another machine. */
 		close_file(state);
-		ereport(LOG, (errmsg("admin_ext: file \"%s\" was written elsewhere, going on in a new one", path)));
+		log_letting_go(path, "was written elsewhere");
 		return ADMIN_SINK_OK;
 	}
-	if (st.st_size < offset)
-	{
-		close_file(state);
-		snprintf(sink->error, sizeof(sink->error),
-				 "file \"%s\" is shorter than what was delivered to it (%lld of %lld bytes); "
-				 "call admin.resync_sink() to decide where to go on",
-				 path, (long long) st.st_size, (long long) offset);
-		return ADMIN_SINK_STOP;
-	}
-	strlcpy(state->file_name, name, sizeof(state->file_name));
-	state->offset = offset;
-	if (ftruncate(state->file, offset) < 0 || pg_fsync(state->file) < 0)
-		return outage(sink, "truncate file", path);
+	strlcpy(state->file_name, place->file, sizeof(state->file_name));
+	state->offset = place->offset;
+	if (ftruncate(state->file, state->offset) < 0 || pg_fsync(state->file) < 0)
+		return ndjson_outage(sink, "truncate file", path);
 	return ADMIN_SINK_OK;
 }
 
-/* detail is "<offset> <home> <file>", or empty before the first file. */
 static AdminSinkResult
 ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 {
-	long long	offset = 0;
-	char		name[MAXPGPATH] = "";
-	char		home[64] = "";
-	Marker		marker;
-	AdminSinkResult result = read_marker(sink, &marker);
+	Ndjson	   *state = sink->state;
+	const NdjsonMarker *marker = &state->beside.last;
+	Place		place = {0};
+	bool		is_here;
+	AdminSinkResult result = ndjson_take_over(sink, &state->beside);
 
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (position->detail[0] != '\0' &&
-		sscanf(position->detail, "%lld %63s %1023s", &offset, home, name) != 3)
+		sscanf(position->detail, "%lld %lld %63s %1023s", &place.position_id, &place.offset,
+			   place.home, place.file) != 4)
 		elog(ERROR, "malformed position \"%s\"", position->detail);
-	/* A file begun after the position was recorded holds nothing that counts. */
-	if (marker.file[0] != '\0' && strcmp(marker.file, name) != 0)
-	{
-		result = cut(sink, marker.file, marker.from);
-		if (result != ADMIN_SINK_OK)
-			return result;
-	}
-	return name[0] == '\0' ? ADMIN_SINK_OK : reopen(sink, name, offset, strcmp(home, sink->home) != 0);
+	/* Another store has written to files of these names since: they are left as they are. */
+	if (!state->beside.is_ours)
+		return ADMIN_SINK_OK;
+	/* A batch that was being written, or whose position an operator's came before. */
+	if ((marker->position_id == position->position_id + 1 ||
+		 (position->is_resync && marker->position_id == position->position_id)) &&
+		strcmp(marker->file, place.file) != 0)
+		result = cut(sink, marker->file, marker->from);
+	if (result != ADMIN_SINK_OK || place.file[0] == '\0')
+		return result;
+	is_here = strcmp(place.home, sink->home) == 0 &&
+		(marker->position_id == 0 || marker->position_id >= place.position_id);
+	return reopen(sink, &place, is_here, position->is_resync);
 }
 
 /* A file of this name from an earlier store is gone on with, never overwritten. */
@@ -277,36 +222,70 @@ static AdminSinkResult
 begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
+	char		database[MAXPGPATH];
 	char		path[MAXPGPATH];
+	char		last = '\n';
 	struct stat st;
 
 	close_file(state);
-	name_file(sink->database, batch->records[0].audit_id, state->file_name);
+	ndjson_encode_name(sink->database, database, sizeof(database));
+	snprintf(state->file_name, MAXPGPATH, "%s-" INT64_FORMAT ".ndjson", database,
+			 batch->records[0].audit_id);
 	path_of(state, state->file_name, path);
 	state->file = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
-	if (state->file < 0 || fstat(state->file, &st) < 0)
-		return outage(sink, "create file", path);
-	state->offset = st.st_size;
-	fsync_fname(state->directory, true);
-	state->begun_at = state->offset;
-	return write_marker(sink, &batch->position, true);
+	if (state->file < 0 || fstat(state->file, &st) < 0 ||
+		(st.st_size > 0 && pread(state->file, &last, 1, st.st_size - 1) != 1))
+		return ndjson_outage(sink, "create file", path);
+	if (last != '\n')
+	{
+		snprintf(sink->error, sizeof(sink->error),
+				 "file \"%s\" ends in half a line of somebody else's; move it away", path);
+		return ADMIN_SINK_RETRY;
+	}
+	state->offset = state->begun_at = st.st_size;
+	return ADMIN_SINK_OK;
+}
+
+/* Moved away while it is open, a file would take with it what is written from now on. */
+static bool
+is_still_there(const Ndjson *state)
+{
+	char		path[MAXPGPATH];
+	struct stat by_name;
+	struct stat open;
+
+	path_of(state, state->file_name, path);
+	return stat(path, &by_name) == 0 && fstat(state->file, &open) == 0 &&
+		by_name.st_dev == open.st_dev && by_name.st_ino == open.st_ino;
 }
 
 static AdminSinkResult
 ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
+	NdjsonMarker marker = {0};
 	AdminSinkResult result = ADMIN_SINK_OK;
+	bool		begins = state->file < 0 || !is_still_there(state) ||
+		state->offset >= (off_t) ndjson_rotate_size_kb * 1024;
 
-	if (state->file < 0 || state->offset >= (off_t) ndjson_rotate_size_kb * 1024)
+	if (begins)
 		result = begin_file(sink, batch);
-	else
-		result = write_marker(sink, &batch->position, false);
+	if (result != ADMIN_SINK_OK)
+		return result;
+	marker.position_id = batch->position.position_id;
+	marker.tick_id = batch->position.tick_id;
+	strlcpy(marker.nonce, batch->position.nonce, sizeof(marker.nonce));
+	marker.audit_id = batch->position.audit_id;
+	marker.from = state->begun_at;
+	strlcpy(marker.file, state->file_name, sizeof(marker.file));
+	result = ndjson_marker_write(sink, &state->beside, &marker, begins);
+	if (result == ADMIN_SINK_OK && begins)
+		result = ndjson_fsync_directory(sink, state->directory);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
 	{
-		result = outage(sink, "write file", state->file_name);
+		result = ndjson_outage(sink, "write file", state->file_name);
 		/* Half a line is not left behind, not even until recovery cuts it off. */
 		(void) !ftruncate(state->file, state->offset);
 		return result;
@@ -321,18 +300,29 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 	Ndjson	   *state = sink->state;
 
 	if (pg_fdatasync(state->file) < 0)
-		return outage(sink, "fsync file", state->file_name);
-	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %s %s",
-			 (long long) state->offset, sink->home, state->file_name);
+		return ndjson_outage(sink, "fsync file", state->file_name);
+	if (!is_still_there(state))
+	{
+		snprintf(sink->error, sizeof(sink->error),
+				 "file \"%s\" was moved away or removed while it was being written", state->file_name);
+		return ADMIN_SINK_RETRY;
+	}
+	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %lld %s %s",
+			 (long long) batch->position.position_id, (long long) state->offset, sink->home,
+			 state->file_name);
 	return ADMIN_SINK_OK;
 }
 
 static void
 ndjson_close(AdminSink *sink)
 {
-	if (sink->state != NULL)
-		close_file(sink->state);
+	Ndjson	   *state = sink->state;
+
 	sink->state = NULL;
+	if (state == NULL)
+		return;
+	close_file(state);
+	ndjson_beside_close(&state->beside);
 }
 
 static const AdminSinkCallbacks callbacks = {

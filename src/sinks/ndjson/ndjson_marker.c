@@ -1,0 +1,203 @@
+/*
+ * ndjson_marker.c
+ *	  What the NDJSON sink keeps beside its files.
+ *
+ * The marker, <store id>.position, is written before each batch: it tells a database
+ * that has lost commits from one that has merely not recorded the last batch, and finds
+ * a file that was begun and never recorded.  The lock, <database>.lock, keeps a second
+ * worker out while one writes, be it of a cloned cluster, and holds the id of the
+ * store that wrote last.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/file_perm.h"
+#include "storage/fd.h"
+
+#include "sinks/ndjson/ndjson_marker.h"
+
+/* One sector, so that it is replaced as a whole. */
+#define MARKER_BYTES	512
+#define STORE_ID_BYTES	36
+
+AdminSinkResult
+ndjson_outage(AdminSink *sink, const char *what, const char *path)
+{
+	snprintf(sink->error, sizeof(sink->error), "could not %s \"%s\": %s", what, path,
+			 strerror(errno));
+	return ADMIN_SINK_RETRY;
+}
+
+AdminSinkResult
+ndjson_fsync_directory(AdminSink *sink, const char *path)
+{
+	int			file = BasicOpenFilePerm(path, O_RDONLY, 0);
+	bool		good = file >= 0 && pg_fsync(file) == 0;
+	int			error = errno;
+
+	if (file >= 0)
+		close(file);
+	errno = error;
+	return good ? ADMIN_SINK_OK : ndjson_outage(sink, "fsync directory", path);
+}
+
+void
+ndjson_encode_name(const char *database, char *out, Size size)
+{
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	Size		used = 0;
+
+	for (const unsigned char *c = (const unsigned char *) database; *c && used + 4 < size; c++)
+	{
+		if (strchr(plain, *c))
+			out[used++] = *c;
+		else
+			used += snprintf(out + used, size - used, "%%%02X", *c);
+	}
+	out[used] = '\0';
+}
+
+static AdminSinkResult
+damaged(AdminSink *sink, const char *path)
+{
+	snprintf(sink->error, sizeof(sink->error),
+			 "file \"%s\" is damaged; remove it, then call admin.resync_sink()", path);
+	return ADMIN_SINK_STOP;
+}
+
+static AdminSinkResult
+open_marker(AdminSink *sink, NdjsonBeside *beside)
+{
+	NdjsonMarker *last = &beside->last;
+	char		path[MAXPGPATH];
+	char		text[MARKER_BYTES + 1] = "";
+	ssize_t		bytes;
+
+	memset(last, 0, sizeof(*last));
+	snprintf(path, sizeof(path), "%s/%s.position", beside->directory, sink->store_id);
+	beside->marker = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
+	if (beside->marker < 0)
+		return ndjson_outage(sink, "open file", path);
+	bytes = pread(beside->marker, text, MARKER_BYTES, 0);
+	if (bytes < 0)
+		return ndjson_outage(sink, "read file", path);
+	if (bytes > 0 &&
+		sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " %511s",
+			   &last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from,
+			   last->file) != 6)
+		return damaged(sink, path);
+	return ADMIN_SINK_OK;
+}
+
+static AdminSinkResult
+open_lock(AdminSink *sink, NdjsonBeside *beside)
+{
+	char		path[MAXPGPATH];
+	char		name[MAXPGPATH];
+	char		owner[STORE_ID_BYTES];
+	ssize_t		bytes;
+
+	ndjson_encode_name(sink->database, name, sizeof(name));
+	snprintf(path, sizeof(path), "%s/%s.lock", beside->directory, name);
+	beside->lock = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
+	if (beside->lock < 0)
+		return ndjson_outage(sink, "open file", path);
+	if (flock(beside->lock, LOCK_EX | LOCK_NB) < 0)
+	{
+		if (errno != EWOULDBLOCK)
+			return ndjson_outage(sink, "lock file", path);
+		snprintf(sink->error, sizeof(sink->error),
+				 "another worker holds \"%s\"; two clusters must not share a directory", path);
+		return ADMIN_SINK_FENCED;
+	}
+	bytes = pread(beside->lock, owner, STORE_ID_BYTES, 0);
+	if (bytes < 0)
+		return ndjson_outage(sink, "read file", path);
+	beside->is_named = bytes == STORE_ID_BYTES && memcmp(owner, sink->store_id, STORE_ID_BYTES) == 0;
+	beside->is_ours = beside->is_named || bytes == 0;
+	return ADMIN_SINK_OK;
+}
+
+AdminSinkResult
+ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside, const char *directory)
+{
+	AdminSinkResult result;
+
+	beside->directory = directory;
+	beside->marker = beside->lock = -1;
+	result = open_lock(sink, beside);
+	return result == ADMIN_SINK_OK ? open_marker(sink, beside) : result;
+}
+
+static Size
+marker_text(const NdjsonMarker *marker, char text[MARKER_BYTES + 1])
+{
+	memset(text, ' ', MARKER_BYTES);
+	text[snprintf(text, MARKER_BYTES,
+				  INT64_FORMAT " " INT64_FORMAT " %s " INT64_FORMAT " " INT64_FORMAT " %s",
+				  marker->position_id, marker->tick_id, marker->nonce, marker->audit_id, marker->from,
+				  marker->file)] = ' ';
+	text[MARKER_BYTES - 1] = '\n';
+	return MARKER_BYTES;
+}
+
+/* A lock does not reach across every network file system; the marker itself does. */
+static bool
+is_unchanged(const NdjsonBeside *beside)
+{
+	char		expected[MARKER_BYTES + 1];
+	char		found[MARKER_BYTES];
+	ssize_t		bytes = pread(beside->marker, found, MARKER_BYTES, 0);
+
+	if (beside->last.position_id == 0)
+		return bytes == 0;
+	return bytes == (ssize_t) marker_text(&beside->last, expected) &&
+		memcmp(found, expected, MARKER_BYTES) == 0;
+}
+
+AdminSinkResult
+ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside, const NdjsonMarker *marker, bool flush)
+{
+	char		text[MARKER_BYTES + 1];
+
+	if (!is_unchanged(beside))
+	{
+		snprintf(sink->error, sizeof(sink->error),
+				 "another cluster has written to directory \"%s\" for store %s; "
+				 "two clusters must not share a directory", beside->directory, sink->store_id);
+		return ADMIN_SINK_FENCED;
+	}
+	marker_text(marker, text);
+	if (pwrite(beside->marker, text, MARKER_BYTES, 0) != MARKER_BYTES ||
+		(flush && pg_fsync(beside->marker) < 0))
+		return ndjson_outage(sink, "write marker in directory", beside->directory);
+	beside->last = *marker;
+	return ADMIN_SINK_OK;
+}
+
+AdminSinkResult
+ndjson_take_over(AdminSink *sink, NdjsonBeside *beside)
+{
+	if (beside->is_named)
+		return ADMIN_SINK_OK;
+	if (pwrite(beside->lock, sink->store_id, STORE_ID_BYTES, 0) != STORE_ID_BYTES ||
+		pg_fsync(beside->lock) < 0)
+		return ndjson_outage(sink, "write lock in directory", beside->directory);
+	beside->is_named = true;
+	return ADMIN_SINK_OK;
+}
+
+void
+ndjson_beside_close(NdjsonBeside *beside)
+{
+	if (beside->marker >= 0)
+		close(beside->marker);
+	if (beside->lock >= 0)
+		close(beside->lock);
+	beside->marker = beside->lock = -1;
+}

@@ -1,0 +1,51 @@
+/*
+ * ndjson_marker.h
+ *	  What the NDJSON sink keeps beside its files: a marker per store, a lock per database.
+ */
+#ifndef ADMIN_EXT_NDJSON_MARKER_H
+#define ADMIN_EXT_NDJSON_MARKER_H
+
+#include "admin_ext_sink.h"
+
+/* The batch that was written last, or was about to be.  file is empty when there is none. */
+typedef struct NdjsonMarker
+{
+	int64		position_id;	/* that holds once the batch is recorded; 0: no batch yet */
+	int64		tick_id;
+	char		nonce[37];
+	int64		audit_id;
+	int64		from;			/* where this store's part of the file begins */
+	char		file[MAXPGPATH];
+} NdjsonMarker;
+
+typedef struct NdjsonBeside
+{
+	const char *directory;
+	int			marker;			/* open file <store id>.position; -1: none */
+	int			lock;			/* open and locked file <database>.lock; -1: none */
+	bool		is_ours;		/* no other store has written for this database since */
+	bool		is_named;		/* the lock says so */
+	NdjsonMarker last;			/* what the marker says */
+} NdjsonBeside;
+
+/* Fenced when another process holds the lock, stopped when the marker is damaged. */
+extern AdminSinkResult ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside, const char *directory);
+
+/* Fenced when somebody else has written the marker meanwhile. */
+extern AdminSinkResult ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside,
+										   const NdjsonMarker *marker, bool flush);
+
+/* Says in the lock that from now on files of this database are written by this store. */
+extern AdminSinkResult ndjson_take_over(AdminSink *sink, NdjsonBeside *beside);
+extern void ndjson_beside_close(NdjsonBeside *beside);
+
+/* An outage, by errno. */
+extern AdminSinkResult ndjson_outage(AdminSink *sink, const char *what, const char *path);
+
+/* Flushes a directory's entries. */
+extern AdminSinkResult ndjson_fsync_directory(AdminSink *sink, const char *path);
+
+/* A database may be named anything; a file may not.  Writes the name, encoded. */
+extern void ndjson_encode_name(const char *database, char *out, Size size);
+
+#endif							/* ADMIN_EXT_NDJSON_MARKER_H */
