@@ -12,6 +12,7 @@
 #include "access/transam.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -60,12 +61,15 @@ make_durable_tick(Worker *worker)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Anything visible now that was not?  If not, the near end moves and nothing is written. */
+/*
+ * Anything visible now that was not?  Then a tick is made of it, in the same transaction.
+ * If not, the near end of the next window moves, in memory only.
+ */
 static StepResult
-probe(Worker *worker)
+probe_and_tick(Worker *worker)
 {
 	Window		window = {.from = worker->done, .above = worker->position.floor_audit_id};
-	bool		found;
+	int64		tick_id = 0;
 
 	worker_begin("probing");
 	if (!worker_still_holds(worker))
@@ -74,45 +78,56 @@ probe(Worker *worker)
 		return STEP_REOPEN;
 	}
 	window.to = tick_snapshot_now();
-	found = window_has_rows(&window);
-	/* Moves the near end of the next window, in memory only. */
-	if (!found)
+	if (window_has_rows(&window))
+		tick_id = tick_make(CurrentMemoryContext).tick_id;
+	else
 		tick_snapshot_keep(&worker->done, window.to, worker->context);
 	worker_commit();
-	if (!found)
+	/* Shutting down, the wait for a synchronous standby may have been cut short. */
+	CHECK_FOR_INTERRUPTS();
+	if (tick_id == 0)
+	{
 		forget_counted(worker);
-	return found ? STEP_MORE : STEP_IDLE;
+		return STEP_IDLE;
+	}
+	worker->durable_tick = tick_id;
+	worker->ticked_at = GetCurrentTimestamp();
+	return STEP_MORE;
 }
 
-/* Finds the tick whose window comes next, making one where there are rows for it. */
+/* Sees to it that there is a durable tick whose window comes next. */
 static StepResult
-begin_window(Worker *worker)
+ensure_tick(Worker *worker)
 {
 	int64		resumed = worker->position.window_tick_id;
-	StepResult	result;
 
 	if (resumed > worker->done_tick && resumed > worker->durable_tick)
 		make_durable_tick(worker);
-	if (worker->durable_tick <= worker->done_tick)
-	{
-		if (nothing_happened(worker->done))
-			return STEP_IDLE;
-		result = probe(worker);
-		if (result != STEP_MORE)
-			return result;
-		make_durable_tick(worker);
-	}
-	worker_begin("beginning a window");
+	if (worker->durable_tick > worker->done_tick)
+		return STEP_MORE;
+	if (nothing_happened(worker->done))
+		return STEP_IDLE;
+	/* Those that commit within a few milliseconds of each other share a tick. */
+	if (!TimestampDifferenceExceeds(worker->ticked_at, GetCurrentTimestamp(), admin_linger_ms))
+		return STEP_IDLE;
+	return probe_and_tick(worker);
+}
+
+/* Finds that window.  False: its tick is gone. */
+static bool
+find_window(Worker *worker)
+{
+	int64		resumed = worker->position.window_tick_id;
+
 	if (resumed > worker->done_tick)
 		worker->window = tick_next(resumed - 1, resumed, worker->context);
 	else
 		worker->window = tick_next(worker->done_tick, worker->durable_tick, worker->context);
-	worker_commit();
 	worker->keys.count = 0;
 	worker->keys.complete = false;
 	worker->next_key = 0;
 	worker->passed_audit_id = 0;
-	return worker->window.tick_id == 0 ? STEP_REOPEN : STEP_MORE;
+	return worker->window.tick_id != 0;
 }
 
 static void
@@ -146,13 +161,11 @@ collect_keys(Worker *worker)
 	Position   *position = &worker->position;
 	Window		window = {worker->done, worker->window.snapshot, above(worker)};
 
-	worker_begin("collecting keys");
 	if (position->backfill_audit_id > 0)
 		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
 								position->floor_audit_id, &worker->keys);
 	else
 		window_collect(&window, &worker->keys);
-	worker_commit();
 	worker->next_key = 0;
 	/* What was waiting behind the window before is in it now. */
 	if (worker->passed_audit_id == 0)
@@ -161,24 +174,15 @@ collect_keys(Worker *worker)
 				   delivery_status_of(worker->slot).pending_since);
 }
 
-/* Fetches rows until the batch is full; returns false where the position is another's by now. */
-static bool
+/* Fetches rows until the batch is full; rows that were rolled back are passed by. */
+static void
 fill_batch(Worker *worker, TimestampTz *first_recorded)
 {
 	Size		limit = (Size) admin_batch_kb * 1024;
-	MemoryContext per_row;
-	MemoryContext old;
-	AuditReader *reader;
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
+												  ALLOCSET_DEFAULT_SIZES);
+	AuditReader *reader = audit_reader_open(&worker->keys);
 
-	envelopes_reset(&worker->envelopes, 2 * limit);
-	worker_begin("reading");
-	if (!worker_still_holds(worker))
-	{
-		worker_commit();
-		return false;
-	}
-	per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row", ALLOCSET_DEFAULT_SIZES);
-	reader = audit_reader_open(&worker->keys);
 	while (worker->next_key < worker->keys.count && worker->envelopes.count < admin_batch_rows &&
 		   worker->envelopes.length < limit)
 	{
@@ -186,6 +190,8 @@ fill_batch(Worker *worker, TimestampTz *first_recorded)
 
 		if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
 		{
+			MemoryContext old;
+
 			if (worker->envelopes.count == 0)
 				*first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
 			old = MemoryContextSwitchTo(per_row);
@@ -197,10 +203,31 @@ fill_batch(Worker *worker, TimestampTz *first_recorded)
 		CHECK_FOR_INTERRUPTS();
 	}
 	audit_reader_close(reader);
+}
+
+/*
+ * Reads the next batch, in one transaction: finds the window and its keys where they are
+ * not known yet.  False: what is known of the position holds no longer.
+ */
+static bool
+read_batch(Worker *worker, TimestampTz *first_recorded)
+{
+	bool		is_backfill = worker->position.backfill_audit_id > 0;
+	bool		holds;
+
+	envelopes_reset(&worker->envelopes, 2 * (Size) admin_batch_kb * 1024);
+	worker_begin("reading");
+	holds = worker_still_holds(worker) &&
+		(is_backfill || worker->window.tick_id != 0 || find_window(worker));
+	if (holds && worker->next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
+		collect_keys(worker);
+	worker->first_key = worker->next_key;
+	if (holds)
+		fill_batch(worker, first_recorded);
 	worker_commit();
 	if (worker->next_key > 0)
 		worker->passed_audit_id = worker->keys.keys[worker->next_key - 1].audit_id;
-	return true;
+	return holds;
 }
 
 /* Hands the batch to the sink and waits until it has it for good. */
@@ -243,12 +270,20 @@ position_after(const Worker *worker, bool is_last)
 	return next;
 }
 
+/*
+ * At the end of the newest window the commit need not be waited for: the next batch comes
+ * after the next tick, whose commit waits for this one too, and a crash before that
+ * delivers the last batch once more, as one before this commit would.
+ */
 static StepResult
 record_position(Worker *worker, const Position *next)
 {
 	bool		recorded;
 
 	worker_begin("recording the position");
+	if (next->window_tick_id == 0 && next->tick_id == worker->durable_tick)
+		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 	recorded = position_record(worker->sink_name, next);
 	if (recorded && next->position_id - worker->purged_position >= PURGE_EVERY)
 	{
@@ -281,52 +316,65 @@ report_batch(Worker *worker, int64 lag_rows, TimestampTz pending_since)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
-/* Reads, delivers and records the next batch of the keys. */
-static StepResult
-step_batch(Worker *worker)
+static AdminSinkBatch
+make_batch(const Worker *worker, const Position *next)
 {
-	Envelopes  *envelopes = &worker->envelopes;
-	int			first_key = worker->next_key;
-	int64		lag = delivery_status_of(worker->slot).lag_rows;
-	TimestampTz first_recorded = 0;
-	AdminSinkBatch batch = {0};
-	Position	next;
-	StepResult	result;
-	bool		is_last;
+	const Envelopes *envelopes = &worker->envelopes;
+	AdminSinkBatch batch = {
+		.data = envelopes->data,
+		.length = envelopes->length,
+		.keys = envelopes->keys,
+		.records = envelopes->records,
+		.count = envelopes->count,
+	};
 
-	if (!fill_batch(worker, &first_recorded))
-		return STEP_REOPEN;
-	lag = Max(lag - (worker->next_key - first_key), 0);
-	is_last = worker->keys.complete && worker->next_key == worker->keys.count;
-	if (envelopes->count == 0)
-	{
-		worker_set_lag(worker, lag, 0);
-		return STEP_MORE;
-	}
-	next = position_after(worker, is_last);
-	batch.data = envelopes->data;
-	batch.length = envelopes->length;
-	batch.keys = envelopes->keys;
-	batch.records = envelopes->records;
-	batch.count = envelopes->count;
-	batch.position.position_id = next.position_id;
+	batch.position.position_id = next->position_id;
 	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
 	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
-	batch.position.audit_id = next.highest_audit_id;
-	worker_set_lag(worker, lag + (worker->next_key - first_key), first_recorded);
+	batch.position.audit_id = next->highest_audit_id;
+	return batch;
+}
 
+/* Delivers what was read, and records that. */
+static StepResult
+pass_on(Worker *worker, TimestampTz first_recorded, bool is_last)
+{
+	Position	next = position_after(worker, is_last);
+	AdminSinkBatch batch = make_batch(worker, &next);
+	int64		lag = delivery_status_of(worker->slot).lag_rows;
+	StepResult	result;
+
+	worker_set_lag(worker, lag, first_recorded);
 	result = deliver_batch(worker, &batch);
 	if (result != STEP_MORE)
 	{
-		worker->next_key = first_key;
+		worker->next_key = worker->first_key;
 		return result;
 	}
 	strlcpy(next.sink_detail, batch.position.detail, sizeof(next.sink_detail));
 	result = record_position(worker, &next);
 	if (result != STEP_MORE)
 		return result;
-	report_batch(worker, lag, is_last && worker->behind == 0 ? 0 : first_recorded);
+	report_batch(worker, Max(lag - (worker->next_key - worker->first_key), 0),
+				 is_last && worker->behind == 0 ? 0 : first_recorded);
 	return STEP_DELIVERED;
+}
+
+static StepResult
+step_batch(Worker *worker)
+{
+	TimestampTz first_recorded = 0;
+	int64		lag;
+
+	if (!read_batch(worker, &first_recorded))
+		return STEP_REOPEN;
+	if (worker->envelopes.count > 0)
+		return pass_on(worker, first_recorded,
+					   worker->keys.complete && worker->next_key == worker->keys.count);
+	/* All of them were rolled back. */
+	lag = delivery_status_of(worker->slot).lag_rows - (worker->next_key - worker->first_key);
+	worker_set_lag(worker, Max(lag, 0), 0);
+	return STEP_MORE;
 }
 
 /* The rows up to the floor, in order of audit_id; none left: done with. */
@@ -334,35 +382,30 @@ static StepResult
 step_backfill(Worker *worker)
 {
 	Position	next = worker->position;
+	StepResult	result = step_batch(worker);
 
-	if (worker->next_key < worker->keys.count)
-		return step_batch(worker);
-	collect_keys(worker);
-	if (worker->keys.count > 0)
-		return STEP_MORE;
+	if (result != STEP_MORE || worker->keys.count > 0)
+		return result;
 	next.position_id++;
 	next.is_resync = false;
 	next.backfill_audit_id = 0;
 	worker->passed_audit_id = 0;
+	worker->keys.complete = true;
 	return record_position(worker, &next);
 }
 
 StepResult
 worker_step(Worker *worker)
 {
+	StepResult	result = STEP_MORE;
+
 	if (worker->position.backfill_audit_id > 0)
 		return step_backfill(worker);
-	if (worker->window.tick_id == 0)
-		return begin_window(worker);
-	if (worker->next_key < worker->keys.count)
-		return step_batch(worker);
-	if (worker->keys.complete)
-	{
+	if (worker->window.tick_id != 0 && worker->keys.complete && worker->next_key == worker->keys.count)
 		end_window(worker);
-		return STEP_MORE;
-	}
-	collect_keys(worker);
-	return STEP_MORE;
+	if (worker->window.tick_id == 0)
+		result = ensure_tick(worker);
+	return result == STEP_MORE ? step_batch(worker) : result;
 }
 
 /*

@@ -260,7 +260,11 @@ wait_for_work(Worker *worker)
 		wait_ms(IDLE_MS);
 	/* A commit has company: those within the next few milliseconds, which set no latch. */
 	if (pg_atomic_read_u32(&worker->slot->wake) != 0 && admin_linger_ms > 0)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
 		wait_ms(admin_linger_ms);
+	}
 	pg_atomic_write_u32(&worker->slot->wake, 0);
 	pg_memory_barrier();
 }

@@ -38,6 +38,7 @@ typedef struct Worker
 	Position	position;		/* as recorded */
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
+	TimestampTz ticked_at;		/* when the newest of them was made */
 	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
 	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
 	int64		behind;			/* how many those are */
@@ -46,6 +47,7 @@ typedef struct Worker
 
 	Tick		window;			/* being delivered; tick_id 0: none */
 	WindowKeys	keys;			/* of it, or of the backfill */
+	int			first_key;		/* of the batch at hand */
 	int			next_key;
 	int64		passed_audit_id;	/* of the last key that was fetched; 0: none of this window */
 	Envelopes	envelopes;

@@ -107,17 +107,17 @@ def report(name, what, labels, rounds, bar, unit="per second", at_most=False, be
     plot(name, labels, rounds, unit)
 
 
-def load_approvals(count):
-    """Approvals 0 to count - 1, signed in full by two people each."""
+def load_approvals(count, signed=True):
+    """Approvals 0 to count - 1, signed in full by two people each, or by nobody yet."""
     print(f"loading {count:,} approvals ...", flush=True)
     sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()")
     sql("set admin_ext.restoring = on",
         f"""insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline)
-            select {ID.replace(':n', 'n')}, 'payout', 'account', '{{finance,legal}}', 2, 'ann', 'signed_full', '2040-01-01'
+            select {ID.replace(':n', 'n')}, 'payout', 'account', '{{finance,legal}}', 2, 'ann', '{'signed_full' if signed else 'pending'}', '2040-01-01'
             from generate_series(0, {count - 1}) as n""",
         """insert into admin.signature (approval_id, signer_role, signer, approval_digest)
            select approval_id, role, 'signer of ' || role, admin.approval_digest(approval_id)
-           from admin.approval, unnest(array['finance', 'legal']) as role""",
+           from admin.approval, unnest(array['finance', 'legal']) as role""" if signed else "",
         "vacuum (analyze, freeze) admin.approval", "vacuum (analyze, freeze) admin.signature", "checkpoint")
 
 
@@ -164,10 +164,9 @@ def p2():
 
 
 def p3():
-    ensure_approvals()
+    load_approvals(APPROVALS, signed=False)
     sql("drop table if exists public.bare_approval", "create table public.bare_approval (like admin.approval including all)",
         "insert into public.bare_approval select * from admin.approval", "vacuum (analyze, freeze) public.bare_approval")
-    sql("set admin_ext.restoring = on", "delete from admin.signature", "update admin.approval set state = 'pending'", "vacuum full admin.approval", "checkpoint")
     update = "\\set n random(0, {0})\n\\set v random(1, 1000000)\nupdate {1} set resource = (:v)::text where approval_id = {2};\n"
     for commit, bar in (("on", 0.95), ("off", 0.8)):
         os.environ["PGOPTIONS"] = f"-c synchronous_commit={commit}"
