@@ -89,6 +89,13 @@ def plot(name, labels, rounds, unit):
     (RESULTS / f"{name}.svg").write_text("\n".join(parts) + "\n")
 
 
+def machine():
+    """What the figures depend on besides the code."""
+    pages = next(int(line.split()[1]) for line in pathlib.Path("/proc/meminfo").read_text().splitlines() if line.startswith("HugePages_Total"))
+    return (f"{sql('select version()')}; shared_buffers {sql('show shared_buffers')}, huge pages {'set aside' if pages else 'none'}; "
+            f"{os.cpu_count()} cores, {platform.system()} {platform.release()}")
+
+
 def report(name, what, labels, rounds, bar, unit="per second", at_most=False, besides=True):
     """One line, one table, one plot; besides: what else has to hold."""
     medians = [statistics.median(values) for values in rounds]
@@ -97,8 +104,7 @@ def report(name, what, labels, rounds, bar, unit="per second", at_most=False, be
     verdict = "met" if met else "missed"
     line = f"{name}: {what}: ratio {ratio:.2f}, bar {'at most' if at_most else 'at least'} {bar}: {verdict}"
     print(line, flush=True)
-    text = [f"# {name}", "", what, "", f"{sql('select version()')}; {os.cpu_count()} cores, {platform.system()} {platform.release()}",
-            "", f"| {unit} | " + " | ".join(f"round {i + 1}" for i in range(len(rounds[0]))) + " | median |",
+    text = [f"# {name}", "", what, "", machine(), "", f"| {unit} | " + " | ".join(f"round {i + 1}" for i in range(len(rounds[0]))) + " | median |",
             "|---|" + "---|" * (len(rounds[0]) + 1)]
     for label, values, median in zip(labels, rounds, medians):
         text.append(f"| {label} | " + " | ".join(f"{value:,.1f}" for value in values) + f" | {median:,.1f} |")

@@ -14,7 +14,8 @@ use Test::More;
 
 use Digest::MD5 qw(md5_hex);
 
-our @EXPORT = qw(new_node create_extension wait_delivered compare_ledger ndjson_lines status wait_status poll);
+our @EXPORT = qw(new_node create_extension wait_delivered compare_ledger ndjson_lines status wait_status poll
+  configure log_count event_keys repeated);
 
 # A node that preloads the library and delivers database postgres.
 sub new_node
@@ -45,6 +46,21 @@ sub create_extension
 	my ($node, $database) = @_;
 	$node->safe_psql($database // 'postgres',
 		'set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()');
+}
+
+# Changes settings of a running node; the worker reads them when it gets to it.
+sub configure
+{
+	my ($node, %settings) = @_;
+	$node->append_conf('postgresql.conf', "$_ = '$settings{$_}'") for sort keys %settings;
+	$node->reload;
+}
+
+# How many lines of the server's log match.
+sub log_count
+{
+	my ($node, $pattern) = @_;
+	return scalar(grep { /$pattern/ } split /\n/, slurp_file($node->logfile));
 }
 
 # Polls for a condition of ours, with a deadline.
@@ -101,6 +117,20 @@ sub ndjson_lines
 		close $handle;
 	}
 	return @lines;
+}
+
+# What tells events apart for ever: "<source> <id>" of each line, which has to be a whole one.
+sub event_keys
+{
+	return map { /^\{.*"id":"([^"]+)","source":"([^"]+)".*\}\z/s ? "$2 $1" : die "malformed line: $_" } @_;
+}
+
+# Which of a list are in it more than once.
+sub repeated
+{
+	my %count;
+	$count{$_}++ for @_;
+	return join ' ', grep { $count{$_} > 1 } sort keys %count;
 }
 
 # 0 lost, 0 duplicated, 0 altered, 0 out of order.

@@ -246,16 +246,20 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 	return ADMIN_SINK_OK;
 }
 
-/* Moved away while it is open, a file would take with it what is written from now on. */
+/*
+ * Moved away while it is open, a file would take with it what is written from now on.
+ * *size is that of the open file, -1 when it is not known.
+ */
 static bool
-is_still_there(const Ndjson *state)
+is_still_there(const Ndjson *state, off_t *size)
 {
 	char		path[MAXPGPATH];
 	struct stat by_name;
 	struct stat open;
 
 	path_of(state, state->file_name, path);
-	return stat(path, &by_name) == 0 && fstat(state->file, &open) == 0 &&
+	*size = fstat(state->file, &open) == 0 ? open.st_size : -1;
+	return *size >= 0 && stat(path, &by_name) == 0 &&
 		by_name.st_dev == open.st_dev && by_name.st_ino == open.st_ino;
 }
 
@@ -265,11 +269,14 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	Ndjson	   *state = sink->state;
 	NdjsonMarker marker = {0};
 	AdminSinkResult result = ADMIN_SINK_OK;
-	bool		begins = state->file < 0 || !is_still_there(state) ||
+	off_t		size = 0;
+	bool		begins = state->file < 0 || !is_still_there(state, &size) ||
 		state->offset >= (off_t) ndjson_rotate_size_kb * 1024;
 
 	if (begins)
 		result = begin_file(sink, batch);
+	else if (size < state->offset)
+		result = stop_at_short_file(sink, state->file_name, size, state->offset);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	marker.position_id = batch->position.position_id;
@@ -298,13 +305,14 @@ static AdminSinkResult
 ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
+	off_t		size;
 
 	if (pg_fdatasync(state->file) < 0)
 		return ndjson_outage(sink, "fsync file", state->file_name);
-	if (!is_still_there(state))
+	if (!is_still_there(state, &size) || size < state->offset)
 	{
 		snprintf(sink->error, sizeof(sink->error),
-				 "file \"%s\" was moved away or removed while it was being written", state->file_name);
+				 "file \"%s\" was moved away, removed or cut while it was being written", state->file_name);
 		return ADMIN_SINK_RETRY;
 	}
 	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %lld %s %s",

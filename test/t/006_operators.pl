@@ -1,0 +1,263 @@
+# What operators, administrators and strangers do to a server while it delivers: settings,
+# resync_sink, loads, locks, launchers, encodings, databases that come and go.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use Encode;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $check = "select admin.sensitive_check('APP-100001-abcd')";
+my $waiting = q{select count(*) from pg_locks where not granted and relation = 'admin.audit'::regclass};
+my $node = new_node('operators', conf => "wal_writer_delay = '10s'\nadmin_ext.retry_backoff_max = '300ms'\n");
+my $data = $node->data_dir;
+my $everywhere = "$data/{admin_ext,reloaded}";
+create_extension($node);
+
+sub check
+{
+	my ($count, $database) = @_;
+	$node->safe_psql($database // 'postgres', $check) for 1 .. $count // 1;
+}
+
+# The SQLSTATE that a statement ends with.
+sub sqlstate
+{
+	my ($sql) = @_;
+	my (undef, undef, $error) = $node->psql('postgres', $sql, extra_params => [ '-v', 'VERBOSITY=sqlstate' ]);
+	return $error =~ /ERROR:  (\w{5})/ ? $1 : $error;
+}
+
+# A session that has been asked and does not answer yet.
+sub ask
+{
+	my ($sql) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 1);
+	$session->query_until(qr/asked/, "\\echo asked\n$sql;\n");
+	return $session;
+}
+
+sub wait_waiting
+{
+	my ($count) = @_;
+	ok($node->poll_query_until('postgres', $waiting, $count),
+		"$count wait for the trail");
+}
+
+# Asynchronous commits from a reload on: what has been sent is on disk all the same.
+check(2);
+ok(wait_delivered($node), 'delivered before a reload');
+$node->safe_psql('postgres', 'alter system set synchronous_commit = off');
+configure($node, 'admin_ext.ndjson_directory' => 'reloaded');
+ok(poll(sub { -e "$data/reloaded/postgres.lock" }), 'the worker has read its settings');
+for my $round (1 .. 2)
+{
+	check(5);
+	ok(wait_delivered($node), 'delivered with asynchronous commits');
+	$node->stop('immediate');
+	$node->start;
+	check();
+	ok(wait_delivered($node), 'and after a crash');
+	compare_ledger($node, "crash $round with synchronous_commit off", $everywhere);
+}
+$node->safe_psql('postgres', 'alter system reset synchronous_commit');
+$node->reload;
+
+# resync_sink waits for writers; a writer that comes meanwhile waits for it, and loses no row.
+my $next = 1 + $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+my $writer = $node->background_psql('postgres', on_error_stop => 1);
+$writer->query_safe("begin; $check");
+my $operator = ask("select admin.resync_sink('ndjson', $next)");
+wait_waiting(1);
+my $late = ask("begin; $check");
+wait_waiting(2);
+$writer->query_safe("$check; commit");
+$operator->query_safe('select 1');
+$late->query_safe('commit');
+$_->quit for $writer, $operator, $late;
+check();
+ok(wait_delivered($node), 'delivered after resync_sink among writers');
+compare_ledger($node, 'resync_sink among writers', $everywhere);
+
+# Advisory locks are anybody's, and hold nobody up.
+$node->safe_psql('postgres', 'create role nobody login');
+my $stranger = $node->background_psql('postgres', on_error_stop => 1, extra_params => [ '-U', 'nobody' ]);
+$stranger->query_safe("select pg_advisory_lock(1633971572, 0), pg_advisory_lock(1633971571, hashtext('ndjson'))");
+check(2);
+ok(wait_delivered($node), 'delivered beside advisory locks');
+kill 'TERM', my $pid = status($node, 'pid');
+ok($node->poll_query_until('postgres', "select pid <> $pid from admin.worker_status"), 'a worker is started beside them');
+check(2);
+ok(wait_delivered($node), 'and delivers');
+$stranger->quit;
+
+# A launcher ends; the next one knows the worker that is there.
+my $launcher = q{select coalesce((select pid from pg_stat_activity where backend_type = 'admin_ext launcher'), 0)};
+my $workers = q{select coalesce(string_agg(pid::text, ' '), '') from pg_stat_activity where backend_type = 'admin_ext worker'};
+my $before = $node->safe_psql('postgres', $launcher);
+$pid = status($node, 'pid');
+$node->safe_psql('postgres', "select pg_terminate_backend($before)");
+check();
+ok(wait_delivered($node), 'delivered without a launcher');
+ok(poll(sub { $node->safe_psql('postgres', $launcher) !~ /^(0|$before)$/ }), 'a launcher comes back');
+configure($node, 'admin_ext.databases' => 'postgres, nowhere');
+ok($node->poll_query_until('postgres', q{select last_error ~ 'does not exist' from admin.worker_status where database = 'nowhere'}),
+	'and does its work');
+is($node->safe_psql('postgres', $workers), $pid, 'the worker is the one that was there, and the only one');
+check();
+ok(wait_delivered($node), 'and delivers');
+configure($node, 'admin_ext.databases' => '');
+ok($node->poll_query_until('postgres', $workers, ''), 'a database that is taken off the list is let go');
+configure($node, 'admin_ext.databases' => 'postgres');
+check();
+ok(wait_delivered($node), 'listed again it is served again');
+compare_ledger($node, 'launchers, locks', $everywhere);
+
+# What waits at a sink that cannot even be loaded is counted.
+configure($node, 'admin_ext.sinks' => 'ndjson, nowhere');
+ok($node->poll_query_until('postgres', q{select last_error ~ 'has no position yet' from admin.worker_status where sink = 'nowhere'}),
+	'a new sink is not let loose on a trail that was resynced');
+$node->safe_psql('postgres', q{select admin.resync_sink('nowhere', max(audit_id) + 1) from admin.audit});
+ok($node->poll_query_until('postgres', q{select last_error ~ 'admin_ext_nowhere' from admin.worker_status where sink = 'nowhere'}),
+	'a sink without its library');
+check(3);
+ok($node->poll_query_until('postgres', q{select lag_rows >= 3 and lag_seconds > 0 from admin.worker_status where sink = 'nowhere'}),
+	'shows what waits');
+my $pending = q{select count(*) from admin.audit_delivery where sink = 'nowhere' and sink_status = 'pending'};
+ok(poll(sub { $node->safe_psql('postgres', $pending)
+	== $node->safe_psql('postgres', q{select lag_rows from admin.worker_status where sink = 'nowhere'}) }), 'each row once');
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.worker_status'), 'until it is taken off the list');
+
+# And so it is at one that is stopped.
+ok(wait_delivered($node), 'delivered before a file is cut');
+my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$data/reloaded/*.ndjson");
+truncate $newest, 10 or die "$newest: $!";
+kill 'TERM', status($node, 'pid');
+ok(wait_status($node, 'stopped'), 'a sink that is stopped');
+check(3);
+ok($node->poll_query_until('postgres', 'select lag_rows = 3 and lag_seconds > 0 from admin.worker_status'), 'shows what waits');
+unlink $newest or die "$newest: $!";
+ok(wait_delivered($node), 'and goes on');
+ok($node->poll_query_until('postgres', 'select lag_rows = 0 from admin.worker_status'), 'with nothing left waiting');
+
+# resync_sink again and again, while a backlog is delivered row by row.
+configure($node, 'admin_ext.batch_rows' => 1, 'admin_ext.ndjson_directory' => 'resync');
+ok(poll(sub { -e "$data/resync/postgres.lock" }), 'batches of one row');
+$node->safe_psql('postgres', q{insert into admin.audit (event_type, payload) select 'bulk', '{}' from generate_series(1, 2000)});
+my $outages = log_count($node, qr/is (backing_off|stopped|fenced)/);
+my $refused = 0;
+for my $round (1 .. 20)
+{
+	my $rows = status($node, 'delivered_rows');
+	poll(sub { status($node, 'delivered_rows') > $rows }) or die 'nothing is delivered';
+	$refused++ if ($node->psql('postgres', q{select admin.resync_sink('ndjson', 1)}))[0] != 0;
+}
+is($refused, 0, 'resync_sink succeeds twenty times');
+is(log_count($node, qr/is (backing_off|stopped|fenced)/), $outages, 'and never disturbs the worker');
+configure($node, 'admin_ext.batch_rows' => 10000);
+ok(wait_delivered($node), 'everything is delivered in the end');
+my %sent = map { /"auditid":"(\d+)"/ => 1 } ndjson_lines("$data/resync");
+is(scalar(keys %sent), $node->safe_psql('postgres', 'select count(*) from admin.audit'), 'nothing is lost');
+
+# Limits.
+is(sqlstate("select admin.resync_sink('ndjson', 9223372036854775807)"), '22023', 'resync_sink does not use up the numbers');
+is(sqlstate("select admin.resync_sink('ndjson', 0)"), '22023', 'nor does it take a number that no row has');
+is(sqlstate(q{set default_transaction_isolation = 'repeatable read'; select admin.drop_audit_partitions('1 year')}), '25001',
+	'partitions are not dropped under an old snapshot');
+check();
+ok(wait_delivered($node), 'checks go on');
+
+# A load while the worker runs.
+my $loaded = 1 + $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+my $lines = scalar(() = ndjson_lines("$data/resync"));
+$node->safe_psql('postgres', qq{set admin_ext.restoring = on;
+	insert into admin.audit (audit_id, xid, event_type, payload) overriding system value
+	select $loaded + i, '3', 'loaded', '{}' from generate_series(0, 4) as i});
+ok(wait_status($node, 'stopped'), 'a load stops the worker');
+like(status($node, 'last_error'), qr/loaded from a dump.*resync_sink/, 'which says what to do');
+$node->safe_psql('postgres', "select admin.resync_sink('ndjson', $loaded + 2)");
+check(2);
+ok(wait_delivered($node), 'resync_sink goes on');
+is(join(' ', map { /"auditid":"(\d+)"/ } (ndjson_lines("$data/resync"))[ $lines .. $lines + 4 ]),
+	join(' ', map { $loaded + $_ } 2 .. 6), 'from the row that was asked for');
+is(scalar(() = ndjson_lines("$data/resync")), $lines + 5, 'with nothing twice');
+is(sqlstate(q{select admin.delivery_open('other')}), '55000', 'another sink is not sent the whole trail by that');
+
+# Texts that have no equivalent in UTF-8, or no encoding at all.
+$node->safe_psql('postgres', "create database $_->[0] encoding '$_->[1]' template template0 lc_collate 'C' lc_ctype 'C'")
+  for [ 'latin', 'WIN1252' ], [ 'plain', 'SQL_ASCII' ];
+configure($node, 'admin_ext.databases' => 'postgres, latin, plain');
+foreach my $case ([ 'latin', 'a\x81', "a\x{fffd}" ], [ 'plain', 'J\xfcrgen', "J\x{fffd}rgen" ])
+{
+	my ($database, $actor, $expected) = @$case;
+	create_extension($node, $database);
+	$node->safe_psql($database, "insert into admin.audit (event_type, actor, payload) values ('odd', E'$actor', '{}')");
+	check(1, $database);
+	ok(wait_delivered($node, $database), "$database: delivered");
+	my @texts = map { Encode::decode('UTF-8', $_, Encode::FB_CROAK) } ndjson_lines("$data/resync", $database);
+	is(scalar(@texts), 2, "$database: lines of good UTF-8");
+	like($texts[0], qr/"actor":"\Q$expected\E"/, "$database: with a mark where a character has none");
+}
+
+# A database that an interrupted DROP DATABASE has left.
+$node->safe_psql('postgres', 'create database broken');
+$node->safe_psql('postgres', q{update pg_database set datconnlimit = -2 where datname = 'broken'});
+configure($node, 'admin_ext.databases' => 'postgres, broken, one, two, served');
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'invalid; drop it'
+	from admin.worker_status where database = 'broken'}), 'an invalid database is named as one');
+$node->safe_psql('postgres', 'drop database broken');
+
+# Runs a command; succeeds within seconds.
+sub in_time
+{
+	my ($command, $database) = @_;
+	my $started = time();
+	my ($rc, undef, $error) = $node->psql($database // 'postgres', $command);
+	is($rc, 0, "$command succeeds") or diag($error);
+	cmp_ok(time() - $started, '<', 5, "$command takes no longer than seconds");
+}
+
+# Who waits for company makes way.
+$node->safe_psql('postgres', 'create database served');
+create_extension($node, 'served');
+configure($node, 'admin_ext.linger' => '10s', 'admin_ext.ndjson_directory' => 'linger');
+ok(poll(sub { -e "$data/linger/served.lock" }), 'a worker that lingers');
+check(1, 'served');
+is($node->safe_psql('served', 'select sink_status from admin.audit_delivery'), 'pending', 'waits for company');
+in_time('drop database served');
+configure($node, 'admin_ext.linger' => '1ms', 'admin_ext.batch_rows' => 20);
+
+# In the middle of a backlog.
+foreach my $database ('one', 'two')
+{
+	$node->safe_psql('postgres', "create database $database");
+	create_extension($node, $database);
+	$node->safe_psql($database, q{insert into admin.audit (event_type, payload) select 'bulk', '{}' from generate_series(1, 100000)});
+}
+wait_delivering('one');
+in_time('drop extension admin_ext', 'one');
+wait_delivering('two');
+in_time('alter database two rename to three');
+in_time('alter database three rename to two');
+wait_delivering('two');
+in_time('drop database two with (force)');
+create_extension($node, 'one');
+check(2, 'one');
+ok(wait_delivered($node, 'one'), 'what is left goes on');
+in_time('drop database one');
+check();
+ok(wait_delivered($node), 'and so does its neighbour');
+
+sub wait_delivering
+{
+	my ($database) = @_;
+	ok($node->poll_query_until('postgres', qq{select state = 'delivering' and lag_rows > 0 and delivered_rows > 0
+		from admin.worker_status where database = '$database'}), "$database is being delivered");
+}
+
+$node->stop;
+done_testing();
