@@ -9,6 +9,7 @@ PGFILEDESC = "admin_ext - audited approvals with exactly-once delivery"
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c)))
 HEADERS = src/include/admin_ext_sink.h
 SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
+DATA = schema/admin_ext_event.schema.json
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))
@@ -20,12 +21,36 @@ PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/include
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers $(WERROR)
 SHLIB_LINK = -lcrypto
 
+# The Kafka sink is a library of its own, built where librdkafka and libcurl are.
+ifeq ($(shell pkg-config --exists rdkafka libcurl 2>/dev/null && echo yes),yes)
+KAFKA_SO = admin_ext_kafka.so
+KAFKA_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/kafka/*.c)))
+EXTRA_CLEAN += $(KAFKA_OBJS) $(KAFKA_SO)
+endif
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # A server is seldom built to track them.
-$(OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
+$(OBJS) $(KAFKA_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
+
+ifdef KAFKA_SO
+all: $(KAFKA_SO)
+
+$(KAFKA_SO): $(KAFKA_OBJS)
+	$(CC) $(CFLAGS) $(KAFKA_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(shell pkg-config --libs rdkafka libcurl) -lpthread
+
+install: install-kafka
+.PHONY: install-kafka
+install-kafka: $(KAFKA_SO) installdirs
+	$(INSTALL_SHLIB) $(KAFKA_SO) '$(DESTDIR)$(pkglibdir)/'
+
+uninstall: uninstall-kafka
+.PHONY: uninstall-kafka
+uninstall-kafka:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(KAFKA_SO)'
+endif
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@

@@ -15,6 +15,7 @@
 #include "sinks/ndjson/ndjson.h"
 
 #define MAX_SINK_NAME	40
+#define MAX_TOPIC_NAME	249
 
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
@@ -110,6 +111,70 @@ check_directory(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* name=value, separated by semicolons or line breaks.  A value may be a secret and is not shown. */
+static bool
+check_kafka_options(char **value, void **extra, GucSource source)
+{
+	const char *at = *value;
+
+	while (*at != '\0')
+	{
+		int			length = strcspn(at, ";\n");
+		int			name = strspn(at, " \t\r");
+		int			named = name + strspn(at + name, "abcdefghijklmnopqrstuvwxyz0123456789._");
+		int			equals = named + strspn(at + named, " \t");
+
+		if (name < length && (named == name || at[equals] != '='))
+		{
+			GUC_check_errdetail("\"%.*s\" is not the name of a librdkafka property with a value.",
+								Min((int) strcspn(at + name, "=;\n"), 64), at + name);
+			return false;
+		}
+		at += length;
+		if (*at != '\0')
+			at++;
+	}
+	return true;
+}
+
+/* The topic's name is part of a registry's address: nothing in it needs an escape. */
+static bool
+check_kafka_topic(char **value, void **extra, GucSource source)
+{
+	Size		length = strlen(*value);
+
+	if (length >= 1 && length <= MAX_TOPIC_NAME &&
+		strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length)
+		return true;
+	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", MAX_TOPIC_NAME);
+	return false;
+}
+
+/* Read by the library admin_ext_kafka, by name. */
+static void
+define_kafka(void)
+{
+	static char *brokers;
+	static char *topic;
+	static char *options;
+	static char *url;
+	static char *auth;
+	const int	secret = GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE;
+
+	DefineCustomStringVariable("admin_ext.kafka_brokers", "Brokers of the Kafka sink, host:port,...",
+							   NULL, &brokers, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.kafka_topic", "Topic of the Kafka sink.",
+							   NULL, &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.kafka_options", "Properties of librdkafka.",
+							   "name=value, separated by semicolons or line breaks.",
+							   &options, "", PGC_SIGHUP, secret, check_kafka_options, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.schema_registry_url",
+							   "Schema registry; values carry its wire format where it is set.",
+							   NULL, &url, "", PGC_SIGHUP, secret, NULL, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.schema_registry_auth", "user:password of the schema registry.",
+							   NULL, &auth, "", PGC_SIGHUP, secret, NULL, NULL, NULL);
+}
+
 static void
 define_delivery(void)
 {
@@ -146,6 +211,7 @@ settings_init(void)
 							 &admin_restoring, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	define_delivery();
+	define_kafka();
 	DefineCustomStringVariable("admin_ext.ndjson_directory",
 							   "Where the NDJSON sink writes.",
 							   "A relative path is under the data directory.",

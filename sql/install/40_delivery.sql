@@ -376,7 +376,8 @@ begin
     perform setval('admin.audit_audit_id_seq', greatest(known, from_audit_id - 1));
     insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
                                      backfill_audit_id, sink_detail, delivered_rows, is_resync)
-    values (resync_sink.sink, coalesce(newest.position_id, 0) + 1, store.store_id, 0,
+    -- A sink that keeps positions may hold later ones than are recorded: numbers go on far above.
+    values (resync_sink.sink, ((coalesce(newest.position_id, 0) >> 32) + 1) << 32, store.store_id, 0,
             coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
             -- What another store wrote is not cut back.
             case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);

@@ -23,6 +23,9 @@
 
 #define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
 #define PURGE_EVERY			64			/* positions */
+/* How often the position is recorded where the sink keeps it. */
+#define RECORD_ROWS			50000
+#define RECORD_MS			1000
 
 /* Has no transaction ended, or begun, since then?  Asked without a transaction of our own. */
 static bool
@@ -36,7 +39,7 @@ bool
 worker_still_holds(Worker *worker)
 {
 	return worker->audit == admin_relations()->audit &&
-		position_is_newest(worker->sink_name, &worker->position);
+		position_is_newest(worker->sink_name, worker->recorded_id, worker->position.store_id);
 }
 
 static void
@@ -174,7 +177,19 @@ collect_keys(Worker *worker)
 				   delivery_status_of(worker->slot).pending_since);
 }
 
-/* Fetches rows until the batch is full; rows that were rolled back are passed by. */
+/* What the sink has rejected for good among the keys at hand. */
+static int
+find_rejected(Worker *worker, int64 **rejected)
+{
+	WindowKeys *keys = &worker->keys;
+
+	if (!worker->has_rejected || worker->next_key == keys->count)
+		return 0;
+	return dead_letters(worker->sink_name, keys->keys[worker->next_key].audit_id,
+						keys->keys[keys->count - 1].audit_id, rejected);
+}
+
+/* Fetches rows until the batch is full; those rolled back, or rejected for good, are passed by. */
 static void
 fill_batch(Worker *worker, TimestampTz *first_recorded)
 {
@@ -182,13 +197,21 @@ fill_batch(Worker *worker, TimestampTz *first_recorded)
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
 												  ALLOCSET_DEFAULT_SIZES);
 	AuditReader *reader = audit_reader_open(&worker->keys);
+	int64	   *rejected = NULL;
+	int			rejected_count = find_rejected(worker, &rejected);
+	int			passed = 0;
 
 	while (worker->next_key < worker->keys.count && worker->envelopes.count < admin_batch_rows &&
 		   worker->envelopes.length < limit)
 	{
+		int64		audit_id = worker->keys.keys[worker->next_key].audit_id;
 		TupleTableSlot *row;
 
-		if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
+		while (passed < rejected_count && rejected[passed] < audit_id)
+			passed++;
+		if (passed < rejected_count && rejected[passed] == audit_id)
+			 /* it has been told of */ ;
+		else if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
 		{
 			MemoryContext old;
 
@@ -231,21 +254,39 @@ read_batch(Worker *worker, TimestampTz *first_recorded)
 }
 
 /* Hands the batch to the sink and waits until it has it for good. */
-static StepResult
+static AdminSinkResult
 deliver_batch(Worker *worker, AdminSinkBatch *batch)
 {
 	AdminSinkResult result;
 
 	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
 	result = worker->callbacks->deliver(&worker->sink, batch);
-	while (result == ADMIN_SINK_OK || result == ADMIN_SINK_PENDING)
+	if (result == ADMIN_SINK_OK)
+		result = ADMIN_SINK_PENDING;
+	while (result == ADMIN_SINK_PENDING)
 	{
 		CHECK_FOR_INTERRUPTS();
 		result = worker->callbacks->confirm(&worker->sink, batch);
-		if (result == ADMIN_SINK_OK)
-			break;
 	}
-	return worker_step_result(result);
+	return result;
+}
+
+/* On disk before the batch is tried without it: from then on it is passed by. */
+static void
+take_rejection(Worker *worker, const AdminSinkBatch *batch)
+{
+	int64		audit_id = batch->records[batch->rejected_record].audit_id;
+
+	worker_begin("recording a dead letter");
+	dead_letter_record(worker->sink_name, audit_id, batch->rejected_error);
+	worker_commit();
+	worker->has_rejected = true;
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.dead_letters++;
+	SpinLockRelease(&worker->slot->mutex);
+	ereport(LOG,
+			(errmsg("admin_ext: sink \"%s\" of database \"%s\" has rejected audit_id " INT64_FORMAT " for good: %s",
+					worker->sink_name, worker->database, audit_id, batch->rejected_error)));
 }
 
 /* What holds once the batch has been delivered. */
@@ -253,7 +294,7 @@ static Position
 position_after(const Worker *worker, bool is_last)
 {
 	Position	next = worker->position;
-	int64		last = worker->envelopes.records[worker->envelopes.count - 1].audit_id;
+	int64		last = worker->keys.keys[worker->next_key - 1].audit_id;
 
 	next.position_id++;
 	next.is_resync = false;
@@ -273,29 +314,45 @@ position_after(const Worker *worker, bool is_last)
 /*
  * At the end of the newest window the commit need not be waited for: the next batch comes
  * after the next tick, whose commit waits for this one too, and a crash before that
- * delivers the last batch once more, as one before this commit would.
+ * delivers the last batch once more, as one before this commit would.  A sink that keeps
+ * positions needs no waiting at all.
  */
-static StepResult
-record_position(Worker *worker, const Position *next)
+StepResult
+worker_record_position(Worker *worker)
 {
+	const Position *position = &worker->position;
 	bool		recorded;
 
 	worker_begin("recording the position");
-	if (next->window_tick_id == 0 && next->tick_id == worker->durable_tick)
+	if (worker->callbacks->keeps_position ||
+		(position->window_tick_id == 0 && position->tick_id == worker->durable_tick))
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	recorded = position_record(worker->sink_name, next);
-	if (recorded && next->position_id - worker->purged_position >= PURGE_EVERY)
+	recorded = position_record(worker->sink_name, position, worker->recorded_id);
+	if (recorded && position->position_id - worker->purged_position >= PURGE_EVERY)
 	{
 		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
-											 next->position_id, worker->purged_tick);
-		worker->purged_position = next->position_id;
+											 position->position_id, worker->purged_tick);
+		worker->purged_position = position->position_id;
 	}
 	worker_commit();
 	if (!recorded)
 		return STEP_REOPEN;
-	worker->position = *next;
+	worker->recorded_id = position->position_id;
+	worker->recorded_rows = position->delivered_rows;
+	worker->recorded_at = GetCurrentTimestamp();
 	return STEP_MORE;
+}
+
+/* The database's own copy is a lower bound where the sink keeps the position. */
+static bool
+is_due(const Worker *worker)
+{
+	if (worker->position.position_id == worker->recorded_id)
+		return false;
+	return !worker->callbacks->keeps_position ||
+		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
+		TimestampDifferenceExceeds(worker->recorded_at, GetCurrentTimestamp(), RECORD_MS);
 }
 
 static void
@@ -332,6 +389,8 @@ make_batch(const Worker *worker, const Position *next)
 	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
 	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
 	batch.position.audit_id = next->highest_audit_id;
+	position_write(next, batch.position.nonce, batch.position.record, sizeof(batch.position.record));
+	batch.rejected_record = ADMIN_SINK_NO_RECORD;
 	return batch;
 }
 
@@ -342,19 +401,23 @@ pass_on(Worker *worker, TimestampTz first_recorded, bool is_last)
 	Position	next = position_after(worker, is_last);
 	AdminSinkBatch batch = make_batch(worker, &next);
 	int64		lag = delivery_status_of(worker->slot).lag_rows;
-	StepResult	result;
+	AdminSinkResult result;
 
 	worker_set_lag(worker, lag, first_recorded);
 	result = deliver_batch(worker, &batch);
-	if (result != STEP_MORE)
-	{
+	if (result != ADMIN_SINK_OK)
 		worker->next_key = worker->first_key;
-		return result;
+	if (result == ADMIN_SINK_REJECTED)
+	{
+		take_rejection(worker, &batch);
+		return STEP_MORE;
 	}
+	if (result != ADMIN_SINK_OK)
+		return worker_step_result(result);
 	strlcpy(next.sink_detail, batch.position.detail, sizeof(next.sink_detail));
-	result = record_position(worker, &next);
-	if (result != STEP_MORE)
-		return result;
+	worker->position = next;
+	if (is_due(worker) && worker_record_position(worker) != STEP_MORE)
+		return STEP_REOPEN;
 	report_batch(worker, Max(lag - (worker->next_key - worker->first_key), 0),
 				 is_last && worker->behind == 0 ? 0 : first_recorded);
 	return STEP_DELIVERED;
@@ -371,7 +434,7 @@ step_batch(Worker *worker)
 	if (worker->envelopes.count > 0)
 		return pass_on(worker, first_recorded,
 					   worker->keys.complete && worker->next_key == worker->keys.count);
-	/* All of them were rolled back. */
+	/* All of them were rolled back, or rejected before. */
 	lag = delivery_status_of(worker->slot).lag_rows - (worker->next_key - worker->first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);
 	return STEP_MORE;
@@ -381,17 +444,16 @@ step_batch(Worker *worker)
 static StepResult
 step_backfill(Worker *worker)
 {
-	Position	next = worker->position;
 	StepResult	result = step_batch(worker);
 
 	if (result != STEP_MORE || worker->keys.count > 0)
 		return result;
-	next.position_id++;
-	next.is_resync = false;
-	next.backfill_audit_id = 0;
+	worker->position.position_id++;
+	worker->position.is_resync = false;
+	worker->position.backfill_audit_id = 0;
 	worker->passed_audit_id = 0;
 	worker->keys.complete = true;
-	return record_position(worker, &next);
+	return worker_record_position(worker);
 }
 
 StepResult
@@ -399,6 +461,10 @@ worker_step(Worker *worker)
 {
 	StepResult	result = STEP_MORE;
 
+	if (is_due(worker))
+		result = worker_record_position(worker);
+	if (result != STEP_MORE)
+		return result;
 	if (worker->position.backfill_audit_id > 0)
 		return step_backfill(worker);
 	if (worker->window.tick_id != 0 && worker->keys.complete && worker->next_key == worker->keys.count)

@@ -11,15 +11,17 @@
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "delivery/sink_table.h"
 #include "delivery/worker.h"
 #include "relations.h"
 
-#define SINK_LOCK_CLASS	1633971571	/* 'adms', where a catalog's oid stands */
+#define SINK_LOCK_CLASS	1633971571	/* 'adms' */
 
 StepResult
 worker_step_result(AdminSinkResult result)
@@ -30,6 +32,7 @@ worker_step_result(AdminSinkResult result)
 		case ADMIN_SINK_PENDING:
 			return STEP_MORE;
 		case ADMIN_SINK_RETRY:
+		case ADMIN_SINK_REJECTED:
 			return STEP_RETRY;
 		case ADMIN_SINK_FENCED:
 			return STEP_FENCED;
@@ -40,16 +43,21 @@ worker_step_result(AdminSinkResult result)
 }
 
 /*
- * The session lock that keeps a second worker from a sink.  A lock on an object of the
- * extension, and not an advisory one, which anybody could take.
+ * The session lock that keeps a second worker from a sink.  Not an advisory lock, which
+ * anybody could take; of their method all the same, since only those outlive an aborted
+ * transaction and end with the process.
  */
 static LOCKTAG
 sink_lock(const char *sink)
 {
-	LOCKTAG		tag;
+	LOCKTAG		tag = {
+		.locktag_field1 = MyDatabaseId,
+		.locktag_field2 = SINK_LOCK_CLASS,
+		.locktag_field3 = hash_bytes((const unsigned char *) sink, strlen(sink)),
+		.locktag_type = LOCKTAG_USERLOCK,
+		.locktag_lockmethodid = USER_LOCKMETHOD,
+	};
 
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, SINK_LOCK_CLASS,
-					   hash_bytes((const unsigned char *) sink, strlen(sink)), 0);
 	return tag;
 }
 
@@ -131,6 +139,10 @@ take_position(Worker *worker)
 
 	worker->done_tick = worker->position.tick_id;
 	worker->durable_tick = 0;
+	worker->recorded_id = worker->position.position_id;
+	worker->recorded_rows = worker->position.delivered_rows;
+	worker->recorded_at = GetCurrentTimestamp();
+	worker->has_rejected = true;
 	worker->counted = NULL;
 	worker->behind = 0;
 	worker->purged_position = 0;
@@ -170,27 +182,87 @@ is_known(Worker *worker, const AdminSinkPosition *seen)
 }
 
 static bool
-history_holds(Worker *worker, const AdminSinkPosition *seen)
+history_holds(Worker *worker, bool known, int64 highest_sent)
 {
-	bool		known = is_known(worker, seen);
-
 	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.highest_sent = known ? 0 : seen->audit_id;
+	worker->slot->status.highest_sent = known ? 0 : highest_sent;
 	SpinLockRelease(&worker->slot->mutex);
 	if (!known)
 		snprintf(worker->sink.error, sizeof(worker->sink.error),
 				 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
 				 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-				 seen->audit_id, worker->sink_name);
+				 highest_sent, worker->sink_name);
 	return known;
+}
+
+/*
+ * Takes over a later position that the sink has kept: of the same resync, and built on
+ * ticks that the database knows.
+ */
+static StepResult
+adopt_position(Worker *worker, const AdminSinkPosition *found)
+{
+	Position	position = worker->position;
+	char		nonce[UUID_TEXT_BYTES];
+	Tick		done = {0};
+	int64		newest;
+	bool		known;
+
+	if (!position_read(found->record, &position, nonce))
+		elog(ERROR, "malformed position \"%s\" in sink \"%s\"", found->record, worker->sink_name);
+	newest = Max(position.tick_id, position.window_tick_id);
+	worker_begin("taking over the sink's position");
+	known = found->position_id >> 32 == worker->position.position_id >> 32 &&
+		(strcmp(nonce, "-") == 0 || tick_exists(newest, nonce));
+	if (known)
+		done = tick_next(position.tick_id - 1, position.tick_id, worker->context);
+	worker_commit();
+	if (!history_holds(worker, known && done.snapshot != NULL, position.highest_audit_id))
+		return STEP_STOP;
+	position.position_id = found->position_id;
+	position.is_resync = false;
+	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
+	pfree(worker->done);
+	worker->done = done.snapshot;
+	worker->done_tick = position.tick_id;
+	worker->position = position;
+	return worker_record_position(worker);
+}
+
+/* Called until the sink holds what the position says; a reload comes first. */
+static StepResult
+recover_sink(Worker *worker)
+{
+	AdminSinkPosition position = {0};
+	AdminSinkResult result;
+
+	position.position_id = worker->position.position_id;
+	position.is_resync = worker->position.is_resync;
+	position.tick_id = worker->position.tick_id;
+	position.audit_id = worker->position.highest_audit_id;
+	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+			return STEP_REOPEN;
+		result = worker->callbacks->recover(&worker->sink, &position);
+	} while (result == ADMIN_SINK_PENDING);
+	if (result != ADMIN_SINK_OK)
+		return worker_step_result(result);
+	strlcpy(worker->position.sink_detail, position.detail, sizeof(position.detail));
+	if (position.position_id > worker->position.position_id)
+		return adopt_position(worker, &position);
+	return STEP_MORE;
 }
 
 static StepResult
 open_sink(Worker *worker)
 {
 	AdminSink  *sink = &worker->sink;
-	AdminSinkPosition position = {0};
+	AdminSinkPosition seen = {0};
 	AdminSinkResult result;
+	StepResult	recovered;
 
 	worker->callbacks = sink_callbacks(worker->sink_name);
 	sink->name = worker->sink_name;
@@ -198,23 +270,14 @@ open_sink(Worker *worker)
 	sink->store_id = worker->position.store_id;
 	sink->home = worker->position.home;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
-	result = worker->callbacks->open(sink, &position);
+	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
-	if (!history_holds(worker, &position))
+	if (!history_holds(worker, is_known(worker, &seen), seen.audit_id))
 		return STEP_STOP;
-
-	memset(&position, 0, sizeof(position));
-	position.position_id = worker->position.position_id;
-	position.is_resync = worker->position.is_resync;
-	position.tick_id = worker->position.tick_id;
-	position.audit_id = worker->position.highest_audit_id;
-	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
-	result = worker->callbacks->recover(sink, &position);
-	if (result != ADMIN_SINK_OK)
-		return worker_step_result(result);
-	worker->is_open = true;
-	return STEP_MORE;
+	recovered = recover_sink(worker);
+	worker->is_open = recovered == STEP_MORE;
+	return recovered;
 }
 
 /* An operator may have answered while the sink was closed. */

@@ -17,7 +17,7 @@ typedef struct Statement
 {
 	const char *sql;
 	int			count;
-	Oid			types[10];
+	Oid			types[11];
 	SPIPlanPtr	plan;
 } Statement;
 
@@ -32,8 +32,9 @@ static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
 	"highest_audit_id, floor_audit_id, backfill_audit_id, sink_detail, delivered_rows) "
 	"select $1, $2, store_id, $3, nullif($4, 0), nullif($5, 0), $6, $7, nullif($8, 0), $9, $10 "
-	"from admin.sink_position where sink = $1 and position_id = $2 - 1 on conflict do nothing", 10,
-	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID}
+	"from (select store_id, position_id from admin.sink_position where sink = $1 "
+	"order by position_id desc limit 1) as newest where position_id = $11 on conflict do nothing", 11,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID}
 };
 static Statement purge_statement = {
 	"select admin.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
@@ -48,6 +49,15 @@ static Statement exists_statement = {
 };
 static Statement recorded_statement = {
 	"select recorded_at from admin.audit where audit_id = $1", 1, {INT8OID}
+};
+static Statement reject_statement = {
+	"insert into admin.dead_letter as d (sink, audit_id, error) values ($1, $2, $3) "
+	"on conflict (sink, audit_id) do update set error = excluded.error, failed_at = excluded.failed_at, "
+	"attempts = d.attempts + 1", 3, {TEXTOID, INT8OID, TEXTOID}
+};
+static Statement rejected_statement = {
+	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 order by audit_id", 3,
+	{TEXTOID, INT8OID, INT8OID}
 };
 static Statement partitions_statement = {"select admin.create_audit_partitions()", 0, {InvalidOid}};
 
@@ -118,20 +128,19 @@ position_open(const char *sink, Position *position, MemoryContext context, TickS
 }
 
 bool
-position_is_newest(const char *sink, const Position *position)
+position_is_newest(const char *sink, int64 position_id, const char *store_id)
 {
 	Datum		values[] = {CStringGetTextDatum(sink)};
 	bool		is_newest;
 
 	execute(&newest_statement, values, true);
-	is_newest = SPI_processed == 1 && get_int64(1) == position->position_id &&
-		strcmp(get_text(2), position->store_id) == 0;
+	is_newest = SPI_processed == 1 && get_int64(1) == position_id && strcmp(get_text(2), store_id) == 0;
 	SPI_finish();
 	return is_newest;
 }
 
 bool
-position_record(const char *sink, const Position *position)
+position_record(const char *sink, const Position *position, int64 recorded_id)
 {
 	Datum		values[] = {
 		CStringGetTextDatum(sink),
@@ -143,7 +152,8 @@ position_record(const char *sink, const Position *position)
 		Int64GetDatum(position->floor_audit_id),
 		Int64GetDatum(position->backfill_audit_id),
 		CStringGetTextDatum(position->sink_detail),
-		Int64GetDatum(position->delivered_rows)
+		Int64GetDatum(position->delivered_rows),
+		Int64GetDatum(recorded_id)
 	};
 	bool		is_recorded;
 
@@ -151,6 +161,54 @@ position_record(const char *sink, const Position *position)
 	is_recorded = SPI_processed == 1;
 	SPI_finish();
 	return is_recorded;
+}
+
+#define RECORD_FORM INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " \
+	INT64_FORMAT " " INT64_FORMAT
+
+void
+position_write(const Position *position, const char *nonce, char *record, Size size)
+{
+	snprintf(record, size, RECORD_FORM " %s", position->tick_id, position->window_tick_id, position->window_audit_id,
+			 position->highest_audit_id, position->floor_audit_id, position->backfill_audit_id,
+			 position->delivered_rows, nonce);
+}
+
+bool
+position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES])
+{
+	return sscanf(record, RECORD_FORM " %36s", &position->tick_id, &position->window_tick_id,
+				  &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
+				  &position->backfill_audit_id, &position->delivered_rows, nonce) == 8;
+}
+
+void
+dead_letter_record(const char *sink, int64 audit_id, const char *error)
+{
+	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(audit_id), CStringGetTextDatum(error)};
+
+	execute(&reject_statement, values, false);
+	SPI_finish();
+}
+
+int
+dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids)
+{
+	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(first), Int64GetDatum(last)};
+	MemoryContext caller = CurrentMemoryContext;
+	int			count;
+
+	execute(&rejected_statement, values, true);
+	count = SPI_processed;
+	*audit_ids = MemoryContextAlloc(caller, Max(count, 1) * sizeof(int64));
+	for (int i = 0; i < count; i++)
+	{
+		bool		isnull;
+
+		(*audit_ids)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	SPI_finish();
+	return count;
 }
 
 int64

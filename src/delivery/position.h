@@ -43,11 +43,21 @@ typedef struct Tick
 extern void position_open(const char *sink, Position *position, MemoryContext context,
 						  TickSnapshot **done);
 
-/* Is this still the newest position of the sink, and the store this copy's own? */
-extern bool position_is_newest(const char *sink, const Position *position);
+/* Is this one, of that store, still the newest position of the sink, and the store this copy's own? */
+extern bool position_is_newest(const char *sink, int64 position_id, const char *store_id);
 
-/* False: somebody else has recorded one. */
-extern bool position_record(const char *sink, const Position *position);
+/* Records the position that follows the one recorded last.  False: somebody else has recorded one. */
+extern bool position_record(const char *sink, const Position *position, int64 recorded_id);
+
+/* As text that travels with the data, and back; nonce is of the newest tick it names.  False: malformed. */
+extern void position_write(const Position *position, const char *nonce, char *record, Size size);
+extern bool position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES]);
+
+/* Counts a row that the sink has rejected for good. */
+extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);
+
+/* Those of the sink from one audit_id to another, ascending, in the current context; returns how many. */
+extern int	dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids);
 
 /* Removes positions before this one, and ticks nobody needs; returns where to begin next time. */
 extern int64 position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick);

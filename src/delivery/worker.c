@@ -313,6 +313,12 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			wait_ms(1);
 			break;
 		case STEP_FENCED:
+			/* Opening it again would fence the other one: somebody has to say so, by a reload. */
+			worker_close_sink(worker);
+			do
+				back_off(worker, IDLE_MS);
+			while (worker->callbacks != NULL && worker->callbacks->keeps_position && !ConfigReloadPending);
+			break;
 		case STEP_STOP:
 			/* The position stays, so that what waits is counted. */
 			worker_close_sink(worker);

@@ -29,13 +29,17 @@ typedef struct Worker
 	char		sink_name[NAMEDATALEN];
 	const AdminSinkCallbacks *callbacks;
 	AdminSink	sink;
+	bool		has_rejected;	/* there may be dead letters to pass by */
 
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
-	Position	position;		/* as recorded */
+	Position	position;		/* as the sink has it */
+	int64		recorded_id;	/* position_id of the one recorded last */
+	int64		recorded_rows;	/* its delivered_rows */
+	TimestampTz recorded_at;
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
 	TimestampTz ticked_at;		/* when the newest of them was made */
@@ -64,6 +68,7 @@ extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since
 
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
+extern StepResult worker_record_position(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
 
 /* Is the position still the newest, and the store what it was?  In a transaction. */

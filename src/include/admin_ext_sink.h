@@ -19,7 +19,8 @@
 
 #define ADMIN_SINK_API_VERSION	1
 #define ADMIN_SINK_SLICE_MS		200
-#define ADMIN_SINK_DETAIL_BYTES	1024
+#define ADMIN_SINK_DETAIL_BYTES	8192
+#define ADMIN_SINK_RECORD_BYTES	256
 #define ADMIN_SINK_ERROR_BYTES	512
 
 typedef enum AdminSinkResult
@@ -27,6 +28,7 @@ typedef enum AdminSinkResult
 	ADMIN_SINK_OK,
 	ADMIN_SINK_PENDING,			/* confirm: not yet, call again */
 	ADMIN_SINK_RETRY,			/* an outage: close, back off, open, deliver again */
+	ADMIN_SINK_REJECTED,		/* confirm: nothing of the batch was taken, for one record of it never will be */
 	ADMIN_SINK_FENCED,			/* another worker has taken over */
 	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
 } AdminSinkResult;
@@ -39,6 +41,7 @@ typedef struct AdminSinkPosition
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
 	int64		audit_id;		/* the highest row delivered */
+	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
 } AdminSinkPosition;
 
@@ -61,7 +64,11 @@ typedef struct AdminSinkBatch
 	const AdminSinkRecord *records;
 	int			count;
 	AdminSinkPosition position; /* what holds once the batch is confirmed */
+	int			rejected_record;	/* out: with ADMIN_SINK_REJECTED, which one; else ADMIN_SINK_NO_RECORD */
+	char		rejected_error[ADMIN_SINK_ERROR_BYTES]; /* out: and why */
 } AdminSinkBatch;
+
+#define ADMIN_SINK_NO_RECORD	(-1)
 
 typedef struct AdminSink
 {
@@ -79,6 +86,12 @@ typedef struct AdminSinkCallbacks
 	uint32		api_version;	/* ADMIN_SINK_API_VERSION */
 
 	/*
+	 * The sink keeps the position with the data, in one atomic step, and tells it in
+	 * recover; then the database records it now and then only.
+	 */
+	bool		keeps_position;
+
+	/*
 	 * Connects, and reports in *seen the newest batch the sink ever saw (position_id
 	 * 0: none that counts).  The worker holds it against the database: more than one
 	 * position ahead of it, or a tick it does not know, means that history forked.
@@ -86,7 +99,11 @@ typedef struct AdminSinkCallbacks
 	 */
 	AdminSinkResult (*open) (AdminSink *sink, AdminSinkPosition *seen);
 
-	/* Makes the sink hold exactly what the position says.  May set position->detail. */
+	/*
+	 * Makes the sink hold exactly what the position says; ADMIN_SINK_PENDING: not yet,
+	 * call again.  A sink that keeps positions, and finds a later one of this store,
+	 * sets position_id, record and detail to that one's.
+	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 
 	/* Hands a batch over; its memory stays valid until it is confirmed. */

@@ -315,8 +315,8 @@ def wal_position():
     return sql("select pg_current_wal_insert_lsn()")
 
 
-def wait_for_quiet_wal(seconds=20):
-    """Until the server itself has nothing to write any more: its last is a record of running transactions, 15 s after a checkpoint."""
+def wait_for_quiet_wal(seconds=40):
+    """Until the server itself has nothing to write any more: its last is a record of running transactions, up to 25 s after a checkpoint."""
     deadline, since, seen = time.monotonic() + 180, time.monotonic(), wal_position()
     while time.monotonic() < since + seconds:
         if time.monotonic() > deadline:

@@ -1,0 +1,324 @@
+/*
+ * kafka.c
+ *	  The Kafka sink: each batch is one transaction, and its last record carries the
+ *	  position that holds once it is committed.
+ *
+ * So the topic is the truth about what was delivered, and a read_committed consumer
+ * sees every row once.  The values of a batch are handed to librdkafka where they lie;
+ * nothing is let go of before the transaction has ended one way or the other.
+ *
+ * A record that the broker refuses for its size is a rejection: in company it may have
+ * been another's size, so those that failed together are sent once more, each alone.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "sinks/kafka/kafka.h"
+
+PG_MODULE_MAGIC;
+
+#define CONTENT_TYPE		"application/cloudevents+json; charset=UTF-8"
+#define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id, big-endian */
+/* A transaction that takes longer is an outage: the next handle settles it. */
+#define TRANSACTION_MS		20000
+
+extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
+
+static AdminSinkResult
+kafka_open(AdminSink *sink, AdminSinkPosition *seen)
+{
+	Kafka	   *kafka = MemoryContextAllocZero(sink->context, sizeof(Kafka));
+	AdminSinkResult result;
+
+	kafka->sink = sink;
+	kafka->topic = MemoryContextStrdup(sink->context, GetConfigOption("admin_ext.kafka_topic", false, false));
+	kafka->header_partition = NO_OFFSET;
+	kafka->header_offset = NO_OFFSET;
+	sink->state = kafka;
+	if (GetConfigOption("admin_ext.kafka_brokers", false, false)[0] == '\0')
+	{
+		snprintf(sink->error, sizeof(sink->error), "no broker is configured; set admin_ext.kafka_brokers");
+		return ADMIN_SINK_STOP;
+	}
+	result = kafka_register_schema(kafka);
+	if (result != ADMIN_SINK_OK)
+		return result;
+	kafka->producer = kafka_new_producer(kafka);
+	return kafka->producer == NULL ? ADMIN_SINK_STOP : ADMIN_SINK_OK;
+}
+
+/* Copies the values of a batch, each behind the prefix that names its schema. */
+static void
+prefix_values(Kafka *kafka, const AdminSinkBatch *batch)
+{
+	uint32		id = kafka->schema_id;
+	char		prefix[PREFIX_BYTES] = {0, id >> 24, id >> 16, id >> 8, id};
+	char	   *at;
+
+	kafka->values = MemoryContextAllocHuge(kafka->sink->context,
+										   batch->length + (Size) batch->count * PREFIX_BYTES);
+	at = kafka->values;
+	for (int i = 0; i < batch->count; i++)
+	{
+		memcpy(at, prefix, PREFIX_BYTES);
+		memcpy(at + PREFIX_BYTES, batch->data + batch->records[i].offset, batch->records[i].length);
+		at += PREFIX_BYTES + batch->records[i].length;
+	}
+}
+
+static AdminSinkResult
+reject(Kafka *kafka, int record, const char *error)
+{
+	AdminSinkBatch *batch = kafka->batch;
+
+	batch->rejected_record = record;
+	snprintf(batch->rejected_error, sizeof(batch->rejected_error), "%s", error);
+	return ADMIN_SINK_REJECTED;
+}
+
+/* The position in the topic: "<store id> <position_id> <the worker's own record of it>". */
+static void
+add_headers(Kafka *kafka, rd_kafka_headers_t *headers, bool is_last)
+{
+	const AdminSinkPosition *position = &kafka->batch->position;
+	char		text[ADMIN_SINK_RECORD_BYTES + 128];
+
+	rd_kafka_header_add(headers, "content-type", -1, CONTENT_TYPE, -1);
+	if (!is_last)
+		return;
+	snprintf(text, sizeof(text), "%s " INT64_FORMAT " %s", kafka->sink->store_id, position->position_id,
+			 position->record);
+	rd_kafka_header_add(headers, POSITION_HEADER, -1, text, -1);
+}
+
+static rd_kafka_resp_err_t
+produce(Kafka *kafka, int record, char *value, Size length)
+{
+	const AdminSinkRecord *r = &kafka->batch->records[record];
+	rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
+	rd_kafka_error_t *error;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	rd_kafka_vu_t arguments[] = {
+		{.vtype = RD_KAFKA_VTYPE_TOPIC,.u.cstr = kafka->topic},
+		{.vtype = RD_KAFKA_VTYPE_KEY,.u.mem = {unconstify(char *, kafka->batch->keys) + r->key_offset, r->key_length}},
+		{.vtype = RD_KAFKA_VTYPE_VALUE,.u.mem = {value, length}},
+		{.vtype = RD_KAFKA_VTYPE_HEADERS,.u.headers = headers},
+		{.vtype = RD_KAFKA_VTYPE_OPAQUE,.u.ptr = (void *) (intptr_t) (record + 1)},
+	};
+
+	add_headers(kafka, headers, record == kafka->batch->count - 1);
+	error = rd_kafka_produceva(kafka->producer, arguments, lengthof(arguments));
+	if (error != NULL)
+	{
+		code = rd_kafka_error_code(error);
+		rd_kafka_error_destroy(error);
+		rd_kafka_headers_destroy(headers);
+	}
+	return code;
+}
+
+/* What is queued is sent, in slices; past the deadline the commit will say what is wrong. */
+static void
+flush(Kafka *kafka)
+{
+	while (rd_kafka_flush(kafka->producer, ADMIN_SINK_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT &&
+		   GetCurrentTimestamp() < kafka->deadline)
+		CHECK_FOR_INTERRUPTS();
+}
+
+static AdminSinkResult
+produce_all(Kafka *kafka)
+{
+	AdminSinkBatch *batch = kafka->batch;
+	char	   *prefixed = kafka->values;
+
+	for (int i = 0; i < batch->count; i++)
+	{
+		Size		length = batch->records[i].length + (prefixed ? PREFIX_BYTES : 0);
+		char	   *value = prefixed ? prefixed : unconstify(char *, batch->data) + batch->records[i].offset;
+		bool		is_alone = kafka->is_suspect != NULL && kafka->is_suspect[i];
+		rd_kafka_resp_err_t code;
+
+		/* One that is sent alone begins a message set of its own. */
+		if (is_alone)
+			flush(kafka);
+		while ((code = produce(kafka, i, value, length)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
+			   GetCurrentTimestamp() < kafka->deadline)
+		{
+			rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
+			CHECK_FOR_INTERRUPTS();
+		}
+		if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+			return reject(kafka, i, "larger than message.max.bytes of admin_ext.kafka_options allows");
+		if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			kafka->report_code = code;
+			strlcpy(kafka->report_error, rd_kafka_err2str(code), sizeof(kafka->report_error));
+			break;				/* the commit fails, and says so */
+		}
+		if (is_alone)
+		{
+			flush(kafka);
+			if (kafka->report_code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+				return reject(kafka, i, "larger than max.message.bytes of the topic allows");
+		}
+		if (prefixed)
+			prefixed += length;
+		if ((i & 1023) == 1023)
+			rd_kafka_poll(kafka->producer, 0);
+	}
+	return ADMIN_SINK_OK;
+}
+
+static void
+begin(Kafka *kafka, AdminSinkBatch *batch)
+{
+	kafka->batch = batch;
+	kafka->report_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	kafka->report_error[0] = '\0';
+	kafka->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TRANSACTION_MS);
+	for (int i = 0; i < kafka->partition_count; i++)
+		kafka->partitions[i].last = NO_OFFSET;
+	if (kafka->is_suspect == NULL)
+		kafka->is_suspect = MemoryContextAllocZero(kafka->sink->context, batch->count * sizeof(bool));
+	if (kafka->schema_id != 0)
+		prefix_values(kafka, batch);
+}
+
+static AdminSinkResult
+kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
+{
+	Kafka	   *kafka = sink->state;
+	rd_kafka_error_t *error = rd_kafka_begin_transaction(kafka->producer);
+
+	if (error != NULL)
+		return kafka_failure(kafka, error, "begin a transaction");
+	begin(kafka, batch);
+	if (produce_all(kafka) == ADMIN_SINK_REJECTED)
+		kafka->transaction = KAFKA_ABORTING;
+	else
+		kafka->transaction = KAFKA_COMMITTING;
+	return ADMIN_SINK_OK;
+}
+
+/* Nothing of librdkafka's refers to the batch any more. */
+static void
+let_go_of_batch(Kafka *kafka, bool keep_suspects)
+{
+	kafka->transaction = KAFKA_NONE;
+	kafka->batch = NULL;
+	if (kafka->values != NULL)
+		pfree(kafka->values);
+	kafka->values = NULL;
+	if (!keep_suspects && kafka->is_suspect != NULL)
+	{
+		pfree(kafka->is_suspect);
+		kafka->is_suspect = NULL;
+		kafka->suspect_count = 0;
+	}
+}
+
+static AdminSinkResult
+committed(Kafka *kafka, AdminSinkBatch *batch)
+{
+	for (int i = 0; i < kafka->partition_count; i++)
+	{
+		KafkaPartition *partition = &kafka->partitions[i];
+
+		/* Behind the record comes the commit marker. */
+		if (partition->last != NO_OFFSET)
+			partition->next = partition->last + 2;
+	}
+	let_go_of_batch(kafka, false);
+	kafka_write_detail(kafka, batch->position.detail, sizeof(batch->position.detail));
+	return ADMIN_SINK_OK;
+}
+
+static AdminSinkResult
+commit(Kafka *kafka, AdminSinkBatch *batch)
+{
+	rd_kafka_error_t *error = rd_kafka_commit_transaction(kafka->producer, ADMIN_SINK_SLICE_MS);
+
+	if (error == NULL)
+		return committed(kafka, batch);
+	if (rd_kafka_error_is_retriable(error) && GetCurrentTimestamp() < kafka->deadline)
+	{
+		rd_kafka_error_destroy(error);
+		return ADMIN_SINK_PENDING;
+	}
+	if (rd_kafka_error_txn_requires_abort(error))
+	{
+		kafka->transaction = KAFKA_ABORTING;
+		/* What was too large together is tried again one by one; all else is an outage. */
+		if (kafka->suspect_count > 0)
+		{
+			rd_kafka_error_destroy(error);
+			return ADMIN_SINK_PENDING;
+		}
+	}
+	return kafka_failure(kafka, error, "commit a transaction");
+}
+
+static AdminSinkResult
+abort_batch(Kafka *kafka, AdminSinkBatch *batch)
+{
+	rd_kafka_error_t *error = rd_kafka_abort_transaction(kafka->producer, ADMIN_SINK_SLICE_MS);
+
+	if (error != NULL && rd_kafka_error_is_retriable(error) && GetCurrentTimestamp() < kafka->deadline)
+	{
+		rd_kafka_error_destroy(error);
+		return ADMIN_SINK_PENDING;
+	}
+	if (error != NULL)
+		return kafka_failure(kafka, error, "abort a transaction");
+	if (batch->rejected_record != ADMIN_SINK_NO_RECORD)
+	{
+		let_go_of_batch(kafka, false);
+		return ADMIN_SINK_REJECTED;
+	}
+	let_go_of_batch(kafka, true);
+	kafka->suspect_count = 0;
+	return kafka_deliver(kafka->sink, batch) == ADMIN_SINK_OK ? ADMIN_SINK_PENDING : ADMIN_SINK_RETRY;
+}
+
+static AdminSinkResult
+kafka_confirm(AdminSink *sink, AdminSinkBatch *batch)
+{
+	Kafka	   *kafka = sink->state;
+
+	return kafka->transaction == KAFKA_ABORTING ? abort_batch(kafka, batch) : commit(kafka, batch);
+}
+
+/* The handles first: they refer to the batch, and to this state. */
+static void
+kafka_close(AdminSink *sink)
+{
+	Kafka	   *kafka = sink->state;
+
+	sink->state = NULL;
+	if (kafka == NULL)
+		return;
+	kafka_destroy(kafka->consumer);
+	kafka_destroy(kafka->producer);
+}
+
+static const AdminSinkCallbacks callbacks = {
+	.api_version = ADMIN_SINK_API_VERSION,
+	.keeps_position = true,
+	.open = kafka_open,
+	.recover = kafka_recover,
+	.deliver = kafka_deliver,
+	.confirm = kafka_confirm,
+	.close = kafka_close,
+};
+
+const AdminSinkCallbacks *
+_PG_admin_sink_init(void)
+{
+	return &callbacks;
+}

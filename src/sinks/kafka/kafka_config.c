@@ -1,0 +1,261 @@
+/*
+ * kafka_config.c
+ *	  Handles of librdkafka with the settings of admin_ext applied.
+ *
+ * What exactly once rests on is set here and cannot be overridden; the rest is
+ * admin_ext.kafka_options.  No error names the value of a property: it may be a secret.
+ */
+#include "postgres.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "utils/guc.h"
+
+#include "sinks/kafka/kafka.h"
+
+/* Recovery and delivery rest on these. */
+static const char *const fixed[] = {
+	"acks", "auto.offset.reset", "bootstrap.servers", "dr_cb", "dr_msg_cb", "enable.auto.commit",
+	"enable.auto.offset.store", "enable.idempotence", "enable.partition.eof", "group.id",
+	"isolation.level", "log.queue", "log_cb", "metadata.broker.list", "opaque",
+	"request.required.acks", "transactional.id",
+};
+
+/* What we recommend, unless kafka_options says otherwise. */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			defaults[] = {
+	{"compression.type", "lz4"},
+	{"linger.ms", "2"},
+	{"batch.size", "1000000"},
+	{"batch.num.messages", "100000"},
+	{"queue.buffering.max.messages", "2000000"},
+	{"queue.buffering.max.kbytes", "1048576"},
+	{"partitioner", "murmur2_random"},	/* as Java's producers have it */
+	{"reconnect.backoff.ms", "50"},
+	{"reconnect.backoff.max.ms", "1000"},	/* the default makes recovery of a broker cost 19 s */
+	{"socket.keepalive.enable", "true"},
+	{"transaction.timeout.ms", "60000"},
+	{"client.id", "admin_ext"},
+};
+
+static void
+take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
+{
+	Kafka	   *kafka = opaque;
+
+	/* What names a cause is not overwritten by the silence that follows from it. */
+	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL)
+		return;
+	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && kafka->broker_error[0] != '\0')
+		return;
+	kafka->broker_code = code;
+	strlcpy(kafka->broker_error, reason, sizeof(kafka->broker_error));
+}
+
+static void
+take_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
+{
+	ereport(DEBUG1, (errmsg_internal("librdkafka %s: %s", facility, text)));
+}
+
+/* Of a record of the transaction at hand: opaque is its place in the batch, from 1 on. */
+static void
+take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
+{
+	Kafka	   *kafka = opaque;
+	int			record = (int) (intptr_t) message->_private - 1;
+
+	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		if (message->partition >= 0 && message->partition < kafka->partition_count)
+			kafka->partitions[message->partition].last =
+				Max(kafka->partitions[message->partition].last, message->offset);
+		if (kafka->batch != NULL && record == kafka->batch->count - 1)
+		{
+			kafka->header_partition = message->partition;
+			kafka->header_offset = message->offset;
+		}
+		return;
+	}
+	if (message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
+		return;
+	if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && kafka->is_suspect != NULL)
+	{
+		kafka->is_suspect[record] = true;
+		kafka->suspect_count++;
+	}
+	if (kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		kafka->report_code = message->err;
+		/* Not rd_kafka_message_errstr(): 2.0.2 answers with the payload. */
+		strlcpy(kafka->report_error, rd_kafka_err2str(message->err), sizeof(kafka->report_error));
+	}
+}
+
+static bool
+set_property(Kafka *kafka, rd_kafka_conf_t *conf, const char *name, const char *value)
+{
+	char		reason[256];
+	rd_kafka_conf_res_t result = rd_kafka_conf_set(conf, name, value, reason, sizeof(reason));
+
+	if (result == RD_KAFKA_CONF_OK)
+		return true;
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 result == RD_KAFKA_CONF_UNKNOWN ?
+			 "admin_ext.kafka_options: librdkafka %s knows no property \"%.64s\"" :
+			 "admin_ext.kafka_options: librdkafka %s refuses the value of property \"%.64s\"",
+			 rd_kafka_version_str(), name);
+	return false;
+}
+
+static bool
+is_fixed(const char *name)
+{
+	for (int i = 0; i < lengthof(fixed); i++)
+	{
+		if (strcmp(name, fixed[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static char *
+trim(char *text)
+{
+	char	   *end;
+
+	text += strspn(text, " \t\r");
+	end = text + strlen(text);
+	while (end > text && strchr(" \t\r", end[-1]))
+		*--end = '\0';
+	return text;
+}
+
+/* name=value, separated by semicolons or line breaks; the check hook has seen to the form. */
+static bool
+set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+{
+	char	   *options = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *next = NULL;
+
+	for (char *option = strtok_r(options, ";\n", &next); option; option = strtok_r(NULL, ";\n", &next))
+	{
+		char	   *equals = strchr(option, '=');
+		char	   *name;
+
+		if (equals == NULL)
+			continue;
+		*equals = '\0';
+		name = trim(option);
+		if (is_fixed(name))
+		{
+			snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+					 "admin_ext.kafka_options: property \"%s\" is set by admin_ext alone", name);
+			return false;
+		}
+		if (!set_property(kafka, conf, name, trim(equals + 1)))
+			return false;
+	}
+	pfree(options);
+	return true;
+}
+
+static rd_kafka_conf_t *
+new_conf(Kafka *kafka)
+{
+	const char *brokers = GetConfigOption("admin_ext.kafka_brokers", false, false);
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	bool		good = set_property(kafka, conf, "bootstrap.servers", brokers) &&
+		set_property(kafka, conf, "log.queue", "true");
+
+	for (int i = 0; i < lengthof(defaults) && good; i++)
+		good = set_property(kafka, conf, defaults[i].name, defaults[i].value);
+	if (!good || !set_options(kafka, conf))
+	{
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	rd_kafka_conf_set_opaque(conf, kafka);
+	rd_kafka_conf_set_error_cb(conf, take_error);
+	rd_kafka_conf_set_log_cb(conf, take_log);
+	return conf;
+}
+
+/* The threads that a handle starts leave the server's signals to the server's thread. */
+static rd_kafka_t *
+start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
+{
+	sigset_t	all;
+	sigset_t	before;
+	char		reason[256];
+	rd_kafka_t *handle;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	handle = rd_kafka_new(type, conf, reason, sizeof(reason));
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (handle == NULL)
+	{
+		rd_kafka_conf_destroy(conf);
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s",
+				 rd_kafka_version_str(), reason);
+		return NULL;
+	}
+	rd_kafka_set_log_queue(handle, NULL);
+	return handle;
+}
+
+rd_kafka_t *
+kafka_new_producer(Kafka *kafka)
+{
+	rd_kafka_conf_t *conf = new_conf(kafka);
+	char		id[128];
+
+	if (conf == NULL)
+		return NULL;
+	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
+	rd_kafka_conf_set_dr_msg_cb(conf, take_report);
+	if (!set_property(kafka, conf, "transactional.id", id))
+	{
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	return start(kafka, RD_KAFKA_PRODUCER, conf);
+}
+
+rd_kafka_t *
+kafka_new_consumer(Kafka *kafka, const char *isolation)
+{
+	rd_kafka_conf_t *conf = new_conf(kafka);
+	char		id[128];
+
+	if (conf == NULL)
+		return NULL;
+	/* Never subscribed and never committed: no group comes to be. */
+	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
+	if (!set_property(kafka, conf, "group.id", id) ||
+		!set_property(kafka, conf, "isolation.level", isolation) ||
+		!set_property(kafka, conf, "enable.partition.eof", "true") ||
+		!set_property(kafka, conf, "enable.auto.commit", "false") ||
+		!set_property(kafka, conf, "auto.offset.reset", "error"))
+	{
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	return start(kafka, RD_KAFKA_CONSUMER, conf);
+}
+
+void
+kafka_destroy(rd_kafka_t *handle)
+{
+	if (handle == NULL)
+		return;
+	if (rd_kafka_type(handle) == RD_KAFKA_PRODUCER)
+		rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}

@@ -1,0 +1,114 @@
+/*
+ * kafka_errors.c
+ *	  What librdkafka says, as one sentence a DBA can act on, and what follows from it.
+ *
+ * Which errors can be tried again, which ask for an abort and which are fatal is
+ * librdkafka's to say, by its flags; codes only choose the words.
+ */
+#include "postgres.h"
+
+#include "sinks/kafka/kafka.h"
+
+static const struct
+{
+	rd_kafka_resp_err_t code;
+	const char *remedy;
+}			remedies[] = {
+	{RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, "create the topic, or correct admin_ext.kafka_topic"},
+	{RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "create the topic, or correct admin_ext.kafka_topic"},
+	{RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "create the topic, or correct admin_ext.kafka_topic"},
+	{RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+	"allow the user WRITE, READ and DESCRIBE on the topic"},
+	{RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+	"allow the user WRITE and DESCRIBE on transactional ids with the prefix admin_ext."},
+	{RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+	"allow the user IDEMPOTENT_WRITE on the cluster"},
+	{RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+	"allow the user READ on groups with the prefix admin_ext."},
+	{RD_KAFKA_RESP_ERR__AUTHENTICATION,
+	"correct security.protocol and the sasl properties in admin_ext.kafka_options"},
+	{RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+	"correct the sasl properties in admin_ext.kafka_options"},
+	{RD_KAFKA_RESP_ERR__SSL, "correct the ssl properties in admin_ext.kafka_options"},
+	{RD_KAFKA_RESP_ERR__RESOLVE, "correct admin_ext.kafka_brokers"},
+	{RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
+	"lower transaction.timeout.ms in admin_ext.kafka_options"},
+};
+
+const char *
+kafka_remedy(rd_kafka_resp_err_t code)
+{
+	for (int i = 0; i < lengthof(remedies); i++)
+	{
+		if (remedies[i].code == code)
+			return remedies[i].remedy;
+	}
+	return NULL;
+}
+
+static bool
+is_fencing(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR__FENCED ||
+		code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH ||
+		code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED;
+}
+
+static void
+explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *reason)
+{
+	const char *remedy = kafka_remedy(code);
+	char	   *error = kafka->sink->error;
+	Size		size = sizeof(kafka->sink->error);
+
+	snprintf(error, size, "could not %s (topic \"%s\"): %s%s%s", what, kafka->topic, reason,
+			 remedy ? "; " : "", remedy ? remedy : "");
+	/* 2.0.2 answers a right password so where the broker is of version 4. */
+	if ((code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED) &&
+		rd_kafka_version() < 0x020601ff && strstr(reason, "SCRAM"))
+		snprintf(error + strlen(error), size - strlen(error),
+				 "; librdkafka before 2.6.1 cannot log in by SCRAM to Kafka 4, this is %s",
+				 rd_kafka_version_str());
+}
+
+AdminSinkResult
+kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
+{
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+	char		reason[256];
+	char		fatal[256];
+
+	strlcpy(reason, rd_kafka_error_string(error), sizeof(reason));
+	if (rd_kafka_error_is_fatal(error))
+	{
+		rd_kafka_resp_err_t cause = rd_kafka_fatal_error(kafka->producer, fatal, sizeof(fatal));
+
+		if (cause != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			code = cause;
+			strlcpy(reason, fatal, sizeof(reason));
+		}
+	}
+	rd_kafka_error_destroy(error);
+	if (is_fencing(code) || is_fencing(kafka->report_code))
+	{
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+				 "another worker with the identity of this store (transactional id admin_ext.%s) delivers to "
+				 "topic \"%s\"; stop one of the two, then reload", kafka->sink->store_id, kafka->topic);
+		return ADMIN_SINK_FENCED;
+	}
+	/* A commit says no more than that something is wrong: the first report says what. */
+	if (kafka->report_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		explain(kafka, what, kafka->report_code, kafka->report_error);
+	else
+		explain(kafka, what, code, reason);
+	return ADMIN_SINK_RETRY;
+}
+
+AdminSinkResult
+kafka_no_answer(Kafka *kafka, const char *what)
+{
+	explain(kafka, what, kafka->broker_code,
+			kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
+	return ADMIN_SINK_RETRY;
+}

@@ -1,0 +1,362 @@
+/*
+ * kafka_recover.c
+ *	  Finds out where in the topic delivery stands.  The topic itself is the truth.
+ *
+ * The last record of each transaction carries the position that holds once it is
+ * committed.  The database remembers, as a lower bound, behind which offsets to look,
+ * and where the last such header was: offsets alone would not recognise a topic that
+ * was made anew.  Each call waits for one slice at the most.
+ *
+ * 1. init_transactions fences an older worker and settles its transaction.
+ * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
+ *    one, is answered the last stable offset.
+ * 3. A read_committed consumer, assigned at the remembered offsets, reads until in
+ *    every partition it stands at the watermark.  An earlier end is only the last stable
+ *    offset: another producer's open transaction holds it back, and is waited for.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "sinks/kafka/kafka.h"
+
+#define FENCING_MS	30000
+#define LOOKING_MS	15000
+/* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
+#define READING_MS	(20 * 60 * 1000)
+
+static bool
+is_late(const Kafka *kafka)
+{
+	return GetCurrentTimestamp() >= kafka->deadline;
+}
+
+static void
+enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
+{
+	kafka->phase = phase;
+	kafka->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+}
+
+static AdminSinkResult
+fence(Kafka *kafka)
+{
+	rd_kafka_error_t *error = rd_kafka_init_transactions(kafka->producer, ADMIN_SINK_SLICE_MS);
+
+	rd_kafka_poll(kafka->producer, 0);
+	if (error == NULL)
+	{
+		enter(kafka, KAFKA_LOOKING, LOOKING_MS);
+		return ADMIN_SINK_PENDING;
+	}
+	if (!rd_kafka_error_is_retriable(error))
+		return kafka_failure(kafka, error, "begin to deliver");
+	rd_kafka_error_destroy(error);
+	/* Nothing will come of waiting for a broker that does not let us in. */
+	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL || is_late(kafka))
+		return kafka_no_answer(kafka, "reach the brokers");
+	return ADMIN_SINK_PENDING;
+}
+
+/* "<topic> <header partition>:<offset> <partition>:<offset>,...", as kafka_write_detail() writes it. */
+static bool
+read_detail(Kafka *kafka, const char *detail)
+{
+	Size		length = strlen(kafka->topic);
+	const char *at = detail;
+	int			used;
+
+	if (strncmp(at, kafka->topic, length) != 0 || at[length] != ' ')
+		return detail[0] == '\0';
+	at += length + 1;
+	if (sscanf(at, "%d:" INT64_FORMAT "%n", &kafka->header_partition, &kafka->header_offset, &used) != 2)
+		return false;
+	for (at += used; *at == ' ' || *at == ','; at += used)
+	{
+		int			partition;
+		int64		offset;
+
+		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n", &partition, &offset, &used) != 2)
+			return false;
+		used++;
+		if (partition >= 0 && partition < kafka->partition_count)
+			kafka->partitions[partition].next = offset;
+	}
+	return *at == '\0';
+}
+
+void
+kafka_write_detail(const Kafka *kafka, char *detail, Size size)
+{
+	Size		used = snprintf(detail, size, "%s %d:" INT64_FORMAT, kafka->topic,
+								kafka->header_partition, kafka->header_offset);
+
+	for (int i = 0; i < kafka->partition_count && used < size; i++)
+		used += snprintf(detail + used, size - used, "%c%d:" INT64_FORMAT, i == 0 ? ' ' : ',', i,
+						 kafka->partitions[i].next);
+	if (used >= size)
+		elog(ERROR, "topic \"%s\" has too many partitions (%d)", kafka->topic, kafka->partition_count);
+}
+
+static AdminSinkResult
+look(Kafka *kafka, const AdminSinkPosition *position)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
+	rd_kafka_resp_err_t code = rd_kafka_metadata(kafka->producer, 0, topic, &metadata, ADMIN_SINK_SLICE_MS);
+	int			count = 0;
+
+	rd_kafka_topic_destroy(topic);
+	rd_kafka_poll(kafka->producer, 0);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+		count = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+		rd_kafka_metadata_destroy(metadata);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR && count == 0)
+			code = RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+	}
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		if (!is_late(kafka) && kafka_remedy(code) == NULL)
+			return ADMIN_SINK_PENDING;
+		kafka->broker_code = code;
+		strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
+		return kafka_no_answer(kafka, "find the topic");
+	}
+
+	kafka->partitions = MemoryContextAllocZero(kafka->sink->context, count * sizeof(KafkaPartition));
+	kafka->partition_count = count;
+	for (int i = 0; i < count; i++)
+		kafka->partitions[i].next = kafka->partitions[i].last = NO_OFFSET;
+	if (!read_detail(kafka, position->detail))
+	{
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+				 "the position was recorded for another topic than \"%s\"; call "
+				 "admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
+				 kafka->topic, kafka->sink->name);
+		return ADMIN_SINK_STOP;
+	}
+	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
+	if (kafka->consumer == NULL)
+		return ADMIN_SINK_STOP;
+	enter(kafka, KAFKA_MEASURING, LOOKING_MS);
+	return ADMIN_SINK_PENDING;
+}
+
+static AdminSinkResult
+stop_at_loss(Kafka *kafka, int partition, int64 low, int64 high)
+{
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "topic \"%s\" has lost what was delivered to it, or was made anew: partition %d holds offsets " INT64_FORMAT
+			 " to " INT64_FORMAT ", remembered is " INT64_FORMAT
+			 "; call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
+			 kafka->topic, partition, low, high, kafka->partitions[partition].next, kafka->sink->name);
+	return ADMIN_SINK_STOP;
+}
+
+/* Assigns the consumer that reads what is new; nothing is, after an operator's resync. */
+static AdminSinkResult
+begin_reading(Kafka *kafka)
+{
+	rd_kafka_topic_partition_list_t *list;
+	rd_kafka_resp_err_t code;
+
+	kafka_destroy(kafka->consumer);
+	kafka->consumer = kafka_new_consumer(kafka, "read_committed");
+	if (kafka->consumer == NULL)
+		return ADMIN_SINK_STOP;
+	list = rd_kafka_topic_partition_list_new(kafka->partition_count);
+	for (int i = 0; i < kafka->partition_count; i++)
+		rd_kafka_topic_partition_list_add(list, kafka->topic, i)->offset =
+			kafka->header_is_due && i == kafka->due_partition ?
+			kafka->due_offset : kafka->partitions[i].next;
+	code = rd_kafka_assign(kafka->consumer, list);
+	rd_kafka_topic_partition_list_destroy(list);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		elog(ERROR, "could not assign partitions: %s", rd_kafka_err2str(code));
+	rd_kafka_poll_set_consumer(kafka->consumer);
+	enter(kafka, KAFKA_READING, READING_MS);
+	return ADMIN_SINK_PENDING;
+}
+
+static AdminSinkResult
+measure(Kafka *kafka, const AdminSinkPosition *position)
+{
+	int			i = kafka->measured;
+	KafkaPartition *partition = &kafka->partitions[i];
+	int64		low;
+	int64		high;
+	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->consumer, kafka->topic, i, &low, &high,
+																ADMIN_SINK_SLICE_MS);
+
+	rd_kafka_poll(kafka->consumer, 0);
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		if (!is_late(kafka))
+			return ADMIN_SINK_PENDING;
+		kafka->broker_code = code;
+		strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
+		return kafka_no_answer(kafka, "ask for the offsets of the topic");
+	}
+	if (position->is_resync)
+	{
+		/* An operator has decided; what the topic holds is as it may be. */
+		partition->next = high;
+		kafka->header_partition = NO_OFFSET;
+		kafka->header_offset = NO_OFFSET;
+	}
+	else if (partition->next == NO_OFFSET)
+		partition->next = low;	/* never heard of: all of it is new */
+	else if (partition->next < low || partition->next > high)
+		return stop_at_loss(kafka, i, low, high);
+	/* Retention may have taken the header itself. */
+	if (i == kafka->header_partition && kafka->header_offset >= low)
+	{
+		kafka->header_is_due = true;
+		kafka->due_partition = kafka->header_partition;
+		kafka->due_offset = kafka->header_offset;
+	}
+	partition->high = high;
+	partition->is_read = partition->next >= high && !(kafka->header_is_due && i == kafka->due_partition);
+	if (++kafka->measured < kafka->partition_count)
+		return ADMIN_SINK_PENDING;
+	return begin_reading(kafka);
+}
+
+/* The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>" */
+static const char *
+position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
+{
+	static char text[ADMIN_SINK_RECORD_BYTES + 128];
+	rd_kafka_headers_t *headers;
+	const void *value;
+	Size		size;
+	Size		id_length = strlen(kafka->sink->store_id);
+	char	   *record;
+
+	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
+		size >= sizeof(text))
+		return "";
+	memcpy(text, value, size);
+	text[size] = '\0';
+	if (strncmp(text, kafka->sink->store_id, id_length) != 0 || text[id_length] != ' ')
+		return "";
+	*position_id = strtoll(text + id_length + 1, &record, 10);
+	return *record == ' ' ? record + 1 : "";
+}
+
+static AdminSinkResult
+take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
+{
+	KafkaPartition *partition = &kafka->partitions[message->partition];
+	int64		position_id = 0;
+	const char *record = position_of(kafka, message, &position_id);
+
+	if (kafka->header_is_due && message->partition == kafka->due_partition)
+	{
+		kafka->header_is_due = false;
+		if (message->offset != kafka->due_offset || record[0] == '\0')
+			return stop_at_loss(kafka, message->partition, message->offset, partition->high);
+	}
+	partition->next = Max(partition->next, message->offset + 1);
+	partition->is_read = partition->next >= partition->high;
+	if (record[0] != '\0' && position_id > position->position_id)
+	{
+		position->position_id = position_id;
+		strlcpy(position->record, record, sizeof(position->record));
+		kafka->header_partition = message->partition;
+		kafka->header_offset = message->offset;
+	}
+	return ADMIN_SINK_PENDING;
+}
+
+static bool
+is_read(const Kafka *kafka)
+{
+	for (int i = 0; i < kafka->partition_count; i++)
+	{
+		if (!kafka->partitions[i].is_read)
+			return false;
+	}
+	return true;
+}
+
+static AdminSinkResult
+finish(Kafka *kafka, AdminSinkPosition *position)
+{
+	kafka_destroy(kafka->consumer);
+	kafka->consumer = NULL;
+	kafka->phase = KAFKA_READY;
+	kafka->broker_error[0] = '\0';
+	kafka->broker_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
+	return ADMIN_SINK_OK;
+}
+
+static AdminSinkResult
+read_on(Kafka *kafka, AdminSinkPosition *position)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ADMIN_SINK_SLICE_MS);
+	AdminSinkResult result = ADMIN_SINK_PENDING;
+
+	while (!is_read(kafka))
+	{
+		rd_kafka_message_t *message = rd_kafka_consumer_poll(kafka->consumer, ADMIN_SINK_SLICE_MS);
+
+		if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			result = take_message(kafka, message, position);
+		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		{
+			KafkaPartition *partition = &kafka->partitions[message->partition];
+
+			/* Commit markers are passed by unseen. */
+			partition->next = Max(partition->next, message->offset);
+			partition->is_read = message->offset >= partition->high;
+			if (kafka->header_is_due && partition->is_read && message->partition == kafka->due_partition)
+				result = stop_at_loss(kafka, message->partition, message->offset, partition->high);
+		}
+		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
+			result = stop_at_loss(kafka, Max(message->partition, 0), -1, -1);
+		if (message != NULL)
+			rd_kafka_message_destroy(message);
+		if (result != ADMIN_SINK_PENDING)
+			return result;
+		if (GetCurrentTimestamp() >= until)
+			break;
+	}
+	if (is_read(kafka))
+		return finish(kafka, position);
+	if (is_late(kafka))
+		return kafka_no_answer(kafka, "read the topic to its end");
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "reading topic \"%s\" to its end; a transaction that another producer has left open is waited for",
+			 kafka->topic);
+	return ADMIN_SINK_PENDING;
+}
+
+AdminSinkResult
+kafka_recover(AdminSink *sink, AdminSinkPosition *position)
+{
+	Kafka	   *kafka = sink->state;
+
+	switch (kafka->phase)
+	{
+		case KAFKA_FENCING:
+			if (kafka->deadline == 0)
+				enter(kafka, KAFKA_FENCING, FENCING_MS);
+			return fence(kafka);
+		case KAFKA_LOOKING:
+			return look(kafka, position);
+		case KAFKA_MEASURING:
+			return measure(kafka, position);
+		case KAFKA_READING:
+			return read_on(kafka, position);
+		case KAFKA_READY:
+			break;
+	}
+	return ADMIN_SINK_OK;
+}

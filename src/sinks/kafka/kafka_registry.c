@@ -1,0 +1,173 @@
+/*
+ * kafka_registry.c
+ *	  Registers the event's JSON Schema with a Confluent-compatible schema registry, and
+ *	  learns the id that values carry in front (wire format: 0, id in four bytes).
+ *
+ * Without admin_ext.schema_registry_url nothing is registered and values carry no
+ * prefix.  With it nothing is delivered until the registry has answered.
+ */
+#include "postgres.h"
+
+#include <curl/curl.h>
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+
+#include "sinks/kafka/kafka.h"
+
+#define SCHEMA_FILE			"admin_ext_event.schema.json"
+#define CONNECT_MS			3000L
+#define ANSWER_MS			10000L
+#define MOST_ANSWER_BYTES	65536
+
+static char *
+read_schema(void)
+{
+	char		share[MAXPGPATH];
+	char		path[MAXPGPATH];
+	StringInfoData text;
+	FILE	   *file;
+	char		chunk[4096];
+	size_t		bytes;
+
+	get_share_path(my_exec_path, share);
+	snprintf(path, sizeof(path), "%s/extension/%s", share, SCHEMA_FILE);
+	file = AllocateFile(path, PG_BINARY_R);
+	if (file == NULL)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not open file \"%s\": %m", path)));
+	initStringInfo(&text);
+	while ((bytes = fread(chunk, 1, sizeof(chunk), file)) > 0)
+		appendBinaryStringInfo(&text, chunk, bytes);
+	FreeFile(file);
+	return text.data;
+}
+
+/* Called by libcurl in our own thread; never raises. */
+static size_t
+take_answer(char *data, size_t size, size_t count, void *arg)
+{
+	StringInfo	answer = arg;
+
+	if (answer->len + size * count > MOST_ANSWER_BYTES)
+		return 0;
+	appendBinaryStringInfo(answer, data, size * count);
+	return size * count;
+}
+
+/* A worker that is to end does not wait for an answer. */
+static int
+look_for_interrupt(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	return InterruptPending ? 1 : 0;
+}
+
+static void
+set_options(CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
+{
+	const char *auth = GetConfigOption("admin_ext.schema_registry_auth", false, false);
+
+	curl_easy_setopt(curl, CURLOPT_URL, url);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
+	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_interrupt);
+	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+	if (auth[0] != '\0')
+	{
+		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
+		curl_easy_setopt(curl, CURLOPT_USERPWD, auth);
+	}
+}
+
+/* Posts; returns the HTTP status, 0 with sink->error when there was no answer. */
+static long
+post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
+{
+	CURL	   *curl = curl_easy_init();
+	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/vnd.schemaregistry.v1+json");
+	char		reason[CURL_ERROR_SIZE] = "";
+	CURLcode	code;
+	long		status = 0;
+
+	if (curl == NULL || headers == NULL)
+		elog(ERROR, "out of memory");
+	set_options(curl, url, body, headers, answer, reason);
+	code = curl_easy_perform(curl);
+	if (code == CURLE_OK)
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+	else
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+				 "could not reach the schema registry: %s; see admin_ext.schema_registry_url",
+				 reason[0] ? reason : curl_easy_strerror(code));
+	curl_slist_free_all(headers);
+	curl_easy_cleanup(curl);
+	return status;
+}
+
+static AdminSinkResult
+refused(Kafka *kafka, long status, const char *subject, const char *answer)
+{
+	const char *remedy = status == 409 ?
+		"its compatibility rule does not allow this schema; settle it there" :
+		status == 401 || status == 403 ? "correct admin_ext.schema_registry_auth" :
+		status == 404 ? "correct admin_ext.schema_registry_url" : "see its log";
+
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "the schema registry answered %ld for subject \"%s\"; %s: %.200s", status, subject, remedy, answer);
+	return ADMIN_SINK_RETRY;
+}
+
+/* {"id": n} */
+static int
+id_of(const char *answer)
+{
+	LOCAL_FCINFO(fcinfo, 2);
+	Datum		id;
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(answer);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = CStringGetTextDatum("id");
+	fcinfo->args[1].isnull = false;
+	id = json_object_field_text(fcinfo);
+	return fcinfo->isnull ? 0 : pg_strtoint32(TextDatumGetCString(id));
+}
+
+AdminSinkResult
+kafka_register_schema(Kafka *kafka)
+{
+	const char *url = GetConfigOption("admin_ext.schema_registry_url", false, false);
+	char	   *subject = psprintf("%s-value", kafka->topic);
+	StringInfoData body;
+	StringInfoData answer;
+	long		status;
+
+	kafka->schema_id = 0;
+	if (url[0] == '\0')
+		return ADMIN_SINK_OK;
+	initStringInfo(&answer);
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
+	escape_json(&body, read_schema());
+	appendStringInfoChar(&body, '}');
+	status = post(kafka, psprintf("%s/subjects/%s/versions", url, subject), body.data, &answer);
+	if (status == 0)
+		return ADMIN_SINK_RETRY;
+	if (status != 200)
+		return refused(kafka, status, subject, answer.data);
+	kafka->schema_id = id_of(answer.data);
+	return kafka->schema_id > 0 ? ADMIN_SINK_OK : refused(kafka, status, subject, answer.data);
+}

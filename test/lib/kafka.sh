@@ -1,0 +1,80 @@
+# kafka.sh: a real Apache Kafka broker of our own (one KRaft node) on loopback.  Sourced.
+#
+# Its jars come from Maven Central and are kept in .cache; its data live in a temporary
+# directory.  It is ended by its pid.
+
+KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
+
+# The jars, downloaded once.
+kafka_fetch() {
+    local cache=$PWD/.cache/kafka-$KAFKA_VERSION
+    KAFKA_LIBS=$cache/libs
+    [ ! -f "$cache/complete" ] || return 0
+    echo "# fetching Kafka $KAFKA_VERSION"
+    mkdir -p "$cache"
+    cat >"$cache/pom.xml" <<POM
+<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+  <groupId>admin_ext</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
+    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
+  </dependencies>
+</project>
+POM
+    (cd "$cache" && timeout 600 mvn -B -q dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=libs) &&
+        touch "$cache/complete"
+}
+
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.
+kafka_init() {
+    local port controller
+    KAFKA_DIR=$(mktemp -d /tmp/admin_ext.kafka.XXXXXX)
+    port=$(free_port) controller=$(free_port)
+    KAFKA_BOOTSTRAP=127.0.0.1:$port
+    cat >"$KAFKA_DIR/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$KAFKA_DIR/data
+auto.create.topics.enable=false
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+log.cleaner.dedupe.buffer.size=4194304
+broker.session.timeout.ms=3000
+PROPERTIES
+    java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format -t "$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
+        -c "$KAFKA_DIR/server.properties" >"$KAFKA_DIR/format.log" 2>&1
+}
+
+# Starts it and waits, 60 s at most, until it says that it has started.
+kafka_start() {
+    local i
+    java -Xmx512m -XX:+UseSerialGC -cp "$KAFKA_LIBS/*" kafka.Kafka "$KAFKA_DIR/server.properties" >>"$KAFKA_DIR/broker.log" 2>&1 &
+    KAFKA_PID=$!
+    for ((i = 0; i < 600; i++)); do
+        ! grep -q 'Kafka Server started' "$KAFKA_DIR/broker.log" || return 0
+        kill -0 "$KAFKA_PID" 2>/dev/null || break
+        read -rt 0.1 <> <(:) || true
+    done
+    tail -n 20 "$KAFKA_DIR/broker.log" | sed 's/^/# /'
+    return 1
+}
+
+kafka_stop() {
+    [ -n "${KAFKA_PID:-}" ] || return 0
+    kill "$KAFKA_PID" 2>/dev/null && wait "$KAFKA_PID" 2>/dev/null
+    rm -rf "$KAFKA_DIR"
+    KAFKA_PID=
+}
