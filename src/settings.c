@@ -116,6 +116,7 @@ static bool
 check_kafka_options(char **value, void **extra, GucSource source)
 {
 	const char *at = *value;
+	int			number = 1;
 
 	while (*at != '\0')
 	{
@@ -126,13 +127,14 @@ check_kafka_options(char **value, void **extra, GucSource source)
 
 		if (name < length && (named == name || at[equals] != '='))
 		{
-			GUC_check_errdetail("\"%.*s\" is not the name of a librdkafka property with a value.",
-								Min((int) strcspn(at + name, "=;\n"), 64), at + name);
+			/* Behind an equals sign it may be a secret, and without one too. */
+			GUC_check_errdetail("Option %d is not the name of a librdkafka property, an equals sign and a value.", number);
 			return false;
 		}
 		at += length;
 		if (*at != '\0')
 			at++;
+		number++;
 	}
 	return true;
 }

@@ -23,6 +23,8 @@
 
 #define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
 #define PURGE_EVERY			64			/* positions */
+/* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */
+#define MERGED_TICKS		64
 /* How often the position is recorded where the sink keeps it. */
 #define RECORD_ROWS			50000
 #define RECORD_MS			1000
@@ -121,11 +123,14 @@ static bool
 find_window(Worker *worker)
 {
 	int64		resumed = worker->position.window_tick_id;
+	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
+	int64		last = resumed > worker->done_tick ? resumed :
+		Min(worker->durable_tick, worker->done_tick + MERGED_TICKS);
 
-	if (resumed > worker->done_tick)
-		worker->window = tick_next(resumed - 1, resumed, worker->context);
-	else
-		worker->window = tick_next(worker->done_tick, worker->durable_tick, worker->context);
+	worker->window = tick_next(first, last, worker->context);
+	/* Those in between may be gone where this sink is new. */
+	if (worker->window.tick_id == 0 && resumed <= worker->done_tick)
+		worker->window = tick_next(first, worker->durable_tick, worker->context);
 	worker->keys.count = 0;
 	worker->keys.complete = false;
 	worker->next_key = 0;
@@ -321,11 +326,12 @@ StepResult
 worker_record_position(Worker *worker)
 {
 	const Position *position = &worker->position;
+	bool		was_resync = worker->recorded_is_resync;
 	bool		recorded;
 
 	worker_begin("recording the position");
-	if (worker->callbacks->keeps_position ||
-		(position->window_tick_id == 0 && position->tick_id == worker->durable_tick))
+	if ((worker->callbacks->keeps_position && !was_resync) ||
+		(position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick))
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	recorded = position_record(worker->sink_name, position, worker->recorded_id);
@@ -339,6 +345,7 @@ worker_record_position(Worker *worker)
 	if (!recorded)
 		return STEP_REOPEN;
 	worker->recorded_id = position->position_id;
+	worker->recorded_is_resync = position->is_resync;
 	worker->recorded_rows = position->delivered_rows;
 	worker->recorded_at = GetCurrentTimestamp();
 	return STEP_MORE;

@@ -140,6 +140,7 @@ take_position(Worker *worker)
 	worker->done_tick = worker->position.tick_id;
 	worker->durable_tick = 0;
 	worker->recorded_id = worker->position.position_id;
+	worker->recorded_is_resync = worker->position.is_resync;
 	worker->recorded_rows = worker->position.delivered_rows;
 	worker->recorded_at = GetCurrentTimestamp();
 	worker->has_rejected = true;
@@ -181,18 +182,37 @@ is_known(Worker *worker, const AdminSinkPosition *seen)
 	return known;
 }
 
+static void
+set_highest_sent(Worker *worker, int64 audit_id)
+{
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.highest_sent = audit_id;
+	SpinLockRelease(&worker->slot->mutex);
+}
+
 static bool
 history_holds(Worker *worker, bool known, int64 highest_sent)
 {
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.highest_sent = known ? 0 : highest_sent;
-	SpinLockRelease(&worker->slot->mutex);
+	if (!known)
+		set_highest_sent(worker, highest_sent);
 	if (!known)
 		snprintf(worker->sink.error, sizeof(worker->sink.error),
 				 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
 				 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
 				 highest_sent, worker->sink_name);
 	return known;
+}
+
+/* A batch that was thought lost may have come through: what was read of its window is read again. */
+static void
+forget_window(Worker *worker)
+{
+	if (worker->window.tick_id != 0)
+		pfree(worker->window.snapshot);
+	worker->window.tick_id = 0;
+	worker->keys.count = worker->first_key = worker->next_key = 0;
+	worker->keys.complete = true;
+	worker->passed_audit_id = 0;
 }
 
 /*
@@ -226,6 +246,7 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	worker->done = done.snapshot;
 	worker->done_tick = position.tick_id;
 	worker->position = position;
+	forget_window(worker);
 	return worker_record_position(worker);
 }
 
@@ -253,6 +274,13 @@ recover_sink(Worker *worker)
 	strlcpy(worker->position.sink_detail, position.detail, sizeof(position.detail));
 	if (position.position_id > worker->position.position_id)
 		return adopt_position(worker, &position);
+	/* What an operator has decided is done with before anything is sent: it would be decided again. */
+	if (worker->callbacks->keeps_position && worker->position.is_resync)
+	{
+		worker->position.position_id++;
+		worker->position.is_resync = false;
+		return worker_record_position(worker);
+	}
 	return STEP_MORE;
 }
 
@@ -277,6 +305,8 @@ open_sink(Worker *worker)
 		return STEP_STOP;
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;
+	if (worker->is_open)
+		set_highest_sent(worker, 0);
 	return recovered;
 }
 

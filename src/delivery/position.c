@@ -42,7 +42,7 @@ static Statement purge_statement = {
 static Statement make_statement = {"select * from admin.make_tick()", 0, {InvalidOid}};
 static Statement next_statement = {
 	"select tick_id, snap::text, nonce::text from admin.tick "
-	"where tick_id > $1 and tick_id <= $2 order by tick_id limit 1", 2, {INT8OID, INT8OID}
+	"where tick_id > $1 and tick_id <= $2 order by tick_id desc limit 1", 2, {INT8OID, INT8OID}
 };
 static Statement exists_statement = {
 	"select 1 from admin.tick where tick_id = $1 and nonce::text = $2", 2, {INT8OID, TEXTOID}

@@ -64,7 +64,7 @@ extern int64 position_purge(const char *sink, int64 from_position, int64 to_posi
 
 extern Tick tick_make(MemoryContext context);
 
-/* The first stored tick after one and not after another; tick_id 0 when there is none. */
+/* The last stored tick after one and not after another; no snapshot when there is none. */
 extern Tick tick_next(int64 after, int64 up_to, MemoryContext context);
 
 extern bool tick_exists(int64 tick_id, const char *nonce);

@@ -316,8 +316,11 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			/* Opening it again would fence the other one: somebody has to say so, by a reload. */
 			worker_close_sink(worker);
 			do
+			{
 				back_off(worker, IDLE_MS);
-			while (worker->callbacks != NULL && worker->callbacks->keeps_position && !ConfigReloadPending);
+				wait_ms(FIRST_BACKOFF_MS);
+				MemoryContextReset(step_context);
+			} while (worker->callbacks != NULL && worker->callbacks->keeps_position && !ConfigReloadPending);
 			break;
 		case STEP_STOP:
 			/* The position stays, so that what waits is counted. */

@@ -38,6 +38,7 @@ typedef struct Worker
 	Oid			audit;			/* admin.audit at that time: another one, another store */
 	Position	position;		/* as the sink has it */
 	int64		recorded_id;	/* position_id of the one recorded last */
+	bool		recorded_is_resync;
 	int64		recorded_rows;	/* its delivered_rows */
 	TimestampTz recorded_at;
 	TickSnapshot *done;			/* delivered; at or after that of the position */

@@ -157,9 +157,10 @@ produce_all(Kafka *kafka)
 			return reject(kafka, i, "larger than message.max.bytes of admin_ext.kafka_options allows");
 		if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
-			kafka->report_code = code;
-			strlcpy(kafka->report_error, rd_kafka_err2str(code), sizeof(kafka->report_error));
-			break;				/* the commit fails, and says so */
+			/* No report follows, and a commit would succeed without the record. */
+			kafka->broker_code = code;
+			strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
+			return kafka_no_answer(kafka, "produce");
 		}
 		if (is_alone)
 		{
@@ -179,6 +180,7 @@ static void
 begin(Kafka *kafka, AdminSinkBatch *batch)
 {
 	kafka->batch = batch;
+	kafka->reported = 0;
 	kafka->report_code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	kafka->report_error[0] = '\0';
 	kafka->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TRANSACTION_MS);
@@ -195,14 +197,15 @@ kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Kafka	   *kafka = sink->state;
 	rd_kafka_error_t *error = rd_kafka_begin_transaction(kafka->producer);
+	AdminSinkResult result;
 
 	if (error != NULL)
 		return kafka_failure(kafka, error, "begin a transaction");
 	begin(kafka, batch);
-	if (produce_all(kafka) == ADMIN_SINK_REJECTED)
-		kafka->transaction = KAFKA_ABORTING;
-	else
-		kafka->transaction = KAFKA_COMMITTING;
+	result = produce_all(kafka);
+	if (result == ADMIN_SINK_RETRY)
+		return result;
+	kafka->transaction = result == ADMIN_SINK_REJECTED ? KAFKA_ABORTING : KAFKA_COMMITTING;
 	return ADMIN_SINK_OK;
 }
 
@@ -226,6 +229,8 @@ let_go_of_batch(Kafka *kafka, bool keep_suspects)
 static AdminSinkResult
 committed(Kafka *kafka, AdminSinkBatch *batch)
 {
+	if (kafka->reported != batch->count)
+		elog(ERROR, "a transaction of %d records was committed with %d of them", batch->count, kafka->reported);
 	for (int i = 0; i < kafka->partition_count; i++)
 	{
 		KafkaPartition *partition = &kafka->partitions[i];
@@ -268,6 +273,7 @@ static AdminSinkResult
 abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 {
 	rd_kafka_error_t *error = rd_kafka_abort_transaction(kafka->producer, ADMIN_SINK_SLICE_MS);
+	AdminSinkResult result;
 
 	if (error != NULL && rd_kafka_error_is_retriable(error) && GetCurrentTimestamp() < kafka->deadline)
 	{
@@ -283,7 +289,8 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 	}
 	let_go_of_batch(kafka, true);
 	kafka->suspect_count = 0;
-	return kafka_deliver(kafka->sink, batch) == ADMIN_SINK_OK ? ADMIN_SINK_PENDING : ADMIN_SINK_RETRY;
+	result = kafka_deliver(kafka->sink, batch);
+	return result == ADMIN_SINK_OK ? ADMIN_SINK_PENDING : result;
 }
 
 static AdminSinkResult

@@ -68,6 +68,7 @@ typedef struct Kafka
 	char	   *values;			/* with a registry: the batch's values, each with its prefix */
 	bool	   *is_suspect;		/* records to be sent alone: in company they were too large */
 	int			suspect_count;
+	int			reported;		/* records of the transaction that the broker has */
 	char		broker_error[256];	/* what error_cb last said; empty: nothing */
 	rd_kafka_resp_err_t broker_code;
 	char		report_error[256];	/* of the first failed delivery report */

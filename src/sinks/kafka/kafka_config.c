@@ -75,6 +75,7 @@ take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 		if (message->partition >= 0 && message->partition < kafka->partition_count)
 			kafka->partitions[message->partition].last =
 				Max(kafka->partitions[message->partition].last, message->offset);
+		kafka->reported++;
 		if (kafka->batch != NULL && record == kafka->batch->count - 1)
 		{
 			kafka->header_partition = message->partition;

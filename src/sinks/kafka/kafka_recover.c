@@ -131,7 +131,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	kafka->partition_count = count;
 	for (int i = 0; i < count; i++)
 		kafka->partitions[i].next = kafka->partitions[i].last = NO_OFFSET;
-	if (!read_detail(kafka, position->detail))
+	if (!position->is_resync && !read_detail(kafka, position->detail))
 	{
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 				 "the position was recorded for another topic than \"%s\"; call "
@@ -321,6 +321,12 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 		}
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
 			result = stop_at_loss(kafka, Max(message->partition, 0), -1, -1);
+		else if (message != NULL && kafka_remedy(message->err) != NULL)
+		{
+			kafka->broker_code = message->err;
+			strlcpy(kafka->broker_error, rd_kafka_err2str(message->err), sizeof(kafka->broker_error));
+			result = kafka_no_answer(kafka, "read the topic");
+		}
 		if (message != NULL)
 			rd_kafka_message_destroy(message);
 		if (result != ADMIN_SINK_PENDING)
