@@ -64,7 +64,7 @@ drop function bend;
 
 -- Numbers of the trail are drawn, not chosen; its instants are finite.
 insert into admin.audit (audit_id, event_type, payload) overriding system value values (1000000, 'x', '{}');
-insert into admin.audit_default (audit_id, event_type, payload) values (-1, 'x', '{}');
+insert into admin.audit_default (audit_id, event_type, payload) overriding system value values (-1, 'x', '{}');
 insert into admin.audit (recorded_at, event_type, payload) values ('infinity', 'x', '{}');
 insert into admin.audit (occurred_at, event_type, payload) values ('-infinity', 'x', '{}');
 insert into admin.audit (event_type, payload) select 'mine', '{}' from generate_series(1, 3);
