@@ -316,6 +316,9 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 		return ndjson_outage(sink, "fsync file", state->file_name);
 	if (!is_still_there(state, &size) || size < state->offset)
 	{
+		/* It goes to another file now: wherever this one is, it is not to hold the batch as well. */
+		if (size >= state->offset)
+			(void) !ftruncate(state->file, state->offset - (off_t) batch->length);
 		snprintf(sink->error, sizeof(sink->error),
 				 "file \"%s\" was moved away, removed or cut while it was being written", state->file_name);
 		return ADMIN_SINK_RETRY;
