@@ -88,7 +88,7 @@ my $stranger = $node->background_psql('postgres', on_error_stop => 1, extra_para
 $stranger->query_safe("select pg_advisory_lock(1633971572, 0), pg_advisory_lock(1633971571, hashtext('ndjson'))");
 check(2);
 ok(wait_delivered($node), 'delivered beside advisory locks');
-kill 'TERM', my $pid = status($node, 'pid');
+my $pid = end_worker($node);
 ok($node->poll_query_until('postgres', "select pid <> $pid from admin.worker_status"), 'a worker is started beside them');
 check(2);
 ok(wait_delivered($node), 'and delivers');
@@ -136,7 +136,7 @@ ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.worker_st
 ok(wait_delivered($node), 'delivered before a file is cut');
 my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$data/reloaded/*.ndjson");
 truncate $newest, 10 or die "$newest: $!";
-kill 'TERM', status($node, 'pid');
+end_worker($node);
 ok(wait_status($node, 'stopped'), 'a sink that is stopped');
 check(3);
 ok($node->poll_query_until('postgres', 'select lag_rows = 3 and lag_seconds > 0 from admin.worker_status'), 'shows what waits');
@@ -206,7 +206,7 @@ foreach my $case ([ 'latin', 'a\x81', "a\x{fffd}" ], [ 'plain', 'J\xfcrgen', "J\
 # A database that an interrupted DROP DATABASE has left.
 $node->safe_psql('postgres', 'create database broken');
 $node->safe_psql('postgres', q{update pg_database set datconnlimit = -2 where datname = 'broken'});
-configure($node, 'admin_ext.databases' => 'postgres, broken, one, two, served');
+configure($node, 'admin_ext.databases' => 'postgres, broken, served');
 ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'invalid; drop it'
 	from admin.worker_status where database = 'broken'}), 'an invalid database is named as one');
 $node->safe_psql('postgres', 'drop database broken');
@@ -229,13 +229,31 @@ ok(poll(sub { -e "$data/linger/served.lock" }), 'a worker that lingers');
 check(1, 'served');
 is($node->safe_psql('served', 'select sink_status from admin.audit_delivery'), 'pending', 'waits for company');
 in_time('drop database served');
-configure($node, 'admin_ext.linger' => '1ms', 'admin_ext.batch_rows' => 20);
+configure($node, 'admin_ext.linger' => '1ms', 'admin_ext.batch_rows' => 20, 'admin_ext.databases' => 'postgres, one, two');
 
-# In the middle of a backlog.
+# Workers that are ended together: each one's successor finds its sink free.
 foreach my $database ('one', 'two')
 {
 	$node->safe_psql('postgres', "create database $database");
 	create_extension($node, $database);
+}
+for my $round (1 .. 3)
+{
+	my $count = q{select count(*) from admin.worker_status where state = 'idle' and pid is not null};
+	ok($node->poll_query_until('postgres', $count, '3'), "all sinks are served, round $round");
+	my $pids = $node->safe_psql('postgres', q{select string_agg(pid::text, ',') from admin.worker_status});
+	$node->safe_psql('postgres', "select pg_terminate_backend(pid) from unnest('{$pids}'::int[]) as pid");
+	ok($node->poll_query_until('postgres', "select count(*) = 3 from admin.worker_status where pid is not null and pid not in ($pids)"),
+		'and by others when those end');
+}
+is(log_count($node, qr/another worker delivers to sink|is already held/), 0, 'no sink is found taken');
+is($node->safe_psql('postgres', q{select count(*) from pg_locks as l join admin.worker_status as s using (pid)
+	where l.classid = 1633971571 and l.mode = 'ExclusiveLock' and l.granted
+	and l.database = (select oid from pg_database where datname = s.database)}), '3', 'each worker has the lock of its own');
+
+# In the middle of a backlog.
+foreach my $database ('one', 'two')
+{
 	$node->safe_psql($database, q{insert into admin.audit (event_type, payload) select 'bulk', '{}' from generate_series(1, 100000)});
 }
 wait_delivering('one');

@@ -15,7 +15,7 @@ use Test::More;
 use Digest::MD5 qw(md5_hex);
 
 our @EXPORT = qw(new_node create_extension wait_delivered compare_ledger ndjson_lines status wait_status poll
-  configure log_count event_keys repeated);
+  configure log_count event_keys repeated end_worker);
 
 # A node that preloads the library and delivers database postgres.
 sub new_node
@@ -95,6 +95,16 @@ sub wait_status
 	my ($node, $state) = @_;
 	return $node->poll_query_until('postgres',
 		"select state = '$state' from admin.worker_status where database = 'postgres'");
+}
+
+# Ends the one worker that runs; the launcher starts another one.  Returns which it was.
+sub end_worker
+{
+	my ($node) = @_;
+	my $pid;
+	poll(sub { $pid = status($node, 'pid') }) or die 'no worker runs';
+	kill 'TERM', $pid;
+	return $pid;
 }
 
 # All documents, file after file as they were written.
