@@ -1,15 +1,14 @@
 /*
  * deliver.c
- *	  One step of a worker: tick, window, batch, position.
+ *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's.
  *
- * A tick's commit returns before a row is read under it; a batch's transaction is
- * closed before the sink waits for anything; the position is recorded after the sink
- * has the batch for good.  In between nothing is held that anybody could wait for.
+ * A batch's transaction is closed before the sink waits for anything; the position is
+ * recorded after the sink has the batch for good.  In between nothing is held that
+ * anybody could wait for.
  * Raises for what is wrong in the database; what is wrong at the sink is a result.
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "utils/guc.h"
@@ -29,14 +28,6 @@
 #define RECORD_ROWS			50000
 #define RECORD_MS			1000
 
-/* Has no transaction ended, or begun, since then?  Asked without a transaction of our own. */
-static bool
-nothing_happened(const TickSnapshot *since)
-{
-	return since->count == 0 &&
-		U64FromFullTransactionId(ReadNextFullTransactionId()) == since->xmax;
-}
-
 bool
 worker_still_holds(Worker *worker)
 {
@@ -44,81 +35,7 @@ worker_still_holds(Worker *worker)
 		position_is_newest(worker->sink_name, worker->recorded_id, worker->position.store_id);
 }
 
-static void
-forget_counted(Worker *worker)
-{
-	if (worker->counted != NULL)
-		pfree(worker->counted);
-	worker->counted = NULL;
-	worker->behind = 0;
-}
-
-static void
-make_durable_tick(Worker *worker)
-{
-	Tick		tick;
-
-	worker_begin("making a tick");
-	tick = tick_make(CurrentMemoryContext);
-	worker->durable_tick = tick.tick_id;
-	worker_commit();
-	/* Shutting down, the wait for a synchronous standby may have been cut short. */
-	CHECK_FOR_INTERRUPTS();
-}
-
-/*
- * Anything visible now that was not?  Then a tick is made of it, in the same transaction.
- * If not, the near end of the next window moves, in memory only.
- */
-static StepResult
-probe_and_tick(Worker *worker)
-{
-	Window		window = {.from = worker->done, .above = worker->position.floor_audit_id};
-	int64		tick_id = 0;
-
-	worker_begin("probing");
-	if (!worker_still_holds(worker))
-	{
-		worker_commit();
-		return STEP_REOPEN;
-	}
-	window.to = tick_snapshot_now();
-	if (window_has_rows(&window))
-		tick_id = tick_make(CurrentMemoryContext).tick_id;
-	else
-		tick_snapshot_keep(&worker->done, window.to, worker->context);
-	worker_commit();
-	/* Shutting down, the wait for a synchronous standby may have been cut short. */
-	CHECK_FOR_INTERRUPTS();
-	if (tick_id == 0)
-	{
-		forget_counted(worker);
-		return STEP_IDLE;
-	}
-	worker->durable_tick = tick_id;
-	worker->ticked_at = GetCurrentTimestamp();
-	return STEP_MORE;
-}
-
-/* Sees to it that there is a durable tick whose window comes next. */
-static StepResult
-ensure_tick(Worker *worker)
-{
-	int64		resumed = worker->position.window_tick_id;
-
-	if (resumed > worker->done_tick && resumed > worker->durable_tick)
-		make_durable_tick(worker);
-	if (worker->durable_tick > worker->done_tick)
-		return STEP_MORE;
-	if (nothing_happened(worker->done))
-		return STEP_IDLE;
-	/* Those that commit within a few milliseconds of each other share a tick. */
-	if (!TimestampDifferenceExceeds(worker->ticked_at, GetCurrentTimestamp(), admin_linger_ms))
-		return STEP_IDLE;
-	return probe_and_tick(worker);
-}
-
-/* Finds that window.  False: its tick is gone. */
+/* Finds the window that comes next.  False: its tick is gone. */
 static bool
 find_window(Worker *worker)
 {
@@ -477,37 +394,6 @@ worker_step(Worker *worker)
 	if (worker->window.tick_id != 0 && worker->keys.complete && worker->next_key == worker->keys.count)
 		end_window(worker);
 	if (worker->window.tick_id == 0)
-		result = ensure_tick(worker);
+		result = worker_ensure_tick(worker);
 	return result == STEP_MORE ? step_batch(worker) : result;
-}
-
-/*
- * While the sink is down windows are kept small by ticks, and what waits is counted:
- * each time only what became visible since the last time.
- */
-void
-worker_tick_while_down(Worker *worker)
-{
-	WindowKeys	found = {0};
-	Window		window;
-	TimestampTz since;
-	DeliveryStatus status = delivery_status_of(worker->slot);
-
-	window.from = worker->counted ? worker->counted :
-		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
-	window.above = worker->position.floor_audit_id;
-	if (nothing_happened(window.from))
-		return;
-	worker_begin("counting what waits");
-	window.to = tick_snapshot_now();
-	window_count(&window, &found);
-	tick_snapshot_keep(&worker->counted, window.to, worker->context);
-	since = status.pending_since;
-	if (since == 0 && found.total > 0)
-		since = trail_recorded_at(found.lowest);
-	worker_commit();
-	worker->behind += found.total;
-	worker_set_lag(worker, status.lag_rows + found.total, since);
-	if (found.total > 0)
-		make_durable_tick(worker);
 }

@@ -109,6 +109,18 @@ worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
+/* Nothing of a window is at hand. */
+static void
+forget_window(Worker *worker)
+{
+	if (worker->window.tick_id != 0)
+		pfree(worker->window.snapshot);
+	worker->window.tick_id = 0;
+	worker->keys.count = worker->first_key = worker->next_key = 0;
+	worker->keys.complete = true;
+	worker->passed_audit_id = 0;
+}
+
 /* Finds out where the sink stands; the state before it is forgotten. */
 static StepResult
 take_position(Worker *worker)
@@ -148,12 +160,11 @@ take_position(Worker *worker)
 	worker->behind = 0;
 	worker->purged_position = 0;
 	worker->purged_tick = 0;
+	/* They went with the context before this one. */
 	worker->window.tick_id = 0;
 	memset(&worker->keys, 0, sizeof(worker->keys));
 	worker->keys.context = context;
-	worker->keys.complete = true;
-	worker->next_key = 0;
-	worker->passed_audit_id = 0;
+	forget_window(worker);
 	worker_set_lag(worker, 0, 0);
 	envelopes_init(&worker->envelopes, context, worker->position.store_id);
 	worker->is_positioned = true;
@@ -193,26 +204,14 @@ set_highest_sent(Worker *worker, int64 audit_id)
 static bool
 history_holds(Worker *worker, bool known, int64 highest_sent)
 {
-	if (!known)
-		set_highest_sent(worker, highest_sent);
-	if (!known)
-		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
-				 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-				 highest_sent, worker->sink_name);
-	return known;
-}
-
-/* A batch that was thought lost may have come through: what was read of its window is read again. */
-static void
-forget_window(Worker *worker)
-{
-	if (worker->window.tick_id != 0)
-		pfree(worker->window.snapshot);
-	worker->window.tick_id = 0;
-	worker->keys.count = worker->first_key = worker->next_key = 0;
-	worker->keys.complete = true;
-	worker->passed_audit_id = 0;
+	if (known)
+		return true;
+	set_highest_sent(worker, highest_sent);
+	snprintf(worker->sink.error, sizeof(worker->sink.error),
+			 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
+			 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
+			 highest_sent, worker->sink_name);
+	return false;
 }
 
 /*
@@ -246,6 +245,7 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	worker->done = done.snapshot;
 	worker->done_tick = position.tick_id;
 	worker->position = position;
+	/* A batch that was thought lost may have come through: its window is read again. */
 	forget_window(worker);
 	return worker_record_position(worker);
 }

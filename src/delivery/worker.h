@@ -70,6 +70,9 @@ extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
 extern StepResult worker_record_position(Worker *worker);
+
+/* ticking.c: sees to it that there is a durable tick whose window comes next. */
+extern StepResult worker_ensure_tick(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
 
 /* Is the position still the newest, and the store what it was?  In a transaction. */

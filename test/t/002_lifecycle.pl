@@ -139,7 +139,7 @@ compare_ledger_lines($node, 11);
 
 # One worker per database and directory, be the other one of another cluster.
 open my $lock, '+<', $node->data_dir . '/admin_ext/postgres.lock' or die "postgres.lock: $!";
-kill 'TERM', status($node, 'pid');
+end_worker($node);
 # Waiting for it, we have it before the next worker asks.
 ok(flock($lock, LOCK_EX), 'somebody else has the lock of the directory');
 ok(wait_status($node, 'fenced'), 'a worker without the lock is fenced');
