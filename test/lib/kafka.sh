@@ -25,6 +25,13 @@ POM
         touch "$cache/complete"
 }
 
+# A Python of our own with the client that the tests read with: PYTHON.
+python_fetch() {
+    PYTHON=$PWD/.cache/venv/bin/python
+    [ -x "$PYTHON" ] && "$PYTHON" -c 'import confluent_kafka' 2>/dev/null ||
+        { python3 -m venv .cache/venv && "$PYTHON" -m pip install -q confluent-kafka==2.16.1; }
+}
+
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -61,7 +68,10 @@ PROPERTIES
 # Starts it and waits, 60 s at most, until it says that it has started.
 kafka_start() {
     local i
-    java -Xmx512m -XX:+UseSerialGC -cp "$KAFKA_LIBS/*" kafka.Kafka "$KAFKA_DIR/server.properties" >>"$KAFKA_DIR/broker.log" 2>&1 &
+    printf '%s\n' '#!/bin/sh' "exec java -Xmx512m -XX:+UseSerialGC -cp '$KAFKA_LIBS/*' kafka.Kafka '$KAFKA_DIR/server.properties'" \
+        >"$KAFKA_DIR/start"
+    chmod +x "$KAFKA_DIR/start"
+    "$KAFKA_DIR/start" >>"$KAFKA_DIR/broker.log" 2>&1 &
     KAFKA_PID=$!
     for ((i = 0; i < 600; i++)); do
         ! grep -q 'Kafka Server started' "$KAFKA_DIR/broker.log" || return 0
@@ -74,7 +84,8 @@ kafka_start() {
 
 kafka_stop() {
     [ -n "${KAFKA_PID:-}" ] || return 0
-    kill "$KAFKA_PID" 2>/dev/null && wait "$KAFKA_PID" 2>/dev/null
+    kill "$KAFKA_PID" 2>/dev/null
+    wait "$KAFKA_PID" 2>/dev/null
     rm -rf "$KAFKA_DIR"
     KAFKA_PID=
 }

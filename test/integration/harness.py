@@ -1,0 +1,171 @@
+"""What the tests of the Kafka sink share: TAP, SQL, server, broker, topic and ledger.
+
+A test is a function; main() runs those of a file in order and prints the plan.
+Server and broker were started by test/integration/run, which ends them.
+"""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+TOPIC = "ptt.audit.trail"
+BIN = os.environ["PGBINDIR"]
+SCRATCH = pathlib.Path(os.environ["SCRATCH"])
+BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP"]
+AS_SERVER = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+random.seed(int(os.environ.get("SEED", "4")))
+count = failed = 0
+
+
+def ok(condition, name, detail=""):
+    global count, failed
+    count += 1
+    if not condition:
+        failed += 1
+    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
+    if not condition and detail:
+        print("# " + str(detail).replace("\n", "\n# "), flush=True)
+
+
+def sql(command, check=True, host=None):
+    arguments = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", command]
+    if host:
+        arguments += ["-h", str(host)]
+    run = subprocess.run(arguments, capture_output=True, text=True)
+    if check and run.returncode != 0:
+        raise RuntimeError(run.stderr)
+    return run.stdout.strip()
+
+
+def wait(condition, name, seconds=60, host=None):
+    """Polls SQL until it says t, with a deadline."""
+    deadline = time.monotonic() + seconds
+    while sql(condition, check=False, host=host) != "t":
+        if time.monotonic() > deadline:
+            ok(False, name, sql("select sink, state, last_error, lag_rows from admin.worker_status", check=False, host=host))
+            return False
+        time.sleep(0.05)
+    ok(True, name)
+    return True
+
+
+KAFKA = "from admin.worker_status where sink = 'kafka'"
+DELIVERED = "select not exists (select from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending')"
+CHECK = "select admin.sensitive_check('APP-100001-abcd')"
+
+
+def setting(name, value):
+    sql(f"alter system set admin_ext.{name} = '{value}'")
+    sql("select pg_reload_conf()")
+
+
+def pg_ctl(action, *more, data=SCRATCH / "data"):
+    subprocess.run([*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(data), "-l", str(SCRATCH / "server.log"), "-w", "-t", "60", *more, action],
+                   check=True, stdout=subprocess.DEVNULL, cwd=SCRATCH)
+
+
+class Broker:
+    """The one that test/integration/run has started, and what became of it."""
+
+    directory = pathlib.Path(os.environ["KAFKA_DIR"])
+
+    def __init__(self):
+        self.pid, self.process = int(os.environ["KAFKA_PID"]), None
+
+    def kill(self, how=signal.SIGKILL):
+        os.kill(self.pid, how)
+        if how == signal.SIGKILL and self.process:
+            self.process.wait()
+
+    def start(self):
+        log = self.directory / "broker.log"
+        before = log.read_text(errors="replace").count("Kafka Server started")
+        deadline = time.monotonic() + 60
+        with open(log, "a") as out:
+            self.process = subprocess.Popen([str(self.directory / "start")], stdout=out, stderr=out)
+        self.pid = self.process.pid
+        while log.read_text(errors="replace").count("Kafka Server started") == before:
+            if time.monotonic() > deadline:
+                raise TimeoutError("the broker does not start")
+            time.sleep(0.1)
+
+    def stop(self):
+        """Ends it, if it was started here."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+
+
+BROKER = Broker()
+ADMIN = AdminClient({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
+
+
+def make_topic(name, partitions=3):
+    ADMIN.create_topics([NewTopic(name, partitions, 1)])[name].result()
+
+
+def read_topic(topic=TOPIC):
+    """All committed records as (key, headers, document), partition by partition."""
+    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "reader", "isolation.level": "read_committed",
+                         "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
+    records, ended, deadline = [], set(), time.monotonic() + 120
+    while len(ended) < len(partitions):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the end of {topic} is not reached")
+        message = consumer.poll(1)
+        if message is None:
+            continue
+        if message.error():
+            ended.add(message.partition())
+        else:
+            records.append((message.key().decode(), dict(message.headers() or []), json.loads(message.value())))
+    consumer.close()
+    return records
+
+
+def compare_ledger(name, topic=TOPIC):
+    expected = dict(line.split("|", 1) for line in sql("select audit_id, md5(payload::text) from admin.audit where audit_id not in "
+                                                       "(select audit_id from admin.dead_letter)").splitlines())
+    store = sql("select store_id from admin.store")
+    seen, duplicated, foreign, misplaced, last = set(), 0, 0, 0, {}
+    for key, _, event in read_topic(topic):
+        if event["source"] != f"/admin_ext/{store}":
+            continue
+        audit_id = event["auditid"]
+        duplicated += audit_id in seen
+        foreign += audit_id not in expected
+        seen.add(audit_id)
+        if "subject" in event and "sensitive.check" not in event["type"]:
+            misplaced += last.get(event["subject"], 0) >= int(audit_id)
+            last[event["subject"]] = int(audit_id)
+    lost = len(set(expected) - seen)
+    result = f"lost {lost}, duplicated {duplicated}, foreign {foreign}, out of order {misplaced}"
+    ok(result == "lost 0, duplicated 0, foreign 0, out of order 0", f"{name}: {len(expected)} rows", result)
+
+
+def create_extension():
+    make_topic(TOPIC)
+    sql("set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()")
+    sql("insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)"
+        " select 'APP-00000' || n || '-k', 'pay', '{x}', 1, 'boss', '2040-01-01' from generate_series(1, 9) as n")
+
+
+def main(*tests):
+    """Runs the tests in order; whatever one of them raises is a failure, and the last."""
+    try:
+        for test in tests:
+            test()
+    except Exception as error:
+        ok(False, f"{test.__name__} comes to its end", repr(error))
+    BROKER.stop()
+    print(f"1..{count}", flush=True)
+    sys.exit(failed > 0)

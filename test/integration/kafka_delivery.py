@@ -1,0 +1,52 @@
+"""What the Kafka sink delivers, and what it says when it is set up wrong; speaks TAP."""
+import subprocess
+
+from harness import CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, main, ok, read_topic, setting, sql, wait
+
+
+def delivery():
+    create_extension()
+    sql(CHECK)
+    wait(DELIVERED, "rows are delivered", 90)
+    records = read_topic()
+    key, headers, event = records[0]
+    ok(key == event["subject"], "the key is the approval")
+    ok(headers["content-type"] == b"application/cloudevents+json; charset=UTF-8", "the content type is that of CloudEvents")
+    ok(event["specversion"] == "1.0" and event["type"].startswith("ptt.admin."), "the value is an event")
+    compare_ledger("each row once")
+    ok(sql(f"select state {KAFKA}") == "idle", "then the worker is idle")
+
+
+def missing_topic():
+    setting("kafka_topic", "nowhere")
+    sql(CHECK)
+    wait(f"select state = 'backing_off' or state = 'stopped' {KAFKA}", "a topic that is not there is a state")
+    ok("nowhere" in sql(f"select last_error {KAFKA}"), "and named", sql(f"select last_error {KAFKA}"))
+    setting("kafka_topic", TOPIC)
+    wait(DELIVERED, "delivered when the right one is named")
+
+
+def wrong_options():
+    run = subprocess.run(["psql", "-Xc", "alter system set admin_ext.kafka_options = 'linger.ms=1; no value'"], capture_output=True, text=True)
+    ok("Option 2" in run.stderr and "DETAIL:  Option 2" in run.stderr, "a malformed option is refused and pointed at", run.stderr)
+    setting("kafka_options", "no.such.property=secret-value")
+    wait(f"select last_error ~ 'no.such.property' and last_error !~ 'secret-value' {KAFKA}", "an unknown property is named, its value is not")
+    setting("kafka_options", "")
+    sql(CHECK)
+    wait(DELIVERED, "delivered when it is gone")
+    sql("create role nobody_special login")
+    shown = sql("set role nobody_special; select count(*) from pg_settings where name in ('admin_ext.kafka_options', 'admin_ext.schema_registry_auth')")
+    ok(shown == "0", "options are not shown to ordinary users")
+
+
+def too_large():
+    sql("insert into admin.audit (event_type, approval_id, payload) select 'size', 'APP-000001-k', to_json(repeat('x', n)) from unnest(array[10, 2000000, 20]) as n")
+    wait("select count(*) = 1 from admin.audit_delivery where sink = 'kafka' and sink_status = 'failed'", "a record that is too large is a dead letter")
+    wait(DELIVERED, "the rest goes on")
+    ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "its error is kept")
+    ok(sql(f"select dead_letters {KAFKA}") == "1", "and it is counted")
+    compare_ledger("all but the dead letter")
+
+
+if __name__ == "__main__":
+    main(delivery, missing_topic, wrong_options, too_large)
