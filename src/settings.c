@@ -111,11 +111,16 @@ check_directory(char **value, void **extra, GucSource source)
 	return false;
 }
 
-/* name=value, separated by semicolons or line breaks.  A value may be a secret and is not shown. */
+/*
+ * name=value, separated by semicolons or line breaks.  What is not of that form may be part of
+ * a secret, so it is not shown; the property that it follows is.
+ */
 static bool
 check_kafka_options(char **value, void **extra, GucSource source)
 {
 	const char *at = *value;
+	const char *before = "";
+	int			before_length = 0;
 	int			number = 1;
 
 	while (*at != '\0')
@@ -127,9 +132,16 @@ check_kafka_options(char **value, void **extra, GucSource source)
 
 		if (name < length && (named == name || at[equals] != '='))
 		{
-			/* Behind an equals sign it may be a secret, and without one too. */
-			GUC_check_errdetail("Option %d is not the name of a librdkafka property, an equals sign and a value.", number);
+			GUC_check_errdetail(before_length == 0 ?
+								"Option %d is not the name of a librdkafka property, an equals sign and a value." :
+								"Option %d, which follows property \"%.*s\", is not the name of a librdkafka property, an equals sign and a value.",
+								number, before_length, before);
 			return false;
+		}
+		if (name < length)
+		{
+			before = at + name;
+			before_length = named - name;
 		}
 		at += length;
 		if (*at != '\0')

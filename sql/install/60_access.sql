@@ -19,7 +19,8 @@ declare
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
                                    'enabled_sinks', 'sink_newest_position', 'worker_status_rows',
                                    'import_approvals', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
-                                   'create_audit_partitions', 'drop_audit_partitions', 'resync_sink']
+                                   'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
+                                   'retry_dead_letter']
     end;
     relation regclass;
     function regprocedure;

@@ -9,3 +9,4 @@ select pg_catalog.pg_extension_config_dump('admin.signature_signature_id_seq', '
 select pg_catalog.pg_extension_config_dump('admin.audit_default', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter', '');
+select pg_catalog.pg_extension_config_dump('admin.dead_letter_retry', '');

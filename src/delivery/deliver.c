@@ -1,10 +1,8 @@
 /*
  * deliver.c
- *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's.
+ *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's; what
+ *	  becomes of a batch that was read is batch.c's.
  *
- * A batch's transaction is closed before the sink waits for anything; the position is
- * recorded after the sink has the batch for good.  In between nothing is held that
- * anybody could wait for.
  * Raises for what is wrong in the database; what is wrong at the sink is a result.
  */
 #include "postgres.h"
@@ -21,12 +19,8 @@
 #include "settings.h"
 
 #define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
-#define PURGE_EVERY			64			/* positions */
 /* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */
 #define MERGED_TICKS		64
-/* How often the position is recorded where the sink keeps it. */
-#define RECORD_ROWS			50000
-#define RECORD_MS			1000
 
 bool
 worker_still_holds(Worker *worker)
@@ -52,6 +46,7 @@ find_window(Worker *worker)
 	worker->keys.complete = false;
 	worker->next_key = 0;
 	worker->passed_audit_id = 0;
+	worker->has_passed_by = false;
 	return worker->window.tick_id != 0;
 }
 
@@ -132,7 +127,7 @@ fill_batch(Worker *worker, TimestampTz *first_recorded)
 		while (passed < rejected_count && rejected[passed] < audit_id)
 			passed++;
 		if (passed < rejected_count && rejected[passed] == audit_id)
-			 /* it has been told of */ ;
+			worker->has_passed_by = true;	/* it has been told of */
 		else if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
 		{
 			MemoryContext old;
@@ -175,42 +170,6 @@ read_batch(Worker *worker, TimestampTz *first_recorded)
 	return holds;
 }
 
-/* Hands the batch to the sink and waits until it has it for good. */
-static AdminSinkResult
-deliver_batch(Worker *worker, AdminSinkBatch *batch)
-{
-	AdminSinkResult result;
-
-	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
-	result = worker->callbacks->deliver(&worker->sink, batch);
-	if (result == ADMIN_SINK_OK)
-		result = ADMIN_SINK_PENDING;
-	while (result == ADMIN_SINK_PENDING)
-	{
-		CHECK_FOR_INTERRUPTS();
-		result = worker->callbacks->confirm(&worker->sink, batch);
-	}
-	return result;
-}
-
-/* On disk before the batch is tried without it: from then on it is passed by. */
-static void
-take_rejection(Worker *worker, const AdminSinkBatch *batch)
-{
-	int64		audit_id = batch->records[batch->rejected_record].audit_id;
-
-	worker_begin("recording a dead letter");
-	dead_letter_record(worker->sink_name, audit_id, batch->rejected_error);
-	worker_commit();
-	worker->has_rejected = true;
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.dead_letters++;
-	SpinLockRelease(&worker->slot->mutex);
-	ereport(LOG,
-			(errmsg("admin_ext: sink \"%s\" of database \"%s\" has rejected audit_id " INT64_FORMAT " for good: %s",
-					worker->sink_name, worker->database, audit_id, batch->rejected_error)));
-}
-
 /* What holds once the batch has been delivered. */
 static Position
 position_after(const Worker *worker, bool is_last)
@@ -220,6 +179,7 @@ position_after(const Worker *worker, bool is_last)
 
 	next.position_id++;
 	next.is_resync = false;
+	next.retried_audit_id = 0;
 	next.delivered_rows += worker->envelopes.count;
 	next.highest_audit_id = Max(next.highest_audit_id, last);
 	if (next.backfill_audit_id > 0)
@@ -233,118 +193,41 @@ position_after(const Worker *worker, bool is_last)
 	return next;
 }
 
-/*
- * At the end of the newest window the commit need not be waited for: the next batch comes
- * after the next tick, whose commit waits for this one too, and a crash before that
- * delivers the last batch once more, as one before this commit would.  A sink that keeps
- * positions needs no waiting at all.
- */
-StepResult
-worker_record_position(Worker *worker)
-{
-	const Position *position = &worker->position;
-	bool		was_resync = worker->recorded_is_resync;
-	bool		recorded;
-
-	worker_begin("recording the position");
-	if ((worker->callbacks->keeps_position && !was_resync) ||
-		(position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick))
-		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
-								 GUC_ACTION_LOCAL, true, 0, false);
-	recorded = position_record(worker->sink_name, position, worker->recorded_id);
-	if (recorded && position->position_id - worker->purged_position >= PURGE_EVERY)
-	{
-		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
-											 position->position_id, worker->purged_tick);
-		worker->purged_position = position->position_id;
-	}
-	worker_commit();
-	if (!recorded)
-		return STEP_REOPEN;
-	worker->recorded_id = position->position_id;
-	worker->recorded_is_resync = position->is_resync;
-	worker->recorded_rows = position->delivered_rows;
-	worker->recorded_at = GetCurrentTimestamp();
-	return STEP_MORE;
-}
-
-/* The database's own copy is a lower bound where the sink keeps the position. */
-static bool
-is_due(const Worker *worker)
-{
-	if (worker->position.position_id == worker->recorded_id)
-		return false;
-	return !worker->callbacks->keeps_position ||
-		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
-		TimestampDifferenceExceeds(worker->recorded_at, GetCurrentTimestamp(), RECORD_MS);
-}
-
-static void
-report_batch(Worker *worker, int64 lag_rows, TimestampTz pending_since)
-{
-	DeliveryStatus *status = &worker->slot->status;
-	Envelopes  *envelopes = &worker->envelopes;
-	TimestampTz now = GetCurrentTimestamp();
-
-	SpinLockAcquire(&worker->slot->mutex);
-	status->delivered_rows += envelopes->count;
-	status->delivered_bytes += envelopes->length;
-	status->batches++;
-	status->last_audit_id = envelopes->records[envelopes->count - 1].audit_id;
-	status->last_delivery_at = now;
-	status->lag_rows = lag_rows;
-	status->pending_since = pending_since;
-	SpinLockRelease(&worker->slot->mutex);
-}
-
-static AdminSinkBatch
-make_batch(const Worker *worker, const Position *next)
-{
-	const Envelopes *envelopes = &worker->envelopes;
-	AdminSinkBatch batch = {
-		.data = envelopes->data,
-		.length = envelopes->length,
-		.keys = envelopes->keys,
-		.records = envelopes->records,
-		.count = envelopes->count,
-	};
-
-	batch.position.position_id = next->position_id;
-	batch.position.tick_id = worker->position.backfill_audit_id > 0 ? 0 : worker->window.tick_id;
-	strlcpy(batch.position.nonce, batch.position.tick_id > 0 ? worker->window.nonce : "-", UUID_TEXT_BYTES);
-	batch.position.audit_id = next->highest_audit_id;
-	position_write(next, batch.position.nonce, batch.position.record, sizeof(batch.position.record));
-	batch.rejected_record = ADMIN_SINK_NO_RECORD;
-	return batch;
-}
-
 /* Delivers what was read, and records that. */
 static StepResult
 pass_on(Worker *worker, TimestampTz first_recorded, bool is_last)
 {
-	Position	next = position_after(worker, is_last);
-	AdminSinkBatch batch = make_batch(worker, &next);
 	int64		lag = delivery_status_of(worker->slot).lag_rows;
-	AdminSinkResult result;
+	bool		is_backfill = worker->position.backfill_audit_id > 0;
+	Position	next = position_after(worker, is_last);
+	StepResult	result;
 
 	worker_set_lag(worker, lag, first_recorded);
-	result = deliver_batch(worker, &batch);
-	if (result != ADMIN_SINK_OK)
-		worker->next_key = worker->first_key;
-	if (result == ADMIN_SINK_REJECTED)
+	result = worker_deliver_batch(worker, &next, is_backfill ? 0 : worker->window.tick_id, worker->window.nonce);
+	if (result != STEP_DELIVERED)
 	{
-		take_rejection(worker, &batch);
-		return STEP_MORE;
+		worker->next_key = worker->first_key;
+		return result;
 	}
-	if (result != ADMIN_SINK_OK)
-		return worker_step_result(result);
-	strlcpy(next.sink_detail, batch.position.detail, sizeof(next.sink_detail));
-	worker->position = next;
-	if (is_due(worker) && worker_record_position(worker) != STEP_MORE)
-		return STEP_REOPEN;
-	report_batch(worker, Max(lag - (worker->next_key - worker->first_key), 0),
-				 is_last && worker->behind == 0 ? 0 : first_recorded);
-	return STEP_DELIVERED;
+	worker_set_lag(worker, Max(lag - (worker->next_key - worker->first_key), 0),
+				   is_last && worker->behind == 0 ? 0 : first_recorded);
+	return result;
+}
+
+static bool
+is_at_end(const Worker *worker)
+{
+	return worker->keys.complete && worker->next_key == worker->keys.count;
+}
+
+/* Whoever wants a dead letter sent again may rely on its being behind the position. */
+static StepResult
+record_passed_by(Worker *worker)
+{
+	if (worker->position.backfill_audit_id > 0)
+		return STEP_MORE;
+	worker->position = position_after(worker, true);
+	return worker_record_position(worker);
 }
 
 static StepResult
@@ -356,12 +239,11 @@ step_batch(Worker *worker)
 	if (!read_batch(worker, &first_recorded))
 		return STEP_REOPEN;
 	if (worker->envelopes.count > 0)
-		return pass_on(worker, first_recorded,
-					   worker->keys.complete && worker->next_key == worker->keys.count);
+		return pass_on(worker, first_recorded, is_at_end(worker));
 	/* All of them were rolled back, or rejected before. */
 	lag = delivery_status_of(worker->slot).lag_rows - (worker->next_key - worker->first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);
-	return STEP_MORE;
+	return worker->has_passed_by && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
 }
 
 /* The rows up to the floor, in order of audit_id; none left: done with. */
@@ -385,13 +267,15 @@ worker_step(Worker *worker)
 {
 	StepResult	result = STEP_MORE;
 
-	if (is_due(worker))
+	if (worker_position_is_due(worker))
 		result = worker_record_position(worker);
+	if (result == STEP_MORE)
+		result = worker_retry_dead_letter(worker);
 	if (result != STEP_MORE)
 		return result;
 	if (worker->position.backfill_audit_id > 0)
 		return step_backfill(worker);
-	if (worker->window.tick_id != 0 && worker->keys.complete && worker->next_key == worker->keys.count)
+	if (worker->window.tick_id != 0 && is_at_end(worker))
 		end_window(worker);
 	if (worker->window.tick_id == 0)
 		result = worker_ensure_tick(worker);

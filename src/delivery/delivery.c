@@ -10,7 +10,7 @@
 #include "delivery/delivery.h"
 #include "delivery/launcher.h"
 #include "delivery/shared.h"
-#include "delivery/wakeup.h"
+#include "delivery/at_commit.h"
 
 void
 delivery_init(void)
@@ -18,7 +18,7 @@ delivery_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	delivery_shared_init();
-	wakeup_init();
+	at_commit_init();
 	database_ddl_init();
 	launcher_register();
 }

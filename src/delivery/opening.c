@@ -22,6 +22,7 @@
 #include "relations.h"
 
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
+#define RECOVERY_SHOWN_MS	1000
 
 StepResult
 worker_step_result(AdminSinkResult result)
@@ -250,12 +251,22 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	return worker_record_position(worker);
 }
 
+/* A recovery that takes long is an outage to who looks: what waits is ticked and counted. */
+static void
+show_recovery(Worker *worker)
+{
+	if (worker->sink.error[0] != '\0')
+		worker_set_state(worker, DELIVERY_BACKING_OFF, worker->sink.error);
+	worker_tick_while_down(worker);
+}
+
 /* Called until the sink holds what the position says; a reload comes first. */
 static StepResult
 recover_sink(Worker *worker)
 {
 	AdminSinkPosition position = {0};
 	AdminSinkResult result;
+	TimestampTz show_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECOVERY_SHOWN_MS);
 
 	position.position_id = worker->position.position_id;
 	position.is_resync = worker->position.is_resync;
@@ -268,6 +279,11 @@ recover_sink(Worker *worker)
 		if (ConfigReloadPending)
 			return STEP_REOPEN;
 		result = worker->callbacks->recover(&worker->sink, &position);
+		if (result == ADMIN_SINK_PENDING && GetCurrentTimestamp() >= show_at)
+		{
+			show_recovery(worker);
+			show_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECOVERY_SHOWN_MS);
+		}
 	} while (result == ADMIN_SINK_PENDING);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
@@ -298,6 +314,7 @@ open_sink(Worker *worker)
 	sink->store_id = worker->position.store_id;
 	sink->home = worker->position.home;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
+	sink->error[0] = '\0';
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
@@ -310,9 +327,8 @@ open_sink(Worker *worker)
 	return recovered;
 }
 
-/* An operator may have answered while the sink was closed. */
-static void
-let_go_of_old_position(Worker *worker)
+void
+worker_look_at_position(Worker *worker)
 {
 	bool		holds;
 
@@ -329,7 +345,7 @@ worker_open(Worker *worker)
 	StepResult	result = STEP_MORE;
 
 	if (worker->is_positioned)
-		let_go_of_old_position(worker);
+		worker_look_at_position(worker);
 	if (!worker->is_positioned)
 		result = take_position(worker);
 	if (result == STEP_MORE)

@@ -55,6 +55,21 @@ static Statement reject_statement = {
 	"on conflict (sink, audit_id) do update set error = excluded.error, failed_at = excluded.failed_at, "
 	"attempts = d.attempts + 1", 3, {TEXTOID, INT8OID, TEXTOID}
 };
+static Statement answered_statement = {
+	"delete from admin.dead_letter_retry where sink = $1 and audit_id = $2", 2, {TEXTOID, INT8OID}
+};
+static Statement wanted_statement = {
+	"select r.audit_id from admin.dead_letter_retry as r where r.sink = $1 "
+	"and (not exists (select from admin.audit as a where a.audit_id = r.audit_id) "
+	"or exists (select from admin.audit as a cross join admin.sink_newest_position() as p "
+	"where a.audit_id = r.audit_id and p.sink = r.sink and admin.is_delivered(a.audit_id, a.xid, p.done, "
+	"p.\"window\", p.window_audit_id, p.floor_audit_id, p.backfill_audit_id))) "
+	"order by r.audit_id limit 1", 1, {TEXTOID}
+};
+/* The request goes with it. */
+static Statement delivered_statement = {
+	"delete from admin.dead_letter where sink = $1 and audit_id = $2", 2, {TEXTOID, INT8OID}
+};
 static Statement rejected_statement = {
 	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 order by audit_id", 3,
 	{TEXTOID, INT8OID, INT8OID}
@@ -164,14 +179,14 @@ position_record(const char *sink, const Position *position, int64 recorded_id)
 }
 
 #define RECORD_FORM INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " \
-	INT64_FORMAT " " INT64_FORMAT
+	INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT
 
 void
 position_write(const Position *position, const char *nonce, char *record, Size size)
 {
 	snprintf(record, size, RECORD_FORM " %s", position->tick_id, position->window_tick_id, position->window_audit_id,
 			 position->highest_audit_id, position->floor_audit_id, position->backfill_audit_id,
-			 position->delivered_rows, nonce);
+			 position->delivered_rows, position->retried_audit_id, nonce);
 }
 
 bool
@@ -179,7 +194,7 @@ position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES
 {
 	return sscanf(record, RECORD_FORM " %36s", &position->tick_id, &position->window_tick_id,
 				  &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
-				  &position->backfill_audit_id, &position->delivered_rows, nonce) == 8;
+				  &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id, nonce) == 9;
 }
 
 void
@@ -188,6 +203,30 @@ dead_letter_record(const char *sink, int64 audit_id, const char *error)
 	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(audit_id), CStringGetTextDatum(error)};
 
 	execute(&reject_statement, values, false);
+	SPI_finish();
+	/* An answer to whoever has asked for another attempt. */
+	execute(&answered_statement, values, false);
+	SPI_finish();
+}
+
+int64
+dead_letter_wanted(const char *sink)
+{
+	Datum		values[] = {CStringGetTextDatum(sink)};
+	int64		audit_id;
+
+	execute(&wanted_statement, values, true);
+	audit_id = SPI_processed == 1 ? get_int64(1) : 0;
+	SPI_finish();
+	return audit_id;
+}
+
+void
+dead_letter_delivered(const char *sink, int64 audit_id)
+{
+	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(audit_id)};
+
+	execute(&delivered_statement, values, false);
 	SPI_finish();
 }
 

@@ -27,6 +27,7 @@ typedef struct Position
 	int64		floor_audit_id;
 	int64		backfill_audit_id;	/* next row up to the floor */
 	int64		delivered_rows;
+	int64		retried_audit_id;	/* the dead letter that was delivered last of all, alone */
 	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
 } Position;
 
@@ -58,6 +59,12 @@ extern void dead_letter_record(const char *sink, int64 audit_id, const char *err
 
 /* Those of the sink from one audit_id to another, ascending, in the current context; returns how many. */
 extern int	dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids);
+
+/* One that an operator wants sent again and that delivery has passed by; 0: none. */
+extern int64 dead_letter_wanted(const char *sink);
+
+/* It is none any more. */
+extern void dead_letter_delivered(const char *sink, int64 audit_id);
 
 /* Removes positions before this one, and ticks nobody needs; returns where to begin next time. */
 extern int64 position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick);

@@ -92,6 +92,16 @@ pin_settings(void)
 					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/*
+ * A sink's threads are ended before the process is: what libraries do at exit() would run
+ * beside them.
+ */
+static void
+close_sink_at_exit(int code, Datum arg)
+{
+	worker_close_sink((Worker *) DatumGetPointer(arg));
+}
+
 static DeliverySlot *
 enter(Datum arg)
 {
@@ -195,7 +205,6 @@ tick_while_down(Worker *worker)
 	return STEP_MORE;
 }
 
-/* One line in the log per change of state. */
 static void
 report(Worker *worker, StepResult result)
 {
@@ -231,6 +240,15 @@ report(Worker *worker, StepResult result)
 	}
 	if (state != DELIVERY_DELIVERING && state != DELIVERY_IDLE)
 		error = worker->sink.error;
+	worker_set_state(worker, state, error);
+}
+
+/* One line in the log per change of state. */
+void
+worker_set_state(Worker *worker, DeliveryState state, const char *error)
+{
+	DeliveryState before = delivery_status_of(worker->slot).state;
+
 	if (!delivery_set_state(worker->slot, state, error))
 		return;
 	if (error)
@@ -293,6 +311,27 @@ back_off(Worker *worker, int milliseconds)
 	}
 }
 
+static StepResult
+look_at_position(Worker *worker)
+{
+	worker_look_at_position(worker);
+	return STEP_MORE;
+}
+
+/*
+ * Opening a sink that keeps the position fences whoever else delivers to it: after it has
+ * fenced or stopped this one, it is left shut until a reload, or an operator's position.
+ */
+static bool
+is_shut(Worker *worker)
+{
+	MemoryContextReset(step_context);
+	if (worker->callbacks == NULL || !worker->callbacks->keeps_position || !worker->is_positioned || ConfigReloadPending)
+		return false;
+	wait_ms(FIRST_BACKOFF_MS);
+	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
+}
+
 /* What to do before the next step, after this one. */
 static void
 pause_after(Worker *worker, StepResult result, int *backoff)
@@ -313,19 +352,12 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			wait_ms(1);
 			break;
 		case STEP_FENCED:
-			/* Opening it again would fence the other one: somebody has to say so, by a reload. */
-			worker_close_sink(worker);
-			do
-			{
-				back_off(worker, IDLE_MS);
-				wait_ms(FIRST_BACKOFF_MS);
-				MemoryContextReset(step_context);
-			} while (worker->callbacks != NULL && worker->callbacks->keeps_position && !ConfigReloadPending);
-			break;
 		case STEP_STOP:
 			/* The position stays, so that what waits is counted. */
 			worker_close_sink(worker);
-			back_off(worker, IDLE_MS);
+			do
+				back_off(worker, IDLE_MS);
+			while (is_shut(worker));
 			break;
 		case STEP_RETRY:
 			worker_close_sink(worker);
@@ -357,6 +389,7 @@ admin_delivery_worker_main(Datum arg)
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	worker->slot = enter(arg);
+	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));
 	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
 	step_context = AllocSetContextCreate(TopMemoryContext, "admin_ext step", ALLOCSET_DEFAULT_SIZES);

@@ -41,6 +41,7 @@ typedef struct Worker
 	bool		recorded_is_resync;
 	int64		recorded_rows;	/* its delivered_rows */
 	TimestampTz recorded_at;
+	TimestampTz retries_seen_at;	/* when there was no dead letter to be sent again */
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
 	TimestampTz ticked_at;		/* when the newest of them was made */
@@ -54,12 +55,16 @@ typedef struct Worker
 	WindowKeys	keys;			/* of it, or of the backfill */
 	int			first_key;		/* of the batch at hand */
 	int			next_key;
+	bool		has_passed_by;	/* dead letters of this window */
 	int64		passed_audit_id;	/* of the last key that was fetched; 0: none of this window */
 	Envelopes	envelopes;
 } Worker;
 
 /* opening.c */
 extern StepResult worker_open(Worker *worker);
+
+/* Forgets the position where it is not the newest any more: an operator may have answered. */
+extern void worker_look_at_position(Worker *worker);
 
 /* The sink alone: the position, the window and its keys stay. */
 extern void worker_close_sink(Worker *worker);
@@ -69,7 +74,18 @@ extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since
 
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
+
+/*
+ * batch.c: the envelopes at hand, up to the position that holds afterwards; tick_id and
+ * nonce name the newest tick whose rows are among them (0: none).  STEP_MORE: one was
+ * rejected, the others are to be read again without it.
+ */
+extern StepResult worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *nonce);
+extern bool worker_position_is_due(const Worker *worker);
 extern StepResult worker_record_position(Worker *worker);
+
+/* retry.c: sends a dead letter again where an operator has asked for it; STEP_MORE: there was none. */
+extern StepResult worker_retry_dead_letter(Worker *worker);
 
 /* ticking.c: sees to it that there is a durable tick whose window comes next. */
 extern StepResult worker_ensure_tick(Worker *worker);
@@ -78,7 +94,10 @@ extern void worker_tick_while_down(Worker *worker);
 /* Is the position still the newest, and the store what it was?  In a transaction. */
 extern bool worker_still_holds(Worker *worker);
 
-/* worker.c: a transaction of the worker's own, with a snapshot. */
+/* worker.c: sets state and last_error, with one line in the log per change of state. */
+extern void worker_set_state(Worker *worker, DeliveryState state, const char *error);
+
+/* A transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);
 extern void worker_commit(void);
 

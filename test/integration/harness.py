@@ -13,7 +13,7 @@ import sys
 import time
 
 from confluent_kafka import Consumer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 TOPIC = "ptt.audit.trail"
 BIN = os.environ["PGBINDIR"]
@@ -42,6 +42,22 @@ def sql(command, check=True, host=None):
     if check and run.returncode != 0:
         raise RuntimeError(run.stderr)
     return run.stdout.strip()
+
+
+def kill_worker(sink="kafka"):
+    """The server restarts all its processes then."""
+    pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and pid is not null", check=False)
+    if pid:
+        os.kill(int(pid), signal.SIGKILL)
+        wait_for_server()
+
+
+def wait_for_server(seconds=60):
+    deadline = time.monotonic() + seconds
+    while sql("select 1", check=False) != "1":
+        if time.monotonic() > deadline:
+            raise TimeoutError("the server does not come back")
+        time.sleep(0.05)
 
 
 def wait(condition, name, seconds=60, host=None):
@@ -109,6 +125,12 @@ ADMIN = AdminClient({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
 
 def make_topic(name, partitions=3):
     ADMIN.create_topics([NewTopic(name, partitions, 1)])[name].result()
+
+
+def alter_topic(name, **settings):
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[
+        ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()])
+    ADMIN.incremental_alter_configs([resource])[resource].result()
 
 
 def read_topic(topic=TOPIC):

@@ -13,7 +13,7 @@ select no_plan();
 create temp table interface (name text);
 insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
     ('import_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
-    ('resync_sink'), ('grant_access');
+    ('resync_sink'), ('retry_dead_letter'), ('grant_access');
 select set_eq(format('select proname::text from pg_proc join interface on name = proname
                       where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
               functions, role || ' may call')
@@ -23,7 +23,7 @@ from (values
     ('tap_signer', '{approval_digest}'),
     ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check}'),
     ('tap_operator', '{ttl_state, approval_digest, sensitive_check, sensitive_check_preview, explain_check, import_approvals, attach_audit,
-                       detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink}')
+                       detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink, retry_dead_letter}')
 ) as r(role, functions);
 
 select is(array(select format('%s: %s on %s', role, privilege, oid::regclass)

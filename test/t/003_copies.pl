@@ -98,7 +98,7 @@ $behind->safe_psql('postgres', 'create database restored');
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 	$behind->command_ok($load, 'with it, it loads');
 }
-foreach my $table (qw(approval signature audit dead_letter))
+foreach my $table (qw(approval signature audit dead_letter dead_letter_retry))
 {
 	my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
 	is($behind->safe_psql('restored', $query), $behind->safe_psql('postgres', $query), "$table is the same");

@@ -7,8 +7,9 @@
  * sees every row once.  The values of a batch are handed to librdkafka where they lie;
  * nothing is let go of before the transaction has ended one way or the other.
  *
- * A record that the broker refuses for its size is a rejection: in company it may have
- * been another's size, so those that failed together are sent once more, each alone.
+ * A record that the broker refuses for its size is a rejection.  What it refuses is a set of
+ * records, though: then the batch is sent anew in smaller sets, until one record alone is
+ * too large, or none.
  */
 #include "postgres.h"
 
@@ -24,8 +25,15 @@ PG_MODULE_MAGIC;
 
 #define CONTENT_TYPE		"application/cloudevents+json; charset=UTF-8"
 #define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id, big-endian */
-/* A transaction that takes longer is an outage: the next handle settles it. */
-#define TRANSACTION_MS		20000
+/* Once a set of records was too large for the topic, and after so many batches another attempt at more. */
+#define MOST_SET_BYTES		(1024 * 1024)
+#define SET_BATCHES			256
+/* A transaction that had to be aborted is begun again at once, by the same handle, so often. */
+#define MOST_ATTEMPTS		3
+
+/* Most that is sent at once, a single record apart; 0: no limit.  Outlives the handle. */
+static Size set_bytes = 0;
+static int	set_batches = 0;
 
 extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
@@ -131,49 +139,77 @@ flush(Kafka *kafka)
 		CHECK_FOR_INTERRUPTS();
 }
 
+static bool
+is_too_large(const Kafka *kafka)
+{
+	return kafka->report_code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+}
+
+/* Ends a set of records that begins with this one, where sets have a limit. */
+static AdminSinkResult
+end_set(Kafka *kafka, int first, int count)
+{
+	if (set_bytes == 0 || count == 0)
+		return ADMIN_SINK_OK;
+	flush(kafka);
+	if (GetCurrentTimestamp() >= kafka->deadline)
+		return kafka_no_answer(kafka, "send a batch");
+	if (!is_too_large(kafka))
+		return ADMIN_SINK_OK;
+	return count > 1 ? ADMIN_SINK_PENDING : reject(kafka, first, "larger than max.message.bytes of the topic allows");
+}
+
+/* Hands one record over, waiting for room in the queue. */
+static AdminSinkResult
+produce_one(Kafka *kafka, int record, char *value, Size length)
+{
+	rd_kafka_resp_err_t code;
+
+	while ((code = produce(kafka, record, value, length)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
+		   GetCurrentTimestamp() < kafka->deadline)
+	{
+		rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return ADMIN_SINK_OK;
+	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
+		return reject(kafka, record, "larger than message.max.bytes of admin_ext.kafka_options allows");
+	/* No report of this one follows, and a commit would succeed without it. */
+	kafka->failed_code = code;
+	return ADMIN_SINK_PENDING;
+}
+
+/* ADMIN_SINK_PENDING: the transaction is to be aborted, and then it is known why. */
 static AdminSinkResult
 produce_all(Kafka *kafka)
 {
 	AdminSinkBatch *batch = kafka->batch;
-	char	   *prefixed = kafka->values;
+	Size		prefix = kafka->values ? PREFIX_BYTES : 0;
+	char	   *value = kafka->values ? kafka->values : unconstify(char *, batch->data);
+	int			first = 0;		/* of the set at hand */
+	Size		bytes = 0;
+	AdminSinkResult result = ADMIN_SINK_OK;
 
-	for (int i = 0; i < batch->count; i++)
+	for (int i = 0; i < batch->count && result == ADMIN_SINK_OK; i++)
 	{
-		Size		length = batch->records[i].length + (prefixed ? PREFIX_BYTES : 0);
-		char	   *value = prefixed ? prefixed : unconstify(char *, batch->data) + batch->records[i].offset;
-		bool		is_alone = kafka->is_suspect != NULL && kafka->is_suspect[i];
-		rd_kafka_resp_err_t code;
+		Size		length = batch->records[i].length + prefix;
 
-		/* One that is sent alone begins a message set of its own. */
-		if (is_alone)
-			flush(kafka);
-		while ((code = produce(kafka, i, value, length)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
-			   GetCurrentTimestamp() < kafka->deadline)
+		if (bytes + length > set_bytes)
 		{
-			rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
-			CHECK_FOR_INTERRUPTS();
+			result = end_set(kafka, first, i - first);
+			first = i;
+			bytes = 0;
 		}
-		if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-			return reject(kafka, i, "larger than message.max.bytes of admin_ext.kafka_options allows");
-		if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		{
-			/* No report follows, and a commit would succeed without the record. */
-			kafka->broker_code = code;
-			strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
-			return kafka_no_answer(kafka, "produce");
-		}
-		if (is_alone)
-		{
-			flush(kafka);
-			if (kafka->report_code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-				return reject(kafka, i, "larger than max.message.bytes of the topic allows");
-		}
-		if (prefixed)
-			prefixed += length;
+		if (result == ADMIN_SINK_OK)
+			result = produce_one(kafka, i, value, length);
+		bytes += length;
+		/* Without a prefix each value has its line break behind it. */
+		value += prefix ? length : length + 1;
 		if ((i & 1023) == 1023)
 			rd_kafka_poll(kafka->producer, 0);
 	}
-	return ADMIN_SINK_OK;
+	return result == ADMIN_SINK_OK ? end_set(kafka, first, batch->count - first) : result;
 }
 
 static void
@@ -183,19 +219,18 @@ begin(Kafka *kafka, AdminSinkBatch *batch)
 	kafka->reported = 0;
 	kafka->report_code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	kafka->report_error[0] = '\0';
-	kafka->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), TRANSACTION_MS);
+	kafka->failed_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	kafka->begun = GetCurrentTimestamp();
+	kafka->deadline = TimestampTzPlusMilliseconds(kafka->begun, KAFKA_TRANSACTION_MS);
 	for (int i = 0; i < kafka->partition_count; i++)
 		kafka->partitions[i].last = NO_OFFSET;
-	if (kafka->is_suspect == NULL)
-		kafka->is_suspect = MemoryContextAllocZero(kafka->sink->context, batch->count * sizeof(bool));
-	if (kafka->schema_id != 0)
+	if (kafka->schema_id != 0 && kafka->values == NULL)
 		prefix_values(kafka, batch);
 }
 
 static AdminSinkResult
-kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
+send_batch(Kafka *kafka, AdminSinkBatch *batch)
 {
-	Kafka	   *kafka = sink->state;
 	rd_kafka_error_t *error = rd_kafka_begin_transaction(kafka->producer);
 	AdminSinkResult result;
 
@@ -205,25 +240,29 @@ kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	result = produce_all(kafka);
 	if (result == ADMIN_SINK_RETRY)
 		return result;
-	kafka->transaction = result == ADMIN_SINK_REJECTED ? KAFKA_ABORTING : KAFKA_COMMITTING;
+	kafka->transaction = result == ADMIN_SINK_OK ? KAFKA_COMMITTING : KAFKA_ABORTING;
 	return ADMIN_SINK_OK;
+}
+
+static AdminSinkResult
+kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
+{
+	Kafka	   *kafka = sink->state;
+
+	kafka->attempts = 0;
+	return send_batch(kafka, batch);
 }
 
 /* Nothing of librdkafka's refers to the batch any more. */
 static void
-let_go_of_batch(Kafka *kafka, bool keep_suspects)
+let_go_of_batch(Kafka *kafka)
 {
 	kafka->transaction = KAFKA_NONE;
+	kafka->begun = 0;
 	kafka->batch = NULL;
 	if (kafka->values != NULL)
 		pfree(kafka->values);
 	kafka->values = NULL;
-	if (!keep_suspects && kafka->is_suspect != NULL)
-	{
-		pfree(kafka->is_suspect);
-		kafka->is_suspect = NULL;
-		kafka->suspect_count = 0;
-	}
 }
 
 static AdminSinkResult
@@ -239,7 +278,9 @@ committed(Kafka *kafka, AdminSinkBatch *batch)
 		if (partition->last != NO_OFFSET)
 			partition->next = partition->last + 2;
 	}
-	let_go_of_batch(kafka, false);
+	let_go_of_batch(kafka);
+	if (set_bytes > 0 && ++set_batches % SET_BATCHES == 0)
+		set_bytes = set_bytes * 4 >= MOST_SET_BYTES ? 0 : set_bytes * 4;
 	kafka_write_detail(kafka, batch->position.detail, sizeof(batch->position.detail));
 	return ADMIN_SINK_OK;
 }
@@ -256,15 +297,14 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 		rd_kafka_error_destroy(error);
 		return ADMIN_SINK_PENDING;
 	}
-	if (rd_kafka_error_txn_requires_abort(error))
+	/* What was too large is tried again in parts, what no record is to blame for as it is; all else is an outage. */
+	if (rd_kafka_error_txn_requires_abort(error) &&
+		(is_too_large(kafka) || kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
 		kafka->transaction = KAFKA_ABORTING;
-		/* What was too large together is tried again one by one; all else is an outage. */
-		if (kafka->suspect_count > 0)
-		{
-			rd_kafka_error_destroy(error);
-			return ADMIN_SINK_PENDING;
-		}
+		kafka->failed_code = rd_kafka_error_code(error);
+		rd_kafka_error_destroy(error);
+		return ADMIN_SINK_PENDING;
 	}
 	return kafka_failure(kafka, error, "commit a transaction");
 }
@@ -284,12 +324,17 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 		return kafka_failure(kafka, error, "abort a transaction");
 	if (batch->rejected_record != ADMIN_SINK_NO_RECORD)
 	{
-		let_go_of_batch(kafka, false);
+		/* The others may well be as large a set as before. */
+		set_bytes = 0;
+		let_go_of_batch(kafka);
 		return ADMIN_SINK_REJECTED;
 	}
-	let_go_of_batch(kafka, true);
-	kafka->suspect_count = 0;
-	result = kafka_deliver(kafka->sink, batch);
+	if (is_too_large(kafka))
+		set_bytes = set_bytes == 0 ? MOST_SET_BYTES / 4 : Max(set_bytes / 4, 1);
+	/* After a set that was refused librdkafka's numbers do not fit: one more abort mends them. */
+	else if (++kafka->attempts >= MOST_ATTEMPTS)
+		return kafka_refused(kafka, kafka->failed_code, rd_kafka_err2str(kafka->failed_code), "send a batch");
+	result = send_batch(kafka, batch);
 	return result == ADMIN_SINK_OK ? ADMIN_SINK_PENDING : result;
 }
 

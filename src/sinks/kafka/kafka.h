@@ -19,6 +19,8 @@
 
 #define POSITION_HEADER		"admin-ext-position"
 #define NO_OFFSET			(-1)
+/* A transaction that takes longer is an outage: the next handle settles it. */
+#define KAFKA_TRANSACTION_MS	20000
 
 /* A partition of the topic, and how far it is known to hold what is ours. */
 typedef struct KafkaPartition
@@ -51,11 +53,13 @@ typedef struct Kafka
 	char	   *topic;
 	int			schema_id;		/* of the registry; 0: values carry no prefix */
 	rd_kafka_t *producer;
+	int			timeout_ms;		/* after which the broker ends a transaction */
 	rd_kafka_t *consumer;		/* while recovering */
 	KafkaPhase	phase;
 	TimestampTz deadline;		/* of the phase, or of the transaction at hand */
 	KafkaPartition *partitions;
 	int			partition_count;
+	bool		is_held_back;	/* by another producer's open transaction */
 	int			measured;		/* partitions whose watermark is known */
 	int32		header_partition;	/* where the last header record is; NO_OFFSET: unknown */
 	int64		header_offset;
@@ -64,10 +68,11 @@ typedef struct Kafka
 	int64		due_offset;
 
 	KafkaTransaction transaction;
+	TimestampTz begun;			/* when it was; 0: it was not */
 	AdminSinkBatch *batch;
 	char	   *values;			/* with a registry: the batch's values, each with its prefix */
-	bool	   *is_suspect;		/* records to be sent alone: in company they were too large */
-	int			suspect_count;
+	int			attempts;		/* that had to be aborted */
+	rd_kafka_resp_err_t failed_code;	/* why it has to be aborted, where no report says so */
 	int			reported;		/* records of the transaction that the broker has */
 	char		broker_error[256];	/* what error_cb last said; empty: nothing */
 	rd_kafka_resp_err_t broker_code;
@@ -84,7 +89,10 @@ extern void kafka_destroy(rd_kafka_t *handle);
 extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *position);
 extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);
 
-/* kafka_errors.c: an outage or worse, in one sentence a DBA can act on; destroys the error. */
+/* kafka_errors.c: an outage or worse, in one sentence a DBA can act on. */
+extern AdminSinkResult kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const char *what);
+
+/* The same of an error object, which it destroys. */
 extern AdminSinkResult kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what);
 
 /* Why the brokers do not answer, as far as is known. */

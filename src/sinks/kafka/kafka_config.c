@@ -63,6 +63,15 @@ take_log(const rd_kafka_t *handle, int level, const char *facility, const char *
 	ereport(DEBUG1, (errmsg_internal("librdkafka %s: %s", facility, text)));
 }
 
+/* Asked for by statistics.interval.ms; the producer's only, for it is the one that lives on. */
+static int
+take_statistics(rd_kafka_t *handle, char *json, size_t length, void *opaque)
+{
+	if (rd_kafka_type(handle) == RD_KAFKA_PRODUCER)
+		ereport(LOG, (errmsg("admin_ext: statistics of librdkafka: %s", json)));
+	return 0;
+}
+
 /* Of a record of the transaction at hand: opaque is its place in the batch, from 1 on. */
 static void
 take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
@@ -85,11 +94,6 @@ take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 	}
 	if (message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE || message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
 		return;
-	if (message->err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE && kafka->is_suspect != NULL)
-	{
-		kafka->is_suspect[record] = true;
-		kafka->suspect_count++;
-	}
 	if (kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		kafka->report_code = message->err;
@@ -184,6 +188,7 @@ new_conf(Kafka *kafka)
 	rd_kafka_conf_set_opaque(conf, kafka);
 	rd_kafka_conf_set_error_cb(conf, take_error);
 	rd_kafka_conf_set_log_cb(conf, take_log);
+	rd_kafka_conf_set_stats_cb(conf, take_statistics);
 	return conf;
 }
 
@@ -211,6 +216,23 @@ start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	return handle;
 }
 
+/* A transaction that the worker still waits for is not ended by the broker. */
+static bool
+check_timeout(Kafka *kafka, const rd_kafka_conf_t *conf)
+{
+	char		value[32] = "";
+	size_t		size = sizeof(value);
+
+	rd_kafka_conf_get(conf, "transaction.timeout.ms", value, &size);
+	kafka->timeout_ms = atoi(value);
+	if (kafka->timeout_ms >= 2 * KAFKA_TRANSACTION_MS)
+		return true;
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "admin_ext.kafka_options: property \"transaction.timeout.ms\" has to be at least %d",
+			 2 * KAFKA_TRANSACTION_MS);
+	return false;
+}
+
 rd_kafka_t *
 kafka_new_producer(Kafka *kafka)
 {
@@ -221,7 +243,7 @@ kafka_new_producer(Kafka *kafka)
 		return NULL;
 	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
 	rd_kafka_conf_set_dr_msg_cb(conf, take_report);
-	if (!set_property(kafka, conf, "transactional.id", id))
+	if (!set_property(kafka, conf, "transactional.id", id) || !check_timeout(kafka, conf))
 	{
 		rd_kafka_conf_destroy(conf);
 		return NULL;

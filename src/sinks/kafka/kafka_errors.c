@@ -7,7 +7,11 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 #include "sinks/kafka/kafka.h"
+
+#define TIMEOUT_SLACK_MS	5000
 
 static const struct
 {
@@ -71,26 +75,26 @@ explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *re
 				 rd_kafka_version_str());
 }
 
-AdminSinkResult
-kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
+/* The broker ends a transaction that has been open for too long the way it ends one of a fenced producer. */
+static bool
+has_timed_out(const Kafka *kafka)
 {
-	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-	char		reason[256];
+	return kafka->begun != 0 &&
+		TimestampDifferenceExceeds(kafka->begun, GetCurrentTimestamp(), kafka->timeout_ms - TIMEOUT_SLACK_MS);
+}
+
+AdminSinkResult
+kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const char *what)
+{
 	char		fatal[256];
+	rd_kafka_resp_err_t cause = rd_kafka_fatal_error(kafka->producer, fatal, sizeof(fatal));
 
-	strlcpy(reason, rd_kafka_error_string(error), sizeof(reason));
-	if (rd_kafka_error_is_fatal(error))
+	if (cause != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		rd_kafka_resp_err_t cause = rd_kafka_fatal_error(kafka->producer, fatal, sizeof(fatal));
-
-		if (cause != RD_KAFKA_RESP_ERR_NO_ERROR)
-		{
-			code = cause;
-			strlcpy(reason, fatal, sizeof(reason));
-		}
+		code = cause;
+		reason = fatal;
 	}
-	rd_kafka_error_destroy(error);
-	if (is_fencing(code) || is_fencing(kafka->report_code))
+	if ((is_fencing(code) || is_fencing(kafka->report_code)) && !has_timed_out(kafka))
 	{
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 				 "another worker with the identity of this store (transactional id admin_ext.%s) delivers to "
@@ -103,6 +107,17 @@ kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
 	else
 		explain(kafka, what, code, reason);
 	return ADMIN_SINK_RETRY;
+}
+
+AdminSinkResult
+kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
+{
+	rd_kafka_resp_err_t code = rd_kafka_error_code(error);
+	char		reason[256];
+
+	strlcpy(reason, rd_kafka_error_string(error), sizeof(reason));
+	rd_kafka_error_destroy(error);
+	return kafka_refused(kafka, code, reason, what);
 }
 
 AdminSinkResult

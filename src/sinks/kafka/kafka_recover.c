@@ -316,6 +316,7 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 			/* Commit markers are passed by unseen. */
 			partition->next = Max(partition->next, message->offset);
 			partition->is_read = message->offset >= partition->high;
+			kafka->is_held_back = !partition->is_read;
 			if (kafka->header_is_due && partition->is_read && message->partition == kafka->due_partition)
 				result = stop_at_loss(kafka, message->partition, message->offset, partition->high);
 		}
@@ -338,9 +339,8 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 		return finish(kafka, position);
 	if (is_late(kafka))
 		return kafka_no_answer(kafka, "read the topic to its end");
-	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-			 "reading topic \"%s\" to its end; a transaction that another producer has left open is waited for",
-			 kafka->topic);
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "reading topic \"%s\" to its end%s", kafka->topic,
+			 kafka->is_held_back ? "; a transaction that another producer has left open is waited for" : "");
 	return ADMIN_SINK_PENDING;
 }
 

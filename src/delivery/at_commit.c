@@ -1,5 +1,5 @@
 /*
- * wakeup.c
+ * at_commit.c
  *	  A commit that added to the audit trail wakes the workers of its database.
  *
  * What runs at commit is here, whole: a flag of this backend, and for each worker
@@ -15,7 +15,7 @@
 
 #include "audit/audit_append.h"
 #include "delivery/shared.h"
-#include "delivery/wakeup.h"
+#include "delivery/at_commit.h"
 
 static bool appended = false;
 
@@ -62,7 +62,7 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 void
-wakeup_init(void)
+at_commit_init(void)
 {
 	audit_appended_hook = note_append;
 	RegisterXactCallback(at_transaction_end, NULL);

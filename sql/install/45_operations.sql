@@ -1,0 +1,223 @@
+-- ---------------------------------------------------------------------------
+-- Delivery, for operators: resync, dead letters, old partitions, status.
+-- ---------------------------------------------------------------------------
+
+create function admin.highest_sent(sink text)
+returns bigint
+as 'MODULE_PATHNAME', 'admin_highest_sent'
+language c volatile strict;
+
+comment on function admin.highest_sent(text) is
+'Where the sink was found to hold another fork of this database: the highest audit_id it was sent; else 0.';
+
+create function admin.resync_sink(sink text, from_audit_id bigint)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    newest  admin.sink_position;
+    store   admin.store;
+    here    record;
+    highest bigint;
+    known   bigint;
+    -- Room for what another fork may have sent, and none to use up the numbers there are.
+    most_ahead constant bigint := 1000000000000;
+begin
+    if resync_sink.sink is null
+       or resync_sink.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
+        raise exception 'sink "%" is unknown', coalesce(left(resync_sink.sink, 64), 'null')
+            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
+    end if;
+    if from_audit_id is null or from_audit_id < 1 then
+        raise exception 'argument "from_audit_id" is out of range'
+            using errcode = '22023', detail = format('Its value %s is not 1 or more.', coalesce(from_audit_id::text, 'null'));
+    end if;
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'admin.resync_sink() runs in a READ COMMITTED transaction only' using errcode = '25001';
+    end if;
+    set local synchronous_commit = on;
+    -- Nobody is adding to the trail now: what is there is below the floor, what comes is above.
+    lock table admin.audit in share mode;
+    -- Nor is a worker recording a position.
+    lock table admin.sink_position in share row exclusive mode;
+    select * into strict store from admin.store for update;
+    select * into here from admin.store_identity();
+    select * into newest from admin.sink_position as p
+    where p.sink = resync_sink.sink order by p.position_id desc limit 1;
+    select coalesce(max(a.audit_id), 0) into highest from admin.audit as a;
+
+    known := greatest(1, highest, newest.highest_audit_id, admin.highest_sent(resync_sink.sink),
+                      (select case when s.is_called then s.last_value end from admin.audit_audit_id_seq as s));
+    if from_audit_id > known + most_ahead then
+        raise exception 'argument "from_audit_id" is out of range'
+            using errcode = '22023',
+                  detail = format('Its value %s is more than %s above the highest known audit_id, %s.', from_audit_id, most_ahead, known);
+    end if;
+
+    -- A sink that was fed by another fork has seen numbers that will be given out again.  One
+    -- resync renews the store for all sinks: the next one finds its position in the old store.
+    if store.adopted_at is null
+       or store.database_oid <> here.database_oid or store.system_identifier <> here.system_identifier
+       or (newest.store_id = store.store_id and admin.highest_sent(resync_sink.sink) > 0) then
+        delete from admin.tick as t where t.tick_id > 0;
+        delete from admin.store;
+        insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
+        values (here.system_identifier, here.database_oid, here.timeline, now())
+        returning * into store;
+    end if;
+    perform setval('admin.audit_audit_id_seq', greatest(known, from_audit_id - 1));
+    insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
+                                     backfill_audit_id, sink_detail, delivered_rows, is_resync)
+    -- A sink that keeps positions may hold later ones than are recorded: numbers go on far above.
+    values (resync_sink.sink, ((coalesce(newest.position_id, 0) >> 32) + 1) << 32, store.store_id, 0,
+            coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
+            -- What another store wrote is not cut back.
+            case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);
+end
+$$;
+
+comment on function admin.resync_sink(text, bigint) is
+'The operator''s answer to a lost or foreign position: rows that are in the trail now are delivered from this audit_id on, once, in order of audit_id; whatever comes later as usual. Where history forked the store gets a new id, and audit_ids go on above the highest ever sent. Rows that the sink already holds are sent again if they are in the range. Waits for writers to end. Raises 22023 for an unknown sink, or an audit_id below 1 or far above the highest known.';
+
+create function admin.drop_audit_partitions(older_than interval)
+returns int
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+as $$
+#variable_conflict use_column
+declare
+    horizon timestamptz;
+    part    record;
+    pending record;
+    doomed  regclass[] := '{}';
+    blocked boolean := true;
+begin
+    if older_than is null or older_than <= interval '0' then
+        raise exception 'argument "older_than" is out of range'
+            using errcode = '22023', detail = format('Its value %s is not positive.', coalesce(older_than::text, 'null'));
+    end if;
+    -- An older snapshot would not see the rows it has to prove delivered.
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'admin.drop_audit_partitions() runs in a READ COMMITTED transaction only' using errcode = '25001';
+    end if;
+    horizon := now() - older_than;
+    -- Never waits in a queue for the lock, for writers would wait behind it.
+    for attempt in 1 .. 200 loop
+        begin
+            lock table admin.audit in access exclusive mode nowait;
+            blocked := false;
+            exit;
+        exception when lock_not_available then
+            perform pg_sleep(0.01);
+        end;
+    end loop;
+    if blocked then
+        raise exception 'could not lock admin.audit' using errcode = '55P03', hint = 'Try again when fewer transactions write to it.';
+    end if;
+    for part in select partition from admin.audit_partitions() where upper_bound <= horizon loop
+        execute format('select a.audit_id, p.sink from %s as a cross join admin.sink_newest_position() as p '
+                       'where not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
+                       'p.floor_audit_id, p.backfill_audit_id) '
+                       'or exists (select from admin.dead_letter as d where d.sink = p.sink and d.audit_id = a.audit_id) '
+                       'limit 1', part.partition)
+        into pending;
+        if pending.sink is not null then
+            raise exception 'partition "%" holds rows that sink "%" has not delivered', part.partition, pending.sink
+                using errcode = '55000', detail = format('One of them is audit_id %s. Nothing was dropped.', pending.audit_id),
+                      hint = 'See admin.worker_status and admin.dead_letter.';
+        end if;
+        doomed := doomed || part.partition;
+    end loop;
+    for part in select unnest(doomed) as partition loop
+        execute format('drop table %s', part.partition);
+    end loop;
+    return cardinality(doomed);
+end
+$$;
+
+comment on function admin.drop_audit_partitions(interval) is
+'Drops the partitions of admin.audit whose rows are all older, and returns how many. First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. Raises 22023 unless the interval is positive, 55P03 when writers did not let it lock the trail.';
+
+create function admin.retry_dead_letter(sink text, audit_id bigint)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if retry_dead_letter.sink is null or retry_dead_letter.audit_id is null then
+        raise exception 'argument "%" is null', case when retry_dead_letter.sink is null then 'sink' else 'audit_id' end
+            using errcode = '22023', detail = 'A dead letter is named by its sink and its audit_id.';
+    end if;
+    -- Locked, so that it is not delivered and removed meanwhile.
+    perform from admin.dead_letter as d
+    where d.sink = retry_dead_letter.sink and d.audit_id = retry_dead_letter.audit_id for key share;
+    if not found then
+        raise exception 'sink "%" has no dead letter of audit_id %', left(retry_dead_letter.sink, 64), retry_dead_letter.audit_id
+            using errcode = 'P0002', hint = 'See admin.dead_letter.';
+    end if;
+    insert into admin.dead_letter_retry (sink, audit_id)
+    values (retry_dead_letter.sink, retry_dead_letter.audit_id)
+    on conflict do nothing;
+end
+$$;
+
+comment on function admin.retry_dead_letter(text, bigint) is
+'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Raises 22023 for a null argument, P0002 where there is no such dead letter.';
+
+create function admin.worker_status_rows(
+    out database name, out sink text, out pid int, out state text, out delivered_rows bigint,
+    out delivered_bytes bigint, out batches bigint, out dead_letters bigint, out last_audit_id bigint,
+    out last_delivery_at timestamptz, out lag_rows bigint, out lag_seconds double precision,
+    out last_error text, out last_error_at timestamptz, out started_at timestamptz)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_worker_status'
+language c volatile rows 4;
+
+comment on function admin.worker_status_rows() is
+'What the workers of this cluster last wrote about themselves in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
+
+create view admin.worker_status as select * from admin.worker_status_rows();
+
+comment on view admin.worker_status is
+'One row per listed database and sink: how delivery is doing. Empty unless admin_ext is in shared_preload_libraries.';
+comment on column admin.worker_status.database is 'Database, as listed in admin_ext.databases.';
+comment on column admin.worker_status.sink is 'Sink, as listed in admin_ext.sinks.';
+comment on column admin.worker_status.pid is 'Process of the worker; null when none runs.';
+comment on column admin.worker_status.state is 'starting, idle, delivering, backing_off (an outage: it goes on by itself), fenced (another worker took over) or stopped (last_error says what to do).';
+comment on column admin.worker_status.delivered_rows is 'Rows delivered since the server started.';
+comment on column admin.worker_status.delivered_bytes is 'Bytes delivered since the server started.';
+comment on column admin.worker_status.batches is 'Batches delivered since the server started.';
+comment on column admin.worker_status.dead_letters is 'Rows rejected for good since the server started.';
+comment on column admin.worker_status.last_audit_id is 'The audit_id delivered last.';
+comment on column admin.worker_status.last_delivery_at is 'When that was.';
+comment on column admin.worker_status.lag_rows is 'Rows known to be committed and not yet delivered.';
+comment on column admin.worker_status.lag_seconds is 'Age of the oldest of them, in seconds; 0 when there is none.';
+comment on column admin.worker_status.last_error is 'What last went wrong; null once delivery works again.';
+comment on column admin.worker_status.last_error_at is 'When that was.';
+comment on column admin.worker_status.started_at is 'When the worker started.';
+
+create function admin.delivery_obstacle()
+returns text
+as 'MODULE_PATHNAME', 'admin_delivery_obstacle'
+language c stable;
+
+comment on function admin.delivery_obstacle() is
+'What in the settings keeps the audit trail of this database from being delivered; null when nothing does.';
+
+do $$
+begin
+    if admin.delivery_obstacle() is not null then
+        raise warning 'the audit trail of this database is not delivered yet'
+            using detail = format('Rows wait: %s.', admin.delivery_obstacle()),
+                  hint = 'Everything else works. See the settings shared_preload_libraries and admin_ext.databases.';
+    end if;
+end
+$$;

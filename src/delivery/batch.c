@@ -1,0 +1,165 @@
+/*
+ * batch.c
+ *	  A batch on its way: handed to the sink, confirmed, its position recorded.
+ *
+ * Its transaction was closed before the sink waits for anything; the position is
+ * recorded after the sink has the batch for good.  In between nothing is held that
+ * anybody could wait for.
+ * Raises for what is wrong in the database; what is wrong at the sink is a result.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "delivery/worker.h"
+
+#define PURGE_EVERY			64	/* positions */
+/* How often the position is recorded where the sink keeps it. */
+#define RECORD_ROWS			50000
+#define RECORD_MS			1000
+
+/* Hands the batch to the sink and waits until it has it for good. */
+static AdminSinkResult
+hand_over(Worker *worker, AdminSinkBatch *batch)
+{
+	AdminSinkResult result;
+
+	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
+	result = worker->callbacks->deliver(&worker->sink, batch);
+	if (result == ADMIN_SINK_OK)
+		result = ADMIN_SINK_PENDING;
+	while (result == ADMIN_SINK_PENDING)
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = worker->callbacks->confirm(&worker->sink, batch);
+	}
+	return result;
+}
+
+/* On disk before the batch is tried without it: from then on it is passed by. */
+static void
+take_rejection(Worker *worker, const AdminSinkBatch *batch)
+{
+	int64		audit_id = batch->records[batch->rejected_record].audit_id;
+
+	worker_begin("recording a dead letter");
+	dead_letter_record(worker->sink_name, audit_id, batch->rejected_error);
+	worker_commit();
+	worker->has_rejected = true;
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.dead_letters++;
+	SpinLockRelease(&worker->slot->mutex);
+	ereport(LOG,
+			(errmsg("admin_ext: sink \"%s\" of database \"%s\" has rejected audit_id " INT64_FORMAT " for good: %s",
+					worker->sink_name, worker->database, audit_id, batch->rejected_error)));
+}
+
+/*
+ * At the end of the newest window the commit need not be waited for: the next batch comes
+ * after the next tick, whose commit waits for this one too, and a crash before that
+ * delivers the last batch once more, as one before this commit would.  A sink that keeps
+ * positions needs no waiting at all, but for a dead letter that it has taken after all:
+ * only its newest position tells of that.
+ */
+StepResult
+worker_record_position(Worker *worker)
+{
+	const Position *position = &worker->position;
+	bool		was_resync = worker->recorded_is_resync;
+	bool		recorded;
+
+	worker_begin("recording the position");
+	if (position->retried_audit_id != 0)
+		dead_letter_delivered(worker->sink_name, position->retried_audit_id);
+	else if ((worker->callbacks->keeps_position && !was_resync) ||
+			 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick))
+		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+	recorded = position_record(worker->sink_name, position, worker->recorded_id);
+	if (recorded && position->position_id - worker->purged_position >= PURGE_EVERY)
+	{
+		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
+											 position->position_id, worker->purged_tick);
+		worker->purged_position = position->position_id;
+	}
+	worker_commit();
+	if (!recorded)
+		return STEP_REOPEN;
+	worker->recorded_id = position->position_id;
+	worker->recorded_is_resync = position->is_resync;
+	worker->recorded_rows = position->delivered_rows;
+	worker->recorded_at = GetCurrentTimestamp();
+	return STEP_MORE;
+}
+
+/* The database's own copy is a lower bound where the sink keeps the position. */
+bool
+worker_position_is_due(const Worker *worker)
+{
+	if (worker->position.position_id == worker->recorded_id)
+		return false;
+	return !worker->callbacks->keeps_position || worker->position.retried_audit_id != 0 ||
+		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
+		TimestampDifferenceExceeds(worker->recorded_at, GetCurrentTimestamp(), RECORD_MS);
+}
+
+static void
+report_batch(Worker *worker)
+{
+	DeliveryStatus *status = &worker->slot->status;
+	Envelopes  *envelopes = &worker->envelopes;
+	TimestampTz now = GetCurrentTimestamp();
+
+	SpinLockAcquire(&worker->slot->mutex);
+	status->delivered_rows += envelopes->count;
+	status->delivered_bytes += envelopes->length;
+	status->batches++;
+	status->last_audit_id = envelopes->records[envelopes->count - 1].audit_id;
+	status->last_delivery_at = now;
+	SpinLockRelease(&worker->slot->mutex);
+}
+
+static AdminSinkBatch
+make_batch(const Worker *worker, const Position *next, int64 tick_id, const char *nonce)
+{
+	const Envelopes *envelopes = &worker->envelopes;
+	AdminSinkBatch batch = {
+		.data = envelopes->data,
+		.length = envelopes->length,
+		.keys = envelopes->keys,
+		.records = envelopes->records,
+		.count = envelopes->count,
+	};
+
+	batch.position.position_id = next->position_id;
+	batch.position.tick_id = tick_id;
+	strlcpy(batch.position.nonce, tick_id > 0 ? nonce : "-", UUID_TEXT_BYTES);
+	batch.position.audit_id = next->highest_audit_id;
+	position_write(next, batch.position.nonce, batch.position.record, sizeof(batch.position.record));
+	batch.rejected_record = ADMIN_SINK_NO_RECORD;
+	return batch;
+}
+
+StepResult
+worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *nonce)
+{
+	AdminSinkBatch batch = make_batch(worker, next, tick_id, nonce);
+	AdminSinkResult result = hand_over(worker, &batch);
+
+	if (result == ADMIN_SINK_REJECTED)
+	{
+		take_rejection(worker, &batch);
+		return STEP_MORE;
+	}
+	if (result != ADMIN_SINK_OK)
+		return worker_step_result(result);
+	strlcpy(next->sink_detail, batch.position.detail, sizeof(next->sink_detail));
+	worker->position = *next;
+	if (worker_position_is_due(worker) && worker_record_position(worker) != STEP_MORE)
+		return STEP_REOPEN;
+	report_batch(worker);
+	return STEP_DELIVERED;
+}

@@ -1,0 +1,86 @@
+/*
+ * retry.c
+ *	  A dead letter is sent again, because an operator has asked for it.
+ *
+ * Delivery has passed it by, so it goes between two batches, as one of its own that
+ * leaves the place in the window as it is.  Before anything follows it, the position is
+ * recorded and the dead letter removed, in one transaction: where the sink keeps the
+ * position, at most the newest one tells of a dead letter that the database still has,
+ * and taking that position over removes it.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "delivery/worker.h"
+
+#define LOOK_MS	1000
+
+/* Makes the envelope of one row.  False: the trail has it no longer. */
+static bool
+read_row(Worker *worker, int64 audit_id)
+{
+	WindowKeys	keys = {.context = CurrentMemoryContext};
+	AuditReader *reader;
+	TupleTableSlot *row;
+
+	envelopes_reset(&worker->envelopes, MaxAllocHugeSize);
+	window_collect_backfill(audit_id, audit_id, &keys);
+	reader = audit_reader_open(&keys);
+	if (keys.count == 1 && audit_reader_fetch(reader, &keys.keys[0], &row))
+		envelopes_add(&worker->envelopes, row);
+	audit_reader_close(reader);
+	return worker->envelopes.count == 1;
+}
+
+/* Where delivery stands stays as it is, but for this one. */
+static Position
+position_after(const Worker *worker, int64 audit_id)
+{
+	Position	next = worker->position;
+
+	next.position_id++;
+	next.is_resync = false;
+	next.retried_audit_id = audit_id;
+	next.delivered_rows++;
+	return next;
+}
+
+StepResult
+worker_retry_dead_letter(Worker *worker)
+{
+	Position   *position = &worker->position;
+	int64		newest = Max(position->tick_id, position->window_tick_id);
+	Tick		tick = {0};
+	Position	next;
+	int64		audit_id;
+
+	if (!TimestampDifferenceExceeds(worker->retries_seen_at, GetCurrentTimestamp(), LOOK_MS))
+		return STEP_MORE;
+	worker_begin("looking for a dead letter to send again");
+	audit_id = dead_letter_wanted(worker->sink_name);
+	if (audit_id != 0 && !worker_still_holds(worker))
+	{
+		worker_commit();
+		return STEP_REOPEN;
+	}
+	if (audit_id != 0 && !read_row(worker, audit_id))
+	{
+		dead_letter_record(worker->sink_name, audit_id, "the row is not in the audit trail any more");
+		audit_id = 0;
+	}
+	if (audit_id != 0 && newest > 0)
+		tick = tick_next(newest - 1, newest, worker->context);
+	worker_commit();
+	if (audit_id == 0)
+	{
+		worker->retries_seen_at = GetCurrentTimestamp();
+		return STEP_MORE;
+	}
+	if (tick.snapshot != NULL)
+		pfree(tick.snapshot);
+	next = position_after(worker, audit_id);
+	return worker_deliver_batch(worker, &next, tick.tick_id, tick.nonce);
+}

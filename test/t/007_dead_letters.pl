@@ -1,0 +1,65 @@
+# What a sink has rejected is sent again when somebody asks for it: once, whatever is killed.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $node = new_node('letters');
+my $files = $node->data_dir . '/admin_ext';
+create_extension($node);
+my $check = "select admin.sensitive_check('APP-100001-abcd')";
+
+# How often a row is in the files.
+sub copies
+{
+	my ($audit_id) = @_;
+	return scalar(grep { /"auditid":"$audit_id"/ } ndjson_lines($files));
+}
+
+# NDJSON rejects nothing: rows that are dead letters before the worker comes to them.
+sub dead_letters
+{
+	my ($count) = @_;
+	configure($node, 'admin_ext.sinks' => '');
+	$node->poll_query_until('postgres', 'select count(*) = 0 from admin.worker_status') or die 'the worker stays';
+	my $ids = $node->safe_psql('postgres', qq{with row as (insert into admin.audit (event_type, payload)
+		select 'letter', '{}' from generate_series(1, $count) returning audit_id), letter as (insert into admin.dead_letter (sink, audit_id, error)
+		select 'ndjson', audit_id, 'by hand' from row) select string_agg(audit_id::text, ' ') from row});
+	configure($node, 'admin_ext.sinks' => 'ndjson');
+	return split / /, $ids;
+}
+
+my ($letter) = dead_letters(1);
+$node->safe_psql('postgres', "insert into admin.dead_letter (sink, audit_id, error) values ('ndjson', 99999999, 'never was')");
+$node->safe_psql('postgres', $check);
+my $pending = q{select count(*) = 0 from admin.audit_delivery where sink_status = 'pending'};
+ok($node->poll_query_until('postgres', $pending), 'the rest is delivered');
+is(copies($letter), 0, 'a dead letter is passed by');
+is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'failed', 'and shown as failed');
+$node->safe_psql('postgres', "select admin.retry_dead_letter('ndjson', $letter), admin.retry_dead_letter('ndjson', 99999999)");
+ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'asked for, it is none any more');
+is(copies($letter), 1, 'for it is delivered');
+is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'delivered', 'and shown as that');
+ok($node->poll_query_until('postgres', q{select attempts = 2 and error ~ 'not in the audit trail' from admin.dead_letter where audit_id = 99999999}),
+	'a row that is gone is answered for');
+
+# The server is killed somewhere around it.
+foreach my $round (1 .. 8)
+{
+	my @letters = dead_letters(20);
+	# Committed, and nothing of it known to the worker: the request waits until delivery has passed the rows.
+	$node->safe_psql('postgres', "select admin.retry_dead_letter('ndjson', id) from unnest('{" . join(',', @letters) . "}'::bigint[]) as id");
+	usleep(int(rand(400000)));
+	$node->stop('immediate');
+	$node->start;
+}
+ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.dead_letter'), 'all of them are delivered');
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'and all else');
+$node->safe_psql('postgres', 'delete from admin.dead_letter');
+compare_ledger($node, 'letters and all else, once');
+$node->stop;
+done_testing();
