@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def sql(command, check=True, host=None):
 
 def kill_worker(sink="kafka"):
     """The server restarts all its processes then."""
-    pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and pid is not null", check=False)
+    pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null", check=False)
     if pid:
         os.kill(int(pid), signal.SIGKILL)
         wait_for_server()
@@ -72,9 +73,15 @@ def wait(condition, name, seconds=60, host=None):
     return True
 
 
-KAFKA = "from admin.worker_status where sink = 'kafka'"
+KAFKA = "from admin.worker_status where sink = 'kafka' and database = current_database()"
 DELIVERED = "select not exists (select from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending')"
 CHECK = "select admin.sensitive_check('APP-100001-abcd')"
+
+
+def state_changes(sink="kafka"):
+    """Lines of the server's log that tell of another state of the sink."""
+    log = (SCRATCH / "server.log").read_text(errors="replace")
+    return len(re.findall(f'to sink "{sink}" (?:is|works)', log))
 
 
 def setting(name, value):
@@ -134,7 +141,7 @@ def alter_topic(name, **settings):
 
 
 def read_topic(topic=TOPIC):
-    """All committed records as (key, headers, document), partition by partition."""
+    """All committed records as (key, headers, document), partition by partition; none of those without a key, which are not ours."""
     consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "reader", "isolation.level": "read_committed",
                          "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
     partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
@@ -149,15 +156,16 @@ def read_topic(topic=TOPIC):
         if message.error():
             ended.add(message.partition())
         else:
-            records.append((message.key().decode(), dict(message.headers() or []), json.loads(message.value())))
+            if message.key() is not None:
+                records.append((message.key().decode(), dict(message.headers() or []), json.loads(message.value())))
     consumer.close()
     return records
 
 
-def compare_ledger(name, topic=TOPIC):
+def compare_ledger(name, topic=TOPIC, host=None):
     expected = dict(line.split("|", 1) for line in sql("select audit_id, md5(payload::text) from admin.audit where audit_id not in "
-                                                       "(select audit_id from admin.dead_letter)").splitlines())
-    store = sql("select store_id from admin.store")
+                                                       "(select audit_id from admin.dead_letter)", host=host).splitlines())
+    store = sql("select store_id from admin.store", host=host)
     seen, duplicated, foreign, misplaced, last = set(), 0, 0, 0, {}
     for key, _, event in read_topic(topic):
         if event["source"] != f"/admin_ext/{store}":

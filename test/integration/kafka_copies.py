@@ -1,0 +1,146 @@
+"""Copies of the data at one broker: clones, standbys, older backups, a worker that was frozen; speaks TAP."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_ledger, create_extension, main, ok, pg_ctl,
+                     read_topic, setting, sql, state_changes, wait)
+
+
+def copy_cluster(name):
+    """A copy of the stopped cluster, with a socket of its own."""
+    copy = SCRATCH / name
+    subprocess.run([*AS_SERVER, "cp", "-r", str(SCRATCH / "data"), str(copy)], check=True)
+    own_socket(copy)
+    return copy
+
+
+def own_socket(directory):
+    with open(directory / "postgresql.auto.conf", "a") as conf:
+        conf.write(f"unix_socket_directories = '{directory}'\n")
+
+
+def begin():
+    create_extension()
+    # What the files of NDJSON notice of a copy is told elsewhere.
+    setting("sinks", "kafka")
+    sql(CHECK)
+    wait(DELIVERED, "delivery has begun", 90)
+
+
+def fencing():
+    """A clone of the cluster takes over; the older worker stops."""
+    pg_ctl("stop", "-m", "fast")
+    clone = copy_cluster("clone")
+    pg_ctl("start")
+    wait(f"select state = 'idle' {KAFKA}", "the first of two is at work", 90)
+    pg_ctl("start", data=clone)
+    wait(f"select state = 'idle' {KAFKA}", "its clone takes over", 90, host=clone)
+    sql(CHECK)
+    wait(f"select state = 'fenced' {KAFKA}", "the first is fenced")
+    ok("another worker" in sql(f"select last_error {KAFKA}"), "and says by what")
+    pg_ctl("stop", "-m", "fast", data=clone)
+    shutil.rmtree(clone)
+    sql("select pg_reload_conf()")
+    wait(DELIVERED, "a reload lets it go on", 90)
+
+
+def older_backup():
+    """A copy from before the last commits: the topic knows more than it does."""
+    pg_ctl("stop", "-m", "fast")
+    old = copy_cluster("old")
+    pg_ctl("start")
+    for _ in range(5):
+        sql(CHECK)
+    wait(DELIVERED, "delivered after the copy was made", 90)
+    pg_ctl("start", data=old)
+    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "an older copy stops: the topic holds what it has lost", 90, host=old)
+    # It had to fence whoever delivers, to look; once it has stopped it leaves the topic alone.
+    sql(CHECK)
+    wait(f"select state = 'fenced' {KAFKA}", "the one at work was fenced by its look")
+    sql("select pg_reload_conf()")
+    wait(DELIVERED, "and goes on after a reload", 90)
+    changes = state_changes()
+    for _ in range(6):
+        sql(CHECK)
+        time.sleep(0.5)
+    wait(DELIVERED, "undisturbed by the one that has stopped")
+    ok(state_changes() == changes, "it is not fenced again")
+    compare_ledger("one of them delivers")
+    pg_ctl("stop", "-m", "fast", data=old)
+    return old
+
+
+def restored():
+    """The older copy is all that is left; an operator says where it goes on, under a new store id."""
+    old = older_backup()
+    before = len(read_topic())
+    pg_ctl("stop", "-m", "fast")
+    pg_ctl("start", data=old)
+    wait(f"select state = 'stopped' {KAFKA}", "the older copy stops again", 90, host=old)
+    store = sql("select store_id from admin.store", host=old)
+    sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))", host=old)
+    highest = max(int(event["auditid"]) for _, _, event in read_topic())
+    sql(CHECK, host=old)
+    wait(DELIVERED, "resync_sink lets it go on", 90, host=old)
+    records = read_topic()
+    ok(len(records) == before + 1, "what it sends is what came since", (before, len(records)))
+    newest = max((event for _, _, event in records), key=lambda event: int(event["auditid"]))
+    ok(store not in newest["source"] and int(newest["auditid"]) > highest, "of another source, and numbered above all that was sent", newest)
+    pg_ctl("stop", "-m", "fast", data=old)
+    shutil.rmtree(old)
+    pg_ctl("start")
+    wait(f"select state = 'idle' {KAFKA}", "the newer copy, had it not been lost, would still be in order", 90)
+
+
+def promoted():
+    """A standby is promoted and takes over from where the topic says."""
+    standby = SCRATCH / "standby"
+    subprocess.run([*AS_SERVER, f"{BIN}/pg_basebackup", "-D", str(standby), "-R", "-c", "fast", "-X", "stream"], check=True, cwd=SCRATCH)
+    own_socket(standby)
+    pg_ctl("start", data=standby)
+    for _ in range(20):
+        sql(CHECK)
+    lsn = sql("select pg_current_wal_flush_lsn()")
+    wait(f"select pg_last_wal_replay_lsn() >= '{lsn}'", "the standby has all", host=standby)
+    ok(sql("select count(*) from admin.worker_status where pid is not null", host=standby) == "0", "on a standby no worker runs")
+    pg_ctl("stop", "-m", "immediate")
+    pg_ctl("promote", data=standby)
+    wait(f"select state = 'idle' {KAFKA}", "promoted, it delivers", 90, host=standby)
+    sql(CHECK, host=standby)
+    wait(DELIVERED, "all there was, and what comes", 90, host=standby)
+    compare_ledger("once", host=standby)
+    pg_ctl("stop", "-m", "fast", data=standby)
+
+
+def frozen():
+    """The worker sleeps for longer than the broker keeps a transaction: nobody else has taken over."""
+    setting("kafka_options", "transaction.timeout.ms=40000")
+    sql(CHECK)
+    wait(DELIVERED, "delivered with a shorter timeout", 90)
+    BROKER.kill(signal.SIGSTOP)
+    sql("insert into admin.audit (event_type, payload) select 'bulk', '{}' from generate_series(1, 20000)")
+    wait(f"select state = 'delivering' {KAFKA} union all select true limit 1", "the worker has begun a transaction")
+    worker = int(sql(f"select pid {KAFKA}"))
+    os.kill(worker, signal.SIGSTOP)
+    BROKER.kill(signal.SIGCONT)
+    # The broker looks each ten seconds for what it has to end.
+    time.sleep(55)
+    os.kill(worker, signal.SIGCONT)
+    wait(DELIVERED, "it goes on by itself", 120)
+    ok("fenced" not in (SCRATCH / "server.log").read_text(errors="replace").rsplit("transaction.timeout.ms=40000", 1)[1], "and took nobody for its rival")
+    compare_ledger("once")
+
+
+def short_timeout():
+    setting("kafka_options", "transaction.timeout.ms=1000")
+    wait(f"select state = 'stopped' and last_error ~ 'transaction.timeout.ms' {KAFKA}", "a timeout that is too short is named")
+    setting("kafka_options", "")
+    sql(CHECK)
+    wait(DELIVERED, "delivered when it is gone", 90)
+
+
+if __name__ == "__main__":
+    main(begin, short_timeout, frozen, fencing, restored, promoted)

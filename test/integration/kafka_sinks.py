@@ -1,0 +1,100 @@
+"""Several databases, several sinks, and others who use the topic; speaks TAP."""
+import signal
+import subprocess
+
+from confluent_kafka import Producer
+from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, kill_worker, main, ok, read_topic,
+                     setting, sql, wait)
+
+NDJSON = DELIVERED.replace("kafka", "ndjson")
+
+
+def begin():
+    create_extension()
+    sql(CHECK)
+    wait(DELIVERED, "delivery has begun", 90)
+
+
+def held_transaction():
+    """One that is open for long holds nobody up, and comes at its commit."""
+    session = subprocess.Popen(["psql", "-XAtq"], stdin=subprocess.PIPE, text=True)
+    session.stdin.write("begin; insert into admin.audit (event_type, payload) values ('held', '{}');\n")
+    session.stdin.flush()
+    wait("select count(*) = 1 from pg_stat_activity where state = 'idle in transaction' and backend_xid is not null", "a transaction is held open")
+    for _ in range(10):
+        sql(CHECK)
+    wait(DELIVERED, "the others are delivered")
+    ok(not any(event["type"] == "ptt.admin.held" for _, _, event in read_topic()), "without it")
+    session.stdin.write("commit;\n")
+    session.stdin.close()
+    session.wait(30)
+    wait(f"{DELIVERED} and exists (select from admin.audit where event_type = 'held')", "it comes at its commit")
+    compare_ledger("each row once")
+
+
+def one_sink_down():
+    """What is wrong with one sink is no matter to the other."""
+    BROKER.kill(signal.SIGSTOP)
+    for _ in range(50):
+        sql(CHECK)
+    wait(NDJSON, "files are written while the broker is paused", 10)
+    wait(f"select state = 'backing_off' and lag_rows >= 50 {KAFKA}", "the backlog of the other one shows", 90)
+    sql("select admin.create_audit_partitions()")
+    BROKER.kill(signal.SIGCONT)
+    wait(DELIVERED, "and is delivered", 120)
+    setting("ndjson_directory", "/proc/nowhere")
+    wait("select state = 'backing_off' from admin.worker_status where sink = 'ndjson'", "now the files cannot be written")
+    sql(CHECK)
+    wait(DELIVERED, "which is no matter to Kafka", 10)
+    sql("alter system reset admin_ext.ndjson_directory; ")
+    sql("select pg_reload_conf()")
+    wait(NDJSON, "files are written when they can be")
+    compare_ledger("each row once")
+
+
+def databases():
+    """Each has a store, a position and a transactional id of its own, in one topic."""
+    sql("create database two")
+    sql("alter system set admin_ext.databases = 'postgres, two'")
+    sql("select pg_reload_conf()")
+    two = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "two", "-c"]
+    subprocess.run([*two, "set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()"], check=True,
+                   stdout=subprocess.DEVNULL)
+    for _ in range(5):
+        subprocess.run([*two, CHECK], check=True, stdout=subprocess.DEVNULL)
+        sql(CHECK)
+    wait(DELIVERED, "one database is delivered")
+    wait("select lag_rows = 0 and state = 'idle' and delivered_rows > 0 from admin.worker_status where database = 'two' and sink = 'kafka'",
+         "the other too", 90)
+    kill_worker()
+    sql(CHECK)
+    wait(DELIVERED, "and after a kill", 90)
+    wait("select state = 'idle' from admin.worker_status where database = 'two' and sink = 'kafka'", "of both", 90)
+    store = subprocess.run([*two, "select store_id from admin.store"], capture_output=True, text=True, check=True).stdout.strip()
+    sources = [event["auditid"] for _, _, event in read_topic() if store in event["source"]]
+    ok(len(sources) == len(set(sources)) == 5, "rows of the other are there once, under its own source", sources)
+    compare_ledger("rows of the first too")
+
+
+def others_transaction():
+    """Recovery reads past what another producer has begun only when that has ended."""
+    other = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": "another", "log_level": 0})
+    other.init_transactions(30)
+    other.begin_transaction()
+    for partition in range(3):
+        other.produce(TOPIC, b"not ours", partition=partition)
+    other.flush(30)
+    sql(CHECK)
+    wait(DELIVERED, "delivery goes on behind another's open transaction")
+    kill_worker()
+    sql(CHECK)
+    wait(f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}", "recovery waits for it, and says so", 90)
+    wait(f"select lag_rows > 0 {KAFKA}", "what waits meanwhile is counted")
+    ok(sql(DELIVERED) == "f", "nothing is sent before")
+    other.abort_transaction(30)
+    wait(DELIVERED, "when it has ended delivery goes on", 90)
+    compare_ledger("each row once")
+
+
+if __name__ == "__main__":
+    main(begin, held_transaction, one_sink_down, databases, others_transaction)
