@@ -78,7 +78,13 @@ CHECK = "select admin.sensitive_check('APP-100001-abcd')"
 
 
 def setting(name, value):
-    sql(f"alter system set admin_ext.{name} = '{value}'")
+    settings(**{name: value})
+
+
+def settings(**values):
+    """All of them by one reload."""
+    for name, value in values.items():
+        sql(f"alter system set admin_ext.{name} = '{value}'")
     sql("select pg_reload_conf()")
 
 
@@ -133,8 +139,8 @@ def alter_topic(name, **settings):
     ADMIN.incremental_alter_configs([resource])[resource].result()
 
 
-def read_topic(topic=TOPIC):
-    """All committed records as (key, headers, document), partition by partition."""
+def read_topic(topic=TOPIC, read=json.loads):
+    """All committed records as (key, headers, what read makes of the value), partition by partition."""
     consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "reader", "isolation.level": "read_committed",
                          "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
     partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
@@ -149,17 +155,17 @@ def read_topic(topic=TOPIC):
         if message.error():
             ended.add(message.partition())
         else:
-            records.append((message.key().decode(), dict(message.headers() or []), json.loads(message.value())))
+            records.append((message.key().decode(), dict(message.headers() or []), read(message.value())))
     consumer.close()
     return records
 
 
-def compare_ledger(name, topic=TOPIC):
+def compare_ledger(name, topic=TOPIC, read=json.loads):
     expected = dict(line.split("|", 1) for line in sql("select audit_id, md5(payload::text) from admin.audit where audit_id not in "
                                                        "(select audit_id from admin.dead_letter)").splitlines())
     store = sql("select store_id from admin.store")
     seen, duplicated, foreign, misplaced, last = set(), 0, 0, 0, {}
-    for key, _, event in read_topic(topic):
+    for key, _, event in read_topic(topic, read):
         if event["source"] != f"/admin_ext/{store}":
             continue
         audit_id = event["auditid"]

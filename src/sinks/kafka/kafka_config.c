@@ -42,6 +42,19 @@ static const struct
 	{"client.id", "admin_ext"},
 };
 
+/* What librdkafka calls a broken connection may be more than that: its words tell. */
+static int
+cause_of(int code, const char *reason)
+{
+	if (code != RD_KAFKA_RESP_ERR__TRANSPORT)
+		return code;
+	if (strstr(reason, "SSL routines"))
+		return RD_KAFKA_RESP_ERR__SSL;
+	if (strstr(reason, "incorrect security.protocol"))
+		return RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	return code;
+}
+
 static void
 take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
@@ -53,7 +66,7 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 		return;
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && kafka->broker_error[0] != '\0')
 		return;
-	kafka->broker_code = code;
+	kafka->broker_code = cause_of(code, reason);
 	strlcpy(kafka->broker_error, reason, sizeof(kafka->broker_error));
 }
 
@@ -208,7 +221,7 @@ start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	if (handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
-		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s",
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s; correct admin_ext.kafka_options",
 				 rd_kafka_version_str(), reason);
 		return NULL;
 	}
@@ -259,7 +272,7 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 
 	if (conf == NULL)
 		return NULL;
-	/* Never subscribed and never committed: no group comes to be. */
+	/* Never subscribed and never committed: no group comes to be, and no right to one is needed. */
 	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
 	if (!set_property(kafka, conf, "group.id", id) ||
 		!set_property(kafka, conf, "isolation.level", isolation) ||
