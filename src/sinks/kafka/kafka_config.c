@@ -154,32 +154,60 @@ trim(char *text)
 	return text;
 }
 
-/* name=value, separated by semicolons or line breaks; the check hook has seen to the form. */
+/* The next name=value of those that semicolons or line breaks separate; the check hook has seen to the form. */
 static bool
-set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+next_option(char **rest, char **name, char **value)
 {
-	char	   *options = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
-	char	   *next = NULL;
+	char	   *option;
 
-	for (char *option = strtok_r(options, ";\n", &next); option; option = strtok_r(NULL, ";\n", &next))
+	while ((option = strsep(rest, ";\n")) != NULL)
 	{
 		char	   *equals = strchr(option, '=');
-		char	   *name;
 
 		if (equals == NULL)
 			continue;
 		*equals = '\0';
-		name = trim(option);
+		*name = trim(option);
+		*value = trim(equals + 1);
+		return true;
+	}
+	return false;
+}
+
+const char *
+kafka_option(const char *wanted)
+{
+	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *name;
+	char	   *value;
+	const char *found = NULL;
+
+	while (next_option(&rest, &name, &value))
+	{
+		if (strcmp(name, wanted) == 0)
+			found = value;
+	}
+	return found;
+}
+
+static bool
+set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+{
+	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *name;
+	char	   *value;
+
+	while (next_option(&rest, &name, &value))
+	{
 		if (is_fixed(name))
 		{
 			snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 					 "admin_ext.kafka_options: property \"%s\" is set by admin_ext alone", name);
 			return false;
 		}
-		if (!set_property(kafka, conf, name, trim(equals + 1)))
+		if (!set_property(kafka, conf, name, value))
 			return false;
 	}
-	pfree(options);
 	return true;
 }
 
