@@ -80,13 +80,23 @@ def has_secret(text):
     return PASSWORD in text or WRONG_PASSWORD in text
 
 
-def wait_for_question():
-    """Until somebody is connected to the registry, whatever it does."""
+def is_asked():
+    """Is the worker connected to the registry?"""
     port = f":{urllib.parse.urlsplit(HTTP).port:04X}"
+    worker = pathlib.Path("/proc", sql(f"select pid {KAFKA}"), "fd")
+    lines = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()]
+    sockets = {f"socket:[{line[9]}]" for line in lines if line[2].endswith(port) and line[3] == "01"}
+    try:
+        return any(os.readlink(descriptor) in sockets for descriptor in worker.iterdir())
+    except FileNotFoundError:
+        return False
+
+
+def wait_for_question():
     deadline = time.monotonic() + 30
-    while not any(line.split()[2].endswith(port) for line in pathlib.Path("/proc/net/tcp").read_text().splitlines() if line.split()[3] == "01"):
+    while not is_asked():
         if time.monotonic() > deadline:
-            raise TimeoutError("nobody asks the registry")
+            raise TimeoutError("the worker does not ask the registry")
         time.sleep(0.05)
 
 
