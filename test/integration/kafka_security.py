@@ -114,8 +114,8 @@ def wrong_protocol():
 
 def acls():
     says = {(ResourceType.TRANSACTIONAL_ID, AclOperation.WRITE): "; allow the user WRITE on transactional ids with the prefix admin_ext.",
-            (ResourceType.TOPIC, AclOperation.WRITE): "commit.*; allow the user WRITE and READ on the topic",
-            (ResourceType.TOPIC, AclOperation.READ): "read.*; allow the user WRITE and READ on the topic"}
+            (ResourceType.TOPIC, AclOperation.WRITE): "could not send.*; allow the user WRITE and READ on the topic",
+            (ResourceType.TOPIC, AclOperation.READ): "could not read.*; allow the user WRITE and READ on the topic"}
     for missing in ACLS:
         name = f"without {missing[3].name} on {missing[0].name}"
         forbid_all()

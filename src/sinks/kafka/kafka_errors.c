@@ -116,6 +116,9 @@ kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const 
 	/* A commit says no more than that something is wrong: the first report says what. */
 	if (kafka->report_code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		explain(kafka, what, kafka->report_code, kafka->report_error);
+	/* And an abort that fails says less than why it had to be. */
+	else if (kafka->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		explain(kafka, "send a batch", kafka->failed_code, rd_kafka_err2str(kafka->failed_code));
 	else
 		explain(kafka, what, code, reason);
 	return ADMIN_SINK_RETRY;
