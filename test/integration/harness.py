@@ -85,7 +85,13 @@ def state_changes(sink="kafka"):
 
 
 def setting(name, value):
-    sql(f"alter system set admin_ext.{name} = '{value}'")
+    settings(**{name: value})
+
+
+def settings(**values):
+    """All of them by one reload."""
+    for name, value in values.items():
+        sql(f"alter system set admin_ext.{name} = '{value}'")
     sql("select pg_reload_conf()")
 
 
@@ -140,8 +146,8 @@ def alter_topic(name, **settings):
     ADMIN.incremental_alter_configs([resource])[resource].result()
 
 
-def read_topic(topic=TOPIC):
-    """All committed records as (key, headers, document), partition by partition; none of those without a key, which are not ours."""
+def read_topic(topic=TOPIC, read=json.loads):
+    """All committed records as (key, headers, what read makes of the value), partition by partition; none of those without a key, which are not ours."""
     consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "reader", "isolation.level": "read_committed",
                          "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
     partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
@@ -157,17 +163,17 @@ def read_topic(topic=TOPIC):
             ended.add(message.partition())
         else:
             if message.key() is not None:
-                records.append((message.key().decode(), dict(message.headers() or []), json.loads(message.value())))
+                records.append((message.key().decode(), dict(message.headers() or []), read(message.value())))
     consumer.close()
     return records
 
 
-def compare_ledger(name, topic=TOPIC, host=None):
+def compare_ledger(name, topic=TOPIC, read=json.loads, host=None):
     expected = dict(line.split("|", 1) for line in sql("select audit_id, md5(payload::text) from admin.audit where audit_id not in "
                                                        "(select audit_id from admin.dead_letter)", host=host).splitlines())
     store = sql("select store_id from admin.store", host=host)
     seen, duplicated, foreign, misplaced, last = set(), 0, 0, 0, {}
-    for key, _, event in read_topic(topic):
+    for key, _, event in read_topic(topic, read):
         if event["source"] != f"/admin_ext/{store}":
             continue
         audit_id = event["auditid"]

@@ -2,7 +2,11 @@
 #
 # Its jars come from Maven Central and are kept in .cache; its data live in a temporary
 # directory.  It is ended by its pid.
+#
+# With KAFKA_SECURE=1 it also listens by SASL_SSL and by mutual TLS, and asks an authorizer;
+# whoever comes by the plain listener may do everything.
 
+. test/lib/certificates.sh
 KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
 
 # The jars, downloaded once.
@@ -28,12 +32,41 @@ POM
 # A Python of our own with the client that the tests read with: PYTHON.
 python_fetch() {
     PYTHON=$PWD/.cache/venv/bin/python
-    [ -x "$PYTHON" ] && "$PYTHON" -c 'import confluent_kafka' 2>/dev/null ||
-        { python3 -m venv .cache/venv && "$PYTHON" -m pip install -q confluent-kafka==2.16.1; }
+    [ -x "$PYTHON" ] && "$PYTHON" -c 'import confluent_kafka.schema_registry.json_schema' 2>/dev/null ||
+        { python3 -m venv .cache/venv && "$PYTHON" -m pip install -q 'confluent-kafka[json,schemaregistry]==2.16.1'; }
 }
 
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# Adds the secure listeners, KAFKA_SASL and KAFKA_MUTUAL, and what is needed to come in by them: the
+# password of user app by PLAIN is in a file (a server's log may have its environment), those by SCRAM
+# are an admin client's to set.
+kafka_secure() {
+    local certificates=$KAFKA_DIR/certificates password=plain-$RANDOM$RANDOM
+    KAFKA_SASL=127.0.0.1:$(free_port) KAFKA_MUTUAL=127.0.0.1:$(free_port)
+    echo "$password" >"$KAFKA_DIR/password"
+    certificates_make "$certificates" || return 1
+    chmod 755 "$KAFKA_DIR"
+    sed -i -E "s#^((advertised\.)?listeners=.*)#\1,SASL_SSL://$KAFKA_SASL,SSL://$KAFKA_MUTUAL#
+        s#^(listener.security.protocol.map=.*)#\1,SASL_SSL:SASL_SSL,SSL:SSL#" "$KAFKA_DIR/server.properties"
+    cat >>"$KAFKA_DIR/server.properties" <<PROPERTIES
+inter.broker.listener.name=PLAINTEXT
+ssl.keystore.type=PEM
+ssl.keystore.location=$certificates/server.pem
+ssl.truststore.type=PEM
+ssl.truststore.location=$certificates/ca.crt
+listener.name.ssl.ssl.client.auth=required
+listener.name.ssl.ssl.principal.mapping.rules=RULE:^CN=([^,]+).*\$/\$1/,DEFAULT
+sasl.enabled.mechanisms=SCRAM-SHA-256,SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app="$password";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+PROPERTIES
+    export KAFKA_SASL KAFKA_MUTUAL
 }
 
 # Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.
@@ -61,6 +94,7 @@ group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
 broker.session.timeout.ms=3000
 PROPERTIES
+    [ "${KAFKA_SECURE:-}" != 1 ] || kafka_secure || return 1
     java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format -t "$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
         -c "$KAFKA_DIR/server.properties" >"$KAFKA_DIR/format.log" 2>&1
 }

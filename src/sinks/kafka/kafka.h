@@ -85,6 +85,9 @@ extern rd_kafka_t *kafka_new_producer(Kafka *kafka);
 extern rd_kafka_t *kafka_new_consumer(Kafka *kafka, const char *isolation);
 extern void kafka_destroy(rd_kafka_t *handle);
 
+/* The value of a property in admin_ext.kafka_options; NULL: it is not there. */
+extern const char *kafka_option(const char *wanted);
+
 /* kafka_recover.c */
 extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *position);
 extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);

@@ -42,6 +42,19 @@ static const struct
 	{"client.id", "admin_ext"},
 };
 
+/* What librdkafka calls a broken connection may be more than that: its words tell. */
+static int
+cause_of(int code, const char *reason)
+{
+	if (code != RD_KAFKA_RESP_ERR__TRANSPORT)
+		return code;
+	if (strstr(reason, "SSL routines"))
+		return RD_KAFKA_RESP_ERR__SSL;
+	if (strstr(reason, "incorrect security.protocol"))
+		return RD_KAFKA_RESP_ERR__AUTHENTICATION;
+	return code;
+}
+
 static void
 take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
@@ -53,7 +66,7 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 		return;
 	if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN && kafka->broker_error[0] != '\0')
 		return;
-	kafka->broker_code = code;
+	kafka->broker_code = cause_of(code, reason);
 	strlcpy(kafka->broker_error, reason, sizeof(kafka->broker_error));
 }
 
@@ -141,32 +154,60 @@ trim(char *text)
 	return text;
 }
 
-/* name=value, separated by semicolons or line breaks; the check hook has seen to the form. */
+/* The next name=value of those that semicolons or line breaks separate; the check hook has seen to the form. */
 static bool
-set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+next_option(char **rest, char **name, char **value)
 {
-	char	   *options = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
-	char	   *next = NULL;
+	char	   *option;
 
-	for (char *option = strtok_r(options, ";\n", &next); option; option = strtok_r(NULL, ";\n", &next))
+	while ((option = strsep(rest, ";\n")) != NULL)
 	{
 		char	   *equals = strchr(option, '=');
-		char	   *name;
 
 		if (equals == NULL)
 			continue;
 		*equals = '\0';
-		name = trim(option);
+		*name = trim(option);
+		*value = trim(equals + 1);
+		return true;
+	}
+	return false;
+}
+
+const char *
+kafka_option(const char *wanted)
+{
+	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *name;
+	char	   *value;
+	const char *found = NULL;
+
+	while (next_option(&rest, &name, &value))
+	{
+		if (strcmp(name, wanted) == 0)
+			found = value;
+	}
+	return found;
+}
+
+static bool
+set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+{
+	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *name;
+	char	   *value;
+
+	while (next_option(&rest, &name, &value))
+	{
 		if (is_fixed(name))
 		{
 			snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 					 "admin_ext.kafka_options: property \"%s\" is set by admin_ext alone", name);
 			return false;
 		}
-		if (!set_property(kafka, conf, name, trim(equals + 1)))
+		if (!set_property(kafka, conf, name, value))
 			return false;
 	}
-	pfree(options);
 	return true;
 }
 
@@ -208,7 +249,7 @@ start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	if (handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
-		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s",
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s; correct admin_ext.kafka_options",
 				 rd_kafka_version_str(), reason);
 		return NULL;
 	}
@@ -259,7 +300,7 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 
 	if (conf == NULL)
 		return NULL;
-	/* Never subscribed and never committed: no group comes to be. */
+	/* Never subscribed and never committed: no group comes to be, and no right to one is needed. */
 	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
 	if (!set_property(kafka, conf, "group.id", id) ||
 		!set_property(kafka, conf, "isolation.level", isolation) ||

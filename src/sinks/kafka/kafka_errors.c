@@ -13,6 +13,10 @@
 
 #define TIMEOUT_SLACK_MS	5000
 
+/*
+ * A code that has a remedy ends recovery.  GROUP_AUTHORIZATION_FAILED has none: a
+ * consumer that is assigned its partitions is told so, and reads all the same.
+ */
 static const struct
 {
 	rd_kafka_resp_err_t code;
@@ -22,18 +26,14 @@ static const struct
 	{RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "create the topic, or correct admin_ext.kafka_topic"},
 	{RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, "create the topic, or correct admin_ext.kafka_topic"},
 	{RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
-	"allow the user WRITE, READ and DESCRIBE on the topic"},
+	"allow the user WRITE and READ on the topic"},
 	{RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-	"allow the user WRITE and DESCRIBE on transactional ids with the prefix admin_ext."},
-	{RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
-	"allow the user IDEMPOTENT_WRITE on the cluster"},
-	{RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-	"allow the user READ on groups with the prefix admin_ext."},
+	"allow the user WRITE on transactional ids with the prefix admin_ext."},
 	{RD_KAFKA_RESP_ERR__AUTHENTICATION,
 	"correct security.protocol and the sasl properties in admin_ext.kafka_options"},
 	{RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
 	"correct the sasl properties in admin_ext.kafka_options"},
-	{RD_KAFKA_RESP_ERR__SSL, "correct the ssl properties in admin_ext.kafka_options"},
+	{RD_KAFKA_RESP_ERR__SSL, "correct security.protocol and the ssl properties in admin_ext.kafka_options"},
 	{RD_KAFKA_RESP_ERR__RESOLVE, "correct admin_ext.kafka_brokers"},
 	{RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT,
 	"lower transaction.timeout.ms in admin_ext.kafka_options"},
@@ -50,6 +50,16 @@ kafka_remedy(rd_kafka_resp_err_t code)
 	return NULL;
 }
 
+static const char *
+remedy_of(rd_kafka_resp_err_t code, const char *reason)
+{
+	if (code == RD_KAFKA_RESP_ERR__SSL && strstr(reason, " alert ") &&
+		(strstr(reason, "certificate") || strstr(reason, "unknown ca")))
+		return "the broker wants a certificate that it trusts: correct ssl.certificate.location and "
+			"ssl.key.location in admin_ext.kafka_options";
+	return kafka_remedy(code);
+}
+
 static bool
 is_fencing(rd_kafka_resp_err_t code)
 {
@@ -61,12 +71,14 @@ is_fencing(rd_kafka_resp_err_t code)
 static void
 explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *reason)
 {
-	const char *remedy = kafka_remedy(code);
+	const char *remedy = remedy_of(code, reason);
+	/* In brackets follow guesses, and how long and how often: nothing for a sentence that is logged when it changes. */
+	const char *aside = strstr(reason, " (");
 	char	   *error = kafka->sink->error;
 	Size		size = sizeof(kafka->sink->error);
 
-	snprintf(error, size, "could not %s (topic \"%s\"): %s%s%s", what, kafka->topic, reason,
-			 remedy ? "; " : "", remedy ? remedy : "");
+	snprintf(error, size, "could not %s (topic \"%s\"): %.*s%s%s", what, kafka->topic,
+			 (int) (aside ? aside - reason : strlen(reason)), reason, remedy ? "; " : "", remedy ? remedy : "");
 	/* 2.0.2 answers a right password so where the broker is of version 4. */
 	if ((code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED) &&
 		rd_kafka_version() < 0x020601ff && strstr(reason, "SCRAM"))
@@ -104,6 +116,9 @@ kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const 
 	/* A commit says no more than that something is wrong: the first report says what. */
 	if (kafka->report_code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		explain(kafka, what, kafka->report_code, kafka->report_error);
+	/* And an abort that fails says less than why it had to be. */
+	else if (kafka->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		explain(kafka, "send a batch", kafka->failed_code, rd_kafka_err2str(kafka->failed_code));
 	else
 		explain(kafka, what, code, reason);
 	return ADMIN_SINK_RETRY;

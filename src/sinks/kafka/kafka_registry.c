@@ -9,12 +9,12 @@
 #include "postgres.h"
 
 #include <curl/curl.h>
+#include <sys/stat.h>
 
-#include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "postmaster/interrupt.h"
 #include "storage/fd.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/json.h"
 
@@ -61,11 +61,22 @@ take_answer(char *data, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-/* A worker that is to end does not wait for an answer. */
+/* A worker that is to end, or has new settings, does not wait for an answer. */
 static int
 look_for_interrupt(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
-	return InterruptPending ? 1 : 0;
+	return InterruptPending || ConfigReloadPending ? 1 : 0;
+}
+
+/* A private CA is the one that librdkafka trusts, too: a file or a directory. */
+static void
+trust(CURL *curl)
+{
+	const char *ca = kafka_option("ssl.ca.location");
+	struct stat status;
+
+	if (ca != NULL && strcmp(ca, "probe") != 0)
+		curl_easy_setopt(curl, stat(ca, &status) == 0 && S_ISDIR(status.st_mode) ? CURLOPT_CAPATH : CURLOPT_CAINFO, ca);
 }
 
 static void
@@ -85,11 +96,28 @@ set_options(CURL *curl, const char *url, const char *body, struct curl_slist *he
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_interrupt);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
+	trust(curl);
 	if (auth[0] != '\0')
 	{
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
 		curl_easy_setopt(curl, CURLOPT_USERPWD, auth);
 	}
+}
+
+/*
+ * libcurl's words for the case at hand may hold a piece of the address, and that a
+ * password, and they change from one attempt to the next; of a certificate they are needed.
+ */
+static void
+no_answer(Kafka *kafka, CURLcode code, const char *reason)
+{
+	bool		is_distrust = code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
+
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not reach the schema registry: %s; %s",
+			 is_distrust && reason[0] != '\0' ? reason : curl_easy_strerror(code),
+			 is_distrust ? "name the CA of its certificate as ssl.ca.location in admin_ext.kafka_options" :
+			 code == CURLE_ABORTED_BY_CALLBACK ? "the settings are read anew first" :
+			 "start it, or correct admin_ext.schema_registry_url");
 }
 
 /* Posts; returns the HTTP status, 0 with sink->error when there was no answer. */
@@ -109,41 +137,47 @@ post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
 	if (code == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 	else
-		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-				 "could not reach the schema registry: %s; see admin_ext.schema_registry_url",
-				 reason[0] ? reason : curl_easy_strerror(code));
+		no_answer(kafka, code, reason);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
+	CHECK_FOR_INTERRUPTS();
 	return status;
 }
 
+/* An answer may be anything: as a piece of one sentence it has no line breaks, and no bytes cut in two. */
+static void
+make_printable(char *text)
+{
+	for (; *text != '\0'; text++)
+	{
+		if (*text < ' ' || *text > '~')
+			*text = ' ';
+	}
+}
+
 static AdminSinkResult
-refused(Kafka *kafka, long status, const char *subject, const char *answer)
+refused(Kafka *kafka, long status, const char *subject, char *answer)
 {
 	const char *remedy = status == 409 ?
 		"its compatibility rule does not allow this schema; settle it there" :
 		status == 401 || status == 403 ? "correct admin_ext.schema_registry_auth" :
-		status == 404 ? "correct admin_ext.schema_registry_url" : "see its log";
+		status == 404 || status < 400 ? "correct admin_ext.schema_registry_url" : "see its log";
 
+	make_printable(answer);
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-			 "the schema registry answered %ld for subject \"%s\"; %s: %.200s", status, subject, remedy, answer);
+			 "the schema registry answered %ld for subject \"%s\"; %s%s%.200s", status, subject, remedy,
+			 answer[0] != '\0' ? ": " : "", answer);
 	return ADMIN_SINK_RETRY;
 }
 
-/* {"id": n} */
+/* {"id": n}; 0 where there is none, as in a page for people. */
 static int
 id_of(const char *answer)
 {
-	LOCAL_FCINFO(fcinfo, 2);
-	Datum		id;
+	const char *at = strstr(answer, "\"id\"");
+	int			id;
 
-	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = CStringGetTextDatum(answer);
-	fcinfo->args[0].isnull = false;
-	fcinfo->args[1].value = CStringGetTextDatum("id");
-	fcinfo->args[1].isnull = false;
-	id = json_object_field_text(fcinfo);
-	return fcinfo->isnull ? 0 : pg_strtoint32(TextDatumGetCString(id));
+	return at != NULL && sscanf(at, "\"id\" : %d", &id) == 1 && id > 0 ? id : 0;
 }
 
 AdminSinkResult
@@ -151,6 +185,7 @@ kafka_register_schema(Kafka *kafka)
 {
 	const char *url = GetConfigOption("admin_ext.schema_registry_url", false, false);
 	char	   *subject = psprintf("%s-value", kafka->topic);
+	int			length = strlen(url);
 	StringInfoData body;
 	StringInfoData answer;
 	long		status;
@@ -158,12 +193,14 @@ kafka_register_schema(Kafka *kafka)
 	kafka->schema_id = 0;
 	if (url[0] == '\0')
 		return ADMIN_SINK_OK;
+	while (length > 0 && url[length - 1] == '/')
+		length--;
 	initStringInfo(&answer);
 	initStringInfo(&body);
 	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
 	escape_json(&body, read_schema());
 	appendStringInfoChar(&body, '}');
-	status = post(kafka, psprintf("%s/subjects/%s/versions", url, subject), body.data, &answer);
+	status = post(kafka, psprintf("%.*s/subjects/%s/versions", length, url, subject), body.data, &answer);
 	if (status == 0)
 		return ADMIN_SINK_RETRY;
 	if (status != 200)
