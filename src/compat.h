@@ -16,6 +16,15 @@
 #include "varatt.h"
 #endif
 
+/* 16 gave what settings point to a memory context of its own. */
+#if PG_VERSION_NUM >= 160000
+#define compat_guc_strdup(text) guc_strdup(LOG, text)
+#define compat_guc_free(text) guc_free(text)
+#else
+#define compat_guc_strdup(text) strdup(text)
+#define compat_guc_free(text) free(text)
+#endif
+
 /* 18 added the instrumentation argument. */
 #if PG_VERSION_NUM >= 180000
 #define compat_index_beginscan(heap, index, snapshot, nkeys) \

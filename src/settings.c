@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "compat.h"
 #include "settings.h"
 #include "sinks/ndjson/ndjson.h"
 
@@ -164,7 +165,82 @@ check_kafka_topic(char **value, void **extra, GucSource source)
 	return false;
 }
 
-/* Read by the library admin_ext_kafka, by name. */
+/*
+ * A reload logs the text of a setting whose variable has changed.  So the variable of one
+ * that holds a secret is empty for good; the value is kept aside, and shown to superusers.
+ */
+enum {KAFKA_OPTIONS, REGISTRY_URL, REGISTRY_AUTH, SECRETS};
+static const char *secrets[SECRETS] = {"", "", ""};
+
+static bool
+hide(char **value, void **extra)
+{
+	char	   *kept = compat_guc_strdup(*value);
+	char	   *empty = compat_guc_strdup("");
+
+	if (kept == NULL || empty == NULL)
+		return false;
+	compat_guc_free(*value);
+	*value = empty;
+	*extra = kept;
+	return true;
+}
+
+static bool
+check_secret(char **value, void **extra, GucSource source)
+{
+	return *value == NULL || hide(value, extra);
+}
+
+static bool
+check_hidden_options(char **value, void **extra, GucSource source)
+{
+	/* Refused without the usual words, which hold the value. */
+	if (!check_kafka_options(value, extra, source))
+	{
+		GUC_check_errmsg("invalid value for parameter \"admin_ext.kafka_options\"");
+		return false;
+	}
+	return hide(value, extra);
+}
+
+static void
+assign_options(const char *value, void *extra)
+{
+	secrets[KAFKA_OPTIONS] = extra;
+}
+
+static void
+assign_url(const char *value, void *extra)
+{
+	secrets[REGISTRY_URL] = extra;
+}
+
+static void
+assign_auth(const char *value, void *extra)
+{
+	secrets[REGISTRY_AUTH] = extra;
+}
+
+static const char *
+show_options(void)
+{
+	return secrets[KAFKA_OPTIONS];
+}
+
+static const char *
+show_url(void)
+{
+	return secrets[REGISTRY_URL];
+}
+
+static const char *
+show_auth(void)
+{
+	return secrets[REGISTRY_AUTH];
+}
+
+/* Read by the library admin_ext_kafka, by name; secrets as they are shown. */
 static void
 define_kafka(void)
 {
@@ -181,12 +257,12 @@ define_kafka(void)
 							   NULL, &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
 	DefineCustomStringVariable("admin_ext.kafka_options", "Properties of librdkafka.",
 							   "name=value, separated by semicolons or line breaks.",
-							   &options, "", PGC_SIGHUP, secret, check_kafka_options, NULL, NULL);
+							   &options, "", PGC_SIGHUP, secret, check_hidden_options, assign_options, show_options);
 	DefineCustomStringVariable("admin_ext.schema_registry_url",
 							   "Schema registry; values carry its wire format where it is set.",
-							   NULL, &url, "", PGC_SIGHUP, secret, NULL, NULL, NULL);
+							   NULL, &url, "", PGC_SIGHUP, secret, check_secret, assign_url, show_url);
 	DefineCustomStringVariable("admin_ext.schema_registry_auth", "user:password of the schema registry.",
-							   NULL, &auth, "", PGC_SIGHUP, secret, NULL, NULL, NULL);
+							   NULL, &auth, "", PGC_SIGHUP, secret, check_secret, assign_auth, show_auth);
 }
 
 static void

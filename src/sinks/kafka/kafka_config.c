@@ -177,7 +177,7 @@ next_option(char **rest, char **name, char **value)
 const char *
 kafka_option(const char *wanted)
 {
-	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *rest = GetConfigOptionByName("admin_ext.kafka_options", NULL, false);
 	char	   *name;
 	char	   *value;
 	const char *found = NULL;
@@ -193,7 +193,7 @@ kafka_option(const char *wanted)
 static bool
 set_options(Kafka *kafka, rd_kafka_conf_t *conf)
 {
-	char	   *rest = pstrdup(GetConfigOption("admin_ext.kafka_options", false, false));
+	char	   *rest = GetConfigOptionByName("admin_ext.kafka_options", NULL, false);
 	char	   *name;
 	char	   *value;
 

@@ -82,7 +82,7 @@ trust(CURL *curl)
 static void
 set_options(CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
 {
-	const char *auth = GetConfigOption("admin_ext.schema_registry_auth", false, false);
+	const char *auth = GetConfigOptionByName("admin_ext.schema_registry_auth", NULL, false);
 
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -183,7 +183,7 @@ id_of(const char *answer)
 AdminSinkResult
 kafka_register_schema(Kafka *kafka)
 {
-	const char *url = GetConfigOption("admin_ext.schema_registry_url", false, false);
+	const char *url = GetConfigOptionByName("admin_ext.schema_registry_url", NULL, false);
 	char	   *subject = psprintf("%s-value", kafka->topic);
 	int			length = strlen(url);
 	StringInfoData body;
