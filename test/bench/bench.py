@@ -1,17 +1,19 @@
 """Benchmarks of admin_ext, as ratios of sides that alternate in one run.
 
-Run by test/bench/run, which starts the scratch server.  Each benchmark
- prints a line and writes a Markdown table and an SVG plot of every round to
+Run by test/bench/run, which starts the scratch server and, for Kafka, a broker.  Each
+benchmark prints a line and writes a Markdown table and an SVG plot of every round to
 test/bench/results.
 """
 import sys
 
 import checks
 import delivery
+import kafka
 from core import RESULTS
 
 ALL = {"P1": checks.p1, "P2": checks.p2, "P3": checks.p3, "P4": checks.p4,
-       "P7": delivery.p7, "P9": delivery.p9, "P10": delivery.p10, "P11": delivery.p11, "P13": delivery.p13}
+       "P7": delivery.p7, "P9": delivery.p9, "P10": delivery.p10, "P11": delivery.p11, "P13": delivery.p13,
+       "P5": kafka.p5, "P9k": kafka.p9k, "P10k": kafka.p10k}
 
 if __name__ == "__main__":
     RESULTS.mkdir(exist_ok=True)
