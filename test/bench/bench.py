@@ -9,11 +9,12 @@ import sys
 import checks
 import delivery
 import kafka
+import rivals
 from core import RESULTS
 
 ALL = {"P1": checks.p1, "P2": checks.p2, "P3": checks.p3, "P4": checks.p4,
        "P7": delivery.p7, "P9": delivery.p9, "P10": delivery.p10, "P11": delivery.p11, "P13": delivery.p13,
-       "P5": kafka.p5, "P9k": kafka.p9k, "P10k": kafka.p10k}
+       "P5": kafka.p5, "P9k": kafka.p9k, "P10k": kafka.p10k, "P6": rivals.p6, "P8": rivals.p8}
 
 if __name__ == "__main__":
     RESULTS.mkdir(exist_ok=True)
