@@ -9,7 +9,7 @@ import signal
 import subprocess
 
 import latency
-from broker import BOOTSTRAP, PARTITIONS, Reader, drop_topic, make_topic
+from broker import BOOTSTRAP, PARTITIONS, Reader, drop_topic, make_topic, warm_up
 from core import RESULTS, ROWS, SCRATCH, PeakMemory, alternate, connected_to, cpu_of, report, sql, wait
 from delivery import deliver, held_transaction, load_trail, rows_of, worker_pid, write_a_while
 
@@ -35,7 +35,8 @@ def notes():
 
 @contextlib.contextmanager
 def kafka_sink():
-    """Within it the sink is Kafka, and nothing is delivered yet."""
+    """Within it the sink is Kafka, the broker is warm, and nothing is delivered yet."""
+    warm_up()
     deliver(None)
     sql("alter system set admin_ext.sinks = 'kafka'", f"alter system set admin_ext.kafka_brokers = '{BOOTSTRAP}'", "select pg_reload_conf()")
     try:

@@ -35,6 +35,7 @@ debezium_fetch() {
 }
 
 # Ends what a benchmark that was interrupted has left: it writes down whom it starts.
+# Needs cluster.sh, and comes before cluster_stop.
 debezium_stop() {
     local file pid
     for file in "${SCRATCH:-/nonexistent}"/*.pid; do
@@ -42,4 +43,6 @@ debezium_stop() {
         pid=$(<"$file")
         kill -CONT "$pid" 2>/dev/null && kill "$pid" 2>/dev/null || true
     done
+    [ ! -f "${SCRATCH:-/nonexistent}/logical/postmaster.pid" ] ||
+        (cd "$SCRATCH" && as_server_user "$PGBINDIR/pg_ctl" -D "$SCRATCH/logical" -m immediate -w -t 60 stop) >/dev/null || true
 }
