@@ -105,6 +105,7 @@ kafka_start() {
     printf '%s\n' '#!/bin/sh' "exec java -Xmx512m -XX:+UseSerialGC -cp '$KAFKA_LIBS/*' kafka.Kafka '$KAFKA_DIR/server.properties'" \
         >"$KAFKA_DIR/start"
     chmod +x "$KAFKA_DIR/start"
+    touch "$KAFKA_DIR/broker.log"
     "$KAFKA_DIR/start" >>"$KAFKA_DIR/broker.log" 2>&1 &
     KAFKA_PID=$!
     for ((i = 0; i < 600; i++)); do
