@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "delivery/worker.h"
+#include "monotonic.h"
 
 #define PURGE_EVERY			64	/* positions */
 /* How often the position is recorded where the sink keeps it. */
@@ -27,10 +28,13 @@ hand_over(Worker *worker, AdminSinkBatch *batch)
 {
 	AdminSinkResult result;
 
-	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
 	result = worker->callbacks->deliver(&worker->sink, batch);
 	if (result == ADMIN_SINK_OK)
+	{
+		worker_read_ahead(worker);
 		result = ADMIN_SINK_PENDING;
+	}
+	pgstat_report_activity(STATE_IDLE, "waiting for the sink");
 	while (result == ADMIN_SINK_PENDING)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -91,7 +95,7 @@ worker_record_position(Worker *worker)
 	worker->recorded_id = position->position_id;
 	worker->recorded_is_resync = position->is_resync;
 	worker->recorded_rows = position->delivered_rows;
-	worker->recorded_at = GetCurrentTimestamp();
+	worker->recorded_at = monotonic_ms();
 	return STEP_MORE;
 }
 
@@ -103,7 +107,7 @@ worker_position_is_due(const Worker *worker)
 		return false;
 	return !worker->callbacks->keeps_position || worker->position.retried_audit_id != 0 ||
 		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
-		TimestampDifferenceExceeds(worker->recorded_at, GetCurrentTimestamp(), RECORD_MS);
+		monotonic_ms() - worker->recorded_at >= RECORD_MS;
 }
 
 static void

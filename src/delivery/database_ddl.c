@@ -22,11 +22,11 @@
 #include "storage/procarray.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "delivery/database_ddl.h"
 #include "delivery/shared.h"
+#include "monotonic.h"
 
 #define LEAVE_MS	10000		/* after that the command runs into the worker, and says so */
 
@@ -140,9 +140,9 @@ end_workers(const char *database)
 static void
 wait_for_workers(const char *database)
 {
-	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LEAVE_MS);
+	int64		deadline = monotonic_ms() + LEAVE_MS;
 
-	while (end_workers(database) > 0 && GetCurrentTimestamp() < deadline)
+	while (end_workers(database) > 0 && monotonic_ms() < deadline)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);

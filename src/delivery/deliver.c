@@ -1,53 +1,24 @@
 /*
  * deliver.c
- *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's; what
- *	  becomes of a batch that was read is batch.c's.
+ *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's, reading
+ *	  is reading.c's, and what becomes of a batch that was read is batch.c's.
  *
  * Raises for what is wrong in the database; what is wrong at the sink is a result.
  */
 #include "postgres.h"
 
-#include "miscadmin.h"
-#include "pgstat.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "audit/audit_append.h"
 #include "delivery/worker.h"
 #include "relations.h"
-#include "settings.h"
 
-#define KEYS_TO_KEEP		65536		/* more of them are given back after a window */
-/* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */
-#define MERGED_TICKS		64
+#define KEYS_TO_KEEP		65536	/* more of them are given back after a window */
 
 bool
 worker_still_holds(Worker *worker)
 {
 	return worker->audit == admin_relations()->audit &&
 		position_is_newest(worker->sink_name, worker->recorded_id, worker->position.store_id);
-}
-
-/* Finds the window that comes next.  False: its tick is gone. */
-static bool
-find_window(Worker *worker)
-{
-	int64		resumed = worker->position.window_tick_id;
-	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
-	int64		last = resumed > worker->done_tick ? resumed :
-		Min(worker->durable_tick, worker->done_tick + MERGED_TICKS);
-
-	worker->window = tick_next(first, last, worker->context);
-	/* Those in between may be gone where this sink is new. */
-	if (worker->window.tick_id == 0 && resumed <= worker->done_tick)
-		worker->window = tick_next(first, worker->durable_tick, worker->context);
-	worker->keys.count = 0;
-	worker->keys.complete = false;
-	worker->next_key = 0;
-	worker->passed_audit_id = 0;
-	worker->has_passed_by = false;
-	return worker->window.tick_id != 0;
 }
 
 static void
@@ -63,111 +34,6 @@ end_window(Worker *worker)
 	worker->done = worker->window.snapshot;
 	worker->done_tick = worker->window.tick_id;
 	worker->window.tick_id = 0;
-}
-
-/* Rows of the window up to here have been delivered, or were rolled back. */
-static int64
-above(const Worker *worker)
-{
-	const Position *position = &worker->position;
-	int64		recorded = position->window_tick_id == worker->window.tick_id ? position->window_audit_id : 0;
-
-	return Max(Max(position->floor_audit_id, recorded), worker->passed_audit_id);
-}
-
-static void
-collect_keys(Worker *worker)
-{
-	Position   *position = &worker->position;
-	Window		window = {worker->done, worker->window.snapshot, above(worker)};
-
-	if (position->backfill_audit_id > 0)
-		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
-								position->floor_audit_id, &worker->keys);
-	else
-		window_collect(&window, &worker->keys);
-	worker->next_key = 0;
-	/* What was waiting behind the window before is in it now. */
-	if (worker->passed_audit_id == 0)
-		worker->behind = Max(worker->behind - worker->keys.total, 0);
-	worker_set_lag(worker, worker->keys.total + worker->behind,
-				   delivery_status_of(worker->slot).pending_since);
-}
-
-/* What the sink has rejected for good among the keys at hand. */
-static int
-find_rejected(Worker *worker, int64 **rejected)
-{
-	WindowKeys *keys = &worker->keys;
-
-	if (!worker->has_rejected || worker->next_key == keys->count)
-		return 0;
-	return dead_letters(worker->sink_name, keys->keys[worker->next_key].audit_id,
-						keys->keys[keys->count - 1].audit_id, rejected);
-}
-
-/* Fetches rows until the batch is full; those rolled back, or rejected for good, are passed by. */
-static void
-fill_batch(Worker *worker, TimestampTz *first_recorded)
-{
-	Size		limit = (Size) admin_batch_kb * 1024;
-	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
-												  ALLOCSET_DEFAULT_SIZES);
-	AuditReader *reader = audit_reader_open(&worker->keys);
-	int64	   *rejected = NULL;
-	int			rejected_count = find_rejected(worker, &rejected);
-	int			passed = 0;
-
-	while (worker->next_key < worker->keys.count && worker->envelopes.count < admin_batch_rows &&
-		   worker->envelopes.length < limit)
-	{
-		int64		audit_id = worker->keys.keys[worker->next_key].audit_id;
-		TupleTableSlot *row;
-
-		while (passed < rejected_count && rejected[passed] < audit_id)
-			passed++;
-		if (passed < rejected_count && rejected[passed] == audit_id)
-			worker->has_passed_by = true;	/* it has been told of */
-		else if (audit_reader_fetch(reader, &worker->keys.keys[worker->next_key], &row))
-		{
-			MemoryContext old;
-
-			if (worker->envelopes.count == 0)
-				*first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
-			old = MemoryContextSwitchTo(per_row);
-			envelopes_add(&worker->envelopes, row);
-			MemoryContextSwitchTo(old);
-			MemoryContextReset(per_row);
-		}
-		worker->next_key++;
-		CHECK_FOR_INTERRUPTS();
-	}
-	audit_reader_close(reader);
-}
-
-/*
- * Reads the next batch, in one transaction: finds the window and its keys where they are
- * not known yet.  False: what is known of the position holds no longer.
- */
-static bool
-read_batch(Worker *worker, TimestampTz *first_recorded)
-{
-	bool		is_backfill = worker->position.backfill_audit_id > 0;
-	bool		holds;
-
-	envelopes_reset(&worker->envelopes, 2 * (Size) admin_batch_kb * 1024);
-	worker_begin("reading");
-	holds = worker_still_holds(worker) &&
-		(is_backfill || worker->window.tick_id != 0 || find_window(worker));
-	if (holds && worker->next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
-		collect_keys(worker);
-	worker->first_key = worker->next_key;
-	if (holds)
-		fill_batch(worker, first_recorded);
-	worker_commit();
-	if (worker->next_key > 0)
-		worker->passed_audit_id = worker->keys.keys[worker->next_key - 1].audit_id;
-	return holds;
 }
 
 /* What holds once the batch has been delivered. */
@@ -195,8 +61,9 @@ position_after(const Worker *worker, bool is_last)
 
 /* Delivers what was read, and records that. */
 static StepResult
-pass_on(Worker *worker, TimestampTz first_recorded, bool is_last)
+pass_on(Worker *worker, bool is_last)
 {
+	TimestampTz first_recorded = worker->first_recorded;
 	int64		lag = delivery_status_of(worker->slot).lag_rows;
 	bool		is_backfill = worker->position.backfill_audit_id > 0;
 	Position	next = position_after(worker, is_last);
@@ -207,6 +74,7 @@ pass_on(Worker *worker, TimestampTz first_recorded, bool is_last)
 	if (result != STEP_DELIVERED)
 	{
 		worker->next_key = worker->first_key;
+		worker->is_ahead = false;
 		return result;
 	}
 	worker_set_lag(worker, Max(lag - (worker->next_key - worker->first_key), 0),
@@ -233,13 +101,12 @@ record_passed_by(Worker *worker)
 static StepResult
 step_batch(Worker *worker)
 {
-	TimestampTz first_recorded = 0;
 	int64		lag;
 
-	if (!read_batch(worker, &first_recorded))
+	if (!worker_read_batch(worker))
 		return STEP_REOPEN;
 	if (worker->envelopes.count > 0)
-		return pass_on(worker, first_recorded, is_at_end(worker));
+		return pass_on(worker, is_at_end(worker));
 	/* All of them were rolled back, or rejected before. */
 	lag = delivery_status_of(worker->slot).lag_rows - (worker->next_key - worker->first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);

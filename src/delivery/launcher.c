@@ -26,10 +26,10 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "delivery/launcher.h"
 #include "delivery/shared.h"
+#include "monotonic.h"
 #include "settings.h"
 
 #define POLL_MS			1000	/* while somebody is to be served and is not */
@@ -40,8 +40,8 @@
 typedef struct Charge
 {
 	BackgroundWorkerHandle *handle; /* NULL: none was started, or it has ended */
-	TimestampTz started_at;
-	TimestampTz not_before;
+	int64		started_at;		/* this and what follows by monotonic_ms() */
+	int64		not_before;
 	int			backoff_ms;
 	bool		is_wanted;
 } Charge;
@@ -224,7 +224,7 @@ start_worker(int i)
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
 	snprintf(worker.bgw_name, BGW_MAXLEN, "admin_ext worker for %s, sink %s", slot->database, slot->sink);
-	charges[i].started_at = GetCurrentTimestamp();
+	charges[i].started_at = monotonic_ms();
 	if (!RegisterDynamicBackgroundWorker(&worker, &charges[i].handle))
 	{
 		charges[i].handle = NULL;
@@ -236,7 +236,7 @@ start_worker(int i)
 
 /* Notices a worker's end; one that did not live long is started again later and later. */
 static void
-look_after(int i, TimestampTz now)
+look_after(int i, int64 now)
 {
 	Charge	   *charge = &charges[i];
 	pid_t		pid;
@@ -245,11 +245,11 @@ look_after(int i, TimestampTz now)
 		return;
 	pfree(charge->handle);
 	charge->handle = NULL;
-	if (TimestampDifferenceExceeds(charge->started_at, now, SHORT_LIFE_MS))
+	if (now - charge->started_at >= SHORT_LIFE_MS)
 		charge->backoff_ms = 0;
 	else
 		charge->backoff_ms = Min(Max(charge->backoff_ms * 2, 100), admin_retry_backoff_max_ms);
-	charge->not_before = TimestampTzPlusMilliseconds(now, charge->backoff_ms);
+	charge->not_before = now + charge->backoff_ms;
 }
 
 static void
@@ -267,7 +267,7 @@ release_slot(int i)
 static bool
 tend(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	int64		now = monotonic_ms();
 	bool		all_served = true;
 
 	for (int i = 0; i < DELIVERY_SLOTS; i++)

@@ -15,10 +15,10 @@
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "delivery/sink_table.h"
 #include "delivery/worker.h"
+#include "monotonic.h"
 #include "relations.h"
 
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
@@ -120,6 +120,7 @@ forget_window(Worker *worker)
 	worker->keys.count = worker->first_key = worker->next_key = 0;
 	worker->keys.complete = true;
 	worker->passed_audit_id = 0;
+	worker->is_ahead = false;
 }
 
 /* Finds out where the sink stands; the state before it is forgotten. */
@@ -155,7 +156,7 @@ take_position(Worker *worker)
 	worker->recorded_id = worker->position.position_id;
 	worker->recorded_is_resync = worker->position.is_resync;
 	worker->recorded_rows = worker->position.delivered_rows;
-	worker->recorded_at = GetCurrentTimestamp();
+	worker->recorded_at = monotonic_ms();
 	worker->has_rejected = true;
 	worker->counted = NULL;
 	worker->behind = 0;
@@ -168,6 +169,7 @@ take_position(Worker *worker)
 	forget_window(worker);
 	worker_set_lag(worker, 0, 0);
 	envelopes_init(&worker->envelopes, context, worker->position.store_id);
+	envelopes_init(&worker->ahead, context, worker->position.store_id);
 	worker->is_positioned = true;
 	return STEP_MORE;
 }
@@ -266,7 +268,7 @@ recover_sink(Worker *worker)
 {
 	AdminSinkPosition position = {0};
 	AdminSinkResult result;
-	TimestampTz show_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECOVERY_SHOWN_MS);
+	int64		show_at = monotonic_ms() + RECOVERY_SHOWN_MS;
 
 	position.position_id = worker->position.position_id;
 	position.is_resync = worker->position.is_resync;
@@ -279,10 +281,10 @@ recover_sink(Worker *worker)
 		if (ConfigReloadPending)
 			return STEP_REOPEN;
 		result = worker->callbacks->recover(&worker->sink, &position);
-		if (result == ADMIN_SINK_PENDING && GetCurrentTimestamp() >= show_at)
+		if (result == ADMIN_SINK_PENDING && monotonic_ms() >= show_at)
 		{
 			show_recovery(worker);
-			show_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), RECOVERY_SHOWN_MS);
+			show_at = monotonic_ms() + RECOVERY_SHOWN_MS;
 		}
 	} while (result == ADMIN_SINK_PENDING);
 	if (result != ADMIN_SINK_OK)

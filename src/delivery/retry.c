@@ -11,10 +11,10 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
 #include "delivery/worker.h"
+#include "monotonic.h"
 
 #define LOOK_MS	1000
 
@@ -57,7 +57,7 @@ worker_retry_dead_letter(Worker *worker)
 	Position	next;
 	int64		audit_id;
 
-	if (!TimestampDifferenceExceeds(worker->retries_seen_at, GetCurrentTimestamp(), LOOK_MS))
+	if (monotonic_ms() - worker->retries_seen_at < LOOK_MS)
 		return STEP_MORE;
 	worker_begin("looking for a dead letter to send again");
 	audit_id = dead_letter_wanted(worker->sink_name);
@@ -76,7 +76,7 @@ worker_retry_dead_letter(Worker *worker)
 	worker_commit();
 	if (audit_id == 0)
 	{
-		worker->retries_seen_at = GetCurrentTimestamp();
+		worker->retries_seen_at = monotonic_ms();
 		return STEP_MORE;
 	}
 	if (tick.snapshot != NULL)

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "delivery/worker.h"
+#include "monotonic.h"
 #include "settings.h"
 
 /* Has no transaction ended, or begun, since then?  Asked without a transaction of our own. */
@@ -75,7 +76,7 @@ probe_and_tick(Worker *worker)
 		return STEP_IDLE;
 	}
 	worker->durable_tick = tick_id;
-	worker->ticked_at = GetCurrentTimestamp();
+	worker->ticked_at = monotonic_ms();
 	return STEP_MORE;
 }
 
@@ -91,7 +92,7 @@ worker_ensure_tick(Worker *worker)
 	if (nothing_happened(worker->done))
 		return STEP_IDLE;
 	/* Those that commit within a few milliseconds of each other share a tick. */
-	if (!TimestampDifferenceExceeds(worker->ticked_at, GetCurrentTimestamp(), admin_linger_ms))
+	if (monotonic_ms() - worker->ticked_at < admin_linger_ms)
 		return STEP_IDLE;
 	return probe_and_tick(worker);
 }

@@ -23,6 +23,7 @@
 
 #include "delivery/launcher.h"
 #include "delivery/worker.h"
+#include "monotonic.h"
 #include "settings.h"
 
 #define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
@@ -271,17 +272,26 @@ wait_ms(long milliseconds)
 	CHECK_FOR_INTERRUPTS();
 }
 
+/* How long commits still wait for company: ticks are that far apart. */
+static long
+linger_left(const Worker *worker)
+{
+	return worker->ticked_at + admin_linger_ms - monotonic_ms();
+}
+
 static void
 wait_for_work(Worker *worker)
 {
+	long		left;
+
 	if (pg_atomic_read_u32(&worker->slot->wake) == 0)
 		wait_ms(IDLE_MS);
-	/* A commit has company: those within the next few milliseconds, which set no latch. */
-	if (pg_atomic_read_u32(&worker->slot->wake) != 0 && admin_linger_ms > 0)
+	/* The company of a commit sets no latch: wake is set already. */
+	while (pg_atomic_read_u32(&worker->slot->wake) != 0 && (left = linger_left(worker)) > 0)
 	{
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		wait_ms(admin_linger_ms);
+		wait_ms(left);
 	}
 	pg_atomic_write_u32(&worker->slot->wake, 0);
 	pg_memory_barrier();
@@ -291,13 +301,13 @@ wait_for_work(Worker *worker)
 static void
 back_off(Worker *worker, int milliseconds)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
-	TimestampTz next_tick = 0;
+	int64		until = monotonic_ms() + milliseconds;
+	int64		next_tick = 0;
 
 	for (;;)
 	{
-		TimestampTz now = GetCurrentTimestamp();
-		long		left = TimestampDifferenceMilliseconds(now, until);
+		int64		now = monotonic_ms();
+		long		left = until - now;
 
 		if (left <= 0 || ConfigReloadPending)
 			return;
@@ -305,7 +315,7 @@ back_off(Worker *worker, int milliseconds)
 		{
 			if (guarded(worker, tick_while_down) != STEP_MORE)
 				return;
-			next_tick = TimestampTzPlusMilliseconds(now, IDLE_MS);
+			next_tick = now + IDLE_MS;
 		}
 		wait_ms(Min(left, IDLE_MS));
 	}
@@ -381,7 +391,7 @@ void
 admin_delivery_worker_main(Datum arg)
 {
 	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
-	TimestampTz partitions_at = 0;
+	int64		partitions_at = 0;
 	int			backoff = FIRST_BACKOFF_MS;
 
 	pqsignal(SIGTERM, die);
@@ -405,8 +415,8 @@ admin_delivery_worker_main(Datum arg)
 		MemoryContextSwitchTo(step_context);
 		result = guarded(worker, open_and_step);
 		report(worker, result);
-		if (worker->is_positioned && GetCurrentTimestamp() >= partitions_at)
-			partitions_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), keep_partitions(worker));
+		if (worker->is_positioned && monotonic_ms() >= partitions_at)
+			partitions_at = monotonic_ms() + keep_partitions(worker);
 		pause_after(worker, result, &backoff);
 	}
 }

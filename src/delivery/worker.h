@@ -40,11 +40,11 @@ typedef struct Worker
 	int64		recorded_id;	/* position_id of the one recorded last */
 	bool		recorded_is_resync;
 	int64		recorded_rows;	/* its delivered_rows */
-	TimestampTz recorded_at;
-	TimestampTz retries_seen_at;	/* when there was no dead letter to be sent again */
+	int64		recorded_at;	/* this and what follows by monotonic_ms() */
+	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
-	TimestampTz ticked_at;		/* when the newest of them was made */
+	int64		ticked_at;		/* when the newest of them was made, by monotonic_ms() */
 	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
 	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
 	int64		behind;			/* how many those are */
@@ -57,7 +57,13 @@ typedef struct Worker
 	int			next_key;
 	bool		has_passed_by;	/* dead letters of this window */
 	int64		passed_audit_id;	/* of the last key that was fetched; 0: none of this window */
-	Envelopes	envelopes;
+	Envelopes	envelopes;		/* of the batch at hand */
+	TimestampTz first_recorded; /* when its first row was; 0: it has none */
+
+	bool		is_ahead;		/* the batch that begins with next_key has been read */
+	Envelopes	ahead;
+	int			ahead_next_key;
+	TimestampTz ahead_recorded;
 } Worker;
 
 /* opening.c */
@@ -74,6 +80,12 @@ extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since
 
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
+
+/* reading.c: the next batch.  False: what is known of the position holds no longer. */
+extern bool worker_read_batch(Worker *worker);
+
+/* The one after it, if its keys are at hand. */
+extern void worker_read_ahead(Worker *worker);
 
 /*
  * batch.c: the envelopes at hand, up to the position that holds afterwards; tick_id and

@@ -17,7 +17,6 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "sinks/kafka/kafka.h"
 
@@ -135,7 +134,7 @@ static void
 flush(Kafka *kafka)
 {
 	while (rd_kafka_flush(kafka->producer, ADMIN_SINK_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT &&
-		   GetCurrentTimestamp() < kafka->deadline)
+		   monotonic_ms() < kafka->deadline)
 		CHECK_FOR_INTERRUPTS();
 }
 
@@ -152,7 +151,7 @@ end_set(Kafka *kafka, int first, int count)
 	if (set_bytes == 0 || count == 0)
 		return ADMIN_SINK_OK;
 	flush(kafka);
-	if (GetCurrentTimestamp() >= kafka->deadline)
+	if (monotonic_ms() >= kafka->deadline)
 		return kafka_no_answer(kafka, "send a batch");
 	if (!is_too_large(kafka))
 		return ADMIN_SINK_OK;
@@ -166,7 +165,7 @@ produce_one(Kafka *kafka, int record, char *value, Size length)
 	rd_kafka_resp_err_t code;
 
 	while ((code = produce(kafka, record, value, length)) == RD_KAFKA_RESP_ERR__QUEUE_FULL &&
-		   GetCurrentTimestamp() < kafka->deadline)
+		   monotonic_ms() < kafka->deadline)
 	{
 		rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
 		CHECK_FOR_INTERRUPTS();
@@ -220,8 +219,8 @@ begin(Kafka *kafka, AdminSinkBatch *batch)
 	kafka->report_code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	kafka->report_error[0] = '\0';
 	kafka->failed_code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	kafka->begun = GetCurrentTimestamp();
-	kafka->deadline = TimestampTzPlusMilliseconds(kafka->begun, KAFKA_TRANSACTION_MS);
+	kafka->begun = monotonic_ms();
+	kafka->deadline = kafka->begun + KAFKA_TRANSACTION_MS;
 	for (int i = 0; i < kafka->partition_count; i++)
 		kafka->partitions[i].last = NO_OFFSET;
 	if (kafka->schema_id != 0 && kafka->values == NULL)
@@ -292,7 +291,7 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 
 	if (error == NULL)
 		return committed(kafka, batch);
-	if (rd_kafka_error_is_retriable(error) && GetCurrentTimestamp() < kafka->deadline)
+	if (rd_kafka_error_is_retriable(error) && monotonic_ms() < kafka->deadline)
 	{
 		rd_kafka_error_destroy(error);
 		return ADMIN_SINK_PENDING;
@@ -315,7 +314,7 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 	rd_kafka_error_t *error = rd_kafka_abort_transaction(kafka->producer, ADMIN_SINK_SLICE_MS);
 	AdminSinkResult result;
 
-	if (error != NULL && rd_kafka_error_is_retriable(error) && GetCurrentTimestamp() < kafka->deadline)
+	if (error != NULL && rd_kafka_error_is_retriable(error) && monotonic_ms() < kafka->deadline)
 	{
 		rd_kafka_error_destroy(error);
 		return ADMIN_SINK_PENDING;

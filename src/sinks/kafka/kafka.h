@@ -13,9 +13,8 @@
 
 #include <librdkafka/rdkafka.h>
 
-#include "datatype/timestamp.h"
-
 #include "admin_ext_sink.h"
+#include "monotonic.h"
 
 #define POSITION_HEADER		"admin-ext-position"
 #define NO_OFFSET			(-1)
@@ -56,7 +55,7 @@ typedef struct Kafka
 	int			timeout_ms;		/* after which the broker ends a transaction */
 	rd_kafka_t *consumer;		/* while recovering */
 	KafkaPhase	phase;
-	TimestampTz deadline;		/* of the phase, or of the transaction at hand */
+	int64		deadline;		/* of the phase, or of the transaction at hand */
 	KafkaPartition *partitions;
 	int			partition_count;
 	bool		is_held_back;	/* by another producer's open transaction */
@@ -68,7 +67,7 @@ typedef struct Kafka
 	int64		due_offset;
 
 	KafkaTransaction transaction;
-	TimestampTz begun;			/* when it was; 0: it was not */
+	int64		begun;			/* when it was; 0: it was not */
 	AdminSinkBatch *batch;
 	char	   *values;			/* with a registry: the batch's values, each with its prefix */
 	int			attempts;		/* that had to be aborted */

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
 
 #include "sinks/kafka/kafka.h"
 
@@ -92,7 +91,7 @@ static bool
 has_timed_out(const Kafka *kafka)
 {
 	return kafka->begun != 0 &&
-		TimestampDifferenceExceeds(kafka->begun, GetCurrentTimestamp(), kafka->timeout_ms - TIMEOUT_SLACK_MS);
+		monotonic_ms() - kafka->begun >= kafka->timeout_ms - TIMEOUT_SLACK_MS;
 }
 
 AdminSinkResult

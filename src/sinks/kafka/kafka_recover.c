@@ -17,7 +17,6 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "sinks/kafka/kafka.h"
 
@@ -29,14 +28,14 @@
 static bool
 is_late(const Kafka *kafka)
 {
-	return GetCurrentTimestamp() >= kafka->deadline;
+	return monotonic_ms() >= kafka->deadline;
 }
 
 static void
 enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
 {
 	kafka->phase = phase;
-	kafka->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+	kafka->deadline = monotonic_ms() + milliseconds;
 }
 
 static AdminSinkResult
@@ -300,7 +299,7 @@ finish(Kafka *kafka, AdminSinkPosition *position)
 static AdminSinkResult
 read_on(Kafka *kafka, AdminSinkPosition *position)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ADMIN_SINK_SLICE_MS);
+	int64		until = monotonic_ms() + ADMIN_SINK_SLICE_MS;
 	AdminSinkResult result = ADMIN_SINK_PENDING;
 
 	while (!is_read(kafka))
@@ -332,7 +331,7 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 			rd_kafka_message_destroy(message);
 		if (result != ADMIN_SINK_PENDING)
 			return result;
-		if (GetCurrentTimestamp() >= until)
+		if (monotonic_ms() >= until)
 			break;
 	}
 	if (is_read(kafka))

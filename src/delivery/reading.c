@@ -1,0 +1,184 @@
+/*
+ * reading.c
+ *	  The rows of the next batch: which window, its keys, their documents.
+ *
+ * While the sink confirms a batch, the one after it is read, as far as its keys are known:
+ * a sink that sends or flushes in the background does so meanwhile.
+ * Each reading is a transaction of its own.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "delivery/worker.h"
+#include "settings.h"
+
+/* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */
+#define MERGED_TICKS		64
+
+/* Finds the window that comes next.  False: its tick is gone. */
+static bool
+find_window(Worker *worker)
+{
+	int64		resumed = worker->position.window_tick_id;
+	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
+	int64		last = resumed > worker->done_tick ? resumed :
+		Min(worker->durable_tick, worker->done_tick + MERGED_TICKS);
+
+	worker->window = tick_next(first, last, worker->context);
+	/* Those in between may be gone where this sink is new. */
+	if (worker->window.tick_id == 0 && resumed <= worker->done_tick)
+		worker->window = tick_next(first, worker->durable_tick, worker->context);
+	worker->keys.count = 0;
+	worker->keys.complete = false;
+	worker->next_key = 0;
+	worker->passed_audit_id = 0;
+	worker->has_passed_by = false;
+	worker->is_ahead = false;
+	return worker->window.tick_id != 0;
+}
+
+/* Rows of the window up to here have been delivered, or were rolled back. */
+static int64
+above(const Worker *worker)
+{
+	const Position *position = &worker->position;
+	int64		recorded = position->window_tick_id == worker->window.tick_id ? position->window_audit_id : 0;
+
+	return Max(Max(position->floor_audit_id, recorded), worker->passed_audit_id);
+}
+
+static void
+collect_keys(Worker *worker)
+{
+	Position   *position = &worker->position;
+	Window		window = {worker->done, worker->window.snapshot, above(worker)};
+
+	if (position->backfill_audit_id > 0)
+		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
+								position->floor_audit_id, &worker->keys);
+	else
+		window_collect(&window, &worker->keys);
+	worker->next_key = 0;
+	/* What was waiting behind the window before is in it now. */
+	if (worker->passed_audit_id == 0)
+		worker->behind = Max(worker->behind - worker->keys.total, 0);
+	worker_set_lag(worker, worker->keys.total + worker->behind,
+				   delivery_status_of(worker->slot).pending_since);
+}
+
+/* What the sink has rejected for good from this key on. */
+static int
+find_rejected(Worker *worker, int next_key, int64 **rejected)
+{
+	WindowKeys *keys = &worker->keys;
+
+	if (!worker->has_rejected || next_key == keys->count)
+		return 0;
+	return dead_letters(worker->sink_name, keys->keys[next_key].audit_id,
+						keys->keys[keys->count - 1].audit_id, rejected);
+}
+
+/*
+ * Fetches rows until the batch is full; those rolled back, or rejected for good, are passed by.
+ * Returns the key after the last one, and when the first row was recorded.
+ */
+static int
+fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *first_recorded)
+{
+	const WindowKeys *keys = &worker->keys;
+	Size		limit = (Size) admin_batch_kb * 1024;
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
+												  ALLOCSET_DEFAULT_SIZES);
+	AuditReader *reader = audit_reader_open(keys);
+	int64	   *rejected = NULL;
+	int			rejected_count = find_rejected(worker, next_key, &rejected);
+	int			passed = 0;
+
+	envelopes_reset(envelopes, 2 * limit);
+	for (; next_key < keys->count && envelopes->count < admin_batch_rows && envelopes->length < limit; next_key++)
+	{
+		int64		audit_id = keys->keys[next_key].audit_id;
+		TupleTableSlot *row;
+
+		while (passed < rejected_count && rejected[passed] < audit_id)
+			passed++;
+		if (passed < rejected_count && rejected[passed] == audit_id)
+			worker->has_passed_by = true;	/* it has been told of */
+		else if (audit_reader_fetch(reader, &keys->keys[next_key], &row))
+		{
+			MemoryContext old;
+
+			if (envelopes->count == 0)
+				*first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
+			old = MemoryContextSwitchTo(per_row);
+			envelopes_add(envelopes, row);
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(per_row);
+		}
+		CHECK_FOR_INTERRUPTS();
+	}
+	audit_reader_close(reader);
+	return next_key;
+}
+
+/* The one that was read ahead is the one at hand. */
+static void
+take_ahead(Worker *worker)
+{
+	Envelopes	envelopes = worker->envelopes;
+
+	worker->envelopes = worker->ahead;
+	worker->ahead = envelopes;
+	worker->first_key = worker->next_key;
+	worker->next_key = worker->ahead_next_key;
+	worker->first_recorded = worker->ahead_recorded;
+	worker->is_ahead = false;
+}
+
+static bool
+read_next(Worker *worker)
+{
+	bool		is_backfill = worker->position.backfill_audit_id > 0;
+	bool		holds;
+
+	worker_begin("reading");
+	holds = worker_still_holds(worker) &&
+		(is_backfill || worker->window.tick_id != 0 || find_window(worker));
+	if (holds && worker->next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
+		collect_keys(worker);
+	worker->first_key = worker->next_key;
+	if (holds)
+		worker->next_key = fill_batch(worker, &worker->envelopes, worker->next_key, &worker->first_recorded);
+	worker_commit();
+	return holds;
+}
+
+bool
+worker_read_batch(Worker *worker)
+{
+	if (worker->is_ahead)
+		take_ahead(worker);
+	else if (!read_next(worker))
+		return false;
+	if (worker->next_key > 0)
+		worker->passed_audit_id = worker->keys.keys[worker->next_key - 1].audit_id;
+	return true;
+}
+
+void
+worker_read_ahead(Worker *worker)
+{
+	if (worker->is_ahead || worker->next_key == worker->keys.count)
+		return;
+	worker_begin("reading ahead");
+	if (worker_still_holds(worker))
+	{
+		worker->ahead_next_key = fill_batch(worker, &worker->ahead, worker->next_key, &worker->ahead_recorded);
+		worker->is_ahead = worker->ahead.count > 0;
+	}
+	worker_commit();
+}

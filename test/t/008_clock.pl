@@ -1,0 +1,110 @@
+# A clock that is set: delivery does not depend on it, decisions and partitions follow it; a
+# dump of one month is loaded in another.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $directory = PostgreSQL::Test::Utils::tempdir;
+my ($library, $clock) = ("$directory/clock.so", "$directory/clock");
+system('cc', '-O2', '-Wall', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/clock.c") == 0 or BAIL_OUT('clock.c does not compile');
+my $check = "select admin.sensitive_check('APP-000001-a')";
+my $day = 86400;
+
+# So many seconds ahead of what it is; written in place, for it is mapped.
+sub set_clock
+{
+	my ($seconds) = @_;
+	open my $file, -e $clock ? '+<' : '>', $clock or die "$clock: $!";
+	binmode $file;
+	print $file pack('q', $seconds);
+	close $file or die "$clock: $!";
+}
+
+# What is to run by that clock.
+sub by_clock
+{
+	my ($action) = @_;
+	local $ENV{LD_PRELOAD} = $library;
+	local $ENV{CLOCK_FILE} = $clock;
+	$action->();
+}
+
+# Delivered within seconds.
+sub delivers
+{
+	my ($node, $name) = @_;
+	my $started = time;
+	$node->safe_psql('postgres', $check) for 1 .. 5;
+	ok(wait_delivered($node), "$name: delivered");
+	cmp_ok(time - $started, '<', 10, "$name: within seconds");
+}
+
+sub reason
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', "select admin.sensitive_check('APP-000001-a') ->> 'reason'");
+}
+
+set_clock(0);
+my $node;
+by_clock(sub { $node = new_node('clock') });
+create_extension($node);
+$node->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+	values ('APP-000001-a', 'pay', '{r}', 1, 'me', now() + interval '1 hour');
+	insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-a', 'r', 'you')});
+delivers($node, 'as it is');
+is(reason($node), '', 'before the deadline the approval is valid');
+set_clock(7200);
+is(reason($node), 'approval_expired', 'the clock set forward, it has expired');
+delivers($node, 'set forward by two hours');
+set_clock(-3 * $day);
+is(reason($node), '', 'the clock set back, it is valid again');
+delivers($node, 'set back by three days');
+set_clock(-40 * $day);
+delivers($node, 'set back into a month without a partition');
+cmp_ok($node->safe_psql('postgres', 'select lag_seconds from admin.worker_status'), '<', 1, 'and nothing lags');
+set_clock(0);
+$node->stop('immediate');
+by_clock(sub { $node->start });
+delivers($node, 'after a crash');
+compare_ledger($node, 'each row once');
+
+# Months that the worker makes by itself.
+my $months = q{select count(*) from pg_inherits where inhparent = 'admin.audit'::regclass};
+my $before = $node->safe_psql('postgres', $months);
+set_clock(70 * $day);
+by_clock(sub { $node->restart });
+ok($node->poll_query_until('postgres', "select ($months) >= $before + 2"), 'months to come are made by the worker');
+delivers($node, 'more than two months later');
+is($node->safe_psql('postgres', 'select count(*) from only admin.audit_default where recorded_at > now() - interval \'1 day\''), '0',
+	'into a month of its own');
+
+# A dump of then, loaded two months earlier, and one of now loaded two years later.
+foreach my $offset (0, 700 * $day)
+{
+	my $dump = "$clock.sql";
+	$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
+	set_clock($offset);
+	$node->safe_psql('postgres', 'create database restored');
+	{
+		local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
+		$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], "loads at $offset s");
+	}
+	foreach my $table (qw(approval signature audit))
+	{
+		my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
+		is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same at $offset s");
+	}
+	is($node->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),
+		$node->safe_psql('postgres', "select nextval('admin.audit_audit_id_seq')"), 'the sequence goes on');
+	$node->safe_psql('restored', 'select admin.create_audit_partitions()');
+	is($node->safe_psql('restored', "with new as (insert into admin.audit (event_type, payload) values ('now', '{}') returning tableoid::regclass)
+		select count(*) from new where tableoid <> 'admin.audit_default'::regclass"), '1', 'and has a place for what comes');
+	$node->safe_psql('postgres', 'drop database restored');
+}
+$node->stop;
+done_testing();
