@@ -48,14 +48,13 @@ def sql(command, check=True, host=None):
 def kill_worker(sink="kafka"):
     """The server restarts all its processes then."""
     pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null", check=False)
-    if pid:
-        os.kill(int(pid), signal.SIGKILL)
-        wait_for_server()
-
-
-def wait_for_server(seconds=60):
-    deadline = time.monotonic() + seconds
-    while sql("select 1", check=False) != "1":
+    checkpointer = "select pid from pg_stat_activity where backend_type = 'checkpointer'"
+    before = sql(checkpointer, check=False)
+    if not pid or not before:
+        return
+    os.kill(int(pid), signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while sql(checkpointer, check=False) in ("", before):
         if time.monotonic() > deadline:
             raise TimeoutError("the server does not come back")
         time.sleep(0.05)
