@@ -91,6 +91,8 @@ def deliver_all(rows, database="postgres", peaks=None):
 
 def documents():
     """The documents of the trail, in files: those that the NDJSON sink writes."""
+    # Of another benchmark there may be files.
+    shutil.rmtree(SCRATCH / "data/admin_ext", ignore_errors=True)
     sql("alter system set admin_ext.sinks = 'ndjson'", "alter system set admin_ext.ndjson_rotate_size = '1GB'", "select pg_reload_conf()")
     deliver("postgres")
     idle(rows=ROWS)
