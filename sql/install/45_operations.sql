@@ -204,6 +204,23 @@ comment on column admin.worker_status.last_error is 'What last went wrong; null 
 comment on column admin.worker_status.last_error_at is 'When that was.';
 comment on column admin.worker_status.started_at is 'When the worker started.';
 
+create function admin.batch_latency_rows(out database name, out sink text, out at_most_ms int, out batches bigint)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_batch_latency'
+language c volatile rows 68;
+
+comment on function admin.batch_latency_rows() is
+'How long the sinks of this cluster took to confirm their batches, as the workers last wrote it in shared memory.';
+
+create view admin.batch_latency as select * from admin.batch_latency_rows();
+
+comment on view admin.batch_latency is
+'A histogram per database and sink of how long the sink took to confirm a batch, since the server started; counts are cumulative, as Prometheus has them. Empty unless admin_ext is in shared_preload_libraries.';
+comment on column admin.batch_latency.database is 'Database, as listed in admin_ext.databases.';
+comment on column admin.batch_latency.sink is 'Sink, as listed in admin_ext.sinks.';
+comment on column admin.batch_latency.at_most_ms is 'Upper bound in milliseconds; null: none.';
+comment on column admin.batch_latency.batches is 'Batches that the sink confirmed within that time.';
+
 create function admin.delivery_obstacle()
 returns text
 as 'MODULE_PATHNAME', 'admin_delivery_obstacle'

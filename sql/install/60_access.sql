@@ -14,10 +14,10 @@ declare
         when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest']
         when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'ttl_state',
                                   'approval_digest', 'audit_partitions', 'is_delivered', 'enabled_sinks',
-                                  'sink_newest_position', 'worker_status_rows']
+                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows']
         when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
-                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows',
+                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows',
                                    'import_approvals', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
                                    'retry_dead_letter']

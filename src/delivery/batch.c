@@ -110,8 +110,18 @@ worker_position_is_due(const Worker *worker)
 		monotonic_ms() - worker->recorded_at >= RECORD_MS;
 }
 
+static int
+latency_bucket(int64 milliseconds)
+{
+	int			bucket = 0;
+
+	while (bucket < LATENCY_BUCKETS - 1 && milliseconds > ((int64) 1 << bucket))
+		bucket++;
+	return bucket;
+}
+
 static void
-report_batch(Worker *worker)
+report_batch(Worker *worker, int64 milliseconds)
 {
 	DeliveryStatus *status = &worker->slot->status;
 	Envelopes  *envelopes = &worker->envelopes;
@@ -121,6 +131,7 @@ report_batch(Worker *worker)
 	status->delivered_rows += envelopes->count;
 	status->delivered_bytes += envelopes->length;
 	status->batches++;
+	status->latency[latency_bucket(milliseconds)]++;
 	status->last_audit_id = envelopes->records[envelopes->count - 1].audit_id;
 	status->last_delivery_at = now;
 	SpinLockRelease(&worker->slot->mutex);
@@ -151,7 +162,9 @@ StepResult
 worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *nonce)
 {
 	AdminSinkBatch batch = make_batch(worker, next, tick_id, nonce);
+	int64		begun = monotonic_ms();
 	AdminSinkResult result = hand_over(worker, &batch);
+	int64		taken = monotonic_ms() - begun;
 
 	if (result == ADMIN_SINK_REJECTED)
 	{
@@ -164,6 +177,6 @@ worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *
 	worker->position = *next;
 	if (worker_position_is_due(worker) && worker_record_position(worker) != STEP_MORE)
 		return STEP_REOPEN;
-	report_batch(worker);
+	report_batch(worker, taken);
 	return STEP_DELIVERED;
 }

@@ -20,6 +20,8 @@
 
 #define DELIVERY_SLOTS	64
 #define DELIVERY_HOLDS	16
+/* Batches that took 1, 2, 4 ... 32768 ms at most, and those that took longer. */
+#define LATENCY_BUCKETS	17
 
 /* In the order of delivery_state_name(). */
 typedef enum DeliveryState
@@ -39,6 +41,7 @@ typedef struct DeliveryStatus
 	int64		delivered_bytes;
 	int64		batches;
 	int64		dead_letters;
+	int64		latency[LATENCY_BUCKETS];	/* batches, by how long the sink took */
 	int64		last_audit_id;
 	int64		highest_sent;	/* by another fork, where the sink holds one; else 0 */
 	int64		lag_rows;

@@ -18,6 +18,7 @@
 #include "settings.h"
 
 PG_FUNCTION_INFO_V1(admin_worker_status);
+PG_FUNCTION_INFO_V1(admin_batch_latency);
 PG_FUNCTION_INFO_V1(admin_enabled_sinks);
 PG_FUNCTION_INFO_V1(admin_store_identity);
 PG_FUNCTION_INFO_V1(admin_highest_sent);
@@ -41,51 +42,82 @@ add(Row *row, Datum value, bool isnull)
 }
 
 static void
-add_slot(Row *row, const DeliverySlot *slot, const DeliveryStatus *status)
+put_status(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus *status)
 {
+	Row			row = {.count = 0};
 	TimestampTz now = GetCurrentTimestamp();
 	double		lag = status->pending_since == 0 ? 0 :
 		Max((double) (now - status->pending_since) / USECS_PER_SEC, 0);
 
-	add(row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
-	add(row, CStringGetTextDatum(slot->sink), false);
-	add(row, Int32GetDatum(slot->pid), slot->pid == 0);
-	add(row, CStringGetTextDatum(delivery_state_name(status->state)), false);
-	add(row, Int64GetDatum(status->delivered_rows), false);
-	add(row, Int64GetDatum(status->delivered_bytes), false);
-	add(row, Int64GetDatum(status->batches), false);
-	add(row, Int64GetDatum(status->dead_letters), false);
-	add(row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
-	add(row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
-	add(row, Int64GetDatum(status->lag_rows), false);
-	add(row, Float8GetDatum(lag), false);
-	add(row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
-	add(row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
-	add(row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
+	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add(&row, CStringGetTextDatum(slot->sink), false);
+	add(&row, Int32GetDatum(slot->pid), slot->pid == 0);
+	add(&row, CStringGetTextDatum(delivery_state_name(status->state)), false);
+	add(&row, Int64GetDatum(status->delivered_rows), false);
+	add(&row, Int64GetDatum(status->delivered_bytes), false);
+	add(&row, Int64GetDatum(status->batches), false);
+	add(&row, Int64GetDatum(status->dead_letters), false);
+	add(&row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
+	add(&row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
+	add(&row, Int64GetDatum(status->lag_rows), false);
+	add(&row, Float8GetDatum(lag), false);
+	add(&row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
+	add(&row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
+	add(&row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 
-Datum
-admin_worker_status(PG_FUNCTION_ARGS)
+/* One row per bucket: how many batches took so long at most, null: any time. */
+static void
+put_latencies(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus *status)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64		batches = 0;
 
+	for (int i = 0; i < LATENCY_BUCKETS; i++)
+	{
+		Row			row = {.count = 0};
+
+		batches += status->latency[i];
+		add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+		add(&row, CStringGetTextDatum(slot->sink), false);
+		add(&row, Int32GetDatum(1 << i), i == LATENCY_BUCKETS - 1);
+		add(&row, Int64GetDatum(batches), false);
+		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+	}
+}
+
+/* What a function that returns rows says of each slot in use. */
+static void
+put_slots(FunctionCallInfo fcinfo, void (*put) (ReturnSetInfo *, const DeliverySlot *, const DeliveryStatus *))
+{
 	InitMaterializedSRF(fcinfo, 0);
 	if (delivery_shared == NULL)
-		return (Datum) 0;
+		return;
 	LWLockAcquire(delivery_shared->lock, LW_SHARED);
 	for (int i = 0; i < DELIVERY_SLOTS; i++)
 	{
 		DeliverySlot *slot = &delivery_shared->slots[i];
 		DeliveryStatus status;
-		Row			row = {.count = 0};
 
 		if (!slot->in_use)
 			continue;
 		status = delivery_status_of(slot);
-		add_slot(&row, slot, &status);
-		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+		put((ReturnSetInfo *) fcinfo->resultinfo, slot, &status);
 	}
 	LWLockRelease(delivery_shared->lock);
+}
+
+Datum
+admin_worker_status(PG_FUNCTION_ARGS)
+{
+	put_slots(fcinfo, put_status);
+	return (Datum) 0;
+}
+
+Datum
+admin_batch_latency(PG_FUNCTION_ARGS)
+{
+	put_slots(fcinfo, put_latencies);
 	return (Datum) 0;
 }
 

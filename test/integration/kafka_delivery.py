@@ -15,6 +15,11 @@ def delivery():
     ok(event["specversion"] == "1.0" and event["type"].startswith("ptt.admin."), "the value is an event")
     compare_ledger("each row once")
     ok(sql(f"select state {KAFKA}") == "idle", "then the worker is idle")
+    latency = "from admin.batch_latency where sink = 'kafka' and database = current_database()"
+    ok(sql(f"select batches = (select batches {KAFKA}) {latency} and at_most_ms is null") == "t", "each batch has its place in the histogram",
+       sql(f"select * {latency}"))
+    ok(sql(f"select count(*) = 0 from (select batches - lag(batches) over (order by at_most_ms) as more {latency}) as b where more < 0") == "t",
+       "which is cumulative")
 
 
 def missing_topic():
