@@ -21,6 +21,7 @@ BIN = os.environ["PGBINDIR"]
 SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP"]
 AS_SERVER = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+SERVER_ENVIRONMENT = os.environ.get("SERVER_ENVIRONMENT", "").split()
 random.seed(int(os.environ.get("SEED", "4")))
 count = failed = 0
 
@@ -95,7 +96,7 @@ def settings(**values):
 
 
 def pg_ctl(action, *more, data=SCRATCH / "data"):
-    subprocess.run([*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(data), "-l", str(SCRATCH / "server.log"), "-w", "-t", "60", *more, action],
+    subprocess.run([*AS_SERVER, "env", *SERVER_ENVIRONMENT, f"{BIN}/pg_ctl", "-D", str(data), "-l", str(SCRATCH / "server.log"), "-w", "-t", "60", *more, action],
                    check=True, stdout=subprocess.DEVNULL, cwd=SCRATCH)
 
 

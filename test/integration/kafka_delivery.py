@@ -1,7 +1,10 @@
 """What the Kafka sink delivers, and what it says when it is set up wrong; speaks TAP."""
+import os
+import pathlib
 import subprocess
+import time
 
-from harness import CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, main, ok, read_topic, setting, sql, wait
+from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, make_topic, ok, read_topic, setting, sql, wait
 
 
 def delivery():
@@ -15,6 +18,9 @@ def delivery():
     ok(event["specversion"] == "1.0" and event["type"].startswith("ptt.admin."), "the value is an event")
     compare_ledger("each row once")
     ok(sql(f"select state {KAFKA}") == "idle", "then the worker is idle")
+    if os.environ.get("RDKAFKA") == "newer":
+        maps = pathlib.Path("/proc", sql(f"select pid {KAFKA}"), "maps").read_text()
+        ok("confluent_kafka.libs/librdkafka" in maps, "by the newer librdkafka")
     latency = "from admin.batch_latency where sink = 'kafka' and database = current_database()"
     ok(sql(f"select batches = (select batches {KAFKA}) {latency} and at_most_ms is null") == "t", "each batch has its place in the histogram",
        sql(f"select * {latency}"))
@@ -36,6 +42,11 @@ def wrong_options():
     ok("Option 2" in run.stderr and "DETAIL:  Option 2" in run.stderr, "a malformed option is refused and pointed at", run.stderr)
     setting("kafka_options", "no.such.property=secret-value")
     wait(f"select last_error ~ 'no.such.property' and last_error !~ 'secret-value' {KAFKA}", "an unknown property is named, its value is not")
+    setting("kafka_options", "statistics.interval.ms=100")
+    deadline = time.monotonic() + 60
+    while "statistics of librdkafka: {" not in (SCRATCH / "server.log").read_text(errors="replace") and time.monotonic() < deadline:
+        sql(CHECK)
+    ok(time.monotonic() < deadline, "librdkafka's statistics are logged when they are asked for")
     setting("kafka_options", "")
     sql(CHECK)
     wait(DELIVERED, "delivered when it is gone")
@@ -53,5 +64,17 @@ def too_large():
     compare_ledger("all but the dead letter")
 
 
+def another_topic():
+    """Nobody can say what of the trail another topic holds, but an operator."""
+    before = len(read_topic())
+    make_topic("other")
+    setting("kafka_topic", "other")
+    wait(f"select state = 'stopped' and last_error ~ 'recorded for another topic' {KAFKA}", "another topic stops delivery")
+    sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
+    sql(CHECK)
+    wait(DELIVERED, "until resync_sink decides")
+    ok(len(read_topic("other")) == 1 and len(read_topic()) == before, "what came since is in the new one, once")
+
+
 if __name__ == "__main__":
-    main(delivery, missing_topic, wrong_options, too_large)
+    main(delivery, missing_topic, wrong_options, too_large, another_topic)

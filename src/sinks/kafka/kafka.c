@@ -158,6 +158,13 @@ end_set(Kafka *kafka, int first, int count)
 	return count > 1 ? ADMIN_SINK_PENDING : reject(kafka, first, "larger than max.message.bytes of the topic allows");
 }
 
+static void
+set_failed(Kafka *kafka, rd_kafka_resp_err_t code, const char *error)
+{
+	kafka->failed_code = code;
+	strlcpy(kafka->failed_error, error, sizeof(kafka->failed_error));
+}
+
 /* Hands one record over, waiting for room in the queue. */
 static AdminSinkResult
 produce_one(Kafka *kafka, int record, char *value, Size length)
@@ -175,7 +182,7 @@ produce_one(Kafka *kafka, int record, char *value, Size length)
 	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
 		return reject(kafka, record, "larger than message.max.bytes of admin_ext.kafka_options allows");
 	/* No report of this one follows, and a commit would succeed without it. */
-	kafka->failed_code = code;
+	set_failed(kafka, code, rd_kafka_err2str(code));
 	return ADMIN_SINK_PENDING;
 }
 
@@ -301,7 +308,7 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 		(is_too_large(kafka) || kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
 		kafka->transaction = KAFKA_ABORTING;
-		kafka->failed_code = rd_kafka_error_code(error);
+		set_failed(kafka, rd_kafka_error_code(error), rd_kafka_error_string(error));
 		rd_kafka_error_destroy(error);
 		return ADMIN_SINK_PENDING;
 	}
@@ -332,7 +339,7 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 		set_bytes = set_bytes == 0 ? MOST_SET_BYTES / 4 : Max(set_bytes / 4, 1);
 	/* After a set that was refused librdkafka's numbers do not fit: one more abort mends them. */
 	else if (++kafka->attempts >= MOST_ATTEMPTS)
-		return kafka_refused(kafka, kafka->failed_code, rd_kafka_err2str(kafka->failed_code), "send a batch");
+		return kafka_refused(kafka, kafka->failed_code, kafka->failed_error, "send a batch");
 	result = send_batch(kafka, batch);
 	return result == ADMIN_SINK_OK ? ADMIN_SINK_PENDING : result;
 }

@@ -72,6 +72,7 @@ typedef struct Kafka
 	char	   *values;			/* with a registry: the batch's values, each with its prefix */
 	int			attempts;		/* that had to be aborted */
 	rd_kafka_resp_err_t failed_code;	/* why it has to be aborted, where no report says so */
+	char		failed_error[256];
 	int			reported;		/* records of the transaction that the broker has */
 	char		broker_error[256];	/* what error_cb last said; empty: nothing */
 	rd_kafka_resp_err_t broker_code;

@@ -117,7 +117,7 @@ kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const 
 		explain(kafka, what, kafka->report_code, kafka->report_error);
 	/* And an abort that fails says less than why it had to be. */
 	else if (kafka->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		explain(kafka, "send a batch", kafka->failed_code, rd_kafka_err2str(kafka->failed_code));
+		explain(kafka, "send a batch", kafka->failed_code, kafka->failed_error);
 	else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
 		return kafka_no_answer(kafka, what);
 	else
