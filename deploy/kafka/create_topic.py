@@ -59,7 +59,7 @@ def wanted_topic(options):
         wanted[name] = value
     partitions, copies = int(wanted.pop("partitions")), int(wanted.pop("replication.factor"))
     if int(wanted.get("min.insync.replicas", 1)) > copies:
-        raise SystemExit(f"min.insync.replicas={wanted['min.insync.replicas']} with replication.factor={copies}: nothing could be written")
+        raise SystemExit(f"min.insync.replicas={wanted['min.insync.replicas']} with replication.factor={copies}: there are never so many copies")
     return partitions, copies, wanted
 
 

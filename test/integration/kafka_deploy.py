@@ -41,7 +41,7 @@ def config_of(topic):
 
 
 def mistakes():
-    answers("more copies to be in sync than there are: refused", 2, "nothing could be written", copies=["--set", "replication.factor=1"])
+    answers("more copies to be in sync than there are: refused", 2, "never so many copies", copies=["--set", "replication.factor=1"])
     answers("more copies than there are brokers: the broker's words", 2, "eplication", copies=[])
     answers("an unknown name: refused", 2, "--set retention=1", "--set", "retention=1")
     answers("no broker: said", 2, "error: 127.0.0.1:1", brokers="127.0.0.1:1")
