@@ -1,5 +1,6 @@
 # admin_ext: PGXS build.  make; make install; make installcheck  for whoever has
-# a server.  make demo, make test and make bench bring what they need themselves.
+# a server.  make demo, make demo-kafka, make test and make bench bring what they need
+# themselves.
 
 EXTENSION = admin_ext
 EXTVERSION = 1.0
@@ -55,12 +56,15 @@ endif
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
 
-.PHONY: test demo bench
+.PHONY: test demo demo-kafka bench
 test:
 	test/run
 
 demo:
-	test/demo
+	test/demo ndjson
+
+demo-kafka:
+	test/demo kafka
 
 bench:
 	test/bench/run

@@ -133,7 +133,8 @@ take_position(Worker *worker)
 	if (!OidIsValid(get_extension_oid("admin_ext", true)))
 	{
 		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "extension admin_ext is not installed in database \"%s\"", worker->database);
+				 "extension admin_ext is not installed in database \"%s\"; create it there, or take the database off "
+				 "admin_ext.databases", worker->database);
 		worker_commit();
 		return STEP_STOP;
 	}

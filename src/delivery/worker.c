@@ -355,6 +355,8 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			break;
 		case STEP_IDLE:
 			*backoff = FIRST_BACKOFF_MS;
+			if (worker->callbacks->idle != NULL)
+				worker->callbacks->idle(&worker->sink);
 			wait_for_work(worker);
 			break;
 		case STEP_REOPEN:

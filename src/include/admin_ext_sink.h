@@ -115,6 +115,9 @@ typedef struct AdminSinkCallbacks
 	 */
 	AdminSinkResult (*confirm) (AdminSink *sink, AdminSinkBatch *batch);
 
+	/* While there is nothing to deliver, about once a second; NULL: not needed. */
+	void		(*idle) (AdminSink *sink);
+
 	/* Lets go of everything; never fails.  Also called after an error. */
 	void		(*close) (AdminSink *sink);
 } AdminSinkCallbacks;

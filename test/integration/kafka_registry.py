@@ -18,6 +18,7 @@ from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
 from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, ok, pg_ctl, read_topic, settings, sql, wait
+from kafka_doc import Reader
 
 SUBJECT = f"{TOPIC}-value"
 HTTP, HTTPS = os.environ["REGISTRY_HTTP"], os.environ["REGISTRY_HTTPS"]
@@ -148,6 +149,9 @@ def stock_client():
     documents = {event["auditid"]: event["data"] for event in (stock(value, context) for value in values)}
     table = dict(line.split("|", 1) for line in sql("select audit_id, payload::text from admin.audit").splitlines())
     ok(documents == {audit_id: json.loads(payload) for audit_id, payload in table.items()}, f"a stock client reads all {len(table)}, as the table has them")
+    archive = Reader()
+    archive.wait_for(len(table), "so does the reader of doc/kafka.md, without a registry")
+    archive.stop()
     try:
         stock(values[0][:5] + b'{"specversion": "1.0"}', context)
         ok(False, "and it would say if one were not valid")

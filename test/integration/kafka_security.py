@@ -71,12 +71,16 @@ def goes_on(name, brokers, options):
     wait(DELIVERED, f"{name}: delivered")
 
 
-def prepare():
-    create_extension()
-    sql("alter system set log_min_messages = 'debug5'")
+def make_users():
     for name in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
         mechanism = ScramCredentialInfo(ScramMechanism[name.replace("-", "_")], 4096)
         ADMIN.alter_user_scram_credentials([UserScramCredentialUpsertion("app", mechanism, SECRETS[name].encode())])["app"].result()
+
+
+def prepare():
+    create_extension()
+    sql("alter system set log_min_messages = 'debug5'")
+    make_users()
     allow(ACLS)
 
 

@@ -23,7 +23,7 @@ as_server_user() {
 
 # cluster_start [line of postgresql.conf ...]; SERVER_ENVIRONMENT: NAME=VALUE ... for the server
 cluster_start() {
-    SCRATCH=$(mktemp -d /tmp/admin_ext.XXXXXX)
+    SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.XXXXXX)
     [ "$(id -u)" != 0 ] || chown postgres "$SCRATCH"
     chmod 755 "$SCRATCH"
     cd "$SCRATCH"

@@ -72,7 +72,7 @@ PROPERTIES
 # Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.
 kafka_init() {
     local port controller
-    KAFKA_DIR=$(mktemp -d /tmp/admin_ext.kafka.XXXXXX)
+    KAFKA_DIR=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.kafka.XXXXXX)
     port=$(free_port) controller=$(free_port)
     KAFKA_BOOTSTRAP=127.0.0.1:$port
     cat >"$KAFKA_DIR/server.properties" <<PROPERTIES

@@ -352,6 +352,15 @@ kafka_confirm(AdminSink *sink, AdminSinkBatch *batch)
 	return kafka->transaction == KAFKA_ABORTING ? abort_batch(kafka, batch) : commit(kafka, batch);
 }
 
+/* What librdkafka has to say is taken, or it would pile up. */
+static void
+kafka_idle(AdminSink *sink)
+{
+	Kafka	   *kafka = sink->state;
+
+	rd_kafka_poll(kafka->producer, 0);
+}
+
 /* The handles first: they refer to the batch, and to this state. */
 static void
 kafka_close(AdminSink *sink)
@@ -372,6 +381,7 @@ static const AdminSinkCallbacks callbacks = {
 	.recover = kafka_recover,
 	.deliver = kafka_deliver,
 	.confirm = kafka_confirm,
+	.idle = kafka_idle,
 	.close = kafka_close,
 };
 

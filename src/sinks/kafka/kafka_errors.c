@@ -56,6 +56,9 @@ remedy_of(rd_kafka_resp_err_t code, const char *reason)
 		(strstr(reason, "certificate") || strstr(reason, "unknown ca")))
 		return "the broker wants a certificate that it trusts: correct ssl.certificate.location and "
 			"ssl.key.location in admin_ext.kafka_options";
+	/* These pass by themselves more often than not, and end no recovery. */
+	if (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+		return "start the brokers, or correct admin_ext.kafka_brokers";
 	return kafka_remedy(code);
 }
 
@@ -71,8 +74,9 @@ static void
 explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *reason)
 {
 	const char *remedy = remedy_of(code, reason);
-	/* In brackets follow guesses, and how long and how often: nothing for a sentence that is logged when it changes. */
-	const char *aside = strstr(reason, " (");
+	/* In brackets, and behind "probably", follow guesses, and how long and how often: nothing for a sentence that is logged when it changes. */
+	const char *guess = strstr(reason, ": probably due to");
+	const char *aside = guess ? guess : strstr(reason, " (");
 	char	   *error = kafka->sink->error;
 	Size		size = sizeof(kafka->sink->error);
 
@@ -139,7 +143,7 @@ kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
 AdminSinkResult
 kafka_no_answer(Kafka *kafka, const char *what)
 {
-	explain(kafka, what, kafka->broker_code,
+	explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
 			kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
 	return ADMIN_SINK_RETRY;
 }

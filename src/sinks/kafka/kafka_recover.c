@@ -54,7 +54,8 @@ fence(Kafka *kafka)
 	rd_kafka_error_destroy(error);
 	/* Nothing will come of waiting for a broker that does not let us in. */
 	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL || is_late(kafka))
+		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
+		kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE || is_late(kafka))
 		return kafka_no_answer(kafka, "reach the brokers");
 	return ADMIN_SINK_PENDING;
 }
@@ -336,11 +337,11 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 	}
 	if (is_read(kafka))
 		return finish(kafka, position);
-	if (is_late(kafka))
+	if (is_late(kafka) && !kafka->is_held_back)
 		return kafka_no_answer(kafka, "read the topic to its end");
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "reading topic \"%s\" to its end%s", kafka->topic,
 			 kafka->is_held_back ? "; a transaction that another producer has left open is waited for" : "");
-	return ADMIN_SINK_PENDING;
+	return is_late(kafka) ? ADMIN_SINK_RETRY : ADMIN_SINK_PENDING;
 }
 
 AdminSinkResult
