@@ -240,7 +240,22 @@ show_auth(void)
 	return secrets[REGISTRY_AUTH];
 }
 
-/* Read by the library admin_ext_kafka, by name; secrets as they are shown. */
+const char *
+settings_text(const char *name)
+{
+	static const char *const names[SECRETS] = {
+		"admin_ext.kafka_options", "admin_ext.schema_registry_url", "admin_ext.schema_registry_auth"
+	};
+
+	for (int i = 0; i < SECRETS; i++)
+	{
+		if (strcmp(name, names[i]) == 0)
+			return secrets[i];
+	}
+	return GetConfigOption(name, false, false);
+}
+
+/* Read by the library admin_ext_kafka, by name. */
 static void
 define_kafka(void)
 {

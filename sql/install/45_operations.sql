@@ -68,6 +68,8 @@ begin
         values (here.system_identifier, here.database_oid, here.timeline, now())
         returning * into store;
     end if;
+    -- A dead letter that was being sent again may be in the sink: whoever wants it asks anew.
+    delete from admin.dead_letter_retry as r where r.sink = resync_sink.sink;
     perform setval('admin.audit_audit_id_seq', greatest(known, from_audit_id - 1));
     insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
                                      backfill_audit_id, sink_detail, delivered_rows, is_resync)
@@ -156,16 +158,13 @@ begin
         raise exception 'argument "%" is null', case when retry_dead_letter.sink is null then 'sink' else 'audit_id' end
             using errcode = '22023', detail = 'A dead letter is named by its sink and its audit_id.';
     end if;
-    -- Locked, so that it is not delivered and removed meanwhile.
-    perform from admin.dead_letter as d
-    where d.sink = retry_dead_letter.sink and d.audit_id = retry_dead_letter.audit_id for key share;
-    if not found then
-        raise exception 'sink "%" has no dead letter of audit_id %', left(retry_dead_letter.sink, 64), retry_dead_letter.audit_id
-            using errcode = 'P0002', hint = 'See admin.dead_letter.';
-    end if;
+    -- Not locked: the worker would wait for a transaction that asks and stays open.
     insert into admin.dead_letter_retry (sink, audit_id)
     values (retry_dead_letter.sink, retry_dead_letter.audit_id)
     on conflict do nothing;
+exception when foreign_key_violation then
+    raise exception 'sink "%" has no dead letter of audit_id %', left(retry_dead_letter.sink, 64), retry_dead_letter.audit_id
+        using errcode = 'P0002', hint = 'See admin.dead_letter.';
 end
 $$;
 

@@ -76,13 +76,15 @@ worker_record_position(Worker *worker)
 	bool		recorded;
 
 	worker_begin("recording the position");
-	if (position->retried_audit_id != 0)
-		dead_letter_delivered(worker->sink_name, position->retried_audit_id);
-	else if ((worker->callbacks->keeps_position && !was_resync) ||
-			 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick))
+	if (position->retried_audit_id == 0 &&
+		((worker->callbacks->keeps_position && !was_resync) ||
+		 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick)))
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	recorded = position_record(worker->sink_name, position, worker->recorded_id);
+	/* Where an operator's position came before, a sink that keeps its own has the letter all the same. */
+	if (position->retried_audit_id != 0 && (recorded || worker->callbacks->keeps_position))
+		dead_letter_delivered(worker->sink_name, position->retried_audit_id);
 	if (recorded && position->position_id - worker->purged_position >= PURGE_EVERY)
 	{
 		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,

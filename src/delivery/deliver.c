@@ -41,7 +41,7 @@ static Position
 position_after(const Worker *worker, bool is_last)
 {
 	Position	next = worker->position;
-	int64		last = worker->keys.keys[worker->next_key - 1].audit_id;
+	int64		last = worker->next_key > 0 ? worker->keys.keys[worker->next_key - 1].audit_id : 0;
 
 	next.position_id++;
 	next.is_resync = false;
@@ -123,6 +123,7 @@ step_backfill(Worker *worker)
 		return result;
 	worker->position.position_id++;
 	worker->position.is_resync = false;
+	worker->position.retried_audit_id = 0;
 	worker->position.backfill_audit_id = 0;
 	worker->passed_audit_id = 0;
 	worker->keys.complete = true;

@@ -20,9 +20,10 @@
 #include "delivery/worker.h"
 #include "monotonic.h"
 #include "relations.h"
+#include "settings.h"
 
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
-#define RECOVERY_SHOWN_MS	1000
+#define RECOVERY_SHOWN_MS	3000
 
 StepResult
 worker_step_result(AdminSinkResult result)
@@ -298,6 +299,7 @@ recover_sink(Worker *worker)
 	{
 		worker->position.position_id++;
 		worker->position.is_resync = false;
+		worker->position.retried_audit_id = 0;
 		return worker_record_position(worker);
 	}
 	return STEP_MORE;
@@ -316,13 +318,16 @@ open_sink(Worker *worker)
 	sink->database = worker->database;
 	sink->store_id = worker->position.store_id;
 	sink->home = worker->position.home;
+	sink->setting = settings_text;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
+	worker->has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
 	if (!history_holds(worker, is_known(worker, &seen), seen.audit_id))
 		return STEP_STOP;
+	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;
 	if (worker->is_open)

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -169,16 +170,30 @@ worker_read_batch(Worker *worker)
 	return true;
 }
 
+/*
+ * The sink has a batch at hand that others may wait for, in a transaction of its own: what
+ * would hold this up, or is wrong, is met when its turn comes.
+ */
 void
 worker_read_ahead(Worker *worker)
 {
 	if (worker->is_ahead || worker->next_key == worker->keys.count)
 		return;
-	worker_begin("reading ahead");
-	if (worker_still_holds(worker))
+	PG_TRY();
 	{
-		worker->ahead_next_key = fill_batch(worker, &worker->ahead, worker->next_key, &worker->ahead_recorded);
-		worker->is_ahead = worker->ahead.count > 0;
+		worker_begin("reading ahead");
+		(void) set_config_option("lock_timeout", "10", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		if (worker_still_holds(worker))
+		{
+			worker->ahead_next_key = fill_batch(worker, &worker->ahead, worker->next_key, &worker->ahead_recorded);
+			worker->is_ahead = worker->ahead.count > 0;
+		}
+		worker_commit();
 	}
-	worker_commit();
+	PG_CATCH();
+	{
+		worker_give_up();
+		worker->is_ahead = false;
+	}
+	PG_END_TRY();
 }

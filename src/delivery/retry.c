@@ -57,8 +57,11 @@ worker_retry_dead_letter(Worker *worker)
 	Position	next;
 	int64		audit_id;
 
-	if (monotonic_ms() - worker->retries_seen_at < LOOK_MS)
+	if (worker->has_retried || monotonic_ms() - worker->retries_seen_at < LOOK_MS)
+	{
+		worker->has_retried = false;
 		return STEP_MORE;
+	}
 	worker_begin("looking for a dead letter to send again");
 	audit_id = dead_letter_wanted(worker->sink_name);
 	if (audit_id != 0 && !worker_still_holds(worker))
@@ -81,6 +84,10 @@ worker_retry_dead_letter(Worker *worker)
 	}
 	if (tick.snapshot != NULL)
 		pfree(tick.snapshot);
+	/* The position before may have been recorded asynchronously, on the promise of a tick before the next batch. */
+	if (!worker->callbacks->keeps_position)
+		worker_make_durable_tick(worker);
+	worker->has_retried = true;
 	next = position_after(worker, audit_id);
 	return worker_deliver_batch(worker, &next, tick.tick_id, tick.nonce);
 }

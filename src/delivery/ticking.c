@@ -33,8 +33,8 @@ forget_counted(Worker *worker)
 	worker->behind = 0;
 }
 
-static void
-make_durable_tick(Worker *worker)
+void
+worker_make_durable_tick(Worker *worker)
 {
 	Tick		tick;
 
@@ -86,7 +86,7 @@ worker_ensure_tick(Worker *worker)
 	int64		resumed = worker->position.window_tick_id;
 
 	if (resumed > worker->done_tick && resumed > worker->durable_tick)
-		make_durable_tick(worker);
+		worker_make_durable_tick(worker);
 	if (worker->durable_tick > worker->done_tick)
 		return STEP_MORE;
 	if (nothing_happened(worker->done))
@@ -125,5 +125,5 @@ worker_tick_while_down(Worker *worker)
 	worker->behind += found.total;
 	worker_set_lag(worker, status.lag_rows + found.total, since);
 	if (found.total > 0)
-		make_durable_tick(worker);
+		worker_make_durable_tick(worker);
 }

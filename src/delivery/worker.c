@@ -52,6 +52,18 @@ worker_commit(void)
 	MemoryContextSwitchTo(step_context);
 }
 
+void
+worker_give_up(void)
+{
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(step_context);
+	FlushErrorState();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(step_context);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+}
+
 static void
 leave(int code, Datum arg)
 {
@@ -143,6 +155,8 @@ recover_from_error(Worker *worker)
 	MemoryContextSwitchTo(step_context);
 	snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
 			 error->hint ? ". " : "", error->hint ? error->hint : "");
+	/* What is wrong in the database is looked for again. */
+	worker->has_fenced = false;
 	/* A sink that cannot even be opened leaves the position as it is, and what waits is counted. */
 	if (worker->is_positioned && !worker->is_open)
 		worker_close_sink(worker);
@@ -336,7 +350,7 @@ static bool
 is_shut(Worker *worker)
 {
 	MemoryContextReset(step_context);
-	if (worker->callbacks == NULL || !worker->callbacks->keeps_position || !worker->is_positioned || ConfigReloadPending)
+	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending)
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
 	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;

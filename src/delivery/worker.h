@@ -31,6 +31,7 @@ typedef struct Worker
 	AdminSink	sink;
 	bool		has_rejected;	/* there may be dead letters to pass by */
 
+	bool		has_fenced;		/* opening it went so far that another's worker is fenced */
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
@@ -41,6 +42,7 @@ typedef struct Worker
 	bool		recorded_is_resync;
 	int64		recorded_rows;	/* its delivered_rows */
 	int64		recorded_at;	/* this and what follows by monotonic_ms() */
+	bool		has_retried;	/* one was sent again: now it is the others' turn */
 	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
@@ -102,6 +104,7 @@ extern StepResult worker_retry_dead_letter(Worker *worker);
 /* ticking.c: sees to it that there is a durable tick whose window comes next. */
 extern StepResult worker_ensure_tick(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
+extern void worker_make_durable_tick(Worker *worker);
 
 /* Is the position still the newest, and the store what it was?  In a transaction. */
 extern bool worker_still_holds(Worker *worker);
@@ -112,5 +115,8 @@ extern void worker_set_state(Worker *worker, DeliveryState state, const char *er
 /* A transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);
 extern void worker_commit(void);
+
+/* After an ERROR that is of no consequence: ends the transaction, forgets the error. */
+extern void worker_give_up(void);
 
 #endif							/* ADMIN_EXT_WORKER_H */

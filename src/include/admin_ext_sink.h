@@ -78,6 +78,9 @@ typedef struct AdminSink
 	const char *home;			/* "<system identifier>/<timeline>": where this runs */
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
+
+	/* A setting as text, those that hold secrets included; valid until the next reload. */
+	const char *(*setting) (const char *name);
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 } AdminSink;
 

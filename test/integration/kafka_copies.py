@@ -135,6 +135,20 @@ def frozen():
     compare_ledger("once")
 
 
+def roles_changed():
+    """What a session remembers of roles is forgotten while the sink is being opened: no reason to end the server."""
+    BROKER.kill(signal.SIGSTOP)
+    sql("select pg_reload_conf()")
+    sql(CHECK)
+    wait(f"select state = 'backing_off' {KAFKA}", "a broker is waited for", 60)
+    for n in range(5):
+        sql(f"create role role_{n}")
+        time.sleep(0.5)
+    BROKER.kill(signal.SIGCONT)
+    wait(DELIVERED, "delivered when it answers", 90)
+    ok("terminated by signal" not in (SCRATCH / "server.log").read_text(errors="replace"), "no process of the server was ended")
+
+
 def short_timeout():
     setting("kafka_options", "transaction.timeout.ms=1000")
     wait(f"select state = 'stopped' and last_error ~ 'transaction.timeout.ms' {KAFKA}", "a timeout that is too short is named")
@@ -144,4 +158,4 @@ def short_timeout():
 
 
 if __name__ == "__main__":
-    main(begin, short_timeout, frozen, fencing, restored, promoted)
+    main(begin, roles_changed, short_timeout, frozen, fencing, restored, promoted)

@@ -46,6 +46,19 @@ is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery wh
 ok($node->poll_query_until('postgres', q{select attempts = 2 and error ~ 'not in the audit trail' from admin.dead_letter where audit_id = 99999999}),
 	'a row that is gone is answered for');
 
+# Who asks once more and then leaves the transaction open is in nobody's way.
+($letter) = dead_letters(1);
+configure($node, 'admin_ext.sinks' => '');
+$node->poll_query_until('postgres', 'select count(*) = 0 from admin.worker_status') or die 'the worker stays';
+$node->safe_psql('postgres', "select admin.retry_dead_letter('ndjson', $letter)");
+my $open = $node->background_psql('postgres', on_error_stop => 1);
+$open->query_safe("begin; select admin.retry_dead_letter('ndjson', $letter)");
+configure($node, 'admin_ext.sinks' => 'ndjson');
+$node->safe_psql('postgres', $check);
+ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'an open transaction that asked too is not waited for');
+$open->query_safe('rollback');
+$open->quit;
+
 # The server is killed somewhere around it.
 foreach my $round (1 .. 8)
 {

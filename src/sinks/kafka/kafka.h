@@ -52,6 +52,7 @@ typedef struct Kafka
 	char	   *topic;
 	int			schema_id;		/* of the registry; 0: values carry no prefix */
 	rd_kafka_t *producer;
+	AdminSinkResult why_none;	/* what it is when a handle could not be had */
 	int			timeout_ms;		/* after which the broker ends a transaction */
 	rd_kafka_t *consumer;		/* while recovering */
 	KafkaPhase	phase;
@@ -80,13 +81,13 @@ typedef struct Kafka
 	rd_kafka_resp_err_t report_code;
 } Kafka;
 
-/* kafka_config.c: a handle of the kind, with the settings applied; NULL with sink->error. */
+/* kafka_config.c: a handle of the kind, with the settings applied; NULL with sink->error and why_none. */
 extern rd_kafka_t *kafka_new_producer(Kafka *kafka);
 extern rd_kafka_t *kafka_new_consumer(Kafka *kafka, const char *isolation);
 extern void kafka_destroy(rd_kafka_t *handle);
 
 /* The value of a property in admin_ext.kafka_options; NULL: it is not there. */
-extern const char *kafka_option(const char *wanted);
+extern const char *kafka_option(const Kafka *kafka, const char *wanted);
 
 /* kafka_recover.c */
 extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *position);

@@ -10,7 +10,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "utils/guc.h"
+#include "miscadmin.h"
+
 
 #include "sinks/kafka/kafka.h"
 
@@ -73,15 +74,20 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 static void
 take_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
+	/* No interrupt is served inside librdkafka: it would destroy the handle that it came from. */
+	HOLD_INTERRUPTS();
 	ereport(DEBUG1, (errmsg_internal("librdkafka %s: %s", facility, text)));
+	RESUME_INTERRUPTS();
 }
 
 /* Asked for by statistics.interval.ms; the producer's only, for it is the one that lives on. */
 static int
 take_statistics(rd_kafka_t *handle, char *json, size_t length, void *opaque)
 {
+	HOLD_INTERRUPTS();
 	if (rd_kafka_type(handle) == RD_KAFKA_PRODUCER)
 		ereport(LOG, (errmsg("admin_ext: statistics of librdkafka: %s", json)));
+	RESUME_INTERRUPTS();
 	return 0;
 }
 
@@ -175,9 +181,9 @@ next_option(char **rest, char **name, char **value)
 }
 
 const char *
-kafka_option(const char *wanted)
+kafka_option(const Kafka *kafka, const char *wanted)
 {
-	char	   *rest = GetConfigOptionByName("admin_ext.kafka_options", NULL, false);
+	char	   *rest = pstrdup(kafka->sink->setting("admin_ext.kafka_options"));
 	char	   *name;
 	char	   *value;
 	const char *found = NULL;
@@ -193,7 +199,7 @@ kafka_option(const char *wanted)
 static bool
 set_options(Kafka *kafka, rd_kafka_conf_t *conf)
 {
-	char	   *rest = GetConfigOptionByName("admin_ext.kafka_options", NULL, false);
+	char	   *rest = pstrdup(kafka->sink->setting("admin_ext.kafka_options"));
 	char	   *name;
 	char	   *value;
 
@@ -214,9 +220,12 @@ set_options(Kafka *kafka, rd_kafka_conf_t *conf)
 static rd_kafka_conf_t *
 new_conf(Kafka *kafka)
 {
-	const char *brokers = GetConfigOption("admin_ext.kafka_brokers", false, false);
+	const char *brokers = kafka->sink->setting("admin_ext.kafka_brokers");
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	bool		good = set_property(kafka, conf, "bootstrap.servers", brokers) &&
+	bool		good;
+
+	kafka->why_none = ADMIN_SINK_STOP;
+	good = set_property(kafka, conf, "bootstrap.servers", brokers) &&
 		set_property(kafka, conf, "log.queue", "true");
 
 	for (int i = 0; i < lengthof(defaults) && good; i++)
@@ -249,6 +258,8 @@ start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	if (handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
+		/* A file that is not there may be there in a moment. */
+		kafka->why_none = ADMIN_SINK_RETRY;
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s; correct admin_ext.kafka_options",
 				 rd_kafka_version_str(), reason);
 		return NULL;

@@ -57,6 +57,7 @@ fence(Kafka *kafka)
 		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
 		kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE || is_late(kafka))
 		return kafka_no_answer(kafka, "reach the brokers");
+	(void) kafka_no_answer(kafka, "reach the brokers");
 	return ADMIN_SINK_PENDING;
 }
 
@@ -141,7 +142,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	}
 	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
 	if (kafka->consumer == NULL)
-		return ADMIN_SINK_STOP;
+		return kafka->why_none;
 	enter(kafka, KAFKA_MEASURING, LOOKING_MS);
 	return ADMIN_SINK_PENDING;
 }
@@ -165,9 +166,10 @@ begin_reading(Kafka *kafka)
 	rd_kafka_resp_err_t code;
 
 	kafka_destroy(kafka->consumer);
+	kafka->consumer = NULL;
 	kafka->consumer = kafka_new_consumer(kafka, "read_committed");
 	if (kafka->consumer == NULL)
-		return ADMIN_SINK_STOP;
+		return kafka->why_none;
 	list = rd_kafka_topic_partition_list_new(kafka->partition_count);
 	for (int i = 0; i < kafka->partition_count; i++)
 		rd_kafka_topic_partition_list_add(list, kafka->topic, i)->offset =

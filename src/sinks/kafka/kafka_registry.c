@@ -15,7 +15,6 @@
 #include "miscadmin.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
-#include "utils/guc.h"
 #include "utils/json.h"
 
 #include "sinks/kafka/kafka.h"
@@ -65,14 +64,14 @@ take_answer(char *data, size_t size, size_t count, void *arg)
 static int
 look_for_interrupt(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
-	return InterruptPending || ConfigReloadPending ? 1 : 0;
+	return ProcDiePending || ConfigReloadPending ? 1 : 0;
 }
 
 /* A private CA is the one that librdkafka trusts, too: a file or a directory. */
 static void
-trust(CURL *curl)
+trust(const Kafka *kafka, CURL *curl)
 {
-	const char *ca = kafka_option("ssl.ca.location");
+	const char *ca = kafka_option(kafka, "ssl.ca.location");
 	struct stat status;
 
 	if (ca != NULL && strcmp(ca, "probe") != 0)
@@ -80,9 +79,9 @@ trust(CURL *curl)
 }
 
 static void
-set_options(CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
+set_options(const Kafka *kafka, CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
 {
-	const char *auth = GetConfigOptionByName("admin_ext.schema_registry_auth", NULL, false);
+	const char *auth = kafka->sink->setting("admin_ext.schema_registry_auth");
 
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -96,7 +95,7 @@ set_options(CURL *curl, const char *url, const char *body, struct curl_slist *he
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_interrupt);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
-	trust(curl);
+	trust(kafka, curl);
 	if (auth[0] != '\0')
 	{
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
@@ -132,7 +131,7 @@ post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
 
 	if (curl == NULL || headers == NULL)
 		elog(ERROR, "out of memory");
-	set_options(curl, url, body, headers, answer, reason);
+	set_options(kafka, curl, url, body, headers, answer, reason);
 	code = curl_easy_perform(curl);
 	if (code == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -183,7 +182,7 @@ id_of(const char *answer)
 AdminSinkResult
 kafka_register_schema(Kafka *kafka)
 {
-	const char *url = GetConfigOptionByName("admin_ext.schema_registry_url", NULL, false);
+	const char *url = kafka->sink->setting("admin_ext.schema_registry_url");
 	char	   *subject = psprintf("%s-value", kafka->topic);
 	int			length = strlen(url);
 	StringInfoData body;
