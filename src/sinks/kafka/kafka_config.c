@@ -36,6 +36,7 @@ static const struct
 	{"queue.buffering.max.messages", "2000000"},
 	{"queue.buffering.max.kbytes", "1048576"},
 	{"partitioner", "murmur2_random"},	/* as Java's producers have it */
+	{"retry.backoff.ms", "10"},	/* a broker that is still busy with the transaction before says so */
 	{"reconnect.backoff.ms", "50"},
 	{"reconnect.backoff.max.ms", "1000"},	/* the default makes recovery of a broker cost 19 s */
 	{"socket.keepalive.enable", "true"},
