@@ -10,16 +10,8 @@
 #include "utils/memutils.h"
 
 #include "delivery/worker.h"
-#include "relations.h"
 
 #define KEYS_TO_KEEP		65536	/* more of them are given back after a window */
-
-bool
-worker_still_holds(Worker *worker)
-{
-	return worker->audit == admin_relations()->audit &&
-		position_is_newest(worker->sink_name, worker->recorded_id, worker->position.store_id);
-}
 
 static void
 end_window(Worker *worker)

@@ -25,25 +25,6 @@
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
 #define RECOVERY_SHOWN_MS	3000
 
-StepResult
-worker_step_result(AdminSinkResult result)
-{
-	switch (result)
-	{
-		case ADMIN_SINK_OK:
-		case ADMIN_SINK_PENDING:
-			return STEP_MORE;
-		case ADMIN_SINK_RETRY:
-		case ADMIN_SINK_REJECTED:
-			return STEP_RETRY;
-		case ADMIN_SINK_FENCED:
-			return STEP_FENCED;
-		case ADMIN_SINK_STOP:
-			return STEP_STOP;
-	}
-	return STEP_STOP;
-}
-
 /*
  * The session lock that keeps a second worker from a sink.  Not an advisory lock, which
  * anybody could take; of their method all the same, since only those outlive an aborted
@@ -100,15 +81,6 @@ worker_close(Worker *worker)
 	if (worker->context)
 		MemoryContextDelete(worker->context);
 	worker->context = NULL;
-}
-
-void
-worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
-{
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.lag_rows = rows;
-	worker->slot->status.pending_since = pending_since;
-	SpinLockRelease(&worker->slot->mutex);
 }
 
 /* Nothing of a window is at hand. */

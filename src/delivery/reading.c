@@ -192,7 +192,7 @@ worker_read_ahead(Worker *worker)
 	}
 	PG_CATCH();
 	{
-		worker_give_up();
+		(void) worker_give_up();
 		worker->is_ahead = false;
 	}
 	PG_END_TRY();

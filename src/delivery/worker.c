@@ -18,7 +18,6 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "delivery/launcher.h"
@@ -30,39 +29,6 @@
 #define FIRST_BACKOFF_MS 100
 #define PARTITION_CHECK_MS	(6 * 3600 * 1000)
 #define PARTITION_RETRY_MS	(60 * 1000)
-
-static MemoryContext step_context;
-
-void
-worker_begin(const char *activity)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	pgstat_report_activity(STATE_RUNNING, activity);
-}
-
-void
-worker_commit(void)
-{
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	pgstat_report_stat(false);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	MemoryContextSwitchTo(step_context);
-}
-
-void
-worker_give_up(void)
-{
-	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(step_context);
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(step_context);
-	pgstat_report_activity(STATE_IDLE, NULL);
-	RESUME_INTERRUPTS();
-}
 
 static void
 leave(int code, Datum arg)
@@ -147,12 +113,8 @@ recover_from_error(Worker *worker)
 {
 	ErrorData  *error;
 
-	MemoryContextSwitchTo(step_context);
 	HOLD_INTERRUPTS();
-	error = CopyErrorData();
-	FlushErrorState();
-	AbortCurrentTransaction();
-	MemoryContextSwitchTo(step_context);
+	error = worker_give_up();
 	snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
 			 error->hint ? ". " : "", error->hint ? error->hint : "");
 	/* What is wrong in the database is looked for again. */
@@ -162,7 +124,6 @@ recover_from_error(Worker *worker)
 		worker_close_sink(worker);
 	else
 		worker_close(worker);
-	pgstat_report_activity(STATE_IDLE, NULL);
 	RESUME_INTERRUPTS();
 	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ? STEP_STOP : STEP_RETRY;
 }
@@ -258,24 +219,6 @@ report(Worker *worker, StepResult result)
 	worker_set_state(worker, state, error);
 }
 
-/* One line in the log per change of state. */
-void
-worker_set_state(Worker *worker, DeliveryState state, const char *error)
-{
-	DeliveryState before = delivery_status_of(worker->slot).state;
-
-	if (!delivery_set_state(worker->slot, state, error))
-		return;
-	if (error)
-		ereport(LOG,
-				(errmsg("admin_ext: delivery of database \"%s\" to sink \"%s\" is %s: %s",
-						worker->database, worker->sink_name, delivery_state_name(state), error)));
-	else if (before == DELIVERY_BACKING_OFF || before == DELIVERY_FENCED || before == DELIVERY_STOPPED)
-		ereport(LOG,
-				(errmsg("admin_ext: delivery of database \"%s\" to sink \"%s\" works again",
-						worker->database, worker->sink_name)));
-}
-
 /* Returns early when somebody sets the latch. */
 static void
 wait_ms(long milliseconds)
@@ -349,7 +292,7 @@ look_at_position(Worker *worker)
 static bool
 is_shut(Worker *worker)
 {
-	MemoryContextReset(step_context);
+	worker_begin_step();
 	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending)
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
@@ -418,7 +361,7 @@ admin_delivery_worker_main(Datum arg)
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));
 	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
-	step_context = AllocSetContextCreate(TopMemoryContext, "admin_ext step", ALLOCSET_DEFAULT_SIZES);
+	worker_state_init();
 
 	for (;;)
 	{
@@ -427,8 +370,7 @@ admin_delivery_worker_main(Datum arg)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		reload(worker);
-		MemoryContextReset(step_context);
-		MemoryContextSwitchTo(step_context);
+		worker_begin_step();
 		result = guarded(worker, open_and_step);
 		report(worker, result);
 		if (worker->is_positioned && monotonic_ms() >= partitions_at)

@@ -77,8 +77,6 @@ extern void worker_look_at_position(Worker *worker);
 /* The sink alone: the position, the window and its keys stay. */
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
-extern StepResult worker_step_result(AdminSinkResult result);
-extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since);
 
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);
@@ -106,17 +104,25 @@ extern StepResult worker_ensure_tick(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
 extern void worker_make_durable_tick(Worker *worker);
 
-/* Is the position still the newest, and the store what it was?  In a transaction. */
-extern bool worker_still_holds(Worker *worker);
+/* worker_state.c */
+extern void worker_state_init(void);
 
-/* worker.c: sets state and last_error, with one line in the log per change of state. */
-extern void worker_set_state(Worker *worker, DeliveryState state, const char *error);
+/* What the step before has allocated is given back. */
+extern void worker_begin_step(void);
 
 /* A transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);
 extern void worker_commit(void);
 
-/* After an ERROR that is of no consequence: ends the transaction, forgets the error. */
-extern void worker_give_up(void);
+/* After an ERROR: ends the transaction, and hands out what was wrong. */
+extern ErrorData *worker_give_up(void);
+
+/* Is the position still the newest, and the store what it was?  In a transaction. */
+extern bool worker_still_holds(Worker *worker);
+extern StepResult worker_step_result(AdminSinkResult result);
+
+/* Sets state and last_error, with one line in the log per change of state. */
+extern void worker_set_state(Worker *worker, DeliveryState state, const char *error);
+extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since);
 
 #endif							/* ADMIN_EXT_WORKER_H */
