@@ -1,4 +1,5 @@
 """What doc/kafka.md says to readers and operators, tried as it stands there; speaks TAP."""
+import atexit
 import json
 import pathlib
 import re
@@ -26,9 +27,11 @@ class Reader:
         program = SCRATCH / "reader.py"
         program.write_text(block("python"))
         self.lines = []
+        # Whoever runs us in the background has SIGINT ignored; it is what ends the reader.
         self.process = subprocess.Popen([sys.executable, program, BOOTSTRAP, TOPIC, "archive"], stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, text=True)
-        self.thread = threading.Thread(target=self.listen)
+                                        stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        atexit.register(self.process.kill)
+        self.thread = threading.Thread(target=self.listen, daemon=True)
         self.thread.start()
 
     def listen(self):

@@ -78,9 +78,13 @@ for my $round (1 .. $rounds)
 	}
 	$pgbench->kill_kill;
 	poll(sub { ($node->psql('postgres', 'select 1'))[0] == 0 });
-	# Whoever was prepared when the server went down gets its answer now.
-	my $prepared = $node->safe_psql('postgres', 'select gid from pg_prepared_xacts');
-	$node->safe_psql('postgres', "commit prepared '$_'") for split /\n/, $prepared;
+	# Whoever was prepared when the server went down gets its answer now; a session that is still ending may have it.
+	ok(poll(sub
+	{
+		my $prepared = $node->safe_psql('postgres', 'select gid from pg_prepared_xacts');
+		$node->psql('postgres', "commit prepared '$_'") for split /\n/, $prepared;
+		return $prepared eq '';
+	}), 'nothing is left prepared');
 }
 ok(wait_delivered($node), 'everything is delivered in the end');
 compare_ledger($node, "$rounds kills");
