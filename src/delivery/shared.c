@@ -95,8 +95,9 @@ delivery_set_state(DeliverySlot *slot, DeliveryState state, const char *error)
 	bool		changed;
 
 	SpinLockAcquire(&slot->mutex);
+	/* An outage is one line of the log, whatever is found in the way meanwhile. */
 	changed = slot->status.state != state ||
-		(error != NULL && strcmp(error, slot->status.last_error) != 0);
+		(state == DELIVERY_STOPPED && error != NULL && strcmp(error, slot->status.last_error) != 0);
 	slot->status.state = state;
 	if (error != NULL)
 	{

@@ -89,7 +89,7 @@ extern const char *delivery_state_name(DeliveryState state);
 /* Copies a slot's status out. */
 extern DeliveryStatus delivery_status_of(DeliverySlot *slot);
 
-/* Sets state and, unless error is NULL, last_error; says whether the state is another one. */
+/* Sets state and, unless error is NULL, last_error; says whether that is worth a line in the log. */
 extern bool delivery_set_state(DeliverySlot *slot, DeliveryState state, const char *error);
 
 #endif							/* ADMIN_EXT_SHARED_H */
