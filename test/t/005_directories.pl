@@ -277,7 +277,7 @@ $standby->stop;
 
 # A copy taken in the middle of a large window, by the time the original has finished it.
 my $shared = "$root/shared";
-my $original = new_node('original', conf => "admin_ext.ndjson_directory = '$shared'\nadmin_ext.batch_rows = 200\n");
+my $original = new_node('original', conf => "admin_ext.ndjson_directory = '$shared'\nadmin_ext.batch_rows = 40\n");
 create_extension($original);
 $original->safe_psql('postgres', sprintf $insert, 20_000);
 $original->poll_query_until('postgres', 'select delivered_rows > 500 from admin.worker_status');
