@@ -32,12 +32,9 @@ end_window(Worker *worker)
 static Position
 position_after(const Worker *worker, bool is_last)
 {
-	Position	next = worker->position;
+	Position	next = position_next(&worker->position);
 	int64		last = worker->next_key > 0 ? worker->keys.keys[worker->next_key - 1].audit_id : 0;
 
-	next.position_id++;
-	next.is_resync = false;
-	next.retried_audit_id = 0;
 	next.delivered_rows += worker->envelopes.count;
 	next.highest_audit_id = Max(next.highest_audit_id, last);
 	if (next.backfill_audit_id > 0)
@@ -113,9 +110,7 @@ step_backfill(Worker *worker)
 
 	if (result != STEP_MORE || worker->keys.count > 0)
 		return result;
-	worker->position.position_id++;
-	worker->position.is_resync = false;
-	worker->position.retried_audit_id = 0;
+	worker->position = position_next(&worker->position);
 	worker->position.backfill_audit_id = 0;
 	worker->passed_audit_id = 0;
 	worker->keys.complete = true;

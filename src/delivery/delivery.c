@@ -7,10 +7,10 @@
 #include "miscadmin.h"
 
 #include "delivery/database_ddl.h"
+#include "delivery/at_commit.h"
 #include "delivery/delivery.h"
 #include "delivery/launcher.h"
 #include "delivery/shared.h"
-#include "delivery/at_commit.h"
 
 void
 delivery_init(void)

@@ -269,9 +269,7 @@ recover_sink(Worker *worker)
 	/* What an operator has decided is done with before anything is sent: it would be decided again. */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{
-		worker->position.position_id++;
-		worker->position.is_resync = false;
-		worker->position.retried_audit_id = 0;
+		worker->position = position_next(&worker->position);
 		return worker_record_position(worker);
 	}
 	return STEP_MORE;

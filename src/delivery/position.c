@@ -76,6 +76,17 @@ static Statement rejected_statement = {
 };
 static Statement partitions_statement = {"select admin.create_audit_partitions()", 0, {InvalidOid}};
 
+Position
+position_next(const Position *position)
+{
+	Position	next = *position;
+
+	next.position_id++;
+	next.is_resync = false;
+	next.retried_audit_id = 0;
+	return next;
+}
+
 static void
 execute(Statement *statement, Datum *values, bool read_only)
 {

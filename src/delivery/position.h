@@ -38,7 +38,10 @@ typedef struct Tick
 	TickSnapshot *snapshot;		/* in the context it was asked for */
 } Tick;
 
-/* All of them run in the caller's transaction, with SPI of their own. */
+/* The one that follows: an operator's, and a dead letter's, hold for themselves alone. */
+extern Position position_next(const Position *position);
+
+/* All that follow run in the caller's transaction, with SPI of their own. */
 
 /* Raises 55000 where an operator has to decide. *done is allocated in context. */
 extern void position_open(const char *sink, Position *position, MemoryContext context,

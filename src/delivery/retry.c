@@ -39,10 +39,8 @@ read_row(Worker *worker, int64 audit_id)
 static Position
 position_after(const Worker *worker, int64 audit_id)
 {
-	Position	next = worker->position;
+	Position	next = position_next(&worker->position);
 
-	next.position_id++;
-	next.is_resync = false;
 	next.retried_audit_id = audit_id;
 	next.delivered_rows++;
 	return next;

@@ -42,11 +42,11 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	AdminSinkResult result;
 
 	kafka->sink = sink;
-	kafka->topic = MemoryContextStrdup(sink->context, kafka->sink->setting("admin_ext.kafka_topic"));
+	kafka->topic = MemoryContextStrdup(sink->context, sink->setting("admin_ext.kafka_topic"));
 	kafka->header_partition = NO_OFFSET;
 	kafka->header_offset = NO_OFFSET;
 	sink->state = kafka;
-	if (kafka->sink->setting("admin_ext.kafka_brokers")[0] == '\0')
+	if (sink->setting("admin_ext.kafka_brokers")[0] == '\0')
 	{
 		snprintf(sink->error, sizeof(sink->error), "no broker is configured; set admin_ext.kafka_brokers");
 		return ADMIN_SINK_STOP;
@@ -150,21 +150,19 @@ end_set(Kafka *kafka, int first, int count)
 	if (set_bytes == 0 || count == 0)
 		return ADMIN_SINK_OK;
 	flush(kafka);
-	if (!is_too_large(kafka) && rd_kafka_outq_len(kafka->producer) > 0)
+	if (is_too_large(kafka))
+		return count > 1 ? ADMIN_SINK_PENDING : reject(kafka, first, "larger than max.message.bytes of the topic allows");
+	if (rd_kafka_outq_len(kafka->producer) > 0)
 		return kafka_no_answer(kafka, "send a batch");
-	if (!is_too_large(kafka))
-	{
-		/* It goes on; the broker has its own idea of how long. */
-		kafka->deadline = Min(monotonic_ms() + KAFKA_TRANSACTION_MS,
-							  kafka->begun + kafka->timeout_ms - KAFKA_TRANSACTION_MS / 2);
-		if (monotonic_ms() < kafka->deadline)
-			return ADMIN_SINK_OK;
-		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-				 "a batch takes longer than transaction.timeout.ms in sets of %d bytes; raise max.message.bytes of "
-				 "topic \"%s\", or lower admin_ext.batch_bytes", (int) set_bytes, kafka->topic);
-		return ADMIN_SINK_RETRY;
-	}
-	return count > 1 ? ADMIN_SINK_PENDING : reject(kafka, first, "larger than max.message.bytes of the topic allows");
+	/* It goes on; the broker has its own idea of how long. */
+	kafka->deadline = Min(monotonic_ms() + KAFKA_TRANSACTION_MS,
+						  kafka->begun + kafka->timeout_ms - KAFKA_TRANSACTION_MS / 2);
+	if (monotonic_ms() < kafka->deadline)
+		return ADMIN_SINK_OK;
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "a batch takes longer than transaction.timeout.ms in sets of %d bytes; raise max.message.bytes of "
+			 "topic \"%s\", or lower admin_ext.batch_bytes", (int) set_bytes, kafka->topic);
+	return ADMIN_SINK_RETRY;
 }
 
 static void
@@ -379,8 +377,8 @@ kafka_close(AdminSink *sink)
 	sink->state = NULL;
 	if (kafka == NULL)
 		return;
-	kafka_destroy(kafka->consumer);
-	kafka_destroy(kafka->producer);
+	kafka_destroy(&kafka->consumer);
+	kafka_destroy(&kafka->producer);
 }
 
 static const AdminSinkCallbacks callbacks = {

@@ -84,7 +84,7 @@ typedef struct Kafka
 /* kafka_config.c: a handle of the kind, with the settings applied; NULL with sink->error and why_none. */
 extern rd_kafka_t *kafka_new_producer(Kafka *kafka);
 extern rd_kafka_t *kafka_new_consumer(Kafka *kafka, const char *isolation);
-extern void kafka_destroy(rd_kafka_t *handle);
+extern void kafka_destroy(rd_kafka_t **handle);
 
 /* The value of a property in admin_ext.kafka_options; NULL: it is not there. */
 extern const char *kafka_option(const Kafka *kafka, const char *wanted);

@@ -327,11 +327,14 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 }
 
 void
-kafka_destroy(rd_kafka_t *handle)
+kafka_destroy(rd_kafka_t **handle)
 {
-	if (handle == NULL)
+	rd_kafka_t *destroyed = *handle;
+
+	*handle = NULL;
+	if (destroyed == NULL)
 		return;
-	if (rd_kafka_type(handle) == RD_KAFKA_PRODUCER)
-		rd_kafka_purge(handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
-	rd_kafka_destroy_flags(handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	if (rd_kafka_type(destroyed) == RD_KAFKA_PRODUCER)
+		rd_kafka_purge(destroyed, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	rd_kafka_destroy_flags(destroyed, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }

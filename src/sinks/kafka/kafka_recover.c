@@ -38,6 +38,15 @@ enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
 	kafka->deadline = monotonic_ms() + milliseconds;
 }
 
+/* An outage, for what a broker has answered. */
+static AdminSinkResult
+give_up(Kafka *kafka, rd_kafka_resp_err_t code, const char *what)
+{
+	kafka->broker_code = code;
+	strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
+	return kafka_no_answer(kafka, what);
+}
+
 static AdminSinkResult
 fence(Kafka *kafka)
 {
@@ -123,9 +132,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	{
 		if (!is_late(kafka) && kafka_remedy(code) == NULL)
 			return ADMIN_SINK_PENDING;
-		kafka->broker_code = code;
-		strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
-		return kafka_no_answer(kafka, "find the topic");
+		return give_up(kafka, code, "find the topic");
 	}
 
 	kafka->partitions = MemoryContextAllocZero(kafka->sink->context, count * sizeof(KafkaPartition));
@@ -165,8 +172,7 @@ begin_reading(Kafka *kafka)
 	rd_kafka_topic_partition_list_t *list;
 	rd_kafka_resp_err_t code;
 
-	kafka_destroy(kafka->consumer);
-	kafka->consumer = NULL;
+	kafka_destroy(&kafka->consumer);
 	kafka->consumer = kafka_new_consumer(kafka, "read_committed");
 	if (kafka->consumer == NULL)
 		return kafka->why_none;
@@ -199,9 +205,7 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	{
 		if (!is_late(kafka))
 			return ADMIN_SINK_PENDING;
-		kafka->broker_code = code;
-		strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
-		return kafka_no_answer(kafka, "ask for the offsets of the topic");
+		return give_up(kafka, code, "ask for the offsets of the topic");
 	}
 	if (position->is_resync)
 	{
@@ -290,8 +294,7 @@ is_read(const Kafka *kafka)
 static AdminSinkResult
 finish(Kafka *kafka, AdminSinkPosition *position)
 {
-	kafka_destroy(kafka->consumer);
-	kafka->consumer = NULL;
+	kafka_destroy(&kafka->consumer);
 	kafka->phase = KAFKA_READY;
 	kafka->broker_error[0] = '\0';
 	kafka->broker_code = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -325,11 +328,7 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
 			result = stop_at_loss(kafka, Max(message->partition, 0), -1, -1);
 		else if (message != NULL && kafka_remedy(message->err) != NULL)
-		{
-			kafka->broker_code = message->err;
-			strlcpy(kafka->broker_error, rd_kafka_err2str(message->err), sizeof(kafka->broker_error));
-			result = kafka_no_answer(kafka, "read the topic");
-		}
+			result = give_up(kafka, message->err, "read the topic");
 		if (message != NULL)
 			rd_kafka_message_destroy(message);
 		if (result != ADMIN_SINK_PENDING)

@@ -48,7 +48,7 @@ read_schema(void)
 	return text.data;
 }
 
-/* Called by libcurl in our own thread; never raises. */
+/* Called by libcurl in our own thread; never raises, for there is room. */
 static size_t
 take_answer(char *data, size_t size, size_t count, void *arg)
 {
@@ -195,6 +195,7 @@ kafka_register_schema(Kafka *kafka)
 	while (length > 0 && url[length - 1] == '/')
 		length--;
 	initStringInfo(&answer);
+	enlargeStringInfo(&answer, MOST_ANSWER_BYTES);
 	initStringInfo(&body);
 	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
 	escape_json(&body, read_schema());
