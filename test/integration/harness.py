@@ -46,6 +46,20 @@ def sql(command, check=True, host=None):
     return run.stdout.strip()
 
 
+def poll(condition, seconds):
+    """Until it holds, or the time is over; says whether it does."""
+    deadline = time.monotonic() + seconds
+    while not (holds := condition()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return bool(holds)
+
+
+def expect(condition, what, seconds=60):
+    """That a test cannot go on without."""
+    if not poll(condition, seconds):
+        raise TimeoutError(f"it does not come about that {what}")
+
+
 def kill_worker(sink="kafka"):
     """The server restarts all its processes then."""
     pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null", check=False)
@@ -54,23 +68,14 @@ def kill_worker(sink="kafka"):
     if not pid or not before:
         return
     os.kill(int(pid), signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while sql(checkpointer, check=False) in ("", before):
-        if time.monotonic() > deadline:
-            raise TimeoutError("the server does not come back")
-        time.sleep(0.05)
+    expect(lambda: sql(checkpointer, check=False) not in ("", before), "the server comes back")
 
 
 def wait(condition, name, seconds=60, host=None):
     """Polls SQL until it says t, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while sql(condition, check=False, host=host) != "t":
-        if time.monotonic() > deadline:
-            ok(False, name, sql("select sink, state, last_error, lag_rows from admin.worker_status", check=False, host=host))
-            return False
-        time.sleep(0.05)
-    ok(True, name)
-    return True
+    holds = poll(lambda: sql(condition, check=False, host=host) == "t", seconds)
+    ok(holds, name, "" if holds else sql("select sink, state, last_error, lag_rows from admin.worker_status", check=False, host=host))
+    return holds
 
 
 KAFKA = "from admin.worker_status where sink = 'kafka' and database = current_database()"
@@ -104,6 +109,7 @@ class Broker:
     """The one that test/integration/run has started, and what became of it."""
 
     directory = pathlib.Path(os.environ["KAFKA_DIR"])
+    log = directory / "broker.log"
 
     def __init__(self):
         self.pid, self.process = int(os.environ["KAFKA_PID"]), None
@@ -114,16 +120,15 @@ class Broker:
             self.process.wait()
 
     def start(self):
-        log = self.directory / "broker.log"
-        before = log.read_text(errors="replace").count("Kafka Server started")
-        deadline = time.monotonic() + 60
-        with open(log, "a") as out:
+        before = self.says("Kafka Server started")
+        with open(self.log, "a") as out:
             self.process = subprocess.Popen([str(self.directory / "start")], stdout=out, stderr=out)
         self.pid = self.process.pid
-        while log.read_text(errors="replace").count("Kafka Server started") == before:
-            if time.monotonic() > deadline:
-                raise TimeoutError("the broker does not start")
-            time.sleep(0.1)
+        expect(lambda: self.says("Kafka Server started") > before, "the broker starts")
+
+    def says(self, text):
+        """How often, in its log."""
+        return self.log.read_text(errors="replace").count(text)
 
     def stop(self):
         """Ends it, if it was started here."""
@@ -161,9 +166,8 @@ def read_topic(topic=TOPIC, read=json.loads):
             continue
         if message.error():
             ended.add(message.partition())
-        else:
-            if message.key() is not None:
-                records.append((message.key().decode(), dict(message.headers() or []), read(message.value())))
+        elif message.key() is not None:
+            records.append((message.key().decode(), dict(message.headers() or []), read(message.value())))
     consumer.close()
     return records
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_ledger, create_extension, main, ok, pg_ctl,
+from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_ledger, create_extension, expect, main, ok, pg_ctl,
                      read_topic, setting, sql, state_changes, wait)
 
 
@@ -123,12 +123,13 @@ def frozen():
     BROKER.kill(signal.SIGSTOP)
     sql("insert into admin.audit (event_type, payload) select 'bulk', '{}' from generate_series(1, 20000)")
     worker = int(sql(f"select pid {KAFKA}"))
+    ended = BROKER.says("due to timeout")
     wait(f"select query = 'waiting for the sink' from pg_stat_activity where pid = {worker}", "the worker has begun a transaction")
     log = (SCRATCH / "server.log").stat().st_size
     os.kill(worker, signal.SIGSTOP)
     BROKER.kill(signal.SIGCONT)
-    # The broker looks each ten seconds for what it has to end.
-    time.sleep(55)
+    # So a transaction was open; the broker looks each ten seconds for what it has to end.
+    expect(lambda: BROKER.says("due to timeout") > ended, "the broker ends the transaction", 120)
     os.kill(worker, signal.SIGCONT)
     wait(DELIVERED, "it goes on by itself", 120)
     ok("fenced" not in (SCRATCH / "server.log").read_text(errors="replace")[log:], "and took nobody for its rival")

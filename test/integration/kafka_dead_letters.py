@@ -4,7 +4,7 @@ import random
 import subprocess
 import time
 
-from harness import DELIVERED, KAFKA, TOPIC, alter_topic, compare_ledger, create_extension, kill_worker, main, ok, setting, sql, wait
+from harness import DELIVERED, KAFKA, TOPIC, alter_topic, compare_ledger, create_extension, expect, kill_worker, main, ok, setting, sql, wait
 
 ROUNDS = int(os.environ.get("RETRY_ROUNDS", "12"))
 DEAD = "from admin.dead_letter where sink = 'kafka'"
@@ -66,9 +66,7 @@ def killed_while_retried():
     for _ in range(ROUNDS):
         alter_topic(TOPIC, max_message_bytes=SMALL)
         audit_id = insert(8, 300)
-        deadline = time.monotonic() + 60
-        while sql(f"select count(*) {DEAD} and audit_id = {audit_id}", check=False) != "1" and time.monotonic() < deadline:
-            time.sleep(0.05)
+        expect(lambda: sql(f"select count(*) {DEAD} and audit_id = {audit_id}", check=False) == "1", "it is a dead letter")
         alter_topic(TOPIC, max_message_bytes=LARGE)
         sql(f"select admin.retry_dead_letter('kafka', {audit_id})")
         insert(8)

@@ -10,8 +10,8 @@ import subprocess
 import threading
 import time
 
-from confluent_kafka import Consumer, Producer, TopicPartition
-from harness import (ADMIN, AS_SERVER, BIN, BROKER, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension,
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from harness import (ADMIN, AS_SERVER, BIN, BROKER, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, expect,
                      main, make_topic, ok, pg_ctl, read_topic, setting, sql, state_changes, wait)
 
 ROUNDS = int(os.environ.get("KAFKA_ROUNDS", "50"))
@@ -159,19 +159,20 @@ def truncated():
     wait(DELIVERED, "until resync_sink decides", 90)
 
 
+def can_make_topic():
+    try:
+        make_topic(TOPIC)
+    except KafkaException:
+        return False
+    return True
+
+
 def topic_made_anew():
     ADMIN.delete_topics([TOPIC])[TOPIC].result()
     sql(CHECK)
     wait(f"select state in ('backing_off', 'stopped') {KAFKA}", "a deleted topic is a state", 90)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            make_topic(TOPIC)
-            break
-        except Exception:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    # For a moment the broker says that it is there.
+    expect(can_make_topic, "the topic is made anew", 30)
     wait(f"select state = 'stopped' and last_error ~ 'made anew' {KAFKA}", "a topic made anew is noticed", 90)
     first = sql("select min(audit_id) from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending'")
     sql(f"select admin.resync_sink('kafka', {first})")

@@ -17,7 +17,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, ok, pg_ctl, read_topic, settings, sql, wait
+from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, expect, main, ok, pg_ctl, read_topic, settings, sql, wait
 from kafka_doc import Reader
 
 SUBJECT = f"{TOPIC}-value"
@@ -40,11 +40,9 @@ class Registry:
     def start(self, *properties):
         with open(self.directory / "log", "a") as log:
             self.process = subprocess.Popen([str(self.directory / "start"), *properties], stdout=log, stderr=log)
-        deadline = time.monotonic() + 60
-        while self.ask("GET", "/subjects") is None:
-            if time.monotonic() > deadline or self.process.poll() is not None:
-                raise TimeoutError("the registry does not start")
-            time.sleep(0.1)
+        expect(lambda: self.ask("GET", "/subjects") is not None or self.process.poll() is not None, "the registry starts")
+        if self.process.poll() is not None:
+            raise RuntimeError("the registry has ended")
 
     def stop(self):
         self.process.kill()
@@ -94,11 +92,7 @@ def is_asked():
 
 
 def wait_for_question():
-    deadline = time.monotonic() + 30
-    while not is_asked():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the worker does not ask the registry")
-        time.sleep(0.05)
+    expect(is_asked, "the worker asks the registry", 30)
 
 
 def without_prefix(value):

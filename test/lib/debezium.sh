@@ -1,36 +1,19 @@
 # debezium.sh: Debezium's PostgreSQL connector and Kafka Connect, as benchmarks run them.  Sourced.
 #
-# Their jars come from Maven Central and are kept in .cache.
+# Their jars come from Maven Central and are kept in .cache.  Needs kafka.sh.
 
 DEBEZIUM_VERSION=${DEBEZIUM_VERSION:-3.6.3.Final}
-
-# maven_jars FOLDER GROUP:ARTIFACT:VERSION ...: they and what they need, in a folder.
-maven_jars() {
-    local folder=$1 each group artifact version
-    shift
-    mkdir -p "$folder"
-    {
-        echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        echo '<groupId>admin_ext</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging><dependencies>'
-        for each in "$@"; do
-            IFS=: read -r group artifact version <<<"$each"
-            echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
-        done
-        echo '</dependencies></project>'
-    } >"$folder/pom.xml"
-    (cd "$folder" && timeout 600 mvn -B -q dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=jars)
-}
 
 # DEBEZIUM_LIBS: Connect's class path; DEBEZIUM_PLUGINS: its plugin path.  Downloaded once.
 debezium_fetch() {
     local cache=$PWD/.cache/debezium-$DEBEZIUM_VERSION
-    DEBEZIUM_LIBS=$cache/connect/jars DEBEZIUM_PLUGINS=$cache/plugins
+    DEBEZIUM_LIBS=$cache/connect/libs DEBEZIUM_PLUGINS=$cache/plugins
     [ ! -f "$cache/complete" ] || return 0
     echo "# fetching Debezium $DEBEZIUM_VERSION"
     maven_jars "$cache/connect" "org.apache.kafka:connect-runtime:$KAFKA_VERSION" org.slf4j:slf4j-simple:1.7.36 || return 1
     maven_jars "$DEBEZIUM_PLUGINS/postgres" "io.debezium:debezium-connector-postgres:$DEBEZIUM_VERSION" || return 1
     # Connect brings these itself, in the versions that belong together.
-    rm -f "$DEBEZIUM_PLUGINS"/postgres/jars/{kafka-clients,connect-api,lz4-java,snappy-java,zstd-jni,slf4j-api}-*.jar
+    rm -f "$DEBEZIUM_PLUGINS"/postgres/libs/{kafka-clients,connect-api,lz4-java,snappy-java,zstd-jni,slf4j-api}-*.jar
     touch "$cache/complete"
 }
 

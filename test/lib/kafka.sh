@@ -9,24 +9,30 @@
 . test/lib/certificates.sh
 KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
 
+# maven_jars FOLDER GROUP:ARTIFACT:VERSION ...: they and what they need, in libs of a folder.
+maven_jars() {
+    local folder=$1 each group artifact version
+    shift
+    mkdir -p "$folder"
+    {
+        echo '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        echo '<groupId>admin_ext</groupId><artifactId>jars</artifactId><version>1</version><packaging>pom</packaging><dependencies>'
+        for each in "$@"; do
+            IFS=: read -r group artifact version <<<"$each"
+            echo "<dependency><groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version></dependency>"
+        done
+        echo '</dependencies></project>'
+    } >"$folder/pom.xml"
+    (cd "$folder" && timeout 600 mvn -B -q dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=libs)
+}
+
 # The jars, downloaded once.
 kafka_fetch() {
     local cache=$PWD/.cache/kafka-$KAFKA_VERSION
     KAFKA_LIBS=$cache/libs
     [ ! -f "$cache/complete" ] || return 0
     echo "# fetching Kafka $KAFKA_VERSION"
-    mkdir -p "$cache"
-    cat >"$cache/pom.xml" <<POM
-<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
-  <groupId>admin_ext</groupId><artifactId>broker</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-POM
-    (cd "$cache" && timeout 600 mvn -B -q dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=libs) &&
-        touch "$cache/complete"
+    maven_jars "$cache" "org.apache.kafka:kafka_2.13:$KAFKA_VERSION" org.slf4j:slf4j-simple:1.7.36 && touch "$cache/complete"
 }
 
 # A Python of our own with the client that the tests read with: PYTHON.
