@@ -123,20 +123,33 @@ approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 }
 
 void
+approval_facts(const ApprovalRow *row, int signature_count, bool signatures_sound, ApprovalFacts *facts)
+{
+	memset(facts, 0, sizeof(*facts));
+	facts->found = true;
+	facts->signature_count = signature_count;
+	facts->signatures_sound = signatures_sound;
+	facts->readable = row->readable;
+	facts->state = row->state;
+	facts->closed = row->closed;
+	facts->deadline = row->sla_deadline;
+	facts->required_signer_count = row->required_signer_count;
+	facts->action = row->action;
+	facts->resource = row->resource;
+}
+
+void
 approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts)
 {
 	ApprovalRow row;
+	bool		sound;
+	int			count;
 
-	memset(facts, 0, sizeof(*facts));
-	facts->found = approval_store_read(approval_id, snapshot, &row);
-	if (!facts->found)
+	if (!approval_store_read(approval_id, snapshot, &row))
+	{
+		memset(facts, 0, sizeof(*facts));
 		return;
-	facts->signature_count = signature_store_read(approval_id, snapshot, &row, &facts->signatures_sound);
-	facts->readable = row.readable;
-	facts->state = row.state;
-	facts->closed = row.closed;
-	facts->deadline = row.sla_deadline;
-	facts->required_signer_count = row.required_signer_count;
-	facts->action = row.action;
-	facts->resource = row.resource;
+	}
+	count = signature_store_read(approval_id, snapshot, &row, &sound);
+	approval_facts(&row, count, sound, facts);
 }

@@ -71,8 +71,39 @@ extern void approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow
 /* False when there is no such approval.  The snapshot must be registered or active. */
 extern bool approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row);
 
+/*
+ * Locks the approval to the end of the transaction and returns its newest version, in SPI's
+ * memory; raises P0002 when there is none.  Signers of one approval, and a withdrawal, wait
+ * for each other here.
+ */
+extern void approval_store_lock(Datum approval_id, ApprovalRow *row);
+
 /* The approval and its signatures as the decision wants them. */
 extern void approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts);
+
+/*
+ * What has been seen of an approval's signatures.  Roles and people are kept to notice one
+ * that signed twice, which the unique constraints forbid and a corrupted store may hold
+ * all the same.
+ */
+typedef struct SignatureJudge
+{
+	const ApprovalRow *approval;
+	int			count;
+	bool		sound;			/* digests, roles and people all fit the approval */
+	bool		digest_known;
+	uint8		digest[APPROVAL_DIGEST_BYTES];
+	PolicyText	roles[MAX_REQUIRED_SIGNERS];
+	PolicyText	signers[MAX_REQUIRED_SIGNERS];
+} SignatureJudge;
+
+extern SignatureJudge signature_judge_of(const ApprovalRow *approval);
+
+/* One more signature; its texts need not stay. */
+extern void signature_judge(SignatureJudge *judge, PolicyText role, PolicyText signer, PolicyText digest);
+
+/* What the decision wants to know of an approval that was found, and its signatures. */
+extern void approval_facts(const ApprovalRow *row, int signature_count, bool signatures_sound, ApprovalFacts *facts);
 
 /* Counts an approval's signatures; *sound: digests, roles and people all fit the approval. */
 extern int	signature_store_read(Datum approval_id, Snapshot snapshot, const ApprovalRow *approval,

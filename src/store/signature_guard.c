@@ -13,12 +13,11 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
@@ -31,44 +30,6 @@ const char *
 approval_guard_signer(void)
 {
 	return current_signer;
-}
-
-/* A plan that is made once per backend. */
-static SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
-
-		if (fresh == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-		SPI_keepplan(fresh);
-		*plan = fresh;
-	}
-	return *plan;
-}
-
-/* Locks the approval to the end of the transaction and returns its newest version. */
-static void
-lock_approval(Datum approval_id, ApprovalRow *row)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	int			result;
-
-	kept_plan(&plan,
-			  "select * from admin.approval "
-			  "where approval_id operator(pg_catalog.=) $1 for no key update", 1, types);
-	result = SPI_execute_plan(plan, &approval_id, NULL, false, 1);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not lock approval: %s", SPI_result_code_string(result));
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id)),
-				 errdetail("Only an approval that has been issued can be signed.")));
-	approval_row_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
 }
 
 static PolicyText
@@ -155,7 +116,7 @@ guard_insert(HeapTuple tuple, TupleDesc desc)
 	if (nulls[SIGNATURE_APPROVAL_ID - 1] || nulls[SIGNATURE_SIGNER_ROLE - 1] ||
 		nulls[SIGNATURE_SIGNER - 1])
 		return tuple;
-	lock_approval(values[SIGNATURE_APPROVAL_ID - 1], &approval);
+	approval_store_lock(values[SIGNATURE_APPROVAL_ID - 1], &approval);
 	check_signer(&approval, values[SIGNATURE_SIGNER_ROLE - 1], values[SIGNATURE_SIGNER - 1]);
 	return check_digest(tuple, desc, &approval, values[SIGNATURE_APPROVAL_DIGEST - 1],
 						nulls[SIGNATURE_APPROVAL_DIGEST - 1]);
@@ -169,9 +130,9 @@ set_state(Datum approval_id, ApprovalState state)
 	Datum		values[] = {approval_id, CStringGetTextDatum(approval_state_name(state))};
 	int			result;
 
-	kept_plan(&plan,
-			  "update admin.approval set state = $2 "
-			  "where approval_id operator(pg_catalog.=) $1", 2, types);
+	owner_plan(&plan,
+			   "update admin.approval set state = $2 "
+			   "where approval_id operator(pg_catalog.=) $1", 2, types);
 	result = SPI_execute_plan(plan, values, NULL, false, 0);
 	if (result != SPI_OK_UPDATE)
 		elog(ERROR, "could not update approval: %s", SPI_result_code_string(result));
@@ -228,25 +189,20 @@ advance(HeapTuple tuple, TupleDesc desc)
 	PG_END_TRY();
 }
 
-/* Runs the INSERT's part with SPI, as the owner of the table. */
+/* The INSERT's part, as the owner of the table. */
 static HeapTuple
 as_owner(TriggerData *trigger)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
 	HeapTuple	result = trigger->tg_trigtuple;
-	Oid			user;
-	int			security;
+	OwnerScope	scope;
 
-	GetUserIdAndSecContext(&user, &security);
-	SPI_connect();
-	SetUserIdAndSecContext(trigger->tg_relation->rd_rel->relowner,
-						   security | SECURITY_LOCAL_USERID_CHANGE);
+	owner_enter(&scope, trigger->tg_relation->rd_rel->relowner);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		result = guard_insert(trigger->tg_trigtuple, desc);
 	else
 		advance(trigger->tg_trigtuple, desc);
-	SetUserIdAndSecContext(user, security);
-	SPI_finish();
+	owner_leave(&scope);
 	return result;
 }
 

@@ -89,96 +89,23 @@ scan_signatures(Datum approval_id, Snapshot snapshot, SignatureVisitor visit, vo
 	table_close(heap, NoLock);
 }
 
-/*
- * What has been seen of an approval's signatures.  Roles and people are kept to
- * notice one that signed twice, which the unique constraints forbid and a
- * corrupted store may hold all the same.
- */
-typedef struct ReadSignatures
-{
-	const ApprovalRow *approval;
-	uint8		digest[APPROVAL_DIGEST_BYTES];
-	bool		digest_known;
-	int			count;
-	bool		sound;
-	PolicyText	roles[MAX_REQUIRED_SIGNERS];
-	PolicyText	signers[MAX_REQUIRED_SIGNERS];
-} ReadSignatures;
-
-static PolicyText
-copy_of(PolicyText value)
-{
-	if (value.data != NULL)
-	{
-		char	   *copy = palloc(value.length + 1);
-
-		memcpy(copy, value.data, value.length);
-		value.data = copy;
-	}
-	return value;
-}
-
-static bool
-is_among(PolicyText value, const PolicyText *values, int count)
-{
-	for (int i = 0; i < count; i++)
-	{
-		if (policy_texts_equal(value, values[i]))
-			return true;
-	}
-	return false;
-}
-
-static bool
-digest_fits(ReadSignatures *read, Datum value, bool isnull)
-{
-	bytea	   *digest;
-
-	if (isnull)
-		return false;
-	if (!read->digest_known)
-		approval_digest(read->approval, read->digest);
-	read->digest_known = true;
-	digest = DatumGetByteaPP(value);
-	return VARSIZE_ANY_EXHDR(digest) == APPROVAL_DIGEST_BYTES &&
-		memcmp(VARDATA_ANY(digest), read->digest, APPROVAL_DIGEST_BYTES) == 0;
-}
-
 static void
 read_signature(const Datum *values, const bool *nulls, TupleTableSlot *slot, void *arg)
 {
-	ReadSignatures *read = (ReadSignatures *) arg;
-	const ApprovalRow *approval = read->approval;
-	PolicyText	role;
-	PolicyText	signer;
-	int			n = read->count++;
-
-	if (!read->sound || n >= MAX_REQUIRED_SIGNERS)
-	{
-		read->sound = false;
-		return;
-	}
-	role = policy_text_of(values[KEY_SIGNER_ROLE], nulls[KEY_SIGNER_ROLE]);
-	signer = policy_text_of(values[KEY_SIGNER], nulls[KEY_SIGNER]);
-	read->sound = is_among(role, approval->roles, approval->role_count) &&
-		!is_among(role, read->roles, n) &&
-		signer.data != NULL &&
-		!is_among(signer, read->signers, n) &&
-		!policy_texts_equal(signer, approval->requested_by) &&
-		digest_fits(read, values[KEY_DIGEST], nulls[KEY_DIGEST]);
-	read->roles[n] = copy_of(role);
-	read->signers[n] = copy_of(signer);
+	signature_judge((SignatureJudge *) arg,
+					policy_text_of(values[KEY_SIGNER_ROLE], nulls[KEY_SIGNER_ROLE]),
+					policy_text_of(values[KEY_SIGNER], nulls[KEY_SIGNER]),
+					policy_text_of(values[KEY_DIGEST], nulls[KEY_DIGEST]));
 }
 
 int
 signature_store_read(Datum approval_id, Snapshot snapshot, const ApprovalRow *approval, bool *sound)
 {
-	/* A row that cannot be digested is refused as it is; its signatures are only counted. */
-	ReadSignatures read = {.approval = approval, .sound = approval->readable};
+	SignatureJudge judge = signature_judge_of(approval);
 
-	scan_signatures(approval_id, snapshot, read_signature, &read);
-	*sound = read.sound;
-	return read.count;
+	scan_signatures(approval_id, snapshot, read_signature, &judge);
+	*sound = judge.sound;
+	return judge.count;
 }
 
 typedef struct CountSignatures
