@@ -5,6 +5,21 @@
 #ifndef ADMIN_EXT_COMPAT_H
 #define ADMIN_EXT_COMPAT_H
 
+/* 16 gave the JSON parser's callbacks a result, 17 its lexer a place to live in. */
+#if PG_VERSION_NUM >= 160000
+#define compat_json_action JsonParseErrorType
+#define compat_json_done return JSON_SUCCESS
+#else
+#define compat_json_action void
+#define compat_json_done return
+#endif
+#if PG_VERSION_NUM >= 170000
+#define compat_json_lexer(json, length, encoding) makeJsonLexContextCstringLen(NULL, json, length, encoding, true)
+#else
+#define compat_json_lexer(json, length, encoding) makeJsonLexContextCstringLen((char *) (json), length, encoding, true)
+#endif
+
+#ifndef FRONTEND
 #include "access/genam.h"
 #include "executor/executor.h"
 #include "funcapi.h"
@@ -86,5 +101,7 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #else
 #define compat_local_xid() (MyProc->lxid)
 #endif
+
+#endif							/* FRONTEND */
 
 #endif							/* ADMIN_EXT_COMPAT_H */

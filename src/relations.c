@@ -17,10 +17,12 @@ static bool cache_is_good = false;
 static void
 forget(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == cached.approval || relid == cached.signature ||
-		relid == cached.audit || relid == cached.audit_sequence ||
-		relid == cached.approval_by_id || relid == cached.signature_by_approval)
+	const Oid  *oids = (const Oid *) &cached;
+
+	if (relid == InvalidOid)
 		cache_is_good = false;
+	for (int i = 0; cache_is_good && i < sizeof(cached) / sizeof(Oid); i++)
+		cache_is_good = oids[i] != relid;
 }
 
 void
@@ -54,6 +56,10 @@ admin_relations(void)
 		cached.signature_by_approval = lookup("signature_one_per_role");
 		cached.audit = lookup("audit");
 		cached.audit_sequence = lookup("audit_audit_id_seq");
+		cached.jwt_issuer = lookup("jwt_issuer");
+		cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
+		cached.jwt_key = lookup("jwt_key");
+		cached.jwt_key_by_id = lookup("jwt_key_pkey");
 		cache_is_good = true;
 	}
 	return &cached;

@@ -5,6 +5,7 @@
 #ifndef ADMIN_EXT_RELATIONS_H
 #define ADMIN_EXT_RELATIONS_H
 
+/* Oids only: relations.c goes through them as an array. */
 typedef struct AdminRelations
 {
 	Oid			approval;
@@ -13,6 +14,10 @@ typedef struct AdminRelations
 	Oid			signature_by_approval;	/* unique (approval_id, signer_role) */
 	Oid			audit;
 	Oid			audit_sequence; /* of audit_id */
+	Oid			jwt_issuer;
+	Oid			jwt_issuer_by_name; /* primary key */
+	Oid			jwt_key;
+	Oid			jwt_key_by_id;	/* primary key */
 } AdminRelations;
 
 extern void relations_init(void);

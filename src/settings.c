@@ -21,6 +21,8 @@
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
 char	   *admin_sinks = NULL;
+bool		admin_require_verified_jwt = true;
+int			admin_jwt_leeway_s = 30;
 int			admin_batch_rows = 10000;
 int			admin_batch_kb = 8 * 1024;
 int			admin_linger_ms = 5;
@@ -307,6 +309,20 @@ define_delivery(void)
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
+static void
+define_identity(void)
+{
+	DefineCustomBoolVariable("admin_ext.require_verified_jwt",
+							 "Issuing, signing and withdrawing need a token that proves who acts.",
+							 "Off: a plain argument is taken for it, and the trail says that nobody was verified.",
+							 &admin_require_verified_jwt, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.jwt_leeway", "How far the clocks of token issuers may be ahead.",
+							"Allowed for on nbf and iat; exp has no leeway.",
+							&admin_jwt_leeway_s, 30, 0, 3600,
+							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 settings_init(void)
 {
@@ -315,6 +331,7 @@ settings_init(void)
 							 "Rows are taken as they were dumped; the audit trail stays append-only.",
 							 &admin_restoring, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+	define_identity();
 	define_delivery();
 	define_kafka();
 	DefineCustomStringVariable("admin_ext.ndjson_directory",

@@ -10,17 +10,17 @@ as $$
 declare
     -- Which functions each access may call, by name, as far as this version has them.
     functions text[] := case access
-        when 'checker' then array['sensitive_check', 'sensitive_check_preview']
-        when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest']
-        when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'ttl_state',
-                                  'approval_digest', 'audit_partitions', 'is_delivered', 'enabled_sinks',
+        when 'checker' then array['sensitive_check', 'sensitive_check_preview', 'jwt_verify', 'jws_verify']
+        when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest', 'jwt_verify', 'jws_verify']
+        when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval', 'ttl_state',
+                                  'approval_digest', 'jws_verify', 'audit_partitions', 'is_delivered', 'enabled_sinks',
                                   'sink_newest_position', 'worker_status_rows', 'batch_latency_rows']
-        when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check',
+        when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
                                    'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows',
                                    'import_approvals', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
-                                   'retry_dead_letter']
+                                   'retry_dead_letter', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
     end;
     relation regclass;
     function regprocedure;

@@ -10,3 +10,7 @@ select pg_catalog.pg_extension_config_dump('admin.audit_default', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter_retry', '');
+select pg_catalog.pg_extension_config_dump('admin.jwt_issuer', '');
+select pg_catalog.pg_extension_config_dump('admin.jwt_key', '');
+select pg_catalog.pg_extension_config_dump('admin.jwt_one_use', '');
+select pg_catalog.pg_extension_config_dump('admin.jwt_used', '');

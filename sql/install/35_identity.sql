@@ -1,0 +1,317 @@
+-- ---------------------------------------------------------------------------
+-- Identity: whose tokens are believed.
+-- ---------------------------------------------------------------------------
+
+create table admin.jwt_issuer (
+    issuer        text collate "C" primary key,
+    audience      text    not null,
+    roles_claim   text    not null default 'roles',
+    subject_claim text    not null default 'sub',
+    constraint jwt_issuer_issuer_length check (octet_length(issuer) between 1 and 256),
+    constraint jwt_issuer_audience_length check (octet_length(audience) between 1 and 256),
+    constraint jwt_issuer_roles_claim_length check (octet_length(roles_claim) between 1 and 256),
+    constraint jwt_issuer_subject_claim_length check (octet_length(subject_claim) between 1 and 256)
+);
+
+comment on table admin.jwt_issuer is
+'Issuers of JSON Web Tokens that are trusted in this database (RFC 7519). Who may write here decides who can sign.';
+comment on column admin.jwt_issuer.issuer is 'Claim iss of its tokens, byte for byte (RFC 7519, 4.1.1).';
+comment on column admin.jwt_issuer.audience is 'What claim aud has to be, or to name among others (RFC 7519, 4.1.3).';
+comment on column admin.jwt_issuer.roles_claim is 'The claim that holds the roles of a person: an array of strings, or one string that is one role.';
+comment on column admin.jwt_issuer.subject_claim is 'The claim that says who the person is; a string of 1 to 256 bytes.';
+
+create table admin.jwt_key (
+    issuer     text collate "C" not null references admin.jwt_issuer,
+    kid        text collate "C" not null,
+    alg        text        not null,
+    jwk        jsonb       not null,
+    added_at   timestamptz not null default now(),
+    revoked_at timestamptz,
+    primary key (issuer, kid),
+    constraint jwt_key_kid_length check (octet_length(kid) between 1 and 256),
+    constraint jwt_key_alg check (alg in ('RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'))
+);
+
+comment on table admin.jwt_key is
+'Public keys of trusted issuers (RFC 7517). Several may be good at once, so that keys can be rotated; a revoked one stays, and stays revoked.';
+comment on column admin.jwt_key.issuer is 'Whose key it is.';
+comment on column admin.jwt_key.kid is 'Its name; a token''s header has to have the very same (RFC 7515, 4.1.4).';
+comment on column admin.jwt_key.alg is 'The one algorithm that it is good for (RFC 8725, 3.1).';
+comment on column admin.jwt_key.jwk is 'The key as it was imported; no private parts.';
+comment on column admin.jwt_key.added_at is 'When it was imported.';
+comment on column admin.jwt_key.revoked_at is 'From when no session accepts it any more; null: it is good.';
+
+create table admin.jwt_one_use (
+    issuer text collate "C" primary key references admin.jwt_issuer on delete cascade
+);
+
+comment on table admin.jwt_one_use is
+'Issuers whose tokens are good for one step of the workflow each; see admin.set_jwt_one_use().';
+comment on column admin.jwt_one_use.issuer is 'Claim iss of its tokens.';
+
+create table admin.jwt_used (
+    issuer     text collate "C" not null,
+    token_id   text collate "C" not null,
+    expires_at timestamptz not null,
+    used_at    timestamptz not null default clock_timestamp(),
+    primary key (issuer, token_id)
+);
+
+create index jwt_used_by_expiry on admin.jwt_used (expires_at);
+
+comment on table admin.jwt_used is
+'Tokens for one use that have been used. A row goes an hour after its token has expired.';
+comment on column admin.jwt_used.issuer is 'Claim iss of the token.';
+comment on column admin.jwt_used.token_id is 'Its claim jti (RFC 7519, 4.1.7).';
+comment on column admin.jwt_used.expires_at is 'Its claim exp.';
+comment on column admin.jwt_used.used_at is 'When it was used.';
+comment on index admin.jwt_used_by_expiry is 'Finds what can go.';
+
+-- Who is trusted is part of the history.
+create trigger audit_row_change
+after insert or update or delete on admin.jwt_issuer
+for each row execute function admin.audit_row_change();
+
+create trigger audit_row_change_statement
+after truncate on admin.jwt_issuer
+for each statement execute function admin.audit_row_change();
+
+create trigger audit_row_change
+after insert or update or delete on admin.jwt_key
+for each row execute function admin.audit_row_change();
+
+create trigger audit_row_change_statement
+after truncate on admin.jwt_key
+for each statement execute function admin.audit_row_change();
+
+create trigger audit_row_change
+after insert or update or delete on admin.jwt_one_use
+for each row execute function admin.audit_row_change();
+
+create trigger audit_row_change_statement
+after truncate on admin.jwt_one_use
+for each statement execute function admin.audit_row_change();
+
+alter table admin.jwt_issuer enable always trigger audit_row_change;
+alter table admin.jwt_issuer enable always trigger audit_row_change_statement;
+alter table admin.jwt_key enable always trigger audit_row_change;
+alter table admin.jwt_key enable always trigger audit_row_change_statement;
+alter table admin.jwt_one_use enable always trigger audit_row_change;
+alter table admin.jwt_one_use enable always trigger audit_row_change_statement;
+
+comment on trigger audit_row_change on admin.jwt_issuer is 'Appends row.* events to the trail.';
+comment on trigger audit_row_change_statement on admin.jwt_issuer is 'Appends row.truncated to the trail.';
+comment on trigger audit_row_change on admin.jwt_key is 'Appends row.* events to the trail.';
+comment on trigger audit_row_change_statement on admin.jwt_key is 'Appends row.truncated to the trail.';
+comment on trigger audit_row_change on admin.jwt_one_use is 'Appends row.* events to the trail.';
+comment on trigger audit_row_change_statement on admin.jwt_one_use is 'Appends row.truncated to the trail.';
+
+create function admin.jwt_verify(token text)
+returns jsonb
+as 'MODULE_PATHNAME', 'admin_jwt_verify'
+language c volatile strict parallel unsafe;
+
+comment on function admin.jwt_verify(text) is
+'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Null for null. Raises 28000 with the reason.';
+
+create function admin.jws_verify(jws text, jwk jsonb)
+returns bytea
+as 'MODULE_PATHNAME', 'admin_jws_verify'
+language c immutable strict parallel safe;
+
+comment on function admin.jws_verify(text, jsonb) is
+'The payload of a JSON Web Signature (RFC 7515, compact serialization, at most 16384 bytes), once its signature has been verified against a public key (RFC 7517). Nothing is said of who has signed, or when. Null for null. Raises 28000 with the reason.';
+
+create function admin.jwk_algorithm(jwk jsonb)
+returns text
+as 'MODULE_PATHNAME', 'admin_jwk_algorithm'
+language c immutable strict parallel safe;
+
+comment on function admin.jwk_algorithm(jsonb) is
+'The algorithm that a public key is good for: its alg, else that of its curve, else RS256. Raises 22023, with the reason, for a key that cannot be used: weak, malformed, symmetric, private, or for another purpose.';
+
+create function admin.check_jwt_text(name text, value text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if value is null or octet_length(value) not between 1 and 256 then
+        raise exception 'argument "%" is out of range', name
+            using errcode = '22023',
+                  detail = format('It has %s bytes; 1 to 256 are allowed.', coalesce(octet_length(value)::text, 'no'));
+    end if;
+end
+$$;
+
+comment on function admin.check_jwt_text(text, text) is 'Raises 22023 unless the argument has 1 to 256 bytes.';
+
+create function admin.add_jwt_issuer(issuer text, audience text, roles_claim text default 'roles', subject_claim text default 'sub')
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform admin.check_jwt_text('issuer', issuer), admin.check_jwt_text('audience', audience),
+            admin.check_jwt_text('roles_claim', roles_claim), admin.check_jwt_text('subject_claim', subject_claim);
+    insert into admin.jwt_issuer as i (issuer, audience, roles_claim, subject_claim)
+    values (add_jwt_issuer.issuer, add_jwt_issuer.audience, add_jwt_issuer.roles_claim, add_jwt_issuer.subject_claim)
+    on conflict on constraint jwt_issuer_pkey do update
+    set audience = excluded.audience, roles_claim = excluded.roles_claim, subject_claim = excluded.subject_claim
+    where (i.audience, i.roles_claim, i.subject_claim) is distinct from (excluded.audience, excluded.roles_claim, excluded.subject_claim);
+end
+$$;
+
+comment on function admin.add_jwt_issuer(text, text, text, text) is
+'Trusts an issuer of tokens, or changes what its tokens are held against. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty or longer than 256 bytes.';
+
+create function admin.set_jwt_one_use(issuer text, one_use boolean default true)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if set_jwt_one_use.one_use is null then
+        raise exception 'argument "one_use" is null' using errcode = '22023';
+    end if;
+    if not exists (select from admin.jwt_issuer as i where i.issuer = set_jwt_one_use.issuer) then
+        raise exception 'issuer "%" is unknown', coalesce(left(set_jwt_one_use.issuer, 64), 'null')
+            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
+    end if;
+    if set_jwt_one_use.one_use then
+        insert into admin.jwt_one_use (issuer) values (set_jwt_one_use.issuer) on conflict do nothing;
+    else
+        delete from admin.jwt_one_use as o where o.issuer = set_jwt_one_use.issuer;
+    end if;
+end
+$$;
+
+comment on function admin.set_jwt_one_use(text, boolean) is
+'Marks an issuer whose tokens are good for one step each: a jti issues, signs or withdraws once; checks do not use it up. Tokens without jti take no step then. Raises 22023 for an unknown issuer.';
+
+-- A set may hold keys that are not for us; RFC 7517, section 5, has them ignored.
+create function admin.jwk_is_foreign(jwk jsonb)
+returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return coalesce(jwk ->> 'use' <> 'sig', false)
+    or coalesce(jwk ->> 'kty' not in ('RSA', 'EC', 'OKP', 'oct'), false)
+    or coalesce(jwk ->> 'kty' = 'EC' and jwk ->> 'crv' not in ('P-256', 'P-384', 'P-521'), false)
+    or coalesce(jwk ->> 'kty' = 'OKP' and jwk ->> 'crv' <> 'Ed25519', false);
+
+comment on function admin.jwk_is_foreign(jsonb) is
+'Is it a key of a set that we have no use for: for encryption, or of a type or curve that we do not know?';
+
+create function admin.jwk_material(jwk jsonb)
+returns jsonb
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return (select jsonb_object_agg(key, value) from jsonb_each(jwk) where key in ('kty', 'crv', 'x', 'y', 'n', 'e'));
+
+comment on function admin.jwk_material(jsonb) is
+'The members of a key that make it that key (RFC 7638, section 3.2).';
+
+create function admin.import_jwk(issuer text, jwk jsonb)
+returns boolean
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    known admin.jwt_key;
+    key_id text := jwk ->> 'kid';
+    algorithm text := admin.jwk_algorithm(jwk);
+begin
+    if key_id is null or octet_length(key_id) not between 1 and 256 then
+        raise exception 'key cannot be used: its kid does not have 1 to 256 bytes' using errcode = '22023';
+    end if;
+    insert into admin.jwt_key (issuer, kid, alg, jwk)
+    values (import_jwk.issuer, key_id, algorithm, import_jwk.jwk)
+    on conflict do nothing;
+    if found then
+        return true;
+    end if;
+    select * into strict known from admin.jwt_key as k where k.issuer = import_jwk.issuer and k.kid = key_id;
+    if known.alg <> algorithm or admin.jwk_material(known.jwk) <> admin.jwk_material(import_jwk.jwk) then
+        raise exception 'key cannot be used: another one has its kid already'
+            using errcode = '22023', hint = 'Give the new key a kid of its own.';
+    end if;
+    return false;
+end
+$$;
+
+comment on function admin.import_jwk(text, jsonb) is
+'Stores one key of a set; false when it was there already. Raises 22023, with the reason, for one that cannot be used.';
+
+create function admin.import_jwks(issuer text, jwks jsonb)
+returns jsonb
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    element   jsonb;
+    position  int := -1;
+    imported  int := 0;
+    unchanged int := 0;
+    ignored   jsonb[] := '{}';
+    reason    text;
+begin
+    if not exists (select from admin.jwt_issuer as i where i.issuer = import_jwks.issuer) then
+        raise exception 'issuer "%" is unknown', coalesce(left(issuer, 64), 'null')
+            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
+    end if;
+    if jwks is null or jsonb_typeof(jwks -> 'keys') is distinct from 'array' or jsonb_array_length(jwks -> 'keys') > 100 then
+        raise exception 'argument "jwks" is not a JSON Web Key Set'
+            using errcode = '22023', detail = 'An object whose member "keys" is an array of at most 100 keys is needed (RFC 7517, section 5).';
+    end if;
+    for element in select jsonb_array_elements(jwks -> 'keys') loop
+        position := position + 1;
+        if jsonb_typeof(element) <> 'object' then
+            raise exception 'key % of the set is not an object', position using errcode = '22023';
+        end if;
+        if admin.jwk_is_foreign(element) then
+            ignored := ignored || jsonb_build_object('index', position, 'kid', left(element ->> 'kid', 256));
+            continue;
+        end if;
+        begin
+            if admin.import_jwk(issuer, element) then
+                imported := imported + 1;
+            else
+                unchanged := unchanged + 1;
+            end if;
+        exception when invalid_parameter_value then
+            get stacked diagnostics reason = message_text;
+            raise exception 'key % of the set, "%": %', position, coalesce(left(element ->> 'kid', 64), 'without kid'), reason
+                using errcode = '22023', hint = 'Nothing has been imported. Take it out of the set, or have its issuer mend it.';
+        end;
+    end loop;
+    return jsonb_build_object('imported', imported, 'unchanged', unchanged, 'ignored', to_jsonb(ignored));
+end
+$$;
+
+comment on function admin.import_jwks(text, jsonb) is
+'Adds the public keys of a JSON Web Key Set (RFC 7517, section 5) to an issuer. Those that are there stay, so that old and new keys are good at once; a revoked one stays revoked. Returns {"imported", "unchanged", "ignored": [{"index", "kid"}]}: keys for other purposes, or of unknown types, are ignored. Raises 22023, and imports nothing, for an unknown issuer or a key that is weak, malformed, symmetric or private, lacks a kid, or has the kid of another. Nobody but superusers is granted this.';
+
+create function admin.revoke_jwt_key(issuer text, kid text)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update admin.jwt_key as k set revoked_at = coalesce(k.revoked_at, clock_timestamp())
+    where k.issuer = revoke_jwt_key.issuer and k.kid = revoke_jwt_key.kid;
+    if not found then
+        raise exception 'key "%" of issuer "%" is unknown', coalesce(left(kid, 64), 'null'), coalesce(left(issuer, 64), 'null')
+            using errcode = '22023', hint = 'admin.jwt_key lists the keys.';
+    end if;
+end
+$$;
+
+comment on function admin.revoke_jwt_key(text, text) is
+'From its commit on no session accepts tokens of the key, for good. Revoking it again changes nothing. Raises 22023 for an unknown key.';

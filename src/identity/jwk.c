@@ -1,0 +1,206 @@
+/*
+ * jwk.c
+ *	  JSON Web Keys to EVP_PKEY; see jwk.h.
+ */
+#include "identity/jwk.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
+
+#include "identity/base64url.h"
+#include "identity/jws_algorithm.h"
+
+#define COORDINATE_MAX_BYTES	66	/* of P-521 */
+#define EXPONENT_MAX_BYTES		8
+
+/* Length of the bytes, or -1. */
+static int
+member_bytes(const JsonMembers *members, const char *name, uint8 **bytes)
+{
+	const char *text = json_member_string(members, name);
+	size_t		length;
+
+	if (text == NULL)
+		return -1;
+	length = strlen(text);
+	*bytes = palloc(BASE64URL_DECODED_BYTES(length));
+	return base64url_decode(text, length, *bytes);
+}
+
+/* NULL when OpenSSL refuses the parameters. */
+static EVP_PKEY *
+key_from(const char *type, OSSL_PARAM_BLD *builder)
+{
+	OSSL_PARAM *parameters = OSSL_PARAM_BLD_to_param(builder);
+	EVP_PKEY_CTX *context = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
+	EVP_PKEY   *key = NULL;
+
+	if (parameters == NULL || context == NULL ||
+		EVP_PKEY_fromdata_init(context) != 1 ||
+		EVP_PKEY_fromdata(context, &key, EVP_PKEY_PUBLIC_KEY, parameters) != 1)
+		key = NULL;
+	EVP_PKEY_CTX_free(context);
+	OSSL_PARAM_free(parameters);
+	return key;
+}
+
+static const char *
+read_rsa(const JsonMembers *members, Jwk *jwk)
+{
+	uint8	   *modulus;
+	uint8	   *exponent;
+	int			modulus_bytes = member_bytes(members, "n", &modulus);
+	int			exponent_bytes = member_bytes(members, "e", &exponent);
+	OSSL_PARAM_BLD *builder;
+	BIGNUM	   *n;
+	BIGNUM	   *e;
+
+	if (modulus_bytes < 1 || exponent_bytes < 1)
+		return "member n or e is missing, or is not base64url";
+	if (modulus_bytes > RSA_MAX_BITS / 8 + 1 || exponent_bytes > EXPONENT_MAX_BYTES)
+		return "the RSA key is too large";
+	n = BN_bin2bn(modulus, modulus_bytes, NULL);
+	e = BN_bin2bn(exponent, exponent_bytes, NULL);
+	builder = OSSL_PARAM_BLD_new();
+	if (n != NULL && e != NULL && builder != NULL &&
+		BN_num_bits(n) >= RSA_MIN_BITS && BN_num_bits(n) <= RSA_MAX_BITS &&
+		BN_is_odd(n) && BN_is_odd(e) && !BN_is_one(e) &&
+		OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, n) == 1 &&
+		OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, e) == 1)
+		jwk->key = key_from("RSA", builder);
+	OSSL_PARAM_BLD_free(builder);
+	BN_free(n);
+	BN_free(e);
+	return jwk->key == NULL ? "the RSA key is weak or malformed: 2048 to 8192 bits and an odd exponent above 1 are needed" : NULL;
+}
+
+/* A point must be on its curve, and its coordinates as long as the curve's (RFC 7518, 6.2.1.2). */
+static const char *
+read_ec(const JsonMembers *members, Jwk *jwk)
+{
+	const char *curve = json_member_string(members, "crv");
+	const JwsAlgorithm *algorithm = curve == NULL ? NULL : jws_algorithm_of_curve("EC", curve);
+	uint8		point[1 + 2 * COORDINATE_MAX_BYTES] = {POINT_CONVERSION_UNCOMPRESSED};
+	uint8	   *x;
+	uint8	   *y;
+	OSSL_PARAM_BLD *builder;
+	EVP_PKEY_CTX *check;
+
+	if (algorithm == NULL)
+		return "its curve is none of P-256, P-384 and P-521";
+	if (member_bytes(members, "x", &x) != algorithm->coordinate_bytes ||
+		member_bytes(members, "y", &y) != algorithm->coordinate_bytes)
+		return "member x or y is not a coordinate of its curve";
+	memcpy(point + 1, x, algorithm->coordinate_bytes);
+	memcpy(point + 1 + algorithm->coordinate_bytes, y, algorithm->coordinate_bytes);
+	builder = OSSL_PARAM_BLD_new();
+	if (builder != NULL &&
+		OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, algorithm->curve, 0) == 1 &&
+		OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * algorithm->coordinate_bytes) == 1)
+		jwk->key = key_from("EC", builder);
+	OSSL_PARAM_BLD_free(builder);
+	if (jwk->key == NULL)
+		return "its point is not on its curve";
+	check = EVP_PKEY_CTX_new(jwk->key, NULL);
+	if (check == NULL || EVP_PKEY_public_check(check) != 1)
+	{
+		EVP_PKEY_free(jwk->key);
+		jwk->key = NULL;
+	}
+	EVP_PKEY_CTX_free(check);
+	jwk->algorithm = algorithm;
+	return jwk->key == NULL ? "its point is not on its curve" : NULL;
+}
+
+static const char *
+read_okp(const JsonMembers *members, Jwk *jwk)
+{
+	const char *curve = json_member_string(members, "crv");
+	const JwsAlgorithm *algorithm = curve == NULL ? NULL : jws_algorithm_of_curve("OKP", curve);
+	uint8	   *x;
+
+	if (algorithm == NULL)
+		return "its curve is not Ed25519";
+	if (member_bytes(members, "x", &x) != algorithm->coordinate_bytes)
+		return "member x is not a key of its curve";
+	jwk->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, algorithm->coordinate_bytes);
+	jwk->algorithm = algorithm;
+	return jwk->key == NULL ? "member x is not a key of its curve" : NULL;
+}
+
+static bool
+is_for_signatures(const JsonMembers *members)
+{
+	const JsonMember *use = json_member(members, "use");
+	const JsonMember *operations = json_member(members, "key_ops");
+	bool		verifies = operations == NULL;
+
+	if (use != NULL && (use->kind != JSON_KIND_STRING || strcmp(use->text, "sig") != 0))
+		return false;
+	for (int i = 0; !verifies && operations->kind == JSON_KIND_ARRAY && i < operations->count; i++)
+		verifies = operations->strings[i] != NULL && strcmp(operations->strings[i], "verify") == 0;
+	return verifies;
+}
+
+/* Member alg, which a key need not have, binds it to one algorithm. */
+static const char *
+bind_algorithm(const JsonMembers *members, Jwk *jwk)
+{
+	const JsonMember *member = json_member(members, "alg");
+	const JwsAlgorithm *algorithm;
+
+	if (member == NULL)
+		return NULL;
+	algorithm = member->kind == JSON_KIND_STRING ? jws_algorithm(member->text) : NULL;
+	if (algorithm == NULL)
+		return "its algorithm is unknown, or not one for signatures with a public key";
+	if (!jws_algorithm_fits(algorithm, jwk))
+		return "its algorithm is not one of its key type and curve";
+	jwk->algorithm = algorithm;
+	return NULL;
+}
+
+static const char *
+read_key(const JsonMembers *members, Jwk *jwk)
+{
+	if (strcmp(jwk->key_type, "RSA") == 0)
+		return read_rsa(members, jwk);
+	if (strcmp(jwk->key_type, "EC") == 0)
+		return read_ec(members, jwk);
+	if (strcmp(jwk->key_type, "OKP") == 0)
+		return read_okp(members, jwk);
+	if (strcmp(jwk->key_type, "oct") == 0)
+		return "it is a symmetric key, which whoever checks signatures could sign with";
+	return "its key type is unknown";
+}
+
+const char *
+jwk_read(const JsonMembers *members, Jwk *jwk)
+{
+	const JsonMember *key_id = json_member(members, "kid");
+	const char *fault;
+
+	memset(jwk, 0, sizeof(*jwk));
+	jwk->key_type = json_member_string(members, "kty");
+	jwk->key_id = json_member_string(members, "kid");
+	jwk->is_private = json_member(members, "d") != NULL;
+	if (jwk->key_type == NULL)
+		return "member kty is missing, or is not a string";
+	if (key_id != NULL && jwk->key_id == NULL)
+		return "member kid is not a string";
+	if (!is_for_signatures(members))
+		return "its use is not the checking of signatures";
+	fault = read_key(members, jwk);
+	if (fault == NULL)
+		fault = bind_algorithm(members, jwk);
+	if (fault != NULL)
+	{
+		EVP_PKEY_free(jwk->key);
+		jwk->key = NULL;
+		ERR_clear_error();
+	}
+	return fault;
+}

@@ -1,0 +1,208 @@
+/*
+ * trust.c
+ *	  See trust.h.  Direct index scans with the newest snapshot, as a check reads approvals.
+ *	  Locks: AccessShareLock on the tables and indexes, kept to the end of the transaction.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "identity/trust.h"
+#include "relations.h"
+
+#define KEPT_KEYS		64
+#define JWK_MAX_BYTES	16384
+
+enum IssuerColumn
+{
+	ISSUER_NAME = 1,
+	ISSUER_AUDIENCE,
+	ISSUER_ROLES_CLAIM,
+	ISSUER_SUBJECT_CLAIM
+};
+
+enum KeyColumn
+{
+	KEY_ISSUER = 1,
+	KEY_ID,
+	KEY_ALGORITHM,
+	KEY_JWK,
+	KEY_ADDED_AT,
+	KEY_REVOKED_AT
+};
+
+/* A parsed key, and the row's values that it was made of. */
+typedef struct KeptKey
+{
+	Jsonb	   *jwk;			/* NULL: the place is free */
+	char	   *algorithm;
+	JwsVerifier verifier;
+} KeptKey;
+
+static KeptKey kept_keys[KEPT_KEYS];
+static int	next_place = 0;
+
+typedef void (*RowReader) (TupleTableSlot *row, void *arg);
+
+/* Reads the row of a primary key of one or two texts.  False: there is none. */
+static bool
+read_row(Oid table, Oid primary_key, const char *const *values, int count, RowReader reader, void *arg)
+{
+	Relation	heap = table_open(table, AccessShareLock);
+	Relation	index = index_open(primary_key, AccessShareLock);
+	TupleTableSlot *row = table_slot_create(heap, NULL);
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, count);
+	ScanKeyData keys[2];
+	bool		found;
+
+	for (int i = 0; i < count; i++)
+		ScanKeyEntryInitialize(&keys[i], 0, i + 1, BTEqualStrategyNumber, TEXTOID,
+							   index->rd_indcollation[i], F_TEXTEQ, CStringGetTextDatum(values[i]));
+	index_rescan(scan, keys, count, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, row);
+	if (found)
+	{
+		slot_getallattrs(row);
+		reader(row, arg);
+	}
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	ExecDropSingleTupleTableSlot(row);
+	index_close(index, NoLock);
+	table_close(heap, NoLock);
+	return found;
+}
+
+static void
+read_issuer(TupleTableSlot *row, void *arg)
+{
+	TrustedIssuer *found = (TrustedIssuer *) arg;
+
+	found->audience = TextDatumGetCString(row->tts_values[ISSUER_AUDIENCE - 1]);
+	found->roles_claim = TextDatumGetCString(row->tts_values[ISSUER_ROLES_CLAIM - 1]);
+	found->subject_claim = TextDatumGetCString(row->tts_values[ISSUER_SUBJECT_CLAIM - 1]);
+}
+
+bool
+trust_find_issuer(const char *issuer, TrustedIssuer *found)
+{
+	const AdminRelations *relations = admin_relations();
+
+	return read_row(relations->jwt_issuer, relations->jwt_issuer_by_name, &issuer, 1, read_issuer, found);
+}
+
+typedef struct FoundKey
+{
+	const char *fault;
+	const JwsVerifier *verifier;
+} FoundKey;
+
+static const JwsVerifier *
+find_kept(const Jsonb *jwk, const char *algorithm)
+{
+	for (int i = 0; i < KEPT_KEYS; i++)
+	{
+		const KeptKey *kept = &kept_keys[i];
+
+		if (kept->jwk != NULL && VARSIZE(kept->jwk) == VARSIZE(jwk) &&
+			memcmp(kept->jwk, jwk, VARSIZE(jwk)) == 0 && strcmp(kept->algorithm, algorithm) == 0)
+			return &kept->verifier;
+	}
+	return NULL;
+}
+
+static const JwsVerifier *
+keep(const Jsonb *jwk, const char *algorithm, const JwsVerifier *verifier)
+{
+	KeptKey    *place = &kept_keys[next_place];
+
+	if (place->jwk != NULL)
+	{
+		jws_verifier_free(&place->verifier);
+		pfree(place->jwk);
+		pfree(place->algorithm);
+	}
+	place->jwk = MemoryContextAlloc(TopMemoryContext, VARSIZE(jwk));
+	memcpy(place->jwk, jwk, VARSIZE(jwk));
+	place->algorithm = MemoryContextStrdup(TopMemoryContext, algorithm);
+	place->verifier = *verifier;
+	next_place = (next_place + 1) % KEPT_KEYS;
+	return &place->verifier;
+}
+
+const char *
+trust_read_jwk(Jsonb *jwk, Jwk *key)
+{
+	char	   *json = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
+	JsonMembers members;
+	const char *fault;
+
+	json = pg_server_to_any(json, strlen(json), PG_UTF8);
+	if (strlen(json) > JWK_MAX_BYTES)
+		return "it is longer than 16384 bytes";
+	fault = json_members_parse(json, strlen(json), &members);
+	return fault != NULL ? fault : jwk_read(&members, key);
+}
+
+/* Parses a key that the table holds; it was looked at when it was imported. */
+static const char *
+parse(Jsonb *jwk, const char *algorithm_name, JwsVerifier *verifier)
+{
+	const JwsAlgorithm *algorithm = jws_algorithm(algorithm_name);
+	Jwk			key;
+	const char *fault = trust_read_jwk(jwk, &key);
+
+	if (fault != NULL)
+		return fault;
+	if (algorithm == NULL || !jws_algorithm_fits(algorithm, &key))
+	{
+		EVP_PKEY_free(key.key);
+		return "its key is for another algorithm";
+	}
+	return jws_verifier_make(verifier, algorithm, key.key) ? NULL : "OpenSSL refuses its key";
+}
+
+static void
+read_key(TupleTableSlot *row, void *arg)
+{
+	FoundKey   *found = (FoundKey *) arg;
+	char	   *algorithm = TextDatumGetCString(row->tts_values[KEY_ALGORITHM - 1]);
+	Jsonb	   *jwk = DatumGetJsonbP(row->tts_values[KEY_JWK - 1]);
+	JwsVerifier verifier;
+
+	if (!row->tts_isnull[KEY_REVOKED_AT - 1])
+	{
+		found->fault = "its key has been revoked";
+		return;
+	}
+	found->verifier = find_kept(jwk, algorithm);
+	if (found->verifier != NULL)
+		return;
+	found->fault = parse(jwk, algorithm, &verifier);
+	if (found->fault == NULL)
+		found->verifier = keep(jwk, algorithm, &verifier);
+}
+
+const char *
+trust_find_key(const char *issuer, const char *key_id, const JwsVerifier **verifier)
+{
+	const AdminRelations *relations = admin_relations();
+	const char *names[] = {issuer, key_id};
+	FoundKey	found = {NULL, NULL};
+
+	if (!read_row(relations->jwt_key, relations->jwt_key_by_id, names, 2, read_key, &found))
+		return "its key is unknown";
+	*verifier = found.verifier;
+	return found.fault;
+}
