@@ -158,6 +158,17 @@ return (existing.action, existing.resource, existing.required_roles, existing.re
 comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an approval that is there say all that an imported document says of it?';
 
+-- Within SECURITY DEFINER current_user is the owner; whoever called is the role that was set, or logged in.
+create function admin.caller_is_superuser()
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return (select r.rolsuper from pg_roles as r
+        where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user));
+
+comment on function admin.caller_is_superuser() is
+'Is it a superuser who called, whatever the function at hand runs as?';
+
 -- True when the approval was stored, false when it was there already and says the same.
 create function admin.import_approval(element jsonb, loaded_at timestamptz)
 returns boolean
@@ -182,6 +193,12 @@ begin
             raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
         end if;
         return false;
+    end if;
+
+    -- No token vouches for them: what only verified people may do is not to be had by importing it.
+    if cardinality(signatures) > 0 and current_setting('admin_ext.require_verified_jwt')::boolean and not admin.caller_is_superuser() then
+        raise exception 'approval "%" has signatures, which superusers alone may import while admin_ext.require_verified_jwt is on', incoming.approval_id
+            using errcode = '42501';
     end if;
 
     insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
@@ -250,4 +267,4 @@ end
 $$;
 
 comment on function admin.import_approvals(jsonb) is
-'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. Raises 22023 when the document is no array.';
+'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, approvals with signatures are rejected unless a superuser imports them. Raises 22023 when the document is no array.';

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
+#include "audit/evidence.h"
 #include "audit/row_json.h"
 #include "json_text.h"
 #include "relations.h"
@@ -74,7 +75,7 @@ read_change(TriggerData *trigger, RowChange *change)
 
 /* NULL when an UPDATE changed nothing: there is nothing to record then. */
 static text *
-payload_of(const RowChange *change, bool name_relation)
+payload_of(const RowChange *change, bool is_ours)
 {
 	StringInfoData out;
 
@@ -92,7 +93,12 @@ payload_of(const RowChange *change, bool name_relation)
 		append_row_json(&out, change->desc, change->old_values, change->old_nulls);
 	else
 		appendStringInfoString(&out, "null");
-	if (name_relation)
+	if (is_ours)
+	{
+		if (audit_evidence != NULL)
+			append_evidence_json(&out, audit_evidence);
+	}
+	else
 	{
 		appendStringInfoString(&out, ",\"relation\":");
 		append_json_cstring(&out, quote_qualified_identifier(
@@ -175,8 +181,7 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 
 	relid = RelationGetRelid(trigger->tg_relation);
 	read_change(trigger, &change);
-	event.payload = payload_of(&change, relid != relations->approval &&
-							   relid != relations->signature);
+	event.payload = payload_of(&change, relid == relations->approval || relid == relations->signature);
 	if (event.payload == NULL)
 		return PointerGetDatum(NULL);
 	if (relid == relations->approval)

@@ -1,0 +1,30 @@
+/*
+ * evidence.h
+ *	  Whether the person behind a step of the workflow was verified, and by which token.
+ *
+ * While a step is under way the row-change trigger adds this to the events of approval and
+ * signature.  The token itself is never stored (RFC 8725, section 2.8 has why).
+ */
+#ifndef ADMIN_EXT_EVIDENCE_H
+#define ADMIN_EXT_EVIDENCE_H
+
+#include "lib/stringinfo.h"
+
+#define EVIDENCE_SHA256_BYTES	32
+
+typedef struct AuditEvidence
+{
+	bool		is_verified;	/* else the caller's word was taken, and the rest is not there */
+	const char *issuer;			/* iss */
+	const char *key_id;			/* kid */
+	const char *token_id;		/* jti, or NULL */
+	uint8		token_sha256[EVIDENCE_SHA256_BYTES];
+} AuditEvidence;
+
+/* NULL outside a step.  Whoever sets it resets it, errors included. */
+extern const AuditEvidence *audit_evidence;
+
+/* ,"verified":...,"token":{...}: members to be added to an object. */
+extern void append_evidence_json(StringInfo out, const AuditEvidence *evidence);
+
+#endif							/* ADMIN_EXT_EVIDENCE_H */

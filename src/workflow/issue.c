@@ -1,0 +1,220 @@
+/*
+ * issue.c
+ *	  admin.issue_approval(): an approval comes to be, pending.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "decision/approval_id.h"
+#include "json_text.h"
+#include "owner.h"
+#include "workflow/step.h"
+
+#define ACTION_MAX_BYTES	256
+#define RESOURCE_MAX_BYTES	2048
+#define GENERATED_DIGITS	6
+#define GENERATED_LETTERS	16	/* 82 bits: two of them are not going to be the same */
+#define GENERATED_ATTEMPTS	4
+
+PG_FUNCTION_INFO_V1(admin_issue_approval);
+
+typedef struct Issuing
+{
+	Step		step;			/* first: the body is given this */
+	text	   *approval_id;	/* NULL until one is generated */
+	text	   *action;
+	text	   *resource;		/* or NULL */
+	ArrayType  *roles;
+	int			role_count;
+	TimestampTz deadline;
+} Issuing;
+
+static void
+refuse_roles(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"required_roles\" is not 1 to %d distinct roles", MAX_REQUIRED_SIGNERS),
+			 errdetail_internal("%s", detail)));
+}
+
+static void
+read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
+{
+	Datum	   *roles;
+	bool	   *nulls;
+
+	if (PG_ARGISNULL(1))
+		refuse_roles("It is null.");
+	issuing->roles = PG_GETARG_ARRAYTYPE_P(1);
+	if (ARR_NDIM(issuing->roles) != 1)
+		refuse_roles("It does not have one dimension.");
+	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls, &issuing->role_count);
+	if (issuing->role_count > MAX_REQUIRED_SIGNERS)
+		refuse_roles(psprintf("It has %d elements.", issuing->role_count));
+	for (int i = 0; i < issuing->role_count; i++)
+	{
+		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
+			refuse_roles(psprintf("Element %d does not have 1 to %d bytes.", i + 1, ROLE_MAX_BYTES));
+		for (int j = 0; j < i; j++)
+		{
+			if (policy_texts_equal(policy_text_of(roles[i], false), policy_text_of(roles[j], false)))
+				refuse_roles(psprintf("Elements %d and %d are the same.", j + 1, i + 1));
+		}
+	}
+}
+
+static void
+read_deadline(FunctionCallInfo fcinfo, Issuing *issuing)
+{
+	if (!PG_ARGISNULL(2))
+		issuing->deadline = PG_GETARG_TIMESTAMPTZ(2);
+	if (PG_ARGISNULL(2) || TIMESTAMP_NOT_FINITE(issuing->deadline) || issuing->deadline <= issuing->step.now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"sla_deadline\" is not a finite instant ahead"),
+				 errdetail("Its value is %s.", PG_ARGISNULL(2) ? "null" : timestamptz_to_str(issuing->deadline)),
+				 errhint("Past approvals come by admin.import_approvals().")));
+}
+
+static void
+read_approval_id(FunctionCallInfo fcinfo, Issuing *issuing)
+{
+	issuing->approval_id = optional_argument(fcinfo, 4, "approval_id", APPROVAL_ID_MAX_BYTES);
+	if (issuing->approval_id != NULL &&
+		!approval_id_is_valid(VARDATA_ANY(issuing->approval_id), VARSIZE_ANY_EXHDR(issuing->approval_id)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"approval_id\" is not of the form APP-nnnnnn-name"),
+				 errdetail("Its value is \"%s\"; ^APP-[0-9]{6}-[a-z0-9]+$ is the grammar.", text_to_cstring(issuing->approval_id)),
+				 errhint("Leave it out to have one generated.")));
+}
+
+static text *
+generate_id(void)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+	uint32		random[GENERATED_DIGITS + GENERATED_LETTERS];
+	char		id[APPROVAL_ID_MAX_BYTES + 1] = "APP-";
+	char	   *at = id + strlen(id);
+
+	if (!pg_strong_random(random, sizeof(random)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not obtain random numbers for an approval_id")));
+	for (int i = 0; i < GENERATED_DIGITS; i++)
+		*at++ = '0' + random[i] % 10;
+	*at++ = '-';
+	for (int i = 0; i < GENERATED_LETTERS; i++)
+		*at++ = letters[random[GENERATED_DIGITS + i] % (sizeof(letters) - 1)];
+	*at = '\0';
+	return cstring_to_text(id);
+}
+
+/* False when the id is taken. */
+static bool
+insert(Issuing *issuing)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action), PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->roles), Int16GetDatum(issuing->role_count), PointerGetDatum(issuing->step.person),
+		TimestampTzGetDatum(issuing->deadline)
+	};
+	int			result;
+
+	owner_plan(&plan,
+			   "insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline) "
+			   "values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing", 7, types);
+	result = SPI_execute_plan(plan, values, issuing->resource == NULL ? "  n    " : NULL, false, 0);
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "could not insert an approval: %s", SPI_result_code_string(result));
+	return SPI_processed == 1;
+}
+
+/* Is the approval that has the id the one that is to be issued? */
+static bool
+is_the_same(const Issuing *issuing)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[] = {
+		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action), PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->roles), PointerGetDatum(issuing->step.person), TimestampTzGetDatum(issuing->deadline)
+	};
+	int			result;
+
+	owner_plan(&plan,
+			   "select from admin.approval where approval_id operator(pg_catalog.=) $1 "
+			   "and action operator(pg_catalog.=) $2 and (resource is null) operator(pg_catalog.=) ($3 is null) "
+			   "and (resource is null or resource operator(pg_catalog.=) $3) and required_roles operator(pg_catalog.=) $4 "
+			   "and requested_by operator(pg_catalog.=) $5 and sla_deadline operator(pg_catalog.=) $6", 6, types);
+	result = SPI_execute_plan(plan, values, issuing->resource == NULL ? "  n   " : NULL, false, 1);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read an approval: %s", SPI_result_code_string(result));
+	return SPI_processed == 1;
+}
+
+/* Stores the approval under the id asked for, or one of our own; true: it was there already. */
+static bool
+store(Issuing *issuing)
+{
+	if (issuing->approval_id == NULL)
+	{
+		for (int i = 0; i < GENERATED_ATTEMPTS; i++)
+		{
+			issuing->approval_id = generate_id();
+			if (insert(issuing))
+				return false;
+		}
+		elog(ERROR, "could not find an approval_id that is free");
+	}
+	if (insert(issuing))
+		return false;
+	if (!is_the_same(issuing))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNIQUE_VIOLATION),
+				 errmsg("approval \"%s\" exists already", text_to_cstring(issuing->approval_id)),
+				 errdetail("It is another one than was to be issued."),
+				 errhint("Leave approval_id out to have one generated.")));
+	return true;
+}
+
+static void
+issue(Step *step, StringInfo answer)
+{
+	Issuing    *issuing = (Issuing *) step;
+	bool		is_repeated = store(issuing);
+
+	if (!is_repeated)
+		step_use_token(step);
+	appendStringInfoString(answer, "{\"approval_id\":");
+	append_json_text(answer, issuing->approval_id);
+	appendStringInfoString(answer, ",\"requested_by\":");
+	append_json_text(answer, step->person);
+	appendStringInfoString(answer, ",\"sla_deadline\":\"");
+	append_timestamp(answer, issuing->deadline);
+	appendStringInfoChar(answer, '"');
+	step_append_state(step, answer, PointerGetDatum(issuing->approval_id));
+	step_end_answer(step, answer, is_repeated);
+}
+
+Datum
+admin_issue_approval(PG_FUNCTION_ARGS)
+{
+	Issuing		issuing = {0};
+
+	step_begin(&issuing.step, fcinfo, 5, "requested_by", 6);
+	issuing.action = required_argument(fcinfo, 0, "action", ACTION_MAX_BYTES);
+	read_roles(fcinfo, &issuing);
+	read_deadline(fcinfo, &issuing);
+	issuing.resource = optional_argument(fcinfo, 3, "resource", RESOURCE_MAX_BYTES);
+	read_approval_id(fcinfo, &issuing);
+	return step_run(&issuing.step, issue);
+}

@@ -1,0 +1,224 @@
+/*
+ * sign.c
+ *	  admin.sign_approval(): one person, in one role, says yes.
+ *
+ * The approval is locked first; what is looked at afterwards stays as it is.  The guard
+ * of admin.signature holds for this path as for any other.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "decision/approval_id.h"
+#include "json_text.h"
+#include "owner.h"
+#include "workflow/step.h"
+
+PG_FUNCTION_INFO_V1(admin_sign_approval);
+
+typedef struct Signing
+{
+	Step		step;			/* first: the body is given this */
+	text	   *approval_id;
+	text	   *role;
+	text	   *comment;
+	int64		signature_id;
+	TimestampTz signed_at;
+} Signing;
+
+static PolicyText
+policy_text(const text *value)
+{
+	PolicyText	result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+
+	return result;
+}
+
+static void
+refuse_taken(const Signing *signing, const char *detail, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("approval \"%s\" cannot be signed by \"%s\" in role \"%s\"",
+					text_to_cstring(signing->approval_id), text_to_cstring(signing->step.person),
+					text_to_cstring(signing->role)),
+			 errdetail_internal("%s", detail),
+			 errhint("%s", hint)));
+}
+
+static PolicyText
+column_text(int row, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+
+	return policy_text_of(value, isnull);
+}
+
+static void
+take_signature(Signing *signing, int row)
+{
+	bool		isnull;
+
+	signing->signature_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
+	signing->signed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
+}
+
+/* True when the very same signature is there; raises 23505 when another one is in its way. */
+static bool
+is_signed(Signing *signing)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role), PointerGetDatum(signing->step.person)};
+	PolicyText	comment = {NULL, 0};
+	int			result;
+
+	owner_plan(&plan,
+			   "select signature_id, signed_at, signer_role, signer, comment from admin.signature "
+			   "where approval_id operator(pg_catalog.=) $1 "
+			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)", 3, types);
+	result = SPI_execute_plan(plan, values, NULL, false, 0);
+	if (result != SPI_OK_SELECT)
+		elog(ERROR, "could not read signatures: %s", SPI_result_code_string(result));
+	if (signing->comment != NULL)
+		comment = policy_text(signing->comment);
+	for (int row = 0; row < SPI_processed; row++)
+	{
+		bool		same_role = policy_texts_equal(column_text(row, 3), policy_text(signing->role));
+		bool		same_person = policy_texts_equal(column_text(row, 4), policy_text(signing->step.person));
+		PolicyText	had = column_text(row, 5);
+
+		if (!same_person)
+			refuse_taken(signing, "Somebody else has signed in that role.", "Each role signs once; see the signatures of the approval.");
+		if (!same_role)
+			refuse_taken(signing, "The same person has signed in another role.", "Another person has to sign in this role.");
+		if ((had.data == NULL) != (comment.data == NULL) || (had.data != NULL && !policy_texts_equal(had, comment)))
+			refuse_taken(signing, "The same person has signed in that role, with another comment.", "A signature never changes.");
+		take_signature(signing, row);
+	}
+	return SPI_processed > 0;
+}
+
+static void
+refuse_after_deadline(const Signing *signing, const ApprovalRow *approval)
+{
+	char		deadline[TIMESTAMP_TEXT_BYTES + 1];
+
+	if (signing->step.now < approval->sla_deadline)
+		return;
+	deadline[format_timestamp(deadline, approval->sla_deadline)] = '\0';
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("approval \"%s\" cannot be signed after its deadline", text_to_cstring(signing->approval_id)),
+			 errdetail("Its deadline was %s.", deadline),
+			 errhint("Issue another approval.")));
+}
+
+/* The guard would refuse the first two as well; here they come before anything is used up. */
+static void
+check_person(const Signing *signing, const ApprovalRow *approval)
+{
+	bool		is_required = false;
+
+	for (int i = 0; i < approval->role_count; i++)
+		is_required = is_required || policy_texts_equal(policy_text(signing->role), approval->roles[i]);
+	if (!is_required)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" is not required by approval \"%s\"",
+						text_to_cstring(signing->role), text_to_cstring(signing->approval_id)),
+				 errdetail("It requires %d signatures in other roles.", approval->role_count),
+				 errhint("Sign in one of its required_roles.")));
+	if (policy_texts_equal(policy_text(signing->step.person), approval->requested_by))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" requested approval \"%s\" and cannot sign it",
+						text_to_cstring(signing->step.person), text_to_cstring(signing->approval_id)),
+				 errdetail("Nobody approves a request of their own."),
+				 errhint("Another person has to sign.")));
+	if (signing->step.evidence.is_verified && !identity_has_role(&signing->step.identity, text_to_cstring(signing->role)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("\"%s\" does not hold role \"%s\"",
+						text_to_cstring(signing->step.person), text_to_cstring(signing->role)),
+				 errdetail("The role is not among those that the token names."),
+				 errhint("Sign in a role of yours, or have its issuer give you this one.")));
+}
+
+static void
+add_signature(Signing *signing)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
+	const AuditEvidence *evidence = &signing->step.evidence;
+	Datum		values[8] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role), PointerGetDatum(signing->step.person)};
+	char		nulls[9] = "   nnnnn";
+	int			result;
+
+	if (signing->comment != NULL)
+	{
+		values[3] = PointerGetDatum(signing->comment);
+		nulls[3] = ' ';
+	}
+	if (evidence->is_verified)
+	{
+		values[4] = CStringGetTextDatum(evidence->issuer);
+		values[5] = CStringGetTextDatum(evidence->key_id);
+		values[6] = evidence->token_id == NULL ? (Datum) 0 : CStringGetTextDatum(evidence->token_id);
+		values[7] = PointerGetDatum(cstring_to_text_with_len((const char *) evidence->token_sha256, EVIDENCE_SHA256_BYTES));
+		nulls[4] = nulls[5] = nulls[7] = ' ';
+		nulls[6] = evidence->token_id == NULL ? 'n' : ' ';
+	}
+	owner_plan(&plan,
+			   "insert into admin.signature (approval_id, signer_role, signer, comment, token_issuer, token_key_id, token_id, token_sha256) "
+			   "values ($1, $2, $3, $4, $5, $6, $7, $8) returning signature_id, signed_at", 8, types);
+	result = SPI_execute_plan(plan, values, nulls, false, 0);
+	if (result != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+		elog(ERROR, "could not add a signature: %s", SPI_result_code_string(result));
+	take_signature(signing, 0);
+}
+
+static void
+sign(Step *step, StringInfo answer)
+{
+	Signing    *signing = (Signing *) step;
+	ApprovalRow approval;
+	bool		is_repeated;
+
+	approval_store_lock(PointerGetDatum(signing->approval_id), &approval);
+	step_refuse_withdrawn(&approval);
+	check_person(signing, &approval);
+	is_repeated = is_signed(signing);
+	if (!is_repeated)
+	{
+		refuse_after_deadline(signing, &approval);
+		step_use_token(step);
+		add_signature(signing);
+	}
+	appendStringInfoString(answer, "{\"approval_id\":");
+	append_json_text(answer, signing->approval_id);
+	appendStringInfoString(answer, ",\"signer_role\":");
+	append_json_text(answer, signing->role);
+	appendStringInfoString(answer, ",\"signer\":");
+	append_json_text(answer, step->person);
+	appendStringInfo(answer, ",\"signature_id\":\"" INT64_FORMAT "\",\"signed_at\":\"", signing->signature_id);
+	append_timestamp(answer, signing->signed_at);
+	appendStringInfoChar(answer, '"');
+	step_append_state(step, answer, PointerGetDatum(signing->approval_id));
+	step_end_answer(step, answer, is_repeated);
+}
+
+Datum
+admin_sign_approval(PG_FUNCTION_ARGS)
+{
+	Signing		signing = {0};
+
+	step_begin(&signing.step, fcinfo, 2, "signer", 4);
+	signing.approval_id = required_argument(fcinfo, 0, "approval_id", APPROVAL_ID_MAX_BYTES);
+	signing.role = required_argument(fcinfo, 1, "signer_role", ROLE_MAX_BYTES);
+	signing.comment = optional_argument(fcinfo, 3, "comment", REASON_MAX_BYTES);
+	return step_run(&signing.step, sign);
+}

@@ -1,0 +1,235 @@
+/*
+ * step.c
+ *	  See step.h.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "json_text.h"
+#include "owner.h"
+#include "relations.h"
+#include "settings.h"
+#include "workflow/step.h"
+
+#define TOKEN_MAX_BYTES		(1024 * 1024)	/* jws.h has the real limit, and another error */
+
+text *
+optional_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
+{
+	text	   *value;
+
+	if (PG_ARGISNULL(n))
+		return NULL;
+	value = PG_GETARG_TEXT_PP(n);
+	check_argument_length(name, value, max_bytes);
+	if (VARSIZE_ANY_EXHDR(value) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is empty", name),
+				 errdetail("It has 1 to %d bytes.", max_bytes)));
+	return value;
+}
+
+text *
+required_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
+{
+	text	   *value = optional_argument(fcinfo, n, name, max_bytes);
+
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is null", name),
+				 errdetail("It has 1 to %d bytes.", max_bytes)));
+	return value;
+}
+
+/* Takes who it is, and the evidence, from the token. */
+static void
+verify(Step *step, const text *token, const text *plain, const char *plain_name)
+{
+	identity_verify(token, &step->identity);
+	step->person = cstring_to_text(step->identity.subject);
+	if (plain != NULL && strcmp(text_to_cstring(plain), step->identity.subject) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is not the subject of the token", plain_name),
+				 errdetail("The argument names somebody else than the token proves."),
+				 errhint("Leave the argument out where there is a token.")));
+	step->evidence.is_verified = true;
+	step->evidence.issuer = step->identity.issuer;
+	step->evidence.key_id = step->identity.key_id;
+	step->evidence.token_id = step->identity.token_id;
+	identity_digest(token, step->evidence.token_sha256);
+}
+
+void
+step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name, int token_argument)
+{
+	text	   *plain = optional_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
+
+	memset(step, 0, sizeof(*step));
+	step->fcinfo = fcinfo;
+	step->now = GetCurrentTimestamp();
+	if (!PG_ARGISNULL(token_argument))
+	{
+		verify(step, PG_GETARG_TEXT_PP(token_argument), plain, person_name);
+		return;
+	}
+	if (admin_require_verified_jwt)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("token is missing"),
+				 errdetail("The setting admin_ext.require_verified_jwt is on: a token has to prove who acts."),
+				 errhint("Pass a JSON Web Token of an issuer that admin.jwt_issuer lists.")));
+	step->person = required_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
+}
+
+static Oid
+owner_of_tables(void)
+{
+	Relation	approval = RelationIdGetRelation(admin_relations()->approval);
+	Oid			owner = approval->rd_rel->relowner;
+
+	RelationClose(approval);
+	return owner;
+}
+
+Datum
+step_run(Step *step, void (*body) (Step *step, StringInfo answer))
+{
+	const AuditEvidence *outer = audit_evidence;
+	StringInfoData answer;
+	OwnerScope	scope;
+
+	initStringInfo(&answer);
+	owner_enter(&scope, owner_of_tables());
+	audit_evidence = &step->evidence;
+	PG_TRY();
+	{
+		body(step, &answer);
+	}
+	PG_FINALLY();
+	{
+		audit_evidence = outer;
+	}
+	PG_END_TRY();
+	owner_leave(&scope);
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data));
+}
+
+/* Those that have expired are refused as such; an hour more allows for clocks. */
+static void
+purge_used(const Step *step)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TIMESTAMPTZOID};
+	Datum		values[] = {TimestampTzGetDatum(step->now - USECS_PER_HOUR)};
+	int			result;
+
+	owner_plan(&plan,
+			   "delete from admin.jwt_used where ctid operator(pg_catalog.=) any (array("
+			   "select ctid from admin.jwt_used where expires_at operator(pg_catalog.<) $1 "
+			   "order by expires_at limit 16 for update skip locked))", 1, types);
+	result = SPI_execute_plan(plan, values, NULL, false, 0);
+	if (result != SPI_OK_DELETE)
+		elog(ERROR, "could not purge used tokens: %s", SPI_result_code_string(result));
+}
+
+static bool
+is_for_one_use(const Step *step)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID};
+	Datum		values[] = {CStringGetTextDatum(step->identity.issuer)};
+
+	owner_plan(&plan, "select from admin.jwt_one_use where issuer operator(pg_catalog.=) $1", 1, types);
+	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read admin.jwt_one_use");
+	return SPI_processed == 1;
+}
+
+void
+step_use_token(const Step *step)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3];
+	int			result;
+
+	if (!step->evidence.is_verified || !is_for_one_use(step))
+		return;
+	if (step->identity.token_id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("token is refused: claim jti is missing, and tokens of its issuer are for one use"),
+				 errhint("Have its issuer add a jti to its tokens.")));
+	/* Under an older snapshot it would fail where somebody else has purged. */
+	if (!IsolationUsesXactSnapshot())
+		purge_used(step);
+	values[0] = CStringGetTextDatum(step->identity.issuer);
+	values[1] = CStringGetTextDatum(step->identity.token_id);
+	values[2] = TimestampTzGetDatum(step->identity.expires_at);
+	owner_plan(&plan,
+			   "insert into admin.jwt_used (issuer, token_id, expires_at) "
+			   "values ($1, $2, $3) on conflict do nothing", 3, types);
+	result = SPI_execute_plan(plan, values, NULL, false, 0);
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "could not use a token: %s", SPI_result_code_string(result));
+	if (SPI_processed == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("token is refused: it has been used"),
+				 errdetail("Tokens of its issuer are good for one step each."),
+				 errhint("Obtain another token.")));
+}
+
+void
+step_append_state(const Step *step, StringInfo answer, Datum approval_id)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ApprovalFacts facts;
+	TtlState	ttl;
+
+	approval_store_facts(approval_id, snapshot, &facts);
+	UnregisterSnapshot(snapshot);
+	ttl = ttl_state(facts.state, facts.closed, facts.deadline, step->now);
+	appendStringInfo(answer, ",\"state\":\"%s\",\"signature_count\":%d,\"required_signer_count\":%d,\"ttl_state\":\"%s\",\"valid_until\":",
+					 approval_state_name(facts.state), facts.signature_count, facts.required_signer_count, ttl_state_name(ttl));
+	if (ttl != TTL_VALID)
+	{
+		appendStringInfoString(answer, "null");
+		return;
+	}
+	appendStringInfoChar(answer, '"');
+	append_timestamp(answer, facts.deadline);
+	appendStringInfoChar(answer, '"');
+}
+
+void
+step_end_answer(const Step *step, StringInfo answer, bool is_repeated)
+{
+	appendStringInfo(answer, ",\"verified\":%s,\"already\":%s}",
+					 step->evidence.is_verified ? "true" : "false", is_repeated ? "true" : "false");
+}
+
+void
+step_refuse_withdrawn(const ApprovalRow *approval)
+{
+	if (approval->state != STATE_WITHDRAWN && !approval->closed)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("approval \"%.*s\" is withdrawn", (int) approval->id.length, approval->id.data),
+			 errdetail("A withdrawn approval is final."),
+			 errhint("Issue another approval.")));
+}

@@ -1,0 +1,60 @@
+/*
+ * step.h
+ *	  A step of an approval's life: who takes it, how that was proved, and its frame.
+ */
+#ifndef ADMIN_EXT_STEP_H
+#define ADMIN_EXT_STEP_H
+
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+
+#include "audit/evidence.h"
+#include "identity/identity.h"
+#include "store/approval_store.h"
+
+#define PERSON_MAX_BYTES	256
+#define REASON_MAX_BYTES	4096	/* of a withdrawal, or a signer's comment */
+#define ROLE_MAX_BYTES		128
+
+typedef struct Step
+{
+	FunctionCallInfo fcinfo;
+	text	   *person;			/* who takes it */
+	TimestampTz now;			/* the clock, read once */
+	Identity	identity;		/* meaningful when evidence.is_verified */
+	AuditEvidence evidence;
+} Step;
+
+/*
+ * Finds who takes the step: the subject of the token where there is one, else the plain
+ * argument.  Raises 28000 without a good token while admin_ext.require_verified_jwt is on,
+ * 22023 where the two differ or neither is there.
+ */
+extern void step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name,
+					   int token_argument);
+
+/*
+ * Runs the body as the owner of the tables, with the step's evidence for the trail, and
+ * returns the JSON it has written as a datum of type jsonb.
+ */
+extern Datum step_run(Step *step, void (*body) (Step *step, StringInfo answer));
+
+/* Before the step writes: a token for one use is used up.  Raises 28000 when it was. */
+extern void step_use_token(const Step *step);
+
+/* The members that every answer ends with, and the brace. */
+extern void step_end_answer(const Step *step, StringInfo answer, bool is_repeated);
+
+/* ,"state":... to "valid_until":..., by what holds now. */
+extern void step_append_state(const Step *step, StringInfo answer, Datum approval_id);
+
+/* An argument that has to be there; raises 22023 when it is null, empty or too long. */
+extern text *required_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes);
+
+/* One that need not; raises 22023 when it is too long, or empty. */
+extern text *optional_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes);
+
+/* The approval to act on, locked; raises P0002, or 55000 when it is withdrawn and that is not expected. */
+extern void step_refuse_withdrawn(const ApprovalRow *approval);
+
+#endif							/* ADMIN_EXT_STEP_H */

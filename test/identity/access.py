@@ -1,0 +1,111 @@
+"""Each kind of access does what it is for, and none of them comes to a valid decision by itself."""
+import json
+import pathlib
+import subprocess
+import sys
+
+from harness import AUDIENCE, ISSUER, Issuer, claims, connect, done, error, new_key, ok, one, public, rows, sign_text
+
+superuser = connect()
+issuer = Issuer(superuser)
+own = new_key("ES256")
+for role in ("nobody", "checker", "signer", "auditor", "operator"):
+    one(superuser, f"drop role if exists identity_{role}; create role identity_{role} login")
+    if role != "nobody":
+        one(superuser, f"select admin.grant_access('identity_{role}', '{role}')")
+# A setting of a library that is not loaded yet anybody can write down; it is forgotten when it is.
+without_token = "select admin.issue_approval('pay', array['r'], now() + interval '1 h', requested_by => 'req')"
+early = connect("identity_signer")
+one(early, "set admin_ext.require_verified_jwt = off")
+answer = error(early, without_token)
+ok(answer[0] == "28000", "what is set before the library is loaded has no effect", answer)
+answer = error(connect("identity_signer", options="-c admin_ext.require_verified_jwt=off"), without_token)
+ok(answer[0] == "28000", "nor has what a client asks for as it connects", answer)
+error(connect("identity_signer"), "alter role identity_signer set admin_ext.require_verified_jwt = off")
+answer = error(connect("identity_signer"), without_token)
+ok(answer[0] == "28000", "nor what a role sets for itself", answer)
+roles = {role: connect(f"identity_{role}") for role in ("nobody", "checker", "signer", "auditor", "operator")}
+
+
+for connection in roles.values():
+    error(connection, "load 'admin_ext'")
+    error(connection, "select admin.jwt_verify(null), admin.ttl_state('pending', null, now(), now())")
+
+
+def forged(subject, names=("finance", "legal")):
+    return sign_text(json.dumps({"alg": "ES256", "kid": "ES256"}), json.dumps(claims(sub=subject, roles=list(names))), own, "ES256")
+
+
+# End to end, each by a role that can do nothing else.
+issued = one(roles["signer"], "select admin.issue_approval('pay', array['finance','legal'], now() + interval '1 h', token => %s)", issuer.token("req"))["approval_id"]
+one(roles["signer"], "select admin.sign_approval(%s, 'finance', token => %s)", issued, issuer.token("ann"))
+ok(one(roles["signer"], "select admin.sign_approval(%s, 'legal', token => %s)", issued, issuer.token("bob", ["legal"]))["state"] == "signed_full", "a signer's role issues and signs")
+ok(one(roles["checker"], "select admin.sensitive_check(%s)", issued)["decision"] == "valid", "a checker's asks")
+recorded = rows(superuser, "select max(audit_id) from admin.audit where event_type = 'sensitive.check.2b'")[0][0]
+for who in ("auditor", "operator"):
+    ok(one(roles[who], "select admin.replay_check(%s)", recorded)["equal"] is True, f"an {who}'s replays")
+    ok(len(rows(roles[who], "select * from admin.explain_replay(%s)", recorded)) == 10, f"an {who}'s explains")
+    ok(len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 10, f"an {who}'s verifies")
+ok(one(roles["signer"], "select admin.withdraw_approval(%s, 'over', token => %s)", issued, issuer.token("bob", ["legal"]))["state"] == "withdrawn", "a signer's withdraws")
+ok(one(roles["checker"], "select admin.jwt_verify(%s)", issuer.token())["sub"] == "ann", "a checker's verifies tokens")
+
+# An approval that lacks one signature, and what each tries to do about it.
+open_one = one(superuser, "select admin.issue_approval('pay', array['finance','legal'], now() + interval '1 h', token => %s)", issuer.token("req"))["approval_id"]
+one(superuser, "select admin.sign_approval(%s, 'finance', token => %s)", open_one, issuer.token("ann"))
+document = json.dumps([{"approval_id": "APP-000009-import", "action": "pay", "required_roles": ["finance"], "requested_by": "req", "state": "signed_full", "sla_deadline": "2100-01-01T00:00:00Z",
+                        "signatures": [{"signer_role": "finance", "signer": "eve"}]}])
+attempts = [
+    ("set the state", f"update admin.approval set state = 'signed_full' where approval_id = '{open_one}'"),
+    ("insert a signature", f"insert into admin.signature (approval_id, signer_role, signer) values ('{open_one}', 'legal', 'eve')"),
+    ("insert an approval", "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000009-eve', 'a', '{r}', 1, 'x', '2100-01-01')"),
+    ("need fewer roles", f"update admin.approval set required_roles = '{{finance}}', required_signer_count = 1 where approval_id = '{open_one}'"),
+    ("delete the approval", f"delete from admin.approval where approval_id = '{open_one}'"),
+    ("sign without token", f"select admin.sign_approval('{open_one}', 'legal', 'eve')"),
+    ("sign by a token of one's own", f"select admin.sign_approval('{open_one}', 'legal', token => '{forged('eve')}')"),
+    ("sign by the same person again", f"select admin.sign_approval('{open_one}', 'legal', token => '{issuer.token('ann', ['finance', 'legal'])}')"),
+    ("sign as the requester", f"select admin.sign_approval('{open_one}', 'legal', token => '{issuer.token('req', ['legal'])}')"),
+    ("need no tokens", "set admin_ext.require_verified_jwt = off"),
+    ("need no tokens, by set_config", "select set_config('admin_ext.require_verified_jwt', 'off', false)"),
+    ("allow for clocks", "set admin_ext.jwt_leeway = 3600"),
+    ("restore", "set admin_ext.restoring = on"),
+    ("be a replica", "set session_replication_role = replica"),
+    ("trust an issuer", f"select admin.add_jwt_issuer('{ISSUER}', '{AUDIENCE}', 'sub')"),
+    ("trust a key", f"select admin.import_jwks('{ISSUER}', '{json.dumps({'keys': [public(own, 'ES256', 'own')]})}')"),
+    ("trust a key, further in", f"select admin.import_jwk('{ISSUER}', '{json.dumps(public(own, 'ES256', 'own'))}')"),
+    ("write an issuer", "insert into admin.jwt_issuer (issuer, audience) values ('x', 'x')"),
+    ("write a key", f"update admin.jwt_key set jwk = '{json.dumps(public(own, 'ES256', 'ES256'))}'"),
+    ("bring a key back", "update admin.jwt_key set revoked_at = null"),
+    ("use a token again", "delete from admin.jwt_used"),
+    ("import it signed", f"select admin.import_approvals('{document}')"),
+    ("write the trail", "insert into admin.audit (event_type, payload) values ('approval.issued', '{}')"),
+    ("take the trigger away", "alter table admin.signature disable trigger all"),
+    ("replace the guard", "create or replace function admin.signature_guard() returns trigger language plpgsql as 'begin return new; end'"),
+    ("take the owner's place", "set role postgres"),
+]
+for who, connection in roles.items():
+    for name, attempt in attempts:
+        code, text = error(connection, attempt)
+        imported = name == "import it signed" and who == "operator"
+        unloaded = who == "nobody" and "admin_ext." in attempt and "set" in attempt
+        ok(code in ("42501", "28000", "23505") or unloaded or (imported and '\'imported\': 0' in text), f"{who} cannot {name}", f"{code} {text}")
+    error(connection, "rollback")
+    states = rows(superuser, "select count(*) from admin.approval where state = 'signed_full'")
+    ok(states == [(0,)], f"nothing is valid after all that {who} has tried", states)
+ok(rows(superuser, "select count(*) from admin.approval where approval_id like 'APP-000009-%'") == [(0,)], "and nothing was put in")
+ok(one(superuser, "select admin.import_approvals(%s)", document)["imported"] == 1, "a superuser imports what was signed before")
+
+# What the operator is for: an emergency at an issuer's.
+ok(error(roles["operator"], "select admin.revoke_jwt_key(%s, 'ES384')", ISSUER)[0] == "none", "an operator revokes a key")
+for who in ("nobody", "checker", "signer", "auditor"):
+    ok(error(roles[who], "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)[0] == "42501", f"{who} does not")
+    if who != "auditor":
+        ok(error(roles[who], "select * from admin.jwt_key")[0] == "42501", f"{who} reads no key")
+
+# Search paths, operators and casts of the install script.
+root = pathlib.Path(__file__).resolve().parents[2]
+result = subprocess.run([sys.executable, "-m", "pgspot", "--summary-only", str(root / "sql" / "admin_ext--1.0.sql")], capture_output=True, text=True, check=False)
+ok("Errors: 0 Warnings: 0" in result.stdout, "pgspot finds nothing", result.stdout[-1500:] + result.stderr[-500:])
+for role in roles:
+    roles[role].close()
+    one(superuser, f"drop owned by identity_{role}; drop role identity_{role}")
+done()
