@@ -40,3 +40,19 @@ language c stable parallel safe;
 
 comment on function admin.explain_check(text, text, text, timestamptz) is
 'All ten rules of the decision in order of precedence. "matched" is true for the one that decides: the first whose condition holds; "detail" tells for each what was looked at, and of later rules whether they would hold too.';
+
+create function admin.replay_check(audit_id bigint)
+returns jsonb
+as 'MODULE_PATHNAME', 'admin_replay_check'
+language c stable strict parallel unsafe;
+
+comment on function admin.replay_check(bigint) is
+'A recorded check, decided again as of its evaluated_at from the audit trail alone: {"recorded", "replayed", "equal"}, equal when the answers are the same byte for byte. The trail does not say which action and resource were asked for; a recorded mismatch is taken to have been one. "in_flight" is there when the answer is that of the trail without the last transaction before the check, and names its first audit_id: it had not committed when the check looked, or was overlooked. Raises P0002 when there is no such check, 55000 when the trail does not reach back far enough.';
+
+create function admin.explain_replay(audit_id bigint)
+returns table (precedence int, rule text, matched boolean, detail text)
+as 'MODULE_PATHNAME', 'admin_explain_replay'
+language c stable strict parallel unsafe;
+
+comment on function admin.explain_replay(bigint) is
+'As admin.explain_check(), of a recorded check and from the audit trail alone. Raises as admin.replay_check().';

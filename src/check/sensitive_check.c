@@ -16,12 +16,13 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
 #include "audit/audit_append.h"
+#include "check/check.h"
 #include "check/response.h"
 #include "compat.h"
 #include "decision/approval_id.h"
+#include "identity/identity.h"
 #include "json_text.h"
 #include "store/approval_store.h"
 
@@ -35,16 +36,6 @@
 PG_FUNCTION_INFO_V1(admin_ttl_state);
 PG_FUNCTION_INFO_V1(admin_sensitive_check);
 PG_FUNCTION_INFO_V1(admin_sensitive_check_preview);
-PG_FUNCTION_INFO_V1(admin_explain_check);
-
-/* One check under way. */
-typedef struct Check
-{
-	text	   *approval_id;	/* NULL for SQL's null */
-	PolicyRequest request;
-	ApprovalFacts facts;
-	PolicyDecision decision;
-} Check;
 
 static text *
 text_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
@@ -71,9 +62,8 @@ policy_text(const text *value)
 	return result;
 }
 
-/* Arguments 0 to 2 are the same in all three functions. */
-static void
-read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
+void
+check_read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
 {
 	check->approval_id = text_argument(fcinfo, 0, "approval_id", ID_ARGUMENT_MAX_BYTES);
 	check->request.approval_id = policy_text(check->approval_id);
@@ -83,8 +73,8 @@ read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
 	check->request.at = at;
 }
 
-static void
-decide(Check *check, Snapshot snapshot)
+void
+check_decide(Check *check, Snapshot snapshot)
 {
 	/* An id against the grammar names nothing: the table is not even asked. */
 	if (check->approval_id != NULL &&
@@ -107,15 +97,23 @@ refuse_read_only(void)
 			 errhint("Ask the primary in a read-write transaction, or use sensitive_check_preview.")));
 }
 
-static void
-refuse_token(FunctionCallInfo fcinfo)
+/* Who asks: the subject of the token where there is one, else what the caller says. */
+static text *
+actor_argument(FunctionCallInfo fcinfo)
 {
+	text	   *actor = text_argument(fcinfo, 3, "actor", ACTOR_MAX_BYTES);
+	Identity	identity;
+
 	if (PG_ARGISNULL(6))
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-			 errmsg("token cannot be verified"),
-			 errdetail("No token issuer is trusted in this database.")));
+		return actor;
+	identity_verify(PG_GETARG_TEXT_PP(6), &identity);
+	if (actor != NULL && strcmp(text_to_cstring(actor), identity.subject) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"actor\" is not the subject of the token"),
+				 errdetail("The argument names somebody else than the token proves."),
+				 errhint("Leave the argument out where there is a token.")));
+	return cstring_to_text(identity.subject);
 }
 
 Datum
@@ -127,14 +125,13 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	text	   *response;
 
 	refuse_read_only();
-	event.actor = text_argument(fcinfo, 3, "actor", ACTOR_MAX_BYTES);
+	event.actor = actor_argument(fcinfo);
 	event.request_id = text_argument(fcinfo, 4, "request_id", REQUEST_ID_MAX_BYTES);
 	event.traceparent = text_argument(fcinfo, 5, "traceparent", TRACEPARENT_MAX_BYTES);
-	refuse_token(fcinfo);
-	read_request(fcinfo, &check, GetCurrentTimestamp());
+	check_read_request(fcinfo, &check, GetCurrentTimestamp());
 
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
-	decide(&check, snapshot);
+	check_decide(&check, snapshot);
 	UnregisterSnapshot(snapshot);
 
 	event.audit_id = audit_draw_id();
@@ -150,9 +147,8 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(response);
 }
 
-/* The instant of a preview: the argument, or now when it is null. */
-static TimestampTz
-instant_argument(FunctionCallInfo fcinfo, int n)
+TimestampTz
+check_instant_argument(FunctionCallInfo fcinfo, int n)
 {
 	TimestampTz at;
 
@@ -172,77 +168,10 @@ admin_sensitive_check_preview(PG_FUNCTION_ARGS)
 {
 	Check		check;
 
-	read_request(fcinfo, &check, instant_argument(fcinfo, 3));
-	decide(&check, GetActiveSnapshot());
+	check_read_request(fcinfo, &check, check_instant_argument(fcinfo, 3));
+	check_decide(&check, GetActiveSnapshot());
 	PG_RETURN_TEXT_P(response_build(check.approval_id, &check.request, &check.facts,
 									&check.decision, 0));
-}
-
-/* What a rule looked at, in words. */
-static char *
-explain_rule(int precedence, const Check *check)
-{
-	const ApprovalFacts *facts = &check->facts;
-	int			decided = check->decision.precedence;
-	const char *note = "";
-
-	if (precedence > 2 && !facts->found)
-		return pstrdup("not looked at: there is no approval");
-	if (precedence > decided && policy_rule_holds(precedence, &check->request, facts))
-		note = psprintf("; holds too, but precedence %d comes first", decided);
-	switch (precedence)
-	{
-		case 1:
-			return psprintf("approval_id is %s", check->approval_id ? "given" : "null");
-		case 2:
-			return psprintf("approval %s%s", facts->found ? "found" : "not found", note);
-		case 3:
-			return psprintf("state %s, closed_at %s%s", approval_state_name(facts->state),
-							facts->closed ? "set" : "not set", note);
-		case 4:
-			return psprintf("state %s, %d of %d signatures, signatures %s%s",
-							approval_state_name(facts->state), facts->signature_count,
-							facts->required_signer_count,
-							facts->signatures_sound ? "sound" : "not sound", note);
-		case 5:
-			return psprintf("action %s%s",
-							check->request.action.data ? "named" : "not named", note);
-		case 6:
-			return psprintf("resource %s%s",
-							check->request.resource.data ? "named" : "not named", note);
-		case 7:
-		case 8:
-			return psprintf("ttl_state %s%s", ttl_state_name(check->decision.ttl), note);
-		case 9:
-			return psprintf("state %s%s", approval_state_name(facts->state), note);
-		default:
-			return pstrdup(decided == precedence ? "nothing speaks against it" :
-						   psprintf("precedence %d comes first", decided));
-	}
-}
-
-Datum
-admin_explain_check(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Check		check;
-
-	InitMaterializedSRF(fcinfo, 0);
-	read_request(fcinfo, &check, instant_argument(fcinfo, 3));
-	decide(&check, GetActiveSnapshot());
-	for (int precedence = 1; precedence <= POLICY_RULES; precedence++)
-	{
-		Datum		values[4] = {
-			Int32GetDatum(precedence),
-			CStringGetTextDatum(policy_rule_text(precedence)),
-			BoolGetDatum(precedence == check.decision.precedence),
-			CStringGetTextDatum(explain_rule(precedence, &check))
-		};
-		bool		nulls[4] = {false};
-
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	return (Datum) 0;
 }
 
 /* SQL's ttl_state(): strict in what it needs, since closed_at is null most of the time. */

@@ -29,7 +29,9 @@ from (values
     ('worker_status', array['database name', 'sink text', 'pid integer', 'state text', 'delivered_rows bigint', 'delivered_bytes bigint',
         'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
         'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),
-    ('dead_letter', array['sink text', 'audit_id bigint', 'error text', 'failed_at timestamp with time zone', 'attempts integer'])
+    ('dead_letter', array['sink text', 'audit_id bigint', 'error text', 'failed_at timestamp with time zone', 'attempts integer']),
+    ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text']),
+    ('jwt_key', array['issuer text', 'kid text', 'alg text', 'jwk jsonb', 'added_at timestamp with time zone', 'revoked_at timestamp with time zone'])
 ) as r(relation, columns);
 select has_column('admin', 'store', name, 'store has ' || name)
 from unnest(array['store_id', 'system_identifier', 'database_oid', 'timeline', 'adopted_at']) as name;
@@ -60,7 +62,19 @@ from (values
     ('create_audit_partitions', 'ahead integer DEFAULT 3 -> integer, v'),
     ('drop_audit_partitions', 'older_than interval -> integer, v'),
     ('resync_sink', 'sink text, from_audit_id bigint -> void, v'),
-    ('grant_access', 'role regrole, access text -> void, v')
+    ('grant_access', 'role regrole, access text -> void, v'),
+    ('add_jwt_issuer', 'issuer text, audience text, roles_claim text DEFAULT ''roles''::text, subject_claim text DEFAULT ''sub''::text -> void, v'),
+    ('explain_replay', 'audit_id bigint -> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
+    ('import_jwks', 'issuer text, jwks jsonb -> jsonb, v'),
+    ('issue_approval', 'action text, required_roles text[], sla_deadline timestamp with time zone, resource text DEFAULT NULL::text, approval_id text DEFAULT NULL::text, requested_by text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v'),
+    ('jws_verify', 'jws text, jwk jsonb -> bytea, i'),
+    ('jwt_verify', 'token text -> jsonb, v'),
+    ('replay_check', 'audit_id bigint -> jsonb, s'),
+    ('revoke_jwt_key', 'issuer text, kid text -> void, v'),
+    ('set_jwt_one_use', 'issuer text, one_use boolean DEFAULT true -> void, v'),
+    ('sign_approval', 'approval_id text, signer_role text, signer text DEFAULT NULL::text, comment text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v'),
+    ('verify_approval', 'approval_id text -> TABLE(item text, fits boolean, detail text), s'),
+    ('withdraw_approval', 'approval_id text, reason text, actor text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v')
 ) as f(name, signature)
 left join pg_proc as p on p.pronamespace = 'admin'::regnamespace and p.proname = f.name;
 select is(proparallel::text, 's', proname || ' is parallel safe') from pg_proc
@@ -72,6 +86,7 @@ from pg_trigger where tgrelid in (select oid from pg_class where relnamespace = 
 select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) from (values
     ('approval', 'approval_guard'), ('approval', 'approval_guard_truncate'), ('approval', 'audit_row_change'),
     ('signature', 'signature_guard'), ('signature', 'signature_guard_truncate'), ('signature', 'audit_row_change'),
+    ('jwt_issuer', 'audit_row_change'), ('jwt_key', 'audit_row_change'),
     ('audit', 'audit_append_only'), ('audit', 'audit_append_only_statement'), ('audit_default', 'audit_append_only_statement')
 ) as t(relation, trigger);
 

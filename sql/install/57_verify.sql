@@ -1,0 +1,121 @@
+-- ---------------------------------------------------------------------------
+-- A second factor of trust: an approval held against itself and its trail.
+-- ---------------------------------------------------------------------------
+
+create function admin.trail_of(approval_id text)
+returns table (audit_id bigint, event_type text, approval admin.approval, signature admin.signature, changed jsonb, verified boolean, token jsonb)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select a.audit_id, a.event_type,
+           case when a.event_type <> 'signature.added' then json_populate_record(null::admin.approval, a.payload -> 'row') end,
+           case when a.event_type = 'signature.added' then json_populate_record(null::admin.signature, a.payload -> 'row') end,
+           (a.payload -> 'changed')::jsonb,
+           (a.payload ->> 'verified')::boolean,
+           (a.payload -> 'token')::jsonb
+    from admin.audit as a
+    where a.approval_id = trail_of.approval_id
+      and a.event_type in ('approval.issued', 'approval.signed_partial', 'approval.signed_full', 'approval.withdrawn',
+                           'approval.altered', 'signature.added')
+    order by a.audit_id;
+end;
+
+comment on function admin.trail_of(text) is
+'What the trail tells of the steps of an approval, in order: the row after each.';
+
+create function admin.verify_row(a admin.approval)
+returns table (item text, fits boolean, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    with s as (select * from admin.signature as s where s.approval_id = a.approval_id)
+    select 'state', a.state = case when a.closed_at is not null then 'withdrawn'
+                                   when (select count(*) from s) = 0 then 'pending'
+                                   when (select count(*) from s) < a.required_signer_count then 'signed_partial'
+                                   when (select count(*) from s) = a.required_signer_count then 'signed_full' end,
+           format('state %s, %s of %s signatures, closed_at %s', a.state, (select count(*) from s), a.required_signer_count,
+                  coalesce(a.closed_at::text, 'not set'))
+    union all
+    select 'roles', coalesce(bool_and(s.signer_role = any (a.required_roles)), true)
+                    and count(distinct s.signer_role) = count(*)
+                    and cardinality(a.required_roles) = a.required_signer_count,
+           format('required %s, signed in %s', a.required_roles, coalesce(array_agg(s.signer_role order by s.signature_id)::text, 'none'))
+    from s
+    union all
+    select 'people', coalesce(bool_and(s.signer <> a.requested_by), true) and count(distinct s.signer) = count(*),
+           format('requested by %s, signed by %s', a.requested_by, coalesce(array_agg(s.signer order by s.signature_id)::text, 'nobody'))
+    from s
+    union all
+    select 'digest', coalesce(bool_and(s.approval_digest = admin.approval_digest(a.approval_id)), true),
+           format('%s of %s signatures are of what the approval says now',
+                  count(*) filter (where s.approval_digest = admin.approval_digest(a.approval_id)), count(*))
+    from s;
+end;
+
+comment on function admin.verify_row(admin.approval) is
+'An approval held against its signatures: state, roles, people and digests.';
+
+create function admin.verify_trail(a admin.approval)
+returns table (item text, fits boolean, detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    with t as materialized (select * from admin.trail_of(a.approval_id)),
+         changes as (select t.*, lag((t.approval).state) over w as state_before, row_number() over w as step
+                     from t where t.event_type <> 'signature.added' window w as (order by t.audit_id)),
+         added as (select * from t where t.event_type = 'signature.added'),
+         s as (select * from admin.signature as s where s.approval_id = a.approval_id)
+    select 'trail: issued', coalesce((select c.event_type = 'approval.issued' from changes as c where c.step = 1), false),
+           coalesce((select format('the trail begins with %s, audit_id %s', c.event_type, c.audit_id) from changes as c where c.step = 1),
+                    'the trail has nothing of this approval')
+    union all
+    select 'trail: row', coalesce((select c.approval is not distinct from a from changes as c order by c.step desc limit 1), false),
+           coalesce((select format('the row is%s what audit_id %s left', case when c.approval is not distinct from a then '' else ' not' end, c.audit_id)
+                     from changes as c order by c.step desc limit 1), 'the trail has no row of this approval')
+    union all
+    select 'trail: steps', coalesce(bool_and(c.step = 1 or c.changed -> 'state' is null or c.changed -> 'state' ->> 0 = c.state_before), true),
+           coalesce(string_agg(c.event_type, ', ' order by c.step), 'none')
+    from changes as c
+    union all
+    select 'trail: signatures',
+           not exists (select from s where not exists (select from added as t where t.signature is not distinct from s))
+           and not exists (select from added as t where not exists (select from s where t.signature is not distinct from s)),
+           format('%s signatures, %s of them as the trail tells; the trail has %s', (select count(*) from s),
+                  (select count(*) from s where exists (select from added as t where t.signature is not distinct from s)),
+                  (select count(*) from added))
+    union all
+    select format('signature of %s', (t.signature).signer_role),
+           case when t.verified then t.token ->> 'sha256' = encode((t.signature).token_sha256, 'hex')
+                                     and t.token ->> 'issuer' = (t.signature).token_issuer and t.token ->> 'key_id' = (t.signature).token_key_id
+                                     and exists (select from admin.jwt_key as k where k.issuer = t.token ->> 'issuer' and k.kid = t.token ->> 'key_id'
+                                                 and (k.revoked_at is null or k.revoked_at > (t.signature).signed_at))
+                else (t.signature).token_sha256 is null end,
+           case when t.verified then format('%s was verified by a token of %s, key %s', (t.signature).signer, t.token ->> 'issuer', t.token ->> 'key_id')
+                else format('%s was not verified by a token', (t.signature).signer) end
+    from added as t;
+end;
+
+comment on function admin.verify_trail(admin.approval) is
+'An approval and its signatures held against what the trail tells of each step, and the tokens against the keys.';
+
+create function admin.verify_approval(approval_id text)
+returns table (item text, fits boolean, detail text)
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    a admin.approval;
+begin
+    select * into a from admin.approval as x where x.approval_id = verify_approval.approval_id;
+    if not found then
+        raise exception 'approval "%" does not exist', coalesce(left(verify_approval.approval_id, 64), 'null') using errcode = 'P0002';
+    end if;
+    return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_row(a) as v;
+    return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_trail(a) as v;
+end
+$$;
+
+comment on function admin.verify_approval(text) is
+'Recomputes everything that an approval rests on, each item with whether it fits: state, roles, people and digests of its rows; and, by the trail, that it was issued, that its row and signatures are what the steps left, that the steps follow each other, and for each signature whether a token has verified it, by a key that was good. Raises P0002 for an unknown approval.';

@@ -1,0 +1,102 @@
+/*
+ * explain.c
+ *	  All ten rules in order, and which of them decided: of a check now, or of a recorded one.
+ */
+#include "postgres.h"
+
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "check/replay.h"
+#include "compat.h"
+
+PG_FUNCTION_INFO_V1(admin_explain_check);
+PG_FUNCTION_INFO_V1(admin_explain_replay);
+
+/* What a rule looked at, in words. */
+static char *
+explain_rule(int precedence, const Check *check)
+{
+	const ApprovalFacts *facts = &check->facts;
+	int			decided = check->decision.precedence;
+	const char *note = "";
+
+	if (precedence > 2 && !facts->found)
+		return pstrdup("not looked at: there is no approval");
+	if (precedence > decided && policy_rule_holds(precedence, &check->request, facts))
+		note = psprintf("; holds too, but precedence %d comes first", decided);
+	switch (precedence)
+	{
+		case 1:
+			return psprintf("approval_id is %s", check->approval_id ? "given" : "null");
+		case 2:
+			return psprintf("approval %s%s", facts->found ? "found" : "not found", note);
+		case 3:
+			return psprintf("state %s, closed_at %s%s", approval_state_name(facts->state),
+							facts->closed ? "set" : "not set", note);
+		case 4:
+			return psprintf("state %s, %d of %d signatures, signatures %s%s",
+							approval_state_name(facts->state), facts->signature_count,
+							facts->required_signer_count,
+							facts->signatures_sound ? "sound" : "not sound", note);
+		case 5:
+			return psprintf("action %s%s",
+							check->request.action.data ? "named" : "not named", note);
+		case 6:
+			return psprintf("resource %s%s",
+							check->request.resource.data ? "named" : "not named", note);
+		case 7:
+		case 8:
+			return psprintf("ttl_state %s%s", ttl_state_name(check->decision.ttl), note);
+		case 9:
+			return psprintf("state %s%s", approval_state_name(facts->state), note);
+		default:
+			return pstrdup(decided == precedence ? "nothing speaks against it" :
+						   psprintf("precedence %d comes first", decided));
+	}
+}
+
+static void
+put_rules(FunctionCallInfo fcinfo, const Check *check)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	for (int precedence = 1; precedence <= POLICY_RULES; precedence++)
+	{
+		Datum		values[4] = {
+			Int32GetDatum(precedence),
+			CStringGetTextDatum(policy_rule_text(precedence)),
+			BoolGetDatum(precedence == check->decision.precedence),
+			CStringGetTextDatum(explain_rule(precedence, check))
+		};
+		bool		nulls[4] = {false};
+
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+}
+
+Datum
+admin_explain_check(PG_FUNCTION_ARGS)
+{
+	Check		check;
+
+	InitMaterializedSRF(fcinfo, 0);
+	check_read_request(fcinfo, &check, check_instant_argument(fcinfo, 3));
+	check_decide(&check, GetActiveSnapshot());
+	put_rules(fcinfo, &check);
+	return (Datum) 0;
+}
+
+/* The same of a check that was recorded, by what the trail tells of that moment. */
+Datum
+admin_explain_replay(PG_FUNCTION_ARGS)
+{
+	Replay		replay;
+
+	InitMaterializedSRF(fcinfo, 0);
+	replay_recorded(PG_GETARG_INT64(0), &replay);
+	put_rules(fcinfo, &replay.check);
+	return (Datum) 0;
+}

@@ -1,0 +1,25 @@
+/*
+ * replay.h
+ *	  A recorded check, decided again as of its instant from the audit trail alone.
+ */
+#ifndef ADMIN_EXT_REPLAY_H
+#define ADMIN_EXT_REPLAY_H
+
+#include "check/check.h"
+
+typedef struct Replay
+{
+	Check		check;
+	text	   *recorded;		/* the answer, as it was given */
+	text	   *replayed;		/* the answer of the trail */
+	bool		is_equal;		/* byte for byte */
+	int64		in_flight;		/* the first row it is the answer without, or 0; see replay.c */
+} Replay;
+
+/*
+ * Raises P0002 when the trail has no such row, 22023 when it is no check, 55000 when the
+ * trail does not reach back to the issuing of the approval.
+ */
+extern void replay_recorded(int64 audit_id, Replay *replay);
+
+#endif							/* ADMIN_EXT_REPLAY_H */
