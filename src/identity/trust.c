@@ -126,17 +126,20 @@ static const JwsVerifier *
 keep(const Jsonb *jwk, const char *algorithm, const JwsVerifier *verifier)
 {
 	KeptKey    *place = &kept_keys[next_place];
+	KeptKey		fresh = {
+		.jwk = MemoryContextAlloc(TopMemoryContext, VARSIZE(jwk)),
+		.algorithm = MemoryContextStrdup(TopMemoryContext, algorithm),
+		.verifier = *verifier
+	};
 
+	memcpy(fresh.jwk, jwk, VARSIZE(jwk));
 	if (place->jwk != NULL)
 	{
 		jws_verifier_free(&place->verifier);
 		pfree(place->jwk);
 		pfree(place->algorithm);
 	}
-	place->jwk = MemoryContextAlloc(TopMemoryContext, VARSIZE(jwk));
-	memcpy(place->jwk, jwk, VARSIZE(jwk));
-	place->algorithm = MemoryContextStrdup(TopMemoryContext, algorithm);
-	place->verifier = *verifier;
+	*place = fresh;
 	next_place = (next_place + 1) % KEPT_KEYS;
 	return &place->verifier;
 }
