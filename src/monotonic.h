@@ -16,14 +16,20 @@
 #define ADMIN_CLOCK		CLOCK_MONOTONIC
 #endif
 
-/* Milliseconds since some time before the server was started. */
+/* Microseconds since some time before the server was started. */
 static inline int64
-monotonic_ms(void)
+monotonic_us(void)
 {
 	struct timespec now;
 
 	clock_gettime(ADMIN_CLOCK, &now);
-	return (int64) now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+static inline int64
+monotonic_ms(void)
+{
+	return monotonic_us() / 1000;
 }
 
 #endif							/* ADMIN_EXT_MONOTONIC_H */

@@ -5,6 +5,7 @@
 #ifndef ADMIN_EXT_CHECK_H
 #define ADMIN_EXT_CHECK_H
 
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "utils/snapshot.h"
 

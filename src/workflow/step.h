@@ -5,6 +5,7 @@
 #ifndef ADMIN_EXT_STEP_H
 #define ADMIN_EXT_STEP_H
 
+#include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 

@@ -28,6 +28,7 @@ PG_MODULE_MAGIC;
 #define SET_BATCHES			256
 /* A transaction that had to be aborted is begun again at once, by the same handle, so often. */
 #define MOST_ATTEMPTS		3
+#define MARKERS_US			5000
 
 /* Most that is sent at once, a single record apart; 0: no limit.  Outlives the handle. */
 static Size set_bytes = 0;
@@ -55,7 +56,14 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	if (result != ADMIN_SINK_OK)
 		return result;
 	kafka->producer = kafka_new_producer(kafka);
-	return kafka->producer == NULL ? kafka->why_none : ADMIN_SINK_OK;
+	if (kafka->producer == NULL)
+		return kafka->why_none;
+	kafka->producer_topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
+	if (kafka->producer_topic != NULL)
+		return ADMIN_SINK_OK;
+	snprintf(sink->error, sizeof(sink->error), "could not use topic \"%s\": %s", kafka->topic,
+			 rd_kafka_err2str(rd_kafka_last_error()));
+	return ADMIN_SINK_RETRY;
 }
 
 /* Copies the values of a batch, each behind the prefix that names its schema. */
@@ -110,7 +118,7 @@ produce(Kafka *kafka, int record, char *value, Size length)
 	rd_kafka_error_t *error;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_vu_t arguments[] = {
-		{.vtype = RD_KAFKA_VTYPE_TOPIC,.u.cstr = kafka->topic},
+		{.vtype = RD_KAFKA_VTYPE_RKT,.u.rkt = kafka->producer_topic},
 		{.vtype = RD_KAFKA_VTYPE_KEY,.u.mem = {unconstify(char *, kafka->batch->keys) + r->key_offset, r->key_length}},
 		{.vtype = RD_KAFKA_VTYPE_VALUE,.u.mem = {value, length}},
 		{.vtype = RD_KAFKA_VTYPE_HEADERS,.u.headers = headers},
@@ -241,6 +249,20 @@ begin(Kafka *kafka, AdminSinkBatch *batch)
 		prefix_values(kafka, batch);
 }
 
+/*
+ * A commit is acknowledged before its markers are written, and until they are the broker lets
+ * no partition into the next transaction.  librdkafka asks again after 20 ms, whatever happens;
+ * the markers take a quarter of that.
+ */
+static void
+let_markers_be_written(const Kafka *kafka)
+{
+	int64		left = kafka->committed_us + MARKERS_US - monotonic_us();
+
+	if (left > 0)
+		pg_usleep(Min(left, MARKERS_US));
+}
+
 static AdminSinkResult
 send_batch(Kafka *kafka, AdminSinkBatch *batch)
 {
@@ -250,6 +272,7 @@ send_batch(Kafka *kafka, AdminSinkBatch *batch)
 	if (error != NULL)
 		return kafka_failure(kafka, error, "begin a transaction");
 	begin(kafka, batch);
+	let_markers_be_written(kafka);
 	result = produce_all(kafka);
 	if (result == ADMIN_SINK_RETRY)
 		return result;
@@ -291,6 +314,7 @@ committed(Kafka *kafka, AdminSinkBatch *batch)
 		if (partition->last != NO_OFFSET)
 			partition->next = partition->last + 2;
 	}
+	kafka->committed_us = monotonic_us();
 	let_go_of_batch(kafka);
 	if (set_bytes > 0 && ++set_batches % SET_BATCHES == 0)
 		set_bytes = set_bytes * 4 >= MOST_SET_BYTES ? 0 : set_bytes * 4;
@@ -378,6 +402,9 @@ kafka_close(AdminSink *sink)
 	if (kafka == NULL)
 		return;
 	kafka_destroy(&kafka->consumer);
+	if (kafka->producer_topic != NULL)
+		rd_kafka_topic_destroy(kafka->producer_topic);
+	kafka->producer_topic = NULL;
 	kafka_destroy(&kafka->producer);
 }
 

@@ -52,6 +52,7 @@ typedef struct Kafka
 	char	   *topic;
 	int			schema_id;		/* of the registry; 0: values carry no prefix */
 	rd_kafka_t *producer;
+	rd_kafka_topic_t *producer_topic;	/* looked up once, not for each record */
 	AdminSinkResult why_none;	/* what it is when a handle could not be had */
 	int			timeout_ms;		/* after which the broker ends a transaction */
 	rd_kafka_t *consumer;		/* while recovering */
@@ -71,6 +72,7 @@ typedef struct Kafka
 	int64		begun;			/* when it was; 0: it was not */
 	AdminSinkBatch *batch;
 	char	   *values;			/* with a registry: the batch's values, each with its prefix */
+	int64		committed_us;	/* when the transaction before was; 0: none */
 	int			attempts;		/* that had to be aborted */
 	rd_kafka_resp_err_t failed_code;	/* why it has to be aborted, where no report says so */
 	char		failed_error[256];
