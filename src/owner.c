@@ -4,14 +4,32 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
 
 #include "owner.h"
 
-void
-owner_enter(OwnerScope *scope, Oid owner)
+static Oid
+owner_of(Oid table)
 {
+	Relation	relation = table_open(table, AccessShareLock);
+	Oid			owner = relation->rd_rel->relowner;
+
+	table_close(relation, NoLock);
+	return owner;
+}
+
+void
+owner_enter(OwnerScope *scope, Oid table)
+{
+	Oid			owner = owner_of(table);
+
 	GetUserIdAndSecContext(&scope->user, &scope->security);
+	scope->settings = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	SPI_connect();
 	SetUserIdAndSecContext(owner, scope->security | SECURITY_LOCAL_USERID_CHANGE);
 }
@@ -21,6 +39,7 @@ owner_leave(const OwnerScope *scope)
 {
 	SetUserIdAndSecContext(scope->user, scope->security);
 	SPI_finish();
+	AtEOXact_GUC(true, scope->settings);
 }
 
 SPIPlanPtr

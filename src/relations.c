@@ -58,6 +58,8 @@ admin_relations(void)
 		cached.audit_sequence = lookup("audit_audit_id_seq");
 		cached.jwt_issuer = lookup("jwt_issuer");
 		cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
+		cached.jwt_one_use = lookup("jwt_one_use");
+		cached.jwt_one_use_by_issuer = lookup("jwt_one_use_pkey");
 		cached.jwt_key = lookup("jwt_key");
 		cached.jwt_key_by_id = lookup("jwt_key_pkey");
 		cache_is_good = true;

@@ -16,6 +16,8 @@ typedef struct AdminRelations
 	Oid			audit_sequence; /* of audit_id */
 	Oid			jwt_issuer;
 	Oid			jwt_issuer_by_name; /* primary key */
+	Oid			jwt_one_use;
+	Oid			jwt_one_use_by_issuer;	/* primary key */
 	Oid			jwt_key;
 	Oid			jwt_key_by_id;	/* primary key */
 } AdminRelations;

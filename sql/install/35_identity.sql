@@ -114,6 +114,14 @@ language c volatile strict parallel unsafe;
 comment on function admin.jwt_verify(text) is
 'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Null for null. Raises 28000 with the reason.';
 
+create function admin.is_trusted_without_token()
+returns boolean
+as 'MODULE_PATHNAME', 'admin_is_trusted_without_token'
+language c stable parallel safe;
+
+comment on function admin.is_trusted_without_token() is
+'May the caller, whatever the function at hand runs as, do without a token: a superuser, or anybody while admin_ext.require_verified_jwt is off?';
+
 create function admin.jws_verify(jws text, jwk jsonb)
 returns bytea
 as 'MODULE_PATHNAME', 'admin_jws_verify'
@@ -199,6 +207,8 @@ language sql immutable
 set search_path = pg_catalog, pg_temp
 return coalesce(jwk ->> 'use' <> 'sig', false)
     or coalesce(jwk ->> 'kty' not in ('RSA', 'EC', 'OKP', 'oct'), false)
+    or coalesce(jwk -> 'key_ops' <> 'null' and not jwk -> 'key_ops' ? 'verify', false)
+    or coalesce(jwk ->> 'alg' ~ '^(RSA-OAEP|RSA1_5|ECDH-ES)', false)
     or coalesce(jwk ->> 'kty' = 'EC' and jwk ->> 'crv' not in ('P-256', 'P-384', 'P-521'), false)
     or coalesce(jwk ->> 'kty' = 'OKP' and jwk ->> 'crv' <> 'Ed25519', false);
 
@@ -236,7 +246,7 @@ begin
     end if;
     select * into strict known from admin.jwt_key as k where k.issuer = import_jwk.issuer and k.kid = key_id;
     if known.alg <> algorithm or admin.jwk_material(known.jwk) <> admin.jwk_material(import_jwk.jwk) then
-        raise exception 'key cannot be used: another one has its kid already'
+        raise exception 'key cannot be used: another one has its kid already, or it is there for another algorithm'
             using errcode = '22023', hint = 'Give the new key a kid of its own.';
     end if;
     return false;

@@ -42,14 +42,19 @@ as $$
 declare
     value  text := admin.import_text(element, key, false, 64);
     offset_from_load text := admin.import_text(element, key || '_offset', false, 64);
+    at     timestamptz;
 begin
     if value is not null and offset_from_load is not null then
         raise exception '"%" is given twice, as an instant and as an offset', key using errcode = '22023';
     end if;
-    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)' then
+    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)' or value ~* 'bc' then
         raise exception '"%" is not a timestamp of RFC 3339: "%"', key, value using errcode = '22023';
     end if;
-    return coalesce(value::timestamptz, loaded_at + offset_from_load::interval);
+    at := coalesce(value::timestamptz, loaded_at + offset_from_load::interval);
+    if at >= '10000-01-01' or at < '0001-01-01' then
+        raise exception '"%" is not in the years 1 to 9999', key using errcode = '22023';
+    end if;
+    return at;
 end
 $$;
 
@@ -158,17 +163,6 @@ return (existing.action, existing.resource, existing.required_roles, existing.re
 comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an approval that is there say all that an imported document says of it?';
 
--- Within SECURITY DEFINER current_user is the owner; whoever called is the role that was set, or logged in.
-create function admin.caller_is_superuser()
-returns boolean
-language sql stable
-set search_path = pg_catalog, pg_temp
-return (select r.rolsuper from pg_roles as r
-        where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user));
-
-comment on function admin.caller_is_superuser() is
-'Is it a superuser who called, whatever the function at hand runs as?';
-
 -- True when the approval was stored, false when it was there already and says the same.
 create function admin.import_approval(element jsonb, loaded_at timestamptz)
 returns boolean
@@ -195,9 +189,9 @@ begin
         return false;
     end if;
 
-    -- No token vouches for them: what only verified people may do is not to be had by importing it.
-    if cardinality(signatures) > 0 and current_setting('admin_ext.require_verified_jwt')::boolean and not admin.caller_is_superuser() then
-        raise exception 'approval "%" has signatures, which superusers alone may import while admin_ext.require_verified_jwt is on', incoming.approval_id
+    -- No token vouches for who requested and signed it.
+    if not admin.is_trusted_without_token() then
+        raise exception 'approval "%" cannot be imported: superusers alone import while admin_ext.require_verified_jwt is on', incoming.approval_id
             using errcode = '42501';
     end if;
 
@@ -267,4 +261,4 @@ end
 $$;
 
 comment on function admin.import_approvals(jsonb) is
-'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, approvals with signatures are rejected unless a superuser imports them. Raises 22023 when the document is no array.';
+'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, what is new is rejected unless a superuser imports it. Raises 22023 when the document is no array.';

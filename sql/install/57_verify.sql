@@ -84,6 +84,10 @@ begin atomic
                   (select count(*) from s where exists (select from added as t where t.signature is not distinct from s)),
                   (select count(*) from added))
     union all
+    select 'requester', true, coalesce((select format('%s %s', a.requested_by, case when c.verified then format('was verified by a token of %s, key %s', c.token ->> 'issuer', c.token ->> 'key_id')
+                                                                                   else 'was not verified by a token' end)
+                                        from changes as c where c.event_type = 'approval.issued' limit 1), 'the trail does not say')
+    union all
     select format('signature of %s', (t.signature).signer_role),
            case when t.verified then t.token ->> 'sha256' = encode((t.signature).token_sha256, 'hex')
                                      and t.token ->> 'issuer' = (t.signature).token_issuer and t.token ->> 'key_id' = (t.signature).token_key_id

@@ -17,8 +17,8 @@ typedef struct Replay
 } Replay;
 
 /*
- * Raises P0002 when the trail has no such row, 22023 when it is no check, 55000 when the
- * trail does not reach back to the issuing of the approval.
+ * Raises P0002 when the trail has no such check, 55000 when what it has is no answer of the
+ * contract, or when it does not reach back to the issuing of the approval.
  */
 extern void replay_recorded(int64 audit_id, Replay *replay);
 

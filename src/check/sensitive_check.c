@@ -24,12 +24,10 @@
 #include "decision/approval_id.h"
 #include "identity/identity.h"
 #include "json_text.h"
+#include "text_limits.h"
 #include "store/approval_store.h"
 
 #define ID_ARGUMENT_MAX_BYTES	65536	/* of what is answered, as asked, with approval_id_invalid */
-#define ACTION_MAX_BYTES		256
-#define RESOURCE_MAX_BYTES		2048
-#define ACTOR_MAX_BYTES			256
 #define REQUEST_ID_MAX_BYTES	256
 #define TRACEPARENT_MAX_BYTES	256
 
@@ -47,19 +45,6 @@ text_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
 	value = PG_GETARG_TEXT_PP(n);
 	check_argument_length(name, value, max_bytes);
 	return value;
-}
-
-static PolicyText
-policy_text(const text *value)
-{
-	PolicyText	result = {NULL, 0};
-
-	if (value != NULL)
-	{
-		result.data = VARDATA_ANY(value);
-		result.length = VARSIZE_ANY_EXHDR(value);
-	}
-	return result;
 }
 
 void
@@ -101,18 +86,12 @@ refuse_read_only(void)
 static text *
 actor_argument(FunctionCallInfo fcinfo)
 {
-	text	   *actor = text_argument(fcinfo, 3, "actor", ACTOR_MAX_BYTES);
+	text	   *actor = text_argument(fcinfo, 3, "actor", PERSON_MAX_BYTES);
 	Identity	identity;
 
 	if (PG_ARGISNULL(6))
 		return actor;
-	identity_verify(PG_GETARG_TEXT_PP(6), &identity);
-	if (actor != NULL && strcmp(text_to_cstring(actor), identity.subject) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"actor\" is not the subject of the token"),
-				 errdetail("The argument names somebody else than the token proves."),
-				 errhint("Leave the argument out where there is a token.")));
+	identity_verify_as(PG_GETARG_TEXT_PP(6), actor, "actor", &identity);
 	return cstring_to_text(identity.subject);
 }
 

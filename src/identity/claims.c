@@ -28,11 +28,23 @@ read_date(const JsonMembers *members, const char *name, int64 *date)
 	return true;
 }
 
-/* Who or what a token names; as long as the columns that such a name is stored in. */
+/*
+ * Who or what a token names; as long as the columns that such a name is stored in.  One
+ * that looks like another but for blanks or control characters would be taken for somebody else.
+ */
 static bool
 is_identifier(const char *text)
 {
-	return text != NULL && text[0] != '\0' && strlen(text) <= CLAIM_MAX_BYTES;
+	size_t		length = text == NULL ? 0 : strlen(text);
+
+	if (length == 0 || length > CLAIM_MAX_BYTES || text[0] == ' ' || text[length - 1] == ' ')
+		return false;
+	for (size_t i = 0; i < length; i++)
+	{
+		if ((unsigned char) text[i] < ' ' || text[i] == '\177')
+			return false;
+	}
+	return true;
 }
 
 const char *

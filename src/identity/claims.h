@@ -37,6 +37,7 @@ extern const char *claims_check(const Claims *claims, const ClaimsExpected *expe
 extern const char *claims_subject(const Claims *claims, const ClaimsExpected *expected);
 
 /* Their roles: an array of strings, or one string that is one role; returns how many. */
-extern int	claims_roles(const Claims *claims, const ClaimsExpected *expected, const char *const **roles);
+extern int	claims_roles(const Claims *claims, const ClaimsExpected *expected,
+		const char *const **roles);
 
 #endif							/* ADMIN_EXT_CLAIMS_H */

@@ -11,6 +11,7 @@
 
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -27,13 +28,15 @@
 PG_FUNCTION_INFO_V1(admin_jwt_verify);
 PG_FUNCTION_INFO_V1(admin_jws_verify);
 PG_FUNCTION_INFO_V1(admin_jwk_algorithm);
+PG_FUNCTION_INFO_V1(admin_is_trusted_without_token);
 
 static void
 refuse(const char *what, const char *reason)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
-			 errmsg("%s is refused: %s", what, reason)));
+			 errmsg("%s is refused: %s", what, reason),
+			 errhint("doc/identity.md has every reason, and what it means.")));
 }
 
 static void
@@ -45,14 +48,15 @@ refuse_if(const char *reason)
 
 /* Whoever made the token can have chosen these; they are cut, and quoted. */
 static void
-refuse_unknown(const char *reason, const char *issuer, const char *key_id)
+refuse_stranger(const char *reason, const char *issuer, const char *key_id, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			 errmsg("token is refused: %s", reason),
 			 errdetail("Its issuer is \"%.*s\", its key \"%.*s\".",
 					   pg_mbcliplen(issuer, strlen(issuer), 128), issuer,
-					   pg_mbcliplen(key_id, strlen(key_id), 128), key_id)));
+					   pg_mbcliplen(key_id, strlen(key_id), 128), key_id),
+			 errhint("%s", hint)));
 }
 
 /* RFC 8725, 3.11: a token made for another purpose is none of an identity. */
@@ -89,7 +93,8 @@ check_signature(const Jws *jws, const char *issuer)
 	const char *reason = trust_find_key(issuer, jws->key_id, &verifier);
 
 	if (reason != NULL)
-		refuse_unknown(reason, issuer, jws->key_id);
+		refuse_stranger(reason, issuer, jws->key_id,
+						"Import the issuer's key set with admin.import_jwks(), or obtain a token by another key.");
 	if (verifier->algorithm != jws->algorithm)
 		refuse("token", "its algorithm is not that of its key");
 	if (!jws_verifier_accepts(verifier, (const uint8 *) jws->signing_input, jws->signing_input_bytes,
@@ -121,7 +126,8 @@ identity_verify(const text *token, Identity *identity)
 	check_header(&jws);
 	refuse_if(claims_read((const char *) jws.payload, jws.payload_bytes, &claims));
 	if (!trust_find_issuer(claims.issuer, &issuer))
-		refuse_unknown("its issuer is not trusted", claims.issuer, jws.key_id);
+		refuse_stranger("its issuer is not trusted", claims.issuer, jws.key_id,
+						"Trust it with admin.add_jwt_issuer(), as a superuser.");
 	check_signature(&jws, claims.issuer);
 	expected.audience = issuer.audience;
 	expected.subject_claim = issuer.subject_claim;
@@ -130,6 +136,28 @@ identity_verify(const text *token, Identity *identity)
 	expected.leeway = admin_jwt_leeway_s * USECS_PER_SEC;
 	refuse_if(claims_check(&claims, &expected));
 	fill(identity, &jws, &claims, &expected);
+}
+
+void
+identity_verify_as(const text *token, const text *claimed, const char *argument, Identity *identity)
+{
+	identity_verify(token, identity);
+	if (claimed != NULL && strcmp(text_to_cstring(claimed), identity->subject) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" is not the subject of the token", argument),
+				 errdetail("The argument names somebody else than the token proves."),
+				 errhint("Leave the argument out where there is a token.")));
+}
+
+void
+identity_recheck(const Identity *identity, TimestampTz now)
+{
+	const JwsVerifier *verifier;
+
+	if (now >= identity->expires_at)
+		refuse("token", "it has expired");
+	refuse_if(trust_find_key(identity->issuer, identity->key_id, &verifier));
 }
 
 bool
@@ -144,7 +172,7 @@ identity_has_role(const Identity *identity, const char *role)
 }
 
 void
-identity_digest(const text *token, uint8 digest[TOKEN_SHA256_BYTES])
+identity_digest(const text *token, uint8 digest[EVIDENCE_SHA256_BYTES])
 {
 	if (EVP_Digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest, NULL, EVP_sha256(), NULL) != 1)
 		elog(ERROR, "could not digest a token");
@@ -167,7 +195,8 @@ is_signed_by(const Jws *jws, EVP_PKEY *key)
 
 	if (!jws_verifier_make(&verifier, jws->algorithm, key))
 		return false;
-	accepted = jws_verifier_accepts(&verifier, (const uint8 *) jws->signing_input, jws->signing_input_bytes,
+	accepted = jws_verifier_accepts(&verifier, (const uint8 *) jws->signing_input,
+			jws->signing_input_bytes,
 									jws->signature, jws->signature_bytes);
 	jws_verifier_free(&verifier);
 	return accepted;
@@ -216,5 +245,16 @@ admin_jwk_algorithm(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key cannot be used: %s", fault)));
-	PG_RETURN_TEXT_P(cstring_to_text(key.algorithm != NULL ? jws_algorithm_name(key.algorithm) : "RS256"));
+	PG_RETURN_TEXT_P(cstring_to_text(key.algorithm != NULL ? jws_algorithm_name(key.algorithm) :
+			"RS256"));
+}
+
+/*
+ * In C, so that the library is loaded: before it is, anybody can write down any value for its
+ * settings.  The outer user is whoever called, also within SECURITY DEFINER.
+ */
+Datum
+admin_is_trusted_without_token(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!admin_require_verified_jwt || superuser_arg(GetOuterUserId()));
 }

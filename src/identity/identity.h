@@ -7,7 +7,7 @@
 
 #include "datatype/timestamp.h"
 
-#define TOKEN_SHA256_BYTES	32
+#include "audit/evidence.h"
 
 /* Strings are of the database's encoding and the current memory context. */
 typedef struct Identity
@@ -25,9 +25,19 @@ typedef struct Identity
 /* Raises 28000, with the reason, unless the token proves an identity at this moment. */
 extern void identity_verify(const text *token, Identity *identity);
 
+/*
+ * The same; raises 22023 where a plain argument names somebody else than the token proves.
+ * `claimed` is NULL when there is no such argument.
+ */
+extern void identity_verify_as(const text *token, const text *claimed, const char *argument,
+		Identity *identity);
+
+/* Raises 28000 when what was verified a while ago has expired, or its key been revoked, since. */
+extern void identity_recheck(const Identity *identity, TimestampTz now);
+
 extern bool identity_has_role(const Identity *identity, const char *role);
 
 /* The token is never stored; its SHA-256 is. */
-extern void identity_digest(const text *token, uint8 digest[TOKEN_SHA256_BYTES]);
+extern void identity_digest(const text *token, uint8 digest[EVIDENCE_SHA256_BYTES]);
 
 #endif							/* ADMIN_EXT_IDENTITY_H */

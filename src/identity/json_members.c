@@ -7,6 +7,8 @@
  */
 #include "identity/json_members.h"
 
+#include <math.h>
+
 #include "common/jsonapi.h"
 #include "mb/pg_wchar.h"
 
@@ -158,14 +160,17 @@ read_scalar(void *state, char *token, JsonTokenType type)
 
 	if (reader->fault != NULL)
 		compat_json_done;
-	if (reader->depth == 0)
+	if (type == JSON_TOKEN_NUMBER && isinf(strtod(token, NULL)))
+		reader->fault = "a JSON number is out of range";
+	else if (reader->depth == 0)
 		reader->fault = "it is not a JSON object";
 	else if (reader->depth == 1 && member != NULL)
 	{
 		member->kind = kind_of(type);
 		member->text = token;
 	}
-	else if (reader->depth == 2 && type == JSON_TOKEN_STRING && member != NULL && member->kind == JSON_KIND_ARRAY)
+	else if (reader->depth == 2 && type == JSON_TOKEN_STRING && member != NULL &&
+			member->kind == JSON_KIND_ARRAY)
 		member->strings[member->count - 1] = token;
 	compat_json_done;
 }
@@ -211,18 +216,59 @@ begins_object(const char *json, int length)
 #define OWN_ENCODING GetDatabaseEncoding()
 #endif
 
+#ifndef FRONTEND
 static const char *
 in_own_encoding(const char *json, int *length)
 {
-#ifndef FRONTEND
 	const char *own = pg_any_to_server(json, *length, PG_UTF8);
 
 	if (own != json)
 		*length = strlen(own);
-	json = own;
-#endif
-	return json;
+	return own;
 }
+#endif
+
+static bool
+is_json(const char *json, int length, const JsonSemAction *actions)
+{
+	return pg_parse_json(compat_json_lexer(json, length, OWN_ENCODING), unconstify(JsonSemAction *,
+			actions)) == JSON_SUCCESS;
+}
+
+/*
+ * What the database's encoding has no character for is the token's fault.  Nothing but memory
+ * is held that the error would leave behind.
+ */
+#ifdef FRONTEND
+#define can_be_read(json, length, actions) is_json(json, length, actions)
+#else
+static bool
+can_be_read(const char *json, int length, const JsonSemAction *actions)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool result = false;
+
+	PG_TRY();
+	{
+		int			own_length = length;
+		const char *own = in_own_encoding(json, &own_length);
+
+		result = is_json(own, own_length, actions);
+	}
+	PG_CATCH();
+	{
+		int			code = geterrcode();
+
+		if (code != ERRCODE_UNTRANSLATABLE_CHARACTER && code != ERRCODE_FEATURE_NOT_SUPPORTED &&
+			code != ERRCODE_CHARACTER_NOT_IN_REPERTOIRE)
+			PG_RE_THROW();
+		MemoryContextSwitchTo(context);
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	return result;
+}
+#endif
 
 const char *
 json_members_parse(const char *json, int length, JsonMembers *members)
@@ -245,13 +291,12 @@ json_members_parse(const char *json, int length, JsonMembers *members)
 	/* What the parser goes by are lengths of characters: a broken one would lead it astray. */
 	if (pg_encoding_verifymbstr(PG_UTF8, json, length) != length)
 		return "it is not UTF-8";
-	json = in_own_encoding(json, &length);
 	if (is_too_deep(json, length))
 		return "its JSON is nested too deeply";
 	if (!begins_object(json, length))
 		return "it is not a JSON object";
-	if (pg_parse_json(compat_json_lexer(json, length, OWN_ENCODING), &actions) != JSON_SUCCESS)
-		return "it is not JSON";
+	if (!can_be_read(json, length, &actions))
+		return "it is not JSON, or has characters that the database's encoding has not";
 	return reader.fault;
 }
 

@@ -15,6 +15,7 @@
 
 #define COORDINATE_MAX_BYTES	66	/* of P-521 */
 #define EXPONENT_MAX_BYTES		8
+#define ED25519_BYTES			32
 
 /* Length of the bytes, or -1. */
 static int
@@ -99,7 +100,8 @@ read_ec(const JsonMembers *members, Jwk *jwk)
 	builder = OSSL_PARAM_BLD_new();
 	if (builder != NULL &&
 		OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, algorithm->curve, 0) == 1 &&
-		OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + 2 * algorithm->coordinate_bytes) == 1)
+		OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point,
+				1 + 2 * algorithm->coordinate_bytes) == 1)
 		jwk->key = key_from("EC", builder);
 	OSSL_PARAM_BLD_free(builder);
 	if (jwk->key == NULL)
@@ -115,6 +117,37 @@ read_ec(const JsonMembers *members, Jwk *jwk)
 	return jwk->key == NULL ? "its point is not on its curve" : NULL;
 }
 
+/*
+ * Keys of small order, for which anybody can sign, and those that are not written as RFC 8032,
+ * section 5.1.3, has them.  The sign is the last byte's first bit.
+ */
+static bool
+is_weak_ed25519(const uint8 *key)
+{
+	static const uint8 small[][ED25519_BYTES] = {
+		{0},
+		{1},
+		{0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+		0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+		{0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+		0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a},
+	};
+	uint8		y[ED25519_BYTES];
+	bool		is_top = true;
+
+	memcpy(y, key, ED25519_BYTES);
+	y[ED25519_BYTES - 1] &= 0x7f;
+	for (int i = 0; i < lengthof(small); i++)
+	{
+		if (memcmp(y, small[i], ED25519_BYTES) == 0)
+			return true;
+	}
+	/* From 2^255 - 20 on: minus one, and what is not below the field's prime. */
+	for (int i = 1; i < ED25519_BYTES - 1; i++)
+		is_top = is_top && y[i] == 0xff;
+	return is_top && y[ED25519_BYTES - 1] == 0x7f && y[0] >= 0xec;
+}
+
 static const char *
 read_okp(const JsonMembers *members, Jwk *jwk)
 {
@@ -124,9 +157,9 @@ read_okp(const JsonMembers *members, Jwk *jwk)
 
 	if (algorithm == NULL)
 		return "its curve is not Ed25519";
-	if (member_bytes(members, "x", &x) != algorithm->coordinate_bytes)
+	if (member_bytes(members, "x", &x) != ED25519_BYTES || is_weak_ed25519(x))
 		return "member x is not a key of its curve";
-	jwk->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, algorithm->coordinate_bytes);
+	jwk->key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, x, ED25519_BYTES);
 	jwk->algorithm = algorithm;
 	return jwk->key == NULL ? "member x is not a key of its curve" : NULL;
 }
@@ -177,6 +210,20 @@ read_key(const JsonMembers *members, Jwk *jwk)
 	return "its key type is unknown";
 }
 
+/* RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1. */
+static bool
+has_private_parts(const JsonMembers *members)
+{
+	static const char *const parts[] = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"};
+
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (json_member(members, parts[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
 const char *
 jwk_read(const JsonMembers *members, Jwk *jwk)
 {
@@ -186,7 +233,7 @@ jwk_read(const JsonMembers *members, Jwk *jwk)
 	memset(jwk, 0, sizeof(*jwk));
 	jwk->key_type = json_member_string(members, "kty");
 	jwk->key_id = json_member_string(members, "kid");
-	jwk->is_private = json_member(members, "d") != NULL;
+	jwk->is_private = has_private_parts(members);
 	if (jwk->key_type == NULL)
 		return "member kty is missing, or is not a string";
 	if (key_id != NULL && jwk->key_id == NULL)

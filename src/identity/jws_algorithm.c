@@ -162,7 +162,8 @@ accepts_digest(const JwsVerifier *verifier, const uint8 *message, size_t length,
 		signature = der;
 		signature_length = der_bytes;
 	}
-	return EVP_Digest(message, length, digest, &digest_bytes, digest_of(verifier->algorithm), NULL) == 1 &&
+	return EVP_Digest(message, length, digest, &digest_bytes, digest_of(verifier->algorithm),
+			NULL) == 1 &&
 		EVP_PKEY_verify(verifier->context, signature, signature_length, digest, digest_bytes) == 1;
 }
 

@@ -99,7 +99,22 @@ trust_find_issuer(const char *issuer, TrustedIssuer *found)
 {
 	const AdminRelations *relations = admin_relations();
 
-	return read_row(relations->jwt_issuer, relations->jwt_issuer_by_name, &issuer, 1, read_issuer, found);
+	return read_row(relations->jwt_issuer, relations->jwt_issuer_by_name, &issuer, 1, read_issuer,
+			found);
+}
+
+static void
+ignore_row(TupleTableSlot *row, void *arg)
+{
+}
+
+bool
+trust_is_for_one_use(const char *issuer)
+{
+	const AdminRelations *relations = admin_relations();
+
+	return read_row(relations->jwt_one_use, relations->jwt_one_use_by_issuer, &issuer, 1,
+			ignore_row, NULL);
 }
 
 typedef struct FoundKey
@@ -147,10 +162,14 @@ keep(const Jsonb *jwk, const char *algorithm, const JwsVerifier *verifier)
 const char *
 trust_read_jwk(Jsonb *jwk, Jwk *key)
 {
-	char	   *json = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
+	char	   *json;
 	JsonMembers members;
 	const char *fault;
 
+	/* No smaller as text. */
+	if (VARSIZE(jwk) > 4 * JWK_MAX_BYTES)
+		return "it is longer than 16384 bytes";
+	json = JsonbToCString(NULL, &jwk->root, VARSIZE(jwk));
 	json = pg_server_to_any(json, strlen(json), PG_UTF8);
 	if (strlen(json) > JWK_MAX_BYTES)
 		return "it is longer than 16384 bytes";

@@ -22,6 +22,9 @@ typedef struct TrustedIssuer
 
 extern bool trust_find_issuer(const char *issuer, TrustedIssuer *found);
 
+/* Does each jti of the issuer take one step only? */
+extern bool trust_is_for_one_use(const char *issuer);
+
 /* Returns NULL and the verifier, good until the next call; or why there is none. */
 extern const char *trust_find_key(const char *issuer, const char *key_id, const JwsVerifier **verifier);
 

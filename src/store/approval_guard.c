@@ -22,8 +22,8 @@
 #include "relations.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
+#include "text_limits.h"
 
-#define ROLE_MAX_BYTES	128
 
 PG_FUNCTION_INFO_V1(admin_approval_guard);
 

@@ -27,6 +27,7 @@ approval_store_lock(Datum approval_id, ApprovalRow *row)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id)),
-				 errdetail("Only an approval that has been issued can be signed or withdrawn.")));
+				 errdetail("Only an approval that has been issued can be signed or withdrawn."),
+				 errhint("Issue it with admin.issue_approval().")));
 	approval_row_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
 }

@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "utils/snapshot.h"
 
+#include "compat.h"
 #include "decision/policy.h"
 
 #define APPROVAL_DIGEST_BYTES	32
@@ -124,6 +125,20 @@ extern void approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST
 
 /* The person whose signature is moving an approval forward right now, or NULL. */
 extern const char *approval_guard_signer(void);
+
+/* A text argument, where it is; data is NULL for NULL. */
+static inline PolicyText
+policy_text(const text *value)
+{
+	PolicyText	result = {NULL, 0};
+
+	if (value != NULL)
+	{
+		result.data = VARDATA_ANY(value);
+		result.length = VARSIZE_ANY_EXHDR(value);
+	}
+	return result;
+}
 
 static inline bool
 policy_texts_equal(PolicyText a, PolicyText b)

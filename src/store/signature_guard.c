@@ -32,19 +32,10 @@ approval_guard_signer(void)
 	return current_signer;
 }
 
-static PolicyText
-text_argument(Datum value)
-{
-	text	   *packed = DatumGetTextPP(value);
-	PolicyText	result = {VARDATA_ANY(packed), VARSIZE_ANY_EXHDR(packed)};
-
-	return result;
-}
-
 static void
 check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
 {
-	PolicyText	role = text_argument(role_value);
+	PolicyText	role = policy_text_of(role_value, false);
 	bool		required = false;
 
 	if (approval->state == STATE_WITHDRAWN || approval->closed)
@@ -64,7 +55,7 @@ check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
 						(int) approval->id.length, approval->id.data),
 				 errdetail("It requires %d signatures in other roles.", approval->role_count),
 				 errhint("Sign in one of its required_roles.")));
-	if (policy_texts_equal(text_argument(signer_value), approval->requested_by))
+	if (policy_texts_equal(policy_text_of(signer_value, false), approval->requested_by))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" requested approval \"%.*s\" and cannot sign it",
@@ -197,7 +188,7 @@ as_owner(TriggerData *trigger)
 	HeapTuple	result = trigger->tg_trigtuple;
 	OwnerScope	scope;
 
-	owner_enter(&scope, trigger->tg_relation->rd_rel->relowner);
+	owner_enter(&scope, admin_relations()->signature);
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		result = guard_insert(trigger->tg_trigtuple, desc);
 	else

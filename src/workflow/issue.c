@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "decision/approval_id.h"
@@ -15,8 +16,7 @@
 #include "owner.h"
 #include "workflow/step.h"
 
-#define ACTION_MAX_BYTES	256
-#define RESOURCE_MAX_BYTES	2048
+#define RFC3339_END			((date2j(10000, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 #define GENERATED_DIGITS	6
 #define GENERATED_LETTERS	16	/* 82 bits: two of them are not going to be the same */
 #define GENERATED_ATTEMPTS	4
@@ -54,12 +54,14 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 	issuing->roles = PG_GETARG_ARRAYTYPE_P(1);
 	if (ARR_NDIM(issuing->roles) != 1)
 		refuse_roles("It does not have one dimension.");
-	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls, &issuing->role_count);
+	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls,
+			&issuing->role_count);
 	if (issuing->role_count > MAX_REQUIRED_SIGNERS)
 		refuse_roles(psprintf("It has %d elements.", issuing->role_count));
 	for (int i = 0; i < issuing->role_count; i++)
 	{
-		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
+		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 ||
+				VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
 			refuse_roles(psprintf("Element %d does not have 1 to %d bytes.", i + 1, ROLE_MAX_BYTES));
 		for (int j = 0; j < i; j++)
 		{
@@ -67,6 +69,8 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 				refuse_roles(psprintf("Elements %d and %d are the same.", j + 1, i + 1));
 		}
 	}
+	/* Numbered from 1, whatever the caller's array was. */
+	issuing->roles = construct_array(roles, issuing->role_count, TEXTOID, -1, false, TYPALIGN_INT);
 }
 
 static void
@@ -74,11 +78,14 @@ read_deadline(FunctionCallInfo fcinfo, Issuing *issuing)
 {
 	if (!PG_ARGISNULL(2))
 		issuing->deadline = PG_GETARG_TIMESTAMPTZ(2);
-	if (PG_ARGISNULL(2) || TIMESTAMP_NOT_FINITE(issuing->deadline) || issuing->deadline <= issuing->step.now)
+	if (PG_ARGISNULL(2) || TIMESTAMP_NOT_FINITE(issuing->deadline) ||
+			issuing->deadline <= issuing->step.now ||
+		issuing->deadline >= RFC3339_END)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"sla_deadline\" is not a finite instant ahead"),
-				 errdetail("Its value is %s.", PG_ARGISNULL(2) ? "null" : timestamptz_to_str(issuing->deadline)),
+				 errmsg("argument \"sla_deadline\" is not an instant ahead, before the year 10000"),
+				 errdetail("Its value is %s.", PG_ARGISNULL(2) ? "null" :
+						timestamptz_to_str(issuing->deadline)),
 				 errhint("Past approvals come by admin.import_approvals().")));
 }
 
@@ -87,11 +94,13 @@ read_approval_id(FunctionCallInfo fcinfo, Issuing *issuing)
 {
 	issuing->approval_id = optional_argument(fcinfo, 4, "approval_id", APPROVAL_ID_MAX_BYTES);
 	if (issuing->approval_id != NULL &&
-		!approval_id_is_valid(VARDATA_ANY(issuing->approval_id), VARSIZE_ANY_EXHDR(issuing->approval_id)))
+		!approval_id_is_valid(VARDATA_ANY(issuing->approval_id),
+				VARSIZE_ANY_EXHDR(issuing->approval_id)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"approval_id\" is not of the form APP-nnnnnn-name"),
-				 errdetail("Its value is \"%s\"; ^APP-[0-9]{6}-[a-z0-9]+$ is the grammar.", text_to_cstring(issuing->approval_id)),
+				 errdetail("Its value is \"%s\"; ^APP-[0-9]{6}-[a-z0-9]+$ is the grammar.",
+						text_to_cstring(issuing->approval_id)),
 				 errhint("Leave it out to have one generated.")));
 }
 
@@ -123,8 +132,10 @@ insert(Issuing *issuing)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {
-		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action), PointerGetDatum(issuing->resource),
-		PointerGetDatum(issuing->roles), Int16GetDatum(issuing->role_count), PointerGetDatum(issuing->step.person),
+		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
+				PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->roles), Int16GetDatum(issuing->role_count),
+				PointerGetDatum(issuing->step.person),
 		TimestampTzGetDatum(issuing->deadline)
 	};
 	int			result;
@@ -145,8 +156,10 @@ is_the_same(const Issuing *issuing)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[] = {
-		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action), PointerGetDatum(issuing->resource),
-		PointerGetDatum(issuing->roles), PointerGetDatum(issuing->step.person), TimestampTzGetDatum(issuing->deadline)
+		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
+				PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->roles), PointerGetDatum(issuing->step.person),
+				TimestampTzGetDatum(issuing->deadline)
 	};
 	int			result;
 

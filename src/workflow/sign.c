@@ -28,14 +28,6 @@ typedef struct Signing
 	TimestampTz signed_at;
 } Signing;
 
-static PolicyText
-policy_text(const text *value)
-{
-	PolicyText	result = {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-
-	return result;
-}
-
 static void
 refuse_taken(const Signing *signing, const char *detail, const char *hint)
 {
@@ -62,8 +54,10 @@ take_signature(Signing *signing, int row)
 {
 	bool		isnull;
 
-	signing->signature_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 1, &isnull));
-	signing->signed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 2, &isnull));
+	signing->signature_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row],
+			SPI_tuptable->tupdesc, 1, &isnull));
+	signing->signed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row],
+			SPI_tuptable->tupdesc, 2, &isnull));
 }
 
 /* True when the very same signature is there; raises 23505 when another one is in its way. */
@@ -72,31 +66,36 @@ is_signed(Signing *signing)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role), PointerGetDatum(signing->step.person)};
-	PolicyText	comment = {NULL, 0};
+	Datum		values[] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
+			PointerGetDatum(signing->step.person)};
+	PolicyText	comment = policy_text(signing->comment);
 	int			result;
 
 	owner_plan(&plan,
 			   "select signature_id, signed_at, signer_role, signer, comment from admin.signature "
 			   "where approval_id operator(pg_catalog.=) $1 "
-			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)", 3, types);
+			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)",
+					3, types);
 	result = SPI_execute_plan(plan, values, NULL, false, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read signatures: %s", SPI_result_code_string(result));
-	if (signing->comment != NULL)
-		comment = policy_text(signing->comment);
 	for (int row = 0; row < SPI_processed; row++)
 	{
 		bool		same_role = policy_texts_equal(column_text(row, 3), policy_text(signing->role));
-		bool		same_person = policy_texts_equal(column_text(row, 4), policy_text(signing->step.person));
+		bool		same_person = policy_texts_equal(column_text(row, 4),
+				policy_text(signing->step.person));
 		PolicyText	had = column_text(row, 5);
 
 		if (!same_person)
-			refuse_taken(signing, "Somebody else has signed in that role.", "Each role signs once; see the signatures of the approval.");
+			refuse_taken(signing, "Somebody else has signed in that role.",
+					"Each role signs once; see the signatures of the approval.");
 		if (!same_role)
-			refuse_taken(signing, "The same person has signed in another role.", "Another person has to sign in this role.");
-		if ((had.data == NULL) != (comment.data == NULL) || (had.data != NULL && !policy_texts_equal(had, comment)))
-			refuse_taken(signing, "The same person has signed in that role, with another comment.", "A signature never changes.");
+			refuse_taken(signing, "The same person has signed in another role.",
+					"Another person has to sign in this role.");
+		if ((had.data == NULL) != (comment.data == NULL) || (had.data != NULL &&
+				!policy_texts_equal(had, comment)))
+			refuse_taken(signing, "The same person has signed in that role, with another comment.",
+					"A signature never changes.");
 		take_signature(signing, row);
 	}
 	return SPI_processed > 0;
@@ -112,7 +111,8 @@ refuse_after_deadline(const Signing *signing, const ApprovalRow *approval)
 	deadline[format_timestamp(deadline, approval->sla_deadline)] = '\0';
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("approval \"%s\" cannot be signed after its deadline", text_to_cstring(signing->approval_id)),
+			 errmsg("approval \"%s\" cannot be signed after its deadline",
+					text_to_cstring(signing->approval_id)),
 			 errdetail("Its deadline was %s.", deadline),
 			 errhint("Issue another approval.")));
 }
@@ -139,7 +139,8 @@ check_person(const Signing *signing, const ApprovalRow *approval)
 						text_to_cstring(signing->step.person), text_to_cstring(signing->approval_id)),
 				 errdetail("Nobody approves a request of their own."),
 				 errhint("Another person has to sign.")));
-	if (signing->step.evidence.is_verified && !identity_has_role(&signing->step.identity, text_to_cstring(signing->role)))
+	if (signing->step.evidence.is_verified && !identity_has_role(&signing->step.identity,
+			text_to_cstring(signing->role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" does not hold role \"%s\"",
@@ -154,7 +155,8 @@ add_signature(Signing *signing)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
 	const AuditEvidence *evidence = &signing->step.evidence;
-	Datum		values[8] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role), PointerGetDatum(signing->step.person)};
+	Datum		values[8] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
+			PointerGetDatum(signing->step.person)};
 	char		nulls[9] = "   nnnnn";
 	int			result;
 
@@ -168,7 +170,8 @@ add_signature(Signing *signing)
 		values[4] = CStringGetTextDatum(evidence->issuer);
 		values[5] = CStringGetTextDatum(evidence->key_id);
 		values[6] = evidence->token_id == NULL ? (Datum) 0 : CStringGetTextDatum(evidence->token_id);
-		values[7] = PointerGetDatum(cstring_to_text_with_len((const char *) evidence->token_sha256, EVIDENCE_SHA256_BYTES));
+		values[7] = PointerGetDatum(cstring_to_text_with_len((const char *) evidence->token_sha256,
+				EVIDENCE_SHA256_BYTES));
 		nulls[4] = nulls[5] = nulls[7] = ' ';
 		nulls[6] = evidence->token_id == NULL ? 'n' : ' ';
 	}
@@ -188,7 +191,7 @@ sign(Step *step, StringInfo answer)
 	ApprovalRow approval;
 	bool		is_repeated;
 
-	approval_store_lock(PointerGetDatum(signing->approval_id), &approval);
+	step_lock(step, PointerGetDatum(signing->approval_id), &approval);
 	step_refuse_withdrawn(&approval);
 	check_person(signing, &approval);
 	is_repeated = is_signed(signing);
@@ -204,7 +207,8 @@ sign(Step *step, StringInfo answer)
 	append_json_text(answer, signing->role);
 	appendStringInfoString(answer, ",\"signer\":");
 	append_json_text(answer, step->person);
-	appendStringInfo(answer, ",\"signature_id\":\"" INT64_FORMAT "\",\"signed_at\":\"", signing->signature_id);
+	appendStringInfo(answer, ",\"signature_id\":\"" INT64_FORMAT "\",\"signed_at\":\"",
+			signing->signature_id);
 	append_timestamp(answer, signing->signed_at);
 	appendStringInfoChar(answer, '"');
 	step_append_state(step, answer, PointerGetDatum(signing->approval_id));

@@ -8,20 +8,16 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/relcache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "identity/trust.h"
 #include "json_text.h"
 #include "owner.h"
 #include "relations.h"
 #include "settings.h"
 #include "workflow/step.h"
-
-#define TOKEN_MAX_BYTES		(1024 * 1024)	/* jws.h has the real limit, and another error */
 
 text *
 optional_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes)
@@ -57,14 +53,8 @@ required_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_byte
 static void
 verify(Step *step, const text *token, const text *plain, const char *plain_name)
 {
-	identity_verify(token, &step->identity);
+	identity_verify_as(token, plain, plain_name, &step->identity);
 	step->person = cstring_to_text(step->identity.subject);
-	if (plain != NULL && strcmp(text_to_cstring(plain), step->identity.subject) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"%s\" is not the subject of the token", plain_name),
-				 errdetail("The argument names somebody else than the token proves."),
-				 errhint("Leave the argument out where there is a token.")));
 	step->evidence.is_verified = true;
 	step->evidence.issuer = step->identity.issuer;
 	step->evidence.key_id = step->identity.key_id;
@@ -73,12 +63,12 @@ verify(Step *step, const text *token, const text *plain, const char *plain_name)
 }
 
 void
-step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name, int token_argument)
+step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name,
+		int token_argument)
 {
 	text	   *plain = optional_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
 
 	memset(step, 0, sizeof(*step));
-	step->fcinfo = fcinfo;
 	step->now = GetCurrentTimestamp();
 	if (!PG_ARGISNULL(token_argument))
 	{
@@ -94,16 +84,6 @@ step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char 
 	step->person = required_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
 }
 
-static Oid
-owner_of_tables(void)
-{
-	Relation	approval = RelationIdGetRelation(admin_relations()->approval);
-	Oid			owner = approval->rd_rel->relowner;
-
-	RelationClose(approval);
-	return owner;
-}
-
 Datum
 step_run(Step *step, void (*body) (Step *step, StringInfo answer))
 {
@@ -112,7 +92,7 @@ step_run(Step *step, void (*body) (Step *step, StringInfo answer))
 	OwnerScope	scope;
 
 	initStringInfo(&answer);
-	owner_enter(&scope, owner_of_tables());
+	owner_enter(&scope, admin_relations()->approval);
 	audit_evidence = &step->evidence;
 	PG_TRY();
 	{
@@ -145,19 +125,6 @@ purge_used(const Step *step)
 		elog(ERROR, "could not purge used tokens: %s", SPI_result_code_string(result));
 }
 
-static bool
-is_for_one_use(const Step *step)
-{
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	Datum		values[] = {CStringGetTextDatum(step->identity.issuer)};
-
-	owner_plan(&plan, "select from admin.jwt_one_use where issuer operator(pg_catalog.=) $1", 1, types);
-	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read admin.jwt_one_use");
-	return SPI_processed == 1;
-}
-
 void
 step_use_token(const Step *step)
 {
@@ -166,7 +133,7 @@ step_use_token(const Step *step)
 	Datum		values[3];
 	int			result;
 
-	if (!step->evidence.is_verified || !is_for_one_use(step))
+	if (!step->evidence.is_verified || !trust_is_for_one_use(step->identity.issuer))
 		return;
 	if (step->identity.token_id == NULL)
 		ereport(ERROR,
@@ -204,7 +171,8 @@ step_append_state(const Step *step, StringInfo answer, Datum approval_id)
 	UnregisterSnapshot(snapshot);
 	ttl = ttl_state(facts.state, facts.closed, facts.deadline, step->now);
 	appendStringInfo(answer, ",\"state\":\"%s\",\"signature_count\":%d,\"required_signer_count\":%d,\"ttl_state\":\"%s\",\"valid_until\":",
-					 approval_state_name(facts.state), facts.signature_count, facts.required_signer_count, ttl_state_name(ttl));
+					 approval_state_name(facts.state), facts.signature_count,
+							facts.required_signer_count, ttl_state_name(ttl));
 	if (ttl != TTL_VALID)
 	{
 		appendStringInfoString(answer, "null");
@@ -220,6 +188,15 @@ step_end_answer(const Step *step, StringInfo answer, bool is_repeated)
 {
 	appendStringInfo(answer, ",\"verified\":%s,\"already\":%s}",
 					 step->evidence.is_verified ? "true" : "false", is_repeated ? "true" : "false");
+}
+
+void
+step_lock(Step *step, Datum approval_id, ApprovalRow *approval)
+{
+	approval_store_lock(approval_id, approval);
+	step->now = GetCurrentTimestamp();
+	if (step->evidence.is_verified)
+		identity_recheck(&step->identity, step->now);
 }
 
 void

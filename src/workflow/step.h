@@ -11,17 +11,13 @@
 
 #include "audit/evidence.h"
 #include "identity/identity.h"
+#include "text_limits.h"
 #include "store/approval_store.h"
-
-#define PERSON_MAX_BYTES	256
-#define REASON_MAX_BYTES	4096	/* of a withdrawal, or a signer's comment */
-#define ROLE_MAX_BYTES		128
 
 typedef struct Step
 {
-	FunctionCallInfo fcinfo;
 	text	   *person;			/* who takes it */
-	TimestampTz now;			/* the clock, read once */
+	TimestampTz now;			/* the clock; read again once what the step waits for is locked */
 	Identity	identity;		/* meaningful when evidence.is_verified */
 	AuditEvidence evidence;
 } Step;
@@ -55,7 +51,13 @@ extern text *required_argument(FunctionCallInfo fcinfo, int n, const char *name,
 /* One that need not; raises 22023 when it is too long, or empty. */
 extern text *optional_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_bytes);
 
-/* The approval to act on, locked; raises P0002, or 55000 when it is withdrawn and that is not expected. */
+/*
+ * Locks the approval and returns its newest version.  Waiting may have taken a while: the
+ * clock is read again, and a token that has not outlasted it is refused.
+ */
+extern void step_lock(Step *step, Datum approval_id, ApprovalRow *approval);
+
+/* Raises 55000 when it is withdrawn. */
 extern void step_refuse_withdrawn(const ApprovalRow *approval);
 
 #endif							/* ADMIN_EXT_STEP_H */

@@ -42,7 +42,8 @@ is_withdrawn_so(const Withdrawing *withdrawing)
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[] = {
-		PointerGetDatum(withdrawing->approval_id), PointerGetDatum(withdrawing->step.person), PointerGetDatum(withdrawing->reason)
+		PointerGetDatum(withdrawing->approval_id), PointerGetDatum(withdrawing->step.person),
+				PointerGetDatum(withdrawing->reason)
 	};
 
 	return has_rows(owner_plan(&plan,
@@ -56,7 +57,8 @@ has_signed(const Withdrawing *withdrawing)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID};
-	Datum		values[] = {PointerGetDatum(withdrawing->approval_id), PointerGetDatum(withdrawing->step.person)};
+	Datum		values[] = {PointerGetDatum(withdrawing->approval_id),
+			PointerGetDatum(withdrawing->step.person)};
 
 	return has_rows(owner_plan(&plan,
 							   "select from admin.signature where approval_id operator(pg_catalog.=) $1 "
@@ -68,9 +70,9 @@ static void
 check_person(const Withdrawing *withdrawing, const ApprovalRow *approval)
 {
 	const Step *step = &withdrawing->step;
-	PolicyText	person = {VARDATA_ANY(step->person), VARSIZE_ANY_EXHDR(step->person)};
 
-	if (policy_texts_equal(person, approval->requested_by) || has_signed(withdrawing) ||
+	if (policy_texts_equal(policy_text(step->person), approval->requested_by) ||
+			has_signed(withdrawing) ||
 		(step->evidence.is_verified && identity_has_role(&step->identity, OPERATOR_ROLE)))
 		return;
 	ereport(ERROR,
@@ -107,7 +109,7 @@ withdraw(Step *step, StringInfo answer)
 	ApprovalRow approval;
 	bool		is_repeated;
 
-	approval_store_lock(PointerGetDatum(withdrawing->approval_id), &approval);
+	step_lock(step, PointerGetDatum(withdrawing->approval_id), &approval);
 	is_repeated = is_withdrawn_so(withdrawing);
 	if (!is_repeated)
 	{

@@ -7,7 +7,7 @@ from kafka_page import LITERAL, ROOT, ok
 import kafka_page
 
 PAGE = (ROOT / "doc/identity.md").read_text()
-RETURNED = re.compile(rf'(?:return|fault = |\?|:|refuse\("token",|refuse_unknown\()\s*({LITERAL})')
+RETURNED = re.compile(rf'(?:return|fault = |\?|:|refuse\("token",|refuse_stranger\()\s*({LITERAL})')
 
 
 def reasons():

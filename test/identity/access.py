@@ -45,7 +45,7 @@ recorded = rows(superuser, "select max(audit_id) from admin.audit where event_ty
 for who in ("auditor", "operator"):
     ok(one(roles[who], "select admin.replay_check(%s)", recorded)["equal"] is True, f"an {who}'s replays")
     ok(len(rows(roles[who], "select * from admin.explain_replay(%s)", recorded)) == 10, f"an {who}'s explains")
-    ok(len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 10, f"an {who}'s verifies")
+    ok(len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 11, f"an {who}'s verifies")
 ok(one(roles["signer"], "select admin.withdraw_approval(%s, 'over', token => %s)", issued, issuer.token("bob", ["legal"]))["state"] == "withdrawn", "a signer's withdraws")
 ok(one(roles["checker"], "select admin.jwt_verify(%s)", issuer.token())["sub"] == "ann", "a checker's verifies tokens")
 
@@ -92,7 +92,46 @@ for who, connection in roles.items():
     states = rows(superuser, "select count(*) from admin.approval where state = 'signed_full'")
     ok(states == [(0,)], f"nothing is valid after all that {who} has tried", states)
 ok(rows(superuser, "select count(*) from admin.approval where approval_id like 'APP-000009-%'") == [(0,)], "and nothing was put in")
-ok(one(superuser, "select admin.import_approvals(%s)", document)["imported"] == 1, "a superuser imports what was signed before")
+for prepare in ("set admin_ext.require_verified_jwt = off", None):
+    fresh = connect("identity_operator")
+    if prepare:
+        one(fresh, prepare)
+    answer = one(fresh, "select admin.import_approvals(%s)", document)
+    ok(answer["imported"] == 0 and "superusers alone" in answer["rejected"][0]["error"], f"nor in a session that has not loaded the library ({prepare})", answer)
+unsigned = json.dumps([{**json.loads(document)[0], "state": "pending", "signatures": []}])
+answer = one(connect("identity_operator"), "select admin.import_approvals(%s)", unsigned)
+ok(answer["imported"] == 0, "an operator does not import a request of nobody's, to sign it", answer)
+one(superuser, "create role identity_team")
+one(superuser, "select admin.grant_access('identity_team', 'operator')")
+one(superuser, "grant identity_team to identity_operator")
+team = connect("identity_operator")
+one(team, "set role identity_team")
+one(superuser, "alter role identity_team rename to identity_team2")
+answer = one(team, "select admin.import_approvals(%s)", document)
+ok(answer["imported"] == 0, "nor under a role that is renamed meanwhile", answer)
+team.close()
+one(superuser, "drop owned by identity_team2; drop role identity_team2")
+ok(one(connect(), "select admin.import_approvals(%s)", document)["imported"] == 1, "a superuser imports what was signed before")
+
+# What a caller makes in pg_temp takes no part in what runs as the owner.
+shadows = "".join(f"""create domain pg_temp.{name} as pg_catalog.{name} check (pg_temp.grab(value::pg_catalog.text));
+                      create function pg_temp.{name}eq(pg_catalog.{name}, pg_catalog.{name}) returns pg_catalog.bool language plpgsql as 'begin perform pg_temp.grab($1::pg_catalog.text); return true; end';"""
+                  for name in ("text", "timestamptz", "int4", "int8", "json", "jsonb", "bool"))
+grab = """create function pg_temp.grab(pg_catalog.text) returns pg_catalog.bool language plpgsql as $$begin
+              if current_user = 'postgres' then raise exception 'the owner was grabbed' using errcode = 'XX000'; end if; return true; end$$;"""
+calls = {"auditor": (f"select admin.replay_check({recorded})", f"select * from admin.explain_replay({recorded})", f"select * from admin.verify_approval('{issued}')"),
+         "operator": (f"select admin.replay_check({recorded})", f"select admin.import_approvals('{document}')", f"select admin.revoke_jwt_key('{ISSUER}', 'ES512')"),
+         "signer": (f"select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => '{issuer.token('req')}')",
+                    f"select admin.sign_approval('{open_one}', 'legal', token => '{issuer.token('bob', ['legal'])}')", f"select admin.withdraw_approval('{open_one}', 'x', token => '{issuer.token('req')}')"),
+         "checker": (f"select admin.sensitive_check('{open_one}', token => '{issuer.token()}')", f"select admin.jwt_verify('{issuer.token()}')")}
+for who, queries in calls.items():
+    session = connect(f"identity_{who}")
+    one(session, grab + shadows)
+    one(session, "set search_path = pg_temp, public")
+    for query in queries:
+        code, text = error(session, query)
+        ok(code == "none", f"{who}: types and functions in pg_temp take no part in {query[:32]}", f"{code} {text[:300]}")
+    session.close()
 
 # What the operator is for: an emergency at an issuer's.
 ok(error(roles["operator"], "select admin.revoke_jwt_key(%s, 'ES384')", ISSUER)[0] == "none", "an operator revokes a key")

@@ -31,7 +31,8 @@ def done():
 
 
 def connect(user="postgres", **options):
-    connection = psycopg2.connect(host=os.environ["PGHOST"], user=user, dbname=os.environ["PGDATABASE"], **options)
+    options = {"host": os.environ["PGHOST"], "dbname": os.environ["PGDATABASE"], "user": user, **options}
+    connection = psycopg2.connect(**options)
     connection.autocommit = True
     return connection
 

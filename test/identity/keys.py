@@ -16,8 +16,9 @@ def imported(*keys, to=ISSUER):
 answer = one(connection, *imported(*(public(key, name, name) for name, key in issuer.keys.items())))
 ok(answer == {"imported": 0, "unchanged": 10, "ignored": []}, "importing again changes nothing", answer)
 answer = one(connection, *imported(public(new_key("ES256"), "ES256", "e1", x5c=["AAAA"]), {**public(new_key("RS256"), "RSA-OAEP", "e2"), "use": "enc"},
+                                   {**{k: v for k, v in public(new_key("ES256"), "ES256", "e5").items() if k != "use"}, "key_ops": ["sign"]},
                                    {"kty": "EC", "crv": "secp256k1", "x": "A", "y": "A", "kid": "e3"}, {"kty": "AKP", "kid": "e4"}))
-ok(answer["imported"] == 1 and [i["kid"] for i in answer["ignored"]] == ["e2", "e3", "e4"], "keys that are not for us are ignored", answer)
+ok(answer["imported"] == 1 and [i["kid"] for i in answer["ignored"]] == ["e2", "e5", "e3", "e4"], "keys that are not for us are ignored", answer)
 rsa = public(new_key("RS256"), "RS256", "r1")
 del rsa["alg"]
 one(connection, *imported(rsa))
@@ -42,9 +43,15 @@ bad = {
     "another curve's algorithm": ({**point, "alg": "ES384"}, "not one of its key type"), "RSA's algorithm": ({**point, "alg": "RS256"}, "not one of its key type"),
     "an HMAC algorithm": ({**point, "alg": "HS256"}, "its algorithm is unknown"), "a short Ed25519 key": ({"kty": "OKP", "crv": "Ed25519", "x": "AAAA", "kid": "b"}, "not a key of its curve"),
     "no kid": ({k: v for k, v in point.items() if k != "kid"}, "its kid"), "a kid that is long": ({**point, "kid": "k" * 257}, "its kid"), "a kid that is a number": ({**point, "kid": 7}, "kid is not a string"),
-    "key_ops without verify": ({**{k: v for k, v in point.items() if k != "use"}, "key_ops": ["sign"]}, "its use"), "no kty": ({"kid": "b"}, "kty"), "no object": ("x", "not an object"),
+    "RSA primes without d": ({**rsa, "kid": "b", "p": "AQ", "q": "AQ"}, "private"), "no kty": ({"kid": "b"}, "kty"), "no object": ("x", "not an object"),
     "the kid of another key": ({**point, "kid": "ES256"}, "another one has its kid"),
 }
+FIELD = 2**255 - 19
+SMALL = [0, 1, 2707385501144840649318225287225658788936804267575313519463743609750303402022, 55188659117513257062467267217118295137698188065244968500265048394206261417927, FIELD - 1]
+for n, y in enumerate(SMALL + [FIELD, FIELD + 1, 2**255 - 1]):
+    for sign_bit in (0, 1):
+        bad[f"Ed25519 key {n}, sign {sign_bit}, that anybody signs for, or no canonical one"] = (
+            {"kty": "OKP", "crv": "Ed25519", "kid": "b", "x": b64((y | sign_bit << 255).to_bytes(32, "little"))}, "not a key of its curve")
 for name, (key, reason) in bad.items():
     code, text = error(connection, *imported(good, key))
     ok(code == "22023" and reason in text and "key 1 of the set" in text, f"import: {name} is refused", f"{code} {text}")
@@ -121,6 +128,15 @@ ok(one(connection, "select admin.sensitive_check(%s, token => %s)", approvals[0]
 failing = issuer.token("req", jti="failing")
 error(connection, signing, approvals[1], failing)
 ok(one(connection, "select admin.withdraw_approval(%s, 'no more', token => %s)", approvals[1], failing)["state"] == "withdrawn", "a step that failed did not use its token")
+stale = connect()
+one(connection, "select admin.set_jwt_one_use(%s, false)", ISSUER)
+one(stale, "begin isolation level repeatable read")
+one(stale, "select count(*) from admin.approval")
+one(connection, "select admin.set_jwt_one_use(%s)", ISSUER)
+both = issuer.token("cid", jti="both")
+early = [error(stale, signing, a, both)[0] for a in approvals[1:]]
+ok(early != ["none", "none"], "a mark that came after a snapshot holds in it", early)
+one(stale, "rollback")
 race, answers = issuer.token("bob", jti="race"), []
 targets = [one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token("req", jti=f"r{n}"))["approval_id"] for n in range(8)]
 threads = [threading.Thread(target=lambda a=a: answers.append(error(connect(), signing, a, race)[0])) for a in targets]

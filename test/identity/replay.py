@@ -102,6 +102,32 @@ one(connection, "commit")
 answer = one(connection, "select admin.replay_check(%s)", own)
 ok(answer["equal"] and answer["replayed"]["reason"] == "approval_withdrawn" and "in_flight" not in answer, "the caller's own changes are seen", answer)
 
+# Overlooked: a withdrawal that an earlier check has seen was committed, and is not left out.
+one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-777777-seen', 'pay', '{finance}', 1, 'req', now() + interval '1 h')")
+one(connection, "select admin.sign_approval('APP-777777-seen', 'finance', 'ann')")
+valid = one(connection, "select admin.replay_check(%s)", one(connection, "select admin.sensitive_check('APP-777777-seen')")["audit"]["audit_id"])["recorded"]
+one(connection, "select admin.withdraw_approval('APP-777777-seen', 'x', 'req')")
+one(connection, "select admin.sensitive_check('APP-777777-seen')")
+late = one(connection, "select nextval('admin.audit_audit_id_seq')")
+overlooked = json.dumps({**valid, "evaluated_at": one(connection, "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"), "audit": {**valid["audit"], "audit_id": str(late)}}, separators=(",", ":"))
+one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', 'APP-777777-seen', %s)", late, overlooked)
+answer = one(connection, "select admin.replay_check(%s)", late)
+ok(not answer["equal"] and answer["replayed"]["reason"] == "approval_withdrawn", "an overlooked withdrawal is not explained away", answer)
+
+# What the trail does not have it does not decide.
+for name, event in (("nothing", None), ("a later change first", "approval.withdrawn")):
+    lost = f"APP-666666-{'a' if event is None else 'b'}"
+    if event:
+        one(connection, "insert into admin.audit (event_type, approval_id, payload) values (%s, %s, %s)", event, lost, json.dumps({"op": "UPDATE", "changed": {}, "row": {"approval_id": lost}}))
+    late = one(connection, "select nextval('admin.audit_audit_id_seq')")
+    one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', %s, %s)",
+        late, lost, json.dumps({**valid, "approval_id": lost}))
+    code, text = error(connection, "select admin.replay_check(%s)", late)
+    ok(code == "55000" and "does not reach back" in text, f"a trail that begins with {name} is an error", f"{code} {text}")
+one(connection, "insert into admin.audit (event_type, payload) values ('sensitive.check.2b', '{}')")
+code, text = error(connection, "select admin.replay_check(max(audit_id)) from admin.audit")
+ok(code == "55000" and "no answer of the contract" in text, "a row that is no answer is an error", f"{code} {text}")
+
 # Forgeries: a decision that the trail does not bear out is shown for what it is.
 forged = json.dumps({**one(connection, "select admin.replay_check(%s)", own)["recorded"], "decision": "valid", "reason": None}, separators=(",", ":"))
 one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (nextval('admin.audit_audit_id_seq'), 'sensitive.check.2b', 'APP-888888-open', %s)", forged)

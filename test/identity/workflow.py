@@ -1,6 +1,8 @@
 """People issue, sign and withdraw: answers, refusals, evidence, retries; every argument at its limits."""
 import hashlib
 import json
+import threading
+import time
 
 from harness import ISSUER, Issuer, connect, done, error, ok, one, rows
 
@@ -134,12 +136,37 @@ ok(answer["required_signer_count"] == 8, "each argument as long as it may be", a
 ok(one(connection, "select admin.sign_approval(%s, repeat('r', 127) || 8, repeat('p', 256), repeat('c', 4096))", longest)["state"] == "signed_partial", "a signature too")
 ok(one(connection, "select admin.withdraw_approval(%s, repeat('c', 4096), repeat('p', 256))", longest)["state"] == "withdrawn", "and a withdrawal")
 
+# Waiting for a lock takes time: what is refused after it is refused then.
+one(connection, "set admin_ext.require_verified_jwt = on")
+for name, lasting, change, reason in (
+        ("the deadline", "1.5 s", "select pg_sleep(2)", "after its deadline"),
+        ("the token", "1 h", "select pg_sleep(2.5)", "it has expired"),
+        ("the key", "1 h", f"select admin.revoke_jwt_key('{ISSUER}', 'ES384')", "revoked")):
+    waited = one(connection, "select admin.issue_approval('pay', array['finance'], now() + %s::interval, token => %s)", lasting, issuer.token("req"))["approval_id"]
+    holder, waiter = connect(), connect()
+    one(holder, "begin")
+    one(holder, "select from admin.approval where approval_id = %s for update", waited)
+    pid, outcome = waiter.get_backend_pid(), []
+    shown = issuer.token(algorithm="ES384", exp=time.time() + (2 if name == "the token" else 60))
+    thread = threading.Thread(target=lambda: outcome.append(error(waiter, SIGN, waited, "finance", shown)))
+    thread.start()
+    while rows(connection, "select wait_event_type from pg_stat_activity where pid = %s", pid) != [("Lock",)] and thread.is_alive():
+        time.sleep(0.01)
+    one(connection, change)
+    one(holder, "rollback")
+    thread.join()
+    ok(outcome[0][0] != "none" and reason in outcome[0][1], f"{name} has not outlasted the wait for the approval", outcome)
+one(connection, "set admin_ext.require_verified_jwt = off")
+
 # An approval against its trail.
+one(connection, "select admin.issue_approval('pay', '[5:6]={finance,legal}'::text[], '2100-01-01', approval_id => 'APP-000004-bounds', requested_by => 'req')")
+ok(rows(connection, "select * from admin.verify_approval('APP-000004-bounds') where not fits") == [], "roles are numbered from one, whatever the array was")
+refused("22023", '"sla_deadline"', "a deadline that RFC 3339 cannot write", "select admin.issue_approval('a', array['r'], '10000-01-01', requested_by => 'x')")
 approval = issue()
 one(connection, SIGN, approval, "finance", issuer.token("ann"))
 one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
 verify = "select item from admin.verify_approval(%s) where not fits order by item"
-ok(rows(connection, verify, approval) == [] and len(rows(connection, "select * from admin.verify_approval(%s)", approval)) == 10, "a sound approval fits in all ten items",
+ok(rows(connection, verify, approval) == [] and len(rows(connection, "select * from admin.verify_approval(%s)", approval)) == 11, "a sound approval fits in all eleven items",
    rows(connection, "select * from admin.verify_approval(%s)", approval))
 ok([row[0] for row in rows(connection, "select detail from admin.verify_approval(%s) where item like 'signature of%%'", approval)] == [
     f"ann was verified by a token of {ISSUER}, key ES256", f"bob was verified by a token of {ISSUER}, key ES256"], "it says who was verified, by what")

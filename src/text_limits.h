@@ -1,0 +1,14 @@
+/*
+ * text_limits.h
+ *	  How long texts may be, in bytes; the tables' constraints say the same.
+ */
+#ifndef ADMIN_EXT_TEXT_LIMITS_H
+#define ADMIN_EXT_TEXT_LIMITS_H
+
+#define ACTION_MAX_BYTES		256
+#define RESOURCE_MAX_BYTES		2048
+#define ROLE_MAX_BYTES			128
+#define PERSON_MAX_BYTES		256
+#define REASON_MAX_BYTES		4096	/* of a withdrawal, or a signer's comment */
+
+#endif							/* ADMIN_EXT_TEXT_LIMITS_H */
