@@ -29,6 +29,7 @@ PG_MODULE_MAGIC;
 /* A transaction that had to be aborted is begun again at once, by the same handle, so often. */
 #define MOST_ATTEMPTS		3
 #define MARKERS_US			5000
+#define MANY_RECORDS		1000
 
 /* Most that is sent at once, a single record apart; 0: no limit.  Outlives the handle. */
 static Size set_bytes = 0;
@@ -252,14 +253,15 @@ begin(Kafka *kafka, AdminSinkBatch *batch)
 /*
  * A commit is acknowledged before its markers are written, and until they are the broker lets
  * no partition into the next transaction.  librdkafka asks again after 20 ms, whatever happens;
- * the markers take a quarter of that.
+ * the markers take a quarter of that.  A few records take their chance, half of them have luck;
+ * with many the sender would stand still while they are queued.
  */
 static void
 let_markers_be_written(const Kafka *kafka)
 {
 	int64		left = kafka->committed_us + MARKERS_US - monotonic_us();
 
-	if (left > 0)
+	if (left > 0 && kafka->batch->count >= MANY_RECORDS)
 		pg_usleep(Min(left, MARKERS_US));
 }
 
