@@ -33,7 +33,7 @@ as 'MODULE_PATHNAME', 'admin_ttl_state'
 language c immutable parallel safe;
 
 comment on function admin.ttl_state(text, timestamptz, timestamptz, timestamptz) is
-'What a deadline means at an instant: valid, expired (at the deadline and up to and including 24 hours after it), stale (later), or not-applicable (withdrawn, closed, or not yet signed in full). Null when the deadline or the instant is null and the approval is not closed.';
+'What a deadline means at an instant: valid, expired (at the deadline and up to and including 24 hours after it), stale (later), or not-applicable (withdrawn or closed; or, before the deadline, not yet signed in full). Null when the deadline or the instant is null and the approval is not closed.';
 
 -- Ids compare byte by byte: faster than a locale's order, and no library upgrade re-sorts the index.
 create table admin.approval (

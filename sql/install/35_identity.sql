@@ -144,10 +144,11 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if value is null or octet_length(value) not between 1 and 256 then
+    if value is null then
+        raise exception 'argument "%" is null', name using errcode = '22023', detail = 'It has 1 to 256 bytes.';
+    elsif octet_length(value) not between 1 and 256 then
         raise exception 'argument "%" is out of range', name
-            using errcode = '22023',
-                  detail = format('It has %s bytes; 1 to 256 are allowed.', coalesce(octet_length(value)::text, 'no'));
+            using errcode = '22023', detail = format('It has %s bytes; 1 to 256 are allowed.', octet_length(value));
     end if;
 end
 $$;
@@ -172,7 +173,7 @@ end
 $$;
 
 comment on function admin.add_jwt_issuer(text, text, text, text) is
-'Trusts an issuer of tokens, or changes what its tokens are held against. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty or longer than 256 bytes.';
+'Trusts an issuer of tokens, or changes what its tokens are held against; arguments that are left out are their defaults again. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty or longer than 256 bytes.';
 
 create function admin.set_jwt_one_use(issuer text, one_use boolean default true)
 returns void
@@ -276,7 +277,9 @@ begin
     end if;
     if jwks is null or jsonb_typeof(jwks -> 'keys') is distinct from 'array' or jsonb_array_length(jwks -> 'keys') > 100 then
         raise exception 'argument "jwks" is not a JSON Web Key Set'
-            using errcode = '22023', detail = 'An object whose member "keys" is an array of at most 100 keys is needed (RFC 7517, section 5).';
+            using errcode = '22023',
+                  detail = format('An object whose member "keys" is an array of at most 100 keys is needed (RFC 7517, section 5); it has %s.',
+                                  case when jsonb_typeof(jwks -> 'keys') = 'array' then jsonb_array_length(jwks -> 'keys') || ' keys' else 'no such array' end);
     end if;
     for element in select jsonb_array_elements(jwks -> 'keys') loop
         position := position + 1;

@@ -73,8 +73,9 @@ begin atomic
            coalesce((select format('the row is%s what audit_id %s left', case when c.approval is not distinct from a then '' else ' not' end, c.audit_id)
                      from changes as c order by c.step desc limit 1), 'the trail has no row of this approval')
     union all
-    select 'trail: steps', coalesce(bool_and(c.step = 1 or c.changed -> 'state' is null or c.changed -> 'state' ->> 0 = c.state_before), true),
-           coalesce(string_agg(c.event_type, ', ' order by c.step), 'none')
+    select 'trail: steps', coalesce(bool_and(case when c.step = 1 then (c.approval).state = 'pending'
+                                                else c.changed -> 'state' is null or c.changed -> 'state' ->> 0 = c.state_before end), true),
+           coalesce(string_agg(format('%s (%s)', c.event_type, (c.approval).state), ', ' order by c.step), 'none')
     from changes as c
     union all
     select 'trail: signatures',
@@ -88,15 +89,21 @@ begin atomic
                                                                                    else 'was not verified by a token' end)
                                         from changes as c where c.event_type = 'approval.issued' limit 1), 'the trail does not say')
     union all
-    select format('signature of %s', (t.signature).signer_role),
-           case when t.verified then t.token ->> 'sha256' = encode((t.signature).token_sha256, 'hex')
-                                     and t.token ->> 'issuer' = (t.signature).token_issuer and t.token ->> 'key_id' = (t.signature).token_key_id
-                                     and exists (select from admin.jwt_key as k where k.issuer = t.token ->> 'issuer' and k.kid = t.token ->> 'key_id'
-                                                 and (k.revoked_at is null or k.revoked_at > (t.signature).signed_at))
-                else (t.signature).token_sha256 is null end,
-           case when t.verified then format('%s was verified by a token of %s, key %s', (t.signature).signer, t.token ->> 'issuer', t.token ->> 'key_id')
-                else format('%s was not verified by a token', (t.signature).signer) end
-    from added as t;
+    select format('signature of %s', t.signer_role),
+           t.reason is null,
+           format('%s %s%s', t.signer, case when t.verified then format('was verified by a token of %s, key %s', t.token ->> 'issuer', t.token ->> 'key_id')
+                                            else 'was not verified by a token' end,
+                  coalesce('; ' || t.reason, case when k.revoked_at is not null then format('; the key has been revoked since, at %s', k.revoked_at) end))
+    from (select added.*, (added.signature).signer, (added.signature).signer_role,
+                 case when coalesce(added.verified, false) <> ((added.signature).token_sha256 is not null) then 'the signature names a token, the trail does not, or the reverse'
+                      when not added.verified or added.verified is null then null
+                      when (added.token ->> 'sha256', added.token ->> 'issuer', added.token ->> 'key_id')
+                           is distinct from (encode((added.signature).token_sha256, 'hex'), (added.signature).token_issuer, (added.signature).token_key_id)
+                           then 'the signature names another token than the trail'
+                      when key.kid is null then 'the key is not there'
+                      when key.revoked_at <= (added.signature).signed_at then format('the key was revoked at %s, before it was signed', key.revoked_at) end as reason
+          from added left join admin.jwt_key as key on key.issuer = added.token ->> 'issuer' and key.kid = added.token ->> 'key_id') as t
+         left join admin.jwt_key as k on k.issuer = t.token ->> 'issuer' and k.kid = t.token ->> 'key_id';
 end;
 
 comment on function admin.verify_trail(admin.approval) is
@@ -114,7 +121,7 @@ declare
 begin
     select * into a from admin.approval as x where x.approval_id = verify_approval.approval_id;
     if not found then
-        raise exception 'approval "%" does not exist', coalesce(left(verify_approval.approval_id, 64), 'null') using errcode = 'P0002';
+        raise exception 'approval "%" does not exist', coalesce(left(verify_approval.approval_id, 64), 'null') using errcode = 'P0002', detail = 'There is no such row in admin.approval.', hint = 'Check the id: its letters are lower case.';
     end if;
     return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_row(a) as v;
     return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_trail(a) as v;

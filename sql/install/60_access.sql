@@ -52,7 +52,7 @@ end
 $$;
 
 comment on function admin.grant_access(regrole, text) is
-'Gives a role one kind of access: checker (the check and its preview), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (everything but changing history). None has write rights on a table. Raises 22023 for another kind.';
+'Gives a role one kind of access: checker (the check and its preview), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, keys to revoke). None has write rights on a table. Raises 22023 for another kind.';
 
 revoke all on all tables in schema admin from public;
 revoke all on all functions in schema admin from public;

@@ -17,6 +17,8 @@ typedef struct Check
 	PolicyRequest request;
 	ApprovalFacts facts;
 	PolicyDecision decision;
+	bool		is_replayed;	/* from the trail, which does not have what was asked for */
+	int64		in_flight;		/* decided without this row of the trail and what follows; 0: with all */
 } Check;
 
 /* Reads the arguments approval_id, action and resource, which come first in every function. */

@@ -15,6 +15,15 @@
 PG_FUNCTION_INFO_V1(admin_explain_check);
 PG_FUNCTION_INFO_V1(admin_explain_replay);
 
+static char *
+named(const char *what, PolicyText asked, const Check *check)
+{
+	if (check->is_replayed)
+		return psprintf("the trail %s", asked.data != NULL ? psprintf("says that another %s was named", what) :
+						psprintf("does not say whether the %s was named", what));
+	return psprintf("%s %s", what, asked.data != NULL ? "named" : "not named");
+}
+
 /* What a rule looked at, in words. */
 static char *
 explain_rule(int precedence, const Check *check)
@@ -42,11 +51,9 @@ explain_rule(int precedence, const Check *check)
 							facts->required_signer_count,
 							facts->signatures_sound ? "sound" : "not sound", note);
 		case 5:
-			return psprintf("action %s%s",
-							check->request.action.data ? "named" : "not named", note);
+			return psprintf("%s%s", named("action", check->request.action, check), note);
 		case 6:
-			return psprintf("resource %s%s",
-							check->request.resource.data ? "named" : "not named", note);
+			return psprintf("%s%s", named("resource", check->request.resource, check), note);
 		case 7:
 		case 8:
 			return psprintf("ttl_state %s%s", ttl_state_name(check->decision.ttl), note);
@@ -62,6 +69,8 @@ static void
 put_rules(FunctionCallInfo fcinfo, const Check *check)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	const char *as_of = check->in_flight == 0 ? "" :
+		psprintf("; audit_id " INT64_FORMAT " was in flight, and not seen", check->in_flight);
 
 	for (int precedence = 1; precedence <= POLICY_RULES; precedence++)
 	{
@@ -69,7 +78,8 @@ put_rules(FunctionCallInfo fcinfo, const Check *check)
 			Int32GetDatum(precedence),
 			CStringGetTextDatum(policy_rule_text(precedence)),
 			BoolGetDatum(precedence == check->decision.precedence),
-			CStringGetTextDatum(explain_rule(precedence, check))
+			CStringGetTextDatum(psprintf("%s%s", explain_rule(precedence, check),
+										 precedence == check->decision.precedence ? as_of : ""))
 		};
 		bool		nulls[4] = {false};
 
@@ -80,7 +90,7 @@ put_rules(FunctionCallInfo fcinfo, const Check *check)
 Datum
 admin_explain_check(PG_FUNCTION_ARGS)
 {
-	Check		check;
+	Check		check = {0};
 
 	InitMaterializedSRF(fcinfo, 0);
 	check_read_request(fcinfo, &check, check_instant_argument(fcinfo, 3));

@@ -121,6 +121,7 @@ decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *re
 	Check	   *check = &replay->check;
 
 	check->approval_id = recorded->approval_id;
+	check->is_replayed = true;
 	guess_request(recorded, &check->request);
 	trail_facts(trail, count, &check->facts);
 	policy_decide(&check->request, &check->facts, &check->decision);
@@ -177,7 +178,7 @@ decide(const Trail *trail, const Recorded *recorded, Replay *replay)
 			break;
 		is_equal = decide_after(trail, before, recorded, replay);
 		if (is_equal)
-			replay->in_flight = trail->events[before].audit_id;
+			replay->check.in_flight = trail->events[before].audit_id;
 		/* It held the lock before the check looked: those before it had committed. */
 		if (trail->events[before].recorded_at < recorded->at)
 			break;
@@ -236,8 +237,8 @@ admin_replay_check(PG_FUNCTION_ARGS)
 	appendStringInfoString(&out, ",\"replayed\":");
 	appendStringInfoString(&out, text_to_cstring(replay.replayed));
 	appendStringInfo(&out, ",\"equal\":%s", replay.is_equal ? "true" : "false");
-	if (replay.in_flight != 0)
-		appendStringInfo(&out, ",\"in_flight\":\"" INT64_FORMAT "\"", replay.in_flight);
+	if (replay.check.in_flight != 0)
+		appendStringInfo(&out, ",\"in_flight\":\"" INT64_FORMAT "\"", replay.check.in_flight);
 	appendStringInfoChar(&out, '}');
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data)));
 }

@@ -13,7 +13,6 @@ typedef struct Replay
 	text	   *recorded;		/* the answer, as it was given */
 	text	   *replayed;		/* the answer of the trail */
 	bool		is_equal;		/* byte for byte */
-	int64		in_flight;		/* the first row it is the answer without, or 0; see replay.c */
 } Replay;
 
 /*

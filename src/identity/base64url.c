@@ -6,19 +6,17 @@
 
 #include <limits.h>
 
-static int
-value_of(unsigned char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '-')
-		return 62;
-	return c == '_' ? 63 : -1;
-}
+/* Of the characters of ASCII; -1: none of the alphabet. */
+static const signed char values[128] = {
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 62, -1, -1,
+	52, 53, 54, 55, 56, 57, 58, 59, 60, 61, -1, -1, -1, -1, -1, -1,
+	-1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,
+	15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, -1, -1, -1, -1, 63,
+	-1, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40,
+	41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, -1, -1, -1, -1, -1,
+};
 
 int
 base64url_decode(const char *in, size_t length, uint8_t *out)
@@ -31,7 +29,8 @@ base64url_decode(const char *in, size_t length, uint8_t *out)
 		return -1;
 	for (size_t i = 0; i < length; i++)
 	{
-		int			value = value_of((unsigned char) in[i]);
+		unsigned char c = (unsigned char) in[i];
+		int			value = c < sizeof(values) ? values[c] : -1;
 
 		if (value < 0)
 			return -1;

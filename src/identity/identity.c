@@ -94,7 +94,7 @@ check_signature(const Jws *jws, const char *issuer)
 
 	if (reason != NULL)
 		refuse_stranger(reason, issuer, jws->key_id,
-						"Import the issuer's key set with admin.import_jwks(), or obtain a token by another key.");
+						"Obtain a token by another key; one that is new comes by admin.import_jwks().");
 	if (verifier->algorithm != jws->algorithm)
 		refuse("token", "its algorithm is not that of its key");
 	if (!jws_verifier_accepts(verifier, (const uint8 *) jws->signing_input, jws->signing_input_bytes,

@@ -81,6 +81,17 @@ begin_array(void *state)
 	return begin_level(state);
 }
 
+static JsonMember *
+next_member(JsonMembers *members)
+{
+	if (members->count == members->capacity)
+	{
+		members->capacity *= 2;
+		members->members = repalloc(members->members, members->capacity * sizeof(JsonMember));
+	}
+	return &members->members[members->count++];
+}
+
 static compat_json_action
 begin_member(void *state, char *name, bool isnull)
 {
@@ -98,7 +109,7 @@ begin_member(void *state, char *name, bool isnull)
 		reader->total++;
 		if (reader->depth == 1)
 		{
-			reader->current = &reader->members->members[reader->members->count++];
+			reader->current = next_member(reader->members);
 			memset(reader->current, 0, sizeof(JsonMember));
 			reader->current->name = name;
 		}
@@ -286,7 +297,8 @@ json_members_parse(const char *json, int length, JsonMembers *members)
 		.scalar = read_scalar
 	};
 
-	members->members = palloc(JSON_MAX_MEMBERS * sizeof(JsonMember));
+	members->capacity = 16;
+	members->members = palloc(members->capacity * sizeof(JsonMember));
 	members->count = 0;
 	/* What the parser goes by are lengths of characters: a broken one would lead it astray. */
 	if (pg_encoding_verifymbstr(PG_UTF8, json, length) != length)

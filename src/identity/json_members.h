@@ -39,6 +39,7 @@ typedef struct JsonMembers
 {
 	JsonMember *members;
 	int			count;
+	int			capacity;
 } JsonMembers;
 
 /* Returns NULL, or why it is none.  What it allocates is of the current memory context. */

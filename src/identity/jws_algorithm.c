@@ -29,6 +29,9 @@ static const JwsAlgorithm algorithms[] = {
 const JwsAlgorithm *
 jws_algorithm(const char *name)
 {
+	/* RFC 9864 gave EdDSA with this curve a name of its own. */
+	if (strcmp(name, "Ed25519") == 0)
+		name = "EdDSA";
 	for (int i = 0; i < lengthof(algorithms); i++)
 	{
 		if (strcmp(algorithms[i].name, name) == 0)

@@ -53,7 +53,7 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 		refuse_roles("It is null.");
 	issuing->roles = PG_GETARG_ARRAYTYPE_P(1);
 	if (ARR_NDIM(issuing->roles) != 1)
-		refuse_roles("It does not have one dimension.");
+		refuse_roles(ARR_NDIM(issuing->roles) == 0 ? "It is empty." : "It has more than one dimension.");
 	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls,
 			&issuing->role_count);
 	if (issuing->role_count > MAX_REQUIRED_SIGNERS)
@@ -74,19 +74,23 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 }
 
 static void
+refuse_deadline(const char *value, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"sla_deadline\" is not an instant ahead, before the year 10000"),
+			 errdetail("Its value is %s.", value),
+			 hint != NULL ? errhint("%s", hint) : 0));
+}
+
+static void
 read_deadline(FunctionCallInfo fcinfo, Issuing *issuing)
 {
-	if (!PG_ARGISNULL(2))
-		issuing->deadline = PG_GETARG_TIMESTAMPTZ(2);
-	if (PG_ARGISNULL(2) || TIMESTAMP_NOT_FINITE(issuing->deadline) ||
-			issuing->deadline <= issuing->step.now ||
-		issuing->deadline >= RFC3339_END)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("argument \"sla_deadline\" is not an instant ahead, before the year 10000"),
-				 errdetail("Its value is %s.", PG_ARGISNULL(2) ? "null" :
-						timestamptz_to_str(issuing->deadline)),
-				 errhint("Past approvals come by admin.import_approvals().")));
+	if (PG_ARGISNULL(2))
+		refuse_deadline("null", NULL);
+	issuing->deadline = PG_GETARG_TIMESTAMPTZ(2);
+	if (TIMESTAMP_NOT_FINITE(issuing->deadline) || issuing->deadline >= RFC3339_END)
+		refuse_deadline(timestamptz_to_str(issuing->deadline), NULL);
 }
 
 static void
@@ -174,12 +178,20 @@ is_the_same(const Issuing *issuing)
 	return SPI_processed == 1;
 }
 
+static void
+refuse_past_deadline(const Issuing *issuing)
+{
+	if (issuing->deadline <= issuing->step.now)
+		refuse_deadline(timestamptz_to_str(issuing->deadline), "Past approvals come by admin.import_approvals().");
+}
+
 /* Stores the approval under the id asked for, or one of our own; true: it was there already. */
 static bool
 store(Issuing *issuing)
 {
 	if (issuing->approval_id == NULL)
 	{
+		refuse_past_deadline(issuing);
 		for (int i = 0; i < GENERATED_ATTEMPTS; i++)
 		{
 			issuing->approval_id = generate_id();
@@ -188,6 +200,10 @@ store(Issuing *issuing)
 		}
 		elog(ERROR, "could not find an approval_id that is free");
 	}
+	/* What is there already is answered, though its deadline has passed meanwhile. */
+	if (is_the_same(issuing))
+		return true;
+	refuse_past_deadline(issuing);
 	if (insert(issuing))
 		return false;
 	if (!is_the_same(issuing))
@@ -215,7 +231,9 @@ issue(Step *step, StringInfo answer)
 	append_timestamp(answer, issuing->deadline);
 	appendStringInfoChar(answer, '"');
 	step_append_state(step, answer, PointerGetDatum(issuing->approval_id));
-	step_end_answer(step, answer, is_repeated);
+	step_end_answer(answer, is_repeated ?
+					step_was_verified(PointerGetDatum(issuing->approval_id), "approval.issued") :
+					step->evidence.is_verified, is_repeated);
 }
 
 Datum
@@ -223,7 +241,7 @@ admin_issue_approval(PG_FUNCTION_ARGS)
 {
 	Issuing		issuing = {0};
 
-	step_begin(&issuing.step, fcinfo, 5, "requested_by", 6);
+	step_begin(&issuing.step, fcinfo, "issue_approval()", 5, "requested_by", 6);
 	issuing.action = required_argument(fcinfo, 0, "action", ACTION_MAX_BYTES);
 	read_roles(fcinfo, &issuing);
 	read_deadline(fcinfo, &issuing);

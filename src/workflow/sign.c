@@ -24,21 +24,11 @@ typedef struct Signing
 	text	   *approval_id;
 	text	   *role;
 	text	   *comment;
-	int64		signature_id;
+	int64		signature_id;	/* of the signature that is there; 0: none yet */
 	TimestampTz signed_at;
+	bool		was_verified;
+	const char *obstacle;		/* what is in its way, or NULL */
 } Signing;
-
-static void
-refuse_taken(const Signing *signing, const char *detail, const char *hint)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_UNIQUE_VIOLATION),
-			 errmsg("approval \"%s\" cannot be signed by \"%s\" in role \"%s\"",
-					text_to_cstring(signing->approval_id), text_to_cstring(signing->step.person),
-					text_to_cstring(signing->role)),
-			 errdetail_internal("%s", detail),
-			 errhint("%s", hint)));
-}
 
 static PolicyText
 column_text(int row, int column)
@@ -58,47 +48,59 @@ take_signature(Signing *signing, int row)
 			SPI_tuptable->tupdesc, 1, &isnull));
 	signing->signed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row],
 			SPI_tuptable->tupdesc, 2, &isnull));
+	signing->was_verified = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[row],
+			SPI_tuptable->tupdesc, 3, &isnull));
 }
 
-/* True when the very same signature is there; raises 23505 when another one is in its way. */
-static bool
-is_signed(Signing *signing)
+/*
+ * Looks for the very same signature, which answers a retry whatever the person holds by now,
+ * and for what is in the way of it.
+ */
+static void
+look_for_signatures(Signing *signing)
 {
 	static SPIPlanPtr plan = NULL;
 	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
-			PointerGetDatum(signing->step.person)};
+	PointerGetDatum(signing->step.person)};
 	PolicyText	comment = policy_text(signing->comment);
 	int			result;
 
 	owner_plan(&plan,
-			   "select signature_id, signed_at, signer_role, signer, comment from admin.signature "
-			   "where approval_id operator(pg_catalog.=) $1 "
-			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)",
-					3, types);
+			   "select signature_id, signed_at, token_sha256 is not null, signer_role, signer, comment "
+			   "from admin.signature where approval_id operator(pg_catalog.=) $1 "
+			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)", 3, types);
 	result = SPI_execute_plan(plan, values, NULL, false, 0);
 	if (result != SPI_OK_SELECT)
 		elog(ERROR, "could not read signatures: %s", SPI_result_code_string(result));
 	for (int row = 0; row < SPI_processed; row++)
 	{
-		bool		same_role = policy_texts_equal(column_text(row, 3), policy_text(signing->role));
-		bool		same_person = policy_texts_equal(column_text(row, 4),
-				policy_text(signing->step.person));
-		PolicyText	had = column_text(row, 5);
+		PolicyText	had = column_text(row, 6);
 
-		if (!same_person)
-			refuse_taken(signing, "Somebody else has signed in that role.",
-					"Each role signs once; see the signatures of the approval.");
-		if (!same_role)
-			refuse_taken(signing, "The same person has signed in another role.",
-					"Another person has to sign in this role.");
-		if ((had.data == NULL) != (comment.data == NULL) || (had.data != NULL &&
-				!policy_texts_equal(had, comment)))
-			refuse_taken(signing, "The same person has signed in that role, with another comment.",
-					"A signature never changes.");
-		take_signature(signing, row);
+		if (!policy_texts_equal(column_text(row, 5), policy_text(signing->step.person)))
+			signing->obstacle = "Somebody else has signed in that role.";
+		else if (!policy_texts_equal(column_text(row, 4), policy_text(signing->role)))
+			signing->obstacle = "The same person has signed in another role.";
+		else if ((had.data == NULL) != (comment.data == NULL) ||
+				 (had.data != NULL && !policy_texts_equal(had, comment)))
+			signing->obstacle = "The same person has signed in that role, with another comment.";
+		else
+			take_signature(signing, row);
 	}
-	return SPI_processed > 0;
+}
+
+static void
+refuse_obstacle(const Signing *signing)
+{
+	if (signing->obstacle == NULL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("approval \"%s\" cannot be signed by \"%s\" in role \"%s\"",
+					text_to_cstring(signing->approval_id), text_to_cstring(signing->step.person),
+					text_to_cstring(signing->role)),
+			 errdetail_internal("%s", signing->obstacle),
+			 errhint("Each role signs once and each person once, and a signature never changes.")));
 }
 
 static void
@@ -145,7 +147,7 @@ check_person(const Signing *signing, const ApprovalRow *approval)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" does not hold role \"%s\"",
 						text_to_cstring(signing->step.person), text_to_cstring(signing->role)),
-				 errdetail("The role is not among those that the token names."),
+				 errdetail("The role is not among those in the claim of the token that admin.jwt_issuer names."),
 				 errhint("Sign in a role of yours, or have its issuer give you this one.")));
 }
 
@@ -177,7 +179,7 @@ add_signature(Signing *signing)
 	}
 	owner_plan(&plan,
 			   "insert into admin.signature (approval_id, signer_role, signer, comment, token_issuer, token_key_id, token_id, token_sha256) "
-			   "values ($1, $2, $3, $4, $5, $6, $7, $8) returning signature_id, signed_at", 8, types);
+			   "values ($1, $2, $3, $4, $5, $6, $7, $8) returning signature_id, signed_at, token_sha256 is not null", 8, types);
 	result = SPI_execute_plan(plan, values, nulls, false, 0);
 	if (result != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		elog(ERROR, "could not add a signature: %s", SPI_result_code_string(result));
@@ -193,10 +195,12 @@ sign(Step *step, StringInfo answer)
 
 	step_lock(step, PointerGetDatum(signing->approval_id), &approval);
 	step_refuse_withdrawn(&approval);
-	check_person(signing, &approval);
-	is_repeated = is_signed(signing);
+	look_for_signatures(signing);
+	is_repeated = signing->signature_id != 0;
 	if (!is_repeated)
 	{
+		check_person(signing, &approval);
+		refuse_obstacle(signing);
 		refuse_after_deadline(signing, &approval);
 		step_use_token(step);
 		add_signature(signing);
@@ -212,7 +216,7 @@ sign(Step *step, StringInfo answer)
 	append_timestamp(answer, signing->signed_at);
 	appendStringInfoChar(answer, '"');
 	step_append_state(step, answer, PointerGetDatum(signing->approval_id));
-	step_end_answer(step, answer, is_repeated);
+	step_end_answer(answer, signing->was_verified, is_repeated);
 }
 
 Datum
@@ -220,7 +224,7 @@ admin_sign_approval(PG_FUNCTION_ARGS)
 {
 	Signing		signing = {0};
 
-	step_begin(&signing.step, fcinfo, 2, "signer", 4);
+	step_begin(&signing.step, fcinfo, "sign_approval()", 2, "signer", 4);
 	signing.approval_id = required_argument(fcinfo, 0, "approval_id", APPROVAL_ID_MAX_BYTES);
 	signing.role = required_argument(fcinfo, 1, "signer_role", ROLE_MAX_BYTES);
 	signing.comment = optional_argument(fcinfo, 3, "comment", REASON_MAX_BYTES);

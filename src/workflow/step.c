@@ -6,6 +6,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
@@ -63,11 +64,13 @@ verify(Step *step, const text *token, const text *plain, const char *plain_name)
 }
 
 void
-step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name,
-		int token_argument)
+step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_argument,
+		   const char *person_name, int token_argument)
 {
 	text	   *plain = optional_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
 
+	PreventCommandIfReadOnly(command);
+	PreventCommandDuringRecovery(command);
 	memset(step, 0, sizeof(*step));
 	step->now = GetCurrentTimestamp();
 	if (!PG_ARGISNULL(token_argument))
@@ -80,7 +83,7 @@ step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char 
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("token is missing"),
 				 errdetail("The setting admin_ext.require_verified_jwt is on: a token has to prove who acts."),
-				 errhint("Pass a JSON Web Token of an issuer that admin.jwt_issuer lists.")));
+				 errhint("Pass a JSON Web Token of an issuer that was added with admin.add_jwt_issuer().")));
 	step->person = required_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
 }
 
@@ -184,10 +187,26 @@ step_append_state(const Step *step, StringInfo answer, Datum approval_id)
 }
 
 void
-step_end_answer(const Step *step, StringInfo answer, bool is_repeated)
+step_end_answer(StringInfo answer, bool was_verified, bool is_repeated)
 {
 	appendStringInfo(answer, ",\"verified\":%s,\"already\":%s}",
-					 step->evidence.is_verified ? "true" : "false", is_repeated ? "true" : "false");
+					 was_verified ? "true" : "false", is_repeated ? "true" : "false");
+}
+
+bool
+step_was_verified(Datum approval_id, const char *event_type)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[] = {TEXTOID, TEXTOID};
+	Datum		values[] = {approval_id, CStringGetTextDatum(event_type)};
+
+	owner_plan(&plan,
+			   "select from admin.audit where approval_id operator(pg_catalog.=) $1 "
+			   "and event_type operator(pg_catalog.=) $2 "
+			   "and payload operator(pg_catalog.->>) 'verified' operator(pg_catalog.=) 'true'", 2, types);
+	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the trail");
+	return SPI_processed == 1;
 }
 
 void

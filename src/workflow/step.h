@@ -25,10 +25,10 @@ typedef struct Step
 /*
  * Finds who takes the step: the subject of the token where there is one, else the plain
  * argument.  Raises 28000 without a good token while admin_ext.require_verified_jwt is on,
- * 22023 where the two differ or neither is there.
+ * 22023 where the two differ or neither is there, 25006 where nothing can be written.
  */
-extern void step_begin(Step *step, FunctionCallInfo fcinfo, int person_argument, const char *person_name,
-					   int token_argument);
+extern void step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_argument,
+					   const char *person_name, int token_argument);
 
 /*
  * Runs the body as the owner of the tables, with the step's evidence for the trail, and
@@ -39,8 +39,11 @@ extern Datum step_run(Step *step, void (*body) (Step *step, StringInfo answer));
 /* Before the step writes: a token for one use is used up.  Raises 28000 when it was. */
 extern void step_use_token(const Step *step);
 
-/* The members that every answer ends with, and the brace. */
-extern void step_end_answer(const Step *step, StringInfo answer, bool is_repeated);
+/* The members that every answer ends with, and the brace: was who took the step verified when it was taken? */
+extern void step_end_answer(StringInfo answer, bool was_verified, bool is_repeated);
+
+/* The same of a step that was taken before, by its event in the trail. */
+extern bool step_was_verified(Datum approval_id, const char *event_type);
 
 /* ,"state":... to "valid_until":..., by what holds now. */
 extern void step_append_state(const Step *step, StringInfo answer, Datum approval_id);

@@ -125,7 +125,9 @@ withdraw(Step *step, StringInfo answer)
 	appendStringInfoString(answer, ",\"close_reason\":");
 	append_json_text(answer, withdrawing->reason);
 	step_append_state(step, answer, PointerGetDatum(withdrawing->approval_id));
-	step_end_answer(step, answer, is_repeated);
+	step_end_answer(answer, is_repeated ?
+					step_was_verified(PointerGetDatum(withdrawing->approval_id), "approval.withdrawn") :
+					step->evidence.is_verified, is_repeated);
 }
 
 Datum
@@ -133,7 +135,7 @@ admin_withdraw_approval(PG_FUNCTION_ARGS)
 {
 	Withdrawing withdrawing = {0};
 
-	step_begin(&withdrawing.step, fcinfo, 2, "actor", 3);
+	step_begin(&withdrawing.step, fcinfo, "withdraw_approval()", 2, "actor", 3);
 	withdrawing.approval_id = required_argument(fcinfo, 0, "approval_id", APPROVAL_ID_MAX_BYTES);
 	withdrawing.reason = required_argument(fcinfo, 1, "reason", REASON_MAX_BYTES);
 	return step_run(&withdrawing.step, withdraw);

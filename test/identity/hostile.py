@@ -220,6 +220,7 @@ ok(len(tokens) >= 60, f"{len(tokens)} hostile tokens")
 for algorithm in ALGORITHMS:
     ok(one(connection, "select admin.jwt_verify(%s)", issuer.token(algorithm=algorithm))["sub"] == "ann", f"good: {algorithm}")
 good = [
+    ("EdDSA by its new name", made(header='{"alg":"Ed25519","kid":"EdDSA"}', key=issuer.keys["EdDSA"], algorithm="EdDSA")),
     ("typ at+jwt", headed(typ="at+jwt")), ("typ in other case", headed(typ="jwt")), ("no typ", made()),
     ("audience among others", said(aud=["x", AUDIENCE])), ("roles that are one string", said(roles="finance")), ("no roles", said(roles=None)),
     ("a clock that is ahead", said(iat=now + 20, nbf=now + 20)), ("fractions of a second", said(exp=now + 60.5)),

@@ -107,6 +107,23 @@ ok(rows(connection, "select distinct payload ->> 'verified', payload ->> 'token'
 ok(one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token("req"))["verified"] is True, "a token is verified all the same")
 refused("28000", "its signature", "and a bad one refused", "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token()[:-8] + "AAAAAAAA")
 
+# A retry tells of the step that was taken, not of itself.
+approval = one(connection, "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', requested_by => 'req')")["approval_id"]
+one(connection, "select admin.sign_approval(%s, 'finance', 'ann')", approval)
+answer = one(connection, SIGN, approval, "finance", issuer.token("ann"))
+ok((answer["already"], answer["verified"]) == (True, False), "a plain signature is not made a verified one", answer)
+again = one(connection, "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', token => %s)", issuer.token("req"))
+ok((again["already"], again["verified"]) == (True, False), "nor a plain issuing", again)
+one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
+ok(one(connection, "select admin.sign_approval(%s, 'legal', 'bob')", approval) ["verified"] is True, "a verified one stays verified")
+ok(one(connection, SIGN, approval, "legal", issuer.token("bob", []))["already"] is True, "a retry is answered though the role is not held any more")
+one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000006-past', 'pay', '{finance}', 1, 'req', '2020-01-01')")
+ok(one(connection, "select admin.issue_approval('pay', array['finance'], '2020-01-01', approval_id => 'APP-000006-past', requested_by => 'req')")["already"] is True, "and though its deadline has passed")
+one(connection, "begin read only")
+code, text = error(connection, "select admin.sign_approval('APP-000006-past', 'finance', 'ann')")
+one(connection, "rollback")
+ok(code == "25006" and "sign_approval()" in text, "no step in a read-only transaction", f"{code} {text}")
+
 # Limits.
 deadline = "now() + interval '1 h'"
 limits = [
@@ -179,6 +196,7 @@ bends = [
     ("another token", "update admin.signature set token_sha256 = sha256('x') where signer = 'ann' and approval_id = %s", {"trail: signatures"}),
     ("a state set back", "update admin.approval set state = 'signed_partial' where approval_id = %s", {"state", "trail: row"}),
     ("a key that is gone", "delete from admin.jwt_key where kid = 'ES256' and %s <> ''", {"signature of finance", "signature of legal"}),
+    ("a key revoked before", "update admin.jwt_key set revoked_at = '2000-01-01' where kid = 'ES256' and %s <> ''", {"signature of finance", "signature of legal"}),
 ]
 for name, bend, found in bends:
     one(connection, "begin")
@@ -191,4 +209,14 @@ one(connection, "insert into admin.approval (approval_id, action, required_roles
 one(connection, "insert into admin.signature (approval_id, signer_role, signer, approval_digest) values ('APP-000003-forged', 'finance', 'ann', admin.approval_digest('APP-000003-forged'))")
 one(connection, "set admin_ext.restoring = off")
 ok([row[0] for row in rows(connection, verify, "APP-000003-forged")] == ["trail: issued", "trail: row", "trail: signatures"], "verify_approval finds: what was put in past the trail", rows(connection, verify, "APP-000003-forged"))
+one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, state, sla_deadline) values ('APP-000007-born', 'pay', '{finance}', 1, 'req', 'signed_full', now() + interval '1 h')")
+one(connection, "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000007-born', 'finance', 'ann')")
+ok([row[0] for row in rows(connection, verify, "APP-000007-born")] == ["trail: steps"], "verify_approval finds: one that was born signed", rows(connection, verify, "APP-000007-born"))
+one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000008-claim', 'pay', '{finance}', 1, 'req', now() + interval '1 h')")
+one(connection, "insert into admin.signature (approval_id, signer_role, signer, token_issuer, token_key_id, token_sha256) values ('APP-000008-claim', 'finance', 'ann', 'x', 'y', sha256('z'))")
+found = rows(connection, "select item, detail from admin.verify_approval('APP-000008-claim') where not fits")
+ok(len(found) == 1 and "the trail does not" in found[0][1], "verify_approval finds: a token that only the row knows of", found)
+one(connection, "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)
+found = rows(connection, "select fits, detail from admin.verify_approval(%s) where item = 'signature of finance'", approval)
+ok(found[0][0] and "revoked since" in found[0][1], "a key revoked later does not unsign, and is told of", found)
 done()
