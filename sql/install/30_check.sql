@@ -47,7 +47,7 @@ as 'MODULE_PATHNAME', 'admin_replay_check'
 language c stable strict parallel unsafe;
 
 comment on function admin.replay_check(bigint) is
-'A recorded check, decided again as of its evaluated_at from the audit trail alone: {"recorded", "replayed", "equal"}, equal when the answers are the same byte for byte. The trail does not say which action and resource were asked for; a recorded mismatch is taken to have been one. "in_flight" is there when the answer is that of the trail without the last transaction before the check, and names its first audit_id: it had not committed when the check looked, or was overlooked. Raises P0002 when there is no such check, 55000 when the trail does not reach back far enough.';
+'A recorded check, decided again as of its evaluated_at from the audit trail alone: {"recorded", "replayed", "equal"}, equal when the answers are the same byte for byte. The trail does not say which action and resource were asked for; a recorded mismatch is taken to have been one. "in_flight" is there when the answer is that of the trail without what may not have committed when the check looked, and no earlier check has seen: it names the first audit_id left out. Raises P0002 when there is no such check, 55000 when the trail does not reach back far enough.';
 
 create function admin.explain_replay(audit_id bigint)
 returns table (precedence int, rule text, matched boolean, detail text)

@@ -114,13 +114,13 @@ language c volatile strict parallel unsafe;
 comment on function admin.jwt_verify(text) is
 'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Null for null. Raises 28000 with the reason.';
 
-create function admin.is_trusted_without_token()
+create function admin.requires_tokens()
 returns boolean
-as 'MODULE_PATHNAME', 'admin_is_trusted_without_token'
+as 'MODULE_PATHNAME', 'admin_requires_tokens'
 language c stable parallel safe;
 
-comment on function admin.is_trusted_without_token() is
-'May the caller, whatever the function at hand runs as, do without a token: a superuser, or anybody while admin_ext.require_verified_jwt is off?';
+comment on function admin.requires_tokens() is
+'admin_ext.require_verified_jwt, by a function that loads the library: before it is loaded anybody can write down any value for its settings.';
 
 create function admin.jws_verify(jws text, jwk jsonb)
 returns bytea

@@ -85,25 +85,29 @@ begin atomic
                   (select count(*) from s where exists (select from added as t where t.signature is not distinct from s)),
                   (select count(*) from added))
     union all
-    select 'requester', true, coalesce((select format('%s %s', a.requested_by, case when c.verified then format('was verified by a token of %s, key %s', c.token ->> 'issuer', c.token ->> 'key_id')
-                                                                                   else 'was not verified by a token' end)
-                                        from changes as c where c.event_type = 'approval.issued' limit 1), 'the trail does not say')
+    select 'requester',
+           coalesce((select not (coalesce(c.verified, false) and (c.approval).requested_by <> a.requested_by) from changes as c where c.step = 1), true),
+           coalesce((select format('%s %s%s', (c.approval).requested_by,
+                                   case when c.verified then format('was verified by a token of %s, key %s', c.token ->> 'issuer', c.token ->> 'key_id')
+                                        else 'was not verified by a token' end,
+                                   case when (c.approval).requested_by <> a.requested_by then format('; altered to %s since', a.requested_by) end)
+                     from changes as c where c.step = 1), 'the trail does not say')
     union all
-    select format('signature of %s', t.signer_role),
+    (select format('signature of %s', t.signer_role),
            t.reason is null,
            format('%s %s%s', t.signer, case when t.verified then format('was verified by a token of %s, key %s', t.token ->> 'issuer', t.token ->> 'key_id')
                                             else 'was not verified by a token' end,
-                  coalesce('; ' || t.reason, case when k.revoked_at is not null then format('; the key has been revoked since, at %s', k.revoked_at) end))
-    from (select added.*, (added.signature).signer, (added.signature).signer_role,
+                  coalesce('; ' || t.reason, case when t.revoked_at is not null then format('; the key has been revoked since, at %s', t.revoked_at) end))
+    from (select added.*, (added.signature).signer, (added.signature).signer_role, key.revoked_at,
                  case when coalesce(added.verified, false) <> ((added.signature).token_sha256 is not null) then 'the signature names a token, the trail does not, or the reverse'
                       when not added.verified or added.verified is null then null
                       when (added.token ->> 'sha256', added.token ->> 'issuer', added.token ->> 'key_id')
                            is distinct from (encode((added.signature).token_sha256, 'hex'), (added.signature).token_issuer, (added.signature).token_key_id)
                            then 'the signature names another token than the trail'
                       when key.kid is null then 'the key is not there'
-                      when key.revoked_at <= (added.signature).signed_at then format('the key was revoked at %s, before it was signed', key.revoked_at) end as reason
+                      when key.revoked_at <= (added.signature).signed_at then format('the key was revoked at %s, before it was signed, though perhaps committed later', key.revoked_at) end as reason
           from added left join admin.jwt_key as key on key.issuer = added.token ->> 'issuer' and key.kid = added.token ->> 'key_id') as t
-         left join admin.jwt_key as k on k.issuer = t.token ->> 'issuer' and k.kid = t.token ->> 'key_id';
+     order by t.audit_id);
 end;
 
 comment on function admin.verify_trail(admin.approval) is

@@ -4,10 +4,11 @@
  *
  * What a check saw is what was committed when it looked.  A change draws its audit_id under
  * the lock of the approval's row and before it commits, so everything the check saw has a
- * smaller audit_id than its own.  The reverse does not hold for one transaction: the last
- * one may have been in flight still.  (The one before had committed, for the last one had
- * its lock.)  So where the whole history gives another answer, the history without that
- * transaction is tried, unless an earlier check has seen it; and the replay says so.
+ * smaller audit_id than its own.  The reverse does not hold for the last transaction before the
+ * check: it may have been in flight still, or, like any that began after the check had read
+ * its clock, have come in between.  (Those before had committed, for it had their lock.)  So where
+ * the whole history gives another answer, the history without these is tried, the last one
+ * first, unless an earlier check has seen it; and the replay says so.
  *
  * The trail has the answer, not which action and resource were asked for: a mismatch that
  * is recorded is taken to have been one.
@@ -35,6 +36,7 @@ PG_FUNCTION_INFO_V1(admin_replay_check);
 
 #define ACTION_MISMATCH		5	/* precedences of policy.c */
 #define RESOURCE_MISMATCH	6
+#define MOST_EARLIER		1000	/* checks that are looked at besides */
 
 /* What is read of a recorded check, in the order of the members of Recorded. */
 #define RECORDED_COLUMNS \
@@ -56,7 +58,8 @@ typedef struct Recorded
 	bool		was_found;
 } Recorded;
 
-static void
+/* False when it is no answer of the contract. */
+static bool
 take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 {
 	bool		isnull[7];
@@ -66,16 +69,14 @@ take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 		values[i] = SPI_getbinval(row, desc, i + 1, &isnull[i]);
 	recorded->audit_id = DatumGetInt64(values[0]);
 	if (isnull[4] || isnull[5])
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("row " INT64_FORMAT " of the trail is no answer of the contract " CHECK_EVENT_TYPE, recorded->audit_id),
-				 errdetail("It has no evaluated_at, or no precedence.")));
+		return false;
 	recorded->xid = U64FromFullTransactionId(DatumGetFullTransactionId(values[1]));
 	recorded->answer = DatumGetTextPP(values[2]);
 	recorded->approval_id = isnull[3] ? NULL : DatumGetTextPP(values[3]);
 	recorded->at = DatumGetTimestampTz(values[4]);
 	recorded->precedence = DatumGetInt32(values[5]);
 	recorded->was_found = DatumGetBool(values[6]);
+	return true;
 }
 
 static void
@@ -96,7 +97,11 @@ read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 				 errdetail("There is no such row, or it is an event of another type than " CHECK_EVENT_TYPE "."),
 				 errhint("admin.audit lists the checks.")));
 	MemoryContextSwitchTo(context);
-	take_recorded(SPI_copytuple(SPI_tuptable->vals[0]), SPI_tuptable->tupdesc, recorded);
+	if (!take_recorded(SPI_copytuple(SPI_tuptable->vals[0]), SPI_tuptable->tupdesc, recorded))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("row " INT64_FORMAT " of the trail is no answer of the contract " CHECK_EVENT_TYPE, audit_id),
+				 errdetail("It has no evaluated_at, or no precedence.")));
 }
 
 /* What was asked for, as far as the answer tells; nothing has an empty action or resource. */
@@ -132,21 +137,26 @@ decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *re
 	return replay->is_equal;
 }
 
-/* Has a check before this one given an answer that only a committed transaction explains? */
+/*
+ * Has a check that looked no later given an answer that only a committed transaction explains?
+ * The first ones after the change decide that.  (One that read its clock before and looked
+ * after this one may be mistaken for such; then the difference is shown.)
+ */
 static bool
 was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, INT8OID, INT8OID};
+	Oid			types[] = {TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID};
 	Datum		values[] = {
 		PointerGetDatum(recorded->approval_id), Int64GetDatum(trail->events[after - 1].audit_id),
-		Int64GetDatum(recorded->audit_id)
+		Int64GetDatum(recorded->audit_id), TimestampTzGetDatum(recorded->at)
 	};
 
 	owner_plan(&plan, "select " RECORDED_COLUMNS "from admin.audit "
 			   "where approval_id operator(pg_catalog.=) $1 and audit_id operator(pg_catalog.>) $2 "
-			   "and audit_id operator(pg_catalog.<) $3 and " IS_A_CHECK, 3, types);
-	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
+			   "and audit_id operator(pg_catalog.<) $3 and recorded_at operator(pg_catalog.<=) $4 "
+			   "and " IS_A_CHECK "order by audit_id", 4, types);
+	if (SPI_execute_plan(plan, values, NULL, true, MOST_EARLIER) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the trail");
 	MemoryContextSwitchTo(trail->context);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -154,8 +164,8 @@ was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 		Recorded	earlier;
 		Replay		scratch = {0};
 
-		take_recorded(SPI_copytuple(SPI_tuptable->vals[i]), SPI_tuptable->tupdesc, &earlier);
-		if (earlier.xid != trail->events[after - 1].xid &&
+		if (take_recorded(SPI_copytuple(SPI_tuptable->vals[i]), SPI_tuptable->tupdesc, &earlier) &&
+			earlier.xid != trail->events[after - 1].xid &&
 			decide_after(trail, after, &earlier, &scratch) && !decide_after(trail, before,
 					&earlier, &scratch))
 			return true;

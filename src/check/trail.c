@@ -153,16 +153,6 @@ trail_facts(const Trail *trail, int count, ApprovalFacts *facts)
 }
 
 int
-trail_count_below(const Trail *trail, int64 audit_id)
-{
-	int			count = trail->count;
-
-	while (count > 0 && trail->events[count - 1].audit_id >= audit_id)
-		count--;
-	return count;
-}
-
-int
 trail_before_transaction(const Trail *trail, int count)
 {
 	uint64		xid = trail->events[count - 1].xid;

@@ -35,9 +35,6 @@ extern void trail_read(Trail *trail, text *approval_id, int64 below);
 /* The approval and its signatures after the first so many events. */
 extern void trail_facts(const Trail *trail, int count, ApprovalFacts *facts);
 
-/* How many events have a smaller audit_id. */
-extern int	trail_count_below(const Trail *trail, int64 audit_id);
-
 /* How many events come before the transaction that the last of so many belongs to. */
 extern int	trail_before_transaction(const Trail *trail, int count);
 

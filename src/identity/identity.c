@@ -11,7 +11,6 @@
 
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -28,7 +27,7 @@
 PG_FUNCTION_INFO_V1(admin_jwt_verify);
 PG_FUNCTION_INFO_V1(admin_jws_verify);
 PG_FUNCTION_INFO_V1(admin_jwk_algorithm);
-PG_FUNCTION_INFO_V1(admin_is_trusted_without_token);
+PG_FUNCTION_INFO_V1(admin_requires_tokens);
 
 static void
 refuse(const char *what, const char *reason)
@@ -249,12 +248,8 @@ admin_jwk_algorithm(PG_FUNCTION_ARGS)
 			"RS256"));
 }
 
-/*
- * In C, so that the library is loaded: before it is, anybody can write down any value for its
- * settings.  The outer user is whoever called, also within SECURITY DEFINER.
- */
 Datum
-admin_is_trusted_without_token(PG_FUNCTION_ARGS)
+admin_requires_tokens(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(!admin_require_verified_jwt || superuser_arg(GetOuterUserId()));
+	PG_RETURN_BOOL(admin_require_verified_jwt);
 }

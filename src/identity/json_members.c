@@ -14,6 +14,8 @@
 
 #include "compat.h"
 
+#define MOST_EXPONENT	400		/* more than any double has */
+
 typedef struct Reader
 {
 	JsonMembers *members;
@@ -163,6 +165,15 @@ kind_of(JsonTokenType type)
 	}
 }
 
+/* What the server's numeric type would refuse to hold is nobody's claim. */
+static bool
+is_moderate(const char *number)
+{
+	const char *exponent = strpbrk(number, "eE");
+
+	return !isinf(strtod(number, NULL)) && (exponent == NULL || labs(strtol(exponent + 1, NULL, 10)) <= MOST_EXPONENT);
+}
+
 static compat_json_action
 read_scalar(void *state, char *token, JsonTokenType type)
 {
@@ -171,7 +182,7 @@ read_scalar(void *state, char *token, JsonTokenType type)
 
 	if (reader->fault != NULL)
 		compat_json_done;
-	if (type == JSON_TOKEN_NUMBER && isinf(strtod(token, NULL)))
+	if (type == JSON_TOKEN_NUMBER && !is_moderate(token))
 		reader->fault = "a JSON number is out of range";
 	else if (reader->depth == 0)
 		reader->fault = "it is not a JSON object";

@@ -232,11 +232,10 @@ jwk_read(const JsonMembers *members, Jwk *jwk)
 
 	memset(jwk, 0, sizeof(*jwk));
 	jwk->key_type = json_member_string(members, "kty");
-	jwk->key_id = json_member_string(members, "kid");
 	jwk->is_private = has_private_parts(members);
 	if (jwk->key_type == NULL)
 		return "member kty is missing, or is not a string";
-	if (key_id != NULL && jwk->key_id == NULL)
+	if (key_id != NULL && key_id->kind != JSON_KIND_STRING)
 		return "member kid is not a string";
 	if (!is_for_signatures(members))
 		return "its use is not the checking of signatures";

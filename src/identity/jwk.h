@@ -27,7 +27,6 @@ typedef struct Jwk
 	const JwsAlgorithm *algorithm;	/* of member alg,
 			or the one its curve allows; NULL: RSA without alg */
 	const char *key_type;
-	const char *key_id;			/* NULL when there is no kid */
 	bool		is_private;		/* the JWK holds private parts, which have not been looked at */
 } Jwk;
 

@@ -93,6 +93,8 @@ check_roles(const Version *version)
 	array = DatumGetArrayTypeP(version->values[APPROVAL_REQUIRED_ROLES - 1]);
 	if (ARR_NDIM(array) > 1)
 		malformed_roles(version, "It has more than one dimension.");
+	if (ARR_NDIM(array) == 1 && ARR_LBOUND(array)[0] != 1)
+		malformed_roles(version, "It is not numbered from 1.");
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls, &count);
 	if (count > MAX_REQUIRED_SIGNERS)
 		return;

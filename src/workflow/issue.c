@@ -222,7 +222,11 @@ issue(Step *step, StringInfo answer)
 	bool		is_repeated = store(issuing);
 
 	if (!is_repeated)
+	{
 		step_use_token(step);
+		step_look_again(step);
+		refuse_past_deadline(issuing);
+	}
 	appendStringInfoString(answer, "{\"approval_id\":");
 	append_json_text(answer, issuing->approval_id);
 	appendStringInfoString(answer, ",\"requested_by\":");

@@ -155,13 +155,15 @@ static void
 add_signature(Signing *signing)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID};
+	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TIMESTAMPTZOID};
 	const AuditEvidence *evidence = &signing->step.evidence;
-	Datum		values[8] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
+	Datum		values[9] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
 			PointerGetDatum(signing->step.person)};
-	char		nulls[9] = "   nnnnn";
+	char		nulls[10] = "   nnnnn ";
 	int			result;
 
+	/* The instant that deadline and token were held against. */
+	values[8] = TimestampTzGetDatum(signing->step.now);
 	if (signing->comment != NULL)
 	{
 		values[3] = PointerGetDatum(signing->comment);
@@ -178,8 +180,10 @@ add_signature(Signing *signing)
 		nulls[6] = evidence->token_id == NULL ? 'n' : ' ';
 	}
 	owner_plan(&plan,
-			   "insert into admin.signature (approval_id, signer_role, signer, comment, token_issuer, token_key_id, token_id, token_sha256) "
-			   "values ($1, $2, $3, $4, $5, $6, $7, $8) returning signature_id, signed_at, token_sha256 is not null", 8, types);
+			   "insert into admin.signature (approval_id, signer_role, signer, comment, "
+			   "token_issuer, token_key_id, token_id, token_sha256, signed_at) "
+			   "values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+			   "returning signature_id, signed_at, token_sha256 is not null", 9, types);
 	result = SPI_execute_plan(plan, values, nulls, false, 0);
 	if (result != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
 		elog(ERROR, "could not add a signature: %s", SPI_result_code_string(result));
@@ -201,8 +205,9 @@ sign(Step *step, StringInfo answer)
 	{
 		check_person(signing, &approval);
 		refuse_obstacle(signing);
-		refuse_after_deadline(signing, &approval);
 		step_use_token(step);
+		step_look_again(step);
+		refuse_after_deadline(signing, &approval);
 		add_signature(signing);
 	}
 	appendStringInfoString(answer, "{\"approval_id\":");

@@ -210,12 +210,18 @@ step_was_verified(Datum approval_id, const char *event_type)
 }
 
 void
-step_lock(Step *step, Datum approval_id, ApprovalRow *approval)
+step_look_again(Step *step)
 {
-	approval_store_lock(approval_id, approval);
 	step->now = GetCurrentTimestamp();
 	if (step->evidence.is_verified)
 		identity_recheck(&step->identity, step->now);
+}
+
+void
+step_lock(Step *step, Datum approval_id, ApprovalRow *approval)
+{
+	approval_store_lock(approval_id, approval);
+	step_look_again(step);
 }
 
 void

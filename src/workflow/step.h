@@ -60,6 +60,9 @@ extern text *optional_argument(FunctionCallInfo fcinfo, int n, const char *name,
  */
 extern void step_lock(Step *step, Datum approval_id, ApprovalRow *approval);
 
+/* After any other wait: the clock and the token once more. */
+extern void step_look_again(Step *step);
+
 /* Raises 55000 when it is withdrawn. */
 extern void step_refuse_withdrawn(const ApprovalRow *approval);
 

@@ -116,6 +116,7 @@ withdraw(Step *step, StringInfo answer)
 		step_refuse_withdrawn(&approval);
 		check_person(withdrawing, &approval);
 		step_use_token(step);
+		step_look_again(step);
 		close_approval(withdrawing);
 	}
 	appendStringInfoString(answer, "{\"approval_id\":");

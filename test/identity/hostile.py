@@ -206,6 +206,7 @@ tokens = [
     ("sub with a line break", said(sub="req\n"), "its subject is missing"),
     ("sub with a control character", said(sub="re\x7fq"), "its subject is missing"),
     ("a number beyond all numbers", made(json.dumps(claims())[:-1] + ',"x":[1e400000]}'), "out of range"),
+    ("a number with a long way behind the point", made(json.dumps(claims())[:-1] + ',"x":1e-20000}'), "out of range"),
     ("jti that is a number", said(jti=5), "claim jti is not a string"),
     ("jti that is empty", said(jti=""), "claim jti is not a string"),
     ("jti that is long", said(jti="j" * 257), "claim jti is not a string"),

@@ -175,6 +175,24 @@ for name, lasting, change, reason in (
     ok(outcome[0][0] != "none" and reason in outcome[0][1], f"{name} has not outlasted the wait for the approval", outcome)
 one(connection, "set admin_ext.require_verified_jwt = off")
 
+# A token for one use that somebody else holds: what was looked at is looked at once more.
+one(connection, "set admin_ext.require_verified_jwt = on")
+one(connection, "select admin.set_jwt_one_use(%s)", ISSUER)
+first, second = (one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1.5 s', token => %s)", issuer.token("req", jti=f"w{n}"))["approval_id"] for n in range(2))
+holder, waiter, shared, outcome = connect(), connect(), issuer.token(jti="shared"), []
+one(holder, "begin")
+one(holder, SIGN, first, "finance", shared)
+thread = threading.Thread(target=lambda: outcome.append(error(waiter, SIGN, second, "finance", shared)))
+thread.start()
+while rows(connection, "select wait_event_type from pg_stat_activity where pid = %s", waiter.get_backend_pid()) != [("Lock",)] and thread.is_alive():
+    time.sleep(0.01)
+one(connection, "select pg_sleep(2)")
+one(holder, "rollback")
+thread.join()
+ok(outcome[0][0] == "55000" and "after its deadline" in outcome[0][1], "the deadline has not outlasted the wait for a token", outcome)
+one(connection, "select admin.set_jwt_one_use(%s, false)", ISSUER)
+one(connection, "set admin_ext.require_verified_jwt = off")
+
 # An approval against its trail.
 one(connection, "select admin.issue_approval('pay', '[5:6]={finance,legal}'::text[], '2100-01-01', approval_id => 'APP-000004-bounds', requested_by => 'req')")
 ok(rows(connection, "select * from admin.verify_approval('APP-000004-bounds') where not fits") == [], "roles are numbered from one, whatever the array was")
@@ -212,6 +230,10 @@ ok([row[0] for row in rows(connection, verify, "APP-000003-forged")] == ["trail:
 one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, state, sla_deadline) values ('APP-000007-born', 'pay', '{finance}', 1, 'req', 'signed_full', now() + interval '1 h')")
 one(connection, "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000007-born', 'finance', 'ann')")
 ok([row[0] for row in rows(connection, verify, "APP-000007-born")] == ["trail: steps"], "verify_approval finds: one that was born signed", rows(connection, verify, "APP-000007-born"))
+altered = issue("ann")
+one(connection, "update admin.approval set requested_by = 'bob' where approval_id = %s", altered)
+found = rows(connection, "select item, detail from admin.verify_approval(%s) where not fits", altered)
+ok(len(found) == 1 and found[0][0] == "requester" and "altered to bob" in found[0][1], "verify_approval finds: a requester that no token proved", found)
 one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000008-claim', 'pay', '{finance}', 1, 'req', now() + interval '1 h')")
 one(connection, "insert into admin.signature (approval_id, signer_role, signer, token_issuer, token_key_id, token_sha256) values ('APP-000008-claim', 'finance', 'ann', 'x', 'y', sha256('z'))")
 found = rows(connection, "select item, detail from admin.verify_approval('APP-000008-claim') where not fits")
