@@ -185,8 +185,12 @@ begin
     execute format('create trigger audit_row_change after insert or update or delete on %s '
                    'for each row execute function admin.audit_row_change()', relation);
     execute format('alter table %s enable always trigger audit_row_change', relation);
-    -- A partition may be truncated by itself.
-    for part in select t.relid from pg_partition_tree(relation) as t union select relation loop
+    -- A partition may be truncated by itself.  Partitions come first: enabling the trigger of
+    -- a table looks for one of that name on each of them up to 14.
+    for part in
+        select t.relid from (select p.relid, p.level from pg_partition_tree(relation) as p union select relation, 0) as t
+        order by t.level desc
+    loop
         execute format('create trigger audit_row_change_truncate after truncate on %s '
                        'for each statement execute function admin.audit_row_change()', part);
         execute format('alter table %s enable always trigger audit_row_change_truncate', part);
