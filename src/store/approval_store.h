@@ -123,6 +123,12 @@ extern PolicyText policy_text_of(Datum value, bool isnull);
 /* SHA-256 of what a signer signs. */
 extern void approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES]);
 
+/*
+ * Raises 22023 unless the approval requires the role, 42501 when the signer requested it; role
+ * and signer are texts.
+ */
+extern void signature_check_signer(const ApprovalRow *approval, Datum role, Datum signer);
+
 /* The person whose signature is moving an approval forward right now, or NULL. */
 extern const char *approval_guard_signer(void);
 

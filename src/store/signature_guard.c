@@ -33,11 +33,8 @@ approval_guard_signer(void)
 }
 
 static void
-check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
+check_open(const ApprovalRow *approval)
 {
-	PolicyText	role = policy_text_of(role_value, false);
-	bool		required = false;
-
 	if (approval->state == STATE_WITHDRAWN || approval->closed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -45,6 +42,14 @@ check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
 						(int) approval->id.length, approval->id.data),
 				 errdetail("A withdrawn approval cannot be signed."),
 				 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session.")));
+}
+
+void
+signature_check_signer(const ApprovalRow *approval, Datum role_value, Datum signer_value)
+{
+	PolicyText	role = policy_text_of(role_value, false);
+	bool		required = false;
+
 	for (int i = 0; i < approval->role_count; i++)
 		required = required || policy_texts_equal(role, approval->roles[i]);
 	if (!required)
@@ -108,7 +113,8 @@ guard_insert(HeapTuple tuple, TupleDesc desc)
 		nulls[SIGNATURE_SIGNER - 1])
 		return tuple;
 	approval_store_lock(values[SIGNATURE_APPROVAL_ID - 1], &approval);
-	check_signer(&approval, values[SIGNATURE_SIGNER_ROLE - 1], values[SIGNATURE_SIGNER - 1]);
+	check_open(&approval);
+	signature_check_signer(&approval, values[SIGNATURE_SIGNER_ROLE - 1], values[SIGNATURE_SIGNER - 1]);
 	return check_digest(tuple, desc, &approval, values[SIGNATURE_APPROVAL_DIGEST - 1],
 						nulls[SIGNATURE_APPROVAL_DIGEST - 1]);
 }

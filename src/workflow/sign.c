@@ -119,28 +119,11 @@ refuse_after_deadline(const Signing *signing, const ApprovalRow *approval)
 			 errhint("Issue another approval.")));
 }
 
-/* The guard would refuse the first two as well; here they come before anything is used up. */
+/* The guard holds the first as well; here it comes before anything is used up. */
 static void
 check_person(const Signing *signing, const ApprovalRow *approval)
 {
-	bool		is_required = false;
-
-	for (int i = 0; i < approval->role_count; i++)
-		is_required = is_required || policy_texts_equal(policy_text(signing->role), approval->roles[i]);
-	if (!is_required)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("role \"%s\" is not required by approval \"%s\"",
-						text_to_cstring(signing->role), text_to_cstring(signing->approval_id)),
-				 errdetail("It requires %d signatures in other roles.", approval->role_count),
-				 errhint("Sign in one of its required_roles.")));
-	if (policy_texts_equal(policy_text(signing->step.person), approval->requested_by))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("\"%s\" requested approval \"%s\" and cannot sign it",
-						text_to_cstring(signing->step.person), text_to_cstring(signing->approval_id)),
-				 errdetail("Nobody approves a request of their own."),
-				 errhint("Another person has to sign.")));
+	signature_check_signer(approval, PointerGetDatum(signing->role), PointerGetDatum(signing->step.person));
 	if (signing->step.evidence.is_verified && !identity_has_role(&signing->step.identity,
 			text_to_cstring(signing->role)))
 		ereport(ERROR,
