@@ -42,17 +42,22 @@ owner_leave(const OwnerScope *scope)
 	AtEOXact_GUC(true, scope->settings);
 }
 
-SPIPlanPtr
-owner_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types)
+uint64
+owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit)
 {
-	if (*plan == NULL)
+	int			result;
+
+	if (query->plan == NULL)
 	{
-		SPIPlanPtr	fresh = SPI_prepare(query, nargs, types);
+		SPIPlanPtr	fresh = SPI_prepare(query->text, query->nargs, query->types);
 
 		if (fresh == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
+			elog(ERROR, "could not prepare \"%s\": %s", query->text, SPI_result_code_string(SPI_result));
 		SPI_keepplan(fresh);
-		*plan = fresh;
+		query->plan = fresh;
 	}
-	return *plan;
+	result = SPI_execute_plan(query->plan, values, nulls, query->is_read_only, limit);
+	if (result != query->result)
+		elog(ERROR, "could not run \"%s\": %s", query->text, SPI_result_code_string(result));
+	return SPI_processed;
 }

@@ -11,6 +11,8 @@
 
 #include "executor/spi.h"
 
+#define OWNER_QUERY_MAX_ARGS	9
+
 typedef struct OwnerScope
 {
 	Oid			user;
@@ -25,7 +27,21 @@ typedef struct OwnerScope
 extern void owner_enter(OwnerScope *scope, Oid table);
 extern void owner_leave(const OwnerScope *scope);
 
-/* A plan that is made once per backend. */
-extern SPIPlanPtr owner_plan(SPIPlanPtr *plan, const char *query, int nargs, Oid *types);
+/* A query whose plan is made once per backend: static, and owner_run()'s to change. */
+typedef struct OwnerQuery
+{
+	const char *text;
+	int			nargs;
+	Oid			types[OWNER_QUERY_MAX_ARGS];
+	int			result;			/* SPI_OK_... that it has to end with */
+	bool		is_read_only;	/* sees what the caller's snapshot does, and nothing newer */
+	SPIPlanPtr	plan;
+} OwnerQuery;
+
+/*
+ * Runs it, to at most so many rows (0: all of them), and returns how many there were;
+ * they are in SPI_tuptable.  `nulls` as in SPI_execute_plan().
+ */
+extern uint64 owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit);
 
 #endif							/* ADMIN_EXT_OWNER_H */

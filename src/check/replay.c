@@ -82,15 +82,18 @@ take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 static void
 read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {INT8OID};
+	static OwnerQuery query = {
+		.text =
+		"select " RECORDED_COLUMNS "from admin.audit "
+		"where audit_id operator(pg_catalog.=) $1 and " IS_A_CHECK,
+		.nargs = 1,
+		.types = {INT8OID},
+		.result = SPI_OK_SELECT,
+		.is_read_only = true
+	};
 	Datum		values[] = {Int64GetDatum(audit_id)};
 
-	owner_plan(&plan, "select " RECORDED_COLUMNS "from admin.audit "
-			   "where audit_id operator(pg_catalog.=) $1 and " IS_A_CHECK, 1, types);
-	if (SPI_execute_plan(plan, values, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the trail");
-	if (SPI_processed == 0)
+	if (owner_run(&query, values, NULL, 1) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("the trail has no check with audit_id " INT64_FORMAT, audit_id),
@@ -145,21 +148,25 @@ decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *re
 static bool
 was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"select " RECORDED_COLUMNS "from admin.audit "
+		"where approval_id operator(pg_catalog.=) $1 and audit_id operator(pg_catalog.>) $2 "
+		"and audit_id operator(pg_catalog.<) $3 and recorded_at operator(pg_catalog.<=) $4 "
+		"and " IS_A_CHECK "order by audit_id",
+		.nargs = 4,
+		.types = {TEXTOID, INT8OID, INT8OID, TIMESTAMPTZOID},
+		.result = SPI_OK_SELECT,
+		.is_read_only = true
+	};
 	Datum		values[] = {
 		PointerGetDatum(recorded->approval_id), Int64GetDatum(trail->events[after - 1].audit_id),
 		Int64GetDatum(recorded->audit_id), TimestampTzGetDatum(recorded->at)
 	};
+	uint64		count = owner_run(&query, values, NULL, MOST_EARLIER);
 
-	owner_plan(&plan, "select " RECORDED_COLUMNS "from admin.audit "
-			   "where approval_id operator(pg_catalog.=) $1 and audit_id operator(pg_catalog.>) $2 "
-			   "and audit_id operator(pg_catalog.<) $3 and recorded_at operator(pg_catalog.<=) $4 "
-			   "and " IS_A_CHECK "order by audit_id", 4, types);
-	if (SPI_execute_plan(plan, values, NULL, true, MOST_EARLIER) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the trail");
 	MemoryContextSwitchTo(trail->context);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < count; i++)
 	{
 		Recorded	earlier;
 		Replay		scratch = {0};

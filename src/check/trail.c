@@ -36,34 +36,39 @@ make_room(Trail *trail, uint64 more)
 		repalloc_huge(trail->events, bytes);
 }
 
-static void
-run(SPIPlanPtr plan, text *approval_id, int64 below, const Trail *trail)
+/* Returns how many rows there are, with room for as many events. */
+static uint64
+run(Trail *trail, OwnerQuery *query, text *approval_id, int64 below)
 {
 	Datum		values[] = {PointerGetDatum(approval_id), Int64GetDatum(below)};
+	uint64		count = owner_run(query, values, NULL, 0);
 
-	if (SPI_execute_plan(plan, values, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the trail");
 	MemoryContextSwitchTo(trail->context);
+	make_room(trail, count);
+	return count;
 }
 
 static void
 read_changes(Trail *trail, text *approval_id, int64 below)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, INT8OID};
+	static OwnerQuery query = {
+		.text =
+		"select row.*, e.audit_id, e.xid, e.recorded_at, "
+		"e.event_type operator(pg_catalog.=) 'approval.issued' "
+		"from admin.audit as e, lateral pg_catalog.json_populate_record("
+		"null::admin.approval, e.payload operator(pg_catalog.->) 'row') as row "
+		"where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
+		"and e.event_type operator(pg_catalog.=) any (array["
+		"'approval.issued', 'approval.signed_partial', 'approval.signed_full', "
+		"'approval.withdrawn', 'approval.altered'])",
+		.nargs = 2,
+		.types = {TEXTOID, INT8OID},
+		.result = SPI_OK_SELECT,
+		.is_read_only = true
+	};
+	uint64		count = run(trail, &query, approval_id, below);
 
-	owner_plan(&plan,
-			   "select row.*, e.audit_id, e.xid, e.recorded_at, "
-			   "e.event_type operator(pg_catalog.=) 'approval.issued' "
-			   "from admin.audit as e, lateral pg_catalog.json_populate_record("
-			   "null::admin.approval, e.payload operator(pg_catalog.->) 'row') as row "
-			   "where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
-			   "and e.event_type operator(pg_catalog.=) any (array["
-			   "'approval.issued', 'approval.signed_partial', 'approval.signed_full', "
-			   "'approval.withdrawn', 'approval.altered'])", 2, types);
-	run(plan, approval_id, below, trail);
-	make_room(trail, SPI_processed);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < count; i++)
 	{
 		HeapTuple	row = SPI_copytuple(SPI_tuptable->vals[i]);
 		TrailEvent *event = add_event(trail, row, SPI_tuptable->tupdesc, APPROVAL_COLUMNS + 1);
@@ -85,18 +90,21 @@ text_column(HeapTuple row, TupleDesc desc, int number)
 static void
 read_signatures(Trail *trail, text *approval_id, int64 below)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, INT8OID};
+	static OwnerQuery query = {
+		.text =
+		"select row.signer_role, row.signer, row.approval_digest, e.audit_id, e.xid, e.recorded_at, false "
+		"from admin.audit as e, lateral pg_catalog.json_populate_record("
+		"null::admin.signature, e.payload operator(pg_catalog.->) 'row') as row "
+		"where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
+		"and e.event_type operator(pg_catalog.=) 'signature.added'",
+		.nargs = 2,
+		.types = {TEXTOID, INT8OID},
+		.result = SPI_OK_SELECT,
+		.is_read_only = true
+	};
+	uint64		count = run(trail, &query, approval_id, below);
 
-	owner_plan(&plan,
-			   "select row.signer_role, row.signer, row.approval_digest, e.audit_id, e.xid, e.recorded_at, false "
-			   "from admin.audit as e, lateral pg_catalog.json_populate_record("
-			   "null::admin.signature, e.payload operator(pg_catalog.->) 'row') as row "
-			   "where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
-			   "and e.event_type operator(pg_catalog.=) 'signature.added'", 2, types);
-	run(plan, approval_id, below, trail);
-	make_room(trail, SPI_processed);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	for (uint64 i = 0; i < count; i++)
 	{
 		HeapTuple	row = SPI_copytuple(SPI_tuptable->vals[i]);
 		TupleDesc	desc = SPI_tuptable->tupdesc;

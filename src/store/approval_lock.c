@@ -13,17 +13,16 @@
 void
 approval_store_lock(Datum approval_id, ApprovalRow *row)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID};
-	int			result;
+	static OwnerQuery query = {
+		.text =
+		"select * from admin.approval "
+		"where approval_id operator(pg_catalog.=) $1 for no key update",
+		.nargs = 1,
+		.types = {TEXTOID},
+		.result = SPI_OK_SELECT
+	};
 
-	owner_plan(&plan,
-			   "select * from admin.approval "
-			   "where approval_id operator(pg_catalog.=) $1 for no key update", 1, types);
-	result = SPI_execute_plan(plan, &approval_id, NULL, false, 1);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not lock approval: %s", SPI_result_code_string(result));
-	if (SPI_processed == 0)
+	if (owner_run(&query, &approval_id, NULL, 1) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id)),

@@ -122,17 +122,17 @@ guard_insert(HeapTuple tuple, TupleDesc desc)
 static void
 set_state(Datum approval_id, ApprovalState state)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"update admin.approval set state = $2 "
+		"where approval_id operator(pg_catalog.=) $1",
+		.nargs = 2,
+		.types = {TEXTOID, TEXTOID},
+		.result = SPI_OK_UPDATE
+	};
 	Datum		values[] = {approval_id, CStringGetTextDatum(approval_state_name(state))};
-	int			result;
 
-	owner_plan(&plan,
-			   "update admin.approval set state = $2 "
-			   "where approval_id operator(pg_catalog.=) $1", 2, types);
-	result = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (result != SPI_OK_UPDATE)
-		elog(ERROR, "could not update approval: %s", SPI_result_code_string(result));
+	owner_run(&query, values, NULL, 0);
 }
 
 /* The state after this one on the way to another. */

@@ -133,8 +133,14 @@ generate_id(void)
 static bool
 insert(Issuing *issuing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline) "
+		"values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+		.nargs = 7,
+		.types = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TIMESTAMPTZOID},
+		.result = SPI_OK_INSERT
+	};
 	Datum		values[] = {
 		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
 				PointerGetDatum(issuing->resource),
@@ -142,40 +148,32 @@ insert(Issuing *issuing)
 				PointerGetDatum(issuing->step.person),
 		TimestampTzGetDatum(issuing->deadline)
 	};
-	int			result;
 
-	owner_plan(&plan,
-			   "insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline) "
-			   "values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing", 7, types);
-	result = SPI_execute_plan(plan, values, issuing->resource == NULL ? "  n    " : NULL, false, 0);
-	if (result != SPI_OK_INSERT)
-		elog(ERROR, "could not insert an approval: %s", SPI_result_code_string(result));
-	return SPI_processed == 1;
+	return owner_run(&query, values, issuing->resource == NULL ? "  n    " : NULL, 0) == 1;
 }
 
 /* Is the approval that has the id the one that is to be issued? */
 static bool
 is_the_same(const Issuing *issuing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"select from admin.approval where approval_id operator(pg_catalog.=) $1 "
+		"and action operator(pg_catalog.=) $2 and (resource is null) operator(pg_catalog.=) ($3 is null) "
+		"and (resource is null or resource operator(pg_catalog.=) $3) and required_roles operator(pg_catalog.=) $4 "
+		"and requested_by operator(pg_catalog.=) $5 and sla_deadline operator(pg_catalog.=) $6",
+		.nargs = 6,
+		.types = {TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TEXTOID, TIMESTAMPTZOID},
+		.result = SPI_OK_SELECT
+	};
 	Datum		values[] = {
 		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
 				PointerGetDatum(issuing->resource),
 		PointerGetDatum(issuing->roles), PointerGetDatum(issuing->step.person),
 				TimestampTzGetDatum(issuing->deadline)
 	};
-	int			result;
 
-	owner_plan(&plan,
-			   "select from admin.approval where approval_id operator(pg_catalog.=) $1 "
-			   "and action operator(pg_catalog.=) $2 and (resource is null) operator(pg_catalog.=) ($3 is null) "
-			   "and (resource is null or resource operator(pg_catalog.=) $3) and required_roles operator(pg_catalog.=) $4 "
-			   "and requested_by operator(pg_catalog.=) $5 and sla_deadline operator(pg_catalog.=) $6", 6, types);
-	result = SPI_execute_plan(plan, values, issuing->resource == NULL ? "  n   " : NULL, false, 1);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read an approval: %s", SPI_result_code_string(result));
-	return SPI_processed == 1;
+	return owner_run(&query, values, issuing->resource == NULL ? "  n   " : NULL, 1) == 1;
 }
 
 static void

@@ -59,21 +59,21 @@ take_signature(Signing *signing, int row)
 static void
 look_for_signatures(Signing *signing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"select signature_id, signed_at, token_sha256 is not null, signer_role, signer, comment "
+		"from admin.signature where approval_id operator(pg_catalog.=) $1 "
+		"and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)",
+		.nargs = 3,
+		.types = {TEXTOID, TEXTOID, TEXTOID},
+		.result = SPI_OK_SELECT
+	};
 	Datum		values[] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
 	PointerGetDatum(signing->step.person)};
 	PolicyText	comment = policy_text(signing->comment);
-	int			result;
+	int			count = owner_run(&query, values, NULL, 0);
 
-	owner_plan(&plan,
-			   "select signature_id, signed_at, token_sha256 is not null, signer_role, signer, comment "
-			   "from admin.signature where approval_id operator(pg_catalog.=) $1 "
-			   "and (signer_role operator(pg_catalog.=) $2 or signer operator(pg_catalog.=) $3)", 3, types);
-	result = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read signatures: %s", SPI_result_code_string(result));
-	for (int row = 0; row < SPI_processed; row++)
+	for (int row = 0; row < count; row++)
 	{
 		PolicyText	had = column_text(row, 6);
 
@@ -137,13 +137,20 @@ check_person(const Signing *signing, const ApprovalRow *approval)
 static void
 add_signature(Signing *signing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"insert into admin.signature (approval_id, signer_role, signer, comment, "
+		"token_issuer, token_key_id, token_id, token_sha256, signed_at) "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+		"returning signature_id, signed_at, token_sha256 is not null",
+		.nargs = 9,
+		.types = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TIMESTAMPTZOID},
+		.result = SPI_OK_INSERT_RETURNING
+	};
 	const AuditEvidence *evidence = &signing->step.evidence;
 	Datum		values[9] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
 			PointerGetDatum(signing->step.person)};
 	char		nulls[10] = "   nnnnn ";
-	int			result;
 
 	/* The instant that deadline and token were held against. */
 	values[8] = TimestampTzGetDatum(signing->step.now);
@@ -162,14 +169,8 @@ add_signature(Signing *signing)
 		nulls[4] = nulls[5] = nulls[7] = ' ';
 		nulls[6] = evidence->token_id == NULL ? 'n' : ' ';
 	}
-	owner_plan(&plan,
-			   "insert into admin.signature (approval_id, signer_role, signer, comment, "
-			   "token_issuer, token_key_id, token_id, token_sha256, signed_at) "
-			   "values ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
-			   "returning signature_id, signed_at, token_sha256 is not null", 9, types);
-	result = SPI_execute_plan(plan, values, nulls, false, 0);
-	if (result != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
-		elog(ERROR, "could not add a signature: %s", SPI_result_code_string(result));
+	if (owner_run(&query, values, nulls, 0) != 1)
+		elog(ERROR, "could not add a signature");
 	take_signature(signing, 0);
 }
 

@@ -114,27 +114,32 @@ step_run(Step *step, void (*body) (Step *step, StringInfo answer))
 static void
 purge_used(const Step *step)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"delete from admin.jwt_used where ctid operator(pg_catalog.=) any (array("
+		"select ctid from admin.jwt_used where expires_at operator(pg_catalog.<) $1 "
+		"order by expires_at limit 16 for update skip locked))",
+		.nargs = 1,
+		.types = {TIMESTAMPTZOID},
+		.result = SPI_OK_DELETE
+	};
 	Datum		values[] = {TimestampTzGetDatum(step->now - USECS_PER_HOUR)};
-	int			result;
 
-	owner_plan(&plan,
-			   "delete from admin.jwt_used where ctid operator(pg_catalog.=) any (array("
-			   "select ctid from admin.jwt_used where expires_at operator(pg_catalog.<) $1 "
-			   "order by expires_at limit 16 for update skip locked))", 1, types);
-	result = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (result != SPI_OK_DELETE)
-		elog(ERROR, "could not purge used tokens: %s", SPI_result_code_string(result));
+	owner_run(&query, values, NULL, 0);
 }
 
 void
 step_use_token(const Step *step)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	static OwnerQuery query = {
+		.text =
+		"insert into admin.jwt_used (issuer, token_id, expires_at) "
+		"values ($1, $2, $3) on conflict do nothing",
+		.nargs = 3,
+		.types = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
+		.result = SPI_OK_INSERT
+	};
 	Datum		values[3];
-	int			result;
 
 	if (!step->evidence.is_verified || !trust_is_for_one_use(step->identity.issuer))
 		return;
@@ -149,13 +154,7 @@ step_use_token(const Step *step)
 	values[0] = CStringGetTextDatum(step->identity.issuer);
 	values[1] = CStringGetTextDatum(step->identity.token_id);
 	values[2] = TimestampTzGetDatum(step->identity.expires_at);
-	owner_plan(&plan,
-			   "insert into admin.jwt_used (issuer, token_id, expires_at) "
-			   "values ($1, $2, $3) on conflict do nothing", 3, types);
-	result = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (result != SPI_OK_INSERT)
-		elog(ERROR, "could not use a token: %s", SPI_result_code_string(result));
-	if (SPI_processed == 0)
+	if (owner_run(&query, values, NULL, 0) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("token is refused: it has been used"),
@@ -196,17 +195,18 @@ step_end_answer(StringInfo answer, bool was_verified, bool is_repeated)
 bool
 step_was_verified(Datum approval_id, const char *event_type)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"select from admin.audit where approval_id operator(pg_catalog.=) $1 "
+		"and event_type operator(pg_catalog.=) $2 "
+		"and payload operator(pg_catalog.->>) 'verified' operator(pg_catalog.=) 'true'",
+		.nargs = 2,
+		.types = {TEXTOID, TEXTOID},
+		.result = SPI_OK_SELECT
+	};
 	Datum		values[] = {approval_id, CStringGetTextDatum(event_type)};
 
-	owner_plan(&plan,
-			   "select from admin.audit where approval_id operator(pg_catalog.=) $1 "
-			   "and event_type operator(pg_catalog.=) $2 "
-			   "and payload operator(pg_catalog.->>) 'verified' operator(pg_catalog.=) 'true'", 2, types);
-	if (SPI_execute_plan(plan, values, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the trail");
-	return SPI_processed == 1;
+	return owner_run(&query, values, NULL, 1) == 1;
 }
 
 void

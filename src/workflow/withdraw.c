@@ -25,44 +25,42 @@ typedef struct Withdrawing
 	text	   *reason;
 } Withdrawing;
 
-static bool
-has_rows(SPIPlanPtr plan, Datum *values)
-{
-	int			result = SPI_execute_plan(plan, values, NULL, false, 1);
-
-	if (result != SPI_OK_SELECT)
-		elog(ERROR, "could not read an approval: %s", SPI_result_code_string(result));
-	return SPI_processed == 1;
-}
-
 /* Has the same person withdrawn it for the same reason? */
 static bool
 is_withdrawn_so(const Withdrawing *withdrawing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"select from admin.approval where approval_id operator(pg_catalog.=) $1 "
+		"and closed_at is not null and closed_by operator(pg_catalog.=) $2 "
+		"and close_reason operator(pg_catalog.=) $3",
+		.nargs = 3,
+		.types = {TEXTOID, TEXTOID, TEXTOID},
+		.result = SPI_OK_SELECT
+	};
 	Datum		values[] = {
 		PointerGetDatum(withdrawing->approval_id), PointerGetDatum(withdrawing->step.person),
 				PointerGetDatum(withdrawing->reason)
 	};
 
-	return has_rows(owner_plan(&plan,
-							   "select from admin.approval where approval_id operator(pg_catalog.=) $1 "
-							   "and closed_at is not null and closed_by operator(pg_catalog.=) $2 "
-							   "and close_reason operator(pg_catalog.=) $3", 3, types), values);
+	return owner_run(&query, values, NULL, 1) == 1;
 }
 
 static bool
 has_signed(const Withdrawing *withdrawing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"select from admin.signature where approval_id operator(pg_catalog.=) $1 "
+		"and signer operator(pg_catalog.=) $2",
+		.nargs = 2,
+		.types = {TEXTOID, TEXTOID},
+		.result = SPI_OK_SELECT
+	};
 	Datum		values[] = {PointerGetDatum(withdrawing->approval_id),
 			PointerGetDatum(withdrawing->step.person)};
 
-	return has_rows(owner_plan(&plan,
-							   "select from admin.signature where approval_id operator(pg_catalog.=) $1 "
-							   "and signer operator(pg_catalog.=) $2", 2, types), values);
+	return owner_run(&query, values, NULL, 1) == 1;
 }
 
 /* That somebody is an operator only a token can prove. */
@@ -86,20 +84,21 @@ check_person(const Withdrawing *withdrawing, const ApprovalRow *approval)
 static void
 close_approval(const Withdrawing *withdrawing)
 {
-	static SPIPlanPtr plan = NULL;
-	Oid			types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID};
+	static OwnerQuery query = {
+		.text =
+		"update admin.approval set state = 'withdrawn', closed_at = $2, closed_by = $3, close_reason = $4 "
+		"where approval_id operator(pg_catalog.=) $1",
+		.nargs = 4,
+		.types = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+		.result = SPI_OK_UPDATE
+	};
 	Datum		values[] = {
 		PointerGetDatum(withdrawing->approval_id), TimestampTzGetDatum(withdrawing->step.now),
 		PointerGetDatum(withdrawing->step.person), PointerGetDatum(withdrawing->reason)
 	};
-	int			result;
 
-	owner_plan(&plan,
-			   "update admin.approval set state = 'withdrawn', closed_at = $2, closed_by = $3, close_reason = $4 "
-			   "where approval_id operator(pg_catalog.=) $1", 4, types);
-	result = SPI_execute_plan(plan, values, NULL, false, 0);
-	if (result != SPI_OK_UPDATE || SPI_processed != 1)
-		elog(ERROR, "could not withdraw an approval: %s", SPI_result_code_string(result));
+	if (owner_run(&query, values, NULL, 0) != 1)
+		elog(ERROR, "could not withdraw an approval");
 }
 
 static void
