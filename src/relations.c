@@ -56,6 +56,8 @@ admin_relations(void)
 		cached.signature_by_approval = lookup("signature_one_per_role");
 		cached.audit = lookup("audit");
 		cached.audit_sequence = lookup("audit_audit_id_seq");
+		cached.audit_attributes = lookup("audit_attributes");
+		cached.audit_attributes_by_id = lookup("audit_attributes_pkey");
 		cached.jwt_issuer = lookup("jwt_issuer");
 		cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
 		cached.jwt_one_use = lookup("jwt_one_use");

@@ -14,6 +14,8 @@ typedef struct AdminRelations
 	Oid			signature_by_approval;	/* unique (approval_id, signer_role) */
 	Oid			audit;
 	Oid			audit_sequence; /* of audit_id */
+	Oid			audit_attributes;
+	Oid			audit_attributes_by_id; /* primary key */
 	Oid			jwt_issuer;
 	Oid			jwt_issuer_by_name; /* primary key */
 	Oid			jwt_one_use;

@@ -23,6 +23,8 @@ char	   *admin_databases = NULL;
 char	   *admin_sinks = NULL;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
+int			admin_ingest_window_s = 7 * 86400;
+int			admin_sweep_interval_s = 60;
 int			admin_batch_rows = 10000;
 int			admin_batch_kb = 8 * 1024;
 int			admin_linger_ms = 5;
@@ -323,6 +325,19 @@ define_identity(void)
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static void
+define_workflow(void)
+{
+	DefineCustomIntVariable("admin_ext.ingest_window", "How far back an ingested event is looked for in the trail.",
+							"One that says when it occurred is looked for since then, besides.",
+							&admin_ingest_window_s, 7 * 86400, 86400, 3650 * 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.sweep_interval", "How often the worker announces deadlines that have passed.",
+							"It does so when pg_cron does not; 0 is never.",
+							&admin_sweep_interval_s, 60, 0, 86400,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
 void
 settings_init(void)
 {
@@ -332,6 +347,7 @@ settings_init(void)
 							 &admin_restoring, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	define_identity();
+	define_workflow();
 	define_delivery();
 	define_kafka();
 	DefineCustomStringVariable("admin_ext.ndjson_directory",

@@ -10,5 +10,7 @@
 #define ROLE_MAX_BYTES			128
 #define PERSON_MAX_BYTES		256
 #define REASON_MAX_BYTES		4096	/* of a withdrawal, or a signer's comment */
+#define REQUEST_ID_MAX_BYTES	256
+#define TRACEPARENT_MAX_BYTES	256
 
 #endif							/* ADMIN_EXT_TEXT_LIMITS_H */

@@ -90,6 +90,11 @@ begin
     if not has_index then
         execute format('create index on %s (approval_id, audit_id) where approval_id is not null', partition);
     end if;
+    select coalesce(bool_or(pg_get_indexdef(indexrelid) like 'CREATE UNIQUE INDEX%USING btree (source COLLATE "C", source_event_id COLLATE "C")%'), false)
+    into has_index from pg_index where indrelid = partition and indisvalid;
+    if not has_index then
+        execute format('create unique index on %s (source collate "C", source_event_id collate "C") where source_event_id is not null', partition);
+    end if;
     if not exists (select from pg_trigger
                    where tgrelid = partition and tgname = 'audit_append_only_statement') then
         execute format('create trigger audit_append_only_statement '
@@ -101,7 +106,7 @@ end
 $$;
 
 comment on function admin.audit_prepare_partition(regclass) is
-'Gives a partition of admin.audit the indexes that delivery reads by and the trigger that refuses TRUNCATE, where it lacks them.';
+'Gives a partition of admin.audit the indexes that delivery and ingest read by and the trigger that refuses TRUNCATE, where it lacks them.';
 
 select admin.audit_prepare_partition('admin.audit_default');
 

@@ -98,6 +98,7 @@ declare
     part    record;
     pending record;
     doomed  regclass[] := '{}';
+    ids     bigint[];
     blocked boolean := true;
 begin
     if older_than is null or older_than <= interval '0' then
@@ -137,7 +138,11 @@ begin
         doomed := doomed || part.partition;
     end loop;
     for part in select unnest(doomed) as partition loop
+        execute format('select array[min(a.audit_id), max(a.audit_id)] from %s as a where a.source_event_id is not null', part.partition)
+        into ids;
         execute format('drop table %s', part.partition);
+        delete from admin.audit_attributes as x
+        where x.audit_id between ids[1] and ids[2] and not exists (select from admin.audit as a where a.audit_id = x.audit_id);
     end loop;
     return cardinality(doomed);
 end

@@ -10,15 +10,16 @@ as $$
 declare
     -- Which functions each access may call, by name, as far as this version has them.
     functions text[] := case access
-        when 'checker' then array['sensitive_check', 'sensitive_check_preview', 'jwt_verify', 'jws_verify']
+        when 'checker' then array['sensitive_check', 'sensitive_check_preview', 'audit_ingest', 'jwt_verify', 'jws_verify']
         when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest', 'jwt_verify', 'jws_verify']
         when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval', 'ttl_state',
                                   'approval_digest', 'jws_verify', 'audit_partitions', 'is_delivered', 'enabled_sinks',
-                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows']
+                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row']
         when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
-                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows',
-                                   'import_approvals', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
+                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row',
+                                   'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron',
+                                   'sweep_job_name', 'sweep_command', 'import_approvals', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
                                    'retry_dead_letter', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
     end;
@@ -52,7 +53,7 @@ end
 $$;
 
 comment on function admin.grant_access(regrole, text) is
-'Gives a role one kind of access: checker (the check and its preview), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, keys to revoke). None has write rights on a table. Raises 22023 for another kind.';
+'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke). None has write rights on a table. Raises 22023 for another kind.';
 
 revoke all on all tables in schema admin from public;
 revoke all on all functions in schema admin from public;

@@ -173,7 +173,7 @@ insert_index_entry(Relation partition, Relation index, int required, TupleTableS
 				 form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, &info);
 }
 
-/* The partition's own three indexes are plain; setting up the executor for them costs more than they do. */
+/* The partition's own four indexes are plain; setting up the executor for them costs more than they do. */
 static void
 insert_row(Relation partition, TupleTableSlot *slot)
 {
@@ -224,8 +224,8 @@ fill(TupleTableSlot *slot, const AuditEvent *event)
 	slot->tts_values[AUDIT_EVENT_TYPE - 1] = CStringGetTextDatum(event->event_type);
 	set_text(slot, AUDIT_APPROVAL_ID, event->approval_id);
 	set_text(slot, AUDIT_ACTOR, event->actor);
-	slot->tts_values[AUDIT_SOURCE - 1] = CStringGetTextDatum(OWN_SOURCE);
-	set_text(slot, AUDIT_SOURCE_EVENT_ID, NULL);
+	set_text(slot, AUDIT_SOURCE, event->source ? event->source : cstring_to_text(OWN_SOURCE));
+	set_text(slot, AUDIT_SOURCE_EVENT_ID, event->source_event_id);
 	set_text(slot, AUDIT_REQUEST_ID, event->request_id);
 	set_text(slot, AUDIT_TRACEPARENT, event->traceparent);
 	set_text(slot, AUDIT_PAYLOAD, event->payload);

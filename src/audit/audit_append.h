@@ -29,6 +29,8 @@ enum AuditColumn
 /* NULL texts become SQL nulls; event_type and payload must be there. */
 typedef struct AuditEvent
 {
+	const text *source;			/* of an event that happened elsewhere; NULL: it happened here */
+	const text *source_event_id;	/* its id there */
 	int64		audit_id;
 	TimestampTz recorded_at;
 	TimestampTz occurred_at;

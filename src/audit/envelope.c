@@ -10,12 +10,14 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "audit/attributes.h"
 #include "audit/audit_append.h"
 #include "audit/envelope.h"
 #include "json_text.h"
 #include "utf8.h"
 
 #define TYPE_PREFIX "ptt.admin."
+#define INGESTED_PREFIX "ingest."	/* before the type that an event from elsewhere has there */
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
 #define ESCAPED_BYTES 6				/* \u00xx */
 
@@ -65,16 +67,19 @@ reserve(MemoryContext context, char **buffer, Size *capacity, Size needed)
 }
 
 static Bytes
-text_bytes(TupleTableSlot *row, int column)
+bytes_of(const text *value)
 {
 	Bytes		bytes = {NULL, 0};
-	text	   *value;
 
-	if (row->tts_isnull[column - 1])
-		return bytes;
-	value = DatumGetTextPP(row->tts_values[column - 1]);
-	bytes.data = utf8_of(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &bytes.length);
+	if (value != NULL)
+		bytes.data = utf8_of(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value), &bytes.length);
 	return bytes;
+}
+
+static Bytes
+text_bytes(TupleTableSlot *row, int column)
+{
+	return bytes_of(row->tts_isnull[column - 1] ? NULL : DatumGetTextPP(row->tts_values[column - 1]));
 }
 
 static inline char *
@@ -151,9 +156,48 @@ put_payload(char *at, Bytes payload)
 	return end;
 }
 
-/* Attributes in the order of the contract. */
+/* What is inside the braces of a JSON object. */
+static Bytes
+members_of(Bytes object)
+{
+	if (object.data != NULL)
+	{
+		object.data++;
+		object.length -= 2;
+	}
+	return object;
+}
+
+/* In compact JSON text of ours, where no string can hold an unescaped quote. */
+static bool
+has_member(Bytes members, const char *name)
+{
+	return members.data != NULL && memmem(members.data, members.length, name, strlen(name)) != NULL;
+}
+
 static char *
-put_document(char *at, TupleTableSlot *row, const Bytes *texts)
+put_type(char *at, Bytes event_type, bool own)
+{
+	at = PUT(at, ",\"type\":\"");
+	if (own)
+		at = PUT(at, TYPE_PREFIX);
+	else if (event_type.length >= strlen(INGESTED_PREFIX) &&
+			 memcmp(event_type.data, INGESTED_PREFIX, strlen(INGESTED_PREFIX)) == 0)
+	{
+		event_type.data += strlen(INGESTED_PREFIX);
+		event_type.length -= strlen(INGESTED_PREFIX);
+	}
+	at = put_escaped(at, event_type);
+	*at++ = '"';
+	return at;
+}
+
+/*
+ * Attributes in the order of the contract.  An event from elsewhere keeps its own, those
+ * without a column behind the others.
+ */
+static char *
+put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 {
 	Datum	   *values = row->tts_values;
 	int64		audit_id = DatumGetInt64(values[AUDIT_ID - 1]);
@@ -163,21 +207,30 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts)
 	at = own ? put_int64(at, audit_id) : put_escaped(at, texts[AUDIT_SOURCE_EVENT_ID]);
 	*at++ = '"';
 	at = PUT_MEMBER(at, "source", texts[AUDIT_SOURCE]);
-	at = PUT(at, ",\"type\":\"" TYPE_PREFIX);
-	at = put_escaped(at, texts[AUDIT_EVENT_TYPE]);
-	*at++ = '"';
+	at = put_type(at, texts[AUDIT_EVENT_TYPE], own);
 	at = PUT_MEMBER(at, "subject", texts[AUDIT_APPROVAL_ID]);
 	at = PUT(at, ",\"time\":\"");
 	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_OCCURRED_AT - 1]));
-	at = PUT(at, "\",\"datacontenttype\":\"application/json\",\"sequence\":\"");
-	at = put_int64(at, audit_id);
-	at = PUT(at, "\",\"recordedtime\":\"");
+	at = PUT(at, "\",\"datacontenttype\":\"application/json\"");
+	if (own)
+	{
+		at = PUT(at, ",\"sequence\":\"");
+		at = put_int64(at, audit_id);
+		*at++ = '"';
+	}
+	at = PUT(at, ",\"recordedtime\":\"");
 	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_RECORDED_AT - 1]));
 	*at++ = '"';
-	at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);
+	if (!has_member(members, "\"partitionkey\":"))
+		at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);
 	at = PUT_MEMBER(at, "actor", texts[AUDIT_ACTOR]);
 	at = PUT_MEMBER(at, "traceparent", texts[AUDIT_TRACEPARENT]);
 	at = PUT_MEMBER(at, "requestid", texts[AUDIT_REQUEST_ID]);
+	if (members.data != NULL)
+	{
+		*at++ = ',';
+		at = put(at, members.data, members.length);
+	}
 	at = PUT(at, ",\"auditid\":\"");
 	at = put_int64(at, audit_id);
 	at = PUT(at, "\",\"data\":");
@@ -209,6 +262,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 {
 	Bytes		texts[AUDIT_COLUMNS + 1];
 	Bytes		key;
+	Bytes		members = {NULL, 0};
 	Size		bound = FIXED_BYTES;
 	AdminSinkRecord *record;
 	char	   *end;
@@ -220,7 +274,9 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 		/* approval_id is written twice, the payload as it is. */
 		bound += texts[column].length * (column == AUDIT_PAYLOAD ? 1 : 2 * ESCAPED_BYTES);
 	}
-	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound);
+	if (texts[AUDIT_SOURCE_EVENT_ID].data != NULL)
+		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]))));
+	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound + members.length);
 	if (texts[AUDIT_SOURCE_EVENT_ID].data == NULL)
 	{
 		texts[AUDIT_SOURCE].data = envelopes->source;
@@ -237,7 +293,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 	record->key_length = key.length;
 	put(envelopes->keys + envelopes->keys_length, key.data, key.length);
 	envelopes->keys_length += key.length;
-	end = put_document(envelopes->data + envelopes->length, row, texts);
+	end = put_document(envelopes->data + envelopes->length, row, texts, members);
 	record->length = end - (envelopes->data + envelopes->length);
 	*end = '\n';
 	envelopes->length += record->length + 1;

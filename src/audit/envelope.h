@@ -31,7 +31,7 @@ typedef struct Envelopes
 extern void envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id);
 extern void envelopes_reset(Envelopes *envelopes, Size keep);
 
-/* Adds the document of a row whose columns have been extracted. */
+/* Adds the document of a row whose columns have been extracted; needs a transaction. */
 extern void envelopes_add(Envelopes *envelopes, TupleTableSlot *row);
 
 #endif							/* ADMIN_EXT_ENVELOPE_H */

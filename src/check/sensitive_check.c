@@ -28,8 +28,6 @@
 #include "store/approval_store.h"
 
 #define ID_ARGUMENT_MAX_BYTES	65536	/* of what is answered, as asked, with approval_id_invalid */
-#define REQUEST_ID_MAX_BYTES	256
-#define TRACEPARENT_MAX_BYTES	256
 
 PG_FUNCTION_INFO_V1(admin_ttl_state);
 PG_FUNCTION_INFO_V1(admin_sensitive_check);

@@ -74,7 +74,6 @@ static Statement rejected_statement = {
 	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 order by audit_id", 3,
 	{TEXTOID, INT8OID, INT8OID}
 };
-static Statement partitions_statement = {"select admin.create_audit_partitions()", 0, {InvalidOid}};
 
 Position
 position_next(const Position *position)
@@ -332,13 +331,4 @@ trail_recorded_at(int64 audit_id)
 	result = SPI_processed == 1 ? get_int64(1) : 0;
 	SPI_finish();
 	return result;
-}
-
-void
-partitions_create(void)
-{
-	(void) set_config_option("lock_timeout", "100", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, 0, false);
-	execute(&partitions_statement, NULL, false);
-	SPI_finish();
 }

@@ -82,7 +82,4 @@ extern bool tick_exists(int64 tick_id, const char *nonce);
 /* When a row of the trail was recorded; 0 when there is no such row. */
 extern TimestampTz trail_recorded_at(int64 audit_id);
 
-/* Calls admin.create_audit_partitions(), giving way to whoever holds the trail. */
-extern void partitions_create(void);
-
 #endif							/* ADMIN_EXT_POSITION_H */

@@ -27,8 +27,6 @@
 
 #define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
 #define FIRST_BACKOFF_MS 100
-#define PARTITION_CHECK_MS	(6 * 3600 * 1000)
-#define PARTITION_RETRY_MS	(60 * 1000)
 
 static void
 leave(int code, Datum arg)
@@ -128,8 +126,8 @@ recover_from_error(Worker *worker)
 	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ? STEP_STOP : STEP_RETRY;
 }
 
-static StepResult
-guarded(Worker *worker, StepResult (*action) (Worker *))
+StepResult
+worker_guarded(Worker *worker, StepResult (*action) (Worker *))
 {
 	StepResult	result;
 
@@ -151,27 +149,6 @@ open_and_step(Worker *worker)
 	StepResult	result = worker->is_open ? STEP_MORE : worker_open(worker);
 
 	return result == STEP_MORE ? worker_step(worker) : result;
-}
-
-static StepResult
-make_partitions(Worker *worker)
-{
-	worker_begin("making partitions");
-	partitions_create();
-	worker_commit();
-	return STEP_MORE;
-}
-
-/* Months ahead get their partitions; returns in how many milliseconds to look again. */
-static int
-keep_partitions(Worker *worker)
-{
-	if (guarded(worker, make_partitions) == STEP_MORE)
-		return PARTITION_CHECK_MS;
-	ereport(LOG,
-			(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
-					worker->database, worker->sink.error)));
-	return PARTITION_RETRY_MS;
 }
 
 static StepResult
@@ -270,11 +247,12 @@ back_off(Worker *worker, int milliseconds)
 			return;
 		if (worker->is_positioned && now >= next_tick)
 		{
-			if (guarded(worker, tick_while_down) != STEP_MORE)
+			if (worker_guarded(worker, tick_while_down) != STEP_MORE)
 				return;
 			next_tick = now + IDLE_MS;
 		}
-		wait_ms(Min(left, IDLE_MS));
+		worker_upkeep(worker);
+		wait_ms(Min(left, worker->is_sweeping ? 1 : IDLE_MS));
 	}
 }
 
@@ -296,7 +274,7 @@ is_shut(Worker *worker)
 	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending)
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
-	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
+	return worker_guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
 /* What to do before the next step, after this one. */
@@ -350,7 +328,6 @@ void
 admin_delivery_worker_main(Datum arg)
 {
 	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
-	int64		partitions_at = 0;
 	int			backoff = FIRST_BACKOFF_MS;
 
 	pqsignal(SIGTERM, die);
@@ -371,10 +348,9 @@ admin_delivery_worker_main(Datum arg)
 		CHECK_FOR_INTERRUPTS();
 		reload(worker);
 		worker_begin_step();
-		result = guarded(worker, open_and_step);
+		result = worker_guarded(worker, open_and_step);
 		report(worker, result);
-		if (worker->is_positioned && monotonic_ms() >= partitions_at)
-			partitions_at = monotonic_ms() + keep_partitions(worker);
+		worker_upkeep(worker);
 		pause_after(worker, result, &backoff);
 	}
 }

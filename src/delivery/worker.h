@@ -44,6 +44,9 @@ typedef struct Worker
 	int64		recorded_at;	/* this and what follows by monotonic_ms() */
 	bool		has_retried;	/* one was sent again: now it is the others' turn */
 	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
+	int64		partitions_at;	/* when months to come are looked at again */
+	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
+	bool		is_sweeping;	/* part of what is due has been announced */
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
 	int64		ticked_at;		/* when the newest of them was made, by monotonic_ms() */
@@ -77,6 +80,12 @@ extern void worker_look_at_position(Worker *worker);
 /* The sink alone: the position, the window and its keys stay. */
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
+
+/* worker.c: does it, and makes of an error what it comes to; sink.error says what it was. */
+extern StepResult worker_guarded(Worker *worker, StepResult (*action) (Worker *));
+
+/* upkeep.c */
+extern void worker_upkeep(Worker *worker);
 
 /* deliver.c */
 extern StepResult worker_step(Worker *worker);

@@ -23,7 +23,8 @@ def bare_audit():
         "create table public.bare_audit (like admin.audit including defaults)",
         "alter table public.bare_audit alter audit_id add generated always as identity, add primary key (audit_id)",
         "create index on public.bare_audit (xid, audit_id)",
-        "create index on public.bare_audit (approval_id, audit_id) where approval_id is not null")
+        "create index on public.bare_audit (approval_id, audit_id) where approval_id is not null",
+        'create unique index on public.bare_audit (source collate "C", source_event_id collate "C") where source_event_id is not null')
 
 
 def ensure_approvals():

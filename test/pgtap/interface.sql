@@ -30,6 +30,12 @@ from (values
         'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
         'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),
     ('dead_letter', array['sink text', 'audit_id bigint', 'error text', 'failed_at timestamp with time zone', 'attempts integer']),
+    ('ingest_gap', array['source text', 'from_sequence bigint', 'to_sequence bigint', 'noticed_at timestamp with time zone',
+        'filled_at timestamp with time zone']),
+    ('ingest_source', array['source text', 'first_sequence bigint', 'last_sequence bigint', 'accepted bigint', 'duplicates bigint',
+        'unexpected bigint', 'first_seen_at timestamp with time zone', 'last_seen_at timestamp with time zone']),
+    ('sweep_status', array['swept_by text', 'job_id bigint', 'schedule text', 'problem text', 'due_rows bigint',
+        'overdue_seconds double precision', 'next_due_at timestamp with time zone']),
     ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text']),
     ('jwt_key', array['issuer text', 'kid text', 'alg text', 'jwk jsonb', 'added_at timestamp with time zone', 'revoked_at timestamp with time zone'])
 ) as r(relation, columns);
@@ -57,6 +63,10 @@ from (values
         'at timestamp with time zone DEFAULT NULL::timestamp with time zone '
         '-> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
     ('import_approvals', 'document jsonb -> jsonb, v'),
+    ('audit_ingest', 'events jsonb -> jsonb, v'),
+    ('sweep_expired', 'max_rows integer DEFAULT 10000 -> bigint, v'),
+    ('schedule_sweep', 'schedule text DEFAULT ''* * * * *''::text -> text, v'),
+    ('unschedule_sweep', ' -> text, v'),
     ('attach_audit', 'relation regclass -> void, v'),
     ('detach_audit', 'relation regclass -> void, v'),
     ('create_audit_partitions', 'ahead integer DEFAULT 3 -> integer, v'),

@@ -1,0 +1,101 @@
+-- Events from elsewhere: each once per source and id, gaps by sequence, bad ones named singly.
+set client_min_messages = error;
+create extension admin_ext;
+select admin.create_audit_partitions() > 0 as partitions;
+set client_min_messages = warning;
+\pset null null
+
+-- An event with what it needs, and what else is given.
+create function pg_temp.event(id text, extra jsonb default '{}') returns jsonb language sql
+return jsonb_build_object('specversion', '1.0', 'id', id, 'source', '/ff/eu-1', 'type', 'ptt.ff.approval.consumed') || extra;
+create function pg_temp.events(variadic events jsonb[]) returns jsonb language sql return to_jsonb(events);
+
+-- What is kept of one.
+select admin.audit_ingest(pg_temp.events(pg_temp.event('e-1', '{"time": "2026-11-23T21:00:00.5+01:00", "subject": "APP-100001-abcd", "sequence": "1",
+    "actor": "payments", "requestid": "r-1", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "dataschema": "https://ff.invalid/consumed", "tenant": "de", "attempt": 2, "dry": false, "nothing": null, "data": {"amount": 12.50, "to": ["a", "b"]}}')));
+select event_type, approval_id, actor, source, source_event_id, request_id, traceparent, payload, occurred_at at time zone 'UTC' as occurred, recorded_at > '2026-11-23' as recorded
+from admin.audit where source_event_id = 'e-1';
+select x.attributes from admin.audit_attributes as x join admin.audit as a using (audit_id) where source_event_id = 'e-1';
+-- Data of every kind; none is null; time is optional.
+select admin.audit_ingest(pg_temp.events(pg_temp.event('d-1', '{"data": "text \" \\ \u00e9"}'), pg_temp.event('d-2', '{"data": 1.50}'), pg_temp.event('d-3', '{"data": true}'),
+    pg_temp.event('d-4', '{"data": null}'), pg_temp.event('d-5'), pg_temp.event('d-6', '{"data": []}')));
+select source_event_id, payload, occurred_at = recorded_at as now, approval_id from admin.audit where source_event_id ~ '^d-' order by audit_id;
+
+-- Once per source and id: sent again, twice in a batch, from another source.
+select admin.audit_ingest(pg_temp.events(pg_temp.event('e-1'), pg_temp.event('e-2'), pg_temp.event('e-2'), pg_temp.event('e-1', '{"source": "/ff/eu-2"}')));
+select admin.audit_ingest(pg_temp.events(pg_temp.event('e-1'), pg_temp.event('e-2'), pg_temp.event('E-1')));
+select source, source_event_id, count(*) from admin.audit where source_event_id ilike 'e-%' group by 1, 2 order by source, source_event_id collate "C";
+-- What was rolled back was not accepted.
+begin; select admin.audit_ingest(pg_temp.events(pg_temp.event('e-3'))); rollback;
+select admin.audit_ingest(pg_temp.events(pg_temp.event('e-3')));
+-- The default partition, and months before and to come: an event is found wherever it was recorded.
+select count(*) from pg_class where relkind = 'i' and pg_get_indexdef(oid) like '%UNIQUE%source_event_id%' and relnamespace = 'admin'::regnamespace;
+
+-- Bad ones are named, the others stored.
+select (r ->> 'index')::int as index, r ->> 'id' as id, r ->> 'error' as error
+from jsonb_array_elements(admin.audit_ingest(pg_temp.events(
+    '1', '"x"', 'null', '[]', '{}', pg_temp.event('g-1'),
+    pg_temp.event('b-1') - 'specversion', pg_temp.event('b-2', '{"specversion": "0.3"}'), pg_temp.event('b-3', '{"specversion": 1.0}'),
+    pg_temp.event('b-4') - 'id', pg_temp.event(''), pg_temp.event(repeat('i', 257)), pg_temp.event('b-5', '{"id": 7}'),
+    pg_temp.event('b-6') - 'source', pg_temp.event('b-7', '{"source": ""}'), pg_temp.event('b-8', '{"source": "admin_ext"}'),
+    pg_temp.event('b-9', '{"source": "/admin_ext/c7ba5ef7-1e95-44b4-9e12-3312157094ae"}'), pg_temp.event('b-10', jsonb_build_object('source', repeat('s', 513))),
+    pg_temp.event('b-11') - 'type', pg_temp.event('b-12', '{"type": {}}'), pg_temp.event('b-13', jsonb_build_object('type', repeat('t', 257))),
+    pg_temp.event('b-14', '{"time": "yesterday"}'), pg_temp.event('b-15', '{"time": "2026-02-30T00:00:00Z"}'), pg_temp.event('b-16', '{"time": "2026-01-01"}'),
+    pg_temp.event('b-17', '{"time": "2026-01-01T00:00:00"}'), pg_temp.event('b-18', '{"time": 7}'), pg_temp.event('b-19', '{"time": "infinity"}'),
+    pg_temp.event('b-20', '{"sequence": "x"}'), pg_temp.event('b-21', '{"sequence": -1}'), pg_temp.event('b-22', '{"sequence": "9223372036854775807"}'),
+    pg_temp.event('b-23', '{"sequence": 1.5}'), pg_temp.event('b-24', '{"sequence": ""}'), pg_temp.event('b-25', '{"sequence": "99999999999999999999999"}'),
+    pg_temp.event('b-26', '{"sequence": []}'), pg_temp.event('b-27', jsonb_build_object('data', repeat('x', 262143))), pg_temp.event('b-28', '{"data_base64": "eA=="}'),
+    pg_temp.event('b-29', '{"datacontenttype": "text/plain"}'), pg_temp.event('b-30', '{"auditid": "1"}'), pg_temp.event('b-31', '{"recordedtime": "1"}'),
+    pg_temp.event('b-32', '{"Tenant": "x"}'), pg_temp.event('b-33', '{"a b": "x"}'), pg_temp.event('b-34', '{"": "x"}'), pg_temp.event('b-35', '{"ext": {}}'),
+    pg_temp.event('b-36', '{"ext": 1.5}'), pg_temp.event('b-37', '{"subject": ""}'), pg_temp.event('b-38', jsonb_build_object('ext', repeat('x', 8192))),
+    pg_temp.event('b-39', jsonb_build_object('actor', repeat('x', 257))), pg_temp.event('b-40', '{"traceparent": true}'), pg_temp.event('b-41', '{"requestid": 1}'),
+    pg_temp.event('g-2', '{"datacontenttype": "application/json", "subject": "no approval"}'), pg_temp.event('g-3', jsonb_build_object('data', repeat('x', 262142))),
+    pg_temp.event('g-4', '{"time": "2026-06-30T23:59:60Z"}'), pg_temp.event('g-5', jsonb_build_object('id', repeat('i', 256))))) -> 'rejected') as r;
+select source_event_id, length(payload::text) from admin.audit where source_event_id ~ '^g-|^iii' order by audit_id;
+select occurred_at at time zone 'UTC' as leap from admin.audit where source_event_id = 'g-4';
+select admin.audit_ingest('[]');
+-- What is no array of them is refused whole.
+select admin.audit_ingest(null);
+select admin.audit_ingest('{}');
+select admin.audit_ingest('"x"');
+select admin.audit_ingest((select jsonb_agg(n) from generate_series(1, 10001) as n));
+-- A NUL is no text of PostgreSQL's: jsonb itself refuses it.
+select admin.audit_ingest('[{"id": "a\u0000b"}]');
+select admin.audit_ingest('[{"id": "\ud800"}]');
+begin read only; select admin.audit_ingest('[]'); rollback;
+
+-- Gaps.  A batch in any order has none of its own.
+create function pg_temp.numbered(variadic sequences bigint[]) returns jsonb language sql
+return admin.audit_ingest((select jsonb_agg(pg_temp.event('n-' || s || '-' || n, jsonb_build_object('source', '/ff/n', 'sequence', s::text)) order by n)
+                           from unnest(sequences) with ordinality as u(s, n))) - 'rejected';
+create view pg_temp.gaps as select from_sequence, to_sequence, filled_at is not null as filled from admin.ingest_gap where source = '/ff/n' order by 1;
+select pg_temp.numbered(5, 3, 4);
+select * from pg_temp.gaps;
+select pg_temp.numbered(20, 10);
+select * from pg_temp.gaps;
+select pg_temp.numbered(15, 12, 6);
+select * from pg_temp.gaps;
+select pg_temp.numbered(7, 8, 9, 11, 13, 14, 16, 17, 18, 19);
+select * from pg_temp.gaps;
+-- Back, repeated, before the first.
+select pg_temp.numbered(4), pg_temp.numbered(21, 21);
+select pg_temp.numbered(1);
+select * from pg_temp.gaps where not filled;
+select pg_temp.numbered(2);
+-- Far ahead, to the end.
+select pg_temp.numbered(9223372036854775806);
+select * from pg_temp.gaps where not filled;
+select first_sequence, last_sequence, accepted, duplicates, unexpected from admin.ingest_source where source = '/ff/n';
+select source, accepted, duplicates, first_sequence from admin.ingest_source order by source;
+
+-- What was ingested stays as it is.
+\set SHOW_CONTEXT never
+update admin.audit_attributes set attributes = '{}';
+delete from admin.audit_attributes;
+truncate admin.audit_attributes;
+insert into admin.audit (event_type, source, source_event_id, payload) values ('ingest.x', '/ff/eu-1', 'e-1', '{}');
+-- It is no row of the check's: reading it again is refused, and no approval's history has it.
+select admin.replay_check((select min(audit_id) from admin.audit where source_event_id is not null));
+set client_min_messages = error;
+drop extension admin_ext cascade;

@@ -1,0 +1,235 @@
+-- ---------------------------------------------------------------------------
+-- The sweep: announces deadlines that have passed.  Decisions do not need it.
+-- ---------------------------------------------------------------------------
+
+-- One row per approval that has something left to be announced, in the order of time: what a
+-- sweep costs follows what is due, not how many approvals there are.
+create table admin.sweep_due (
+    approval_id text        collate "C" not null primary key,
+    ttl_state   text        not null,
+    due_at      timestamptz not null,
+    constraint sweep_due_ttl_state check (ttl_state in ('expired', 'stale'))
+);
+
+create index sweep_due_at on admin.sweep_due (due_at);
+
+comment on table admin.sweep_due is
+'What the sweep has to announce next of each approval; kept by the trigger sweep_schedule and by the sweep. An approval that is withdrawn, or has turned stale, has no row once the sweep has come by.';
+comment on column admin.sweep_due.approval_id is 'The approval.';
+comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to be announced: expired, then stale.';
+comment on column admin.sweep_due.due_at is 'The first instant of that.';
+comment on index admin.sweep_due_at is 'A sweep reads no further than what is due.';
+
+create function admin.sweep_schedule()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    announced text[];
+begin
+    -- A dump brings its own rows.
+    if tg_op = 'INSERT' then
+        if new.state <> 'withdrawn' and current_setting('admin_ext.restoring') = 'off' then
+            insert into admin.sweep_due (approval_id, ttl_state, due_at) values (new.approval_id, 'expired', new.sla_deadline);
+        end if;
+        return null;
+    end if;
+    -- Once for each deadline: one that it had before, and has again, was perhaps announced.
+    announced := array(select a.event_type from admin.audit as a
+                       where a.approval_id = new.approval_id and a.event_type in ('approval.expired', 'approval.stale')
+                         and a.payload -> 'row' ->> 'sla_deadline'
+                             = to_char(new.sla_deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'));
+    delete from admin.sweep_due as d where d.approval_id = new.approval_id;
+    if not 'approval.expired' = any (announced) then
+        insert into admin.sweep_due (approval_id, ttl_state, due_at) values (new.approval_id, 'expired', new.sla_deadline);
+    elsif not 'approval.stale' = any (announced) then
+        insert into admin.sweep_due (approval_id, ttl_state, due_at)
+        values (new.approval_id, 'stale', new.sla_deadline + interval '24:00:00.000001');
+    end if;
+    return null;
+end
+$$;
+
+comment on function admin.sweep_schedule() is
+'Trigger of admin.approval: keeps what the sweep has to announce of a new approval, or of one that has got another deadline.';
+
+create trigger sweep_schedule
+after insert on admin.approval
+for each row execute function admin.sweep_schedule();
+
+create trigger sweep_schedule_deadline
+after update of sla_deadline on admin.approval
+for each row when (old.sla_deadline is distinct from new.sla_deadline)
+execute function admin.sweep_schedule();
+
+alter table admin.approval enable always trigger sweep_schedule;
+alter table admin.approval enable always trigger sweep_schedule_deadline;
+
+comment on trigger sweep_schedule on admin.approval is 'A new approval has a deadline to be announced.';
+comment on trigger sweep_schedule_deadline on admin.approval is 'Another deadline is announced anew.';
+
+create function admin.sweep_expired(max_rows int default 10000)
+returns bigint
+as 'MODULE_PATHNAME', 'admin_sweep_expired'
+language c volatile parallel unsafe;
+
+comment on function admin.sweep_expired(int) is
+'Announces deadlines that have passed, approval.expired and then approval.stale, each once per approval and deadline, and returns how many it announced: at most max_rows, and fewer when somebody waits for an approval that it has locked; 0 when nothing is left that nobody else is at. Any number of sessions may do so at once. Raises 22023 unless max_rows is positive.';
+
+-- ---------------------------------------------------------------------------
+-- Who sweeps: pg_cron where a job of it does, else the worker.
+-- ---------------------------------------------------------------------------
+
+-- The table of that name is pg_cron's own: a schema "cron" could be anybody's.
+create function admin.cron_is_here()
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return exists (select from pg_extension as e
+               join pg_depend as d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+               join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+               where e.extname = 'pg_cron' and c.relname = 'job' and c.relnamespace = to_regnamespace('cron'));
+
+comment on function admin.cron_is_here() is 'Is pg_cron installed in this database?';
+
+create function admin.sweep_status_row(
+    out swept_by text, out job_id bigint, out schedule text, out problem text,
+    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    job      record;
+    last_run record;
+begin
+    select count(*), coalesce(extract(epoch from clock_timestamp() - min(d.due_at)), 0) into due_rows, overdue_seconds
+    from (select s.due_at from admin.sweep_due as s where s.due_at <= clock_timestamp() order by s.due_at limit 10000) as d;
+    next_due_at := (select s.due_at from admin.sweep_due as s where s.due_at > clock_timestamp() order by s.due_at limit 1);
+    if admin.cron_is_here() then
+        execute 'select j.jobid, j.schedule, j.username, j.active from cron.job as j '
+                'where j.command like ''%admin.sweep_expired(%'' and j.database = current_database() '
+                'order by j.active desc, j.jobid limit 1' into job;
+        job_id := job.jobid;
+        schedule := job.schedule;
+    end if;
+    if job_id is not null then
+        execute 'select r.status, r.return_message from (select * from cron.job_run_details order by runid desc limit 1000) as r '
+                'where r.jobid = $1 and r.status in (''succeeded'', ''failed'') order by r.runid desc limit 1' into last_run using job_id;
+        problem := case
+            when not job.active then 'it is not active'
+            when not exists (select from pg_roles as r where r.rolname = job.username) then format('its role "%s" does not exist', job.username)
+            when not has_schema_privilege(job.username::name, 'admin', 'usage')
+                 or not has_function_privilege(job.username::name, 'admin.sweep_expired(int)', 'execute')
+                then format('its role "%s" may not call admin.sweep_expired()', job.username)
+            when current_setting('cron.database_name', true) is distinct from current_database()
+                 or not exists (select from pg_stat_activity as a where a.backend_type = 'pg_cron launcher') then 'pg_cron is not running for this database'
+            when last_run.status = 'failed' then 'its last run failed: ' || left(last_run.return_message, 200)
+        end;
+        problem := format('job %s of pg_cron does not sweep: %s', job_id, problem);
+    end if;
+    swept_by := case
+        when job_id is not null and problem is null then 'pg_cron'
+        when current_setting('admin_ext.sweep_interval') not in ('0', '0s')
+             and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null) then 'worker'
+        else 'nobody'
+    end;
+end
+$$;
+
+comment on function admin.sweep_status_row() is 'What admin.sweep_status shows.';
+
+create view admin.sweep_status as select * from admin.sweep_status_row();
+
+comment on view admin.sweep_status is
+'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';
+comment on column admin.sweep_status.swept_by is 'pg_cron, where a job of it in this database calls admin.sweep_expired() and can run; worker, where one runs and admin_ext.sweep_interval is not 0; else nobody.';
+comment on column admin.sweep_status.job_id is 'The job of pg_cron; null where there is none in this database.';
+comment on column admin.sweep_status.schedule is 'Its schedule.';
+comment on column admin.sweep_status.problem is 'What keeps the job from sweeping; the worker does so meanwhile. Null: nothing.';
+comment on column admin.sweep_status.due_rows is 'Approvals with something to be announced now, up to 10000.';
+comment on column admin.sweep_status.overdue_seconds is 'For how long the first of them has been due; 0 when none is.';
+comment on column admin.sweep_status.next_due_at is 'When something will be due next; null: never.';
+
+create function admin.warn_without_cron()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    cron_database text := current_setting('cron.database_name', true);
+    is_swept      boolean := (select s.swept_by <> 'nobody' from admin.sweep_status_row() as s);
+begin
+    raise warning 'pg_cron is not installed in database "%"', current_database()
+        using errcode = '55000',
+              detail = case when is_swept then format('The worker sweeps, every %s.', current_setting('admin_ext.sweep_interval'))
+                            else 'Nobody sweeps: deadlines that pass are not announced. Decisions do not need it.' end,
+              hint = case when cron_database <> current_database()
+                          then format('To have it swept by pg_cron, call cron.schedule_in_database(%L, schedule, %L, %L) in database "%s", and set admin_ext.sweep_interval to 0.',
+                                      admin.sweep_job_name(), admin.sweep_command(), current_database(), cron_database)
+                          else 'The worker sweeps where admin_ext.databases lists the database and admin_ext.sweep_interval is not 0.' end;
+end
+$$;
+
+comment on function admin.warn_without_cron() is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what else could be done.';
+
+create function admin.sweep_job_name()
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+return left('admin_ext sweep of ' || current_database(), 63);
+
+comment on function admin.sweep_job_name() is 'What admin.schedule_sweep() calls its job.';
+
+-- Ends each transaction soon: whoever wants to sign or withdraw does not wait for many of them.
+create function admin.sweep_command()
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return 'do $sweep$ begin loop exit when admin.sweep_expired(1000) = 0; commit; end loop; end $sweep$';
+
+comment on function admin.sweep_command() is 'What the job of admin.schedule_sweep() runs.';
+
+-- The job is the caller's, who needs USAGE of the schema cron.
+create function admin.schedule_sweep(schedule text default '* * * * *')
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if schedule_sweep.schedule is null then
+        raise exception 'argument "schedule" is null'
+            using errcode = '22023', detail = 'A schedule of pg_cron is needed, as "* * * * *".', hint = 'To end it call admin.unschedule_sweep().';
+    end if;
+    if admin.cron_is_here() then
+        execute 'select cron.schedule($1, $2, $3)' using admin.sweep_job_name(), schedule_sweep.schedule, admin.sweep_command();
+    else
+        perform admin.warn_without_cron();
+    end if;
+    return (select s.swept_by from admin.sweep_status_row() as s);
+end
+$$;
+
+comment on function admin.schedule_sweep(text) is
+'Lets pg_cron call admin.sweep_expired() by this schedule, as a job of the caller''s; calling it again changes the schedule. Where pg_cron is not installed in this database a WARNING says who sweeps instead, and how a job is made from the database of pg_cron. Returns who sweeps now, as admin.sweep_status has it: pg_cron, worker or nobody. Raises 22023 for a schedule that pg_cron does not take.';
+
+create function admin.unschedule_sweep()
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if admin.cron_is_here() then
+        execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database()'
+        using admin.sweep_job_name();
+    else
+        perform admin.warn_without_cron();
+    end if;
+    return (select s.swept_by from admin.sweep_status_row() as s);
+end
+$$;
+
+comment on function admin.unschedule_sweep() is
+'Removes the jobs of admin.schedule_sweep() that the caller may see, and leaves the sweep to the worker. Where there is none nothing happens. Returns who sweeps now, as admin.sweep_status has it.';

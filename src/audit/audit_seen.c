@@ -1,0 +1,167 @@
+/*
+ * audit_seen.c
+ *	  See audit_seen.h.
+ *
+ * Partitions are opened when they are first asked, and their scans kept from event to event.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "audit/audit_seen.h"
+#include "compat.h"
+#include "relations.h"
+
+#define KEYS 2					/* source, source_event_id */
+
+typedef struct Partition
+{
+	Oid			oid;
+	TimestampTz end;			/* it has no row recorded at or after this */
+	Relation	heap;			/* NULL: not asked yet */
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+} Partition;
+
+struct AuditSeen
+{
+	Relation	parent;
+	int			count;
+	Partition	partitions[FLEXIBLE_ARRAY_MEMBER];
+};
+
+static void
+add_partition(AuditSeen *seen, Oid oid, TimestampTz end)
+{
+	Partition  *partition = &seen->partitions[seen->count++];
+
+	memset(partition, 0, sizeof(*partition));
+	partition->oid = oid;
+	partition->end = end;
+}
+
+AuditSeen *
+audit_seen_open(void)
+{
+	Relation	parent = table_open(admin_relations()->audit, RowExclusiveLock);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	AuditSeen  *seen = palloc(offsetof(AuditSeen, partitions) + (desc->nparts + 1) * sizeof(Partition));
+	PartitionBoundInfo bounds = desc->boundinfo;
+
+	seen->parent = parent;
+	seen->count = 0;
+	/* indexes[i] is the partition below the bound i, if there is one; none is below the lowest. */
+	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
+	{
+		bool		is_bounded = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE;
+
+		if (bounds->indexes[i] >= 0)
+			add_partition(seen, desc->oids[bounds->indexes[i]],
+						  is_bounded ? DatumGetTimestampTz(bounds->datums[i][0]) : DT_NOEND);
+	}
+	if (desc->nparts > 0 && bounds->default_index >= 0)
+		add_partition(seen, desc->oids[bounds->default_index], DT_NOEND);
+	return seen;
+}
+
+static bool
+is_wanted(Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	return form->indisunique && form->indisvalid && form->indnkeyatts == KEYS &&
+		form->indkey.values[0] == AUDIT_SOURCE && form->indkey.values[1] == AUDIT_SOURCE_EVENT_ID;
+}
+
+static Relation
+open_index(Relation heap)
+{
+	List	   *oids = RelationGetIndexList(heap);
+	ListCell   *cell;
+
+	foreach(cell, oids)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (is_wanted(index))
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("partition \"%s\" of admin.audit lacks its index of ingested events", RelationGetRelationName(heap)),
+			 errhint("Call admin.create_audit_partitions(), which gives each partition the indexes that it needs.")));
+	return NULL;
+}
+
+/* Sees what is committed now and what this very command has added; none of it is ever removed. */
+static void
+open_partition(AuditSeen *seen, Partition *partition)
+{
+	partition->heap = table_open(partition->oid, RowExclusiveLock);
+	audit_check_layout(seen->parent, partition->heap);
+	partition->index = open_index(partition->heap);
+	partition->slot = table_slot_create(partition->heap, NULL);
+	partition->scan = compat_index_beginscan(partition->heap, partition->index, SnapshotSelf, KEYS);
+}
+
+static bool
+is_in(Partition *partition, const text *source, const text *source_event_id)
+{
+	Oid		   *collations = partition->index->rd_indcollation;
+	ScanKeyData keys[KEYS];
+
+	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, TEXTOID, collations[0], F_TEXTEQ,
+						   PointerGetDatum(source));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, TEXTOID, collations[1], F_TEXTEQ,
+						   PointerGetDatum(source_event_id));
+	index_rescan(partition->scan, keys, KEYS, NULL, 0);
+	return index_getnext_slot(partition->scan, ForwardScanDirection, partition->slot);
+}
+
+bool
+audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since)
+{
+	/* The newest first: there most of what is sent again is found. */
+	for (int i = seen->count - 1; i >= 0; i--)
+	{
+		Partition  *partition = &seen->partitions[i];
+
+		if (partition->end <= since)
+			continue;
+		if (partition->heap == NULL)
+			open_partition(seen, partition);
+		if (is_in(partition, source, source_event_id))
+			return true;
+	}
+	return false;
+}
+
+void
+audit_seen_close(AuditSeen *seen)
+{
+	for (int i = 0; i < seen->count; i++)
+	{
+		Partition  *partition = &seen->partitions[i];
+
+		if (partition->heap == NULL)
+			continue;
+		index_endscan(partition->scan);
+		ExecDropSingleTupleTableSlot(partition->slot);
+		index_close(partition->index, NoLock);
+		table_close(partition->heap, NoLock);
+	}
+	table_close(seen->parent, NoLock);
+	pfree(seen);
+}

@@ -1,0 +1,27 @@
+/*
+ * audit_seen.h
+ *	  Does the trail hold an event that came from elsewhere?
+ *
+ * The trail is its own memory: each partition has a unique index of (source,
+ * source_event_id) over its ingested rows, and of the partitions only those are asked that
+ * can hold the event.  So the cost follows how far back that may be, not the trail's size.
+ */
+#ifndef ADMIN_EXT_AUDIT_SEEN_H
+#define ADMIN_EXT_AUDIT_SEEN_H
+
+#include "datatype/timestamp.h"
+#include "utils/relcache.h"
+
+typedef struct AuditSeen AuditSeen;
+
+/* Takes RowExclusiveLock on the trail, to the end of the transaction. */
+extern AuditSeen *audit_seen_open(void);
+
+/*
+ * Among what is committed at this moment, and our own, recorded at or after an instant?
+ * Whoever asks has to keep others from adding the same event meanwhile.
+ */
+extern bool audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since);
+extern void audit_seen_close(AuditSeen *seen);
+
+#endif							/* ADMIN_EXT_AUDIT_SEEN_H */

@@ -1,0 +1,345 @@
+/*
+ * ingest.c
+ *	  admin.audit_ingest(): events that happened at FF, into the same trail, each once.
+ *
+ * Whoever ingests for a source holds the row of that source in admin.ingest_source until its
+ * transaction ends, so that of two connections with the same batch the second finds in the
+ * trail what the first has added.  Sources are locked in their order: nobody waits in a circle.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "mb/pg_wchar.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "audit/audit_seen.h"
+#include "json_text.h"
+#include "owner.h"
+#include "relations.h"
+#include "settings.h"
+#include "workflow/ingest_event.h"
+
+#define MOST_EVENTS			10000
+#define EVENT_TYPE_PREFIX	"ingest."
+#define SHOWN_CHARACTERS	64
+
+PG_FUNCTION_INFO_V1(admin_audit_ingest);
+
+/* What came of one source in this batch. */
+typedef struct SourceShare
+{
+	text	   *source;
+	int64		accepted;
+	int64		duplicates;
+	Datum	   *sequences;		/* of those accepted */
+	int			sequence_count;
+} SourceShare;
+
+typedef struct Batch
+{
+	TimestampTz now;
+	IngestEvent *events;
+	int			count;
+	SourceShare *shares;		/* in order of source */
+	int			share_count;
+	Datum	   *audit_ids;		/* of those with attributes */
+	Datum	   *attributes;
+	int			attribute_count;
+	int64		accepted;
+	int64		duplicates;
+} Batch;
+
+static void
+refuse_argument(const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"events\" is not a JSON array of at most %d events", MOST_EVENTS),
+			 errdetail_internal("%s", detail)));
+}
+
+static void
+read_events(Batch *batch, Jsonb *events)
+{
+	if (!JB_ROOT_IS_ARRAY(events) || JB_ROOT_IS_SCALAR(events))
+		refuse_argument(JB_ROOT_IS_ARRAY(events) ? "It is a scalar." : "It is an object.");
+	if (JB_ROOT_COUNT(events) > MOST_EVENTS)
+		refuse_argument(psprintf("It has %d elements.", (int) JB_ROOT_COUNT(events)));
+	batch->count = JB_ROOT_COUNT(events);
+	batch->events = MemoryContextAllocHuge(CurrentMemoryContext, (batch->count + 1) * sizeof(IngestEvent));
+	for (int i = 0; i < batch->count; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(&events->root, i);
+
+		ingest_event_read(element, i, &batch->events[i]);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+/* Bytes, then length: the same order in every session. */
+static int
+compare_texts(const text *a, const text *b)
+{
+	int			lengths[] = {VARSIZE_ANY_EXHDR(a), VARSIZE_ANY_EXHDR(b)};
+	int			result = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(lengths[0], lengths[1]));
+
+	return result != 0 ? result : lengths[0] - lengths[1];
+}
+
+static int
+by_source(const void *a, const void *b)
+{
+	return compare_texts(((const SourceShare *) a)->source, ((const SourceShare *) b)->source);
+}
+
+static SourceShare *
+share_of(const Batch *batch, const IngestEvent *event)
+{
+	SourceShare key = {.source = event->source};
+
+	return bsearch(&key, batch->shares, batch->share_count, sizeof(SourceShare), by_source);
+}
+
+/* One share per source of the sound events. */
+static void
+find_sources(Batch *batch)
+{
+	int			distinct = 0;
+
+	batch->shares = palloc0((batch->count + 1) * sizeof(SourceShare));
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->events[i].error == NULL)
+			batch->shares[batch->share_count++].source = batch->events[i].source;
+	}
+	qsort(batch->shares, batch->share_count, sizeof(SourceShare), by_source);
+	for (int i = 0; i < batch->share_count; i++)
+	{
+		if (distinct == 0 || by_source(&batch->shares[distinct - 1], &batch->shares[i]) != 0)
+			batch->shares[distinct++] = batch->shares[i];
+	}
+	batch->share_count = distinct;
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->events[i].error == NULL && batch->events[i].sequence != INGEST_NO_SEQUENCE)
+			share_of(batch, &batch->events[i])->sequence_count++;
+	}
+	for (int i = 0; i < distinct; i++)
+	{
+		batch->shares[i].sequences = palloc((batch->shares[i].sequence_count + 1) * sizeof(Datum));
+		batch->shares[i].sequence_count = 0;
+	}
+}
+
+static void
+lock_sources(const Batch *batch)
+{
+	static OwnerQuery add = {
+		.text = "insert into admin.ingest_source (source) select s from pg_catalog.unnest($1) with ordinality as u(s, n) "
+		"order by n on conflict do nothing",
+		.nargs = 1,
+		.types = {TEXTARRAYOID},
+		.result = SPI_OK_INSERT
+	};
+	static OwnerQuery lock = {
+		.text = "select from admin.ingest_source as i where source operator(pg_catalog.=) $1 for no key update",
+		.nargs = 1,
+		.types = {TEXTOID},
+		.result = SPI_OK_SELECT
+	};
+	Datum	   *sources = palloc((batch->share_count + 1) * sizeof(Datum));
+	Datum		array;
+	OwnerScope	scope;
+
+	for (int i = 0; i < batch->share_count; i++)
+		sources[i] = PointerGetDatum(batch->shares[i].source);
+	array = PointerGetDatum(construct_array(sources, batch->share_count, TEXTOID, -1, false, TYPALIGN_INT));
+	owner_enter(&scope, admin_relations()->audit);
+	owner_run(&add, &array, NULL, 0);
+	for (int i = 0; i < batch->share_count; i++)
+	{
+		if (owner_run(&lock, &sources[i], NULL, 1) != 1)
+			elog(ERROR, "could not lock a source");
+	}
+	owner_leave(&scope);
+}
+
+/*
+ * An event is looked for as far back as the window reaches, and as far as itself says that
+ * it occurred.
+ */
+static bool
+is_known(const Batch *batch, AuditSeen *seen, const IngestEvent *event)
+{
+	TimestampTz oldest = event->has_time ? Min(event->time, batch->now) : batch->now;
+
+	return audit_seen(seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
+}
+
+static void
+append_event(Batch *batch, SourceShare *share, const IngestEvent *ingested)
+{
+	AuditEvent	event = {0};
+	char	   *type = text_to_cstring(ingested->type);
+
+	event.audit_id = audit_draw_id();
+	event.recorded_at = batch->now;
+	event.occurred_at = ingested->has_time ? ingested->time : batch->now;
+	event.event_type = psprintf(EVENT_TYPE_PREFIX "%s", type);
+	event.source = ingested->source;
+	event.source_event_id = ingested->id;
+	event.approval_id = ingested->approval_id;
+	event.actor = ingested->actor;
+	event.request_id = ingested->request_id;
+	event.traceparent = ingested->traceparent;
+	event.payload = ingested->data;
+	audit_append(&event);
+	if (ingested->sequence != INGEST_NO_SEQUENCE)
+		share->sequences[share->sequence_count++] = Int64GetDatum(ingested->sequence);
+	if (ingested->attributes == NULL)
+		return;
+	batch->audit_ids[batch->attribute_count] = Int64GetDatum(event.audit_id);
+	batch->attributes[batch->attribute_count++] = PointerGetDatum(ingested->attributes);
+}
+
+static void
+append_new(Batch *batch)
+{
+	AuditSeen  *seen = audit_seen_open();
+
+	batch->audit_ids = palloc((batch->count + 1) * sizeof(Datum));
+	batch->attributes = palloc((batch->count + 1) * sizeof(Datum));
+	for (int i = 0; i < batch->count; i++)
+	{
+		const IngestEvent *event = &batch->events[i];
+		SourceShare *share;
+
+		if (event->error != NULL)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		share = share_of(batch, event);
+		if (is_known(batch, seen, event))
+		{
+			share->duplicates++;
+			batch->duplicates++;
+			continue;
+		}
+		append_event(batch, share, event);
+		share->accepted++;
+		batch->accepted++;
+	}
+	audit_seen_close(seen);
+}
+
+static void
+keep_attributes(const Batch *batch)
+{
+	static OwnerQuery query = {
+		.text = "insert into admin.audit_attributes (audit_id, attributes) "
+		"select a, j::pg_catalog.json from unnest($1, $2) as u(a, j)",
+		.nargs = 2,
+		.types = {INT8ARRAYOID, TEXTARRAYOID},
+		.result = SPI_OK_INSERT
+	};
+	Datum		values[2];
+
+	if (batch->attribute_count == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(batch->audit_ids, batch->attribute_count, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[1] = PointerGetDatum(construct_array(batch->attributes, batch->attribute_count, TEXTOID, -1, false,
+												TYPALIGN_INT));
+	owner_run(&query, values, NULL, 0);
+}
+
+static void
+keep_counts(const SourceShare *share)
+{
+	static OwnerQuery query = {
+		.text = "select admin.ingest_note($1, $2, $3, $4)",
+		.nargs = 4,
+		.types = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID},
+		.result = SPI_OK_SELECT
+	};
+	Datum		values[4];
+
+	values[0] = PointerGetDatum(share->source);
+	values[1] = Int64GetDatum(share->accepted);
+	values[2] = Int64GetDatum(share->duplicates);
+	values[3] = PointerGetDatum(construct_array(share->sequences, share->sequence_count, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	owner_run(&query, values, NULL, 1);
+}
+
+static void
+keep_what_came(const Batch *batch)
+{
+	OwnerScope	scope;
+
+	owner_enter(&scope, admin_relations()->audit);
+	keep_attributes(batch);
+	for (int i = 0; i < batch->share_count; i++)
+		keep_counts(&batch->shares[i]);
+	owner_leave(&scope);
+}
+
+static void
+append_rejected(StringInfo out, const IngestEvent *event)
+{
+	appendStringInfo(out, "{\"index\":%d,\"id\":", event->index);
+	if (event->id == NULL)
+		appendStringInfoString(out, "null");
+	else
+		append_json_text(out, cstring_to_text_with_len(VARDATA_ANY(event->id),
+													   pg_mbcharcliplen(VARDATA_ANY(event->id), VARSIZE_ANY_EXHDR(event->id), SHOWN_CHARACTERS)));
+	appendStringInfoString(out, ",\"error\":");
+	append_json_cstring(out, event->error);
+	appendStringInfoChar(out, '}');
+}
+
+static Datum
+answer(const Batch *batch)
+{
+	StringInfoData out;
+	const char *separator = "";
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "{\"accepted\":" INT64_FORMAT ",\"duplicates\":" INT64_FORMAT ",\"rejected\":[",
+					 batch->accepted, batch->duplicates);
+	for (int i = 0; i < batch->count; i++)
+	{
+		if (batch->events[i].error == NULL)
+			continue;
+		appendStringInfoString(&out, separator);
+		append_rejected(&out, &batch->events[i]);
+		separator = ",";
+	}
+	appendStringInfoString(&out, "]}");
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}
+
+Datum
+admin_audit_ingest(PG_FUNCTION_ARGS)
+{
+	Batch		batch = {0};
+
+	PreventCommandIfReadOnly("admin.audit_ingest()");
+	PreventCommandDuringRecovery("admin.audit_ingest()");
+	if (PG_ARGISNULL(0))
+		refuse_argument("It is null.");
+	batch.now = GetCurrentTimestamp();
+	read_events(&batch, PG_GETARG_JSONB_P(0));
+	find_sources(&batch);
+	if (batch.share_count > 0)
+	{
+		lock_sources(&batch);
+		append_new(&batch);
+		keep_what_came(&batch);
+	}
+	return answer(&batch);
+}

@@ -1,0 +1,404 @@
+/*
+ * ingest_event.c
+ *	  See ingest_event.h.
+ *
+ * Attributes that the trail has columns for are taken out; all others are kept as they came,
+ * so that the event that is delivered is the one that was sent.  Names and types of
+ * attributes: CloudEvents 1.0, sections 3.1 and 3.2.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "decision/approval_id.h"
+#include "rfc3339.h"
+#include "text_limits.h"
+#include "workflow/ingest_event.h"
+
+#define SPECVERSION			"1.0"
+#define CONTENT_TYPE		"application/json"
+/* What happened here is told apart from what happened elsewhere by its source. */
+#define OWN_NAME			"admin_ext"
+#define OWN_SOURCE_PREFIX	"/admin_ext/"
+#define NAME_MAX_BYTES		64
+#define SHOWN_CHARACTERS	64
+
+/* What is being read. */
+typedef struct Reading
+{
+	IngestEvent *event;
+	bool		has_specversion;
+	StringInfoData attributes;	/* the inside of an object */
+} Reading;
+
+/* The first thing that is wrong is the one that is told. */
+static void pg_attribute_printf(2, 3)
+refuse(Reading *reading, const char *format,...)
+{
+	StringInfoData text;
+	int			needed;
+
+	if (reading->event->error != NULL)
+		return;
+	initStringInfo(&text);
+	for (;;)
+	{
+		va_list		arguments;
+
+		va_start(arguments, format);
+		needed = appendStringInfoVA(&text, format, arguments);
+		va_end(arguments);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&text, needed);
+	}
+	reading->event->error = text.data;
+}
+
+static char *
+shown(const JsonbValue *value)
+{
+	int			bytes = pg_mbcharcliplen(value->val.string.val, value->val.string.len, SHOWN_CHARACTERS);
+
+	return psprintf("%.*s%s", bytes, value->val.string.val, bytes < value->val.string.len ? "..." : "");
+}
+
+static bool
+is_text(const JsonbValue *value, const char *text)
+{
+	return value->val.string.len == strlen(text) && memcmp(value->val.string.val, text, value->val.string.len) == 0;
+}
+
+/* NULL with a refusal unless it is a string of 1 to so many bytes. */
+static text *
+read_text(Reading *reading, const char *name, const JsonbValue *value, int max_bytes)
+{
+	if (value->type != jbvString)
+		refuse(reading, "\"%s\" is not a string", name);
+	else if (value->val.string.len == 0)
+		refuse(reading, "\"%s\" is empty", name);
+	else if (value->val.string.len > max_bytes)
+		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, shown(value),
+			   value->val.string.len, max_bytes);
+	else
+		return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+	return NULL;
+}
+
+static void
+begin_attribute(Reading *reading, const char *name)
+{
+	if (reading->attributes.len > 0)
+		appendStringInfoChar(&reading->attributes, ',');
+	appendStringInfo(&reading->attributes, "\"%s\":", name);
+}
+
+static void
+keep_string(Reading *reading, const char *name, const char *value)
+{
+	begin_attribute(reading, name);
+	escape_json(&reading->attributes, value);
+}
+
+static void
+read_id(Reading *reading, const JsonbValue *value)
+{
+	reading->event->id = read_text(reading, "id", value, INGEST_ID_MAX_BYTES);
+}
+
+static void
+read_source(Reading *reading, const JsonbValue *value)
+{
+	text	   *source = read_text(reading, "source", value, INGEST_SOURCE_MAX_BYTES);
+
+	reading->event->source = source;
+	if (source == NULL)
+		return;
+	if (is_text(value, OWN_NAME) ||
+		(value->val.string.len >= strlen(OWN_SOURCE_PREFIX) &&
+		 memcmp(value->val.string.val, OWN_SOURCE_PREFIX, strlen(OWN_SOURCE_PREFIX)) == 0))
+		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", shown(value));
+}
+
+static void
+read_type(Reading *reading, const JsonbValue *value)
+{
+	reading->event->type = read_text(reading, "type", value, INGEST_TYPE_MAX_BYTES);
+}
+
+static void
+read_actor(Reading *reading, const JsonbValue *value)
+{
+	reading->event->actor = read_text(reading, "actor", value, PERSON_MAX_BYTES);
+}
+
+static void
+read_request_id(Reading *reading, const JsonbValue *value)
+{
+	reading->event->request_id = read_text(reading, "requestid", value, REQUEST_ID_MAX_BYTES);
+}
+
+static void
+read_traceparent(Reading *reading, const JsonbValue *value)
+{
+	reading->event->traceparent = read_text(reading, "traceparent", value, TRACEPARENT_MAX_BYTES);
+}
+
+static void
+read_specversion(Reading *reading, const JsonbValue *value)
+{
+	reading->has_specversion = true;
+	if (value->type != jbvString || !is_text(value, SPECVERSION))
+		refuse(reading, "\"specversion\" is not \"" SPECVERSION "\"");
+}
+
+/* An event about an approval goes where the approval's own go. */
+static void
+read_subject(Reading *reading, const JsonbValue *value)
+{
+	text	   *subject = read_text(reading, "subject", value, INGEST_ATTRIBUTES_MAX_BYTES);
+
+	if (subject == NULL)
+		return;
+	if (approval_id_is_valid(value->val.string.val, value->val.string.len))
+		reading->event->approval_id = subject;
+	else
+		keep_string(reading, "subject", text_to_cstring(subject));
+}
+
+static void
+read_time(Reading *reading, const JsonbValue *value)
+{
+	if (value->type != jbvString)
+		refuse(reading, "\"time\" is not a string");
+	else if (!rfc3339_parse(value->val.string.val, value->val.string.len, &reading->event->time))
+		refuse(reading, "\"time\" is not a timestamp of RFC 3339: \"%s\"", shown(value));
+	else
+		reading->event->has_time = true;
+}
+
+static void
+read_content_type(Reading *reading, const JsonbValue *value)
+{
+	if (value->type != jbvString || !is_text(value, CONTENT_TYPE))
+		refuse(reading, "\"datacontenttype\" is not \"" CONTENT_TYPE "\"");
+}
+
+static void
+read_data(Reading *reading, const JsonbValue *value)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoString(&json, "null");
+			break;
+		case jbvBool:
+			appendStringInfoString(&json, value->val.boolean ? "true" : "false");
+			break;
+		case jbvNumeric:
+			appendStringInfoString(&json, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvString:
+			escape_json(&json, pnstrdup(value->val.string.val, value->val.string.len));
+			break;
+		default:
+			(void) JsonbToCString(&json, value->val.binary.data, value->val.binary.len);
+			break;
+	}
+	if (json.len > INGEST_DATA_MAX_BYTES)
+		refuse(reading, "\"data\" is too long: it has %d bytes, the limit is %d", json.len, INGEST_DATA_MAX_BYTES);
+	else
+		reading->event->data = cstring_to_text_with_len(json.data, json.len);
+}
+
+static void
+refuse_base64(Reading *reading, const JsonbValue *value)
+{
+	refuse(reading, "\"data_base64\" is not taken; \"data\" is, as JSON");
+}
+
+static void
+refuse_own(Reading *reading, const JsonbValue *value)
+{
+	refuse(reading, "\"auditid\" and \"recordedtime\" are set by the trail that records an event");
+}
+
+/* The number of a string of digits, whatever zeros it begins with; INGEST_NO_SEQUENCE: it is none. */
+static int64
+parse_sequence(const char *digits)
+{
+	int64		number = 0;
+
+	if (digits[0] == '\0')
+		return INGEST_NO_SEQUENCE;
+	for (; *digits != '\0'; digits++)
+	{
+		int			digit = *digits - '0';
+
+		if (digit < 0 || digit > 9 || number > (INGEST_SEQUENCE_MAX - digit) / 10)
+			return INGEST_NO_SEQUENCE;
+		number = number * 10 + digit;
+	}
+	return number;
+}
+
+static void
+read_sequence(Reading *reading, const JsonbValue *value)
+{
+	char	   *digits;
+
+	if (value->type == jbvNumeric)
+		digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+	else
+	{
+		text	   *sequence = read_text(reading, "sequence", value, NAME_MAX_BYTES);
+
+		if (sequence == NULL)
+			return;
+		digits = text_to_cstring(sequence);
+	}
+	reading->event->sequence = parse_sequence(digits);
+	if (reading->event->sequence == INGEST_NO_SEQUENCE)
+		refuse(reading, "\"sequence\" is not a number from 0 to " INT64_FORMAT ": \"%.*s\"", INGEST_SEQUENCE_MAX,
+			   SHOWN_CHARACTERS, digits);
+	keep_string(reading, "sequence", digits);
+}
+
+static bool
+is_attribute_name(const char *name)
+{
+	return name[0] != '\0' && strlen(name) <= NAME_MAX_BYTES &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(name);
+}
+
+static void
+read_extension(Reading *reading, const char *name, const JsonbValue *value)
+{
+	char	   *number;
+
+	if (!is_attribute_name(name))
+	{
+		refuse(reading, "\"%.*s\" is not the name of an attribute: 1 to %d lower-case letters and digits",
+			   pg_mbcliplen(name, strlen(name), SHOWN_CHARACTERS), name, NAME_MAX_BYTES);
+		return;
+	}
+	switch (value->type)
+	{
+		case jbvNull:
+			return;
+		case jbvString:
+			keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
+			return;
+		case jbvBool:
+			begin_attribute(reading, name);
+			appendStringInfoString(&reading->attributes, value->val.boolean ? "true" : "false");
+			return;
+		case jbvNumeric:
+			number = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+			if (strspn(number, "-0123456789") == strlen(number))
+			{
+				begin_attribute(reading, name);
+				appendStringInfoString(&reading->attributes, number);
+				return;
+			}
+			break;
+		default:
+			break;
+	}
+	refuse(reading, "\"%s\" is neither a string nor a boolean nor an integer", name);
+}
+
+static const struct
+{
+	const char *name;
+	void		(*read) (Reading *reading, const JsonbValue *value);
+}			members[] = {
+	{"id", read_id},
+	{"source", read_source},
+	{"type", read_type},
+	{"specversion", read_specversion},
+	{"subject", read_subject},
+	{"time", read_time},
+	{"sequence", read_sequence},
+	{"datacontenttype", read_content_type},
+	{"data", read_data},
+	{"data_base64", refuse_base64},
+	{"actor", read_actor},
+	{"requestid", read_request_id},
+	{"traceparent", read_traceparent},
+	{"auditid", refuse_own},
+	{"recordedtime", refuse_own},
+};
+
+static void
+read_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
+{
+	for (int i = 0; i < lengthof(members); i++)
+	{
+		if (!is_text(key, members[i].name))
+			continue;
+		/* An attribute that is null is one that is absent. */
+		if (value->type != jbvNull || members[i].read == read_data)
+			members[i].read(reading, value);
+		return;
+	}
+	read_extension(reading, pnstrdup(key->val.string.val, key->val.string.len), value);
+}
+
+static void
+require(Reading *reading, bool is_there, const char *name)
+{
+	if (!is_there)
+		refuse(reading, "\"%s\" is missing", name);
+}
+
+static void
+finish(Reading *reading)
+{
+	IngestEvent *event = reading->event;
+
+	require(reading, reading->has_specversion, "specversion");
+	require(reading, event->id != NULL, "id");
+	require(reading, event->source != NULL, "source");
+	require(reading, event->type != NULL, "type");
+	if (reading->attributes.len > INGEST_ATTRIBUTES_MAX_BYTES)
+		refuse(reading, "the attributes are too long: those without a column of their own have %d bytes, the limit is %d",
+			   reading->attributes.len, INGEST_ATTRIBUTES_MAX_BYTES);
+	if (event->data == NULL)
+		event->data = cstring_to_text("null");
+	if (reading->attributes.len > 0)
+		event->attributes = cstring_to_text(psprintf("{%s}", reading->attributes.data));
+}
+
+void
+ingest_event_read(JsonbValue *element, int index, IngestEvent *event)
+{
+	Reading		reading = {.event = event};
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	memset(event, 0, sizeof(*event));
+	event->index = index;
+	event->sequence = INGEST_NO_SEQUENCE;
+	if (element->type != jbvBinary || !JsonContainerIsObject(element->val.binary.data))
+	{
+		refuse(&reading, "not an object");
+		return;
+	}
+	initStringInfo(&reading.attributes);
+	iterator = JsonbIteratorInit(element->val.binary.data);
+	(void) JsonbIteratorNext(&iterator, &key, false);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	{
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		read_member(&reading, &key, &value);
+	}
+	finish(&reading);
+}

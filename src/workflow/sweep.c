@@ -1,0 +1,217 @@
+/*
+ * sweep.c
+ *	  admin.sweep_expired(): announces deadlines that have passed.
+ *
+ * What is due comes from admin.sweep_due, in order of time.  An approval is locked before its
+ * event gets a number, as by everybody who changes one, so that the trail has them in order of
+ * commit; one that is locked is left to the next sweep, and whoever waits for one of ours ends
+ * this one early.  So a sweep never waits, and nobody waits long for it.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/itemptr.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_append.h"
+#include "audit/row_json.h"
+#include "owner.h"
+#include "relations.h"
+#include "store/approval_store.h"
+
+#define CHUNK				100	/* approvals at a time */
+#define DUE_TTL_STATE		(APPROVAL_COLUMNS + 1)
+#define DUE_TID				(APPROVAL_COLUMNS + 2)
+
+PG_FUNCTION_INFO_V1(admin_sweep_expired);
+
+typedef struct Sweep
+{
+	TimestampTz now;
+	int64		announced;
+	int64		most;
+	TupleDesc	approval_desc;
+	MemoryContext context;		/* of a chunk: SPI has a place of its own, and leaves us there */
+	Datum		ended[CHUNK];	/* rows of sweep_due with nothing left to be announced */
+	int			ended_count;
+	Datum		to_turn_stale[CHUNK];	/* rows that go on to be announced as stale */
+	int			to_turn_stale_count;
+} Sweep;
+
+/* The first instant of an approval's being so. */
+static TimestampTz
+due_at(TtlState ttl, TimestampTz deadline)
+{
+	return ttl == TTL_EXPIRED ? deadline : deadline + TTL_STALE_AFTER_US + 1;
+}
+
+static text *
+payload_of(const Sweep *sweep, TtlState before, TtlState after, const Datum *values, const bool *nulls)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "{\"op\":\"SWEEP\",\"changed\":{\"ttl_state\":[\"%s\",\"%s\"]},\"row\":",
+					 ttl_state_name(before), ttl_state_name(after));
+	append_row_json(&out, sweep->approval_desc, values, nulls);
+	appendStringInfoChar(&out, '}');
+	return cstring_to_text_with_len(out.data, out.len);
+}
+
+/* Nobody acts here: what happened is that the clock came to an instant. */
+static void
+announce(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *values, const bool *nulls)
+{
+	AuditEvent	event = {0};
+	TimestampTz occurred_at = due_at(ttl, approval->sla_deadline);
+
+	event.audit_id = audit_draw_id();
+	event.recorded_at = GetCurrentTimestamp();
+	event.occurred_at = occurred_at;
+	event.event_type = psprintf("approval.%s", ttl_state_name(ttl));
+	event.approval_id = DatumGetTextPP(values[APPROVAL_ID - 1]);
+	event.payload = payload_of(sweep, ttl_state(approval->state, approval->closed, approval->sla_deadline, occurred_at - 1),
+							   ttl, values, nulls);
+	audit_append(&event);
+	sweep->announced++;
+}
+
+/* All that is due of one approval; then its row of sweep_due has come to its end, or goes on. */
+static void
+sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
+{
+	Datum		values[DUE_TID];
+	bool		nulls[DUE_TID];
+	ApprovalRow approval;
+	TtlState	next;
+
+	heap_deform_tuple(row, desc, values, nulls);
+	approval_row_from_tuple(row, desc, &approval);
+	next = strcmp(TextDatumGetCString(values[DUE_TTL_STATE - 1]), ttl_state_name(TTL_EXPIRED)) == 0 ? TTL_EXPIRED : TTL_STALE;
+	if (approval.closed || approval.state == STATE_WITHDRAWN)
+	{
+		sweep->ended[sweep->ended_count++] = values[DUE_TID - 1];
+		return;
+	}
+	if (next == TTL_EXPIRED)
+	{
+		announce(sweep, TTL_EXPIRED, &approval, values, nulls);
+		if (sweep->announced == sweep->most || ttl_state(approval.state, false, approval.sla_deadline, sweep->now) != TTL_STALE)
+		{
+			sweep->to_turn_stale[sweep->to_turn_stale_count++] = values[DUE_TID - 1];
+			return;
+		}
+	}
+	announce(sweep, TTL_STALE, &approval, values, nulls);
+	sweep->ended[sweep->ended_count++] = values[DUE_TID - 1];
+}
+
+static void
+run(const char *query, Datum *tids, int count)
+{
+	Oid			type = TIDARRAYOID;
+	Datum		array;
+
+	if (count == 0)
+		return;
+	array = PointerGetDatum(construct_array(tids, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
+	if (SPI_execute_with_args(query, 1, &type, &array, NULL, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", query);
+	if (SPI_processed != count)
+		elog(ERROR, "%d of %d rows of admin.sweep_due are there", (int) SPI_processed, count);
+}
+
+/* By their place: the rows are locked, and a plan for it does not depend on what the tables were like. */
+static void
+end_chunk(Sweep *sweep)
+{
+	run("delete from admin.sweep_due where ctid operator(pg_catalog.=) any ($1)", sweep->ended, sweep->ended_count);
+	run("update admin.sweep_due set ttl_state = 'stale', due_at = due_at operator(pg_catalog.+) '24:00:00.000001'::pg_catalog.interval "
+		"where ctid operator(pg_catalog.=) any ($1)", sweep->to_turn_stale, sweep->to_turn_stale_count);
+	sweep->ended_count = sweep->to_turn_stale_count = 0;
+}
+
+/* Planned each time, with its numbers: a plan that was made when the tables were small could stay. */
+static int
+sweep_chunk(Sweep *sweep)
+{
+	static const char query[] =
+		"select a.*, d.ttl_state, d.ctid from admin.sweep_due as d "
+		"join admin.approval as a on a.approval_id operator(pg_catalog.=) d.approval_id "
+		"where d.due_at operator(pg_catalog.<=) $1 order by d.due_at limit $2 "
+		"for update of d skip locked for no key update of a skip locked";
+	Oid			types[] = {TIMESTAMPTZOID, INT8OID};
+	Datum		values[] = {TimestampTzGetDatum(sweep->now), Int64GetDatum(Min(CHUNK, sweep->most - sweep->announced))};
+	SPITupleTable *rows;
+	int			count;
+
+	if (SPI_execute_with_args(query, lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read admin.sweep_due");
+	count = SPI_processed;
+	rows = SPI_tuptable;
+	MemoryContextSwitchTo(sweep->context);
+	/* What is left when enough have been announced stays locked, and due. */
+	for (int i = 0; i < count && sweep->announced < sweep->most; i++)
+		sweep_approval(sweep, rows->vals[i], rows->tupdesc);
+	end_chunk(sweep);
+	SPI_freetuptable(rows);
+	MemoryContextReset(sweep->context);
+	return count;
+}
+
+/* Does anybody wait for what this transaction has locked? */
+static bool
+is_waited_for(void)
+{
+	TransactionId xid = GetCurrentTransactionIdIfAny();
+	LOCKTAG		tag;
+
+	if (!TransactionIdIsValid(xid))
+		return false;
+	SET_LOCKTAG_TRANSACTION(tag, xid);
+	return LockHasWaiters(&tag, ExclusiveLock, false);
+}
+
+static int64
+most_argument(FunctionCallInfo fcinfo)
+{
+	if (PG_ARGISNULL(0) || PG_GETARG_INT32(0) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"max_rows\" is out of range"),
+				 errdetail("Its value %s is not 1 or more.",
+						   PG_ARGISNULL(0) ? "null" : psprintf("%d", PG_GETARG_INT32(0)))));
+	return PG_GETARG_INT32(0);
+}
+
+Datum
+admin_sweep_expired(PG_FUNCTION_ARGS)
+{
+	Sweep		sweep = {.now = GetCurrentTimestamp(),.most = most_argument(fcinfo)};
+	Relation	approval;
+	OwnerScope	scope;
+	int			count;
+
+	PreventCommandIfReadOnly("admin.sweep_expired()");
+	PreventCommandDuringRecovery("admin.sweep_expired()");
+	approval = table_open(admin_relations()->approval, RowShareLock);
+	sweep.approval_desc = RelationGetDescr(approval);
+	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);
+	owner_enter(&scope, admin_relations()->approval);
+	do
+	{
+		count = sweep_chunk(&sweep);
+		CHECK_FOR_INTERRUPTS();
+	} while (count > 0 && sweep.announced < sweep.most && !is_waited_for());
+	owner_leave(&scope);
+	MemoryContextDelete(sweep.context);
+	table_close(approval, NoLock);
+	PG_RETURN_INT64(sweep.announced);
+}
