@@ -128,7 +128,7 @@ begin
                  or not exists (select from pg_stat_activity as a where a.backend_type = 'pg_cron launcher') then 'pg_cron is not running for this database'
             when last_run.status = 'failed' then 'its last run failed: ' || left(last_run.return_message, 200)
         end;
-        problem := format('job %s of pg_cron does not sweep: %s', job_id, problem);
+        problem := format('job %s of pg_cron does not sweep: ', job_id) || problem;
     end if;
     swept_by := case
         when job_id is not null and problem is null then 'pg_cron'

@@ -1,61 +1,17 @@
-"""What the identity suite's files share: TAP, a connection, an issuer of tokens of another make."""
+"""What the identity suite's files share: an issuer of tokens of another make, and what session has."""
 import base64
 import json
-import os
 import time
 import warnings
 
-import psycopg2
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from session import connect, done, error, ok, one, rows  # noqa: F401 -- handed on
 
 warnings.filterwarnings("ignore")  # joserfc finds EdDSA's name outdated (RFC 9864)
 ISSUER, AUDIENCE = "https://idp.example/realm", "https://admin.example"
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-count = failed = 0
-
-
-def ok(condition, name, note=""):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition and note != "":
-        print(f"# {note}", flush=True)
-    return condition
-
-
-def done():
-    print(f"1..{count}")
-    raise SystemExit(failed != 0)
-
-
-def connect(user="postgres", **options):
-    options = {"host": os.environ["PGHOST"], "dbname": os.environ["PGDATABASE"], "user": user, **options}
-    connection = psycopg2.connect(**options)
-    connection.autocommit = True
-    return connection
-
-
-def one(connection, query, *arguments):
-    with connection.cursor() as cursor:
-        cursor.execute(query, arguments or None)
-        row = cursor.fetchone() if cursor.description else None
-        return row[0] if row else None
-
-
-def rows(connection, query, *arguments):
-    with connection.cursor() as cursor:
-        cursor.execute(query, arguments or None)
-        return cursor.fetchall()
-
-
-def error(connection, query, *arguments):
-    """SQLSTATE and text of the error that a query has to raise; ('none', answer) when it raises none."""
-    try:
-        return "none", str(one(connection, query, *arguments))
-    except psycopg2.Error as raised:
-        return raised.pgcode, str(raised)
 
 
 def b64(data):

@@ -4,34 +4,13 @@ use strict;
 use warnings;
 use FindBin;
 use lib $FindBin::Bin;
+use Clock;
 use Delivery;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $directory = PostgreSQL::Test::Utils::tempdir;
-my ($library, $clock) = ("$directory/clock.so", "$directory/clock");
-system('cc', '-O2', '-Wall', '-shared', '-fPIC', '-o', $library, "$FindBin::Bin/clock.c") == 0 or BAIL_OUT('clock.c does not compile');
 my $check = "select admin.sensitive_check('APP-000001-a')";
-my $day = 86400;
-
-# So many seconds ahead of what it is; written in place, for it is mapped.
-sub set_clock
-{
-	my ($seconds) = @_;
-	open my $file, -e $clock ? '+<' : '>', $clock or die "$clock: $!";
-	binmode $file;
-	print $file pack('q', $seconds);
-	close $file or die "$clock: $!";
-}
-
-# What is to run by that clock.
-sub by_clock
-{
-	my ($action) = @_;
-	local $ENV{LD_PRELOAD} = $library;
-	local $ENV{CLOCK_FILE} = $clock;
-	$action->();
-}
 
 # Delivered within seconds.
 sub delivers
@@ -83,10 +62,13 @@ delivers($node, 'more than two months later');
 is($node->safe_psql('postgres', 'select count(*) from only admin.audit_default where recorded_at > now() - interval \'1 day\''), '0',
 	'into a month of its own');
 
+$node->safe_psql('postgres', q{select admin.audit_ingest(jsonb_agg(jsonb_build_object('specversion', '1.0', 'type', 't', 'source', '/ff', 'id', n::text, 'sequence', n)))
+	from unnest(array[1, 2, 5]) as n});
+
 # A dump of then, loaded two months earlier, and one of now loaded two years later.
 foreach my $offset (0, 700 * $day)
 {
-	my $dump = "$clock.sql";
+	my $dump = "$directory/dump.sql";
 	$node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
 	set_clock($offset);
 	$node->safe_psql('postgres', 'create database restored');
@@ -94,13 +76,15 @@ foreach my $offset (0, 700 * $day)
 		local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 		$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], "loads at $offset s");
 	}
-	foreach my $table (qw(approval signature audit))
+	foreach my $table (qw(approval signature audit audit_attributes ingest_source ingest_gap sweep_due))
 	{
 		my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
 		is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same at $offset s");
 	}
 	is($node->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),
 		$node->safe_psql('postgres', "select nextval('admin.audit_audit_id_seq')"), 'the sequence goes on');
+	is($node->safe_psql('restored', 'select admin.sweep_expired()'), $node->safe_psql('postgres', q{begin; select admin.sweep_expired(); rollback}),
+		'and announces what had not been announced');
 	$node->safe_psql('restored', 'select admin.create_audit_partitions()');
 	is($node->safe_psql('restored', "with new as (insert into admin.audit (event_type, payload) values ('now', '{}') returning tableoid::regclass)
 		select count(*) from new where tableoid <> 'admin.audit_default'::regclass"), '1', 'and has a place for what comes');

@@ -1,0 +1,98 @@
+# The sweep: two of them at once while the clock is moved across deadlines; the worker's own
+# timer, with a sink that is down too; and none at all.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Clock;
+use Delivery;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $steps = $ENV{SWEEP_STEPS} // 60;
+my $hour = 3600;
+set_clock(0);
+my $node;
+by_clock(sub { $node = new_node('sweep', conf => "admin_ext.sweep_interval = 1s\n") });
+create_extension($node);
+
+# Approvals of every state, with a deadline every half hour for six days.
+$node->safe_psql('postgres', q{
+	insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+	select 'APP-' || lpad(n::text, 6, '0') || '-s', 'pay', '{r}', 1, 'me', now() + n * interval '30 minutes' from generate_series(1, 288) as n;
+	insert into admin.signature (approval_id, signer_role, signer) select approval_id, 'r', 'you' from admin.approval where approval_id like '%0-s'});
+
+# What is wrong with what was announced, given the furthest that the clock has been (in seconds).
+sub wrong
+{
+	my ($furthest) = @_;
+	return $node->safe_psql('postgres', qq{
+		with announced as (select approval_id, array_agg(event_type order by audit_id) as events from admin.audit
+		                   where event_type in ('approval.expired', 'approval.stale') group by 1),
+		     wanted as (select approval_id, case when age > interval '24 hours' then array['approval.expired', 'approval.stale']
+		                                         when age >= interval '0' then array['approval.expired'] end as events
+		                from (select approval_id, created_at + interval '$furthest seconds' - sla_deadline as age
+		                      from admin.approval where state <> 'withdrawn') as a)
+		select count(*) from wanted left join announced using (approval_id) where wanted.events is distinct from announced.events});
+}
+
+# A second sweeper beside the worker, in parts of its own size.
+my $second = $node->background_psql('postgres', on_error_stop => 1);
+my $furthest = 0;
+srand($ENV{SEED} // 11);
+for my $step (1 .. $steps)
+{
+	# Mostly forward, now and then back; five minutes aside from any deadline.
+	my $to = $step % 7 == 0 ? int(rand($furthest)) : $furthest + int(rand(3 * $hour));
+	$to = $to - $to % 1800 + 300;
+	set_clock($to);
+	$furthest = $to if $to > $furthest;
+	$second->query_safe('select admin.sweep_expired(3)') for 1 .. 3;
+	$node->safe_psql('postgres', 'update admin.approval set state = $$withdrawn$$, closed_at = now() where approval_id = $$APP-'
+		. sprintf('%06d', 2 * $step) . '-s$$ and state <> $$withdrawn$$');
+}
+set_clock($furthest);
+ok(poll(sub { $node->safe_psql('postgres', 'select due_rows from admin.sweep_status') == 0 }), 'all that is due has been announced');
+$second->quit;
+is(wrong($furthest), '0', "each deadline that the clock has crossed in $steps steps was announced once, expired before stale");
+is($node->safe_psql('postgres', q{select count(*) from admin.audit as s join admin.audit as w using (approval_id)
+	where w.event_type = 'approval.withdrawn' and s.event_type in ('approval.expired', 'approval.stale') and s.audit_id > w.audit_id}), '0',
+	'and nothing of one that was withdrawn');
+is($node->safe_psql('postgres', q{select swept_by from admin.sweep_status}), 'worker', 'the worker sweeps, says the status');
+ok(wait_delivered($node), 'delivered');
+compare_ledger($node, 'what was announced');
+
+# The clock goes on a day, with nobody but the worker.
+$furthest += 25 * $hour;
+set_clock($furthest);
+ok(poll(sub { wrong($furthest) == 0 }), 'the worker alone announces the rest');
+
+# A sink that is down does not keep it.
+my $directory = $node->data_dir . '/admin_ext';
+chmod 0500, $directory or die $!;
+$node->safe_psql('postgres', q{alter system set admin_ext.ndjson_rotate_size = '1kB'; select pg_reload_conf(); select admin.sensitive_check('APP-000001-s')});
+ok(wait_status($node, 'backing_off'), 'the sink is down');
+$furthest += 30 * $hour;
+set_clock($furthest);
+ok(poll(sub { wrong($furthest) == 0 }), 'and the worker sweeps all the same');
+chmod 0700, $directory or die $!;
+ok(wait_delivered($node), 'which is delivered when the sink is back');
+compare_ledger($node, 'with a sink that was down');
+
+# None at all: decisions are the same, and somebody who sweeps later announces all of it.
+configure($node, 'admin_ext.sweep_interval' => '0');
+ok($node->poll_query_until('postgres', "select swept_by = 'nobody' from admin.sweep_status"), 'with an interval of 0 nobody sweeps');
+$node->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+	select 'APP-90000' || n || '-s', 'pay', '{r}', 1, 'me', now() + n * interval '10 hours' from generate_series(1, 5) as n});
+my $before = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+set_clock($furthest + 45 * $hour);
+is($node->safe_psql('postgres', q{select string_agg(ttl_state, ' ' order by approval_id) from admin.approval_ttl_state where approval_id like 'APP-9%'}),
+	'stale stale expired expired not-applicable', 'what has expired is expired, announced or not');
+is($node->safe_psql('postgres', q{select admin.sensitive_check('APP-900003-s') ->> 'reason'}), 'approval_expired', 'so says a check');
+is($node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $before and event_type <> 'sensitive.check.2b'"), '0', 'nothing was announced');
+$node->safe_psql('postgres', q{select admin.sweep_expired()});
+is($node->safe_psql('postgres', q{select string_agg(event_type, ' ' order by approval_id, audit_id) from admin.audit
+	where approval_id like 'APP-9%' and event_type in ('approval.expired', 'approval.stale')}),
+	'approval.expired approval.stale approval.expired approval.stale approval.expired approval.expired', 'a sweep at last announces it all');
+$node->stop;
+done_testing();
