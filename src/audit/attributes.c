@@ -17,7 +17,38 @@
 #include "compat.h"
 #include "relations.h"
 
-#define ATTRIBUTES_ATTRIBUTES	2	/* column of admin.audit_attributes */
+/* Columns of admin.audit_attributes. */
+enum AttributesColumn
+{
+	ATTRIBUTES_AUDIT_ID = 1,
+	ATTRIBUTES_ATTRIBUTES
+};
+
+void
+audit_attributes_open(RowWriter *writer)
+{
+	row_writer_open(writer, table_open(admin_relations()->audit_attributes, RowExclusiveLock));
+}
+
+void
+audit_attributes_add(RowWriter *writer, int64 audit_id, text *attributes)
+{
+	TupleTableSlot *slot = writer->slot;
+
+	slot->tts_values[ATTRIBUTES_AUDIT_ID - 1] = Int64GetDatum(audit_id);
+	slot->tts_values[ATTRIBUTES_ATTRIBUTES - 1] = PointerGetDatum(attributes);
+	slot->tts_isnull[ATTRIBUTES_AUDIT_ID - 1] = slot->tts_isnull[ATTRIBUTES_ATTRIBUTES - 1] = false;
+	row_writer_insert(writer);
+}
+
+void
+audit_attributes_close(RowWriter *writer)
+{
+	Relation	table = writer->table;
+
+	row_writer_close(writer);
+	table_close(table, NoLock);
+}
 
 text *
 audit_attributes(int64 audit_id)

@@ -7,6 +7,13 @@
 
 #include "postgres.h"
 
+#include "audit/row_writer.h"
+
+/* Attributes of events that are being added to the trail. */
+extern void audit_attributes_open(RowWriter *writer);
+extern void audit_attributes_add(RowWriter *writer, int64 audit_id, text *attributes);
+extern void audit_attributes_close(RowWriter *writer);
+
 /* A JSON object, in the current memory context; NULL: the event has none.  Needs a snapshot. */
 extern text *audit_attributes(int64 audit_id);
 

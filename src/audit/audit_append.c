@@ -9,15 +9,10 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "commands/sequence.h"
-#include "nodes/execnodes.h"
-#include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/lmgr.h"
@@ -28,10 +23,16 @@
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
-#include "compat.h"
+#include "audit/row_writer.h"
 #include "relations.h"
 
 #define OWN_SOURCE	"admin_ext"
+
+struct AuditWriter
+{
+	Relation	parent;
+	RowWriter	rows;			/* of the partition */
+};
 
 void		(*audit_appended_hook) (void) = NULL;
 
@@ -98,113 +99,6 @@ audit_check_layout(Relation parent, Relation partition)
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
 
-/* Anything a user may have added to a partition: expressions, other access methods. */
-static void
-insert_by_executor(Relation partition, TupleTableSlot *slot)
-{
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(result, partition, 1, NULL, 0);
-	ExecOpenIndices(result, false);
-	table_tuple_insert(partition, slot, GetCurrentCommandId(true), 0, NULL);
-	if (result->ri_NumIndices > 0)
-		list_free(compat_insert_index_tuples(result, slot, estate));
-	ExecCloseIndices(result);
-	FreeExecutorState(estate);
-}
-
-/* Which column has to be set for a row to be in this index; 0: none, -1: another predicate. */
-static int
-required_column(Relation index)
-{
-	List	   *predicate = RelationGetIndexPredicate(index);
-	NullTest   *test;
-
-	if (predicate == NIL)
-		return 0;
-	test = linitial(predicate);
-	if (list_length(predicate) != 1 || !IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL ||
-		!IsA(test->arg, Var))
-		return -1;
-	return ((Var *) test->arg)->varattno;
-}
-
-/*
- * A btree on plain columns, whose uniqueness, if any, is checked at once; then *required is
- * the column that has to be set for a row to be in it, or 0.
- */
-static bool
-is_plain(Relation index, int *required)
-{
-	Form_pg_index form = index->rd_index;
-
-	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisready || !form->indimmediate ||
-		form->indisexclusion || form->indnatts != form->indnkeyatts || (*required = required_column(index)) < 0)
-		return false;
-	for (int i = 0; i < form->indnatts; i++)
-	{
-		if (form->indkey.values[i] <= 0)
-			return false;
-	}
-	return true;
-}
-
-static void
-insert_index_entry(Relation partition, Relation index, int required, TupleTableSlot *slot)
-{
-	Form_pg_index form = index->rd_index;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
-	IndexInfo	info = {.type = T_IndexInfo};
-
-	if (required > 0 && slot->tts_isnull[required - 1])
-		return;
-	for (int i = 0; i < form->indnatts; i++)
-	{
-		values[i] = slot->tts_values[form->indkey.values[i] - 1];
-		nulls[i] = slot->tts_isnull[form->indkey.values[i] - 1];
-	}
-	info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = form->indnatts;
-	info.ii_Unique = form->indisunique;
-	info.ii_ReadyForInserts = true;
-	info.ii_Context = CurrentMemoryContext;
-	index_insert(index, values, nulls, &slot->tts_tid, partition,
-				 form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, &info);
-}
-
-/* The partition's own four indexes are plain; setting up the executor for them costs more than they do. */
-static void
-insert_row(Relation partition, TupleTableSlot *slot)
-{
-	List	   *oids = RelationGetIndexList(partition);
-	Relation   *indexes = palloc((list_length(oids) + 1) * sizeof(Relation));
-	int		   *required = palloc((list_length(oids) + 1) * sizeof(int));
-	bool		all_plain = true;
-	int			count = 0;
-	ListCell   *cell;
-
-	foreach(cell, oids)
-	{
-		indexes[count] = index_open(lfirst_oid(cell), RowExclusiveLock);
-		all_plain = all_plain && is_plain(indexes[count], &required[count]);
-		count++;
-	}
-	if (all_plain)
-	{
-		table_tuple_insert(partition, slot, GetCurrentCommandId(true), 0, NULL);
-		for (int i = 0; i < count; i++)
-			insert_index_entry(partition, indexes[i], required[i], slot);
-	}
-	else
-		insert_by_executor(partition, slot);
-	for (int i = 0; i < count; i++)
-		index_close(indexes[i], RowExclusiveLock);
-	list_free(oids);
-	pfree(required);
-	pfree(indexes);
-}
-
 static void
 set_text(TupleTableSlot *slot, int column, const text *value)
 {
@@ -229,23 +123,50 @@ fill(TupleTableSlot *slot, const AuditEvent *event)
 	set_text(slot, AUDIT_REQUEST_ID, event->request_id);
 	set_text(slot, AUDIT_TRACEPARENT, event->traceparent);
 	set_text(slot, AUDIT_PAYLOAD, event->payload);
-	ExecStoreVirtualTuple(slot);
+}
+
+AuditWriter *
+audit_writer_open(TimestampTz recorded_at)
+{
+	AuditWriter *writer = palloc(sizeof(AuditWriter));
+	Relation	partition;
+
+	writer->parent = table_open(admin_relations()->audit, RowExclusiveLock);
+	partition = table_open(route(writer->parent, recorded_at), RowExclusiveLock);
+	audit_check_layout(writer->parent, partition);
+	row_writer_open(&writer->rows, partition);
+	return writer;
+}
+
+Oid
+audit_writer_partition(const AuditWriter *writer)
+{
+	return RelationGetRelid(writer->rows.table);
+}
+
+void
+audit_writer_append(AuditWriter *writer, const AuditEvent *event)
+{
+	fill(writer->rows.slot, event);
+	row_writer_insert(&writer->rows);
+	if (audit_appended_hook)
+		audit_appended_hook();
+}
+
+void
+audit_writer_close(AuditWriter *writer)
+{
+	row_writer_close(&writer->rows);
+	table_close(writer->rows.table, NoLock);
+	table_close(writer->parent, NoLock);
+	pfree(writer);
 }
 
 void
 audit_append(const AuditEvent *event)
 {
-	Relation	parent = table_open(admin_relations()->audit, RowExclusiveLock);
-	Relation	partition = table_open(route(parent, event->recorded_at), RowExclusiveLock);
-	TupleTableSlot *slot;
+	AuditWriter *writer = audit_writer_open(event->recorded_at);
 
-	audit_check_layout(parent, partition);
-	slot = table_slot_create(partition, NULL);
-	fill(slot, event);
-	insert_row(partition, slot);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(partition, NoLock);
-	table_close(parent, NoLock);
-	if (audit_appended_hook)
-		audit_appended_hook();
+	audit_writer_append(writer, event);
+	audit_writer_close(writer);
 }

@@ -50,6 +50,14 @@ extern int64 audit_draw_id(void);
 
 extern void audit_append(const AuditEvent *event);
 
+/* The same of many events that were recorded at one instant. */
+typedef struct AuditWriter AuditWriter;
+
+extern AuditWriter *audit_writer_open(TimestampTz recorded_at);
+extern Oid	audit_writer_partition(const AuditWriter *writer);
+extern void audit_writer_append(AuditWriter *writer, const AuditEvent *event);
+extern void audit_writer_close(AuditWriter *writer);
+
 /* Raises 55000 unless a partition has its columns where the trail has them. */
 extern void audit_check_layout(Relation parent, Relation partition);
 

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -28,6 +29,7 @@ typedef struct Partition
 {
 	Oid			oid;
 	TimestampTz end;			/* it has no row recorded at or after this */
+	bool		is_empty;		/* known once the heap is open */
 	Relation	heap;			/* NULL: not asked yet */
 	Relation	index;
 	IndexScanDesc scan;
@@ -37,6 +39,7 @@ typedef struct Partition
 struct AuditSeen
 {
 	Relation	parent;
+	Oid			growing;
 	int			count;
 	Partition	partitions[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -52,7 +55,7 @@ add_partition(AuditSeen *seen, Oid oid, TimestampTz end)
 }
 
 AuditSeen *
-audit_seen_open(void)
+audit_seen_open(Oid growing)
 {
 	Relation	parent = table_open(admin_relations()->audit, RowExclusiveLock);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
@@ -60,6 +63,7 @@ audit_seen_open(void)
 	PartitionBoundInfo bounds = desc->boundinfo;
 
 	seen->parent = parent;
+	seen->growing = growing;
 	seen->count = 0;
 	/* indexes[i] is the partition below the bound i, if there is one; none is below the lowest. */
 	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
@@ -111,6 +115,9 @@ open_partition(AuditSeen *seen, Partition *partition)
 {
 	partition->heap = table_open(partition->oid, RowExclusiveLock);
 	audit_check_layout(seen->parent, partition->heap);
+	partition->is_empty = partition->oid != seen->growing && RelationGetNumberOfBlocks(partition->heap) == 0;
+	if (partition->is_empty)
+		return;
 	partition->index = open_index(partition->heap);
 	partition->slot = table_slot_create(partition->heap, NULL);
 	partition->scan = compat_index_beginscan(partition->heap, partition->index, SnapshotSelf, KEYS);
@@ -142,7 +149,7 @@ audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, Tim
 			continue;
 		if (partition->heap == NULL)
 			open_partition(seen, partition);
-		if (is_in(partition, source, source_event_id))
+		if (!partition->is_empty && is_in(partition, source, source_event_id))
 			return true;
 	}
 	return false;
@@ -157,9 +164,12 @@ audit_seen_close(AuditSeen *seen)
 
 		if (partition->heap == NULL)
 			continue;
-		index_endscan(partition->scan);
-		ExecDropSingleTupleTableSlot(partition->slot);
-		index_close(partition->index, NoLock);
+		if (!partition->is_empty)
+		{
+			index_endscan(partition->scan);
+			ExecDropSingleTupleTableSlot(partition->slot);
+			index_close(partition->index, NoLock);
+		}
 		table_close(partition->heap, NoLock);
 	}
 	table_close(seen->parent, NoLock);

@@ -14,8 +14,11 @@
 
 typedef struct AuditSeen AuditSeen;
 
-/* Takes RowExclusiveLock on the trail, to the end of the transaction. */
-extern AuditSeen *audit_seen_open(void);
+/*
+ * Takes RowExclusiveLock on the trail, to the end of the transaction.  `growing` is the
+ * partition that the caller adds events to: others that are empty stay so, for its sources.
+ */
+extern AuditSeen *audit_seen_open(Oid growing);
 
 /*
  * Among what is committed at this moment, and our own, recorded at or after an instant?

@@ -16,6 +16,7 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
+#include "audit/attributes.h"
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
 #include "json_text.h"
@@ -47,9 +48,9 @@ typedef struct Batch
 	int			count;
 	SourceShare *shares;		/* in order of source */
 	int			share_count;
-	Datum	   *audit_ids;		/* of those with attributes */
-	Datum	   *attributes;
-	int			attribute_count;
+	AuditSeen  *seen;
+	AuditWriter *trail;
+	RowWriter	attributes;
 	int64		accepted;
 	int64		duplicates;
 } Batch;
@@ -174,11 +175,11 @@ lock_sources(const Batch *batch)
  * it occurred.
  */
 static bool
-is_known(const Batch *batch, AuditSeen *seen, const IngestEvent *event)
+is_known(const Batch *batch, const IngestEvent *event)
 {
 	TimestampTz oldest = event->has_time ? Min(event->time, batch->now) : batch->now;
 
-	return audit_seen(seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
+	return audit_seen(batch->seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
 }
 
 static void
@@ -198,22 +199,19 @@ append_event(Batch *batch, SourceShare *share, const IngestEvent *ingested)
 	event.request_id = ingested->request_id;
 	event.traceparent = ingested->traceparent;
 	event.payload = ingested->data;
-	audit_append(&event);
+	audit_writer_append(batch->trail, &event);
 	if (ingested->sequence != INGEST_NO_SEQUENCE)
 		share->sequences[share->sequence_count++] = Int64GetDatum(ingested->sequence);
-	if (ingested->attributes == NULL)
-		return;
-	batch->audit_ids[batch->attribute_count] = Int64GetDatum(event.audit_id);
-	batch->attributes[batch->attribute_count++] = PointerGetDatum(ingested->attributes);
+	if (ingested->attributes != NULL)
+		audit_attributes_add(&batch->attributes, event.audit_id, ingested->attributes);
 }
 
 static void
 append_new(Batch *batch)
 {
-	AuditSeen  *seen = audit_seen_open();
-
-	batch->audit_ids = palloc((batch->count + 1) * sizeof(Datum));
-	batch->attributes = palloc((batch->count + 1) * sizeof(Datum));
+	batch->trail = audit_writer_open(batch->now);
+	batch->seen = audit_seen_open(audit_writer_partition(batch->trail));
+	audit_attributes_open(&batch->attributes);
 	for (int i = 0; i < batch->count; i++)
 	{
 		const IngestEvent *event = &batch->events[i];
@@ -223,7 +221,7 @@ append_new(Batch *batch)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		share = share_of(batch, event);
-		if (is_known(batch, seen, event))
+		if (is_known(batch, event))
 		{
 			share->duplicates++;
 			batch->duplicates++;
@@ -233,28 +231,9 @@ append_new(Batch *batch)
 		share->accepted++;
 		batch->accepted++;
 	}
-	audit_seen_close(seen);
-}
-
-static void
-keep_attributes(const Batch *batch)
-{
-	static OwnerQuery query = {
-		.text = "insert into admin.audit_attributes (audit_id, attributes) "
-		"select a, j::pg_catalog.json from unnest($1, $2) as u(a, j)",
-		.nargs = 2,
-		.types = {INT8ARRAYOID, TEXTARRAYOID},
-		.result = SPI_OK_INSERT
-	};
-	Datum		values[2];
-
-	if (batch->attribute_count == 0)
-		return;
-	values[0] = PointerGetDatum(construct_array(batch->audit_ids, batch->attribute_count, INT8OID, sizeof(int64),
-												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	values[1] = PointerGetDatum(construct_array(batch->attributes, batch->attribute_count, TEXTOID, -1, false,
-												TYPALIGN_INT));
-	owner_run(&query, values, NULL, 0);
+	audit_attributes_close(&batch->attributes);
+	audit_seen_close(batch->seen);
+	audit_writer_close(batch->trail);
 }
 
 static void
@@ -282,7 +261,6 @@ keep_what_came(const Batch *batch)
 	OwnerScope	scope;
 
 	owner_enter(&scope, admin_relations()->audit);
-	keep_attributes(batch);
 	for (int i = 0; i < batch->share_count; i++)
 		keep_counts(&batch->shares[i]);
 	owner_leave(&scope);
@@ -332,12 +310,12 @@ admin_audit_ingest(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("admin.audit_ingest()");
 	if (PG_ARGISNULL(0))
 		refuse_argument("It is null.");
-	batch.now = GetCurrentTimestamp();
 	read_events(&batch, PG_GETARG_JSONB_P(0));
 	find_sources(&batch);
 	if (batch.share_count > 0)
 	{
 		lock_sources(&batch);
+		batch.now = GetCurrentTimestamp();
 		append_new(&batch);
 		keep_what_came(&batch);
 	}
