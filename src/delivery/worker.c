@@ -143,12 +143,23 @@ worker_guarded(Worker *worker, StepResult (*action) (Worker *))
 	return result;
 }
 
+/* A sink that has lost its connection says so also when there is nothing to deliver. */
+static StepResult
+look_after_sink(Worker *worker)
+{
+	AdminSinkResult result = worker->callbacks->idle ? worker->callbacks->idle(&worker->sink) : ADMIN_SINK_OK;
+
+	return result == ADMIN_SINK_OK ? STEP_IDLE : worker_step_result(result);
+}
+
 static StepResult
 open_and_step(Worker *worker)
 {
 	StepResult	result = worker->is_open ? STEP_MORE : worker_open(worker);
 
-	return result == STEP_MORE ? worker_step(worker) : result;
+	if (result == STEP_MORE)
+		result = worker_step(worker);
+	return result == STEP_IDLE ? look_after_sink(worker) : result;
 }
 
 static StepResult
@@ -277,7 +288,7 @@ is_shut(Worker *worker)
 	return worker_guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
-/* What to do before the next step, after this one. */
+/* What to do before the next step, after this one.  An outage after success is followed by an attempt at once. */
 static void
 pause_after(Worker *worker, StepResult result, int *backoff)
 {
@@ -286,12 +297,10 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 		case STEP_MORE:
 			break;
 		case STEP_DELIVERED:
-			*backoff = FIRST_BACKOFF_MS;
+			*backoff = 0;
 			break;
 		case STEP_IDLE:
-			*backoff = FIRST_BACKOFF_MS;
-			if (worker->callbacks->idle != NULL)
-				worker->callbacks->idle(&worker->sink);
+			*backoff = 0;
 			wait_for_work(worker);
 			break;
 		case STEP_REOPEN:
@@ -309,7 +318,7 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 		case STEP_RETRY:
 			worker_close_sink(worker);
 			back_off(worker, *backoff);
-			*backoff = Min(*backoff * 2, admin_retry_backoff_max_ms);
+			*backoff = Min(Max(*backoff * 2, FIRST_BACKOFF_MS), admin_retry_backoff_max_ms);
 			break;
 	}
 }
@@ -328,7 +337,7 @@ void
 admin_delivery_worker_main(Datum arg)
 {
 	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
-	int			backoff = FIRST_BACKOFF_MS;
+	int			backoff = 0;
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);

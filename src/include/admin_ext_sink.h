@@ -28,7 +28,7 @@ typedef enum AdminSinkResult
 	ADMIN_SINK_OK,
 	ADMIN_SINK_PENDING,			/* confirm: not yet, call again */
 	ADMIN_SINK_RETRY,			/* an outage: close, back off, open, deliver again */
-	ADMIN_SINK_REJECTED,		/* confirm: nothing of the batch was taken, for one record of it never will be */
+	ADMIN_SINK_REJECTED,		/* deliver, confirm: nothing of the batch was taken, for one record of it never will be */
 	ADMIN_SINK_FENCED,			/* another worker has taken over */
 	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
 } AdminSinkResult;
@@ -118,8 +118,11 @@ typedef struct AdminSinkCallbacks
 	 */
 	AdminSinkResult (*confirm) (AdminSink *sink, AdminSinkBatch *batch);
 
-	/* While there is nothing to deliver, about once a second; NULL: not needed. */
-	void		(*idle) (AdminSink *sink);
+	/*
+	 * While there is nothing to deliver, about once a second; never waits; NULL: not
+	 * needed.  ADMIN_SINK_OK, or what is wrong with a connection that was lost meanwhile.
+	 */
+	AdminSinkResult (*idle) (AdminSink *sink);
 
 	/* Lets go of everything; never fails.  Also called after an error. */
 	void		(*close) (AdminSink *sink);

@@ -386,12 +386,13 @@ kafka_confirm(AdminSink *sink, AdminSinkBatch *batch)
 }
 
 /* What librdkafka has to say is taken, or it would pile up. */
-static void
+static AdminSinkResult
 kafka_idle(AdminSink *sink)
 {
 	Kafka	   *kafka = sink->state;
 
 	rd_kafka_poll(kafka->producer, 0);
+	return ADMIN_SINK_OK;
 }
 
 /* The handles first: they refer to the batch, and to this state. */
