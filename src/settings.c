@@ -11,12 +11,13 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-#include "compat.h"
 #include "settings.h"
+#include "settings_secret.h"
 #include "sinks/ndjson/ndjson.h"
 
 #define MAX_SINK_NAME	40
 #define MAX_TOPIC_NAME	249
+#define MAX_REDIS_NAME	512
 
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
@@ -116,46 +117,6 @@ check_directory(char **value, void **extra, GucSource source)
 	return false;
 }
 
-/*
- * name=value, separated by semicolons or line breaks.  What is not of that form may be part of
- * a secret, so it is not shown; the property that it follows is.
- */
-static bool
-check_kafka_options(char **value, void **extra, GucSource source)
-{
-	const char *at = *value;
-	const char *before = "";
-	int			before_length = 0;
-	int			number = 1;
-
-	while (*at != '\0')
-	{
-		int			length = strcspn(at, ";\n");
-		int			name = strspn(at, " \t\r");
-		int			named = name + strspn(at + name, "abcdefghijklmnopqrstuvwxyz0123456789._");
-		int			equals = named + strspn(at + named, " \t");
-
-		if (name < length && (named == name || at[equals] != '='))
-		{
-			GUC_check_errdetail(before_length == 0 ?
-								"Option %d is not the name of a librdkafka property, an equals sign and a value." :
-								"Option %d, which follows property \"%.*s\", is not the name of a librdkafka property, an equals sign and a value.",
-								number, before_length, before);
-			return false;
-		}
-		if (name < length)
-		{
-			before = at + name;
-			before_length = named - name;
-		}
-		at += length;
-		if (*at != '\0')
-			at++;
-		number++;
-	}
-	return true;
-}
-
 /* The topic's name is part of a registry's address: nothing in it needs an escape. */
 static bool
 check_kafka_topic(char **value, void **extra, GucSource source)
@@ -169,94 +130,35 @@ check_kafka_topic(char **value, void **extra, GucSource source)
 	return false;
 }
 
-/*
- * A reload logs the text of a setting whose variable has changed.  So the variable of one
- * that holds a secret is empty for good; the value is kept aside, and shown to superusers.
- */
-enum {KAFKA_OPTIONS, REGISTRY_URL, REGISTRY_AUTH, SECRETS};
-static const char *secrets[SECRETS] = {"", "", ""};
-
 static bool
-hide(char **value, void **extra)
+check_length(const char *value, int least, int most)
 {
-	char	   *kept = compat_guc_strdup(*value);
-	char	   *empty = compat_guc_strdup("");
+	int			length = strlen(value);
 
-	if (kept == NULL || empty == NULL)
-		return false;
-	compat_guc_free(*value);
-	*value = empty;
-	*extra = kept;
-	return true;
+	if (length >= least && length <= most)
+		return true;
+	GUC_check_errdetail("A name of %d to %d bytes is needed.", least, most);
+	return false;
 }
 
 static bool
-check_secret(char **value, void **extra, GucSource source)
+check_redis_channel(char **value, void **extra, GucSource source)
 {
-	return *value == NULL || hide(value, extra);
+	return check_length(*value, 1, MAX_REDIS_NAME);
 }
 
 static bool
-check_hidden_options(char **value, void **extra, GucSource source)
+check_redis_stream(char **value, void **extra, GucSource source)
 {
-	/* Refused without the usual words, which hold the value. */
-	if (!check_kafka_options(value, extra, source))
-	{
-		GUC_check_errmsg("invalid value for parameter \"admin_ext.kafka_options\"");
-		return false;
-	}
-	return hide(value, extra);
-}
-
-static void
-assign_options(const char *value, void *extra)
-{
-	secrets[KAFKA_OPTIONS] = extra;
-}
-
-static void
-assign_url(const char *value, void *extra)
-{
-	secrets[REGISTRY_URL] = extra;
-}
-
-static void
-assign_auth(const char *value, void *extra)
-{
-	secrets[REGISTRY_AUTH] = extra;
-}
-
-static const char *
-show_options(void)
-{
-	return secrets[KAFKA_OPTIONS];
-}
-
-static const char *
-show_url(void)
-{
-	return secrets[REGISTRY_URL];
-}
-
-static const char *
-show_auth(void)
-{
-	return secrets[REGISTRY_AUTH];
+	return check_length(*value, 0, MAX_REDIS_NAME);
 }
 
 const char *
 settings_text(const char *name)
 {
-	static const char *const names[SECRETS] = {
-		"admin_ext.kafka_options", "admin_ext.schema_registry_url", "admin_ext.schema_registry_auth"
-	};
+	const char *secret = settings_secret(name);
 
-	for (int i = 0; i < SECRETS; i++)
-	{
-		if (strcmp(name, names[i]) == 0)
-			return secrets[i];
-	}
-	return GetConfigOption(name, false, false);
+	return secret ? secret : GetConfigOption(name, false, false);
 }
 
 /* Read by the library admin_ext_kafka, by name. */
@@ -265,23 +167,30 @@ define_kafka(void)
 {
 	static char *brokers;
 	static char *topic;
-	static char *options;
-	static char *url;
-	static char *auth;
-	const int	secret = GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE;
 
 	DefineCustomStringVariable("admin_ext.kafka_brokers", "Brokers of the Kafka sink, host:port,...",
 							   NULL, &brokers, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("admin_ext.kafka_topic", "Topic of the Kafka sink.",
 							   NULL, &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
-	DefineCustomStringVariable("admin_ext.kafka_options", "Properties of librdkafka.",
-							   "name=value, separated by semicolons or line breaks.",
-							   &options, "", PGC_SIGHUP, secret, check_hidden_options, assign_options, show_options);
-	DefineCustomStringVariable("admin_ext.schema_registry_url",
-							   "Schema registry; values carry its wire format where it is set.",
-							   NULL, &url, "", PGC_SIGHUP, secret, check_secret, assign_url, show_url);
-	DefineCustomStringVariable("admin_ext.schema_registry_auth", "user:password of the schema registry.",
-							   NULL, &auth, "", PGC_SIGHUP, secret, check_secret, assign_auth, show_auth);
+}
+
+/* Read by the library admin_ext_redis, by name. */
+static void
+define_redis(void)
+{
+	static char *channel;
+	static char *stream;
+	static int	stream_length;
+
+	DefineCustomStringVariable("admin_ext.redis_channel", "Channel that the Redis sink publishes to.",
+							   NULL, &channel, "approval_ttl_refresh", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_redis_channel, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.redis_stream", "Stream that the Redis sink adds its messages to.",
+							   "Empty: none.", &stream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   check_redis_stream, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.redis_stream_length", "About how many messages the stream keeps.",
+							NULL, &stream_length, 100000, 1, INT_MAX,
+							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -350,6 +259,8 @@ settings_init(void)
 	define_workflow();
 	define_delivery();
 	define_kafka();
+	define_redis();
+	settings_define_secrets();
 	DefineCustomStringVariable("admin_ext.ndjson_directory",
 							   "Where the NDJSON sink writes.",
 							   "A relative path is under the data directory.",
