@@ -30,12 +30,20 @@ KAFKA_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/kafka/*.c)))
 EXTRA_CLEAN += $(KAFKA_OBJS) $(KAFKA_SO)
 endif
 
+# The Redis sink likewise, where hiredis, OpenSSL and libcurl are.  What is pure it shares with us.
+ifeq ($(shell pkg-config --exists hiredis openssl libcurl 2>/dev/null && echo yes),yes)
+REDIS_SO = admin_ext_redis.so
+REDIS_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/redis/*.c)))
+REDIS_SHARED_OBJS = src/decision/ttl.o
+EXTRA_CLEAN += $(REDIS_OBJS) $(REDIS_SO)
+endif
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # A server is seldom built to track them.
-$(OBJS) $(KAFKA_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
+$(OBJS) $(KAFKA_OBJS) $(REDIS_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
 
 ifdef KAFKA_SO
 all: $(KAFKA_SO)
@@ -52,6 +60,23 @@ uninstall: uninstall-kafka
 .PHONY: uninstall-kafka
 uninstall-kafka:
 	rm -f '$(DESTDIR)$(pkglibdir)/$(KAFKA_SO)'
+endif
+
+ifdef REDIS_SO
+all: $(REDIS_SO)
+
+$(REDIS_SO): $(REDIS_OBJS) $(REDIS_SHARED_OBJS)
+	$(CC) $(CFLAGS) $(REDIS_OBJS) $(REDIS_SHARED_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(shell pkg-config --libs hiredis openssl libcurl)
+
+install: install-redis
+.PHONY: install-redis
+install-redis: $(REDIS_SO) installdirs
+	$(INSTALL_SHLIB) $(REDIS_SO) '$(DESTDIR)$(pkglibdir)/'
+
+uninstall: uninstall-redis
+.PHONY: uninstall-redis
+uninstall-redis:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(REDIS_SO)'
 endif
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)

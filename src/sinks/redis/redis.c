@@ -1,0 +1,383 @@
+/*
+ * redis.c
+ *	  The Redis sink: tells whoever subscribes to a channel of each change of an approval,
+ *	  after its commit, in order per approval.
+ *
+ * The commands of a batch are sent in one go while their replies are read; the batch is
+ * delivered when each has been answered.  The position is recorded after that, so what
+ * was sent before an outage may be sent once more: at least once, and audit_id tells.
+ *
+ * Of a connection nothing is asked of Redis but to be there, so that it is down shows also
+ * while there is nothing to send.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "sinks/redis/redis.h"
+
+PG_MODULE_MAGIC;
+
+#define CONNECTION_NAME		"admin_ext"
+#define PING_AFTER_MS		10000
+#define READ_BYTES			16384
+#define WRITE_BYTES			(256 * 1024)
+#define MOST_REPLY_BYTES	(1024 * 1024)
+#define KEPT_BYTES			(1024 * 1024)	/* of a buffer that a large batch has made grow */
+/* What the protocol adds to a command, and to each of its arguments, at most. */
+#define FRAME_BYTES			32
+#define INTERRUPTS_EVERY	256
+
+extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
+
+/* Puts a command behind those that are to be sent; its reply is due. */
+static void
+say(Redis *redis, RedisCommand command, int count, const char **arguments, const size_t *lengths)
+{
+	Size		bound = FRAME_BYTES;
+	char	   *text;
+	int			length;
+
+	/* What hiredis has allocated is freed: nothing in between may raise. */
+	for (int i = 0; i < count; i++)
+		bound += lengths[i] + FRAME_BYTES;
+	enlargeStringInfo(&redis->out, bound);
+	appendStringInfoChar(&redis->due, command);
+	length = redisFormatCommandArgv(&text, count, arguments, lengths);
+	if (length < 0)
+		elog(ERROR, "out of memory");
+	appendBinaryStringInfo(&redis->out, text, length);
+	redisFreeCommand(text);
+}
+
+/* Of words, as many as there are before the first NULL. */
+static void
+say_words(Redis *redis, RedisCommand command, const char *first, const char *second, const char *third)
+{
+	const char *words[] = {first, second, third};
+	size_t		lengths[lengthof(words)];
+	int			count = 0;
+
+	for (; count < lengthof(words) && words[count] != NULL; count++)
+		lengths[count] = strlen(words[count]);
+	say(redis, command, count, words, lengths);
+}
+
+/* What the server has said, reply by reply. */
+static AdminSinkResult
+take_replies(Redis *redis)
+{
+	void	   *reply;
+	RedisCommand command;
+	AdminSinkResult result = ADMIN_SINK_OK;
+
+	while (result == ADMIN_SINK_OK)
+	{
+		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK)
+			return redis_outage(redis, "what answers at %.128s does not speak Redis's protocol; correct admin_ext.redis_url",
+								redis->config.where);
+		if (reply == NULL)
+			break;
+		command = redis->answered < redis->due.len ? redis->due.data[redis->answered] : REDIS_PING;
+		if (((redisReply *) reply)->type == REDIS_REPLY_ERROR)
+			result = redis_refused(redis, command, ((redisReply *) reply)->str);
+		else if (redis->answered == redis->due.len)
+			result = redis_outage(redis, "Redis at %.128s has answered what it was not asked", redis->config.where);
+		redis->answered++;
+		freeReplyObject(reply);
+	}
+	return result;
+}
+
+/* Reads what there is; *is_more: there was something. */
+static AdminSinkResult
+listen_once(Redis *redis, bool *is_more)
+{
+	char		data[READ_BYTES];
+	int			bytes = redis_read(redis, data, sizeof(data));
+
+	if (bytes < 0)
+		return ADMIN_SINK_RETRY;
+	*is_more |= bytes > 0;
+	if (bytes == 0)
+		return ADMIN_SINK_OK;
+	redis->is_heard = true;
+	redis->heard_at = redis->progress_at = monotonic_ms();
+	if (redis->reader->len > MOST_REPLY_BYTES || redisReaderFeed(redis->reader, data, bytes) != REDIS_OK)
+		return redis_outage(redis, "what answers at %.128s does not speak Redis's protocol; correct admin_ext.redis_url",
+							redis->config.where);
+	return take_replies(redis);
+}
+
+static AdminSinkResult
+speak_once(Redis *redis, bool *is_more)
+{
+	int			left = redis->out.len - redis->sent;
+	int			bytes = left == 0 ? 0 : redis_write(redis, redis->out.data + redis->sent, Min(left, WRITE_BYTES));
+
+	if (bytes < 0)
+		return ADMIN_SINK_RETRY;
+	if (bytes > 0)
+	{
+		*is_more = true;
+		redis->sent += bytes;
+		redis->progress_at = monotonic_ms();
+	}
+	return ADMIN_SINK_OK;
+}
+
+static void
+empty_buffer(StringInfo buffer)
+{
+	if (buffer->maxlen > KEPT_BYTES)
+	{
+		pfree(buffer->data);
+		initStringInfo(buffer);
+	}
+	resetStringInfo(buffer);
+}
+
+/* All is answered. */
+static void
+end_exchange(Redis *redis)
+{
+	MemoryContext before = MemoryContextSwitchTo(redis->sink->context);
+
+	empty_buffer(&redis->out);
+	empty_buffer(&redis->due);
+	redis->sent = redis->answered = 0;
+	MemoryContextSwitchTo(before);
+}
+
+/*
+ * Sends and reads, at the same time lest both sides wait for the other to read, until all is
+ * answered, or until then.
+ */
+static AdminSinkResult
+exchange(Redis *redis, int64 until)
+{
+	for (;;)
+	{
+		bool		is_more = false;
+		AdminSinkResult spoken;
+		AdminSinkResult heard;
+		int64		now;
+
+		redis->awaited = 0;
+		spoken = speak_once(redis, &is_more);
+		/* Why it takes no more it may have said before. */
+		heard = listen_once(redis, &is_more);
+		if (spoken != ADMIN_SINK_OK || heard != ADMIN_SINK_OK)
+			return ADMIN_SINK_RETRY;
+		if (redis->answered == redis->due.len && redis->sent == redis->out.len)
+		{
+			end_exchange(redis);
+			return ADMIN_SINK_OK;
+		}
+		now = monotonic_ms();
+		if (!is_more && now >= redis->progress_at + REDIS_ANSWER_MS)
+			return redis_no_answer(redis);
+		if (now >= until)
+			return ADMIN_SINK_PENDING;
+		if (!is_more)
+			redis_wait(redis, Min(until, redis->progress_at + REDIS_ANSWER_MS));
+	}
+}
+
+static AdminSinkResult
+redis_open(AdminSink *sink, AdminSinkPosition *seen)
+{
+	Redis	   *redis = MemoryContextAllocZero(sink->context, sizeof(Redis));
+	MemoryContext before = MemoryContextSwitchTo(sink->context);
+
+	redis->sink = sink;
+	redis->socket = -1;
+	redis->phase = REDIS_LOOKING_UP;
+	redis->deadline = monotonic_ms() + REDIS_ANSWER_MS;
+	redis->batch_context = AllocSetContextCreate(sink->context, "admin_ext Redis messages", ALLOCSET_DEFAULT_SIZES);
+	initStringInfo(&redis->out);
+	initStringInfo(&redis->due);
+	sink->state = redis;
+	MemoryContextSwitchTo(before);
+	redis->reader = redisReaderCreate();
+	if (redis->reader == NULL)
+		elog(ERROR, "out of memory");
+	return redis_configure(redis);
+}
+
+/* The last of it finds out whether Redis is ready to be asked for more. */
+static void
+log_in(Redis *redis)
+{
+	const RedisConfig *config = &redis->config;
+
+	redis->phase = REDIS_LOGGING_IN;
+	redis->progress_at = redis->heard_at = monotonic_ms();
+	if (config->user != NULL)
+		say_words(redis, REDIS_AUTH, "AUTH", config->user, config->password);
+	else if (config->password != NULL)
+		say_words(redis, REDIS_AUTH, "AUTH", config->password, NULL);
+	say_words(redis, REDIS_SETNAME, "CLIENT", "SETNAME", CONNECTION_NAME);
+	if (config->database != 0)
+		say_words(redis, REDIS_SELECT, "SELECT", psprintf("%d", config->database), NULL);
+	say_words(redis, REDIS_PING, "PING", NULL, NULL);
+}
+
+/* Redis keeps nothing that could be held against the position. */
+static AdminSinkResult
+redis_recover(AdminSink *sink, AdminSinkPosition *position)
+{
+	Redis	   *redis = sink->state;
+	int64		until = monotonic_ms() + ADMIN_SINK_SLICE_MS;
+	AdminSinkResult result = redis_connect(redis, until);
+
+	if (result != ADMIN_SINK_OK)
+		return result;
+	if (redis->phase == REDIS_REACHED)
+		log_in(redis);
+	result = exchange(redis, until);
+	if (result == ADMIN_SINK_OK)
+		redis->phase = REDIS_READY;
+	return result;
+}
+
+static void
+say_message(Redis *redis, const char *message, int length)
+{
+	const char *xadd[] = {"XADD", redis->stream, "MAXLEN", "~", redis->stream_length, "*", "message", message};
+	const char *publish[] = {"PUBLISH", redis->channel, message};
+	size_t		lengths[lengthof(xadd)];
+
+	/* Whoever has heard a message finds it in the stream. */
+	if (redis->stream[0] != '\0')
+	{
+		for (int i = 0; i < lengthof(xadd) - 1; i++)
+			lengths[i] = strlen(xadd[i]);
+		lengths[lengthof(xadd) - 1] = length;
+		say(redis, REDIS_XADD, lengthof(xadd), xadd, lengths);
+	}
+	lengths[0] = strlen(publish[0]);
+	lengths[1] = strlen(publish[1]);
+	lengths[2] = length;
+	say(redis, REDIS_PUBLISH, lengthof(publish), publish, lengths);
+}
+
+/* All messages of the batch, or the record that none can be made of. */
+static AdminSinkResult
+say_messages(Redis *redis, AdminSinkBatch *batch)
+{
+	StringInfoData message;
+
+	initStringInfo(&message);
+	for (int i = 0; i < batch->count; i++)
+	{
+		const AdminSinkRecord *record = &batch->records[i];
+
+		resetStringInfo(&message);
+		switch (redis_message(redis->sink->store_id, batch->data + record->offset, record->length, &message,
+							  batch->rejected_error, sizeof(batch->rejected_error)))
+		{
+			case REDIS_MESSAGE_NONE:
+				break;
+			case REDIS_MESSAGE_MADE:
+				say_message(redis, message.data, message.len);
+				break;
+			case REDIS_MESSAGE_IMPOSSIBLE:
+				batch->rejected_record = i;
+				return ADMIN_SINK_REJECTED;
+		}
+		if (i % INTERRUPTS_EVERY == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	return ADMIN_SINK_OK;
+}
+
+/* Nothing is sent before all of it is known to be possible. */
+static AdminSinkResult
+redis_deliver(AdminSink *sink, AdminSinkBatch *batch)
+{
+	Redis	   *redis = sink->state;
+	MemoryContext before = MemoryContextSwitchTo(redis->batch_context);
+	int			out = redis->out.len;
+	int			due = redis->due.len;
+	AdminSinkResult result = say_messages(redis, batch);
+
+	MemoryContextSwitchTo(before);
+	MemoryContextReset(redis->batch_context);
+	if (result == ADMIN_SINK_OK)
+	{
+		redis->progress_at = monotonic_ms();
+		return result;
+	}
+	redis->out.len = out;
+	redis->due.len = due;
+	return result;
+}
+
+/* Is it still there?  Asked when it has not been heard of for a while; never waits. */
+static AdminSinkResult
+look_after(Redis *redis)
+{
+	int64		now = monotonic_ms();
+	AdminSinkResult result;
+
+	if (redis->due.len == 0 && now - redis->heard_at >= PING_AFTER_MS)
+	{
+		say_words(redis, REDIS_PING, "PING", NULL, NULL);
+		redis->progress_at = now;
+	}
+	result = exchange(redis, now);
+	return result == ADMIN_SINK_PENDING ? ADMIN_SINK_OK : result;
+}
+
+static bool
+has_messages(const Redis *redis)
+{
+	return redis->due.len > redis->answered && redis->due.data[redis->due.len - 1] == REDIS_PUBLISH;
+}
+
+static AdminSinkResult
+redis_confirm(AdminSink *sink, AdminSinkBatch *batch)
+{
+	Redis	   *redis = sink->state;
+
+	return has_messages(redis) ? exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : look_after(redis);
+}
+
+static AdminSinkResult
+redis_idle(AdminSink *sink)
+{
+	return look_after(sink->state);
+}
+
+static void
+redis_close(AdminSink *sink)
+{
+	Redis	   *redis = sink->state;
+
+	sink->state = NULL;
+	if (redis == NULL)
+		return;
+	redis_disconnect(redis);
+	if (redis->reader != NULL)
+		redisReaderFree(redis->reader);
+	redis->reader = NULL;
+}
+
+static const AdminSinkCallbacks callbacks = {
+	.api_version = ADMIN_SINK_API_VERSION,
+	.open = redis_open,
+	.recover = redis_recover,
+	.deliver = redis_deliver,
+	.confirm = redis_confirm,
+	.idle = redis_idle,
+	.close = redis_close,
+};
+
+const AdminSinkCallbacks *
+_PG_admin_sink_init(void)
+{
+	return &callbacks;
+}

@@ -1,0 +1,124 @@
+/*
+ * redis.h
+ *	  The Redis sink: what its files share.
+ *
+ * hiredis knows the protocol, OpenSSL the transport.  Nothing blocks: whatever waits does so
+ * on the worker's latch and the socket, for a slice at most, and serves interrupts.
+ */
+#ifndef ADMIN_EXT_REDIS_H
+#define ADMIN_EXT_REDIS_H
+
+#include "postgres.h"
+
+#include <hiredis/hiredis.h>
+#include <netdb.h>
+#include <openssl/ssl.h>
+
+#include "admin_ext_sink.h"
+#include "lib/stringinfo.h"
+#include "monotonic.h"
+
+/* How long each phase of connecting may take, and how long an answer. */
+#define REDIS_ANSWER_MS		5000
+
+/* admin_ext.redis_url, taken apart. */
+typedef struct RedisConfig
+{
+	bool		is_tls;
+	char	   *user;			/* NULL: the default one */
+	char	   *password;		/* NULL: no login */
+	char	   *host;			/* without the brackets of IPv6 */
+	char	   *port;
+	char	   *socket_path;	/* of a unix socket; NULL: host and port */
+	int			database;
+	char	   *ca_file;		/* NULL: the system's */
+	char	   *certificate_file;	/* NULL: none */
+	char	   *key_file;
+	char	   *where;			/* the server, as errors name it */
+} RedisConfig;
+
+typedef enum RedisPhase
+{
+	REDIS_LOOKING_UP,
+	REDIS_CONNECTING,
+	REDIS_SECURING,				/* the TLS handshake */
+	REDIS_REACHED,				/* bytes go to and fro */
+	REDIS_LOGGING_IN,
+	REDIS_READY
+} RedisPhase;
+
+/* What an expected reply answers. */
+typedef enum RedisCommand
+{
+	REDIS_AUTH,
+	REDIS_SETNAME,
+	REDIS_SELECT,
+	REDIS_PING,
+	REDIS_XADD,
+	REDIS_PUBLISH
+} RedisCommand;
+
+typedef struct Redis
+{
+	AdminSink  *sink;
+	RedisConfig config;
+	char	   *channel;
+	char	   *stream;			/* empty: none */
+	char	   *stream_length;
+
+	RedisPhase	phase;
+	int64		deadline;		/* of the phase, while connecting */
+	struct addrinfo *addresses; /* of the host */
+	struct addrinfo *address;	/* the one that is tried */
+	int			socket;			/* -1: none, or the bio's */
+	BIO		   *bio;			/* NULL: not connected */
+	SSL_CTX    *tls;
+	uint32		awaited;		/* what the last attempt to read or write was blocked for, as WL_SOCKET_ */
+
+	StringInfoData out;			/* commands, in the protocol's form */
+	int			sent;			/* bytes of it */
+	StringInfoData due;			/* a RedisCommand, as a byte, for each reply that is to come */
+	int			answered;		/* of those */
+	redisReader *reader;
+	bool		is_heard;		/* the server has said something on this connection */
+	int64		heard_at;
+	int64		progress_at;	/* when something was sent or read */
+	MemoryContext batch_context;	/* what making the messages of a batch takes */
+} Redis;
+
+typedef enum RedisMessage
+{
+	REDIS_MESSAGE_MADE,
+	REDIS_MESSAGE_NONE,			/* the record is none of our approval events */
+	REDIS_MESSAGE_IMPOSSIBLE	/* it is one, and lacks what a message consists of */
+} RedisMessage;
+
+/* redis_url.c: reads the settings; ADMIN_SINK_STOP where the URL is of no use. */
+extern AdminSinkResult redis_configure(Redis *redis);
+
+/* redis_address.c: the addresses of the host, waited for until then at most. */
+extern AdminSinkResult redis_look_up(Redis *redis, int64 until);
+
+/*
+ * redis_transport.c: goes on connecting until then at most.  Bytes read or written, 0 when
+ * the socket would block, -1 with sink->error when the connection is lost.
+ */
+extern AdminSinkResult redis_connect(Redis *redis, int64 until);
+extern int	redis_read(Redis *redis, char *data, int size);
+extern int	redis_write(Redis *redis, const char *data, int length);
+
+/* For what the last attempts were blocked for, and for bytes to read; serves interrupts. */
+extern void redis_wait(Redis *redis, int64 until);
+extern void redis_disconnect(Redis *redis);
+
+/* redis_message.c: appends the message of a record.  Why it is impossible goes into error. */
+extern RedisMessage redis_message(const char *store_id, const char *document, Size length, StringInfo message,
+								  char *error, Size size);
+
+/* redis_errors.c: sink->error, and the result that goes with it. */
+extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);
+extern AdminSinkResult redis_stop(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);
+extern AdminSinkResult redis_refused(Redis *redis, RedisCommand command, const char *reply);
+extern AdminSinkResult redis_no_answer(Redis *redis);
+
+#endif							/* ADMIN_EXT_REDIS_H */

@@ -1,0 +1,166 @@
+/*
+ * redis_errors.c
+ *	  What is wrong with Redis, as one sentence a DBA can act on.
+ *
+ * Redis's own words are shown, for it knows best what it refuses; never those that repeat
+ * what was sent to it, for that may be a password.
+ */
+#include "postgres.h"
+
+#include "sinks/redis/redis.h"
+
+#define SHOWN_BYTES			64	/* of a name */
+#define SHOWN_REPLY_BYTES	160
+
+/* Replies by the words they begin with. */
+static const struct
+{
+	const char *reply;
+	const char *remedy;
+}			remedies[] = {
+	{"NOAUTH", "put user and password into admin_ext.redis_url"},
+	{"WRONGPASS", "correct user and password in admin_ext.redis_url"},
+	{"ERR invalid password", "correct user and password in admin_ext.redis_url"},
+	{"ERR AUTH", "set a password there, or take it out of admin_ext.redis_url"},
+	{"ERR Client sent AUTH", "set a password there, or take it out of admin_ext.redis_url"},
+	{"ERR wrong number of arguments for 'auth'", "a user needs Redis 6 or newer"},
+	{"ERR DB index", "correct the database in admin_ext.redis_url"},
+	{"ERR invalid DB index", "correct the database in admin_ext.redis_url"},
+	{"ERR SELECT is not allowed", "correct the database in admin_ext.redis_url"},
+	{"ERR unknown command", "use Redis 5 or newer, and leave its commands their names"},
+	{"ERR max number of clients", "raise its maxclients"},
+	{"DENIED", "let it ask for a password, and put that into admin_ext.redis_url"},
+	{"LOADING", "wait until it has read its data"},
+	{"READONLY", "name the primary in admin_ext.redis_url"},
+	{"MASTERDOWN", "name the primary in admin_ext.redis_url"},
+	{"NOREPLICAS", "bring its replicas back"},
+	{"MISCONF", "see to its disk"},
+	{"OOM", "raise its maxmemory, or make room there"},
+	{"WRONGTYPE", "remove that key, or set another admin_ext.redis_stream"},
+	{"MOVED", "name the node that has the stream in admin_ext.redis_url"},
+	{"ASK", "name the node that has the stream in admin_ext.redis_url"},
+	{"CLUSTERDOWN", "bring the cluster back"},
+	{"BUSY", "wait for the script that it runs, or end it by SCRIPT KILL"},
+};
+
+static void
+set_error(Redis *redis, const char *format, va_list arguments)
+{
+	vsnprintf(redis->sink->error, sizeof(redis->sink->error), format, arguments);
+}
+
+AdminSinkResult
+redis_outage(Redis *redis, const char *format,...)
+{
+	va_list		arguments;
+
+	va_start(arguments, format);
+	set_error(redis, format, arguments);
+	va_end(arguments);
+	return ADMIN_SINK_RETRY;
+}
+
+AdminSinkResult
+redis_stop(Redis *redis, const char *format,...)
+{
+	va_list		arguments;
+
+	va_start(arguments, format);
+	set_error(redis, format, arguments);
+	va_end(arguments);
+	return ADMIN_SINK_STOP;
+}
+
+/* As a piece of a sentence: one line, no bytes cut in two, and not too long. */
+static char *
+shown(const char *text, int bytes)
+{
+	char	   *copy = pnstrdup(text, Min(strlen(text), bytes));
+
+	for (char *c = copy; *c != '\0'; c++)
+	{
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+	return copy;
+}
+
+static char *
+what_of(const Redis *redis, RedisCommand command)
+{
+	switch (command)
+	{
+		case REDIS_AUTH:
+			return pstrdup("log in");
+		case REDIS_SETNAME:
+			return pstrdup("name the connection");
+		case REDIS_SELECT:
+			return psprintf("select database %d", redis->config.database);
+		case REDIS_PING:
+			return pstrdup("try the connection");
+		case REDIS_XADD:
+			return psprintf("add to stream \"%s\"", shown(redis->stream, SHOWN_BYTES));
+		case REDIS_PUBLISH:
+			return psprintf("publish to channel \"%s\"", shown(redis->channel, SHOWN_BYTES));
+	}
+	return pstrdup("");
+}
+
+/* The rules that a user lacks whom Redis denies the command. */
+static char *
+rules_of(const Redis *redis, RedisCommand command)
+{
+	switch (command)
+	{
+		case REDIS_AUTH:
+			return pstrdup("+auth");
+		case REDIS_SETNAME:
+			return pstrdup("+client|setname");
+		case REDIS_SELECT:
+			return pstrdup("+select");
+		case REDIS_PING:
+			return pstrdup("+ping");
+		case REDIS_XADD:
+			return psprintf("+xadd ~%s", shown(redis->stream, SHOWN_BYTES));
+		case REDIS_PUBLISH:
+			return psprintf("+publish &%s", shown(redis->channel, SHOWN_BYTES));
+	}
+	return pstrdup("");
+}
+
+static const char *
+remedy_of(const Redis *redis, RedisCommand command, const char *reply)
+{
+	if (strncmp(reply, "NOPERM", 6) == 0)
+		return psprintf("allow it by ACL SETUSER ... %s", rules_of(redis, command));
+	for (int i = 0; i < lengthof(remedies); i++)
+	{
+		if (strncmp(reply, remedies[i].reply, strlen(remedies[i].reply)) == 0)
+			return remedies[i].remedy;
+	}
+	return "see its log";
+}
+
+AdminSinkResult
+redis_refused(Redis *redis, RedisCommand command, const char *reply)
+{
+	const RedisConfig *config = &redis->config;
+	char	   *words = shown(reply, SHOWN_REPLY_BYTES);
+	/* From there on Redis repeats the arguments. */
+	char	   *repeated = strstr(words, ", with args");
+
+	if (repeated != NULL)
+		*repeated = '\0';
+	if (command == REDIS_AUTH && config->password != NULL && strstr(reply, config->password) != NULL)
+		words[strcspn(words, " ")] = '\0';
+	return redis_outage(redis, "could not %s as user \"%s\" (Redis at %.128s): %s; %s", what_of(redis, command),
+						config->user ? shown(config->user, SHOWN_BYTES) : "default", config->where, words,
+						remedy_of(redis, command, reply));
+}
+
+AdminSinkResult
+redis_no_answer(Redis *redis)
+{
+	return redis_outage(redis, "Redis at %.128s does not answer; see whether it runs, and whether its machine can be reached",
+						redis->config.where);
+}
