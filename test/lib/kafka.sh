@@ -7,6 +7,7 @@
 # whoever comes by the plain listener may do everything.
 
 . test/lib/certificates.sh
+. test/lib/python.sh
 KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
 
 # maven_jars FOLDER GROUP:ARTIFACT:VERSION ...: they and what they need, in libs of a folder.
@@ -37,13 +38,7 @@ kafka_fetch() {
 
 # A Python of our own with the client that the tests read with: PYTHON.
 python_fetch() {
-    PYTHON=$PWD/.cache/venv/bin/python
-    [ -x "$PYTHON" ] && "$PYTHON" -c 'import confluent_kafka.schema_registry.json_schema' 2>/dev/null ||
-        { python3 -m venv .cache/venv && "$PYTHON" -m pip install -q 'confluent-kafka[json,schemaregistry]==2.16.1'; }
-}
-
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+    python_with confluent_kafka.schema_registry.json_schema 'confluent-kafka[json,schemaregistry]==2.16.1'
 }
 
 # Adds the secure listeners, KAFKA_SASL and KAFKA_MUTUAL, and what is needed to come in by them: the

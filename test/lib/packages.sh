@@ -6,15 +6,28 @@ export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 
 BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
 TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
-    pkg-config librdkafka-dev libcurl4-openssl-dev openjdk-17-jre-headless maven openssl kcat"
+    pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl kcat"
 
 DEMO_KAFKA_PACKAGES="$BUILD_PACKAGES python3 python3-pip python3-venv pkg-config librdkafka-dev libcurl4-openssl-dev
     openjdk-17-jre-headless maven kcat"
 BENCH_PACKAGES="$TEST_PACKAGES postgresql-15-pgq3"
 
+# A server that a package brings along is not started: ours are, each on a port of its own.
+forbid_starting() {
+    [ ! -e /usr/sbin/policy-rc.d ] || return 0
+    printf '%s\n' '#!/bin/sh' 'exit 101' >/usr/sbin/policy-rc.d
+    chmod +x /usr/sbin/policy-rc.d
+    POLICY_IS_OURS=1
+}
+
+allow_starting() {
+    [ -z "${POLICY_IS_OURS:-}" ] || rm -f /usr/sbin/policy-rc.d
+    POLICY_IS_OURS=
+}
+
 # install_packages [PACKAGE ...]: those that are missing.
 install_packages() {
-    local missing='' package config=/etc/postgresql-common/createcluster.d/admin_ext.conf
+    local missing='' package status config=/etc/postgresql-common/createcluster.d/admin_ext.conf
     # shellcheck disable=SC2048,SC2086
     for package in ${*:-$TEST_PACKAGES}; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -23,9 +36,11 @@ install_packages() {
     echo "== installing$missing"
     mkdir -p "$(dirname "$config")"
     echo 'create_main_cluster = false' >"$config"
+    forbid_starting
     # shellcheck disable=SC2086
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade $missing >/dev/null
-    local status=$?
+    status=$?
+    allow_starting
     rm -f "$config"
     return $status
 }
