@@ -141,21 +141,26 @@ remedy_of(const Redis *redis, RedisCommand command, const char *reply)
 	return "see its log";
 }
 
+/* Redis's words, but for what repeats arguments: of a login those are the password. */
+static char *
+words_of(const Redis *redis, RedisCommand command, const char *reply)
+{
+	const char *repeated = strstr(reply, ", with args");
+	char	   *words = pnstrdup(reply, repeated ? repeated - reply : strlen(reply));
+
+	if (command == REDIS_AUTH && strstr(words, redis->config.password) != NULL)
+		words[strcspn(words, " ")] = '\0';
+	return shown(words, SHOWN_REPLY_BYTES);
+}
+
 AdminSinkResult
 redis_refused(Redis *redis, RedisCommand command, const char *reply)
 {
 	const RedisConfig *config = &redis->config;
-	char	   *words = shown(reply, SHOWN_REPLY_BYTES);
-	/* From there on Redis repeats the arguments. */
-	char	   *repeated = strstr(words, ", with args");
 
-	if (repeated != NULL)
-		*repeated = '\0';
-	if (command == REDIS_AUTH && config->password != NULL && strstr(reply, config->password) != NULL)
-		words[strcspn(words, " ")] = '\0';
 	return redis_outage(redis, "could not %s as user \"%s\" (Redis at %.128s): %s; %s", what_of(redis, command),
-						config->user ? shown(config->user, SHOWN_BYTES) : "default", config->where, words,
-						remedy_of(redis, command, reply));
+						config->user ? shown(config->user, SHOWN_BYTES) : "default", config->where,
+						words_of(redis, command, reply), remedy_of(redis, command, reply));
 }
 
 AdminSinkResult

@@ -332,12 +332,12 @@ lost(Redis *redis, int result)
 
 	if (reason != NULL && !redis->is_heard)
 		(void) no_tls(redis, reason);
+	else if (!redis->is_heard && !redis->config.is_tls)
+		(void) redis_outage(redis, "Redis at %.128s has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
+							redis->config.where);
 	else if (reason != NULL || (result < 0 && code != 0))
 		(void) redis_outage(redis, "the connection to Redis at %.128s is broken: %s", redis->config.where,
 							reason ? reason : strerror(code));
-	else if (!redis->is_heard)
-		(void) redis_outage(redis, "Redis at %.128s has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
-							redis->config.where);
 	else
 		(void) redis_outage(redis, "Redis at %.128s has closed the connection", redis->config.where);
 	return -1;
