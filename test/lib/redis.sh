@@ -6,9 +6,9 @@
 . test/lib/certificates.sh
 . test/lib/python.sh
 
-# The client that the tests listen with: PYTHON.
+# The clients that the tests listen and ask with: PYTHON.
 redis_python_fetch() {
-    python_with redis redis==8.1.0
+    python_with 'psycopg2, redis' psycopg2-binary==2.9.10 redis==8.1.0
 }
 
 # Makes REDIS_DIR with a script that starts it, and takes more lines of its configuration as
