@@ -18,12 +18,12 @@ INSERT_AUDIT = f"\\set n random(0, 999)\ninsert into admin.audit (event_type, ap
 INSERT_OUTBOX = f"\\set n random(0, 999)\ninsert into outbox (aggregatetype, aggregateid, type, payload) values ('bench', 'APP-' || lpad((:n)::text, 6, '0') || '-x', 'bench', {AT});\n"
 
 
-def write(script, rate, database):
+def write(script, rate, database, seconds=SECONDS):
     """One row a transaction at this rate; returns how many there were."""
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file, connected_to(database):
         file.write(script)
         file.flush()
-        output = subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", "4", "-j", "1", "-R", str(rate), "-T", str(SECONDS), "-f", file.name],
+        output = subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", "4", "-j", "1", "-R", str(rate), "-T", str(seconds), "-f", file.name],
                                 check=True, capture_output=True, text=True).stdout
     return int(next(line for line in output.splitlines() if "actually processed" in line).split(":")[1].split("/")[0])
 

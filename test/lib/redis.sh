@@ -46,10 +46,25 @@ SCRIPT
     export REDIS_DIR REDIS_PORT REDIS_TLS_PORT REDIS_SOCKET
 }
 
+# Starts it and waits, ten seconds at most, until it answers.
+redis_start() {
+    local i
+    "$REDIS_DIR/start" &
+    for ((i = 0; i < 100; i++)); do
+        [ "$(redis-cli -p "$REDIS_PORT" ping 2>/dev/null)" != PONG ] || return 0
+        read -rt 0.1 <> <(:) || true
+    done
+    tail -n 20 "$REDIS_DIR/redis.log" | sed 's/^/# /'
+    return 1
+}
+
 # Ends it, if a test has left it running.
 redis_stop() {
     [ -n "${REDIS_DIR:-}" ] || return 0
-    [ ! -f "$REDIS_DIR/pid" ] || kill -KILL "$(cat "$REDIS_DIR/pid")" 2>/dev/null
+    if [ -f "$REDIS_DIR/pid" ]; then
+        kill -KILL "$(cat "$REDIS_DIR/pid")" 2>/dev/null
+        wait "$(cat "$REDIS_DIR/pid")" 2>/dev/null
+    fi
     rm -rf "$REDIS_DIR"
     REDIS_DIR=
 }
