@@ -254,7 +254,7 @@ back_off(Worker *worker, int milliseconds)
 		int64		now = monotonic_ms();
 		long		left = until - now;
 
-		if (left <= 0 || ConfigReloadPending)
+		if (ConfigReloadPending)
 			return;
 		if (worker->is_positioned && now >= next_tick)
 		{
@@ -263,6 +263,8 @@ back_off(Worker *worker, int milliseconds)
 			next_tick = now + IDLE_MS;
 		}
 		worker_upkeep(worker);
+		if (left <= 0)
+			return;
 		wait_ms(Min(left, worker->is_sweeping ? 1 : IDLE_MS));
 	}
 }

@@ -100,6 +100,21 @@ def paused():
     ok(sql(f"select state from admin.approval where approval_id = '{approval}'") == "pending", "of an approval that is there")
 
 
+def paused_under_load():
+    """Rows that are no matter to subscribers go on and on: nothing is sent, and the sink is never idle."""
+    script = SCRATCH / "checks.sql"
+    script.write_text(CHECK + ";\n")
+    checks = subprocess.Popen(["pgbench", "-n", "-c", "2", "-T", "600", "-R", "200", "-f", str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait(f"select last_audit_id > (select max(audit_id) from admin.audit) - 200 and state = 'delivering' {REDIS}", "checks are passed by")
+    SERVER.kill(signal.SIGSTOP)
+    wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis is paused, and nothing is for it: backing_off", 25)
+    SERVER.kill(signal.SIGCONT)
+    wait(f"select state in ('delivering', 'idle') {REDIS}", "goes on: reached", 15)
+    checks.terminate()
+    checks.wait()
+    wait(DELIVERED, "all is delivered", 20)
+
+
 def ended_while_paused():
     """Nobody waits for Redis: neither who stops the server nor who drops the extension's database."""
     SERVER.kill(signal.SIGSTOP)
@@ -271,5 +286,5 @@ def ledger_of_channel():
 
 
 if __name__ == "__main__":
-    main(begin, killed_while_idle, paused_while_idle, restarted_while_idle, dropped_connection, down_and_others, paused, ended_while_paused, loading,
+    main(begin, killed_while_idle, paused_while_idle, restarted_while_idle, dropped_connection, down_and_others, paused, paused_under_load, ended_while_paused, loading,
          ledger_of_stream, ledger_of_channel)

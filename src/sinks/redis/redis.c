@@ -7,8 +7,8 @@
  * delivered when each has been answered.  The position is recorded after that, so what
  * was sent before an outage may be sent once more: at least once, and audit_id tells.
  *
- * Of a connection nothing is asked of Redis but to be there, so that it is down shows also
- * while there is nothing to send.
+ * The connection is watched while there is nothing to send, too: that Redis is down is a
+ * state, and not found out by the message that should have come through.
  */
 #include "postgres.h"
 
@@ -76,7 +76,7 @@ take_replies(Redis *redis)
 	while (result == ADMIN_SINK_OK)
 	{
 		if (redisReaderGetReply(redis->reader, &reply) != REDIS_OK)
-			return redis_outage(redis, "what answers at %.128s does not speak Redis's protocol; correct admin_ext.redis_url",
+			return redis_outage(redis, "what answers at %s does not speak Redis's protocol; correct admin_ext.redis_url",
 								redis->config.where);
 		if (reply == NULL)
 			break;
@@ -84,7 +84,7 @@ take_replies(Redis *redis)
 		if (((redisReply *) reply)->type == REDIS_REPLY_ERROR)
 			result = redis_refused(redis, command, ((redisReply *) reply)->str);
 		else if (redis->answered == redis->due.len)
-			result = redis_outage(redis, "Redis at %.128s has answered what it was not asked", redis->config.where);
+			result = redis_outage(redis, "Redis at %s has answered what it was not asked", redis->config.where);
 		redis->answered++;
 		freeReplyObject(reply);
 	}
@@ -106,7 +106,7 @@ listen_once(Redis *redis, bool *is_more)
 	redis->is_heard = true;
 	redis->heard_at = redis->progress_at = monotonic_ms();
 	if (redis->reader->len > MOST_REPLY_BYTES || redisReaderFeed(redis->reader, data, bytes) != REDIS_OK)
-		return redis_outage(redis, "what answers at %.128s does not speak Redis's protocol; correct admin_ext.redis_url",
+		return redis_outage(redis, "what answers at %s does not speak Redis's protocol; correct admin_ext.redis_url",
 							redis->config.where);
 	return take_replies(redis);
 }
@@ -306,17 +306,18 @@ redis_deliver(AdminSink *sink, AdminSinkBatch *batch)
 
 	MemoryContextSwitchTo(before);
 	MemoryContextReset(redis->batch_context);
-	if (result == ADMIN_SINK_OK)
+	if (result != ADMIN_SINK_OK)
 	{
-		redis->progress_at = monotonic_ms();
-		return result;
+		redis->out.len = out;
+		redis->due.len = due;
 	}
-	redis->out.len = out;
-	redis->due.len = due;
+	/* An answer that is due already does not get more time by that. */
+	else if (due == 0)
+		redis->progress_at = monotonic_ms();
 	return result;
 }
 
-/* Is it still there?  Asked when it has not been heard of for a while; never waits. */
+/* Is it still there?  It is asked when nothing was heard of it for a while; never waits. */
 static AdminSinkResult
 look_after(Redis *redis)
 {

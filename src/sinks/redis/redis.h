@@ -20,6 +20,7 @@
 
 /* How long each phase of connecting may take, and how long an answer. */
 #define REDIS_ANSWER_MS		5000
+#define REDIS_SHOWN_BYTES	128 /* of a host, or of the name of a file */
 
 /* admin_ext.redis_url, taken apart. */
 typedef struct RedisConfig
@@ -120,5 +121,8 @@ extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_att
 extern AdminSinkResult redis_stop(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);
 extern AdminSinkResult redis_refused(Redis *redis, RedisCommand command, const char *reply);
 extern AdminSinkResult redis_no_answer(Redis *redis);
+
+/* As a piece of a sentence: one line, no bytes cut in two, and not too long. */
+extern char *redis_shown(const char *text, int bytes);
 
 #endif							/* ADMIN_EXT_REDIS_H */

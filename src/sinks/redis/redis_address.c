@@ -77,8 +77,8 @@ take_answer(struct addrinfo **addresses)
 static AdminSinkResult
 not_found(Redis *redis, int code)
 {
-	return redis_outage(redis, "could not find the address of host \"%.128s\": %s; correct admin_ext.redis_url, or see to the name service",
-						redis->config.host, gai_strerror(code));
+	return redis_outage(redis, "could not find the address of host \"%s\": %s; correct admin_ext.redis_url, or see to the name service",
+						redis_shown(redis->config.host, REDIS_SHOWN_BYTES), gai_strerror(code));
 }
 
 AdminSinkResult
@@ -98,7 +98,7 @@ redis_look_up(Redis *redis, int64 until)
 	}
 	if (code == EAI_INPROGRESS)
 		return monotonic_ms() < redis->deadline ? ADMIN_SINK_PENDING :
-			redis_outage(redis, "the name service does not answer for host \"%.128s\"; see to it, or write an address in admin_ext.redis_url",
-						 redis->config.host);
+			redis_outage(redis, "the name service does not answer for host \"%s\"; see to it, or write an address in admin_ext.redis_url",
+						 redis_shown(redis->config.host, REDIS_SHOWN_BYTES));
 	return code == 0 ? ADMIN_SINK_OK : not_found(redis, code);
 }

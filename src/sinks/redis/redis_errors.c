@@ -71,9 +71,8 @@ redis_stop(Redis *redis, const char *format,...)
 	return ADMIN_SINK_STOP;
 }
 
-/* As a piece of a sentence: one line, no bytes cut in two, and not too long. */
-static char *
-shown(const char *text, int bytes)
+char *
+redis_shown(const char *text, int bytes)
 {
 	char	   *copy = pnstrdup(text, Min(strlen(text), bytes));
 
@@ -99,9 +98,9 @@ what_of(const Redis *redis, RedisCommand command)
 		case REDIS_PING:
 			return pstrdup("try the connection");
 		case REDIS_XADD:
-			return psprintf("add to stream \"%s\"", shown(redis->stream, SHOWN_BYTES));
+			return psprintf("add to stream \"%s\"", redis_shown(redis->stream, SHOWN_BYTES));
 		case REDIS_PUBLISH:
-			return psprintf("publish to channel \"%s\"", shown(redis->channel, SHOWN_BYTES));
+			return psprintf("publish to channel \"%s\"", redis_shown(redis->channel, SHOWN_BYTES));
 	}
 	return pstrdup("");
 }
@@ -121,9 +120,9 @@ rules_of(const Redis *redis, RedisCommand command)
 		case REDIS_PING:
 			return pstrdup("+ping");
 		case REDIS_XADD:
-			return psprintf("+xadd ~%s", shown(redis->stream, SHOWN_BYTES));
+			return psprintf("+xadd ~%s", redis_shown(redis->stream, SHOWN_BYTES));
 		case REDIS_PUBLISH:
-			return psprintf("+publish &%s", shown(redis->channel, SHOWN_BYTES));
+			return psprintf("+publish &%s", redis_shown(redis->channel, SHOWN_BYTES));
 	}
 	return pstrdup("");
 }
@@ -150,7 +149,7 @@ words_of(const Redis *redis, RedisCommand command, const char *reply)
 
 	if (command == REDIS_AUTH && strstr(words, redis->config.password) != NULL)
 		words[strcspn(words, " ")] = '\0';
-	return shown(words, SHOWN_REPLY_BYTES);
+	return redis_shown(words, SHOWN_REPLY_BYTES);
 }
 
 AdminSinkResult
@@ -158,14 +157,14 @@ redis_refused(Redis *redis, RedisCommand command, const char *reply)
 {
 	const RedisConfig *config = &redis->config;
 
-	return redis_outage(redis, "could not %s as user \"%s\" (Redis at %.128s): %s; %s", what_of(redis, command),
-						config->user ? shown(config->user, SHOWN_BYTES) : "default", config->where,
+	return redis_outage(redis, "could not %s as user \"%s\" (Redis at %s): %s; %s", what_of(redis, command),
+						config->user ? redis_shown(config->user, SHOWN_BYTES) : "default", config->where,
 						words_of(redis, command, reply), remedy_of(redis, command, reply));
 }
 
 AdminSinkResult
 redis_no_answer(Redis *redis)
 {
-	return redis_outage(redis, "Redis at %.128s does not answer; see whether it runs, and whether its machine can be reached",
+	return redis_outage(redis, "Redis at %s does not answer; see whether it runs, and whether its machine can be reached",
 						redis->config.where);
 }

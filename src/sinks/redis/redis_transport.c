@@ -27,7 +27,7 @@
 static AdminSinkResult
 not_connected(Redis *redis, int code)
 {
-	return redis_outage(redis, "could not connect to Redis at %.128s: %s; start it, or correct admin_ext.redis_url",
+	return redis_outage(redis, "could not connect to Redis at %s: %s; start it, or correct admin_ext.redis_url",
 						redis->config.where, strerror(code));
 }
 
@@ -135,7 +135,8 @@ tls_reason(void)
 static AdminSinkResult
 bad_file(Redis *redis, const char *file, const char *reason)
 {
-	return redis_outage(redis, "could not use file \"%.200s\", which admin_ext.redis_url names: %s", file, reason);
+	return redis_outage(redis, "could not use file \"%s\", which admin_ext.redis_url names: %s",
+						redis_shown(file, REDIS_SHOWN_BYTES), reason);
 }
 
 /* The files are read anew with every connection: they are replaced from time to time. */
@@ -259,7 +260,7 @@ no_tls(Redis *redis, const char *reason)
 		verified = SSL_get_verify_result(ssl);
 	if (verified != X509_V_OK)
 		reason = X509_verify_cert_error_string(verified);
-	return redis_outage(redis, "could not speak TLS with Redis at %.128s: %s; %s", redis->config.where, reason,
+	return redis_outage(redis, "could not speak TLS with Redis at %s: %s; %s", redis->config.where, reason,
 						tls_remedy(verified, reason));
 }
 
@@ -333,13 +334,13 @@ lost(Redis *redis, int result)
 	if (reason != NULL && !redis->is_heard)
 		(void) no_tls(redis, reason);
 	else if (!redis->is_heard && !redis->config.is_tls)
-		(void) redis_outage(redis, "Redis at %.128s has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
+		(void) redis_outage(redis, "Redis at %s has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
 							redis->config.where);
 	else if (reason != NULL || (result < 0 && code != 0))
-		(void) redis_outage(redis, "the connection to Redis at %.128s is broken: %s", redis->config.where,
+		(void) redis_outage(redis, "the connection to Redis at %s is broken: %s", redis->config.where,
 							reason ? reason : strerror(code));
 	else
-		(void) redis_outage(redis, "Redis at %.128s has closed the connection", redis->config.where);
+		(void) redis_outage(redis, "Redis at %s has closed the connection", redis->config.where);
 	return -1;
 }
 

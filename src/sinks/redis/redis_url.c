@@ -142,6 +142,12 @@ take_login(Redis *redis, CURLU *url)
 	return ADMIN_SINK_OK;
 }
 
+static void
+name_server(Redis *redis, const char *name)
+{
+	redis->config.where = MemoryContextStrdup(redis->sink->context, redis_shown(name, REDIS_SHOWN_BYTES));
+}
+
 static AdminSinkResult
 take_server(Redis *redis, CURLU *url, bool is_unix)
 {
@@ -155,7 +161,7 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 	if (is_unix)
 	{
 		config->socket_path = path;
-		config->where = path;
+		name_server(redis, path);
 		return path[1] == '\0' ? malformed(redis) : ADMIN_SINK_OK;
 	}
 	if (strchr(path, '@') != NULL)
@@ -165,7 +171,7 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 		config->port = DEFAULT_PORT;
 	if (!read_number(config->port, 65535, &port) || port == 0)
 		return malformed(redis);
-	config->where = MemoryContextStrdup(redis->sink->context, psprintf("%s:%s", host, config->port));
+	name_server(redis, psprintf("%s:%s", host, config->port));
 	if (host[0] == '[')
 	{
 		host[strlen(host) - 1] = '\0';
