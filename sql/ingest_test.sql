@@ -50,9 +50,15 @@ from jsonb_array_elements(admin.audit_ingest(pg_temp.events(
     pg_temp.event('b-32', '{"Tenant": "x"}'), pg_temp.event('b-33', '{"a b": "x"}'), pg_temp.event('b-34', '{"": "x"}'), pg_temp.event('b-35', '{"ext": {}}'),
     pg_temp.event('b-36', '{"ext": 1.5}'), pg_temp.event('b-37', '{"subject": ""}'), pg_temp.event('b-38', jsonb_build_object('ext', repeat('x', 8192))),
     pg_temp.event('b-39', jsonb_build_object('actor', repeat('x', 257))), pg_temp.event('b-40', '{"traceparent": true}'), pg_temp.event('b-41', '{"requestid": 1}'),
+    pg_temp.event('b-42', '{"data": [1, 1e131000]}'), pg_temp.event('b-43', '{"data": 1e-1001}'), pg_temp.event('b-44', '{"sequence": 1e131000}'),
+    pg_temp.event('b-45', jsonb_build_object('data', (repeat('[', 101) || repeat(']', 101))::jsonb)), pg_temp.event('b-46', '{"partitionkey": true}'),
+    pg_temp.event('b-47', '{"ext": 2147483648}'), pg_temp.event('b-48', '{"ext": 1e131000}'), pg_temp.event('b-49', '{"dataschema": ""}'),
+    pg_temp.event('g-6', '{"ext": -2147483648, "partitionkey": "p", "data": [1e300, -1e-300, {"a": [], "b": {}}]}'),
+    pg_temp.event('g-7', jsonb_build_object('data', (repeat('[', 100) || repeat(']', 100))::jsonb)),
     pg_temp.event('g-2', '{"datacontenttype": "application/json", "subject": "no approval"}'), pg_temp.event('g-3', jsonb_build_object('data', repeat('x', 262142))),
     pg_temp.event('g-4', '{"time": "2026-06-30T23:59:60Z"}'), pg_temp.event('g-5', jsonb_build_object('id', repeat('i', 256))))) -> 'rejected') as r;
 select source_event_id, length(payload::text) from admin.audit where source_event_id ~ '^g-|^iii' order by audit_id;
+select payload ->> 2 as nested, (payload ->> 0)::float8 as large, (payload ->> 1)::float8 as small from admin.audit where source_event_id = 'g-6';
 select occurred_at at time zone 'UTC' as leap from admin.audit where source_event_id = 'g-4';
 select admin.audit_ingest('[]');
 -- What is no array of them is refused whole.

@@ -11,8 +11,8 @@
 
 #include "compat.h"
 #include "json_text.h"
+#include "text_limits.h"
 
-#define SHOWN_CHARACTERS	64
 
 /* Digits by hand: a check writes two of these, and snprintf is half its cost. */
 static char *

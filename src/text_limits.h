@@ -13,4 +13,6 @@
 #define REQUEST_ID_MAX_BYTES	256
 #define TRACEPARENT_MAX_BYTES	256
 
+#define SHOWN_CHARACTERS		64	/* of a value that is refused */
+
 #endif							/* ADMIN_EXT_TEXT_LIMITS_H */

@@ -98,7 +98,7 @@ declare
     part    record;
     pending record;
     doomed  regclass[] := '{}';
-    ids     bigint[];
+    kept    boolean;
     blocked boolean := true;
 begin
     if older_than is null or older_than <= interval '0' then
@@ -110,6 +110,8 @@ begin
         raise exception 'admin.drop_audit_partitions() runs in a READ COMMITTED transaction only' using errcode = '25001';
     end if;
     horizon := now() - older_than;
+    -- Of months that went before: while the trail is locked there is no time for it.
+    perform admin.ingest_tidy(1000000);
     -- Never waits in a queue for the lock, for writers would wait behind it.
     for attempt in 1 .. 200 loop
         begin
@@ -123,7 +125,10 @@ begin
     if blocked then
         raise exception 'could not lock admin.audit' using errcode = '55P03', hint = 'Try again when fewer transactions write to it.';
     end if;
-    for part in select partition from admin.audit_partitions() where upper_bound <= horizon loop
+    for part in select partition, upper_bound from admin.audit_partitions() where upper_bound <= horizon loop
+        -- The trail is what tells an event that is sent again.
+        execute format('select exists (select from %s as a where a.source_event_id is not null)', part.partition) into kept;
+        continue when kept and part.upper_bound > now() - admin.ingest_window();
         execute format('select a.audit_id, p.sink from %s as a cross join admin.sink_newest_position() as p '
                        'where not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
                        'p.floor_audit_id, p.backfill_audit_id) '
@@ -138,18 +143,14 @@ begin
         doomed := doomed || part.partition;
     end loop;
     for part in select unnest(doomed) as partition loop
-        execute format('select array[min(a.audit_id), max(a.audit_id)] from %s as a where a.source_event_id is not null', part.partition)
-        into ids;
         execute format('drop table %s', part.partition);
-        delete from admin.audit_attributes as x
-        where x.audit_id between ids[1] and ids[2] and not exists (select from admin.audit as a where a.audit_id = x.audit_id);
     end loop;
     return cardinality(doomed);
 end
 $$;
 
 comment on function admin.drop_audit_partitions(interval) is
-'Drops the partitions of admin.audit whose rows are all older, and returns how many. First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. Raises 22023 unless the interval is positive, 55P03 when writers did not let it lock the trail.';
+'Drops the partitions of admin.audit whose rows are all older, and returns how many. First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. A month with ingested events stays for admin_ext.ingest_window at least; their attributes are removed by the worker, or by the next call. Raises 22023 unless the interval is positive, 55P03 when writers did not let it lock the trail.';
 
 create function admin.retry_dead_letter(sink text, audit_id bigint)
 returns void

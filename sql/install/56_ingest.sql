@@ -44,16 +44,34 @@ create table admin.ingest_gap (
     constraint ingest_gap_order check (from_sequence <= to_sequence)
 );
 
-create index ingest_gap_open on admin.ingest_gap (source, to_sequence) where filled_at is null;
-
 comment on table admin.ingest_gap is
-'Sequences that a source has passed over. Where some of them come late, a gap narrows, or becomes two; the row that the last of them fills stays with what it was then.';
+'Sequences that a source has passed over. Where some of them come late, a gap narrows, or becomes two; the row that the last of them fills stays with what it was then, for admin_ext.ingest_window.';
 comment on column admin.ingest_gap.source is 'CloudEvents source.';
 comment on column admin.ingest_gap.from_sequence is 'The first sequence that is missing.';
 comment on column admin.ingest_gap.to_sequence is 'The last one.';
 comment on column admin.ingest_gap.noticed_at is 'When a later event came.';
 comment on column admin.ingest_gap.filled_at is 'When the last one missing came; null: the gap is open.';
-comment on index admin.ingest_gap_open is 'Open gaps that a batch may fill.';
+
+-- Months are dropped whole, and the oldest first: what belongs to them is below all that is left.
+create function admin.audit_first_id()
+returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part  record;
+    first bigint;
+    id    bigint;
+begin
+    for part in select p.partition from admin.audit_partitions() as p loop
+        execute format('select a.audit_id from %s as a order by a.audit_id limit 1', part.partition) into id;
+        first := least(first, id);
+    end loop;
+    return coalesce(first, 9223372036854775807);
+end
+$$;
+
+comment on function admin.audit_first_id() is 'The lowest audit_id of the trail, by the index of each partition; the highest number there is where it has no row.';
 
 create function admin.audit_attributes_guard()
 returns trigger
@@ -62,34 +80,105 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if tg_op = 'DELETE' then
-        if not exists (select from admin.audit as a where a.audit_id = old.audit_id) then
-            return old;
+        if not exists (select from gone as g where g.audit_id >= admin.audit_first_id()) then
+            return null;
         end if;
     end if;
     raise exception 'the attributes of the audit trail are append-only'
-        using errcode = '23001', detail = 'They go when the row of admin.audit that they belong to has gone.',
+        using errcode = '23001', detail = 'They go after the month of admin.audit that they belong to has gone.',
               hint = 'Free space with admin.drop_audit_partitions().';
 end
 $$;
 
 comment on function admin.audit_attributes_guard() is
-'Trigger of admin.audit_attributes: refuses UPDATE, TRUNCATE, and DELETE while the row of the trail is there, with 23001.';
+'Trigger of admin.audit_attributes: refuses UPDATE, TRUNCATE, and DELETE of what the trail may have a row of, with 23001.';
 
 create trigger audit_attributes_guard
-before update or delete on admin.audit_attributes
-for each row execute function admin.audit_attributes_guard();
+before update or truncate on admin.audit_attributes
+for each statement execute function admin.audit_attributes_guard();
 
-create trigger audit_attributes_guard_truncate
-before truncate on admin.audit_attributes
+create trigger audit_attributes_guard_delete
+after delete on admin.audit_attributes
+referencing old table as gone
 for each statement execute function admin.audit_attributes_guard();
 
 alter table admin.audit_attributes enable always trigger audit_attributes_guard;
-alter table admin.audit_attributes enable always trigger audit_attributes_guard_truncate;
+alter table admin.audit_attributes enable always trigger audit_attributes_guard_delete;
 
 comment on trigger audit_attributes_guard on admin.audit_attributes is 'Append-only, as the trail is.';
-comment on trigger audit_attributes_guard_truncate on admin.audit_attributes is 'Refuses TRUNCATE.';
+comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Lets go of what belonged to months that were dropped, and of nothing else.';
 
--- Called under the lock of the source.  Sequences are ranges here: a batch is seldom more than one.
+create function admin.ingest_tidy(max_rows int)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    attributes bigint;
+    gaps       bigint;
+begin
+    delete from admin.audit_attributes as x
+    where x.audit_id in (select a.audit_id from admin.audit_attributes as a where a.audit_id < admin.audit_first_id() order by a.audit_id limit max_rows);
+    get diagnostics attributes = row_count;
+    delete from admin.ingest_gap as g
+    where g.ctid in (select c.ctid from admin.ingest_gap as c where c.filled_at < now() - admin.ingest_window() limit max_rows);
+    get diagnostics gaps = row_count;
+    return attributes + gaps;
+end
+$$;
+
+comment on function admin.ingest_tidy(int) is
+'For the worker and admin.drop_audit_partitions(): removes attributes of months that were dropped, and gaps that were closed longer ago than admin_ext.ingest_window; returns how many.';
+
+create function admin.ingest_window()
+returns interval
+language sql stable
+set search_path = pg_catalog, pg_temp
+set intervalstyle = 'postgres'
+return (select s.setting::bigint * interval '1 second' from pg_settings as s where s.name = 'admin_ext.ingest_window');
+
+comment on function admin.ingest_window() is 'The setting admin_ext.ingest_window.';
+
+-- Sequences are ranges here: a batch is seldom more than one.  Gaps, open and closed ones, do not
+-- overlap, so the one that has a number is the last that does not begin after it, or none: one look
+-- into the index, however many there are.
+create function admin.ingest_fill(source text, came int8multirange)
+returns bigint
+language sql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+begin atomic
+    with hit as materialized (
+        select g.from_sequence, g.to_sequence, g.noticed_at, r as run
+        from unnest(came) as r
+        cross join lateral (
+            select o.* from admin.ingest_gap as o
+            where o.source = ingest_fill.source and o.from_sequence > lower(r) and o.from_sequence < upper(r)
+            union all
+            (select o.* from admin.ingest_gap as o
+             where o.source = ingest_fill.source and o.from_sequence <= lower(r)
+             order by o.from_sequence desc limit 1)) as g
+        where g.filled_at is null and g.to_sequence >= lower(r)),
+    gap as materialized (
+        select from_sequence, noticed_at, to_sequence - from_sequence + 1 as missing,
+               array(select p from unnest(int8multirange(int8range(from_sequence, to_sequence, '[]')) - range_agg(run)) as p) as pieces
+        from hit group by from_sequence, to_sequence, noticed_at),
+    narrowed as (
+        update admin.ingest_gap as g
+        set from_sequence = coalesce(lower(gap.pieces[1]), g.from_sequence), to_sequence = coalesce(upper(gap.pieces[1]) - 1, g.to_sequence),
+            filled_at = case when cardinality(gap.pieces) = 0 then clock_timestamp() end
+        from gap where g.source = ingest_fill.source and g.from_sequence = gap.from_sequence),
+    parted as (
+        insert into admin.ingest_gap (source, from_sequence, to_sequence, noticed_at)
+        select ingest_fill.source, lower(p), upper(p) - 1, gap.noticed_at from gap cross join unnest(gap.pieces[2:]) as p)
+    select coalesce(sum(gap.missing - (select coalesce(sum(upper(p) - lower(p)), 0) from unnest(gap.pieces) as p)), 0)::bigint from gap;
+end;
+
+comment on function admin.ingest_fill(text, int8multirange) is
+'For admin.ingest_note(): narrows, parts or closes the open gaps of a source by the numbers that came, and returns how many of these had been missing.';
+
+-- Called under the lock of the source.
 create function admin.ingest_note(source text, accepted bigint, duplicates bigint, sequences bigint[])
 returns void
 language plpgsql
@@ -97,45 +186,21 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-    came    int8multirange := (select coalesce(range_agg(int8range(s, s, '[]')), '{}') from unnest(sequences) as s);
-    known   int8multirange;         -- from the first to the last that came before
-    missing int8multirange;         -- of those, and within reach of this batch
-    passed  int8multirange;         -- newly passed over
-    gap     record;
-    rest    int8multirange;
-    repeated bigint := 0;
+    came       int8multirange := (select coalesce(range_agg(int8range(s, s, '[]')), '{}') from unnest(sequences) as s);
+    known      int8multirange;      -- from the first to the last that came before
+    expected   bigint := 0;         -- numbers that had not come before
 begin
-    if cardinality(sequences) > 0 then
-        select case when s.first_sequence is null then '{}' else int8multirange(int8range(s.first_sequence, s.last_sequence, '[]')) end
-        into strict known from admin.ingest_source as s where s.source = ingest_note.source;
-        missing := '{}';
-        for gap in
-            select g.from_sequence, int8multirange(int8range(g.from_sequence, g.to_sequence, '[]')) as span, g.noticed_at
-            from admin.ingest_gap as g
-            where g.source = ingest_note.source and g.filled_at is null
-              and g.from_sequence < upper(came) and g.to_sequence >= lower(came)
-        loop
-            missing := missing + gap.span;
-            rest := gap.span - came;
-            continue when rest = gap.span;
-            if isempty(rest) then
-                update admin.ingest_gap as g set filled_at = clock_timestamp()
-                where g.source = ingest_note.source and g.from_sequence = gap.from_sequence;
-            else
-                delete from admin.ingest_gap as g where g.source = ingest_note.source and g.from_sequence = gap.from_sequence;
-                insert into admin.ingest_gap (source, from_sequence, to_sequence, noticed_at)
-                select ingest_note.source, lower(r), upper(r) - 1, gap.noticed_at from unnest(rest) as r;
-            end if;
-        end loop;
-        passed := int8multirange(range_merge(came + known)) - known - came;
+    select case when s.first_sequence is null then '{}' else int8multirange(int8range(s.first_sequence, s.last_sequence, '[]')) end
+    into strict known from admin.ingest_source as s where s.source = ingest_note.source;
+    if not isempty(came) then
+        expected := admin.ingest_fill(source, came)
+            + (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(came - known) as r);
         insert into admin.ingest_gap (source, from_sequence, to_sequence)
-        select ingest_note.source, lower(r), upper(r) - 1 from unnest(passed) as r;
-        repeated := cardinality(sequences)
-            - (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(came - (known - missing)) as r);
+        select ingest_note.source, lower(r), upper(r) - 1 from unnest(int8multirange(range_merge(came + known)) - known - came) as r;
     end if;
     update admin.ingest_source as s
     set accepted = s.accepted + ingest_note.accepted, duplicates = s.duplicates + ingest_note.duplicates,
-        unexpected = s.unexpected + repeated,
+        unexpected = s.unexpected + cardinality(sequences) - expected,
         first_sequence = coalesce(lower(came + known), s.first_sequence),
         last_sequence = coalesce(upper(came + known) - 1, s.last_sequence),
         last_seen_at = clock_timestamp()

@@ -9,7 +9,9 @@ create table admin.sweep_due (
     ttl_state   text        not null,
     due_at      timestamptz not null,
     constraint sweep_due_ttl_state check (ttl_state in ('expired', 'stale'))
-);
+)
+-- A sweep walks over what was dealt with since the last vacuum.
+with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 create index sweep_due_at on admin.sweep_due (due_at);
 
@@ -76,7 +78,7 @@ as 'MODULE_PATHNAME', 'admin_sweep_expired'
 language c volatile parallel unsafe;
 
 comment on function admin.sweep_expired(int) is
-'Announces deadlines that have passed, approval.expired and then approval.stale, each once per approval and deadline, and returns how many it announced: at most max_rows, and fewer when somebody waits for an approval that it has locked; 0 when nothing is left that nobody else is at. Any number of sessions may do so at once. Raises 22023 unless max_rows is positive.';
+'Announces deadlines that have passed, approval.expired and then approval.stale, each once per approval and deadline, and returns how many it announced: at most max_rows, and fewer when somebody waits for an approval that it has locked; 0 when nothing is left that nobody else is at. Any number of sessions may do so at once, in READ COMMITTED transactions. Raises 22023 unless max_rows is positive.';
 
 -- ---------------------------------------------------------------------------
 -- Who sweeps: pg_cron where a job of it does, else the worker.
@@ -94,31 +96,27 @@ return exists (select from pg_extension as e
 
 comment on function admin.cron_is_here() is 'Is pg_cron installed in this database?';
 
-create function admin.sweep_status_row(
-    out swept_by text, out job_id bigint, out schedule text, out problem text,
-    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
+-- The jobs of pg_cron that sweep this database, those that can first.
+create function admin.sweep_jobs(out job_id bigint, out schedule text, out problem text)
+returns setof record
 language plpgsql stable
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     job      record;
     last_run record;
 begin
-    select count(*), coalesce(extract(epoch from clock_timestamp() - min(d.due_at)), 0) into due_rows, overdue_seconds
-    from (select s.due_at from admin.sweep_due as s where s.due_at <= clock_timestamp() order by s.due_at limit 10000) as d;
-    next_due_at := (select s.due_at from admin.sweep_due as s where s.due_at > clock_timestamp() order by s.due_at limit 1);
-    if admin.cron_is_here() then
-        execute 'select j.jobid, j.schedule, j.username, j.active from cron.job as j '
-                'where j.command like ''%admin.sweep_expired(%'' and j.database = current_database() '
-                'order by j.active desc, j.jobid limit 1' into job;
+    if not admin.cron_is_here() then
+        return;
+    end if;
+    for job in execute 'select j.jobid, j.schedule, j.username, j.active from cron.job as j '
+                       'where j.command like ''%admin.sweep_expired(%'' and j.database = current_database() order by j.jobid'
+    loop
+        execute 'select r.status, r.return_message from (select * from cron.job_run_details order by runid desc limit 1000) as r '
+                'where r.jobid = $1 and r.status in (''succeeded'', ''failed'') order by r.runid desc limit 1' into last_run using job.jobid;
         job_id := job.jobid;
         schedule := job.schedule;
-    end if;
-    if job_id is not null then
-        execute 'select r.status, r.return_message from (select * from cron.job_run_details order by runid desc limit 1000) as r '
-                'where r.jobid = $1 and r.status in (''succeeded'', ''failed'') order by r.runid desc limit 1' into last_run using job_id;
-        problem := case
+        problem := format('job %s of pg_cron does not sweep: ', job_id) || case
             when not job.active then 'it is not active'
             when not exists (select from pg_roles as r where r.rolname = job.username) then format('its role "%s" does not exist', job.username)
             when not has_schema_privilege(job.username::name, 'admin', 'usage')
@@ -128,14 +126,44 @@ begin
                  or not exists (select from pg_stat_activity as a where a.backend_type = 'pg_cron launcher') then 'pg_cron is not running for this database'
             when last_run.status = 'failed' then 'its last run failed: ' || left(last_run.return_message, 200)
         end;
-        problem := format('job %s of pg_cron does not sweep: ', job_id) || problem;
+        return next;
+    end loop;
+end
+$$;
+
+comment on function admin.sweep_jobs() is 'The jobs of pg_cron in this database that call admin.sweep_expired(), and what keeps each from it; null: nothing.';
+
+create function admin.sweep_by_worker(out database name, out swept_at timestamptz, out error text)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_sweep_by_worker'
+language c volatile rows 4;
+
+comment on function admin.sweep_by_worker() is 'When each worker of this cluster last came to the end of a sweep, and why it could not since; as they wrote it in shared memory.';
+
+create function admin.sweep_status_row(
+    out swept_by text, out job_id bigint, out schedule text, out problem text,
+    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
+language plpgsql stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    has_worker  boolean := current_setting('admin_ext.sweep_interval') not in ('0', '0s')
+                           and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
+    worker_said text := (select 'the worker could not sweep: ' || w.error from admin.sweep_by_worker() as w
+                         where w.database = current_database() and w.error is not null order by w.error limit 1);
+begin
+    select j.job_id, j.schedule, j.problem into job_id, schedule, problem
+    from admin.sweep_jobs() as j order by j.problem is not null, j.job_id limit 1;
+    swept_by := case when job_id is not null and problem is null then 'pg_cron'
+                     when has_worker and worker_said is null then 'worker'
+                     else 'nobody' end;
+    if swept_by = 'nobody' and has_worker then
+        problem := concat_ws('; ', problem, worker_said);
     end if;
-    swept_by := case
-        when job_id is not null and problem is null then 'pg_cron'
-        when current_setting('admin_ext.sweep_interval') not in ('0', '0s')
-             and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null) then 'worker'
-        else 'nobody'
-    end;
+    select count(*), coalesce(extract(epoch from clock_timestamp() - min(d.due_at)), 0) into due_rows, overdue_seconds
+    from (select s.due_at from admin.sweep_due as s where s.due_at <= clock_timestamp() order by s.due_at limit 10000) as d;
+    next_due_at := (select s.due_at from admin.sweep_due as s where s.due_at > clock_timestamp() order by s.due_at limit 1);
 end
 $$;
 
@@ -145,10 +173,10 @@ create view admin.sweep_status as select * from admin.sweep_status_row();
 
 comment on view admin.sweep_status is
 'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';
-comment on column admin.sweep_status.swept_by is 'pg_cron, where a job of it in this database calls admin.sweep_expired() and can run; worker, where one runs and admin_ext.sweep_interval is not 0; else nobody.';
+comment on column admin.sweep_status.swept_by is 'pg_cron, where a job of it in this database calls admin.sweep_expired() and can run; worker, where one runs that can and admin_ext.sweep_interval is not 0; else nobody.';
 comment on column admin.sweep_status.job_id is 'The job of pg_cron; null where there is none in this database.';
 comment on column admin.sweep_status.schedule is 'Its schedule.';
-comment on column admin.sweep_status.problem is 'What keeps the job from sweeping; the worker does so meanwhile. Null: nothing.';
+comment on column admin.sweep_status.problem is 'What keeps a job of pg_cron from sweeping (the worker does so meanwhile), or the worker. Null: nothing.';
 comment on column admin.sweep_status.due_rows is 'Approvals with something to be announced now, up to 10000.';
 comment on column admin.sweep_status.overdue_seconds is 'For how long the first of them has been due; 0 when none is.';
 comment on column admin.sweep_status.next_due_at is 'When something will be due next; null: never.';

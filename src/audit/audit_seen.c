@@ -9,6 +9,7 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -20,6 +21,7 @@
 
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
+#include "audit/row_writer.h"
 #include "compat.h"
 #include "relations.h"
 
@@ -85,7 +87,9 @@ is_wanted(Relation index)
 	Form_pg_index form = index->rd_index;
 
 	return form->indisunique && form->indisvalid && form->indnkeyatts == KEYS &&
-		form->indkey.values[0] == AUDIT_SOURCE && form->indkey.values[1] == AUDIT_SOURCE_EVENT_ID;
+		form->indkey.values[0] == AUDIT_SOURCE && form->indkey.values[1] == AUDIT_SOURCE_EVENT_ID &&
+		index->rd_indcollation[0] == C_COLLATION_OID && index->rd_indcollation[1] == C_COLLATION_OID &&
+		index_required_column(index) == AUDIT_SOURCE_EVENT_ID;
 }
 
 static Relation

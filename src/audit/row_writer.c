@@ -19,9 +19,8 @@
 #include "audit/row_writer.h"
 #include "compat.h"
 
-/* Which column has to be set for a row to be in this index; 0: none, -1: another predicate. */
-static int
-required_column(Relation index)
+int
+index_required_column(Relation index)
 {
 	List	   *predicate = RelationGetIndexPredicate(index);
 	NullTest   *test;
@@ -45,7 +44,7 @@ is_plain(Relation index, int *required)
 	Form_pg_index form = index->rd_index;
 
 	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisready || !form->indimmediate ||
-		form->indisexclusion || form->indnatts != form->indnkeyatts || (*required = required_column(index)) < 0)
+		form->indisexclusion || form->indnatts != form->indnkeyatts || (*required = index_required_column(index)) < 0)
 		return false;
 	for (int i = 0; i < form->indnatts; i++)
 	{

@@ -21,6 +21,12 @@ typedef struct RowWriter
 	bool		is_plain;		/* the indexes are what this file can fill by itself */
 } RowWriter;
 
+/*
+ * The column that has to be set for a row to be in an index; 0: every row is, -1: what has to
+ * hold is something else.
+ */
+extern int	index_required_column(Relation index);
+
 /* The table is open, with a lock to write; opens its indexes. */
 extern void row_writer_open(RowWriter *writer, Relation table);
 

@@ -19,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(admin_worker_status);
 PG_FUNCTION_INFO_V1(admin_batch_latency);
+PG_FUNCTION_INFO_V1(admin_sweep_by_worker);
 PG_FUNCTION_INFO_V1(admin_enabled_sinks);
 PG_FUNCTION_INFO_V1(admin_store_identity);
 PG_FUNCTION_INFO_V1(admin_highest_sent);
@@ -118,6 +119,25 @@ Datum
 admin_batch_latency(PG_FUNCTION_ARGS)
 {
 	put_slots(fcinfo, put_latencies);
+	return (Datum) 0;
+}
+
+/* How the sweep of a worker went. */
+static void
+put_sweep(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus *status)
+{
+	Row			row = {.count = 0};
+
+	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add(&row, TimestampTzGetDatum(status->swept_at), status->swept_at == 0);
+	add(&row, CStringGetTextDatum(status->sweep_error), status->sweep_error[0] == '\0');
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+}
+
+Datum
+admin_sweep_by_worker(PG_FUNCTION_ARGS)
+{
+	put_slots(fcinfo, put_sweep);
 	return (Datum) 0;
 }
 

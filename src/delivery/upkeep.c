@@ -1,15 +1,19 @@
 /*
  * upkeep.c
  *	  What a worker does for its database besides delivering: months to come get their
- *	  partitions, and deadlines that have passed are announced where pg_cron does not.
+ *	  partitions, what belonged to months that were dropped is removed, and deadlines that
+ *	  have passed are announced where pg_cron does not.
  *
- * Each is a transaction of its own, and what fails is tried again later.  Several workers of
- * a database may do the same: partitions are made once, and a deadline is announced once.
+ * Each is a transaction of its own that gives way to whoever holds a table, and one that
+ * fails is tried again later; the sink and its position are not touched.  Several workers of a
+ * database may do the same: partitions are made once, and a deadline is announced once.
  */
 #include "postgres.h"
 
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 
 #include "delivery/worker.h"
 #include "monotonic.h"
@@ -19,6 +23,15 @@
 #define RETRY_MS			(60 * 1000)
 /* Who wants to sign or withdraw one of them waits for no more than these. */
 #define SWEPT_AT_A_TIME		"1000"
+#define REMOVED_AT_A_TIME	"50000"
+
+/* What came of a chore. */
+typedef enum Outcome
+{
+	CHORE_DONE,
+	CHORE_HAS_MORE,
+	CHORE_FAILED
+} Outcome;
 
 /* What the query says, as a number. */
 static int64
@@ -35,69 +48,100 @@ ask(const char *query)
 	return result;
 }
 
-static StepResult
+/* Does it, where there is something to do it for; *error says why it failed. */
+static Outcome
+attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *error, Size size)
+{
+	volatile Outcome outcome = CHORE_DONE;
+
+	PG_TRY();
+	{
+		worker_begin(activity);
+		(void) set_config_option("lock_timeout", "100", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+		if (OidIsValid(get_extension_oid("admin_ext", true)) && chore(worker) > 0)
+			outcome = CHORE_HAS_MORE;
+		worker_commit();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *caught = worker_give_up();
+
+		strlcpy(error, caught->message, size);
+		outcome = CHORE_FAILED;
+	}
+	PG_END_TRY();
+	return outcome;
+}
+
+static int64
 make_partitions(Worker *worker)
 {
-	worker_begin("making partitions");
-	(void) set_config_option("lock_timeout", "100", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-							 true, 0, false);
 	(void) ask("select admin.create_audit_partitions()::bigint");
-	worker_commit();
-	return STEP_MORE;
+	return ask("select admin.ingest_tidy(" REMOVED_AT_A_TIME ")");
 }
 
-/* STEP_MORE: there may be more of them. */
-static StepResult
+static int64
 sweep(Worker *worker)
 {
-	int64		announced = 0;
-
-	worker_begin("sweeping");
-	if (worker->is_sweeping ||
-		ask("select (swept_by = 'pg_cron')::int::bigint from admin.sweep_status_row()") == 0)
-		announced = ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
-	worker_commit();
-	worker->is_sweeping = announced > 0;
-	return announced > 0 ? STEP_MORE : STEP_IDLE;
+	if (!worker->is_sweeping && ask("select (swept_by = 'pg_cron')::int::bigint from admin.sweep_status_row()") != 0)
+		return 0;
+	return ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
 
-static void
-log_failure(const Worker *worker, const char *what)
-{
-	ereport(LOG,
-			(errmsg("admin_ext: could not %s in database \"%s\", trying again later: %s",
-					what, worker->database, worker->sink.error)));
-}
-
+/* Months of a copy that is not adopted are nobody's yet. */
 static void
 keep_partitions(Worker *worker)
 {
-	if (worker->is_positioned && monotonic_ms() >= worker->partitions_at)
-	{
-		bool		made = worker_guarded(worker, make_partitions) == STEP_MORE;
+	char		error[ADMIN_SINK_ERROR_BYTES];
+	Outcome		outcome;
 
-		if (!made)
-			log_failure(worker, "make partitions");
-		worker->partitions_at = monotonic_ms() + (made ? PARTITION_CHECK_MS : RETRY_MS);
-	}
+	if (!worker->is_positioned || monotonic_ms() < worker->partitions_at)
+		return;
+	outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
+	if (outcome == CHORE_FAILED)
+		ereport(LOG,
+				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
+						worker->database, error)));
+	if (outcome != CHORE_HAS_MORE)
+		worker->partitions_at = monotonic_ms() + (outcome == CHORE_DONE ? PARTITION_CHECK_MS : RETRY_MS);
 }
 
+/* Shows how the sweep went, with one line in the log per change of that. */
+static void
+show_sweep(Worker *worker, const char *error)
+{
+	DeliverySlot *slot = worker->slot;
+	DeliveryStatus before = delivery_status_of(slot);
+
+	SpinLockAcquire(&slot->mutex);
+	strlcpy(slot->status.sweep_error, error, sizeof(slot->status.sweep_error));
+	if (error[0] == '\0')
+		slot->status.swept_at = GetCurrentTimestamp();
+	SpinLockRelease(&slot->mutex);
+	if (error[0] != '\0' && strcmp(error, before.sweep_error) != 0)
+		ereport(LOG,
+				(errmsg("admin_ext: could not sweep database \"%s\", trying again later: %s", worker->database, error)));
+	else if (error[0] == '\0' && before.sweep_error[0] != '\0')
+		ereport(LOG,
+				(errmsg("admin_ext: database \"%s\" is swept again", worker->database)));
+}
+
+/* One part at a time: what has been announced is delivered in between. */
 static void
 keep_sweeping(Worker *worker)
 {
-	StepResult	result;
+	char		error[ADMIN_SINK_ERROR_BYTES] = "";
+	Outcome		outcome;
 
-	if (!worker->is_positioned || admin_sweep_interval_s == 0 ||
+	if (admin_sweep_interval_s == 0 ||
 		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_s * INT64CONST(1000)))
 		return;
-	result = worker_guarded(worker, sweep);
-	/* One part at a time: what has been announced is delivered in between. */
-	if (result == STEP_MORE)
+	outcome = attempt("sweeping", sweep, worker, error, sizeof(error));
+	worker->is_sweeping = outcome == CHORE_HAS_MORE;
+	if (worker->is_sweeping)
 		return;
-	if (result != STEP_IDLE)
-		log_failure(worker, "sweep");
-	worker->is_sweeping = false;
 	worker->swept_at = monotonic_ms();
+	show_sweep(worker, error);
 }
 
 void

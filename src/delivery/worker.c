@@ -126,8 +126,8 @@ recover_from_error(Worker *worker)
 	return error->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ? STEP_STOP : STEP_RETRY;
 }
 
-StepResult
-worker_guarded(Worker *worker, StepResult (*action) (Worker *))
+static StepResult
+guarded(Worker *worker, StepResult (*action) (Worker *))
 {
 	StepResult	result;
 
@@ -258,7 +258,7 @@ back_off(Worker *worker, int milliseconds)
 			return;
 		if (worker->is_positioned && now >= next_tick)
 		{
-			if (worker_guarded(worker, tick_while_down) != STEP_MORE)
+			if (guarded(worker, tick_while_down) != STEP_MORE)
 				return;
 			next_tick = now + IDLE_MS;
 		}
@@ -287,7 +287,7 @@ is_shut(Worker *worker)
 	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending)
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
-	return worker_guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
+	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
 /* What to do before the next step, after this one.  An outage after success is followed by an attempt at once. */
@@ -359,7 +359,7 @@ admin_delivery_worker_main(Datum arg)
 		CHECK_FOR_INTERRUPTS();
 		reload(worker);
 		worker_begin_step();
-		result = worker_guarded(worker, open_and_step);
+		result = guarded(worker, open_and_step);
 		report(worker, result);
 		worker_upkeep(worker);
 		pause_after(worker, result, &backoff);

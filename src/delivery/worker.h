@@ -81,10 +81,7 @@ extern void worker_look_at_position(Worker *worker);
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
 
-/* worker.c: does it, and makes of an error what it comes to; sink.error says what it was. */
-extern StepResult worker_guarded(Worker *worker, StepResult (*action) (Worker *));
-
-/* upkeep.c */
+/* upkeep.c: what is to be done from time to time; raises nothing. */
 extern void worker_upkeep(Worker *worker);
 
 /* deliver.c */

@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -27,7 +26,6 @@
 
 #define MOST_EVENTS			10000
 #define EVENT_TYPE_PREFIX	"ingest."
-#define SHOWN_CHARACTERS	64
 
 PG_FUNCTION_INFO_V1(admin_audit_ingest);
 
@@ -165,7 +163,7 @@ lock_sources(const Batch *batch)
 	for (int i = 0; i < batch->share_count; i++)
 	{
 		if (owner_run(&lock, &sources[i], NULL, 1) != 1)
-			elog(ERROR, "could not lock a source");
+			elog(ERROR, "could not lock source \"%s\"", text_to_cstring(batch->shares[i].source));
 	}
 	owner_leave(&scope);
 }
@@ -270,11 +268,7 @@ static void
 append_rejected(StringInfo out, const IngestEvent *event)
 {
 	appendStringInfo(out, "{\"index\":%d,\"id\":", event->index);
-	if (event->id == NULL)
-		appendStringInfoString(out, "null");
-	else
-		append_json_text(out, cstring_to_text_with_len(VARDATA_ANY(event->id),
-													   pg_mbcharcliplen(VARDATA_ANY(event->id), VARSIZE_ANY_EXHDR(event->id), SHOWN_CHARACTERS)));
+	append_json_cstring(out, event->shown_id);
 	appendStringInfoString(out, ",\"error\":");
 	append_json_cstring(out, event->error);
 	appendStringInfoChar(out, '}');

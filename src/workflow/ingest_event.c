@@ -15,6 +15,7 @@
 #include "decision/approval_id.h"
 #include "rfc3339.h"
 #include "text_limits.h"
+#include "workflow/ingest_data.h"
 #include "workflow/ingest_event.h"
 
 #define SPECVERSION			"1.0"
@@ -23,7 +24,6 @@
 #define OWN_NAME			"admin_ext"
 #define OWN_SOURCE_PREFIX	"/admin_ext/"
 #define NAME_MAX_BYTES		64
-#define SHOWN_CHARACTERS	64
 
 /* What is being read. */
 typedef struct Reading
@@ -82,6 +82,10 @@ read_text(Reading *reading, const char *name, const JsonbValue *value, int max_b
 	else if (value->val.string.len > max_bytes)
 		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, shown(value),
 			   value->val.string.len, max_bytes);
+	/* What is no text would be delivered as another one. */
+	else if (GetDatabaseEncoding() == PG_SQL_ASCII &&
+			 !pg_verify_mbstr(PG_UTF8, value->val.string.val, value->val.string.len, true))
+		refuse(reading, "\"%s\" is not UTF-8", name);
 	else
 		return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	return NULL;
@@ -105,6 +109,9 @@ keep_string(Reading *reading, const char *name, const char *value)
 static void
 read_id(Reading *reading, const JsonbValue *value)
 {
+	if (value->type == jbvString)
+		reading->event->shown_id = value->val.string.len > INGEST_ID_MAX_BYTES ? shown(value) :
+			pnstrdup(value->val.string.val, value->val.string.len);
 	reading->event->id = read_text(reading, "id", value, INGEST_ID_MAX_BYTES);
 }
 
@@ -190,30 +197,15 @@ static void
 read_data(Reading *reading, const JsonbValue *value)
 {
 	StringInfoData json;
+	const char *error;
 
 	initStringInfo(&json);
-	switch (value->type)
-	{
-		case jbvNull:
-			appendStringInfoString(&json, "null");
-			break;
-		case jbvBool:
-			appendStringInfoString(&json, value->val.boolean ? "true" : "false");
-			break;
-		case jbvNumeric:
-			appendStringInfoString(&json, DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric))));
-			break;
-		case jbvString:
-			escape_json(&json, pnstrdup(value->val.string.val, value->val.string.len));
-			break;
-		default:
-			(void) JsonbToCString(&json, value->val.binary.data, value->val.binary.len);
-			break;
-	}
-	if (json.len > INGEST_DATA_MAX_BYTES)
-		refuse(reading, "\"data\" is too long: it has %d bytes, the limit is %d", json.len, INGEST_DATA_MAX_BYTES);
+	error = ingest_append_json(&json, value, INGEST_DATA_MAX_BYTES);
+	if (error != NULL)
+		refuse(reading, "\"data\" cannot be kept: %s", error);
 	else
 		reading->event->data = cstring_to_text_with_len(json.data, json.len);
+	pfree(json.data);
 }
 
 static void
@@ -250,23 +242,44 @@ parse_sequence(const char *digits)
 static void
 read_sequence(Reading *reading, const JsonbValue *value)
 {
-	char	   *digits;
+	text	   *sequence = NULL;
+	char	   *digits = NULL;
 
 	if (value->type == jbvNumeric)
-		digits = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-	else
-	{
-		text	   *sequence = read_text(reading, "sequence", value, NAME_MAX_BYTES);
-
-		if (sequence == NULL)
-			return;
+		digits = ingest_number_text(value->val.numeric);
+	else if ((sequence = read_text(reading, "sequence", value, NAME_MAX_BYTES)) != NULL)
 		digits = text_to_cstring(sequence);
-	}
-	reading->event->sequence = parse_sequence(digits);
+	else
+		return;
+	if (digits != NULL)
+		reading->event->sequence = parse_sequence(digits);
 	if (reading->event->sequence == INGEST_NO_SEQUENCE)
-		refuse(reading, "\"sequence\" is not a number from 0 to " INT64_FORMAT ": \"%.*s\"", INGEST_SEQUENCE_MAX,
-			   SHOWN_CHARACTERS, digits);
-	keep_string(reading, "sequence", digits);
+		refuse(reading, "\"sequence\" is not a number from 0 to " INT64_FORMAT "%s%.*s", INGEST_SEQUENCE_MAX,
+			   digits ? ": " : "", SHOWN_CHARACTERS, digits ? digits : "");
+	else
+		keep_string(reading, "sequence", digits);
+}
+
+/* Attributes that CloudEvents defines, and that only have to be told apart from nonsense. */
+static void
+keep_text(Reading *reading, const char *name, const JsonbValue *value)
+{
+	text	   *kept = read_text(reading, name, value, INGEST_ATTRIBUTES_MAX_BYTES);
+
+	if (kept != NULL)
+		keep_string(reading, name, text_to_cstring(kept));
+}
+
+static void
+read_dataschema(Reading *reading, const JsonbValue *value)
+{
+	keep_text(reading, "dataschema", value);
+}
+
+static void
+read_partitionkey(Reading *reading, const JsonbValue *value)
+{
+	keep_text(reading, "partitionkey", value);
 }
 
 static bool
@@ -276,41 +289,41 @@ is_attribute_name(const char *name)
 		strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789") == strlen(name);
 }
 
+/* An Integer of CloudEvents has 32 bits. */
+static bool
+is_integer(const char *digits)
+{
+	char	   *end;
+	long		number;
+
+	errno = 0;
+	number = strtol(digits, &end, 10);
+	return errno == 0 && *end == '\0' && number >= PG_INT32_MIN && number <= PG_INT32_MAX;
+}
+
 static void
 read_extension(Reading *reading, const char *name, const JsonbValue *value)
 {
-	char	   *number;
+	char	   *text = NULL;
 
 	if (!is_attribute_name(name))
-	{
 		refuse(reading, "\"%.*s\" is not the name of an attribute: 1 to %d lower-case letters and digits",
 			   pg_mbcliplen(name, strlen(name), SHOWN_CHARACTERS), name, NAME_MAX_BYTES);
+	else if (value->type == jbvString)
+		keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
+	else if (value->type == jbvBool)
+		text = value->val.boolean ? "true" : "false";
+	else if (value->type == jbvNumeric)
+		text = ingest_number_text(value->val.numeric);
+	if (reading->event->error != NULL || value->type == jbvString || value->type == jbvNull)
+		return;
+	if (text == NULL || (value->type == jbvNumeric && !is_integer(text)))
+	{
+		refuse(reading, "\"%s\" is neither a string nor a boolean nor an integer of 32 bits", name);
 		return;
 	}
-	switch (value->type)
-	{
-		case jbvNull:
-			return;
-		case jbvString:
-			keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
-			return;
-		case jbvBool:
-			begin_attribute(reading, name);
-			appendStringInfoString(&reading->attributes, value->val.boolean ? "true" : "false");
-			return;
-		case jbvNumeric:
-			number = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-			if (strspn(number, "-0123456789") == strlen(number))
-			{
-				begin_attribute(reading, name);
-				appendStringInfoString(&reading->attributes, number);
-				return;
-			}
-			break;
-		default:
-			break;
-	}
-	refuse(reading, "\"%s\" is neither a string nor a boolean nor an integer", name);
+	begin_attribute(reading, name);
+	appendStringInfoString(&reading->attributes, text);
 }
 
 static const struct
@@ -326,6 +339,8 @@ static const struct
 	{"time", read_time},
 	{"sequence", read_sequence},
 	{"datacontenttype", read_content_type},
+	{"dataschema", read_dataschema},
+	{"partitionkey", read_partitionkey},
 	{"data", read_data},
 	{"data_base64", refuse_base64},
 	{"actor", read_actor},

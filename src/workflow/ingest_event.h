@@ -21,7 +21,8 @@ typedef struct IngestEvent
 {
 	int			index;			/* in the batch */
 	char	   *error;			/* why it is refused; NULL: it is sound, and what follows counts */
-	text	   *id;				/* set before anything is wrong with it, too, if it is a string */
+	char	   *shown_id;		/* if it is a string at all, cut where it is too long; else NULL */
+	text	   *id;
 	text	   *source;
 	text	   *type;
 	text	   *approval_id;	/* the subject, where it is an approval's id; else NULL */

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -17,6 +18,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -29,12 +31,14 @@
 #define CHUNK				100	/* approvals at a time */
 #define DUE_TTL_STATE		(APPROVAL_COLUMNS + 1)
 #define DUE_TID				(APPROVAL_COLUMNS + 2)
+#define DUE_AT				(APPROVAL_COLUMNS + 3)
 
 PG_FUNCTION_INFO_V1(admin_sweep_expired);
 
 typedef struct Sweep
 {
 	TimestampTz now;
+	TimestampTz from;			/* what was due before this has been looked at */
 	int64		announced;
 	int64		most;
 	TupleDesc	approval_desc;
@@ -87,8 +91,8 @@ announce(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *v
 static void
 sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 {
-	Datum		values[DUE_TID];
-	bool		nulls[DUE_TID];
+	Datum		values[DUE_AT];
+	bool		nulls[DUE_AT];
 	ApprovalRow approval;
 	TtlState	next;
 
@@ -114,69 +118,109 @@ sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 }
 
 static void
-run(const char *query, Datum *tids, int count)
+run(OwnerQuery *query, Datum *tids, int count)
 {
-	Oid			type = TIDARRAYOID;
 	Datum		array;
 
 	if (count == 0)
 		return;
 	array = PointerGetDatum(construct_array(tids, count, TIDOID, sizeof(ItemPointerData), false, TYPALIGN_SHORT));
-	if (SPI_execute_with_args(query, 1, &type, &array, NULL, false, 0) < 0)
-		elog(ERROR, "could not run \"%s\"", query);
-	if (SPI_processed != count)
+	if (owner_run(query, &array, NULL, 0) != count)
 		elog(ERROR, "%d of %d rows of admin.sweep_due are there", (int) SPI_processed, count);
 }
 
-/* By their place: the rows are locked, and a plan for it does not depend on what the tables were like. */
+/* By their place: the rows are locked. */
 static void
 end_chunk(Sweep *sweep)
 {
-	run("delete from admin.sweep_due where ctid operator(pg_catalog.=) any ($1)", sweep->ended, sweep->ended_count);
-	run("update admin.sweep_due set ttl_state = 'stale', due_at = due_at operator(pg_catalog.+) '24:00:00.000001'::pg_catalog.interval "
-		"where ctid operator(pg_catalog.=) any ($1)", sweep->to_turn_stale, sweep->to_turn_stale_count);
+	static OwnerQuery end = {
+		.text = "delete from admin.sweep_due where ctid operator(pg_catalog.=) any ($1)",
+		.nargs = 1,
+		.types = {TIDARRAYOID},
+		.result = SPI_OK_DELETE
+	};
+	static OwnerQuery go_on = {
+		.text = "update admin.sweep_due set ttl_state = 'stale', due_at = due_at operator(pg_catalog.+) "
+		"'24:00:00.000001'::pg_catalog.interval where ctid operator(pg_catalog.=) any ($1)",
+		.nargs = 1,
+		.types = {TIDARRAYOID},
+		.result = SPI_OK_UPDATE
+	};
+
+	run(&end, sweep->ended, sweep->ended_count);
+	MemoryContextSwitchTo(sweep->context);
+	run(&go_on, sweep->to_turn_stale, sweep->to_turn_stale_count);
 	sweep->ended_count = sweep->to_turn_stale_count = 0;
 }
 
-/* Planned each time, with its numbers: a plan that was made when the tables were small could stay. */
+/*
+ * From where the chunk before has ended: what it has dealt with is dead weight in the index
+ * until a vacuum.  Others who are at it leave rows behind, which the next call finds.
+ */
 static int
 sweep_chunk(Sweep *sweep)
 {
-	static const char query[] =
-		"select a.*, d.ttl_state, d.ctid from admin.sweep_due as d "
+	static OwnerQuery due = {
+		.text = "select a.*, d.ttl_state, d.ctid, d.due_at from admin.sweep_due as d "
 		"join admin.approval as a on a.approval_id operator(pg_catalog.=) d.approval_id "
-		"where d.due_at operator(pg_catalog.<=) $1 order by d.due_at limit $2 "
-		"for update of d skip locked for no key update of a skip locked";
-	Oid			types[] = {TIMESTAMPTZOID, INT8OID};
-	Datum		values[] = {TimestampTzGetDatum(sweep->now), Int64GetDatum(Min(CHUNK, sweep->most - sweep->announced))};
-	SPITupleTable *rows;
-	int			count;
+		"where d.due_at operator(pg_catalog.>=) $1 and d.due_at operator(pg_catalog.<=) $2 order by d.due_at limit $3 "
+		"for update of d skip locked for no key update of a skip locked",
+		.nargs = 3,
+		.types = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID},
+		.result = SPI_OK_SELECT
+	};
+	Datum		values[] = {
+		TimestampTzGetDatum(sweep->from), TimestampTzGetDatum(sweep->now),
+			Int64GetDatum(Min(CHUNK, sweep->most - sweep->announced))
+	};
+	int			count = owner_run(&due, values, NULL, 0);
+	SPITupleTable *rows = SPI_tuptable;
+	bool		isnull;
 
-	if (SPI_execute_with_args(query, lengthof(types), types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read admin.sweep_due");
-	count = SPI_processed;
-	rows = SPI_tuptable;
+	if (rows->tupdesc->natts != DUE_AT)
+		elog(ERROR, "admin.approval has %d columns too many", rows->tupdesc->natts - DUE_AT);
 	MemoryContextSwitchTo(sweep->context);
 	/* What is left when enough have been announced stays locked, and due. */
 	for (int i = 0; i < count && sweep->announced < sweep->most; i++)
+	{
 		sweep_approval(sweep, rows->vals[i], rows->tupdesc);
+		sweep->from = DatumGetTimestampTz(heap_getattr(rows->vals[i], DUE_AT, rows->tupdesc, &isnull));
+	}
 	end_chunk(sweep);
 	SPI_freetuptable(rows);
 	MemoryContextReset(sweep->context);
 	return count;
 }
 
-/* Does anybody wait for what this transaction has locked? */
 static bool
-is_waited_for(void)
+has_waiters(TransactionId xid)
 {
-	TransactionId xid = GetCurrentTransactionIdIfAny();
 	LOCKTAG		tag;
 
 	if (!TransactionIdIsValid(xid))
 		return false;
 	SET_LOCKTAG_TRANSACTION(tag, xid);
 	return LockHasWaiters(&tag, ExclusiveLock, false);
+}
+
+/* Does anybody wait for what this transaction has locked, here or at its top level? */
+static bool
+is_waited_for(void)
+{
+	return has_waiters(GetCurrentTransactionIdIfAny()) || has_waiters(GetTopTransactionIdIfAny());
+}
+
+/*
+ * The plans stay with the backend, so they must not depend on what the tables were like when
+ * they were made: the order of time, and places, are the only ways that are right.
+ */
+static void
+pin_plans(void)
+{
+	static const char *const off[] = {"enable_seqscan", "enable_bitmapscan", "enable_sort", "enable_hashjoin", "enable_mergejoin"};
+
+	for (int i = 0; i < lengthof(off); i++)
+		(void) set_config_option(off[i], "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 static int64
@@ -194,7 +238,7 @@ most_argument(FunctionCallInfo fcinfo)
 Datum
 admin_sweep_expired(PG_FUNCTION_ARGS)
 {
-	Sweep		sweep = {.now = GetCurrentTimestamp(),.most = most_argument(fcinfo)};
+	Sweep		sweep = {.now = GetCurrentTimestamp(),.from = DT_NOBEGIN,.most = most_argument(fcinfo)};
 	Relation	approval;
 	OwnerScope	scope;
 	int			count;
@@ -205,11 +249,13 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 	sweep.approval_desc = RelationGetDescr(approval);
 	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);
 	owner_enter(&scope, admin_relations()->approval);
+	pin_plans();
+	/* That there is nothing left is said only when it is so. */
 	do
 	{
 		count = sweep_chunk(&sweep);
 		CHECK_FOR_INTERRUPTS();
-	} while (count > 0 && sweep.announced < sweep.most && !is_waited_for());
+	} while (count > 0 && sweep.announced < sweep.most && (sweep.announced == 0 || !is_waited_for()));
 	owner_leave(&scope);
 	MemoryContextDelete(sweep.context);
 	table_close(approval, NoLock);

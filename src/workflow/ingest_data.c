@@ -1,0 +1,127 @@
+/*
+ * ingest_data.c
+ *	  See ingest_data.h.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/numeric.h"
+
+#include "workflow/ingest_data.h"
+
+/* What stands around the value at hand. */
+typedef struct Writing
+{
+	StringInfo	out;
+	int			depth;
+	bool		is_first;		/* of its array or object: no comma before it */
+} Writing;
+
+char *
+ingest_number_text(Numeric number)
+{
+	static Numeric limit = NULL;
+	Datum		magnitude = DirectFunctionCall1(numeric_abs, NumericGetDatum(number));
+
+	if (limit == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+		limit = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("1e%d", INGEST_MAX_DIGITS)),
+													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+		MemoryContextSwitchTo(old);
+	}
+	if (DatumGetBool(DirectFunctionCall2(numeric_ge, magnitude, NumericGetDatum(limit))) ||
+		DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))) > INGEST_MAX_DIGITS)
+		return NULL;
+	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
+}
+
+static const char *
+append_scalar(StringInfo out, const JsonbValue *value)
+{
+	char	   *digits;
+
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoString(out, "null");
+			return NULL;
+		case jbvBool:
+			appendStringInfoString(out, value->val.boolean ? "true" : "false");
+			return NULL;
+		case jbvNumeric:
+			digits = ingest_number_text(value->val.numeric);
+			if (digits == NULL)
+				return psprintf("it has a number of more than %d digits", INGEST_MAX_DIGITS);
+			appendStringInfoString(out, digits);
+			return NULL;
+		default:
+			escape_json(out, pnstrdup(value->val.string.val, value->val.string.len));
+			return NULL;
+	}
+}
+
+static void
+separate(Writing *writing)
+{
+	if (!writing->is_first)
+		appendStringInfoChar(writing->out, ',');
+	writing->is_first = false;
+}
+
+static const char *
+append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value)
+{
+	switch (token)
+	{
+		case WJB_BEGIN_ARRAY:
+		case WJB_BEGIN_OBJECT:
+			separate(writing);
+			appendStringInfoChar(writing->out, token == WJB_BEGIN_ARRAY ? '[' : '{');
+			writing->is_first = true;
+			if (++writing->depth > INGEST_MAX_DEPTH)
+				return psprintf("it is nested deeper than %d", INGEST_MAX_DEPTH);
+			return NULL;
+		case WJB_END_ARRAY:
+		case WJB_END_OBJECT:
+			appendStringInfoChar(writing->out, token == WJB_END_ARRAY ? ']' : '}');
+			writing->is_first = false;
+			writing->depth--;
+			return NULL;
+		case WJB_KEY:
+			separate(writing);
+			(void) append_scalar(writing->out, value);
+			appendStringInfoChar(writing->out, ':');
+			writing->is_first = true;
+			return NULL;
+		default:
+			separate(writing);
+			return append_scalar(writing->out, value);
+	}
+}
+
+const char *
+ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes)
+{
+	Writing		writing = {.out = out,.is_first = true};
+	int			end = out->len + max_bytes;
+	const char *error = NULL;
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	part;
+
+	if (value->type != jbvBinary)
+		error = append_scalar(out, value);
+	else
+	{
+		iterator = JsonbIteratorInit(value->val.binary.data);
+		while (error == NULL && out->len <= end && (token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
+			error = append_token(&writing, token, &part);
+	}
+	if (error == NULL && out->len > end)
+		error = psprintf("it has more than %d bytes", max_bytes);
+	return error;
+}
