@@ -5,7 +5,7 @@
  * Everything that goes wrong ends in a state: an error raised by the database is
  * caught here, what is known of the position is forgotten, and after a pause the
  * sink is opened anew.  SIGTERM ends the worker at the next interrupt check; SIGINT
- * means nothing to it.
+ * means nothing to it unless it comes from its own lock_timeout.
  */
 #include "postgres.h"
 
@@ -18,6 +18,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "delivery/launcher.h"
@@ -335,6 +336,14 @@ reload(Worker *worker)
 	worker_close_sink(worker);
 }
 
+/* A lock_timeout reaches its process as a SIGINT; an operator's pg_cancel_backend() would, too. */
+static void
+cancel_at_lock_timeout(SIGNAL_ARGS)
+{
+	if (get_timeout_indicator(LOCK_TIMEOUT, false))
+		StatementCancelHandler(postgres_signal_arg);
+}
+
 void
 admin_delivery_worker_main(Datum arg)
 {
@@ -343,7 +352,7 @@ admin_delivery_worker_main(Datum arg)
 
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGINT, SIG_IGN);
+	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();
 	worker->slot = enter(arg);
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));

@@ -11,6 +11,7 @@ use Test::More;
 
 my $steps = $ENV{SWEEP_STEPS} // 60;
 my $hour = 3600;
+my $check = "select admin.sensitive_check('APP-000001-s')";
 set_clock(0);
 my $node;
 by_clock(sub { $node = new_node('sweep', conf => "admin_ext.sweep_interval = 1s\n") });
@@ -31,8 +32,9 @@ sub wrong
 		                   where event_type in ('approval.expired', 'approval.stale') group by 1),
 		     wanted as (select approval_id, case when age > interval '24 hours' then array['approval.expired', 'approval.stale']
 		                                         when age >= interval '0' then array['approval.expired'] end as events
-		                from (select approval_id, created_at + interval '$furthest seconds' - sla_deadline as age
-		                      from admin.approval where state <> 'withdrawn') as a)
+		                from (select approval_id, zero.created_at + interval '$furthest seconds' - sla_deadline as age
+		                      from admin.approval cross join (select created_at from admin.approval where approval_id = 'APP-000001-s') as zero
+		                      where state <> 'withdrawn') as a)
 		select count(*) from wanted left join announced using (approval_id) where wanted.events is distinct from announced.events});
 }
 
@@ -78,6 +80,46 @@ ok(poll(sub { wrong($furthest) == 0 }), 'and the worker sweeps all the same');
 chmod 0700, $directory or die $!;
 ok(wait_delivered($node), 'which is delivered when the sink is back');
 compare_ledger($node, 'with a sink that was down');
+
+# Does it, within ten seconds?
+sub says { my ($query) = @_; return poll(sub { $node->safe_psql('postgres', $query) eq 't' }, 10); }
+
+# Nor does a sweep that fails keep the sink, or one that has to wait for a table.
+sub sweeps_again
+{
+	my ($name) = @_;
+	$furthest += 30 * $hour;
+	set_clock($furthest);
+	ok(poll(sub { wrong($furthest) == 0 }), "$name: it sweeps again");
+	is($node->safe_psql('postgres', 'select swept_by, problem from admin.sweep_status'), 'worker|', "$name: and the status says so");
+}
+
+my $worker = status($node, 'pid');
+$node->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+	select 'APP-8' || lpad(n::text, 5, '0') || '-s', 'pay', '{r}', 1, 'me', now() + n * interval '20 hours' from generate_series(1, 8) as n;
+	alter table admin.sweep_due add constraint broken check (ttl_state <> 'stale') not valid});
+set_clock($furthest + 25 * $hour);
+ok(says(q{select swept_by = 'nobody' and problem like 'the worker could not sweep: %"broken"%' from admin.sweep_status}),
+	'a sweep that fails: the status says why');
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'and delivery goes on');
+my $failures = log_count($node, 'could not sweep');
+my $tried = $node->safe_psql('postgres', 'select clock_timestamp() + interval \'3 seconds\'');
+$node->poll_query_until('postgres', "select clock_timestamp() > '$tried'");
+is(log_count($node, 'could not sweep'), $failures, 'one line in the log tells of it');
+$node->safe_psql('postgres', 'alter table admin.sweep_due drop constraint broken');
+sweeps_again('a sweep that failed');
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe('begin; lock table admin.approval in exclusive mode');
+$furthest += 25 * $hour;
+set_clock($furthest);
+ok(says(q{select problem like '%lock timeout' from admin.sweep_status}), 'a table that is locked: the worker gives way');
+$node->safe_psql('postgres', q{insert into admin.audit (event_type, payload) values ('x', '{}')});
+ok(says(q{select not exists (select from admin.audit_delivery where sink_status <> 'delivered')}), 'and delivers');
+$holder->query_safe('rollback');
+$holder->quit;
+sweeps_again('a table that was locked');
+is(status($node, 'pid'), $worker, 'it is the same worker still');
 
 # None at all: decisions are the same, and somebody who sweeps later announces all of it.
 configure($node, 'admin_ext.sweep_interval' => '0');
