@@ -43,6 +43,8 @@ static const struct
 	{"BUSY", "wait for the script that it runs, or end it by SCRIPT KILL"},
 };
 
+static void set_error(Redis *redis, const char *format, va_list arguments) pg_attribute_printf(2, 0);
+
 static void
 set_error(Redis *redis, const char *format, va_list arguments)
 {
