@@ -61,6 +61,8 @@ def nothing_else():
         "select 'approval.signed_full', approval_id, '/ff/one', 'e1', payload from admin.audit where event_type = 'approval.issued' limit 1")
     sql("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
         "select 'approval.signed_full', approval_id, '/admin_ext/' || gen_random_uuid(), '7', payload from admin.audit where event_type = 'approval.issued' limit 1")
+    sql("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
+        "select 'approval.signed_full', approval_id, '/admin_ext/' || (select store_id from admin.store), '1', payload from admin.audit where event_type = 'approval.issued' limit 1")
     sql("insert into admin.audit (event_type, approval_id, payload) values ('approvals.signed_full', 'APP-000001-k', '{}'), ('row.updated', null, '{\"type\":\"ptt.admin.approval.issued\"}')")
     wait(DELIVERED, "other rows count as delivered")
     ok(sql("select count(*) > 0 from admin.audit where event_type = 'signature.added'") == "t", "signatures among them")

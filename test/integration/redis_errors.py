@@ -15,7 +15,7 @@ MALFORMED = "is not of the form redis://"
 ENCODED = "has to be percent-encoded"
 URLS = {
     "redis://": MALFORMED, "redis:///3": MALFORMED, "redis://h:0": MALFORMED, "redis://h:70000": MALFORMED, "redis://h:x": MALFORMED,
-    f"redis://:{SECRET}@": MALFORMED, f"redis://:{SECRET}@h h": MALFORMED, f"redis://:{SECRET}/more@h": "(is not of the form|percent-encoded)",
+    f"redis://:{SECRET}@": MALFORMED, f"redis://:{SECRET}@h h": MALFORMED, f"redis://:{SECRET}%00@h": MALFORMED, f"redis://app%0a:{SECRET}@h": MALFORMED, f"redis://:{SECRET}/more@h": "(is not of the form|percent-encoded)",
     f"redis://{SECRET}/more@h": ENCODED, f"redis://{SECRET}?more@h": ENCODED, f"redis://{SECRET}?more=x@h": ENCODED, f"redis://{SECRET}#more@h": ENCODED,
     f"redis://{SECRET}@h": "has a user without a password",
     "redis://h/x": "the database is not a number", "redis://h/1/2": "the database is not a number", "redis://h?db=x": "the database is not a number",

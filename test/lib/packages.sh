@@ -12,18 +12,17 @@ DEMO_KAFKA_PACKAGES="$BUILD_PACKAGES python3 python3-pip python3-venv pkg-config
     openjdk-17-jre-headless maven kcat"
 BENCH_PACKAGES="$TEST_PACKAGES postgresql-15-pgq3"
 
-# A server that a package brings along is not started: ours are, each on a port of its own.
-forbid_starting() {
-    [ ! -e /usr/sbin/policy-rc.d ] || return 0
-    printf '%s\n' '#!/bin/sh' 'exit 101' >/usr/sbin/policy-rc.d
-    chmod +x /usr/sbin/policy-rc.d
-    POLICY_IS_OURS=1
-}
-
-allow_starting() {
-    [ -z "${POLICY_IS_OURS:-}" ] || rm -f /usr/sbin/policy-rc.d
-    POLICY_IS_OURS=
-}
+# without_starting COMMAND ...: a server that a package brings along is not started meanwhile; ours
+# are, each on a port of its own.  A rule that is there already is left as it is.
+without_starting() (
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '%s\n' '#!/bin/sh' 'exit 101' >"$policy"
+        chmod +x "$policy"
+    fi
+    "$@"
+)
 
 # install_packages [PACKAGE ...]: those that are missing.
 install_packages() {
@@ -36,11 +35,9 @@ install_packages() {
     echo "== installing$missing"
     mkdir -p "$(dirname "$config")"
     echo 'create_main_cluster = false' >"$config"
-    forbid_starting
     # shellcheck disable=SC2086
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade $missing >/dev/null
+    apt-get update -qq && without_starting env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-upgrade $missing >/dev/null
     status=$?
-    allow_starting
     rm -f "$config"
     return $status
 }

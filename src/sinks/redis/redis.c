@@ -276,8 +276,8 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 		const AdminSinkRecord *record = &batch->records[i];
 
 		resetStringInfo(&message);
-		switch (redis_message(redis->sink->store_id, batch->data + record->offset, record->length, &message,
-							  batch->rejected_error, sizeof(batch->rejected_error)))
+		switch (redis_message(redis->sink->store_id, record->audit_id, batch->data + record->offset, record->length,
+							  &message, batch->rejected_error, sizeof(batch->rejected_error)))
 		{
 			case REDIS_MESSAGE_NONE:
 				break;

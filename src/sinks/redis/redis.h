@@ -113,8 +113,8 @@ extern void redis_wait(Redis *redis, int64 until);
 extern void redis_disconnect(Redis *redis);
 
 /* redis_message.c: appends the message of a record.  Why it is impossible goes into error. */
-extern RedisMessage redis_message(const char *store_id, const char *document, Size length, StringInfo message,
-								  char *error, Size size);
+extern RedisMessage redis_message(const char *store_id, int64 audit_id, const char *document, Size length,
+								  StringInfo message, char *error, Size size);
 
 /* redis_errors.c: sink->error, and the result that goes with it. */
 extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);

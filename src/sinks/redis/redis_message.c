@@ -50,19 +50,21 @@ skip(const char **at, const char *end, const char *text)
 /*
  * Is it one of our own approval events?  Attributes come in the order of the contract, so
  * that whatever is none is found out without being parsed.  An event from elsewhere may
- * have any type, but another source.
+ * have any type, but another source; and should it name ours, it has another id than the
+ * row's.
  */
 static bool
-is_ours(const char *document, Size length, const char *store_id)
+is_ours(const char *document, Size length, const char *store_id, int64 audit_id)
 {
 	const char *at = document;
 	const char *end = document + length;
+	uint64		id = 0;
 
 	if (!skip(&at, end, "{\"specversion\":\"1.0\",\"id\":\""))
 		return false;
-	while (at < end && isdigit((unsigned char) *at))
-		at++;
-	return skip(&at, end, "\",\"source\":\"/admin_ext/") && skip(&at, end, store_id) &&
+	for (; at < end && isdigit((unsigned char) *at); at++)
+		id = id * 10 + (*at - '0');
+	return id == (uint64) audit_id && skip(&at, end, "\",\"source\":\"/admin_ext/") && skip(&at, end, store_id) &&
 		skip(&at, end, "\",\"type\":\"" TYPE_PREFIX "approval.");
 }
 
@@ -208,12 +210,13 @@ parse(const char *document, Size length, char *error, Size size)
 }
 
 RedisMessage
-redis_message(const char *store_id, const char *document, Size length, StringInfo message, char *error, Size size)
+redis_message(const char *store_id, int64 audit_id, const char *document, Size length, StringInfo message,
+			  char *error, Size size)
 {
 	Change		change;
 	Jsonb	   *parsed;
 
-	if (!is_ours(document, length, store_id))
+	if (!is_ours(document, length, store_id, audit_id))
 		return REDIS_MESSAGE_NONE;
 	parsed = parse(document, length, error, size);
 	if (parsed == NULL)

@@ -16,18 +16,23 @@
 #define DEFAULT_PORT		"6379"
 #define MOST_DATABASE		999999
 
-/* A part of the URL, decoded, in the sink's context; NULL: it is not there. */
-static char *
-part_of(Redis *redis, CURLU *url, CURLUPart part, unsigned int flags)
+/*
+ * A part of the URL in the sink's context; NULL: it is not there.  False: it cannot be
+ * decoded, for what it stands for is no text.
+ */
+static bool
+get_part(Redis *redis, CURLU *url, CURLUPart part, unsigned int flags, char **value)
 {
 	char	   *found;
-	char	   *kept;
+	CURLUcode	code = curl_url_get(url, part, &found, flags);
 
-	if (curl_url_get(url, part, &found, flags) != CURLUE_OK)
-		return NULL;
-	kept = MemoryContextStrdup(redis->sink->context, found);
-	curl_free(found);
-	return kept;
+	*value = NULL;
+	if (code == CURLUE_OK)
+	{
+		*value = MemoryContextStrdup(redis->sink->context, found);
+		curl_free(found);
+	}
+	return code != CURLUE_URLDECODE;
 }
 
 static AdminSinkResult
@@ -131,8 +136,9 @@ take_login(Redis *redis, CURLU *url)
 {
 	RedisConfig *config = &redis->config;
 
-	config->user = part_of(redis, url, CURLUPART_USER, CURLU_URLDECODE);
-	config->password = part_of(redis, url, CURLUPART_PASSWORD, CURLU_URLDECODE);
+	if (!get_part(redis, url, CURLUPART_USER, CURLU_URLDECODE, &config->user) ||
+		!get_part(redis, url, CURLUPART_PASSWORD, CURLU_URLDECODE, &config->password))
+		return malformed(redis);
 	if (config->user != NULL && config->user[0] == '\0')
 		config->user = NULL;
 	if (config->password != NULL && config->password[0] == '\0')
@@ -152,11 +158,12 @@ static AdminSinkResult
 take_server(Redis *redis, CURLU *url, bool is_unix)
 {
 	RedisConfig *config = &redis->config;
-	char	   *path = part_of(redis, url, CURLUPART_PATH, CURLU_URLDECODE);
-	char	   *host = part_of(redis, url, CURLUPART_HOST, CURLU_URLDECODE);
+	char	   *path;
+	char	   *host;
 	int			port;
 
-	if (path == NULL || host == NULL || host[0] == '\0')
+	if (!get_part(redis, url, CURLUPART_PATH, CURLU_URLDECODE, &path) || path == NULL ||
+		!get_part(redis, url, CURLUPART_HOST, CURLU_URLDECODE, &host) || host == NULL || host[0] == '\0')
 		return malformed(redis);
 	if (is_unix)
 	{
@@ -166,7 +173,7 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 	}
 	if (strchr(path, '@') != NULL)
 		return not_encoded(redis);
-	config->port = part_of(redis, url, CURLUPART_PORT, 0);
+	(void) get_part(redis, url, CURLUPART_PORT, 0, &config->port);
 	if (config->port == NULL)
 		config->port = DEFAULT_PORT;
 	if (!read_number(config->port, 65535, &port) || port == 0)
@@ -184,11 +191,13 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 static AdminSinkResult
 take_parts(Redis *redis, CURLU *url, bool is_unix)
 {
-	char	   *query = part_of(redis, url, CURLUPART_QUERY, 0);
+	char	   *query;
+	char	   *fragment;
 	AdminSinkResult result = take_server(redis, url, is_unix);
 
-	if (result == ADMIN_SINK_OK &&
-		((query != NULL && strchr(query, '@') != NULL) || part_of(redis, url, CURLUPART_FRAGMENT, 0) != NULL))
+	(void) get_part(redis, url, CURLUPART_QUERY, 0, &query);
+	(void) get_part(redis, url, CURLUPART_FRAGMENT, 0, &fragment);
+	if (result == ADMIN_SINK_OK && ((query != NULL && strchr(query, '@') != NULL) || fragment != NULL))
 		return not_encoded(redis);
 	if (result == ADMIN_SINK_OK)
 		result = take_login(redis, url);
