@@ -66,7 +66,11 @@ for my $round (1 .. 2)
 $node->safe_psql('postgres', 'alter system reset synchronous_commit');
 $node->reload;
 
-# resync_sink waits for writers; a writer that comes meanwhile waits for it, and loses no row.
+# resync_sink waits for writers; a writer that comes meanwhile waits for it, and loses no row.  The
+# sink is down meanwhile: what it had got in between would be sent again, as asked.
+append_to_file("$data/no_directory", '');
+configure($node, 'admin_ext.ndjson_directory' => 'no_directory/below');
+ok(wait_status($node, 'backing_off'), 'the sink is down');
 my $next = 1 + $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
 my $writer = $node->background_psql('postgres', on_error_stop => 1);
 $writer->query_safe("begin; $check");
@@ -78,6 +82,7 @@ $writer->query_safe("$check; commit");
 $operator->query_safe('select 1');
 $late->query_safe('commit');
 $_->quit for $writer, $operator, $late;
+configure($node, 'admin_ext.ndjson_directory' => 'reloaded');
 check();
 ok(wait_delivered($node), 'delivered after resync_sink among writers');
 compare_ledger($node, 'resync_sink among writers', $everywhere);
