@@ -1,6 +1,6 @@
 # admin_ext: PGXS build.  make; make install; make installcheck  for whoever has
-# a server.  make demo, make demo-kafka, make test and make bench bring what they need
-# themselves.
+# a server.  make demo, make demo-kafka, make demo-redis, make test and make
+# bench bring what they need themselves.
 
 EXTENSION = admin_ext
 EXTVERSION = 1.0
@@ -82,7 +82,7 @@ endif
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 	cat $^ > $@
 
-.PHONY: test demo demo-kafka bench
+.PHONY: test demo demo-kafka demo-redis bench
 test:
 	test/run
 
@@ -91,6 +91,9 @@ demo:
 
 demo-kafka:
 	test/demo kafka
+
+demo-redis:
+	test/demo redis
 
 bench:
 	test/bench/run

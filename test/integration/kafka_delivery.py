@@ -1,9 +1,11 @@
 """What the Kafka sink delivers, and what it says when it is set up wrong; speaks TAP."""
+import json
 import os
 import pathlib
 import subprocess
 import time
 
+import jsonschema
 from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, make_topic, ok, read_topic, setting, sql, wait
 
 
@@ -26,6 +28,26 @@ def delivery():
        sql(f"select * {latency}"))
     ok(sql(f"select count(*) = 0 from (select batches - lag(batches) over (order by at_most_ms) as more {latency}) as b where more < 0") == "t",
        "which is cumulative")
+
+
+def ingested():
+    """An event of another source keeps what is its own, and goes where its approval goes."""
+    own = {"specversion": "1.0", "id": "e-1", "source": "/ff/eu-1", "type": "ptt.ff.approval.consumed", "time": "2026-11-23T20:00:00.000000Z", "subject": "APP-000001-k",
+           "sequence": "17", "tenant": "de", "data": {"amount": 1}}
+    other = {key: value for key, value in own.items() if key not in ("subject", "time", "tenant")} | {"id": "e-2", "sequence": "18"}
+    for _ in range(2):
+        sql(f"select admin.audit_ingest('{json.dumps([own, other])}')")
+    wait(DELIVERED, "ingested events are delivered")
+    records = [(key, event) for key, _, event in read_topic() if event["source"] == "/ff/eu-1"]
+    ok(len(records) == 2, "each of them once", records)
+    by_id = {event["id"]: (key, event) for key, event in records}
+    ok(all({**by_id[event["id"]][1], **event} == by_id[event["id"]][1] for event in (own, other)), "as they came", records)
+    ok(by_id["e-1"][0] == "APP-000001-k" and by_id["e-2"][0] == "/ff/eu-1", "one about an approval under its key, one about none under its source's", records)
+    ok(all(event["auditid"] == sql(f"select audit_id from admin.audit where source_event_id = '{name}'") for name, (_, event) in by_id.items()), "with the number of the row")
+    schema = json.loads((pathlib.Path(__file__).parents[2] / "schema/admin_ext_event.schema.json").read_text())
+    for _, _, event in read_topic():
+        jsonschema.validate(event, schema)
+    ok(True, "everything in the topic is what its schema says")
 
 
 def missing_topic():
@@ -77,4 +99,4 @@ def another_topic():
 
 
 if __name__ == "__main__":
-    main(delivery, missing_topic, wrong_options, too_large, another_topic)
+    main(delivery, ingested, missing_topic, wrong_options, too_large, another_topic)

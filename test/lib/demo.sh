@@ -25,6 +25,14 @@ SQL
     sql -P footer=off -c "select precedence, rule, matched, detail from admin.explain_check('APP-100003-partial')"
 }
 
+# The path of the README: issued, signed, asked for, acted upon, expired.
+demo_path() {
+    echo "== the whole path: an approval is issued and signed, FF asks and acts, the deadline passes"
+    sql -c 'create extension admin_ext' -c 'select admin.create_audit_partitions()' >/dev/null
+    demo_listen
+    PGOPTIONS='-c admin_ext.require_verified_jwt=off' sql -e -P footer=off -P tuples_only=on -f test/path.sql
+}
+
 # The rows of the trail, once all of them are delivered.
 demo_trail() {
     local delivered="select count(*) filter (where sink_status <> 'delivered') = 0 from admin.audit_delivery"
@@ -58,4 +66,30 @@ demo_show_kafka() {
     echo "== the records they became, as a read_committed consumer (kcat) sees them: key, headers, CloudEvents 1.0"
     kcat -C -q -e -b "$KAFKA_BOOTSTRAP" -t "$DEMO_TOPIC" -o beginning -X isolation.level=read_committed \
         -f 'key %k\nheaders %h\n%s\n\n'
+}
+
+# A Redis of our own, and somebody who listens to the channel.
+demo_prepare_redis() {
+    echo "== starting a scratch Redis"
+    redis_init
+    redis_start
+}
+
+demo_listen() {
+    HEARD=$REDIS_DIR/heard
+    redis-cli -p "$REDIS_PORT" subscribe approval_ttl_refresh >"$HEARD" &
+    LISTENER=$!
+    until grep -q subscribe "$HEARD"; do read -rt 0.1 <> <(:) || true; done
+}
+
+demo_hang_up() {
+    [ -z "${LISTENER:-}" ] || kill "$LISTENER" 2>/dev/null
+    LISTENER=
+}
+
+demo_show_redis() {
+    demo_show_ndjson
+    echo "== what a subscriber of approval_ttl_refresh has heard"
+    demo_hang_up
+    grep '^{' "$HEARD"
 }

@@ -1,0 +1,52 @@
+"""Does doc/ff.md say what the sources say: limits, problems, settings?  And the README's path?  Speaks TAP."""
+import re
+
+from pages import ROOT, end, ok
+
+PAGE = (ROOT / "doc/ff.md").read_text()
+
+
+def limits():
+    source = (ROOT / "src/workflow/ingest_event.h").read_text() + (ROOT / "src/workflow/ingest_data.h").read_text() + (ROOT / "src/text_limits.h").read_text()
+    defined = {name: eval(value) for name, value in re.findall(r"#define (\w+_(?:MAX_BYTES|DEPTH|DIGITS))\s+(\(?[\d *]+\)?)", source)}
+    told = {"id": "INGEST_ID_MAX_BYTES", "source": "INGEST_SOURCE_MAX_BYTES", "type": "INGEST_TYPE_MAX_BYTES", "data": "INGEST_DATA_MAX_BYTES"}
+    for attribute, name in told.items():
+        row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{attribute}` |"))
+        ok(str(defined[name]) in row, f"the limit of {attribute}", row)
+    for name in ("INGEST_ATTRIBUTES_MAX_BYTES", "PERSON_MAX_BYTES", "REQUEST_ID_MAX_BYTES", "TRACEPARENT_MAX_BYTES", "INGEST_MAX_DEPTH", "INGEST_MAX_DIGITS"):
+        ok(str(defined[name]) in PAGE, f"{name} is told", defined[name])
+    most = re.search(r"#define MOST_EVENTS\s+(\d+)", (ROOT / "src/workflow/ingest.c").read_text()).group(1)
+    ok(f"up to {most} CloudEvents" in PAGE, "how many events a call takes")
+
+
+def attributes():
+    """Each one that is treated in a way of its own is in the table."""
+    source = (ROOT / "src/workflow/ingest_event.c").read_text()
+    treated = set(re.findall(r'^\t\{"(\w+)", ', source[source.index("}\t\t\tmembers[] = {"):].split("};")[0], re.M))
+    table = PAGE[PAGE.index("| attribute | where it goes"):].split("\n\n")[0]
+    listed = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))
+    ok(len(treated) > 12 and treated - {"specversion"} == listed, "attributes", treated ^ listed)
+
+
+def problems():
+    script = (ROOT / "sql/install/58_sweep.sql").read_text()
+    body = script[script.index("create function admin.sweep_jobs("):].split("\n$$;")[0]
+    wanted = {re.sub(r"%s", "...", text.replace("''", "'")).rstrip(": ") for text in re.findall(r"then (?:format\()?'((?:[^']|'')*)'", body)}
+    listed = {row.rstrip(".: ") for row in re.findall(r"^\| `job \.\.\. of pg_cron does not sweep: (.*?)` \|", PAGE, re.M)}
+    ok(len(wanted) == 5 and listed == wanted, "what keeps a job from sweeping", listed ^ wanted)
+    ok("`the worker could not sweep: ...`" in PAGE and "the worker could not sweep: " in script, "and the worker")
+
+
+def settings():
+    source = (ROOT / "src/settings.c").read_text()
+    ok("7 * 86400, 86400" in source and "`admin_ext.ingest_window` (7 days)" in PAGE, "the window")
+    ok("&admin_sweep_interval_s, 60," in source and "`admin_ext.sweep_interval` (60 s)" in PAGE, "the interval")
+
+
+if __name__ == "__main__":
+    limits()
+    attributes()
+    problems()
+    settings()
+    ok((ROOT / "test/path.sql").read_text() in (ROOT / "README.md").read_text(), "the README shows the path that the demonstration goes")
+    end()
