@@ -67,6 +67,7 @@ select admin.audit_ingest('{}');
 select admin.audit_ingest('"x"');
 select admin.audit_ingest((select jsonb_agg(n) from generate_series(1, 10001) as n));
 -- A NUL is no text of PostgreSQL's: jsonb itself refuses it.
+\set SHOW_CONTEXT never
 select admin.audit_ingest('[{"id": "a\u0000b"}]');
 select admin.audit_ingest('[{"id": "\ud800"}]');
 begin read only; select admin.audit_ingest('[]'); rollback;
@@ -96,7 +97,6 @@ select first_sequence, last_sequence, accepted, duplicates, unexpected from admi
 select source, accepted, duplicates, first_sequence from admin.ingest_source order by source;
 
 -- What was ingested stays as it is.
-\set SHOW_CONTEXT never
 update admin.audit_attributes set attributes = '{}';
 delete from admin.audit_attributes;
 truncate admin.audit_attributes;

@@ -71,11 +71,11 @@ select fits from admin.verify_approval('APP-000005-signed') where not fits;
 select admin.sweep_expired(0);
 select admin.sweep_expired(null);
 begin read only; select admin.sweep_expired(); rollback;
--- Without pg_cron: who sweeps is said.
-\set VERBOSITY terse
+-- Without pg_cron: who sweeps is answered (a warning says it, too, with the database's name).
+set client_min_messages = error;
 select admin.schedule_sweep();
 select admin.unschedule_sweep();
-\set VERBOSITY default
+set client_min_messages = warning;
 select admin.schedule_sweep(null);
 select swept_by, job_id, schedule, problem from admin.sweep_status;
 -- A schema that somebody calls cron is not pg_cron's.
