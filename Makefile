@@ -25,17 +25,15 @@ SHLIB_LINK = -lcrypto
 
 # The Kafka sink is a library of its own, built where librdkafka and libcurl are.
 ifeq ($(shell pkg-config --exists rdkafka libcurl 2>/dev/null && echo yes),yes)
-KAFKA_SO = admin_ext_kafka.so
 KAFKA_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/kafka/*.c)))
-EXTRA_CLEAN += $(KAFKA_OBJS) $(KAFKA_SO)
+EXTRA_CLEAN += $(KAFKA_OBJS) admin_ext_kafka.so
 endif
 
 # The Redis sink likewise, where hiredis, OpenSSL and libcurl are.  What is pure it shares with us.
 ifeq ($(shell pkg-config --exists hiredis openssl libcurl 2>/dev/null && echo yes),yes)
-REDIS_SO = admin_ext_redis.so
 REDIS_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/redis/*.c)))
 REDIS_SHARED_OBJS = src/decision/ttl.o
-EXTRA_CLEAN += $(REDIS_OBJS) $(REDIS_SO)
+EXTRA_CLEAN += $(REDIS_OBJS) admin_ext_redis.so
 endif
 
 PG_CONFIG ?= pg_config
@@ -45,38 +43,28 @@ include $(PGXS)
 # A server is seldom built to track them.
 $(OBJS) $(KAFKA_OBJS) $(REDIS_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
 
-ifdef KAFKA_SO
-all: $(KAFKA_SO)
+# $(call sink_library,NAME,OBJECTS,LIBRARIES): admin_ext_NAME.so, built and installed with the rest.
+define sink_library
+all: admin_ext_$(1).so
 
-$(KAFKA_SO): $(KAFKA_OBJS)
-	$(CC) $(CFLAGS) $(KAFKA_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(shell pkg-config --libs rdkafka libcurl) -lpthread
+admin_ext_$(1).so: $(2)
+	$$(CC) $$(CFLAGS) $(2) $$(LDFLAGS) $$(LDFLAGS_SL) -shared -o $$@ $(3)
 
-install: install-kafka
-.PHONY: install-kafka
-install-kafka: $(KAFKA_SO) installdirs
-	$(INSTALL_SHLIB) $(KAFKA_SO) '$(DESTDIR)$(pkglibdir)/'
+.PHONY: install-$(1) uninstall-$(1)
+install: install-$(1)
+install-$(1): admin_ext_$(1).so installdirs
+	$$(INSTALL_SHLIB) admin_ext_$(1).so '$$(DESTDIR)$$(pkglibdir)/'
 
-uninstall: uninstall-kafka
-.PHONY: uninstall-kafka
-uninstall-kafka:
-	rm -f '$(DESTDIR)$(pkglibdir)/$(KAFKA_SO)'
+uninstall: uninstall-$(1)
+uninstall-$(1):
+	rm -f '$$(DESTDIR)$$(pkglibdir)/admin_ext_$(1).so'
+endef
+
+ifdef KAFKA_OBJS
+$(eval $(call sink_library,kafka,$(KAFKA_OBJS),$(shell pkg-config --libs rdkafka libcurl) -lpthread))
 endif
-
-ifdef REDIS_SO
-all: $(REDIS_SO)
-
-$(REDIS_SO): $(REDIS_OBJS) $(REDIS_SHARED_OBJS)
-	$(CC) $(CFLAGS) $(REDIS_OBJS) $(REDIS_SHARED_OBJS) $(LDFLAGS) $(LDFLAGS_SL) -shared -o $@ $(shell pkg-config --libs hiredis openssl libcurl)
-
-install: install-redis
-.PHONY: install-redis
-install-redis: $(REDIS_SO) installdirs
-	$(INSTALL_SHLIB) $(REDIS_SO) '$(DESTDIR)$(pkglibdir)/'
-
-uninstall: uninstall-redis
-.PHONY: uninstall-redis
-uninstall-redis:
-	rm -f '$(DESTDIR)$(pkglibdir)/$(REDIS_SO)'
+ifdef REDIS_OBJS
+$(eval $(call sink_library,redis,$(REDIS_OBJS) $(REDIS_SHARED_OBJS),$(shell pkg-config --libs hiredis openssl libcurl)))
 endif
 
 sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)

@@ -130,30 +130,6 @@ read_source(Reading *reading, const JsonbValue *value)
 }
 
 static void
-read_type(Reading *reading, const JsonbValue *value)
-{
-	reading->event->type = read_text(reading, "type", value, INGEST_TYPE_MAX_BYTES);
-}
-
-static void
-read_actor(Reading *reading, const JsonbValue *value)
-{
-	reading->event->actor = read_text(reading, "actor", value, PERSON_MAX_BYTES);
-}
-
-static void
-read_request_id(Reading *reading, const JsonbValue *value)
-{
-	reading->event->request_id = read_text(reading, "requestid", value, REQUEST_ID_MAX_BYTES);
-}
-
-static void
-read_traceparent(Reading *reading, const JsonbValue *value)
-{
-	reading->event->traceparent = read_text(reading, "traceparent", value, TRACEPARENT_MAX_BYTES);
-}
-
-static void
 read_specversion(Reading *reading, const JsonbValue *value)
 {
 	reading->has_specversion = true;
@@ -260,28 +236,6 @@ read_sequence(Reading *reading, const JsonbValue *value)
 		keep_string(reading, "sequence", digits);
 }
 
-/* Attributes that CloudEvents defines, and that only have to be told apart from nonsense. */
-static void
-keep_text(Reading *reading, const char *name, const JsonbValue *value)
-{
-	text	   *kept = read_text(reading, name, value, INGEST_ATTRIBUTES_MAX_BYTES);
-
-	if (kept != NULL)
-		keep_string(reading, name, text_to_cstring(kept));
-}
-
-static void
-read_dataschema(Reading *reading, const JsonbValue *value)
-{
-	keep_text(reading, "dataschema", value);
-}
-
-static void
-read_partitionkey(Reading *reading, const JsonbValue *value)
-{
-	keep_text(reading, "partitionkey", value);
-}
-
 static bool
 is_attribute_name(const char *name)
 {
@@ -333,26 +287,63 @@ static const struct
 }			members[] = {
 	{"id", read_id},
 	{"source", read_source},
-	{"type", read_type},
 	{"specversion", read_specversion},
 	{"subject", read_subject},
 	{"time", read_time},
 	{"sequence", read_sequence},
 	{"datacontenttype", read_content_type},
-	{"dataschema", read_dataschema},
-	{"partitionkey", read_partitionkey},
 	{"data", read_data},
 	{"data_base64", refuse_base64},
-	{"actor", read_actor},
-	{"requestid", read_request_id},
-	{"traceparent", read_traceparent},
 	{"auditid", refuse_own},
 	{"recordedtime", refuse_own},
 };
 
+/* Strings with a column of their own. */
+static const struct
+{
+	const char *name;
+	Size		place;			/* in IngestEvent */
+	int			max_bytes;
+}			texts[] = {
+	{"type", offsetof(IngestEvent, type), INGEST_TYPE_MAX_BYTES},
+	{"actor", offsetof(IngestEvent, actor), PERSON_MAX_BYTES},
+	{"requestid", offsetof(IngestEvent, request_id), REQUEST_ID_MAX_BYTES},
+	{"traceparent", offsetof(IngestEvent, traceparent), TRACEPARENT_MAX_BYTES},
+};
+
+/* Strings without one; other attributes may be of other types. */
+static const char *const kept_texts[] = {"dataschema", "partitionkey"};
+
+static bool
+is_text_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
+{
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (!is_text(key, texts[i].name))
+			continue;
+		if (value->type != jbvNull)
+			*(text **) ((char *) reading->event + texts[i].place) = read_text(reading, texts[i].name, value, texts[i].max_bytes);
+		return true;
+	}
+	for (int i = 0; i < lengthof(kept_texts); i++)
+	{
+		text	   *kept;
+
+		if (!is_text(key, kept_texts[i]))
+			continue;
+		if (value->type != jbvNull &&
+			(kept = read_text(reading, kept_texts[i], value, INGEST_ATTRIBUTES_MAX_BYTES)) != NULL)
+			keep_string(reading, kept_texts[i], text_to_cstring(kept));
+		return true;
+	}
+	return false;
+}
+
 static void
 read_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
 {
+	if (is_text_member(reading, key, value))
+		return;
 	for (int i = 0; i < lengthof(members); i++)
 	{
 		if (!is_text(key, members[i].name))

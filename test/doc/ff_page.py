@@ -22,7 +22,8 @@ def limits():
 def attributes():
     """Each one that is treated in a way of its own is in the table."""
     source = (ROOT / "src/workflow/ingest_event.c").read_text()
-    treated = set(re.findall(r'^\t\{"(\w+)", ', source[source.index("}\t\t\tmembers[] = {"):].split("};")[0], re.M))
+    tables = [source[source.index(begin):].split("};")[0] for begin in ("members[] = {", "texts[] = {", "kept_texts[] = {")]
+    treated = set(re.findall(r'"(\w+)"', "".join(tables)))
     table = PAGE[PAGE.index("| attribute | where it goes"):].split("\n\n")[0]
     listed = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))
     ok(len(treated) > 12 and treated - {"specversion"} == listed, "attributes", treated ^ listed)
