@@ -25,7 +25,7 @@ char	   *admin_sinks = NULL;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
 int			admin_ingest_window_s = 7 * 86400;
-int			admin_sweep_interval_s = 60;
+int			admin_sweep_interval_ms = 60 * 1000;
 int			admin_batch_rows = 10000;
 int			admin_batch_kb = 8 * 1024;
 int			admin_linger_ms = 5;
@@ -243,8 +243,8 @@ define_workflow(void)
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.sweep_interval", "How often the worker announces deadlines that have passed.",
 							"It does so when pg_cron does not; 0 is never.",
-							&admin_sweep_interval_s, 60, 0, 86400,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+							&admin_sweep_interval_ms, 60 * 1000, 0, 86400 * 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 }
 
 void

@@ -17,7 +17,7 @@ extern int	admin_jwt_leeway_s;		/* on nbf and iat */
 extern char *admin_databases;	/* list of identifiers */
 extern char *admin_sinks;		/* list of names, as check_sinks() takes them */
 extern int	admin_ingest_window_s;	/* how far back an event is looked for in the trail */
-extern int	admin_sweep_interval_s; /* of the worker's own sweep; 0: none */
+extern int	admin_sweep_interval_ms;	/* of the worker's own sweep; 0: none */
 extern int	admin_batch_rows;
 extern int	admin_batch_kb;
 extern int	admin_linger_ms;

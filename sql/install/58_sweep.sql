@@ -109,14 +109,16 @@ begin
     if not admin.cron_is_here() then
         return;
     end if;
-    for job in execute 'select j.jobid, j.schedule, j.username, j.active from cron.job as j '
-                       'where j.command like ''%admin.sweep_expired(%'' and j.database = current_database() order by j.jobid'
+    for job in execute 'select j.jobid, j.schedule, j.username, j.active, j.command like ''%admin.sweep_expired(%'' as does_sweep from cron.job as j '
+                       'where (j.command like ''%admin.sweep_expired(%'' or j.jobname = $1) and j.database = current_database() order by j.jobid'
+               using admin.sweep_job_name()
     loop
         execute 'select r.status, r.return_message from (select * from cron.job_run_details order by runid desc limit 1000) as r '
                 'where r.jobid = $1 and r.status in (''succeeded'', ''failed'') order by r.runid desc limit 1' into last_run using job.jobid;
         job_id := job.jobid;
         schedule := job.schedule;
         problem := format('job %s of pg_cron does not sweep: ', job_id) || case
+            when not job.does_sweep then 'its command does not call admin.sweep_expired()'
             when not job.active then 'it is not active'
             when not exists (select from pg_roles as r where r.rolname = job.username) then format('its role "%s" does not exist', job.username)
             when not has_schema_privilege(job.username::name, 'admin', 'usage')
@@ -148,7 +150,7 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    has_worker  boolean := current_setting('admin_ext.sweep_interval') not in ('0', '0s')
+    has_worker  boolean := current_setting('admin_ext.sweep_interval') <> '0'
                            and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
     worker_said text := (select 'the worker could not sweep: ' || w.error from admin.sweep_by_worker() as w
                          where w.database = current_database() and w.error is not null order by w.error limit 1);
@@ -181,28 +183,6 @@ comment on column admin.sweep_status.due_rows is 'Approvals with something to be
 comment on column admin.sweep_status.overdue_seconds is 'For how long the first of them has been due; 0 when none is.';
 comment on column admin.sweep_status.next_due_at is 'When something will be due next; null: never.';
 
-create function admin.warn_without_cron()
-returns void
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    cron_database text := current_setting('cron.database_name', true);
-    is_swept      boolean := (select s.swept_by <> 'nobody' from admin.sweep_status_row() as s);
-begin
-    raise warning 'pg_cron is not installed in database "%"', current_database()
-        using errcode = '55000',
-              detail = case when is_swept then format('The worker sweeps, every %s.', current_setting('admin_ext.sweep_interval'))
-                            else 'Nobody sweeps: deadlines that pass are not announced. Decisions do not need it.' end,
-              hint = case when cron_database <> current_database()
-                          then format('To have it swept by pg_cron, call cron.schedule_in_database(%L, schedule, %L, %L) in database "%s", and set admin_ext.sweep_interval to 0.',
-                                      admin.sweep_job_name(), admin.sweep_command(), current_database(), cron_database)
-                          else 'The worker sweeps where admin_ext.databases lists the database and admin_ext.sweep_interval is not 0.' end;
-end
-$$;
-
-comment on function admin.warn_without_cron() is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what else could be done.';
-
 create function admin.sweep_job_name()
 returns text
 language sql stable
@@ -220,6 +200,43 @@ return 'do $sweep$ begin loop exit when admin.sweep_expired(1000) = 0; commit; e
 
 comment on function admin.sweep_command() is 'What the job of admin.schedule_sweep() runs.';
 
+-- What could be done in the database of pg_cron instead, as a statement.
+create function admin.warn_without_cron(statement text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    cron_database text := current_setting('cron.database_name', true);
+    is_swept      boolean := (select s.swept_by <> 'nobody' from admin.sweep_status_row() as s);
+begin
+    raise warning 'pg_cron is not installed in database "%"', current_database()
+        using errcode = '55000',
+              detail = case when is_swept then format('The worker sweeps, every %s.', current_setting('admin_ext.sweep_interval'))
+                            else 'Nobody sweeps: deadlines that pass are not announced. Decisions do not need it.' end,
+              hint = case when cron_database = current_database() then 'Run CREATE EXTENSION pg_cron in this database.'
+                          when cron_database is not null then format('In database "%s", run: select %s', cron_database, statement)
+                          else 'pg_cron is not in shared_preload_libraries. The worker sweeps where admin_ext.databases lists the database and admin_ext.sweep_interval is not 0.' end;
+end
+$$;
+
+comment on function admin.warn_without_cron(text) is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what could be done instead.';
+
+create function admin.check_cron_usage()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not has_schema_privilege('cron', 'usage') then
+        raise exception 'permission denied for schema cron'
+            using errcode = '42501', hint = format('As a superuser, run: grant usage on schema cron to %I', current_user);
+    end if;
+end
+$$;
+
+comment on function admin.check_cron_usage() is 'Raises 42501, with what a superuser can do, unless the caller may use pg_cron.';
+
 -- The job is the caller's, who needs USAGE of the schema cron.
 create function admin.schedule_sweep(schedule text default '* * * * *')
 returns text
@@ -232,16 +249,21 @@ begin
             using errcode = '22023', detail = 'A schedule of pg_cron is needed, as "* * * * *".', hint = 'To end it call admin.unschedule_sweep().';
     end if;
     if admin.cron_is_here() then
+        perform admin.check_cron_usage();
+        -- Anew: what was switched off or edited is not put right by a schedule.
+        execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database() and j.username = current_user'
+        using admin.sweep_job_name();
         execute 'select cron.schedule($1, $2, $3)' using admin.sweep_job_name(), schedule_sweep.schedule, admin.sweep_command();
     else
-        perform admin.warn_without_cron();
+        perform admin.warn_without_cron(format('cron.schedule_in_database(%L, %L, %L, %L)', admin.sweep_job_name(), schedule_sweep.schedule,
+                                               admin.sweep_command(), current_database()));
     end if;
     return (select s.swept_by from admin.sweep_status_row() as s);
 end
 $$;
 
 comment on function admin.schedule_sweep(text) is
-'Lets pg_cron call admin.sweep_expired() by this schedule, as a job of the caller''s; calling it again changes the schedule. Where pg_cron is not installed in this database a WARNING says who sweeps instead, and how a job is made from the database of pg_cron. Returns who sweeps now, as admin.sweep_status has it: pg_cron, worker or nobody. Raises 22023 for a schedule that pg_cron does not take.';
+'Lets pg_cron call admin.sweep_expired() by this schedule, as a job of the caller''s; calling it again makes the job anew. Where pg_cron is not installed in this database a WARNING says who sweeps instead, and how a job is made from the database of pg_cron. Returns who sweeps now, as admin.sweep_status has it: pg_cron, worker or nobody. Raises 22023 for a schedule that pg_cron does not take, 42501 without USAGE of the schema cron.';
 
 create function admin.unschedule_sweep()
 returns text
@@ -250,10 +272,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if admin.cron_is_here() then
+        perform admin.check_cron_usage();
         execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database()'
         using admin.sweep_job_name();
     else
-        perform admin.warn_without_cron();
+        perform admin.warn_without_cron(format('cron.unschedule(%L)', admin.sweep_job_name()));
     end if;
     return (select s.swept_by from admin.sweep_status_row() as s);
 end

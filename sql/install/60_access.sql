@@ -18,7 +18,7 @@ declare
         when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
                                    'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row',
-                                   'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron',
+                                   'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron', 'check_cron_usage',
                                    'sweep_job_name', 'sweep_command', 'import_approvals', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
                                    'retry_dead_letter', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']

@@ -133,8 +133,8 @@ keep_sweeping(Worker *worker)
 	char		error[ADMIN_SINK_ERROR_BYTES] = "";
 	Outcome		outcome;
 
-	if (admin_sweep_interval_s == 0 ||
-		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_s * INT64CONST(1000)))
+	if (admin_sweep_interval_ms == 0 ||
+		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_ms))
 		return;
 	outcome = attempt("sweeping", sweep, worker, error, sizeof(error));
 	worker->is_sweeping = outcome == CHORE_HAS_MORE;

@@ -34,14 +34,14 @@ def problems():
     body = script[script.index("create function admin.sweep_jobs("):].split("\n$$;")[0]
     wanted = {re.sub(r"%s", "...", text.replace("''", "'")).rstrip(": ") for text in re.findall(r"then (?:format\()?'((?:[^']|'')*)'", body)}
     listed = {row.rstrip(".: ") for row in re.findall(r"^\| `job \.\.\. of pg_cron does not sweep: (.*?)` \|", PAGE, re.M)}
-    ok(len(wanted) == 5 and listed == wanted, "what keeps a job from sweeping", listed ^ wanted)
+    ok(len(wanted) == 6 and listed == wanted, "what keeps a job from sweeping", listed ^ wanted)
     ok("`the worker could not sweep: ...`" in PAGE and "the worker could not sweep: " in script, "and the worker")
 
 
 def settings():
     source = (ROOT / "src/settings.c").read_text()
-    ok("7 * 86400, 86400" in source and "`admin_ext.ingest_window` (7 days)" in PAGE, "the window")
-    ok("&admin_sweep_interval_s, 60," in source and "`admin_ext.sweep_interval` (60 s)" in PAGE, "the interval")
+    ok("7 * 86400, 86400, 3650 * 86400" in source and "`admin_ext.ingest_window` (7 days; 1 to 3650)" in PAGE, "the window")
+    ok("&admin_sweep_interval_ms, 60 * 1000, 0, 86400 * 1000" in source and "`admin_ext.sweep_interval` (60 s; up to a day)" in PAGE, "the interval")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ get_part(Redis *redis, CURLU *url, CURLUPart part, unsigned int flags, char **va
 static AdminSinkResult
 malformed(Redis *redis)
 {
-	return redis_stop(redis, "admin_ext.redis_url is not of the form redis://[[user]:password@]host[:port][/db], rediss:// likewise, or unix://[[user]:password@]/path[?db=n]");
+	return redis_stop(redis, "admin_ext.redis_url is not of the form redis://[[user]:password@]host[:port][/db], rediss:// likewise, or unix://[[user]:password@]/path[?db=n], with what is special in user and password percent-encoded");
 }
 
 /* What belongs to the password may be in any part then: nothing is shown. */
