@@ -99,6 +99,8 @@ declare
     pending record;
     doomed  regclass[] := '{}';
     kept    boolean;
+    id      bigint;
+    last_dropped bigint;
     blocked boolean := true;
 begin
     if older_than is null or older_than <= interval '0' then
@@ -111,7 +113,7 @@ begin
     end if;
     horizon := now() - older_than;
     -- Of months that went before: while the trail is locked there is no time for it.
-    perform admin.ingest_tidy(1000000);
+    perform admin.ingest_tidy(100000);
     -- Never waits in a queue for the lock, for writers would wait behind it.
     for attempt in 1 .. 200 loop
         begin
@@ -143,8 +145,16 @@ begin
         doomed := doomed || part.partition;
     end loop;
     for part in select unnest(doomed) as partition loop
+        execute format('select max(a.audit_id) from %s as a', part.partition) into id;
+        last_dropped := greatest(last_dropped, id);
         execute format('drop table %s', part.partition);
     end loop;
+    -- Months overlap in numbers where a clock was set: what is left has the say.
+    for part in select p.partition from admin.audit_partitions() as p where last_dropped is not null loop
+        execute format('select min(a.audit_id) from %s as a', part.partition) into id;
+        last_dropped := least(last_dropped, id - 1);
+    end loop;
+    update admin.audit_dropped as d set below = greatest(d.below, last_dropped + 1);
     return cardinality(doomed);
 end
 $$;

@@ -4,7 +4,8 @@
 
 create table admin.audit_attributes (
     audit_id   bigint not null primary key,
-    attributes json   not null
+    attributes json   not null,
+    constraint audit_attributes_object check (json_typeof(attributes) = 'object')
 );
 
 comment on table admin.audit_attributes is
@@ -52,26 +53,18 @@ comment on column admin.ingest_gap.to_sequence is 'The last one.';
 comment on column admin.ingest_gap.noticed_at is 'When a later event came.';
 comment on column admin.ingest_gap.filled_at is 'When the last one missing came; null: the gap is open.';
 
--- Months are dropped whole, and the oldest first: what belongs to them is below all that is left.
-create function admin.audit_first_id()
-returns bigint
-language plpgsql stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    part  record;
-    first bigint;
-    id    bigint;
-begin
-    for part in select p.partition from admin.audit_partitions() as p loop
-        execute format('select a.audit_id from %s as a order by a.audit_id limit 1', part.partition) into id;
-        first := least(first, id);
-    end loop;
-    return coalesce(first, 9223372036854775807);
-end
-$$;
+create table admin.audit_dropped (
+    below bigint not null
+);
 
-comment on function admin.audit_first_id() is 'The lowest audit_id of the trail, by the index of each partition; the highest number there is where it has no row.';
+create unique index audit_dropped_one_row on admin.audit_dropped ((true));
+
+comment on table admin.audit_dropped is
+'One row: how far months of the trail have been dropped by admin.drop_audit_partitions(). What else belonged to them goes later.';
+comment on column admin.audit_dropped.below is 'No row of the trail has a lower audit_id any more.';
+comment on index admin.audit_dropped_one_row is 'One row.';
+
+insert into admin.audit_dropped (below) values (0);
 
 create function admin.audit_attributes_guard()
 returns trigger
@@ -80,7 +73,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     if tg_op = 'DELETE' then
-        if not exists (select from gone as g where g.audit_id >= admin.audit_first_id()) then
+        if not exists (select from gone as g cross join admin.audit_dropped as d where g.audit_id >= d.below) then
             return null;
         end if;
     end if;
@@ -118,7 +111,8 @@ declare
     gaps       bigint;
 begin
     delete from admin.audit_attributes as x
-    where x.audit_id in (select a.audit_id from admin.audit_attributes as a where a.audit_id < admin.audit_first_id() order by a.audit_id limit max_rows);
+    where x.audit_id in (select a.audit_id from admin.audit_attributes as a
+                         where a.audit_id < (select d.below from admin.audit_dropped as d) order by a.audit_id limit max_rows);
     get diagnostics attributes = row_count;
     delete from admin.ingest_gap as g
     where g.ctid in (select c.ctid from admin.ingest_gap as c where c.filled_at < now() - admin.ingest_window() limit max_rows);
@@ -135,9 +129,9 @@ returns interval
 language sql stable
 set search_path = pg_catalog, pg_temp
 set intervalstyle = 'postgres'
-return (select s.setting::bigint * interval '1 second' from pg_settings as s where s.name = 'admin_ext.ingest_window');
+return coalesce((select s.setting::bigint * interval '1 second' from pg_settings as s where s.name = 'admin_ext.ingest_window'), interval '7 days');
 
-comment on function admin.ingest_window() is 'The setting admin_ext.ingest_window.';
+comment on function admin.ingest_window() is 'The setting admin_ext.ingest_window; its default where the library has not been loaded.';
 
 -- Sequences are ranges here: a batch is seldom more than one.  Gaps, open and closed ones, do not
 -- overlap, so the one that has a number is the last that does not begin after it, or none: one look

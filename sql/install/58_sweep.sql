@@ -22,6 +22,32 @@ comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to 
 comment on column admin.sweep_due.due_at is 'The first instant of that.';
 comment on index admin.sweep_due_at is 'A sweep reads no further than what is due.';
 
+-- A dump brings what is due before it brings the trail: until that is there, and has been adopted,
+-- nobody is to announce anything.
+create function admin.sweep_due_loaded()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('admin_ext.restoring') = 'on' then
+        update admin.store as s set adopted_at = null where s.adopted_at is not null;
+    end if;
+    return null;
+end
+$$;
+
+comment on function admin.sweep_due_loaded() is 'Trigger of admin.sweep_due: rows of a dump are those of another copy, which waits for admin.resync_sink().';
+
+create trigger sweep_due_loaded
+before insert on admin.sweep_due
+for each statement execute function admin.sweep_due_loaded();
+
+alter table admin.sweep_due enable always trigger sweep_due_loaded;
+
+comment on trigger sweep_due_loaded on admin.sweep_due is 'Notices a dump.';
+
 create function admin.sweep_schedule()
 returns trigger
 language plpgsql
@@ -144,7 +170,7 @@ comment on function admin.sweep_by_worker() is 'When each worker of this cluster
 
 create function admin.sweep_status_row(
     out swept_by text, out job_id bigint, out schedule text, out problem text,
-    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
+    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz, out is_adopted boolean)
 language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
@@ -152,9 +178,13 @@ as $$
 declare
     has_worker  boolean := current_setting('admin_ext.sweep_interval') <> '0'
                            and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
-    worker_said text := (select 'the worker could not sweep: ' || w.error from admin.sweep_by_worker() as w
-                         where w.database = current_database() and w.error is not null order by w.error limit 1);
+    worker_said text := (select case when bool_and(w.error is not null) then 'the worker could not sweep: ' || min(w.error) end
+                         from admin.sweep_by_worker() as w where w.database = current_database());
 begin
+    is_adopted := (select s.adopted_at is not null from admin.store as s);
+    if not is_adopted then
+        worker_said := 'the worker could not sweep: this copy of the audit trail waits for admin.resync_sink()';
+    end if;
     select j.job_id, j.schedule, j.problem into job_id, schedule, problem
     from admin.sweep_jobs() as j order by j.problem is not null, j.job_id limit 1;
     swept_by := case when job_id is not null and problem is null then 'pg_cron'
@@ -171,7 +201,8 @@ $$;
 
 comment on function admin.sweep_status_row() is 'What admin.sweep_status shows.';
 
-create view admin.sweep_status as select * from admin.sweep_status_row();
+create view admin.sweep_status as
+select swept_by, job_id, schedule, problem, due_rows, overdue_seconds, next_due_at from admin.sweep_status_row();
 
 comment on view admin.sweep_status is
 'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';

@@ -156,15 +156,16 @@ put_payload(char *at, Bytes payload)
 	return end;
 }
 
-/* What is inside the braces of a JSON object. */
+/* What is inside the braces of a JSON object, if there is anything. */
 static Bytes
 members_of(Bytes object)
 {
-	if (object.data != NULL)
-	{
-		object.data++;
-		object.length -= 2;
-	}
+	Bytes		none = {NULL, 0};
+
+	if (object.data == NULL || object.length <= 2 || object.data[0] != '{' || object.data[object.length - 1] != '}')
+		return none;
+	object.data++;
+	object.length -= 2;
 	return object;
 }
 

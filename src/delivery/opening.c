@@ -119,6 +119,8 @@ take_position(Worker *worker)
 		return STEP_FENCED;
 	}
 	worker->is_locked = true;
+	/* It may be another extension than before. */
+	worker->partitions_at = 0;
 	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
 	worker->context = context;
 	position_open(worker->sink_name, &worker->position, context, &worker->done);
@@ -301,7 +303,10 @@ open_sink(Worker *worker)
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;
 	if (worker->is_open)
+	{
+		worker->opened_at = monotonic_ms();
 		set_highest_sent(worker, 0);
+	}
 	return recovered;
 }
 

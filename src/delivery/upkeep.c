@@ -23,7 +23,7 @@
 #define RETRY_MS			(60 * 1000)
 /* Who wants to sign or withdraw one of them waits for no more than these. */
 #define SWEPT_AT_A_TIME		"1000"
-#define REMOVED_AT_A_TIME	"50000"
+#define REMOVED_AT_A_TIME	"10000"
 
 /* What came of a chore. */
 typedef enum Outcome
@@ -73,17 +73,26 @@ attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *e
 	return outcome;
 }
 
+/* A transaction that may hold the trail against everybody: nothing else is done in it. */
 static int64
 make_partitions(Worker *worker)
 {
 	(void) ask("select admin.create_audit_partitions()::bigint");
+	return 0;
+}
+
+static int64
+tidy(Worker *worker)
+{
 	return ask("select admin.ingest_tidy(" REMOVED_AT_A_TIME ")");
 }
 
 static int64
 sweep(Worker *worker)
 {
-	if (!worker->is_sweeping && ask("select (swept_by = 'pg_cron')::int::bigint from admin.sweep_status_row()") != 0)
+	/* A copy that is being loaded has numbers of its own to come. */
+	if (!worker->is_sweeping && ask("select (w.swept_by = 'pg_cron' or not w.is_adopted)::int::bigint "
+									"from admin.sweep_status_row() as w") != 0)
 		return 0;
 	return ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
@@ -98,6 +107,8 @@ keep_partitions(Worker *worker)
 	if (!worker->is_positioned || monotonic_ms() < worker->partitions_at)
 		return;
 	outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
+	if (outcome == CHORE_DONE)
+		outcome = attempt("tidying", tidy, worker, error, sizeof(error));
 	if (outcome == CHORE_FAILED)
 		ereport(LOG,
 				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
@@ -133,6 +144,7 @@ keep_sweeping(Worker *worker)
 	char		error[ADMIN_SINK_ERROR_BYTES] = "";
 	Outcome		outcome;
 
+	worker->is_sweeping = worker->is_sweeping && admin_sweep_interval_ms != 0;
 	if (admin_sweep_interval_ms == 0 ||
 		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_ms))
 		return;
@@ -140,7 +152,7 @@ keep_sweeping(Worker *worker)
 	worker->is_sweeping = outcome == CHORE_HAS_MORE;
 	if (worker->is_sweeping)
 		return;
-	worker->swept_at = monotonic_ms();
+	worker->swept_at = monotonic_ms() - (outcome == CHORE_FAILED ? Max(admin_sweep_interval_ms - RETRY_MS, 0) : 0);
 	show_sweep(worker, error);
 }
 

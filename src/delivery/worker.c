@@ -28,6 +28,7 @@
 
 #define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
 #define FIRST_BACKOFF_MS 100
+#define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
 
 static void
 leave(int code, Datum arg)
@@ -291,7 +292,14 @@ is_shut(Worker *worker)
 	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
-/* What to do before the next step, after this one.  An outage after success is followed by an attempt at once. */
+/* One that lets us in and throws us out again is none to be tried without a pause. */
+static bool
+is_steady(const Worker *worker)
+{
+	return monotonic_ms() - worker->opened_at >= STEADY_MS;
+}
+
+/* What to do before the next step, after this one.  An outage after a steady time is followed by an attempt at once. */
 static void
 pause_after(Worker *worker, StepResult result, int *backoff)
 {
@@ -300,10 +308,11 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 		case STEP_MORE:
 			break;
 		case STEP_DELIVERED:
-			*backoff = 0;
+			*backoff = Min(*backoff, is_steady(worker) ? 0 : FIRST_BACKOFF_MS);
 			break;
 		case STEP_IDLE:
-			*backoff = 0;
+			if (is_steady(worker))
+				*backoff = 0;
 			wait_for_work(worker);
 			break;
 		case STEP_REOPEN:
@@ -366,6 +375,8 @@ admin_delivery_worker_main(Datum arg)
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+			backoff = 0;
 		reload(worker);
 		worker_begin_step();
 		result = guarded(worker, open_and_step);

@@ -35,6 +35,7 @@ typedef struct Worker
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
+	int64		opened_at;		/* since when, by monotonic_ms() */
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
 	Position	position;		/* as the sink has it */

@@ -7,7 +7,7 @@ from pages import ROOT, compare, end, messages_of, ok
 PAGE = (ROOT / "doc/redis.md").read_text()
 SINK = ROOT / "src/sinks/redis"
 OF_POSTGRESQL = {'could not access file "$libdir/admin_ext_redis"'}
-RULES = {"+auth", "+client|setname", "+select", "+ping", "+xadd ~", "+publish &"}
+RULES = {"+auth", "+select", "+xadd ~", "+publish &"}
 
 
 def replies():
@@ -49,7 +49,8 @@ def rules():
     source = (SINK / "redis_errors.c").read_text()
     needed = set(re.findall(r'"(\+[a-z|]+)', source))
     told = set(re.search(r"^\| the worker's user \| `([^`]+)`", PAGE, re.M).group(1).replace("\\", "").split())
-    ok(len(needed) == 6 and {rule for rule in told if rule[0] == "+"} == needed, "the rules of the worker's user", told)
+    # Two that the worker can do without.
+    ok(len(needed) == 4 and {rule for rule in told if rule[0] == "+"} == needed | {"+client|setname", "+ping"}, "the rules of the worker's user", told)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ What Redis says in states that are hard to bring about is said by a stand-in.
 """
 import socket
 import threading
+import time
 
 import redis as client
 
@@ -197,7 +198,10 @@ class StandIn:
             try:
                 connection.sendall(self.greeting)
                 while (answer := self.answers[read_command(lines)]) is not None:
-                    connection.sendall(answer)
+                    if callable(answer):
+                        answer(connection)
+                    else:
+                        connection.sendall(answer)
             except OSError:
                 return
 
@@ -233,7 +237,19 @@ def replies():
     says("protected mode", "DENIED .*; let it ask for a password", 45, greeting=b"-DENIED Redis is running in protected mode because\r\n", answers={b"AUTH": None, b"CLIENT": None})
 
 
+def drips(connection):
+    """An answer that never comes to its end, a byte at a time."""
+    connection.sendall(b"$100\r\n")
+    for _ in range(60):
+        connection.sendall(b"x")
+        time.sleep(0.5)
+
+
 def no_redis():
+    not_redis = "what answers at 127.0.0.1:\\d+ does not speak Redis's protocol"
+    says("an array without end", not_redis, 60, answers={b"PUBLISH": b"*2000000000\r\n"})
+    says("an array before anything was asked", not_redis, 61, greeting=b"*2000000000\r\n" + b":1\r\n" * 1000)
+    says("an answer that drips", "Redis at .* does not answer", 62, answers={b"PUBLISH": drips})
     says("not Redis", "what answers at 127.0.0.1:\\d+ does not speak Redis's protocol; correct admin_ext.redis_url", 50, greeting=b"220 mail.example ESMTP\r\n")
     says("too much said", "has answered what it was not asked", 51, greeting=b"+OK\r\n" * 9)
     says("closed at once", "has closed the connection before it answered; if it speaks TLS, write rediss://", 52, answers={b"CLIENT": None})

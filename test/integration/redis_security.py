@@ -91,14 +91,17 @@ def acls():
              "resetchannels": ('could not publish to channel .*NOPERM .*; allow it by ACL SETUSER ... \\+publish &approval_ttl_refresh', f"&{CHANNEL}"),
              "-xadd": ('could not add to stream "approvals" as user "app" .*NOPERM .*; allow it by ACL SETUSER ... \\+xadd ~approvals', "+xadd"),
              "resetkeys": ('could not add to stream "approvals" .*NOPERM', "~approvals"),
-             "-select": ("could not select database 3 .*NOPERM .*; allow it by ACL SETUSER ... \\+select", "+select"),
-             "-client|setname": ("could not name the connection .*NOPERM .*; allow it by ACL SETUSER ... \\+client\\|setname", "+client|setname"),
-             "-ping": ("could not try the connection .*NOPERM .*; allow it by ACL SETUSER ... \\+ping", "+ping")}
+             "-select": ("could not select database 3 .*NOPERM .*; allow it by ACL SETUSER ... \\+select", "+select")}
     for taken, (says, given) in cases.items():
         set_user(taken)
         fails(f"the user has {taken}", says)
         set_user(given)
         goes_on(f"{given} is given back")
+    set_user("-client|setname", "-ping")
+    setting("redis_url", url(rest="/3"))
+    issue(next(numbers))
+    wait(DELIVERED, "delivered without a name for the connection, and without PING")
+    set_user("+client|setname", "+ping")
     setting("redis_stream", "")
 
 

@@ -79,7 +79,13 @@ demo_listen() {
     HEARD=$REDIS_DIR/heard
     redis-cli -p "$REDIS_PORT" subscribe approval_ttl_refresh >"$HEARD" &
     LISTENER=$!
-    until grep -q subscribe "$HEARD"; do read -rt 0.1 <> <(:) || true; done
+    local i
+    for ((i = 0; i < 100; i++)); do
+        ! grep -q subscribe "$HEARD" || return 0
+        read -rt 0.1 <> <(:) || true
+    done
+    echo "the subscriber does not listen"
+    return 1
 }
 
 demo_hang_up() {

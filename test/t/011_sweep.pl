@@ -136,5 +136,17 @@ $node->safe_psql('postgres', q{select admin.sweep_expired()});
 is($node->safe_psql('postgres', q{select string_agg(event_type, ' ' order by approval_id, audit_id) from admin.audit
 	where approval_id like 'APP-9%' and event_type in ('approval.expired', 'approval.stale')}),
 	'approval.expired approval.stale approval.expired approval.stale approval.expired approval.expired', 'a sweep at last announces it all');
+
+# What a dump brings is not announced before somebody has said where delivery goes on.
+configure($node, 'admin_ext.sweep_interval' => '1s');
+ok(says(q{select swept_by = 'worker' from admin.sweep_status}), 'the worker sweeps again');
+$node->safe_psql('postgres', q{set admin_ext.restoring = on;
+	with gone as (delete from admin.sweep_due where approval_id = 'APP-900005-s' returning *) insert into admin.sweep_due select * from gone});
+ok(says(q{select swept_by = 'nobody' and problem like '%waits for admin.resync_sink()' from admin.sweep_status}), 'a dump is being loaded: nobody sweeps');
+set_clock($furthest + 55 * $hour);
+ok(says(q{select due_rows > 0 and overdue_seconds > 3 from admin.sweep_status}), 'what is due waits');
+is($node->safe_psql('postgres', q{select count(*) from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), '0', 'and is not announced');
+$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', (select max(audit_id) + 1 from admin.audit))});
+ok(says(q{select count(*) = 1 from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), 'until resync_sink');
 $node->stop;
 done_testing();

@@ -21,7 +21,7 @@
 PG_MODULE_MAGIC;
 
 #define CONNECTION_NAME		"admin_ext"
-#define PING_AFTER_MS		10000
+#define PING_AFTER_MS		1000
 #define READ_BYTES			16384
 #define WRITE_BYTES			(256 * 1024)
 #define MOST_REPLY_BYTES	(1024 * 1024)
@@ -65,6 +65,14 @@ say_words(Redis *redis, RedisCommand command, const char *first, const char *sec
 	say(redis, command, count, words, lengths);
 }
 
+/* That we have no name, or may not ask whether it is there, is no reason to do without: it has answered. */
+static bool
+is_refusal(RedisCommand command, const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_ERROR &&
+		!((command == REDIS_SETNAME || command == REDIS_PING) && strncmp(reply->str, "NOPERM", strlen("NOPERM")) == 0);
+}
+
 /* What the server has said, reply by reply. */
 static AdminSinkResult
 take_replies(Redis *redis)
@@ -81,11 +89,12 @@ take_replies(Redis *redis)
 		if (reply == NULL)
 			break;
 		command = redis->answered < redis->due.len ? redis->due.data[redis->answered] : REDIS_PING;
-		if (((redisReply *) reply)->type == REDIS_REPLY_ERROR)
+		if (is_refusal(command, reply))
 			result = redis_refused(redis, command, ((redisReply *) reply)->str);
 		else if (redis->answered == redis->due.len)
 			result = redis_outage(redis, "Redis at %s has answered what it was not asked", redis->config.where);
 		redis->answered++;
+		redis->progress_at = monotonic_ms();
 		freeReplyObject(reply);
 	}
 	return result;
@@ -104,7 +113,7 @@ listen_once(Redis *redis, bool *is_more)
 	if (bytes == 0)
 		return ADMIN_SINK_OK;
 	redis->is_heard = true;
-	redis->heard_at = redis->progress_at = monotonic_ms();
+	redis->heard_at = monotonic_ms();
 	if (redis->reader->len > MOST_REPLY_BYTES || redisReaderFeed(redis->reader, data, bytes) != REDIS_OK)
 		return redis_outage(redis, "what answers at %s does not speak Redis's protocol; correct admin_ext.redis_url",
 							redis->config.where);
@@ -186,6 +195,27 @@ exchange(Redis *redis, int64 until)
 	}
 }
 
+/* Also what makes the reader give up: it takes a missing object for a lack of memory. */
+static void *
+no_array(const redisReadTask *task, compat_elements count)
+{
+	return NULL;
+}
+
+/*
+ * Nothing that is said here is answered by an array: one is not even allocated, however many
+ * elements it promises.
+ */
+static void
+refuse_aggregates(redisReader *reader)
+{
+	static redisReplyObjectFunctions functions;
+
+	functions = *reader->fn;
+	functions.createArray = no_array;
+	reader->fn = &functions;
+}
+
 static AdminSinkResult
 redis_open(AdminSink *sink, AdminSinkPosition *seen)
 {
@@ -199,11 +229,13 @@ redis_open(AdminSink *sink, AdminSinkPosition *seen)
 	redis->batch_context = AllocSetContextCreate(sink->context, "admin_ext Redis messages", ALLOCSET_DEFAULT_SIZES);
 	initStringInfo(&redis->out);
 	initStringInfo(&redis->due);
+	initStringInfo(&redis->message);
 	sink->state = redis;
 	MemoryContextSwitchTo(before);
 	redis->reader = redisReaderCreate();
 	if (redis->reader == NULL)
 		elog(ERROR, "out of memory");
+	refuse_aggregates(redis->reader);
 	return redis_configure(redis);
 }
 
@@ -268,21 +300,21 @@ say_message(Redis *redis, const char *message, int length)
 static AdminSinkResult
 say_messages(Redis *redis, AdminSinkBatch *batch)
 {
-	StringInfoData message;
+	StringInfo	message = &redis->message;
 
-	initStringInfo(&message);
 	for (int i = 0; i < batch->count; i++)
 	{
 		const AdminSinkRecord *record = &batch->records[i];
 
-		resetStringInfo(&message);
+		resetStringInfo(message);
+		MemoryContextReset(redis->batch_context);
 		switch (redis_message(redis->sink->store_id, record->audit_id, batch->data + record->offset, record->length,
-							  &message, batch->rejected_error, sizeof(batch->rejected_error)))
+							  message, batch->rejected_error, sizeof(batch->rejected_error)))
 		{
 			case REDIS_MESSAGE_NONE:
 				break;
 			case REDIS_MESSAGE_MADE:
-				say_message(redis, message.data, message.len);
+				say_message(redis, message->data, message->len);
 				break;
 			case REDIS_MESSAGE_IMPOSSIBLE:
 				batch->rejected_record = i;

@@ -18,6 +18,13 @@
 #include "lib/stringinfo.h"
 #include "monotonic.h"
 
+/* hiredis 1.0 made more of it. */
+#if HIREDIS_MAJOR >= 1
+typedef size_t compat_elements;
+#else
+typedef int compat_elements;
+#endif
+
 /* How long each phase of connecting may take, and how long an answer. */
 #define REDIS_ANSWER_MS		5000
 #define REDIS_SHOWN_BYTES	128 /* of a host, or of the name of a file */
@@ -84,7 +91,8 @@ typedef struct Redis
 	bool		is_heard;		/* the server has said something on this connection */
 	int64		heard_at;
 	int64		progress_at;	/* when something was sent or read */
-	MemoryContext batch_context;	/* what making the messages of a batch takes */
+	StringInfoData message;		/* of the record at hand */
+	MemoryContext batch_context;	/* what making it takes */
 } Redis;
 
 typedef enum RedisMessage

@@ -115,12 +115,11 @@ rules_of(const Redis *redis, RedisCommand command)
 	{
 		case REDIS_AUTH:
 			return pstrdup("+auth");
-		case REDIS_SETNAME:
-			return pstrdup("+client|setname");
 		case REDIS_SELECT:
 			return pstrdup("+select");
+		case REDIS_SETNAME:
 		case REDIS_PING:
-			return pstrdup("+ping");
+			break;
 		case REDIS_XADD:
 			return psprintf("+xadd ~%s", redis_shown(redis->stream, SHOWN_BYTES));
 		case REDIS_PUBLISH:

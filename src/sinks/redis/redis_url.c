@@ -165,14 +165,14 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 	if (!get_part(redis, url, CURLUPART_PATH, CURLU_URLDECODE, &path) || path == NULL ||
 		!get_part(redis, url, CURLUPART_HOST, CURLU_URLDECODE, &host) || host == NULL || host[0] == '\0')
 		return malformed(redis);
+	if (strchr(path, '@') != NULL)
+		return not_encoded(redis);
 	if (is_unix)
 	{
 		config->socket_path = path;
 		name_server(redis, path);
 		return path[1] == '\0' ? malformed(redis) : ADMIN_SINK_OK;
 	}
-	if (strchr(path, '@') != NULL)
-		return not_encoded(redis);
 	(void) get_part(redis, url, CURLUPART_PORT, 0, &config->port);
 	if (config->port == NULL)
 		config->port = DEFAULT_PORT;
