@@ -98,7 +98,7 @@ def milliseconds(connection, statement, *arguments):
 
 def none_due():
     """Milliseconds of a sweep that finds nothing, and of a statement that does nothing, by turns."""
-    load_approvals(LARGE)
+    load_approvals(LARGE, signed=False)
     sql("insert into admin.sweep_due select approval_id, 'expired', sla_deadline + random() * interval '1 year' from admin.approval",
         "vacuum (analyze) admin.sweep_due")
     connection = connect()
