@@ -1,0 +1,102 @@
+"""The other side: a scratch database with the extension, loaded with a store and asked by admin.sensitive_check_preview()."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import asyncpg
+
+from .engine import Approval, Request, digest, rfc3339
+
+ASK = """
+create function pg_temp.ask(approval_id text, action text, resource text, at timestamptz) returns text language plpgsql as $$
+begin
+    return admin.sensitive_check_preview(approval_id, action, resource, at);
+exception when others then
+    return 'error ' || sqlstate;
+end $$"""
+# What stands between a superuser's load and an approval that no rule foresaw.
+LAWS = """
+alter table admin.approval drop constraint approval_state, drop constraint approval_closed_if_withdrawn, drop constraint approval_required_signer_count;
+alter table admin.signature drop constraint signature_one_per_person"""
+APPROVAL = ("approval_id", "action", "resource", "required_roles", "required_signer_count", "requested_by", "state", "sla_deadline", "closed_at")
+SIGNATURE = ("approval_id", "signer_role", "signer", "approval_digest")
+
+
+class Database:
+    """A connection to a scratch database.  Times are told in a zone with summer time: no answer may depend on it."""
+
+    def __init__(self, connection: asyncpg.Connection):
+        self.connection = connection
+
+    async def load_document(self, elements: Sequence) -> tuple[datetime, dict]:
+        """Imports a document; the instant of the load, and what import_approvals() answered."""
+        text = json.dumps(elements, ensure_ascii=False, default=str)
+        return await self.load_text(text)
+
+    async def load_text(self, text: str) -> tuple[datetime, dict]:
+        row = await self.connection.fetchrow("select now(), admin.import_approvals($1::text::jsonb)", text)
+        return row[0], json.loads(row[1])
+
+    async def load_directly(self, approvals: Iterable[Approval]) -> None:
+        """Puts approvals into the tables as they are, as the load of a dump does."""
+        async with self.connection.transaction():
+            await self.connection.execute("set local admin_ext.restoring = on")
+            await self.connection.copy_records_to_table(
+                "approval", schema_name="admin", columns=APPROVAL,
+                records=[tuple(getattr(approval, column) for column in APPROVAL) for approval in approvals])
+            await self.connection.copy_records_to_table(
+                "signature", schema_name="admin", columns=SIGNATURE,
+                records=[(approval.approval_id, s.signer_role, s.signer, digest(approval) if s.digest is None else s.digest)
+                         for approval in approvals for s in approval.signatures])
+
+    async def lift_constraints(self) -> None:
+        await self.connection.execute(LAWS)
+
+    async def ask(self, requests: Sequence[Request]) -> list[str]:
+        """The answers' texts, in order; where the function raises, "error" and the SQLSTATE."""
+        rows = await self.connection.fetch(
+            """select pg_temp.ask(r.approval_id, r.action, r.resource, r.at::timestamptz)
+               from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n""",
+            [r.approval_id for r in requests], [r.action for r in requests], [r.resource for r in requests],
+            [r.at and rfc3339(r.at) for r in requests])
+        return [row[0] for row in rows]
+
+    async def digests(self, approval_ids: Sequence[str]) -> list[bytes | None]:
+        rows = await self.connection.fetch(
+            "select admin.approval_digest(id) from unnest($1::text[]) with ordinality as r(id, n) order by n", approval_ids)
+        return [row[0] for row in rows]
+
+    async def explain(self, request: Request) -> str:
+        """The rule that decides, as admin.explain_check() tells it."""
+        try:
+            row = await self.connection.fetchrow(
+                "select precedence, rule, detail from admin.explain_check($1, $2, $3, $4::text::timestamptz) where matched",
+                request.approval_id, request.action, request.resource, request.at and rfc3339(request.at))
+        except asyncpg.PostgresError as error:
+            return f"{error.sqlstate}: {error}"
+        return "no rule" if row is None else f"rule {row[0]}, {row[1]}: {row[2]}"
+
+
+@asynccontextmanager
+async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
+    """A database of our own in a server, for as long as it is needed."""
+    name = f"admin_parity_{name}_{os.getpid()}"
+    server = await asyncpg.connect(dsn)
+    try:
+        await server.execute(f'create database "{name}" template template0 encoding \'UTF8\' lc_collate \'C\' lc_ctype \'C\'')
+        try:
+            connection = await asyncpg.connect(dsn, database=name, server_settings={"timezone": "Europe/Berlin", "application_name": "admin_client.parity"})
+            try:
+                await connection.execute("create extension admin_ext")
+                await connection.execute(ASK)
+                yield Database(connection)
+            finally:
+                await connection.close()
+        finally:
+            await server.execute(f'drop database if exists "{name}"')
+    finally:
+        await server.close()

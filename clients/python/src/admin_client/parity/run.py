@@ -1,0 +1,244 @@
+"""A store through both engines: loaded, asked, compared, counted."""
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+
+from . import engine, store
+from .compare import Difference, compare
+from .database import Database
+from .engine import Approval, Request
+from .generate import AROUND, Generator, clipped
+
+EDGES = {timedelta(0): "exactly at the deadline", timedelta(microseconds=-1): "1 µs before the deadline",
+         timedelta(hours=24): "exactly 24 hours after it", timedelta(hours=24, microseconds=1): "24 hours and 1 µs after it"}
+ANSWER, EXPECTED, STORE, LEFT_OUT, DIGEST = "answer", "expected", "store", "left out", "digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that differs, and what a person needs to see why."""
+    kind: str
+    origin: str
+    subject: str
+    why: str
+    file: str | None = None
+    database: str | None = None
+    differences: tuple[Difference, ...] = ()
+    request: Request | None = None
+    element: str | None = None
+
+    @property
+    def group(self) -> str:
+        """Findings of one cause, as far as can be told, are of one group."""
+        def rule(text: str | None) -> str:
+            try:
+                return f"rule {json.loads(text)['meta']['precedence']}"
+            except (TypeError, ValueError, KeyError):
+                return text if text and text.startswith("error ") else "no answer"
+        if self.kind in (ANSWER, LEFT_OUT):
+            return f"{self.kind}: file {rule(self.file)}, database {rule(self.database)}"
+        return self.kind
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of all that was run."""
+    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    clock: float = field(default_factory=time.monotonic)
+    seed: int | None = None
+    stores: Counter = field(default_factory=Counter)
+    approvals: int = 0
+    rejected: int = 0
+    cases: int = 0
+    rules: Counter = field(default_factory=Counter)
+    reasons: Counter = field(default_factory=Counter)
+    edges: Counter = field(default_factory=Counter)
+    differing: Counter = field(default_factory=Counter)      # by the file-backed engine's rule
+    findings: list[Finding] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        return not self.findings
+
+
+def answer(approvals: Mapping[str, Approval], request: Request, at: datetime) -> str:
+    """The file-backed answer; an error as the database's side tells it."""
+    try:
+        return engine.decide(approvals, request, at)
+    except engine.OverLimit as error:
+        return f"error {error.sqlstate}"
+
+
+def evaluated_at(text: str) -> datetime:
+    """The instant that an answer says it is of; now, where it says none."""
+    try:
+        return store.instant(json.loads(text)["evaluated_at"])
+    except (ValueError, KeyError, TypeError):
+        return datetime.now(timezone.utc)
+
+
+def element_of(approval: Approval | None) -> str | None:
+    if approval is None:
+        return None
+
+    def plain(value: object) -> str:
+        return value.hex() if isinstance(value, bytes) else engine.rfc3339(value)
+    return json.dumps(asdict(approval), ensure_ascii=False, default=plain)
+
+
+async def ask_both(db: Database, origin: str, approvals: Mapping[str, Approval], requests: Sequence[Request], outcome: Outcome) -> None:
+    for request, theirs in zip(requests, await db.ask(requests)):
+        at = request.at or evaluated_at(theirs)
+        ours = answer(approvals, request, at)
+        count(outcome, approvals, request, at, ours)
+        if ours != theirs and (differences := compare(ours, theirs)):
+            shown = replace(request, at=at)
+            outcome.differing[rule_of(ours)] += 1
+            outcome.findings.append(Finding(
+                ANSWER, origin, str(request.approval_id), await why(db, approvals, shown, at), ours, theirs, differences, shown,
+                element_of(approvals.get(request.approval_id))))
+
+
+async def why(db: Database, approvals: Mapping[str, Approval], request: Request, at: datetime) -> str:
+    try:
+        ours = engine.explain(approvals, request, at)
+    except Exception as error:                              # a rule that cannot even be explained is a finding, too
+        ours = f"{type(error).__name__}: {error}"
+    return f"The file-backed engine: {ours}. The database: {await db.explain(request)}."
+
+
+def rule_of(text: str) -> int | None:
+    return None if text.startswith("error ") else json.loads(text)["meta"]["precedence"]
+
+
+def count(outcome: Outcome, approvals: Mapping[str, Approval], request: Request, at: datetime, ours: str) -> None:
+    outcome.cases += 1
+    if ours.startswith("error "):
+        outcome.reasons[ours] += 1
+        return
+    told = json.loads(ours)
+    outcome.rules[told["meta"]["precedence"]] += 1
+    outcome.reasons[told["reason"] or "valid"] += 1
+    approval = approvals.get(request.approval_id)
+    if approval is not None and (edge := EDGES.get(at - approval.sla_deadline)):
+        outcome.edges[edge] += 1
+
+
+async def digests_of_both(db: Database, origin: str, approvals: Mapping[str, Approval], outcome: Outcome) -> None:
+    ids = list(approvals)
+    for approval_id, theirs in zip(ids, await db.digests(ids)):
+        ours = engine.digest(approvals[approval_id])
+        if ours != theirs:
+            outcome.findings.append(Finding(
+                DIGEST, origin, approval_id, "What was signed is told differently.", ours.hex(), theirs and theirs.hex(),
+                element=element_of(approvals[approval_id])))
+
+
+def soundness(origin: str, elements: list, read: store.Store, imported: dict, outcome: Outcome) -> None:
+    """Whether both sides leave out the same elements."""
+    ours, theirs = {r.index: r.error for r in read.rejected}, {r["index"]: r["error"] for r in imported["rejected"]}
+    for index in sorted(ours.keys() ^ theirs.keys()):
+        outcome.findings.append(Finding(
+            STORE, origin, f"element {index}", f"The file's reader: {ours.get(index, 'sound')}. The database: {theirs.get(index, 'sound')}.",
+            ours.get(index, "sound"), theirs.get(index, "sound"), element=json.dumps(elements[index], ensure_ascii=False, default=str)))
+    counts = (read.imported, read.unchanged), (imported["imported"], imported["unchanged"])
+    if ours.keys() == theirs.keys() and counts[0] != counts[1]:
+        outcome.findings.append(Finding(STORE, origin, "counts", "Imported and unchanged are counted differently.", str(counts[0]), str(counts[1])))
+    outcome.approvals += len(read.approvals)
+    outcome.rejected += len(ours)
+
+
+def instants(approval: Approval, loaded_at: datetime, chosen: Sequence[datetime]) -> list[datetime]:
+    return [loaded_at, *chosen, *(clipped(approval.sla_deadline, distance) for distance in AROUND)]
+
+
+def questions(approval: Approval) -> list[Request]:
+    """What is asked of an approval of a file: as it should be, and otherwise."""
+    asked = [Request(approval.approval_id), Request(approval.approval_id, approval.action, approval.resource),
+             Request(approval.approval_id, approval.action), Request(approval.approval_id, "another action", approval.resource),
+             Request(approval.approval_id, approval.action, "another resource")]
+    return list(dict.fromkeys(asked))
+
+
+async def run_document(db: Database, origin: str, text: str, chosen: Sequence[datetime], outcome: Outcome) -> None:
+    """A file: every approval at the load, at the instants chosen and around its deadline; and what of it is left out."""
+    elements = store.parse(text)
+    loaded_at, imported = await db.load_text(text)
+    read = store.read(elements, loaded_at)
+    outcome.stores[origin] += 1
+    soundness(origin, elements, read, imported, outcome)
+    requests = [replace(question, at=at) for approval in read.approvals.values() for question in questions(approval)
+                for at in instants(approval, loaded_at, chosen)]
+    requests += [Request(approval_id, at=at) for approval_id in (None, "", "no id", "APP-999999-none") for at in (loaded_at, *chosen)]
+    await ask_both(db, origin, read.approvals, requests, outcome)
+    await digests_of_both(db, origin, read.approvals, outcome)
+    await expectations(db, origin, elements, read, loaded_at, outcome)
+    await left_out(db, origin, elements, read, imported, loaded_at, outcome)
+
+
+async def expectations(db: Database, origin: str, elements: list, read: store.Store, loaded_at: datetime, outcome: Outcome) -> None:
+    """What the file itself says the answers are, at the load."""
+    for approval_id, index in read.index.items():
+        expected = elements[index].get("expected")
+        if not isinstance(expected, dict):
+            continue
+        request = Request(approval_id, at=loaded_at)
+        for side, text in (("The file-backed engine", answer(read.approvals, request, loaded_at)), ("The database", (await db.ask([request]))[0])):
+            told = json.loads(text)
+            told = {**told, **told["meta"]}
+            differences = tuple(Difference(key, json.dumps(value), json.dumps(told.get(key)))
+                                for key, value in expected.items() if told.get(key) != value)
+            if differences:
+                outcome.findings.append(Finding(EXPECTED, origin, approval_id, f"{side} does not answer what the file expects.",
+                                                json.dumps(expected), text, differences, request, element_of(read.approvals[approval_id])))
+
+
+async def left_out(db: Database, origin: str, elements: list, read: store.Store, imported: dict, loaded_at: datetime, outcome: Outcome) -> None:
+    """Elements that neither side holds: what the file, taken at its word, would answer, and what the database does."""
+    theirs = {r["index"]: r["error"] for r in imported["rejected"]}
+    for rejected in read.rejected:
+        file = database = None
+        differences: tuple[Difference, ...] = ()
+        request = None
+        if rejected.as_told is not None and rejected.index in theirs:
+            request = Request(rejected.approval_id, at=loaded_at)
+            file = answer({rejected.approval_id: rejected.as_told}, request, loaded_at)
+            database = (await db.ask([request]))[0]
+            differences = compare(file, database)
+        if rejected.index in theirs:
+            outcome.findings.append(Finding(
+                LEFT_OUT, origin, f"element {rejected.index}" + (f" ({rejected.approval_id})" if rejected.approval_id else ""),
+                f"Not stored: {rejected.error}. The database: {theirs[rejected.index]}.", file, database, differences, request,
+                json.dumps(elements[rejected.index], ensure_ascii=False, default=str)))
+
+
+async def run_random(db: Database, forged: Database, seed: int, cases: int, outcome: Outcome, progress: Callable[[int], None],
+                     first: int = 0, size: int = 5000) -> None:
+    """Random stores, until so many cases were asked: half of documents, half of what a superuser loaded."""
+    outcome.seed = seed
+    done, number = 0, first
+    while done < cases:
+        asked = min(size, cases - done)
+        generator, origin = Generator(seed, number), f"random store {number}"
+        if number % 2 == 0:
+            elements = generator.document(max(1, asked // 12))
+            loaded_at, imported = await db.load_document(elements)
+            read = store.read(store.parse(json.dumps(elements, ensure_ascii=False)), loaded_at)
+            soundness(origin, elements, read, imported, outcome)
+            approvals, side = read.approvals, db
+        else:
+            approvals = {a.approval_id: a for a in (generator.forged(lawless=True) for _ in range(max(1, asked // 12)))}
+            await forged.load_directly(approvals.values())
+            outcome.approvals += len(approvals)
+            side = forged
+        outcome.stores["random"] += 1
+        await ask_both(side, origin, approvals, list(generator.requests(list(approvals.values()), asked)), outcome)
+        await digests_of_both(side, origin, approvals, outcome)
+        done, number = done + asked, number + 1
+        progress(done)

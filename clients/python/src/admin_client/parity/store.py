@@ -1,0 +1,333 @@
+"""A file-backed store's document: a JSON array of approvals with their signatures.
+
+Read leniently: an element that is not sound is named by its index and left out, the rest is taken.  What is sound is
+decided as admin.import_approvals() decides it, so that file and database come to hold the same approvals.
+"""
+from __future__ import annotations
+
+import json
+import re
+from calendar import monthrange
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from .engine import MOST_SIGNERS, STATES, Approval, Signature, octets, state_reached, well_formed
+
+EARLIEST, LATEST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
+
+
+class Unsound(ValueError):
+    """What is wrong with an element."""
+
+
+class Unreadable(ValueError):
+    """The document is no store at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    index: int
+    error: str
+    approval_id: str | None = None
+    as_told: Approval | None = None     # the element taken at its word, where it has enough of one
+
+
+@dataclass(slots=True)
+class Store:
+    approvals: dict[str, Approval] = field(default_factory=dict)
+    rejected: list[Rejected] = field(default_factory=list)
+    imported: int = 0
+    unchanged: int = 0
+    index: dict[str, int] = field(default_factory=dict)      # approval_id -> the element it came from
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """An element, read: the approval, and what only matters to whether a second one says the same."""
+    approval: Approval
+    created_at: datetime | None
+    closed_by: str | None
+    close_reason: str | None
+    signed_at: tuple[datetime | None, ...]
+    comments: tuple[str | None, ...]
+
+
+def parse(text: str | bytes) -> list:
+    """The elements of a document.  Raises Unreadable where it is no JSON array that a database would take."""
+    def refuse(constant: str):
+        raise Unreadable(f"{constant} is no JSON")
+
+    try:
+        document = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the document is no JSON: {error}") from error
+    if not isinstance(document, list):
+        raise Unreadable("the document is no JSON array")
+    refuse_strings(document)
+    return document
+
+
+def refuse_strings(value: object) -> None:
+    """PostgreSQL's jsonb has no U+0000 and no half of a surrogate pair; a document with one is refused whole."""
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+            raise Unreadable("a string has U+0000, or half of a surrogate pair")
+    elif isinstance(value, list):
+        for member in value:
+            refuse_strings(member)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            refuse_strings(key)
+            refuse_strings(member)
+
+
+# -- members ----------------------------------------------------------------------------------------------------------
+
+def text_of(element: dict, key: str, most: int, least: int = 0, required: bool = False) -> str | None:
+    value = element.get(key)
+    if value is None:
+        if required:
+            raise Unsound(f'"{key}" is missing')
+        return None
+    if not isinstance(value, str):
+        raise Unsound(f'"{key}" is not a string')
+    if not least <= len(octets(value)) <= most:
+        raise Unsound(f'"{key}" has {len(octets(value))} bytes, {least} to {most} are allowed')
+    return value
+
+
+INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
+
+
+def rounded(seconds: str) -> timedelta:
+    return timedelta(microseconds=int((Decimal(seconds) * 1000000).quantize(Decimal(1), ROUND_HALF_EVEN)))
+
+
+def instant(text: str) -> datetime:
+    """RFC 3339; a blank for the T, and UTC where no zone is named."""
+    match = INSTANT.fullmatch(text)
+    if not match:
+        raise ValueError("not a timestamp of RFC 3339")
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    if int(hour or 0) > 23 or int(minute or 0) > 59 or int(second or 0) > 60:
+        raise ValueError("no such time of the day")
+    at = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), tzinfo=timezone.utc)
+    at += timedelta(seconds=int(second or 0)) + rounded("0" + (fraction or ""))
+    if zone and zone not in "Zz":
+        hours, minutes = int(zone[1:3]), int(zone[3:].lstrip(":") or 0)
+        if hours > 15 or minutes > 59:
+            raise ValueError("no such time zone")
+        at -= timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
+    return at
+
+
+UNITS = {"microsecond": timedelta(microseconds=1), "millisecond": timedelta(milliseconds=1), "second": timedelta(seconds=1),
+         "minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+MONTHS = {"month": 1, "year": 12}
+SHORT = {"us": "microsecond", "ms": "millisecond", "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour",
+         "hr": "hour", "d": "day", "w": "week", "mon": "month", "y": "year", "yr": "year"}
+PART = re.compile(r"\s*([+-]?)(?:(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?|(\d+(?:\.\d+)?)\s*([a-z]+))(?=[\s+-]|$)\s*", re.ASCII | re.IGNORECASE)
+
+
+def after(base: datetime, offset: str) -> datetime:
+    """An instant relative to another, as '-25 hours', '1 day 02:30:00', '1 month'."""
+    months, span, place = 0, timedelta(0), 0
+    if not offset.strip():
+        raise ValueError("no interval")
+    while place < len(offset):
+        part = PART.match(offset, place)
+        if not part:
+            raise ValueError("no interval")
+        place = part.end()
+        sign, hours, minutes, seconds, number, unit = part.groups()
+        sign = -1 if sign == "-" else 1
+        if hours is not None:
+            if int(minutes) > 59 or Decimal(seconds or 0) > 60:
+                raise ValueError("no interval")
+            span += sign * (timedelta(hours=int(hours), minutes=int(minutes)) + rounded(seconds or "0"))
+            continue
+        unit = unit.lower()
+        unit = SHORT.get(unit) or SHORT.get(unit.removesuffix("s")) or unit.removesuffix("s")
+        if unit in MONTHS and "." not in number:
+            months += sign * int(number) * MONTHS[unit]
+        elif unit in UNITS:
+            span += sign * rounded(str(Decimal(number) * (UNITS[unit] // timedelta(microseconds=1)) / 1000000))
+        else:
+            raise ValueError("no interval")
+    year, month = divmod(base.year * 12 + base.month - 1 + months, 12)
+    return base.replace(year=year, month=month + 1, day=min(base.day, monthrange(year, month + 1)[1])) + span
+
+
+def instant_of(element: dict, key: str, loaded_at: datetime) -> datetime | None:
+    value = text_of(element, key, 64)
+    offset = text_of(element, key + "_offset", 64)
+    if value is not None and offset is not None:
+        raise Unsound(f'"{key}" is given twice, as an instant and as an offset')
+    try:
+        if value is not None:
+            return instant(value)
+        return None if offset is None else after(loaded_at, offset)
+    except OverflowError as error:
+        raise Unsound(f'"{key}" is not in the years 1 to 9999') from error
+    except ValueError as error:
+        raise Unsound(f'"{key}": {error}: "{value or offset}"') from error
+
+
+# -- elements ---------------------------------------------------------------------------------------------------------
+
+def roles_of(element: dict) -> tuple[str, ...]:
+    roles = element.get("required_roles")
+    if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+        raise Unsound('"required_roles" is not an array of strings')
+    count = element.get("required_signer_count")
+    if count is not None and (isinstance(count, bool) or not isinstance(count, (int, Decimal)) or count != len(roles)):
+        raise Unsound(f'"required_signer_count" is {count}, but "required_roles" names {len(roles)}')
+    if not 1 <= len(roles) <= MOST_SIGNERS:
+        raise Unsound(f'"required_roles" names {len(roles)}, 1 to {MOST_SIGNERS} are allowed')
+    if len(set(roles)) < len(roles):
+        raise Unsound('"required_roles" names a role twice')
+    if not all(1 <= len(octets(role)) <= 128 for role in roles):
+        raise Unsound('a role of "required_roles" has no bytes, or more than 128')
+    return tuple(roles)
+
+
+def signatures_of(element: dict, loaded_at: datetime) -> Iterable[tuple[Signature, datetime | None, str | None]]:
+    signatures = element.get("signatures")
+    if signatures is None:
+        return
+    if not isinstance(signatures, list):
+        raise Unsound('"signatures" is not an array')
+    for signature in signatures:
+        if not isinstance(signature, dict):
+            raise Unsound("a signature is not an object")
+        yield (Signature(text_of(signature, "signer_role", 128, 1, required=True), text_of(signature, "signer", 256, 1, required=True)),
+               instant_of(signature, "signed_at", loaded_at), text_of(signature, "comment", 4096))
+
+
+def read_element(element: object, loaded_at: datetime) -> Incoming:
+    if not isinstance(element, dict):
+        raise Unsound("not an object")
+    approval_id = text_of(element, "approval_id", 64, required=True)
+    if not well_formed(approval_id):
+        raise Unsound(f'"approval_id" is not of the form APP-nnnnnn-name: "{approval_id}"')
+    roles = roles_of(element)
+    signed = tuple(signatures_of(element, loaded_at))
+    state = text_of(element, "state", 64)
+    approval = Approval(
+        approval_id=approval_id,
+        action=text_of(element, "action", 256, 1, required=True),
+        resource=text_of(element, "resource", 2048, 1),
+        required_roles=roles,
+        required_signer_count=len(roles),
+        requested_by=text_of(element, "requested_by", 256, 1, required=True),
+        state="pending" if state is None else state,
+        sla_deadline=instant_of(element, "sla_deadline", loaded_at),
+        closed_at=instant_of(element, "closed_at", loaded_at),
+        signatures=tuple(signature for signature, _, _ in signed))
+    incoming = Incoming(approval, instant_of(element, "created_at", loaded_at), text_of(element, "closed_by", 256, 1),
+                        text_of(element, "close_reason", 4096), tuple(at for _, at, _ in signed), tuple(said for _, _, said in signed))
+    if approval.sla_deadline is None:
+        raise Unsound('"sla_deadline" is missing')
+    check_state(incoming)
+    return incoming
+
+
+def check_state(incoming: Incoming) -> None:
+    approval = incoming.approval
+    if approval.state not in STATES:
+        raise Unsound(f'state "{approval.state}" is unknown')
+    if approval.state != "withdrawn" and (incoming.closed_by is not None or incoming.close_reason is not None):
+        raise Unsound('"closed_by" and "close_reason" are for withdrawn approvals')
+    if (approval.state == "withdrawn") != (approval.closed_at is not None):
+        raise Unsound('"closed_at" is set if and only if the state is withdrawn')
+
+
+def check_signatures(approval: Approval) -> None:
+    signatures = approval.signatures
+    for number, signature in enumerate(signatures):
+        if signature.signer_role not in approval.required_roles:
+            raise Unsound(f'role "{signature.signer_role}" signed, but is not required')
+        if signature.signer == approval.requested_by:
+            raise Unsound(f'"{signature.signer}" signed, who is the requester')
+        if any(signature.signer_role == s.signer_role for s in signatures[:number]):
+            raise Unsound(f'role "{signature.signer_role}" signed twice')
+        if any(signature.signer == s.signer for s in signatures[:number]):
+            raise Unsound(f'"{signature.signer}" signed twice')
+    reached = state_reached(approval.required_signer_count, len(signatures))
+    if approval.state not in ("withdrawn", reached):
+        raise Unsound(f'state is "{approval.state}", but its signatures amount to "{reached}"')
+
+
+def same(there: Incoming, incoming: Incoming, element: dict) -> bool:
+    """Does what is there say all that a further element says?  What that leaves open, or gives relative to the load, agrees."""
+    old, new = there.approval, incoming.approval
+    if (old.action, old.resource, old.required_roles, old.requested_by, old.state, there.closed_by, there.close_reason) != \
+            (new.action, new.resource, new.required_roles, new.requested_by, new.state, incoming.closed_by, incoming.close_reason):
+        return False
+    for key, before, now in (("sla_deadline", old.sla_deadline, new.sla_deadline), ("created_at", there.created_at, incoming.created_at),
+                             ("closed_at", old.closed_at, new.closed_at)):
+        if element.get(key) is not None and before != now:
+            return False
+
+    def signed(of: Incoming) -> list:
+        return [(s.signer_role, s.signer, said, at) for s, said, at in zip(of.approval.signatures, of.comments, of.signed_at)]
+
+    def matches(a: tuple, b: tuple, number: int) -> bool:
+        stated = element["signatures"][number].get("signed_at") is not None
+        return a[:3] == b[:3] and (not stated or a[3] == b[3])
+
+    before = signed(there)
+    return len(before) == len(new.signatures) and all(any(matches(a, b, number) for a in before)
+                                                      for number, b in enumerate(signed(incoming)))
+
+
+def complete(incoming: Incoming, loaded_at: datetime) -> Incoming:
+    """With what an element leaves open as the load sets it."""
+    return Incoming(incoming.approval, incoming.created_at or loaded_at, incoming.closed_by, incoming.close_reason,
+                    tuple(at or loaded_at for at in incoming.signed_at), incoming.comments)
+
+
+def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
+    """An unsound element as it stands, for what a reader of the file alone would answer; None: it does not say enough."""
+    try:
+        signed = element.get("signatures") or []
+        roles = element.get("required_roles")
+        count = element.get("required_signer_count")
+        approval = Approval(
+            element["approval_id"], element["action"], element.get("resource"), tuple(roles), len(roles) if count is None else int(count),
+            element["requested_by"], element.get("state") or "pending", instant_of(element, "sla_deadline", loaded_at),
+            instant_of(element, "closed_at", loaded_at), tuple(Signature(s["signer_role"], s["signer"]) for s in signed))
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
+        return None
+    texts = [approval.approval_id, approval.action, approval.requested_by, approval.state, *approval.required_roles,
+             *(text for s in approval.signatures for text in (s.signer_role, s.signer))]
+    if approval.sla_deadline is None or not all(isinstance(text, str) for text in texts) or not isinstance(approval.resource, str | None):
+        return None
+    return approval
+
+
+def read(elements: list, loaded_at: datetime) -> Store:
+    """The sound approvals of a document, loaded at an instant; the others by index, with what is wrong."""
+    store, there = Store(), {}
+    for index, element in enumerate(elements):
+        try:
+            incoming = read_element(element, loaded_at)
+            approval = incoming.approval
+            if approval.approval_id in there:
+                if not same(there[approval.approval_id], incoming, element):
+                    raise Unsound(f'approval "{approval.approval_id}" is element {store.index[approval.approval_id]} already, and differs')
+                store.unchanged += 1
+                continue
+            check_signatures(approval)
+        except Unsound as error:
+            approval_id = element.get("approval_id") if isinstance(element, dict) else None
+            store.rejected.append(Rejected(index, str(error), approval_id if isinstance(approval_id, str) else None,
+                                           at_its_word(element, loaded_at)))
+            continue
+        there[approval.approval_id] = complete(incoming, loaded_at)
+        store.approvals[approval.approval_id] = approval
+        store.index[approval.approval_id] = index
+        store.imported += 1
+    return store
