@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -53,6 +54,11 @@ class Database:
                 records=[(approval.approval_id, s.signer_role, s.signer, digest(approval) if s.digest is None else s.digest)
                          for approval in approvals for s in approval.signatures])
 
+    async def versions(self) -> str:
+        """Of the server and the extension."""
+        return await self.connection.fetchval(
+            "select format('PostgreSQL %s, admin_ext %s', current_setting('server_version'), extversion) from pg_extension where extname = 'admin_ext'")
+
     async def lift_constraints(self) -> None:
         await self.connection.execute(LAWS)
 
@@ -84,7 +90,7 @@ class Database:
 @asynccontextmanager
 async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
     """A database of our own in a server, for as long as it is needed."""
-    name = f"admin_parity_{name}_{os.getpid()}"
+    name = f"admin_parity_{name}_{os.getpid()}_{secrets.token_hex(4)}"
     server = await asyncpg.connect(dsn)
     try:
         await server.execute(f'create database "{name}" template template0 encoding \'UTF8\' lc_collate \'C\' lc_ctype \'C\'')

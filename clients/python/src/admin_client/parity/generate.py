@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
 from .engine import Approval, Request, Signature, digest, rfc3339, state_reached
@@ -37,8 +37,9 @@ def clipped(at: datetime, distance: timedelta) -> datetime:
 class Generator:
     """The approvals of one store, and what is asked of them."""
 
-    def __init__(self, seed: int, number: int):
+    def __init__(self, seed: int, number: int, chosen: Sequence[datetime] = ()):
         self.number = number
+        self.chosen = chosen
         self.chance = random.Random(f"{seed}:{number}")
         self.count = 0
 
@@ -61,6 +62,8 @@ class Generator:
         return text
 
     def deadline(self) -> datetime:
+        if self.chosen and not self.one_in(3):
+            return clipped(self.chance.choice(self.chosen), -self.chance.choice(AROUND))
         kind = self.chance.randrange(20)
         if kind == 0:
             return self.chance.choice((FIRST + MICROSECOND * 2, FIRST + DAY, datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc)))
@@ -179,7 +182,7 @@ class Generator:
         ]
         if lawless:
             kinds += [
-                lambda: change(a, state=chance.choice(("approved", "", "SIGNED_FULL", "signed_full ", "signed", "valid"))),
+                lambda: change(a, state="unknown"),         # any other the database shows under this name: no rule tells
                 lambda: change(a, closed_at=a.sla_deadline),
                 lambda: change(a, state="withdrawn", closed_at=None),
                 lambda: change(a, required_signer_count=chance.choice((0, -1, 9, 32767, a.required_signer_count + 1, a.required_signer_count - 1))),
@@ -203,6 +206,8 @@ class Generator:
         return "x" * self.chance.choice((limit, limit + 1)) if self.one_in(3) else "é" * (limit // 2) + self.chance.choice(("", "x"))
 
     def instant(self, deadline: datetime) -> datetime | None:
+        if self.chosen:
+            return self.chance.choice(self.chosen)
         kind = self.chance.randrange(20)
         if kind == 0:
             return None

@@ -16,6 +16,7 @@ from .generate import AROUND, Generator, clipped
 
 EDGES = {timedelta(0): "exactly at the deadline", timedelta(microseconds=-1): "1 µs before the deadline",
          timedelta(hours=24): "exactly 24 hours after it", timedelta(hours=24, microseconds=1): "24 hours and 1 µs after it"}
+KEPT, EXPLAINED = 1000, 50               # of each group: findings kept, and those that the database explains, too
 ANSWER, EXPECTED, STORE, LEFT_OUT, DIGEST = "answer", "expected", "store", "left out", "digest"
 
 
@@ -60,11 +61,18 @@ class Outcome:
     edges: Counter = field(default_factory=Counter)
     differing: Counter = field(default_factory=Counter)      # by the file-backed engine's rule
     findings: list[Finding] = field(default_factory=list)
+    groups: Counter = field(default_factory=Counter)         # how many findings there were of each group
+    server: str = ""
     seconds: float = 0.0
 
     @property
     def equal(self) -> bool:
-        return not self.findings
+        return not self.groups
+
+    def add(self, finding: Finding) -> None:
+        self.groups[finding.group] += 1
+        if self.groups[finding.group] <= KEPT:
+            self.findings.append(finding)
 
 
 def answer(approvals: Mapping[str, Approval], request: Request, at: datetime) -> str:
@@ -100,17 +108,11 @@ async def ask_both(db: Database, origin: str, approvals: Mapping[str, Approval],
         if ours != theirs and (differences := compare(ours, theirs)):
             shown = replace(request, at=at)
             outcome.differing[rule_of(ours)] += 1
-            outcome.findings.append(Finding(
-                ANSWER, origin, str(request.approval_id), await why(db, approvals, shown, at), ours, theirs, differences, shown,
-                element_of(approvals.get(request.approval_id))))
-
-
-async def why(db: Database, approvals: Mapping[str, Approval], request: Request, at: datetime) -> str:
-    try:
-        ours = engine.explain(approvals, request, at)
-    except Exception as error:                              # a rule that cannot even be explained is a finding, too
-        ours = f"{type(error).__name__}: {error}"
-    return f"The file-backed engine: {ours}. The database: {await db.explain(request)}."
+            finding = Finding(ANSWER, origin, str(request.approval_id), engine.explain(approvals, request, at), ours, theirs, differences,
+                              shown, element_of(approvals.get(request.approval_id)))
+            explained = outcome.groups[finding.group] < EXPLAINED
+            outcome.add(replace(finding, why=f"The file-backed engine: {finding.why}."
+                                + (f" The database: {await db.explain(shown)}." if explained else "")))
 
 
 def rule_of(text: str) -> int | None:
@@ -135,7 +137,7 @@ async def digests_of_both(db: Database, origin: str, approvals: Mapping[str, App
     for approval_id, theirs in zip(ids, await db.digests(ids)):
         ours = engine.digest(approvals[approval_id])
         if ours != theirs:
-            outcome.findings.append(Finding(
+            outcome.add(Finding(
                 DIGEST, origin, approval_id, "What was signed is told differently.", ours.hex(), theirs and theirs.hex(),
                 element=element_of(approvals[approval_id])))
 
@@ -144,12 +146,12 @@ def soundness(origin: str, elements: list, read: store.Store, imported: dict, ou
     """Whether both sides leave out the same elements."""
     ours, theirs = {r.index: r.error for r in read.rejected}, {r["index"]: r["error"] for r in imported["rejected"]}
     for index in sorted(ours.keys() ^ theirs.keys()):
-        outcome.findings.append(Finding(
+        outcome.add(Finding(
             STORE, origin, f"element {index}", f"The file's reader: {ours.get(index, 'sound')}. The database: {theirs.get(index, 'sound')}.",
             ours.get(index, "sound"), theirs.get(index, "sound"), element=json.dumps(elements[index], ensure_ascii=False, default=str)))
     counts = (read.imported, read.unchanged), (imported["imported"], imported["unchanged"])
     if ours.keys() == theirs.keys() and counts[0] != counts[1]:
-        outcome.findings.append(Finding(STORE, origin, "counts", "Imported and unchanged are counted differently.", str(counts[0]), str(counts[1])))
+        outcome.add(Finding(STORE, origin, "counts", "Imported and unchanged are counted differently.", str(counts[0]), str(counts[1])))
     outcome.approvals += len(read.approvals)
     outcome.rejected += len(ours)
 
@@ -195,7 +197,7 @@ async def expectations(db: Database, origin: str, elements: list, read: store.St
             differences = tuple(Difference(key, json.dumps(value), json.dumps(told.get(key)))
                                 for key, value in expected.items() if told.get(key) != value)
             if differences:
-                outcome.findings.append(Finding(EXPECTED, origin, approval_id, f"{side} does not answer what the file expects.",
+                outcome.add(Finding(EXPECTED, origin, approval_id, f"{side} does not answer what the file expects.",
                                                 json.dumps(expected), text, differences, request, element_of(read.approvals[approval_id])))
 
 
@@ -212,20 +214,20 @@ async def left_out(db: Database, origin: str, elements: list, read: store.Store,
             database = (await db.ask([request]))[0]
             differences = compare(file, database)
         if rejected.index in theirs:
-            outcome.findings.append(Finding(
+            outcome.add(Finding(
                 LEFT_OUT, origin, f"element {rejected.index}" + (f" ({rejected.approval_id})" if rejected.approval_id else ""),
                 f"Not stored: {rejected.error}. The database: {theirs[rejected.index]}.", file, database, differences, request,
                 json.dumps(elements[rejected.index], ensure_ascii=False, default=str)))
 
 
 async def run_random(db: Database, forged: Database, seed: int, cases: int, outcome: Outcome, progress: Callable[[int], None],
-                     first: int = 0, size: int = 5000) -> None:
+                     chosen: Sequence[datetime] = (), size: int = 5000) -> None:
     """Random stores, until so many cases were asked: half of documents, half of what a superuser loaded."""
     outcome.seed = seed
-    done, number = 0, first
+    done, number = 0, 0
     while done < cases:
         asked = min(size, cases - done)
-        generator, origin = Generator(seed, number), f"random store {number}"
+        generator, origin = Generator(seed, number, chosen), f"random store {number}"
         if number % 2 == 0:
             elements = generator.document(max(1, asked // 12))
             loaded_at, imported = await db.load_document(elements)

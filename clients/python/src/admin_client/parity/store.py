@@ -59,9 +59,12 @@ def parse(text: str | bytes) -> list:
     def refuse(constant: str):
         raise Unreadable(f"{constant} is no JSON")
 
+    def whole(digits: str) -> int | Decimal:
+        return int(digits) if len(digits) < 1000 else Decimal(digits)
+
     try:
-        document = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=refuse)
-    except (ValueError, RecursionError) as error:
+        document = json.loads(text, parse_float=Decimal, parse_int=whole, parse_constant=refuse)
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise Unreadable(f"the document is no JSON: {error}") from error
     if not isinstance(document, list):
         raise Unreadable("the document is no JSON array")
@@ -70,7 +73,7 @@ def parse(text: str | bytes) -> list:
 
 
 def refuse_strings(value: object) -> None:
-    """PostgreSQL's jsonb has no U+0000 and no half of a surrogate pair; a document with one is refused whole."""
+    """A jsonb has no U+0000 and no half of a surrogate pair; a document with one is refused whole."""
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
             raise Unreadable("a string has U+0000, or half of a surrogate pair")
@@ -128,7 +131,7 @@ UNITS = {"microsecond": timedelta(microseconds=1), "millisecond": timedelta(mill
 MONTHS = {"month": 1, "year": 12}
 SHORT = {"us": "microsecond", "ms": "millisecond", "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour",
          "hr": "hour", "d": "day", "w": "week", "mon": "month", "y": "year", "yr": "year"}
-PART = re.compile(r"\s*([+-]?)(?:(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?|(\d+(?:\.\d+)?)\s*([a-z]+))(?=[\s+-]|$)\s*", re.ASCII | re.IGNORECASE)
+PART = re.compile(r"\s*([+-]?)(?:(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?|(\d+(?:\.\d+)?)\s*([a-z]+|$))(?=[\s+-]|$)\s*", re.ASCII | re.IGNORECASE)
 
 
 def after(base: datetime, offset: str) -> datetime:
@@ -148,7 +151,7 @@ def after(base: datetime, offset: str) -> datetime:
                 raise ValueError("no interval")
             span += sign * (timedelta(hours=int(hours), minutes=int(minutes)) + rounded(seconds or "0"))
             continue
-        unit = unit.lower()
+        unit = unit.lower() or "second"                     # a last number without one
         unit = SHORT.get(unit) or SHORT.get(unit.removesuffix("s")) or unit.removesuffix("s")
         if unit in MONTHS and "." not in number:
             months += sign * int(number) * MONTHS[unit]
@@ -295,6 +298,8 @@ def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
         signed = element.get("signatures") or []
         roles = element.get("required_roles")
         count = element.get("required_signer_count")
+        if count is not None and not abs(count) < 1 << 15:
+            return None
         approval = Approval(
             element["approval_id"], element["action"], element.get("resource"), tuple(roles), len(roles) if count is None else int(count),
             element["requested_by"], element.get("state") or "pending", instant_of(element, "sla_deadline", loaded_at),

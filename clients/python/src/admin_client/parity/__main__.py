@@ -1,0 +1,102 @@
+"""python -m admin_client.parity: files and random stores through both engines, and a report.
+
+Exit status: 0 no difference, 1 something differs or was left out, 2 it could not be found out.
+"""
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+
+import asyncpg
+
+from . import report, store
+from .database import scratch
+from .run import Outcome, run_document, run_random
+
+RANDOM_CASES = 10000
+
+
+def instant(text: str) -> datetime:
+    try:
+        return store.instant(text)
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
+
+
+def number(text: str) -> int:
+    if (value := int(text)) < 0:
+        raise ValueError
+    return value
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m admin_client.parity", description="Holds the database's decisions against a file-backed engine's, byte for byte save evaluated_at and audit.",
+        epilog="Needs a superuser of a server with admin_ext installed; works in scratch databases that it makes and drops. Exit status: 0 no difference, 1 something differs or is left out, 2 error.")
+    parser.add_argument("--dsn", help="the server, as postgresql://...; otherwise PGHOST, PGUSER and so on")
+    parser.add_argument("--fixtures", metavar="FILE", action="append", default=[], help="approvals with what is expected of them, as fixtures/approval_examples.json")
+    parser.add_argument("--store", metavar="FILE", action="append", default=[], help="a file-backed store's document")
+    parser.add_argument("--cases", metavar="N", type=number, help=f"random cases; {RANDOM_CASES} where no file is named, otherwise none")
+    parser.add_argument("--seed", metavar="N", type=int, help="of the random stores; otherwise one by chance, which is shown")
+    parser.add_argument("--at", metavar="INSTANT", type=instant, nargs="+", action="extend", default=[], help="instants to ask for, RFC 3339: of files besides the load and each deadline, of random stores alone")
+    parser.add_argument("--html", metavar="FILE", help="writes the report as a page, too")
+    chosen = parser.parse_args(argv)
+    if chosen.cases is None:
+        chosen.cases = 0 if chosen.fixtures or chosen.store else RANDOM_CASES
+    if chosen.seed is None:
+        chosen.seed = random.SystemRandom().randrange(1 << 31)
+    return chosen
+
+
+def progress(cases: int) -> Callable[[int], None]:
+    """Tells how far a long run is, every few seconds."""
+    told = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 3:
+            told = time.monotonic()
+            print(f"parity: {done} of {cases} random cases", file=sys.stderr, flush=True)
+    return tell
+
+
+async def run(chosen: argparse.Namespace) -> Outcome:
+    outcome = Outcome()
+    texts = [(path, Path(path).read_text(encoding="utf-8-sig")) for path in chosen.fixtures + chosen.store]
+    async with AsyncExitStack() as stack:
+        for index, (path, text) in enumerate(texts):        # each alone: two files may name the same approvals
+            async with scratch(chosen.dsn, f"file{index}") as db:
+                outcome.server = await db.versions()
+                await run_document(db, path, text, chosen.at, outcome)
+        if chosen.cases:
+            sound = await stack.enter_async_context(scratch(chosen.dsn, "sound"))
+            forged = await stack.enter_async_context(scratch(chosen.dsn, "forged"))
+            await forged.lift_constraints()
+            outcome.server = await sound.versions()
+            await run_random(sound, forged, chosen.seed, chosen.cases, outcome, progress(chosen.cases), chosen.at)
+    outcome.seconds = time.monotonic() - outcome.clock
+    return outcome
+
+
+def main(argv: list[str] | None = None) -> int:
+    chosen = arguments(argv)
+    try:
+        outcome = asyncio.run(run(chosen))
+        if chosen.html:
+            Path(chosen.html).write_text(report.page(outcome), encoding="utf-8")
+    except (OSError, UnicodeDecodeError, store.Unreadable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        print(f"parity: {report.visible(error)}", file=sys.stderr)
+        return 2
+    print(report.terminal(outcome), end="")
+    return 0 if outcome.equal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
