@@ -178,6 +178,8 @@ class Generator:
             lambda: change(a, signatures=tuple(change(s, digest=digest(altered) if n == k else digest(a)) for n, s in enumerate(signed))),
             lambda: change(a, signatures=tuple(change(s, digest=digest(change(a, resource="" if a.resource is None else None))) for s in signed)),
             lambda: change(a, signatures=tuple(change(s, digest=digest(change(a, required_roles=a.required_roles[::-1]))) for s in signed)),
+            lambda: change(a, required_roles=a.required_roles[:1] * len(a.required_roles)),
+            lambda: change(a, signatures=tuple(Signature(f"role {n}", f"signer {n}") for n in range(chance.choice((9, 17, 70))))),
             lambda: change(a, state="withdrawn", closed_at=a.sla_deadline, signatures=(Signature("not required", "eve", bytes(32)),)),
         ]
         if lawless:
