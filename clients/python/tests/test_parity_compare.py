@@ -1,4 +1,5 @@
 """Two answers compared, and what a person is shown of it."""
+
 import json
 from datetime import datetime, timezone
 
@@ -9,32 +10,57 @@ from admin_client.parity.compare import Difference, compare, members
 from admin_client.parity.engine import Request
 from admin_client.parity.run import ANSWER, KEPT, Finding, Outcome
 
-ANSWERED = ('{"contract":"sensitive.check.2b","approval_id":"x","decision":"deny","reason":null,"evaluated_at":"2026-11-23T20:00:00.000000Z",'
-            '"meta":{"operator_alert":false,"precedence":9},"audit":{"audit_id":null}}')
+ANSWERED = (
+    '{"contract":"sensitive.check.2b","approval_id":"x","decision":"deny","reason":null,"evaluated_at":"2026-11-23T20:00:00.000000Z",'
+    '"meta":{"operator_alert":false,"precedence":9},"audit":{"audit_id":null}}'
+)
 AT = datetime(2026, 11, 23, 20, tzinfo=timezone.utc)
 
 
-@pytest.mark.parametrize("other, differences", [
-    (ANSWERED, ()),
-    (ANSWERED.replace("2026", "2027"), ()),
-    (ANSWERED.replace('{"audit_id":null}', '{ "audit_id" : "4711" }'), ()),
-    (ANSWERED.replace('"deny"', '"valid"'), (Difference("decision", '"deny"', '"valid"'),)),
-    (ANSWERED.replace('"x"', '"\\u0078"'), (Difference("approval_id", '"x"', '"\\u0078"'),)),
-    (ANSWERED.replace("9}", "9.0}"), (Difference("meta", '{"operator_alert":false,"precedence":9}', '{"operator_alert":false,"precedence":9.0}'),)),
-    (ANSWERED.replace('"operator_alert":false,"precedence":9', '"precedence":9,"operator_alert":false'),
-     (Difference("meta", '{"operator_alert":false,"precedence":9}', '{"precedence":9,"operator_alert":false}'),)),
-    (ANSWERED.replace('"reason":null,', ""), (Difference("reason", "null", None),)),
-    (ANSWERED.replace('"reason":null,', '"reason":null,"more":1,'), (Difference("more", None, "1"),)),
-    (ANSWERED.replace('"decision":"deny","reason":null', '"reason":null,"decision":"deny"'),
-     (Difference("order of keys", "contract approval_id decision reason evaluated_at meta audit", "contract approval_id reason decision evaluated_at meta audit"),)),
-    ("error 22023", (Difference(None, ANSWERED, "error 22023"),)),
-])
+@pytest.mark.parametrize(
+    "other, differences",
+    [
+        (ANSWERED, ()),
+        (ANSWERED.replace("2026", "2027"), ()),
+        (ANSWERED.replace('{"audit_id":null}', '{ "audit_id" : "4711" }'), ()),
+        (ANSWERED.replace('"deny"', '"valid"'), (Difference("decision", '"deny"', '"valid"'),)),
+        (ANSWERED.replace('"x"', '"\\u0078"'), (Difference("approval_id", '"x"', '"\\u0078"'),)),
+        (
+            ANSWERED.replace("9}", "9.0}"),
+            (
+                Difference(
+                    "meta", '{"operator_alert":false,"precedence":9}', '{"operator_alert":false,"precedence":9.0}'
+                ),
+            ),
+        ),
+        (
+            ANSWERED.replace('"operator_alert":false,"precedence":9', '"precedence":9,"operator_alert":false'),
+            (Difference("meta", '{"operator_alert":false,"precedence":9}', '{"precedence":9,"operator_alert":false}'),),
+        ),
+        (ANSWERED.replace('"reason":null,', ""), (Difference("reason", "null", None),)),
+        (ANSWERED.replace('"reason":null,', '"reason":null,"more":1,'), (Difference("more", None, "1"),)),
+        (
+            ANSWERED.replace('"decision":"deny","reason":null', '"reason":null,"decision":"deny"'),
+            (
+                Difference(
+                    "order of keys",
+                    "contract approval_id decision reason evaluated_at meta audit",
+                    "contract approval_id reason decision evaluated_at meta audit",
+                ),
+            ),
+        ),
+        ("error 22023", (Difference(None, ANSWERED, "error 22023"),)),
+    ],
+)
 def test_byte_for_byte_save_evaluated_at_and_audit(other, differences):
     assert compare(ANSWERED, other) == differences
     assert bool(compare(other, ANSWERED)) == bool(differences)
 
 
-@pytest.mark.parametrize("other", [ANSWERED.replace(":", ": "), ANSWERED + " ", ANSWERED.replace(",", " ,", 1), ANSWERED + "x", ANSWERED[:-1], ""])
+@pytest.mark.parametrize(
+    "other",
+    [ANSWERED.replace(":", ": "), ANSWERED + " ", ANSWERED.replace(",", " ,", 1), ANSWERED + "x", ANSWERED[:-1], ""],
+)
 def test_blanks_and_torn_texts_differ(other):
     assert compare(ANSWERED, other) and compare(other, ANSWERED)
 
@@ -66,18 +92,43 @@ def outcome_with(*findings):
 
 
 def finding(file=ANSWERED, database=ANSWERED.replace('"deny"', '"valid"').replace("9}", "10}")):
-    return Finding(ANSWER, "store.json", HOSTILE, f"because of {HOSTILE}", file, database, compare(file, database),
-                   Request(HOSTILE, None, "r", AT), json.dumps({"action": HOSTILE}))
+    return Finding(
+        ANSWER,
+        "store.json",
+        HOSTILE,
+        f"because of {HOSTILE}",
+        file,
+        database,
+        compare(file, database),
+        Request(HOSTILE, None, "r", AT),
+        json.dumps({"action": HOSTILE}),
+    )
 
 
 def test_a_page_shows_all_and_nothing_of_it_acts():
     page = report.page(outcome_with(finding()))
-    assert "<script" not in page and "\x1b" not in page and "\u202e" not in page and "http" not in page and "src=" not in page
+    assert (
+        "<script" not in page
+        and "\x1b" not in page
+        and "\u202e" not in page
+        and "http" not in page
+        and "src=" not in page
+    )
     assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u001b[31m\\u202e&amp;&quot;" in page
-    for text in ("100 answers compared, 1 differ", "seed 7", "PostgreSQL 15", "answer: file rule 9, database rule 10: 1", "store element", "exactly at the deadline",
-                 "50 answers/s", "<del>&quot;deny&quot;</del>", "<ins>&quot;valid&quot;</ins>", *(f"<td>{rule}</td>" for rule in ("stale", "expired", "otherwise"))):
+    for text in (
+        "100 answers compared, 1 differ",
+        "seed 7",
+        "PostgreSQL 15",
+        "answer: file rule 9, database rule 10: 1",
+        "store element",
+        "exactly at the deadline",
+        "50 answers/s",
+        "<del>&quot;deny&quot;</del>",
+        "<ins>&quot;valid&quot;</ins>",
+        *(f"<td>{rule}</td>" for rule in ("stale", "expired", "otherwise")),
+    ):
         assert text in page
-    assert page.count("<tr class=unmet>") + page.count('<tr class="unmet">') == 8 + 4          # rules and boundaries not met are marked
+    assert page.count('<tr class="unmet">') == 8 + 4  # rules and boundaries not met are marked
 
 
 def test_a_page_of_no_difference_says_so():

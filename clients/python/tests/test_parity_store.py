@@ -1,4 +1,5 @@
 """A store's document: what is sound is taken, the rest is named by its index."""
+
 import json
 from datetime import datetime, timedelta, timezone
 
@@ -7,8 +8,15 @@ import pytest
 from admin_client.parity import store
 
 LOADED = datetime(2026, 11, 23, 20, 0, tzinfo=timezone.utc)
-SOUND = {"approval_id": "APP-000001-a", "action": "pay", "required_roles": ["a", "b"], "requested_by": "ann", "state": "signed_partial",
-         "sla_deadline": "2026-11-24T20:00:00Z", "signatures": [{"signer_role": "a", "signer": "bob"}]}
+SOUND = {
+    "approval_id": "APP-000001-a",
+    "action": "pay",
+    "required_roles": ["a", "b"],
+    "requested_by": "ann",
+    "state": "signed_partial",
+    "sla_deadline": "2026-11-24T20:00:00Z",
+    "signatures": [{"signer_role": "a", "signer": "bob"}],
+}
 SIGNED = SOUND["signatures"][0]
 # The change of a sound element, and what is said of it; None: it is sound still.
 ELEMENTS = [
@@ -50,8 +58,11 @@ ELEMENTS = [
     ({"required_signer_count": 2.0}, None),
     ({"required_signer_count": 1}, '"required_signer_count" is 1'),
     ({"required_signer_count": "2"}, '"required_signer_count" is 2'),
-    ({"required_signer_count": True, "required_roles": ["a"], "state": "signed_full"}, '"required_signer_count" is True'),
-    ({"required_signer_count": 10 ** 2000}, '"required_signer_count" is'),
+    (
+        {"required_signer_count": True, "required_roles": ["a"], "state": "signed_full"},
+        '"required_signer_count" is True',
+    ),
+    ({"required_signer_count": 10**2000}, '"required_signer_count" is'),
     ({"signatures": {}}, '"signatures" is not an array'),
     ({"signatures": [None]}, "a signature is not an object"),
     ({"signatures": [{"signer": "bob"}]}, '"signer_role" is missing'),
@@ -95,15 +106,30 @@ def test_what_is_no_object_is_named(element):
     assert [(r.index, r.error) for r in result.rejected] == [(1, "not an object")] and result.unchanged == 1
 
 
-@pytest.mark.parametrize("second, agrees", [
-    ({}, True), ({"comment": "not looked at"}, True), ({"sla_deadline": "2026-11-24T21:00:00+01:00"}, True), ({"resource": None}, True),
-    ({"sla_deadline": None, "sla_deadline_offset": "3 days"}, True), ({"created_at": "2026-11-23T20:00:00Z"}, True),
-    ({"action": "steal"}, False), ({"resource": "x"}, False), ({"sla_deadline": "2026-11-24T20:00:00.000001Z"}, False), ({"required_roles": ["b", "a"]}, False),
-    ({"created_at": "2026-11-23T20:00:01Z"}, False), ({"signatures": [{**SIGNED, "signed_at": "2026-11-23T19:00:00Z"}]}, False),
-    ({"signatures": [{**SIGNED, "comment": "yes"}]}, False), ({"state": "pending", "signatures": []}, False)])
+@pytest.mark.parametrize(
+    "second, agrees",
+    [
+        ({}, True),
+        ({"comment": "not looked at"}, True),
+        ({"sla_deadline": "2026-11-24T21:00:00+01:00"}, True),
+        ({"resource": None}, True),
+        ({"sla_deadline": None, "sla_deadline_offset": "3 days"}, True),
+        ({"created_at": "2026-11-23T20:00:00Z"}, True),
+        ({"action": "steal"}, False),
+        ({"resource": "x"}, False),
+        ({"sla_deadline": "2026-11-24T20:00:00.000001Z"}, False),
+        ({"required_roles": ["b", "a"]}, False),
+        ({"created_at": "2026-11-23T20:00:01Z"}, False),
+        ({"signatures": [{**SIGNED, "signed_at": "2026-11-23T19:00:00Z"}]}, False),
+        ({"signatures": [{**SIGNED, "comment": "yes"}]}, False),
+        ({"state": "pending", "signatures": []}, False),
+    ],
+)
 def test_a_second_element_of_an_id_agrees_or_is_named(second, agrees):
     result = read(SOUND, {**SOUND, **second})
-    assert (result.imported, result.unchanged, [r.index for r in result.rejected]) == ((1, 1, []) if agrees else (1, 0, [1]))
+    assert (result.imported, result.unchanged, [r.index for r in result.rejected]) == (
+        (1, 1, []) if agrees else (1, 0, [1])
+    )
     assert agrees or "is element 0 already, and differs" in result.rejected[0].error
 
 
@@ -113,35 +139,86 @@ def test_an_element_that_was_refused_does_not_stand_in_the_way():
 
 
 def test_an_element_is_taken_at_its_word_for_what_the_file_alone_would_answer():
-    result = read({**SOUND, "state": "approved"}, {**SOUND, "required_signer_count": 10 ** 400}, {"approval_id": "APP-000003-a"}, 7)
+    result = read(
+        {**SOUND, "state": "approved"}, {**SOUND, "required_signer_count": 10**400}, {"approval_id": "APP-000003-a"}, 7
+    )
     assert result.rejected[0].as_told.state == "approved"
     assert [r.as_told for r in result.rejected[1:]] == [None, None, None]
 
 
-@pytest.mark.parametrize("text", ["", "{}", "null", "[", "[NaN]", '["\\u0000"]', '[{"a":["\\ud800"]}]', '[{"\\u0000":1}]', "[" * 100000, "[1e99999999999999999999]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "null",
+        "[",
+        "[NaN]",
+        '["\\u0000"]',
+        '[{"a":["\\ud800"]}]',
+        '[{"\\u0000":1}]',
+        "[" * 100000,
+        "[1e99999999999999999999]",
+    ],
+)
 def test_what_is_no_document_is_refused(text):
     with pytest.raises(store.Unreadable):
         store.parse(text)
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("2026-11-23T20:00:00Z", LOADED), ("2026-11-23 20:00:00", LOADED), ("2026-11-23T21:00:00+01:00", LOADED), ("2026-11-23T14:30:00-05:30", LOADED),
-    ("2026-11-23T20:00Z", LOADED), ("2026-11-23T19:59:60Z", LOADED), ("2026-11-23T20:00:00.0000004Z", LOADED),
-    ("2026-11-23T20:00:00.0000006Z", LOADED + timedelta(microseconds=1)), ("2026-11-23T19:59:59.9999999Z", LOADED), ("2026-11-23", LOADED.replace(hour=0))])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("2026-11-23T20:00:00Z", LOADED),
+        ("2026-11-23 20:00:00", LOADED),
+        ("2026-11-23T21:00:00+01:00", LOADED),
+        ("2026-11-23T14:30:00-05:30", LOADED),
+        ("2026-11-23T20:00Z", LOADED),
+        ("2026-11-23T19:59:60Z", LOADED),
+        ("2026-11-23T20:00:00.0000004Z", LOADED),
+        ("2026-11-23T20:00:00.0000006Z", LOADED + timedelta(microseconds=1)),
+        ("2026-11-23T19:59:59.9999999Z", LOADED),
+        ("2026-11-23", LOADED.replace(hour=0)),
+    ],
+)
 def test_instants(text, expected):
     assert store.instant(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "now", "2026-11-23T24:00:01Z", "2026-13-01", "2026-11-23t20:00:00Z", "23.11.2026", "2026-11-23T20:00:00+16:00", "٢٠٢٦-11-23"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "now",
+        "2026-11-23T24:00:01Z",
+        "2026-13-01",
+        "2026-11-23t20:00:00Z",
+        "23.11.2026",
+        "2026-11-23T20:00:00+16:00",
+        "٢٠٢٦-11-23",
+    ],
+)
 def test_no_instants(text):
     with pytest.raises(ValueError):
         store.instant(text)
 
 
-@pytest.mark.parametrize("offset, expected", [
-    ("1 day", timedelta(days=1)), ("-25 hours", timedelta(hours=-25)), ("30 days", timedelta(days=30)), ("1 day -02:30", timedelta(hours=21, minutes=30)),
-    ("1 day 02:30:00.000005", timedelta(days=1, hours=2, minutes=30, microseconds=5)), ("1 month", timedelta(days=30)), ("-1 year", timedelta(days=-365)),
-    ("1.5 hours", timedelta(minutes=90)), ("1 hour 1", timedelta(hours=1, seconds=1)), ("10 ms", timedelta(milliseconds=10)), ("1d 2h 3m", timedelta(days=1, hours=2, minutes=3))])
+@pytest.mark.parametrize(
+    "offset, expected",
+    [
+        ("1 day", timedelta(days=1)),
+        ("-25 hours", timedelta(hours=-25)),
+        ("30 days", timedelta(days=30)),
+        ("1 day -02:30", timedelta(hours=21, minutes=30)),
+        ("1 day 02:30:00.000005", timedelta(days=1, hours=2, minutes=30, microseconds=5)),
+        ("1 month", timedelta(days=30)),
+        ("-1 year", timedelta(days=-365)),
+        ("1.5 hours", timedelta(minutes=90)),
+        ("1 hour 1", timedelta(hours=1, seconds=1)),
+        ("10 ms", timedelta(milliseconds=10)),
+        ("1d 2h 3m", timedelta(days=1, hours=2, minutes=3)),
+    ],
+)
 def test_offsets(offset, expected):
     assert store.after(LOADED, offset) == LOADED + expected
 

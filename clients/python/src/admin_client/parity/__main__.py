@@ -2,6 +2,7 @@
 
 Exit status: 0 no difference, 1 something differs or was left out, 2 it could not be found out.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -38,14 +39,34 @@ def number(text: str) -> int:
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m admin_client.parity", description="Holds the database's decisions against a file-backed engine's, byte for byte save evaluated_at and audit.",
-        epilog="Needs a superuser of a server with admin_ext installed; works in scratch databases that it makes and drops. Exit status: 0 no difference, 1 something differs or is left out, 2 error.")
+        prog="python -m admin_client.parity",
+        description="Holds the database's decisions against a file-backed engine's, byte for byte save evaluated_at and audit.",
+        epilog="Needs a superuser of a server with admin_ext installed; works in scratch databases that it makes and drops. Exit status: 0 no difference, 1 something differs or is left out, 2 error.",
+    )
     parser.add_argument("--dsn", help="the server, as postgresql://...; otherwise PGHOST, PGUSER and so on")
-    parser.add_argument("--fixtures", metavar="FILE", action="append", default=[], help="approvals with what is expected of them, as fixtures/approval_examples.json")
+    parser.add_argument(
+        "--fixtures",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="approvals with what is expected of them, as fixtures/approval_examples.json",
+    )
     parser.add_argument("--store", metavar="FILE", action="append", default=[], help="a file-backed store's document")
-    parser.add_argument("--cases", metavar="N", type=number, help=f"random cases; {RANDOM_CASES} where no file is named, otherwise none")
-    parser.add_argument("--seed", metavar="N", type=int, help="of the random stores; otherwise one by chance, which is shown")
-    parser.add_argument("--at", metavar="INSTANT", type=instant, nargs="+", action="extend", default=[], help="instants to ask for, RFC 3339: of files besides the load and each deadline, of random stores alone")
+    parser.add_argument(
+        "--cases", metavar="N", type=number, help=f"random cases; {RANDOM_CASES} where no file is named, otherwise none"
+    )
+    parser.add_argument(
+        "--seed", metavar="N", type=int, help="of the random stores; otherwise one by chance, which is shown"
+    )
+    parser.add_argument(
+        "--at",
+        metavar="INSTANT",
+        type=instant,
+        nargs="+",
+        action="extend",
+        default=[],
+        help="instants to ask for, RFC 3339: of files besides the load and each deadline, of random stores alone",
+    )
     parser.add_argument("--html", metavar="FILE", help="writes the report as a page, too")
     chosen = parser.parse_args(argv)
     if chosen.cases is None:
@@ -55,7 +76,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def progress(cases: int) -> Callable[[int], None]:
+def progress(what: str) -> Callable[[int], None]:
     """Tells how far a long run is, every few seconds."""
     told = time.monotonic()
 
@@ -63,7 +84,8 @@ def progress(cases: int) -> Callable[[int], None]:
         nonlocal told
         if time.monotonic() - told >= 3:
             told = time.monotonic()
-            print(f"parity: {done} of {cases} random cases", file=sys.stderr, flush=True)
+            print(f"parity: {what}: {done} asked", file=sys.stderr, flush=True)
+
     return tell
 
 
@@ -71,16 +93,24 @@ async def run(chosen: argparse.Namespace) -> Outcome:
     outcome = Outcome()
     texts = [(path, Path(path).read_text(encoding="utf-8-sig")) for path in chosen.fixtures + chosen.store]
     async with AsyncExitStack() as stack:
-        for index, (path, text) in enumerate(texts):        # each alone: two files may name the same approvals
+        for index, (path, text) in enumerate(texts):  # each alone: two files may name the same approvals
             async with scratch(chosen.dsn, f"file{index}") as db:
                 outcome.server = await db.versions()
-                await run_document(db, path, text, chosen.at, outcome)
+                await run_document(db, path, text, chosen.at, outcome, progress(report.visible(path)))
         if chosen.cases:
             sound = await stack.enter_async_context(scratch(chosen.dsn, "sound"))
             forged = await stack.enter_async_context(scratch(chosen.dsn, "forged"))
             await forged.lift_constraints()
             outcome.server = await sound.versions()
-            await run_random(sound, forged, chosen.seed, chosen.cases, outcome, progress(chosen.cases), chosen.at)
+            await run_random(
+                sound,
+                forged,
+                chosen.seed,
+                chosen.cases,
+                outcome,
+                progress(f"of {chosen.cases} random cases"),
+                chosen.at,
+            )
     outcome.seconds = time.monotonic() - outcome.clock
     return outcome
 

@@ -2,6 +2,7 @@
 
 Knows nothing of where an answer comes from: a recorded one is compared with another as two fresh ones are.
 """
+
 from __future__ import annotations
 
 import json
@@ -16,6 +17,7 @@ BLANKS = re.compile(r"[ \t\n\r]*")
 @dataclass(frozen=True, slots=True)
 class Difference:
     """A key and what stands under it on either side, as text; None: nothing.  A key of None: the texts as wholes."""
+
     key: str | None
     left: str | None
     right: str | None
@@ -26,16 +28,17 @@ class Difference:
 
 def members(text: str) -> list[tuple[str, str]]:
     """The members of a JSON object in their order: key, and value as it is written.  Raises ValueError."""
+
     def skip(place: int) -> int:
         return BLANKS.match(text, place).end()
 
     def expect(place: int, characters: str) -> int:
-        if text[place:place + 1] == "" or text[place] not in characters:
+        if text[place : place + 1] == "" or text[place] not in characters:
             raise ValueError(f"{characters!r} expected at {place}")
         return skip(place + 1)
 
     found, place = [], expect(skip(0), "{")
-    while text[place:place + 1] != "}":
+    while text[place : place + 1] != "}":
         if found:
             place = expect(place, ",")
         key, end = DECODER.raw_decode(text, place)
@@ -63,12 +66,16 @@ def compare(left: str, right: str) -> tuple[Difference, ...]:
     except ValueError:
         return (Difference(None, left, right),)
     if [key for key, _ in ours] == [key for key, _ in theirs]:
-        differences = tuple(Difference(key, a, b) for (key, a), (_, b) in zip(ours, theirs) if a != b and key not in EXCEPTED)
+        differences = tuple(
+            Difference(key, a, b) for (key, a), (_, b) in zip(ours, theirs) if a != b and key not in EXCEPTED
+        )
     else:
         a, b = dict(ours), dict(theirs)
-        differences = tuple(Difference(key, a.get(key), b.get(key)) for key in dict.fromkeys([*a, *b])
-                            if key not in EXCEPTED and a.get(key) != b.get(key)) or (
-            Difference("order of keys", " ".join(key for key, _ in ours), " ".join(key for key, _ in theirs)),)
+        differences = tuple(
+            Difference(key, a.get(key), b.get(key))
+            for key in dict.fromkeys([*a, *b])
+            if key not in EXCEPTED and a.get(key) != b.get(key)
+        ) or (Difference("order of keys", " ".join(key for key, _ in ours), " ".join(key for key, _ in theirs)),)
     if not differences and (left == written(ours)) != (right == written(theirs)):
         return (Difference(None, left, right),)
     return differences

@@ -1,4 +1,8 @@
-"""The other side: a scratch database with the extension, loaded with a store and asked by admin.sensitive_check_preview()."""
+"""The other side: a scratch database with the extension, loaded with a store.
+
+It is asked by admin.sensitive_check_preview(), many requests in one query.
+"""
+
 from __future__ import annotations
 
 import json
@@ -21,9 +25,20 @@ exception when others then
 end $$"""
 # What stands between a superuser's load and an approval that no rule foresaw.
 LAWS = """
-alter table admin.approval drop constraint approval_state, drop constraint approval_closed_if_withdrawn, drop constraint approval_required_signer_count;
+alter table admin.approval drop constraint approval_state, drop constraint approval_closed_if_withdrawn,
+                           drop constraint approval_required_signer_count;
 alter table admin.signature drop constraint signature_one_per_person"""
-APPROVAL = ("approval_id", "action", "resource", "required_roles", "required_signer_count", "requested_by", "state", "sla_deadline", "closed_at")
+APPROVAL = (
+    "approval_id",
+    "action",
+    "resource",
+    "required_roles",
+    "required_signer_count",
+    "requested_by",
+    "state",
+    "sla_deadline",
+    "closed_at",
+)
 SIGNATURE = ("approval_id", "signer_role", "signer", "approval_digest")
 
 
@@ -47,17 +62,27 @@ class Database:
         async with self.connection.transaction():
             await self.connection.execute("set local admin_ext.restoring = on")
             await self.connection.copy_records_to_table(
-                "approval", schema_name="admin", columns=APPROVAL,
-                records=[tuple(getattr(approval, column) for column in APPROVAL) for approval in approvals])
+                "approval",
+                schema_name="admin",
+                columns=APPROVAL,
+                records=[tuple(getattr(approval, column) for column in APPROVAL) for approval in approvals],
+            )
             await self.connection.copy_records_to_table(
-                "signature", schema_name="admin", columns=SIGNATURE,
-                records=[(approval.approval_id, s.signer_role, s.signer, digest(approval) if s.digest is None else s.digest)
-                         for approval in approvals for s in approval.signatures])
+                "signature",
+                schema_name="admin",
+                columns=SIGNATURE,
+                records=[
+                    (approval.approval_id, s.signer_role, s.signer, digest(approval) if s.digest is None else s.digest)
+                    for approval in approvals
+                    for s in approval.signatures
+                ],
+            )
 
     async def versions(self) -> str:
         """Of the server and the extension."""
         return await self.connection.fetchval(
-            "select format('PostgreSQL %s, admin_ext %s', current_setting('server_version'), extversion) from pg_extension where extname = 'admin_ext'")
+            "select format('PostgreSQL %s, admin_ext %s', current_setting('server_version'), extversion) from pg_extension where extname = 'admin_ext'"
+        )
 
     async def lift_constraints(self) -> None:
         await self.connection.execute(LAWS)
@@ -67,13 +92,18 @@ class Database:
         rows = await self.connection.fetch(
             """select pg_temp.ask(r.approval_id, r.action, r.resource, r.at::timestamptz)
                from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n""",
-            [r.approval_id for r in requests], [r.action for r in requests], [r.resource for r in requests],
-            [r.at and rfc3339(r.at) for r in requests])
+            [r.approval_id for r in requests],
+            [r.action for r in requests],
+            [r.resource for r in requests],
+            [r.at and rfc3339(r.at) for r in requests],
+        )
         return [row[0] for row in rows]
 
     async def digests(self, approval_ids: Sequence[str]) -> list[bytes | None]:
         rows = await self.connection.fetch(
-            "select admin.approval_digest(id) from unnest($1::text[]) with ordinality as r(id, n) order by n", approval_ids)
+            "select admin.approval_digest(id) from unnest($1::text[]) with ordinality as r(id, n) order by n",
+            approval_ids,
+        )
         return [row[0] for row in rows]
 
     async def explain(self, request: Request) -> str:
@@ -81,7 +111,11 @@ class Database:
         try:
             row = await self.connection.fetchrow(
                 "select precedence, rule, detail from admin.explain_check($1, $2, $3, $4::text::timestamptz) where matched",
-                request.approval_id, request.action, request.resource, request.at and rfc3339(request.at))
+                request.approval_id,
+                request.action,
+                request.resource,
+                request.at and rfc3339(request.at),
+            )
         except asyncpg.PostgresError as error:
             return f"{error.sqlstate}: {error}"
         return "no rule" if row is None else f"rule {row[0]}, {row[1]}: {row[2]}"
@@ -93,9 +127,15 @@ async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
     name = f"admin_parity_{name}_{os.getpid()}_{secrets.token_hex(4)}"
     server = await asyncpg.connect(dsn)
     try:
-        await server.execute(f'create database "{name}" template template0 encoding \'UTF8\' lc_collate \'C\' lc_ctype \'C\'')
+        await server.execute(
+            f"create database \"{name}\" template template0 encoding 'UTF8' lc_collate 'C' lc_ctype 'C'"
+        )
         try:
-            connection = await asyncpg.connect(dsn, database=name, server_settings={"timezone": "Europe/Berlin", "application_name": "admin_client.parity"})
+            connection = await asyncpg.connect(
+                dsn,
+                database=name,
+                server_settings={"timezone": "Europe/Berlin", "application_name": "admin_client.parity"},
+            )
             try:
                 await connection.execute("create extension admin_ext")
                 await connection.execute(ASK)
@@ -103,6 +143,6 @@ async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
             finally:
                 await connection.close()
         finally:
-            await server.execute(f'drop database if exists "{name}"')
+            await server.execute(f'drop database if exists "{name}" with (force)')
     finally:
         await server.close()

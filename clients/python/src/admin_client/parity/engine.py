@@ -3,6 +3,7 @@
 Written from the rules (README, doc, COMMENT of the SQL functions) and from nothing else: it shares no code with the
 extension, so that a mistake would have to be made twice to go unseen.  Pure: no clock, no file, no database.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -25,6 +26,7 @@ MOST_SIGNERS = 8
 @dataclass(frozen=True, slots=True)
 class Signature:
     """One person, in one role, saying yes.  A digest of None: what was signed is what the approval says."""
+
     signer_role: str
     signer: str
     digest: bytes | None = None
@@ -32,7 +34,10 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Permission to perform one sensitive action.  Nothing is checked here: the rules are to meet every approval there can be."""
+    """Permission to perform one sensitive action.
+
+    Nothing is checked here: the rules are to meet every approval there can be."""
+
     approval_id: str
     action: str
     resource: str | None
@@ -48,6 +53,7 @@ class Approval:
 @dataclass(frozen=True, slots=True)
 class Request:
     """What FF asks, and the instant to answer for.  None: null; for the instant, now."""
+
     approval_id: str | None
     action: str | None = None
     resource: str | None = None
@@ -56,6 +62,7 @@ class Request:
 
 class OverLimit(ValueError):
     """An argument that is longer than any approval's could be: an error, no answer."""
+
     sqlstate = "22023"
 
 
@@ -69,8 +76,11 @@ def rfc3339(instant: datetime) -> str:
 
 
 def well_formed(approval_id: str | None) -> bool:
-    return (approval_id is not None and APPROVAL_ID.fullmatch(approval_id) is not None
-            and len(octets(approval_id)) <= APPROVAL_ID_BYTES)
+    return (
+        approval_id is not None
+        and APPROVAL_ID.fullmatch(approval_id) is not None
+        and len(octets(approval_id)) <= APPROVAL_ID_BYTES
+    )
 
 
 def ttl_state(state: str, closed_at: datetime | None, sla_deadline: datetime, at: datetime) -> str:
@@ -89,20 +99,25 @@ def ttl_state(state: str, closed_at: datetime | None, sla_deadline: datetime, at
 
 def digest(approval: Approval) -> bytes:
     """SHA-256 of what a signer signs."""
+
     def field(text: str | None) -> bytes:
         if text is None:
             return b"\xff\xff\xff\xff"
         return len(octets(text)).to_bytes(4, "big") + octets(text)
 
-    return hashlib.sha256(b"".join([
-        field(approval.approval_id),
-        field(approval.action),
-        field(approval.resource),
-        len(approval.required_roles).to_bytes(4, "big"),
-        *map(field, approval.required_roles),
-        field(approval.requested_by),
-        field(rfc3339(approval.sla_deadline)),
-    ])).digest()
+    return hashlib.sha256(
+        b"".join(
+            [
+                field(approval.approval_id),
+                field(approval.action),
+                field(approval.resource),
+                len(approval.required_roles).to_bytes(4, "big"),
+                *map(field, approval.required_roles),
+                field(approval.requested_by),
+                field(rfc3339(approval.sla_deadline)),
+            ]
+        )
+    ).digest()
 
 
 def state_reached(required: int, signed: int) -> str | None:
@@ -121,8 +136,10 @@ def disagreement(approval: Approval) -> str | None:
         return f"required_signer_count is {approval.required_signer_count}, required_roles are {len(approval.required_roles)}"
     reached = state_reached(approval.required_signer_count, len(signatures))
     if approval.state != reached:
-        return (f'the state is "{approval.state}", {len(signatures)} of {approval.required_signer_count} signatures '
-                f"amount to {reached or 'nothing'}")
+        return (
+            f'the state is "{approval.state}", {len(signatures)} of {approval.required_signer_count} signatures '
+            f"amount to {reached or 'nothing'}"
+        )
     if len({s.signer_role for s in signatures}) < len(signatures):
         return "a role signed twice"
     if len({s.signer for s in signatures}) < len(signatures):
@@ -141,6 +158,7 @@ def disagreement(approval: Approval) -> str | None:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that a rule may look at."""
+
     request: Request
     approval: Approval | None
     ttl: str | None
@@ -149,6 +167,7 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One of the ten.  The condition may rely on no rule before it having held."""
+
     precedence: int
     title: str
     holds: Callable[[Facts], bool]
@@ -171,15 +190,33 @@ def named_otherwise(asked: str | None, approved: str) -> bool:
 
 
 RULES = (
-    Rule(1, "approval_id null or malformed", lambda f: not well_formed(f.request.approval_id), says("approval_id_invalid")),
+    Rule(
+        1,
+        "approval_id null or malformed",
+        lambda f: not well_formed(f.request.approval_id),
+        says("approval_id_invalid"),
+    ),
     Rule(2, "no such approval", lambda f: f.approval is None, says("approval_not_found")),
-    Rule(3, "withdrawn or closed", lambda f: f.approval.state == "withdrawn" or f.approval.closed_at is not None,
-         says("approval_withdrawn")),
-    Rule(4, "state and signatures disagree", lambda f: disagreement(f.approval) is not None,
-         says("approval_inconsistent"), operator_alert=True),
+    Rule(
+        3,
+        "withdrawn or closed",
+        lambda f: f.approval.state == "withdrawn" or f.approval.closed_at is not None,
+        says("approval_withdrawn"),
+    ),
+    Rule(
+        4,
+        "state and signatures disagree",
+        lambda f: disagreement(f.approval) is not None,
+        says("approval_inconsistent"),
+        operator_alert=True,
+    ),
     Rule(5, "another action", lambda f: named_otherwise(f.request.action, f.approval.action), says("action_mismatch")),
-    Rule(6, "another resource", lambda f: f.approval.resource is not None
-         and named_otherwise(f.request.resource, f.approval.resource), says("resource_mismatch")),
+    Rule(
+        6,
+        "another resource",
+        lambda f: f.approval.resource is not None and named_otherwise(f.request.resource, f.approval.resource),
+        says("resource_mismatch"),
+    ),
     Rule(7, "stale", lambda f: f.ttl == "stale", says("approval_expired"), operator_alert=True),
     Rule(8, "expired", lambda f: f.ttl == "expired", says("approval_expired")),
     Rule(9, "not signed in full", lambda f: f.approval.state != "signed_full", signers_missing, requestable=True),
@@ -203,27 +240,36 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def response(facts: Facts, rule: Rule, at: datetime) -> str:
     approval = facts.approval
     found = approval is not None
-    return compact({
-        "contract": CONTRACT,
-        "approval_id": facts.request.approval_id,
-        "decision": rule.decision,
-        "reason": rule.reason(facts),
-        "state": approval.state if found else None,
-        "ttl_state": facts.ttl,
-        "required_signer_count": approval.required_signer_count if found else None,
-        "signature_count": len(approval.signatures) if found else None,
-        "valid_until": rfc3339(approval.sla_deadline) if rule.decision == "valid" else None,
-        "evaluated_at": rfc3339(at),
-        "meta": {"operator_alert": rule.operator_alert, "precedence": rule.precedence, "requestable": rule.requestable},
-        "audit": {"event_type": CONTRACT, "audit_id": None, "sink_status": "deferred"},
-    })
+    return compact(
+        {
+            "contract": CONTRACT,
+            "approval_id": facts.request.approval_id,
+            "decision": rule.decision,
+            "reason": rule.reason(facts),
+            "state": approval.state if found else None,
+            "ttl_state": facts.ttl,
+            "required_signer_count": approval.required_signer_count if found else None,
+            "signature_count": len(approval.signatures) if found else None,
+            "valid_until": rfc3339(approval.sla_deadline) if rule.decision == "valid" else None,
+            "evaluated_at": rfc3339(at),
+            "meta": {
+                "operator_alert": rule.operator_alert,
+                "precedence": rule.precedence,
+                "requestable": rule.requestable,
+            },
+            "audit": {"event_type": CONTRACT, "audit_id": None, "sink_status": "deferred"},
+        }
+    )
 
 
 def decide(store: Mapping[str, Approval], request: Request, at: datetime) -> str:
     """The answer to a request as of an instant: the response's exact text, as a preview gives it.
 
     Raises OverLimit for an action or resource that is longer than any approval's."""
-    for name, argument, limit in (("action", request.action, ACTION_BYTES), ("resource", request.resource, RESOURCE_BYTES)):
+    for name, argument, limit in (
+        ("action", request.action, ACTION_BYTES),
+        ("resource", request.resource, RESOURCE_BYTES),
+    ):
         if argument is not None and len(octets(argument)) > limit:
             raise OverLimit(f'argument "{name}" has {len(octets(argument))} bytes, the limit is {limit}')
     facts = gather(store, request, at)
@@ -238,9 +284,11 @@ def explain(store: Mapping[str, Approval], request: Request, at: datetime) -> st
     if facts.approval is not None:
         age = at - facts.approval.sla_deadline
         distance = age if age >= timedelta(0) else -age
-        looked_at = (f"state {facts.approval.state}, {len(facts.approval.signatures)} of "
-                     f"{facts.approval.required_signer_count} signed, {distance} {'after' if age >= timedelta(0) else 'before'} "
-                     f"the deadline ({facts.ttl})")
+        looked_at = (
+            f"state {facts.approval.state}, {len(facts.approval.signatures)} of "
+            f"{facts.approval.required_signer_count} signed, {distance} {'after' if age >= timedelta(0) else 'before'} "
+            f"the deadline ({facts.ttl})"
+        )
         if facts.approval.state != "withdrawn" and (wrong := disagreement(facts.approval)):
             looked_at += f"; {wrong}"
     return f"rule {rule.precedence}, {rule.title}: {looked_at}"

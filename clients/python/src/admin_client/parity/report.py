@@ -2,6 +2,7 @@
 
 Everything that comes from a store or a server is shown with what cannot be seen spelled out, and escaped.
 """
+
 from __future__ import annotations
 
 import html
@@ -15,7 +16,9 @@ EXAMPLES = 3
 
 def visible(text: object) -> str:
     """Without what a terminal or a browser would act upon: controls, overrides of direction, half surrogates."""
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in str(text))
+    return "".join(
+        c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in str(text)
+    )
 
 
 def asked(finding: Finding) -> str:
@@ -34,15 +37,19 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
     rate = outcome.cases / outcome.seconds if outcome.seconds else 0
     random = outcome.stores["random"]
     files = [f"{name}" for name in outcome.stores if name != "random"]
-    return [("stores", ", ".join(files + ([f"{random} random, seed {outcome.seed}"] if random else []))),
-            ("approvals", f"{outcome.approvals} held by both, {outcome.rejected} elements left out"),
-            ("server", outcome.server),
-            ("run", f"{outcome.started:%Y-%m-%d %H:%M:%S} UTC, {outcome.seconds:.1f} s, {rate:.0f} answers/s")]
+    return [
+        ("stores", ", ".join(files + ([f"{random} random, seed {outcome.seed}"] if random else []))),
+        ("approvals", f"{outcome.approvals} held by both, {outcome.rejected} elements left out"),
+        ("server", outcome.server),
+        ("run", f"{outcome.started:%Y-%m-%d %H:%M:%S} UTC, {outcome.seconds:.1f} s, {rate:.0f} answers/s"),
+    ]
 
 
 def rules(outcome: Outcome) -> list[tuple[int, str, str, int, int]]:
-    return [(rule.precedence, rule.title, rule.decision, outcome.rules[rule.precedence], outcome.differing[rule.precedence])
-            for rule in engine.RULES]
+    return [
+        (rule.precedence, rule.title, rule.decision, outcome.rules[rule.precedence], outcome.differing[rule.precedence])
+        for rule in engine.RULES
+    ]
 
 
 def grouped(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
@@ -54,12 +61,15 @@ def grouped(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 # -- terminal ---------------------------------------------------------------------------------------------------------
 
+
 def terminal(outcome: Outcome) -> str:
     lines = [f"parity: {verdict(outcome)}"]
     lines += [f"  {name:<10}{visible(value)}" for name, value in facts(outcome)]
     lines += ["", f"  {'rule':<38}{'answers':>9}{'differ':>8}"]
     for precedence, title, decision, answers, differing in rules(outcome):
-        lines.append(f"  {precedence:>2} {title:<29} {decision:<5}{answers:>9}{differing:>8}{'' if answers else '  not met'}")
+        lines.append(
+            f"  {precedence:>2} {title:<29} {decision:<5}{answers:>9}{differing:>8}{'' if answers else '  not met'}"
+        )
     lines += ["", f"  {'reason':<38}{'answers':>9}"]
     lines += [f"  {visible(reason):<38}{answers:>9}" for reason, answers in outcome.reasons.most_common()]
     lines += ["", f"  {'boundary':<38}{'answers':>9}"]
@@ -106,51 +116,82 @@ del { background: #fde4e1; text-decoration: none } ins { background: #e2f4e5; te
 """
 
 
+UNMET = ' class="unmet"'
+
+
 def esc(text: object) -> str:
     return html.escape(visible(text))
 
 
 def cells(*values: tuple[object, str]) -> str:
-    return "".join(f'<td class="{kind}">{esc(value)}</td>' if kind else f"<td>{esc(value)}</td>" for value, kind in values)
+    return "".join(
+        f'<td class="{kind}">{esc(value)}</td>' if kind else f"<td>{esc(value)}</td>" for value, kind in values
+    )
 
 
 def bar(share: float) -> str:
-    return f'<td class="graph"><div class="bar" style="width: {100 * share:.1f}%"></div></td>' if share else '<td class="graph"></td>'
+    return (
+        f'<td class="graph"><div class="bar" style="width: {100 * share:.1f}%"></div></td>'
+        if share
+        else '<td class="graph"></td>'
+    )
 
 
 def counts(heading: str, rows: list[tuple[str, int]]) -> str:
     most = max((n for _, n in rows), default=0) or 1
-    return (f'<table><tr><th>{esc(heading)}</th><th class="n">answers</th><th></th></tr>'
-            + "".join(f'<tr{"" if n else " class=unmet"}>{cells((name, ""), (n, "n"))}{bar(n / most)}</tr>' for name, n in rows) + "</table>")
+    return (
+        f'<table><tr><th>{esc(heading)}</th><th class="n">answers</th><th></th></tr>'
+        + "".join(f"<tr{UNMET if not n else ''}>{cells((name, ''), (n, 'n'))}{bar(n / most)}</tr>" for name, n in rows)
+        + "</table>"
+    )
 
 
 def rule_table(outcome: Outcome) -> str:
     rows, most = [], max(outcome.rules.values(), default=0) or 1
     for precedence, title, decision, answers, differing in rules(outcome):
-        kind = ' class="bad"' if differing else "" if answers else ' class="unmet"'
-        rows.append(f"<tr{kind}>{cells((precedence, 'n'), (title, ''), (decision, ''), (answers, 'n'), (differing, 'n'))}{bar(answers / most)}</tr>")
-    return ('<table><tr><th class="n">rule</th><th>condition</th><th>decision</th><th class="n">answers</th><th class="n">differ</th><th></th></tr>'
-            + "".join(rows) + "</table>")
+        kind = ' class="bad"' if differing else "" if answers else UNMET
+        rows.append(
+            f"<tr{kind}>{cells((precedence, 'n'), (title, ''), (decision, ''), (answers, 'n'), (differing, 'n'))}{bar(answers / most)}</tr>"
+        )
+    return (
+        '<table><tr><th class="n">rule</th><th>condition</th><th>decision</th><th class="n">answers</th><th class="n">differ</th><th></th></tr>'
+        + "".join(rows)
+        + "</table>"
+    )
 
 
 def finding_html(finding: Finding) -> str:
-    parts = [f"<details><summary>{esc(finding.origin)}: <code>{esc(finding.subject)}</code></summary>", f"<p>{esc(finding.why)}</p>"]
+    parts = [
+        f"<details><summary>{esc(finding.origin)}: <code>{esc(finding.subject)}</code></summary>",
+        f"<p>{esc(finding.why)}</p>",
+    ]
     if finding.differences:
         parts.append("<table><tr><th>key</th><th>file</th><th>database</th></tr>")
-        parts += [f"<tr><td>{esc(d.key or 'text')}</td><td><code><del>{esc(d.left)}</del></code></td><td><code><ins>{esc(d.right)}</ins></code></td></tr>"
-                  for d in finding.differences]
+        parts += [
+            f"<tr><td>{esc(d.key or 'text')}</td><td><code><del>{esc(d.left)}</del></code></td><td><code><ins>{esc(d.right)}</ins></code></td></tr>"
+            for d in finding.differences
+        ]
         parts.append("</table>")
-    shown = (("asked", finding.request and asked(finding)), ("file", finding.file), ("database", finding.database), ("store element", finding.element))
+    shown = (
+        ("asked", finding.request and asked(finding)),
+        ("file", finding.file),
+        ("database", finding.database),
+        ("store element", finding.element),
+    )
     parts += [f"<p>{name}</p><pre>{esc(text)}</pre>" for name, text in shown if text is not None]
     return "".join(parts) + "</details>"
 
 
 def page(outcome: Outcome) -> str:
-    parts = ['<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
-             f"<title>Parity: {esc(verdict(outcome))}</title><style>{STYLE}</style></head><body><h1>Parity of the file-backed engine and the database</h1>",
-             f'<p class="verdict {"equal" if outcome.equal else "differs"}">{esc(verdict(outcome))}</p>',
-             "<table>", *(f"<tr><th>{esc(name)}</th><td>{esc(value)}</td></tr>" for name, value in facts(outcome)), "</table>",
-             "<p>Answers are compared byte for byte save <code>evaluated_at</code> and <code>audit</code>.</p>"]
+    parts = [
+        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f"<title>Parity: {esc(verdict(outcome))}</title><style>{STYLE}</style></head><body><h1>Parity of the file-backed engine and the database</h1>",
+        f'<p class="verdict {"equal" if outcome.equal else "differs"}">{esc(verdict(outcome))}</p>',
+        "<table>",
+        *(f"<tr><th>{esc(name)}</th><td>{esc(value)}</td></tr>" for name, value in facts(outcome)),
+        "</table>",
+        "<p>Answers are compared byte for byte save <code>evaluated_at</code> and <code>audit</code>.</p>",
+    ]
     if outcome.findings:
         parts.append("<h2>What differs</h2>")
         for group, findings in grouped(outcome.findings).items():
@@ -158,6 +199,13 @@ def page(outcome: Outcome) -> str:
             parts.append(f"<h3>{esc(group)}: {outcome.groups[group]}</h3>" + "".join(map(finding_html, findings)))
             if more:
                 parts.append(f"<p>... and {more} more</p>")
-    parts += ["<h2>The ten rules</h2>", rule_table(outcome), "<h2>Reasons</h2>", counts("reason", outcome.reasons.most_common()),
-              "<h2>Boundaries</h2>", counts("instant", [(edge, outcome.edges[edge]) for edge in EDGES.values()]), "</body></html>\n"]
+    parts += [
+        "<h2>The ten rules</h2>",
+        rule_table(outcome),
+        "<h2>Reasons</h2>",
+        counts("reason", outcome.reasons.most_common()),
+        "<h2>Boundaries</h2>",
+        counts("instant", [(edge, outcome.edges[edge]) for edge in EDGES.values()]),
+        "</body></html>\n",
+    ]
     return "".join(parts)

@@ -3,6 +3,7 @@
 Read leniently: an element that is not sound is named by its index and left out, the rest is taken.  What is sound is
 decided as admin.import_approvals() decides it, so that file and database come to hold the same approvals.
 """
+
 from __future__ import annotations
 
 import json
@@ -14,8 +15,6 @@ from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from .engine import MOST_SIGNERS, STATES, Approval, Signature, octets, state_reached, well_formed
-
-EARLIEST, LATEST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Unsound(ValueError):
@@ -31,7 +30,7 @@ class Rejected:
     index: int
     error: str
     approval_id: str | None = None
-    as_told: Approval | None = None     # the element taken at its word, where it has enough of one
+    as_told: Approval | None = None  # the element taken at its word, where it has enough of one
 
 
 @dataclass(slots=True)
@@ -40,12 +39,13 @@ class Store:
     rejected: list[Rejected] = field(default_factory=list)
     imported: int = 0
     unchanged: int = 0
-    index: dict[str, int] = field(default_factory=dict)      # approval_id -> the element it came from
+    index: dict[str, int] = field(default_factory=dict)  # approval_id -> the element it came from
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """An element, read: the approval, and what only matters to whether a second one says the same."""
+
     approval: Approval
     created_at: datetime | None
     closed_by: str | None
@@ -56,6 +56,7 @@ class Incoming:
 
 def parse(text: str | bytes) -> list:
     """The elements of a document.  Raises Unreadable where it is no JSON array that a database would take."""
+
     def refuse(constant: str):
         raise Unreadable(f"{constant} is no JSON")
 
@@ -88,6 +89,7 @@ def refuse_strings(value: object) -> None:
 
 # -- members ----------------------------------------------------------------------------------------------------------
 
+
 def text_of(element: dict, key: str, most: int, least: int = 0, required: bool = False) -> str | None:
     value = element.get(key)
     if value is None:
@@ -101,7 +103,9 @@ def text_of(element: dict, key: str, most: int, least: int = 0, required: bool =
     return value
 
 
-INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII)
+INSTANT = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
+)
 
 
 def rounded(seconds: str) -> timedelta:
@@ -126,12 +130,35 @@ def instant(text: str) -> datetime:
     return at
 
 
-UNITS = {"microsecond": timedelta(microseconds=1), "millisecond": timedelta(milliseconds=1), "second": timedelta(seconds=1),
-         "minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
+UNITS = {
+    "microsecond": timedelta(microseconds=1),
+    "millisecond": timedelta(milliseconds=1),
+    "second": timedelta(seconds=1),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(days=1),
+    "week": timedelta(weeks=1),
+}
 MONTHS = {"month": 1, "year": 12}
-SHORT = {"us": "microsecond", "ms": "millisecond", "s": "second", "sec": "second", "m": "minute", "min": "minute", "h": "hour",
-         "hr": "hour", "d": "day", "w": "week", "mon": "month", "y": "year", "yr": "year"}
-PART = re.compile(r"\s*([+-]?)(?:(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?|(\d+(?:\.\d+)?)\s*([a-z]+|$))(?=[\s+-]|$)\s*", re.ASCII | re.IGNORECASE)
+SHORT = {
+    "us": "microsecond",
+    "ms": "millisecond",
+    "s": "second",
+    "sec": "second",
+    "m": "minute",
+    "min": "minute",
+    "h": "hour",
+    "hr": "hour",
+    "d": "day",
+    "w": "week",
+    "mon": "month",
+    "y": "year",
+    "yr": "year",
+}
+PART = re.compile(
+    r"\s*([+-]?)(?:(\d+):(\d\d)(?::(\d\d(?:\.\d+)?))?|(\d+(?:\.\d+)?)\s*([a-z]+|$))(?=[\s+-]|$)\s*",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 def after(base: datetime, offset: str) -> datetime:
@@ -151,7 +178,7 @@ def after(base: datetime, offset: str) -> datetime:
                 raise ValueError("no interval")
             span += sign * (timedelta(hours=int(hours), minutes=int(minutes)) + rounded(seconds or "0"))
             continue
-        unit = unit.lower() or "second"                     # a last number without one
+        unit = unit.lower() or "second"  # a last number without one
         unit = SHORT.get(unit) or SHORT.get(unit.removesuffix("s")) or unit.removesuffix("s")
         if unit in MONTHS and "." not in number:
             months += sign * int(number) * MONTHS[unit]
@@ -180,6 +207,7 @@ def instant_of(element: dict, key: str, loaded_at: datetime) -> datetime | None:
 
 # -- elements ---------------------------------------------------------------------------------------------------------
 
+
 def roles_of(element: dict) -> tuple[str, ...]:
     roles = element.get("required_roles")
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
@@ -205,8 +233,14 @@ def signatures_of(element: dict, loaded_at: datetime) -> Iterable[tuple[Signatur
     for signature in signatures:
         if not isinstance(signature, dict):
             raise Unsound("a signature is not an object")
-        yield (Signature(text_of(signature, "signer_role", 128, 1, required=True), text_of(signature, "signer", 256, 1, required=True)),
-               instant_of(signature, "signed_at", loaded_at), text_of(signature, "comment", 4096))
+        yield (
+            Signature(
+                text_of(signature, "signer_role", 128, 1, required=True),
+                text_of(signature, "signer", 256, 1, required=True),
+            ),
+            instant_of(signature, "signed_at", loaded_at),
+            text_of(signature, "comment", 4096),
+        )
 
 
 def read_element(element: object, loaded_at: datetime) -> Incoming:
@@ -228,9 +262,16 @@ def read_element(element: object, loaded_at: datetime) -> Incoming:
         state="pending" if state is None else state,
         sla_deadline=instant_of(element, "sla_deadline", loaded_at),
         closed_at=instant_of(element, "closed_at", loaded_at),
-        signatures=tuple(signature for signature, _, _ in signed))
-    incoming = Incoming(approval, instant_of(element, "created_at", loaded_at), text_of(element, "closed_by", 256, 1),
-                        text_of(element, "close_reason", 4096), tuple(at for _, at, _ in signed), tuple(said for _, _, said in signed))
+        signatures=tuple(signature for signature, _, _ in signed),
+    )
+    incoming = Incoming(
+        approval,
+        instant_of(element, "created_at", loaded_at),
+        text_of(element, "closed_by", 256, 1),
+        text_of(element, "close_reason", 4096),
+        tuple(at for _, at, _ in signed),
+        tuple(said for _, _, said in signed),
+    )
     if approval.sla_deadline is None:
         raise Unsound('"sla_deadline" is missing')
     check_state(incoming)
@@ -264,36 +305,68 @@ def check_signatures(approval: Approval) -> None:
 
 
 def same(there: Incoming, incoming: Incoming, element: dict) -> bool:
-    """Does what is there say all that a further element says?  What that leaves open, or gives relative to the load, agrees."""
+    """Does what is there say all that a further element says?
+
+    What that leaves open, or gives relative to the load, agrees."""
     old, new = there.approval, incoming.approval
-    if (old.action, old.resource, old.required_roles, old.requested_by, old.state, there.closed_by, there.close_reason) != \
-            (new.action, new.resource, new.required_roles, new.requested_by, new.state, incoming.closed_by, incoming.close_reason):
+    if (
+        old.action,
+        old.resource,
+        old.required_roles,
+        old.requested_by,
+        old.state,
+        there.closed_by,
+        there.close_reason,
+    ) != (
+        new.action,
+        new.resource,
+        new.required_roles,
+        new.requested_by,
+        new.state,
+        incoming.closed_by,
+        incoming.close_reason,
+    ):
         return False
-    for key, before, now in (("sla_deadline", old.sla_deadline, new.sla_deadline), ("created_at", there.created_at, incoming.created_at),
-                             ("closed_at", old.closed_at, new.closed_at)):
+    for key, before, now in (
+        ("sla_deadline", old.sla_deadline, new.sla_deadline),
+        ("created_at", there.created_at, incoming.created_at),
+        ("closed_at", old.closed_at, new.closed_at),
+    ):
         if element.get(key) is not None and before != now:
             return False
 
     def signed(of: Incoming) -> list:
-        return [(s.signer_role, s.signer, said, at) for s, said, at in zip(of.approval.signatures, of.comments, of.signed_at)]
+        return [
+            (s.signer_role, s.signer, said, at)
+            for s, said, at in zip(of.approval.signatures, of.comments, of.signed_at)
+        ]
 
     def matches(a: tuple, b: tuple, number: int) -> bool:
         stated = element["signatures"][number].get("signed_at") is not None
         return a[:3] == b[:3] and (not stated or a[3] == b[3])
 
     before = signed(there)
-    return len(before) == len(new.signatures) and all(any(matches(a, b, number) for a in before)
-                                                      for number, b in enumerate(signed(incoming)))
+    return len(before) == len(new.signatures) and all(
+        any(matches(a, b, number) for a in before) for number, b in enumerate(signed(incoming))
+    )
 
 
 def complete(incoming: Incoming, loaded_at: datetime) -> Incoming:
     """With what an element leaves open as the load sets it."""
-    return Incoming(incoming.approval, incoming.created_at or loaded_at, incoming.closed_by, incoming.close_reason,
-                    tuple(at or loaded_at for at in incoming.signed_at), incoming.comments)
+    return Incoming(
+        incoming.approval,
+        incoming.created_at or loaded_at,
+        incoming.closed_by,
+        incoming.close_reason,
+        tuple(at or loaded_at for at in incoming.signed_at),
+        incoming.comments,
+    )
 
 
 def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
-    """An unsound element as it stands, for what a reader of the file alone would answer; None: it does not say enough."""
+    """An unsound element as it stands, for what a reader of the file alone would answer.
+
+    None: it does not say enough."""
     try:
         signed = element.get("signatures") or []
         roles = element.get("required_roles")
@@ -301,14 +374,32 @@ def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
         if count is not None and not abs(count) < 1 << 15:
             return None
         approval = Approval(
-            element["approval_id"], element["action"], element.get("resource"), tuple(roles), len(roles) if count is None else int(count),
-            element["requested_by"], element.get("state") or "pending", instant_of(element, "sla_deadline", loaded_at),
-            instant_of(element, "closed_at", loaded_at), tuple(Signature(s["signer_role"], s["signer"]) for s in signed))
+            element["approval_id"],
+            element["action"],
+            element.get("resource"),
+            tuple(roles),
+            len(roles) if count is None else int(count),
+            element["requested_by"],
+            element.get("state") or "pending",
+            instant_of(element, "sla_deadline", loaded_at),
+            instant_of(element, "closed_at", loaded_at),
+            tuple(Signature(s["signer_role"], s["signer"]) for s in signed),
+        )
     except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError):
         return None
-    texts = [approval.approval_id, approval.action, approval.requested_by, approval.state, *approval.required_roles,
-             *(text for s in approval.signatures for text in (s.signer_role, s.signer))]
-    if approval.sla_deadline is None or not all(isinstance(text, str) for text in texts) or not isinstance(approval.resource, str | None):
+    texts = [
+        approval.approval_id,
+        approval.action,
+        approval.requested_by,
+        approval.state,
+        *approval.required_roles,
+        *(text for s in approval.signatures for text in (s.signer_role, s.signer)),
+    ]
+    if (
+        approval.sla_deadline is None
+        or not all(isinstance(text, str) for text in texts)
+        or not isinstance(approval.resource, str | None)
+    ):
         return None
     return approval
 
@@ -322,14 +413,22 @@ def read(elements: list, loaded_at: datetime) -> Store:
             approval = incoming.approval
             if approval.approval_id in there:
                 if not same(there[approval.approval_id], incoming, element):
-                    raise Unsound(f'approval "{approval.approval_id}" is element {store.index[approval.approval_id]} already, and differs')
+                    raise Unsound(
+                        f'approval "{approval.approval_id}" is element {store.index[approval.approval_id]} already, and differs'
+                    )
                 store.unchanged += 1
                 continue
             check_signatures(approval)
         except Unsound as error:
             approval_id = element.get("approval_id") if isinstance(element, dict) else None
-            store.rejected.append(Rejected(index, str(error), approval_id if isinstance(approval_id, str) else None,
-                                           at_its_word(element, loaded_at)))
+            store.rejected.append(
+                Rejected(
+                    index,
+                    str(error),
+                    approval_id if isinstance(approval_id, str) else None,
+                    at_its_word(element, loaded_at),
+                )
+            )
             continue
         there[approval.approval_id] = complete(incoming, loaded_at)
         store.approvals[approval.approval_id] = approval
