@@ -276,6 +276,13 @@ def test_a_state_no_constraint_would_let_in_is_denied_alike_and_named_unknown_by
     )
 
 
+def test_an_id_of_more_than_64_kilobytes_is_invalid_by_the_rules_and_an_error_of_the_database(dsn):
+    """The limits that are documented are of action and resource; by rule 1 any malformed id is denied."""
+    approval = Approval("APP-000001-a", "pay", None, ("a",), 1, "ann", "pending", DEADLINE)
+    outcome = directly(dsn, approval, Request("x" * 65536, at=DEADLINE), Request("x" * 65537, at=DEADLINE))
+    assert [finding.group for finding in outcome.findings] in ([], ["answer: file rule 1, database error 22023"])
+
+
 # -- the command ------------------------------------------------------------------------------------------------------
 
 
