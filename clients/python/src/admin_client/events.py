@@ -1,0 +1,83 @@
+"""FF's own events: made, and refused early where the trail could not keep them."""
+import json
+import re
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+# As doc/ff.md has them.
+DATA_MAX_BYTES = 262144
+TEXT_MAX_BYTES = {"type": 256, "subject": 4096, "actor": 256, "requestid": 256, "traceparent": 256}
+
+CACHED_CHECK = "ptt.ff.check.cached"
+"""A valid answer was repeated: `data` names the row of the answer and the question."""
+REFUSED_EVENT = "ptt.ff.event.refused"
+"""Takes the number of an event that the trail has refused: `data` names it and the reason."""
+
+# An odd number of backslashes makes it an escape.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+class EventRefused(ValueError):
+    """An event that the trail would not take; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A CloudEvent as JSON, all but its sequence."""
+
+    id: str
+    text: str
+
+    def numbered(self, sequence: int) -> str:
+        """The whole document."""
+        return f'{self.text[:-1]},"sequence":"{sequence}"}}'
+
+
+def make_event(source: str, type: str, data: Any, **texts: str | None) -> Event:
+    """An event that happens now, with a new id.  texts: subject, actor, requestid, traceparent, where they are known.
+
+    Raises EventRefused.
+    """
+    attributes: dict[str, Any] = {"type": type, **{name: text for name, text in texts.items() if text is not None}}
+    for name, text in attributes.items():
+        _check_text(name, text)
+    event_id = uuid.uuid4().hex
+    time = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    head = {"specversion": "1.0", "id": event_id, "source": source, "time": time, **attributes}
+    return Event(event_id, f'{_to_json(head)[:-1]},"data":{_check_data(data)}}}')
+
+
+def _check_text(name: str, text: Any) -> None:
+    if not isinstance(text, str):
+        raise EventRefused(f"{name} is not a string: {text!r:.64}")
+    if not 1 <= len(text.encode(errors="replace")) <= TEXT_MAX_BYTES[name]:
+        raise EventRefused(f"{name} has to have 1 to {TEXT_MAX_BYTES[name]} bytes: {text[:64]!r}")
+    if "\0" in text:
+        raise EventRefused(f"{name} has a NUL in it: {text[:64]!r}")
+    _check_unicode(name, text)
+
+
+def _check_unicode(name: str, text: str) -> int:
+    """The length in bytes."""
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError as error:
+        raise EventRefused(f"{name} has half a surrogate pair in it: {error.object[error.start]!r}") from None
+
+
+def _check_data(data: Any) -> str:
+    try:
+        text = _to_json(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventRefused(f"data is not JSON: {error}") from error
+    if _check_unicode("data", text) > DATA_MAX_BYTES:
+        raise EventRefused(f"data is more than {DATA_MAX_BYTES} bytes of JSON")
+    if _NUL.search(text):
+        raise EventRefused("data has a NUL in it, which the trail cannot keep")
+    return text
+
+
+def _to_json(thing: Any) -> str:
+    return json.dumps(thing, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

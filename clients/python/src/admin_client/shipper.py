@@ -1,0 +1,79 @@
+"""Ships what the spool holds by `admin.audit_ingest`, each event once.
+
+A batch whose answer was not heard is sent again: the trail knows its events by source and id.  Only then is it
+removed from the spool.
+"""
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+
+from .decision import describe
+from .pool import ArgumentRefused
+from .spool import Numbered, Spool, SpoolError
+
+log = logging.getLogger(__name__)
+
+INGEST = "select admin.audit_ingest($1::text::jsonb)"
+BATCH_EVENTS = 1000
+BATCH_BYTES = 4 << 20
+FIRST_PAUSE = 0.1
+
+# Nothing is wrong but that others were in between.
+CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class Shipper:
+    """Runs as a task until it is cancelled.
+
+    ask: executes INGEST with a document, and gives its value or raises, within a time of its own.
+    """
+
+    def __init__(self, spool: Spool, ask: Callable[[str], Awaitable[str]], longest_pause: float) -> None:
+        self._spool, self._ask, self._longest_pause = spool, ask, longest_pause
+
+    async def run(self) -> None:
+        """Ships; after a failure again, with pauses that grow."""
+        pause = FIRST_PAUSE
+        while True:
+            batch: list[Numbered] = []
+            self._spool.appended.clear()
+            try:
+                batch = await self._spool.first(BATCH_EVENTS, BATCH_BYTES)
+                if batch:
+                    await self._ship(batch)
+                pause = FIRST_PAUSE
+            except Exception as error:
+                log.warning("%s events are not shipped yet: %s", len(batch), describe(error))
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = FIRST_PAUSE if isinstance(error, CONFLICTS) else min(2 * pause, self._longest_pause)
+                continue
+            if not batch and not self._spool.appended.is_set():
+                self._spool.is_empty.set()
+                await self._spool.appended.wait()
+
+    async def _ship(self, batch: list[Numbered]) -> None:
+        try:
+            answer = json.loads(await self._ask(_document(batch)))
+        except ArgumentRefused as error:
+            # One of them spoils the whole document: halve it until that one is alone.
+            if len(batch) == 1:
+                await self._spool.settle((), [(batch[0], str(error))])
+            else:
+                await self._ship(batch[:len(batch) // 2])
+                await self._ship(batch[len(batch) // 2:])
+            return
+        refused = {each["index"]: each["error"] for each in answer["rejected"]}
+        if answer["accepted"] + answer["duplicates"] + len(refused) != len(batch):
+            raise SpoolError(f"the answer to {len(batch)} events does not add up: {describe(answer)}")
+        for index, reason in refused.items():
+            log.error("event %s was refused and set aside: %s", batch[index].event.id, reason)
+        await self._spool.settle((numbered.sequence for index, numbered in enumerate(batch) if index not in refused),
+                                 ((batch[index], reason) for index, reason in refused.items()))
+
+
+def _document(batch: list[Numbered]) -> str:
+    return "[" + ",".join(numbered.event.numbered(numbered.sequence) for numbered in batch) + "]"
