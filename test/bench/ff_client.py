@@ -12,6 +12,7 @@ from core import SECONDS, alternate, report, sql
 
 CONNECTIONS = 16
 ALLOWED = 0.3
+RATE = int(os.environ.get("BENCH_FF_RATE", "800"))
 CHECK = "select admin.sensitive_check($1, $2, $3, actor => $4)"
 QUESTION = ("APP-000001-p", "pay", "account 7")
 
@@ -53,36 +54,46 @@ async def client(path):
         yield [admin.check] * CONNECTIONS
 
 
-async def called(side, path, *arguments, **options):
-    """Milliseconds of each call, and calls a second, of as many callers as there are connections."""
-    async with side(path) as calls:
-        times, ends_at = [], time.perf_counter() + SECONDS
+async def called(side, path, pause, *arguments, **options):
+    """Milliseconds of each call at p50, and calls a second, of as many callers as there are connections.
 
-        async def caller(call):
+    pause: seconds between the beginnings of a caller's calls; 0: one after the other.
+    """
+    async with side(path) as calls:
+        times, begins_at = [], time.perf_counter()
+
+        async def caller(number, call):
             await call(*arguments, **options)
-            while (started := time.perf_counter()) < ends_at:
+            due = begins_at + pause * (1 + number / CONNECTIONS)
+            while (started := time.perf_counter()) < begins_at + SECONDS:
+                if started < due:
+                    await asyncio.sleep(due - started)
+                    started = time.perf_counter()
                 answer = await call(*arguments, **options)
                 times.append(1000 * (time.perf_counter() - started))
+                due += pause
             if not answer:
                 raise RuntimeError(f"not answered: {answer}")
 
-        await asyncio.gather(*map(caller, calls))
+        await asyncio.gather(*(caller(number, call) for number, call in enumerate(calls)))
     return statistics.median(times), len(times) / SECONDS
 
 
-def run(side, path, *arguments, **options):
-    return lambda: asyncio.run(called(side, path, *arguments, **options))
+def sides(path, pause, *kinds):
+    """Rounds of each kind: a side and what it is asked."""
+    return alternate(*(lambda side=side, question=question, options=options: asyncio.run(called(side, path, pause, *question, **options)) for side, question, options in kinds))
 
 
 def p17():
     prepare()
-    notes = (f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with four server connections, {CONNECTIONS} callers in one process without a pause; "
+    notes = (f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with four server connections, {CONNECTIONS} callers in one process; "
              f"fsync {sql('show fsync')}, synchronous_commit {sql('show synchronous_commit')}",)
-    ours, bare, pooled = alternate(run(client, "direct", *QUESTION, actor="FF"), run(connections, "direct", CHECK, *QUESTION, "FF"), run(pool, "direct", CHECK, *QUESTION, "FF"))
-    p50 = [[median for median, _ in side] for side in (ours, bare, pooled)]
-    report("P17", f"milliseconds of a check by the client at p50, against a bare asyncpg call of the same function on {CONNECTIONS} connections and {ALLOWED} ms more; besides, by asyncpg's pool",
-           ("client", "allowed", "pool"), (p50[0], [median + ALLOWED for median in p50[1]], p50[2]), 1.0, "ms", at_most=True, notes=notes)
-    ours, bare, pooled = alternate(run(client, "pooled", *QUESTION, actor="FF"), run(connections, "pooled", "select 1"), run(pool, "pooled", "select 1"))
-    rates = [[rate for _, rate in side] for side in (ours, bare, pooled)]
-    report("P17_pooler", "checks a second by the client through PgBouncer, against bare select 1 on connections through it with statement_cache_size=0; besides, by asyncpg's pool",
-           ("client", "select 1", "pool"), rates, 0.8, notes=notes)
+    ours, bare, pooled = (client, QUESTION, {"actor": "FF"}), (connections, (CHECK, *QUESTION, "FF"), {}), (pool, (CHECK, *QUESTION, "FF"), {})
+    for name, pause, how in (("P17", CONNECTIONS / RATE, f"at {RATE} checks a second"), ("P17_busy", 0, "without a pause between them: what a call costs the process all others wait for")):
+        p50 = [[median for median, _ in side] for side in sides("direct", pause, ours, bare, pooled)]
+        report(name, f"milliseconds of a check by the client at p50, {how}, against a bare asyncpg call of the same function on {CONNECTIONS} connections and {ALLOWED} ms more; besides, by asyncpg's pool",
+               ("client", "allowed", "pool"), (p50[0], [median + ALLOWED for median in p50[1]], p50[2]), 1.0, "ms", at_most=True, notes=notes)
+    nothing = ("select 1",), {}
+    rates = [[rate for _, rate in side] for side in sides("pooled", 0, ours, (pool, *nothing), (connections, *nothing))]
+    report("P17_pooler", "checks a second by the client through PgBouncer, against select 1 by asyncpg's pool through it with statement_cache_size=0; besides, select 1 on connections that nobody gives out",
+           ("client", "select 1", "connections"), rates, 0.8, notes=notes)

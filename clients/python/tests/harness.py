@@ -55,9 +55,10 @@ async def until(condition, seconds=10):
 
 
 async def timed(call):
-    """What it gives, and the seconds it took."""
+    """What it gives, and the seconds it took.  One that never ends is a failure, too."""
     started = time.monotonic()
-    result = await call
+    async with asyncio.timeout(20):
+        result = await call
     return result, time.monotonic() - started
 
 
