@@ -66,7 +66,7 @@ async def test_sessions_that_stand_still(path):
     approval_id = approval()
     async with client(path, connections=4, **QUICK) as admin:
         await asyncio.gather(*(ask(admin, approval_id) for _ in range(20)))
-        with paused(backends()):
+        with paused([*backends(), postmaster()]):       # nor does a new one begin
             assert Reason.TIMEOUT in await all_denied(admin, approval_id)
             assert await all_denied(admin, approval_id) == {Reason.BREAKER_OPEN}
         await recovers(admin, approval_id)
