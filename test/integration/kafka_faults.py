@@ -29,6 +29,18 @@ def paused_broker():
     wait(DELIVERED, "delivered when it answers again", 120)
 
 
+def killed_after_a_commit():
+    """What the broker has acknowledged it may not have written to its end: it does so when it is back."""
+    for _ in range(max(ROUNDS // 10, 2)):
+        sql(CHECK)
+        expect(lambda: sql(DELIVERED) == "t", "a row is delivered")
+        BROKER.kill()
+        BROKER.start()
+        sql(CHECK)
+        if not wait(DELIVERED, "delivered after a broker was killed right behind a commit", 120):
+            return
+
+
 def outage():
     """The broker is away for long: writers do not notice, one line in the log says so, one that it is over."""
     changes = state_changes()
@@ -182,4 +194,4 @@ def topic_made_anew():
 
 
 if __name__ == "__main__":
-    main(create_extension, paused_broker, outage, ledger, emptied, truncated, topic_made_anew)
+    main(create_extension, paused_broker, outage, killed_after_a_commit, ledger, emptied, truncated, topic_made_anew)
