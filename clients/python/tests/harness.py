@@ -182,7 +182,7 @@ def kill_pooler():
 
 
 def start_pooler():
-    as_server_user("pgbouncer", "-q", str(POOLER / "pgbouncer.ini"))
+    assert as_server_user("pgbouncer", "-q", "-d", str(POOLER / "pgbouncer.ini")).wait() == 0
     assert poll(lambda: (POOLER / "pid").exists(), 10)
     with contextlib.closing(connect(host=str(POOLER), port=6432)) as connection:
         one(connection, "select 1")
