@@ -170,7 +170,7 @@ comment on function admin.sweep_by_worker() is 'When each worker of this cluster
 
 create function admin.sweep_status_row(
     out swept_by text, out job_id bigint, out schedule text, out problem text,
-    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz, out is_adopted boolean)
+    out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
 language plpgsql stable
 security definer
 set search_path = pg_catalog, pg_temp
@@ -181,8 +181,7 @@ declare
     worker_said text := (select case when bool_and(w.error is not null) then 'the worker could not sweep: ' || min(w.error) end
                          from admin.sweep_by_worker() as w where w.database = current_database());
 begin
-    is_adopted := (select s.adopted_at is not null from admin.store as s);
-    if not is_adopted then
+    if exists (select from admin.store as s where s.adopted_at is null) then
         worker_said := 'the worker could not sweep: this copy of the audit trail waits for admin.resync_sink()';
     end if;
     select j.job_id, j.schedule, j.problem into job_id, schedule, problem
@@ -201,8 +200,7 @@ $$;
 
 comment on function admin.sweep_status_row() is 'What admin.sweep_status shows.';
 
-create view admin.sweep_status as
-select swept_by, job_id, schedule, problem, due_rows, overdue_seconds, next_due_at from admin.sweep_status_row();
+create view admin.sweep_status as select * from admin.sweep_status_row();
 
 comment on view admin.sweep_status is
 'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';

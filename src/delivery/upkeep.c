@@ -91,8 +91,8 @@ static int64
 sweep(Worker *worker)
 {
 	/* A copy that is being loaded has numbers of its own to come. */
-	if (!worker->is_sweeping && ask("select (w.swept_by = 'pg_cron' or not w.is_adopted)::int::bigint "
-									"from admin.sweep_status_row() as w") != 0)
+	if (!worker->is_sweeping && ask("select (exists (select from admin.sweep_jobs() as j where j.problem is null) or "
+									"exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
 		return 0;
 	return ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
