@@ -8,6 +8,7 @@ import time
 
 import psycopg2
 
+from checks import bare_audit
 from core import ID, ROUNDS, alternate, load_approvals, report, sql
 
 BATCH, BATCHES = 1000, int(os.environ.get("BENCH_BATCHES", "40"))
@@ -26,16 +27,6 @@ def event(number):
     return {"specversion": "1.0", "id": f"{random.getrandbits(128):032x}", "source": "/ff/bench", "type": "ptt.ff.approval.consumed",
             "time": "2026-11-25T20:00:00.123456Z", "subject": f"APP-{number % 1000000:06d}-x", "sequence": str(number),
             "data": {"amount": number, "text": "abcdefghij" * 38}}
-
-
-def bare_tables():
-    sql("drop table if exists public.bare_audit, public.bare_attributes",
-        "create table public.bare_audit (like admin.audit including defaults)",
-        "alter table public.bare_audit alter audit_id add generated always as identity, add primary key (audit_id)",
-        "create index on public.bare_audit (xid, audit_id)",
-        "create index on public.bare_audit (approval_id, audit_id) where approval_id is not null",
-        'create unique index on public.bare_audit (source collate "C", source_event_id collate "C") where source_event_id is not null',
-        "create table public.bare_attributes (like admin.audit_attributes including indexes)")
 
 
 class Numbers:
@@ -60,7 +51,8 @@ def timed(connection, statements):
 
 def p15():
     sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()")
-    bare_tables()
+    bare_audit()
+    sql("drop table if exists public.bare_attributes", "create table public.bare_attributes (like admin.audit_attributes including indexes)")
     connection, numbers = connect(), Numbers()
     cursor = connection.cursor()
 
