@@ -26,8 +26,6 @@
 #include "audit/row_writer.h"
 #include "relations.h"
 
-#define OWN_SOURCE	"admin_ext"
-
 struct AuditWriter
 {
 	Relation	parent;
@@ -118,7 +116,7 @@ fill(TupleTableSlot *slot, const AuditEvent *event)
 	slot->tts_values[AUDIT_EVENT_TYPE - 1] = CStringGetTextDatum(event->event_type);
 	set_text(slot, AUDIT_APPROVAL_ID, event->approval_id);
 	set_text(slot, AUDIT_ACTOR, event->actor);
-	set_text(slot, AUDIT_SOURCE, event->source ? event->source : cstring_to_text(OWN_SOURCE));
+	set_text(slot, AUDIT_SOURCE, event->source ? event->source : cstring_to_text(AUDIT_OWN_SOURCE));
 	set_text(slot, AUDIT_SOURCE_EVENT_ID, event->source_event_id);
 	set_text(slot, AUDIT_REQUEST_ID, event->request_id);
 	set_text(slot, AUDIT_TRACEPARENT, event->traceparent);

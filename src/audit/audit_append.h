@@ -26,6 +26,10 @@ enum AuditColumn
 	AUDIT_COLUMNS = AUDIT_PAYLOAD
 };
 
+/* Column source of what happened here, and what precedes the type of what happened elsewhere in event_type. */
+#define AUDIT_OWN_SOURCE		"admin_ext"
+#define AUDIT_INGESTED_PREFIX	"ingest."
+
 /* NULL texts become SQL nulls; event_type and payload must be there. */
 typedef struct AuditEvent
 {

@@ -16,8 +16,6 @@
 #include "json_text.h"
 #include "utf8.h"
 
-#define TYPE_PREFIX "ptt.admin."
-#define INGESTED_PREFIX "ingest."	/* before the type that an event from elsewhere has there */
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
 #define ESCAPED_BYTES 6				/* \u00xx */
 
@@ -33,7 +31,7 @@ envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id
 {
 	memset(envelopes, 0, sizeof(*envelopes));
 	envelopes->context = context;
-	snprintf(envelopes->source, sizeof(envelopes->source), "/admin_ext/%s", store_id);
+	snprintf(envelopes->source, sizeof(envelopes->source), ADMIN_SINK_SOURCE_PREFIX "%s", store_id);
 }
 
 void
@@ -181,12 +179,12 @@ put_type(char *at, Bytes event_type, bool own)
 {
 	at = PUT(at, ",\"type\":\"");
 	if (own)
-		at = PUT(at, TYPE_PREFIX);
-	else if (event_type.length >= strlen(INGESTED_PREFIX) &&
-			 memcmp(event_type.data, INGESTED_PREFIX, strlen(INGESTED_PREFIX)) == 0)
+		at = PUT(at, ADMIN_SINK_TYPE_PREFIX);
+	else if (event_type.length >= strlen(AUDIT_INGESTED_PREFIX) &&
+			 memcmp(event_type.data, AUDIT_INGESTED_PREFIX, strlen(AUDIT_INGESTED_PREFIX)) == 0)
 	{
-		event_type.data += strlen(INGESTED_PREFIX);
-		event_type.length -= strlen(INGESTED_PREFIX);
+		event_type.data += strlen(AUDIT_INGESTED_PREFIX);
+		event_type.length -= strlen(AUDIT_INGESTED_PREFIX);
 	}
 	at = put_escaped(at, event_type);
 	*at++ = '"';

@@ -23,6 +23,10 @@
 #define ADMIN_SINK_RECORD_BYTES	256
 #define ADMIN_SINK_ERROR_BYTES	512
 
+/* What documents of the trail's own begin source (the store id follows) and type with. */
+#define ADMIN_SINK_SOURCE_PREFIX	"/admin_ext/"
+#define ADMIN_SINK_TYPE_PREFIX		"ptt.admin."
+
 typedef enum AdminSinkResult
 {
 	ADMIN_SINK_OK,

@@ -25,7 +25,6 @@
 #include "workflow/ingest_event.h"
 
 #define MOST_EVENTS			10000
-#define EVENT_TYPE_PREFIX	"ingest."
 
 PG_FUNCTION_INFO_V1(admin_audit_ingest);
 
@@ -189,7 +188,7 @@ append_event(Batch *batch, SourceShare *share, const IngestEvent *ingested)
 	event.audit_id = audit_draw_id();
 	event.recorded_at = batch->now;
 	event.occurred_at = ingested->has_time ? ingested->time : batch->now;
-	event.event_type = psprintf(EVENT_TYPE_PREFIX "%s", type);
+	event.event_type = psprintf(AUDIT_INGESTED_PREFIX "%s", type);
 	event.source = ingested->source;
 	event.source_event_id = ingested->id;
 	event.approval_id = ingested->approval_id;

@@ -12,6 +12,8 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+#include "admin_ext_sink.h"
+#include "audit/audit_append.h"
 #include "decision/approval_id.h"
 #include "rfc3339.h"
 #include "text_limits.h"
@@ -20,9 +22,6 @@
 
 #define SPECVERSION			"1.0"
 #define CONTENT_TYPE		"application/json"
-/* What happened here is told apart from what happened elsewhere by its source. */
-#define OWN_NAME			"admin_ext"
-#define OWN_SOURCE_PREFIX	"/admin_ext/"
 #define NAME_MAX_BYTES		64
 
 /* What is being read. */
@@ -123,9 +122,10 @@ read_source(Reading *reading, const JsonbValue *value)
 	reading->event->source = source;
 	if (source == NULL)
 		return;
-	if (is_text(value, OWN_NAME) ||
-		(value->val.string.len >= strlen(OWN_SOURCE_PREFIX) &&
-		 memcmp(value->val.string.val, OWN_SOURCE_PREFIX, strlen(OWN_SOURCE_PREFIX)) == 0))
+	/* What happened here is told apart from what happened elsewhere by its source. */
+	if (is_text(value, AUDIT_OWN_SOURCE) ||
+		(value->val.string.len >= strlen(ADMIN_SINK_SOURCE_PREFIX) &&
+		 memcmp(value->val.string.val, ADMIN_SINK_SOURCE_PREFIX, strlen(ADMIN_SINK_SOURCE_PREFIX)) == 0))
 		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", shown(value));
 }
 

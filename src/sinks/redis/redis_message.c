@@ -21,8 +21,6 @@
 #include "decision/ttl.h"
 #include "sinks/redis/redis.h"
 
-#define TYPE_PREFIX		"ptt.admin."
-
 /* What a message is made of, as the document has it. */
 typedef struct Change
 {
@@ -64,8 +62,8 @@ is_ours(const char *document, Size length, const char *store_id, int64 audit_id)
 		return false;
 	for (; at < end && isdigit((unsigned char) *at); at++)
 		id = id * 10 + (*at - '0');
-	return id == (uint64) audit_id && skip(&at, end, "\",\"source\":\"/admin_ext/") && skip(&at, end, store_id) &&
-		skip(&at, end, "\",\"type\":\"" TYPE_PREFIX "approval.");
+	return id == (uint64) audit_id && skip(&at, end, "\",\"source\":\"" ADMIN_SINK_SOURCE_PREFIX) && skip(&at, end, store_id) &&
+		skip(&at, end, "\",\"type\":\"" ADMIN_SINK_TYPE_PREFIX "approval.");
 }
 
 static bool
@@ -175,7 +173,7 @@ append_change(StringInfo message, const Change *change)
 		append_string(message, ",\"valid_until\":", &change->deadline, 0);
 	else
 		appendStringInfoString(message, ",\"valid_until\":null");
-	append_string(message, ",\"event_type\":", &change->type, strlen(TYPE_PREFIX));
+	append_string(message, ",\"event_type\":", &change->type, strlen(ADMIN_SINK_TYPE_PREFIX));
 	append_string(message, ",\"audit_id\":", &change->audit_id, 0);
 	append_string(message, ",\"occurred_at\":", &change->occurred_at, 0);
 	appendStringInfoChar(message, '}');
