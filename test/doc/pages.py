@@ -7,16 +7,11 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "test/lib"))
+from tap import end, ok  # noqa: E402, F401: the tests of pages take both from here
+
 LITERAL = r'"(?:[^"\\\n]|\\.)*"'
 LITERALS = re.compile(rf"(?:{LITERAL}|INT64_FORMAT)(?:\s+(?:{LITERAL}|INT64_FORMAT))*")
-count = failed = 0
-
-
-def ok(condition, name, detail=""):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}" + ("" if condition else f"\n# {detail}"))
 
 
 def plain(message):
@@ -63,8 +58,3 @@ def compare(name, page, wanted, besides=(), least=1):
     ok(len(wanted) >= least, f"{len(wanted)} messages were found in the sources")
     ok(not set(listed) - wanted - set(besides), "it lists no other", set(listed) - wanted - set(besides))
     ok(len(listed) == len(set(listed)), "and none twice", sorted(listed))
-
-
-def end():
-    print(f"1..{count}")
-    sys.exit(failed > 0)

@@ -9,25 +9,14 @@ import random
 import re
 import signal
 import subprocess
-import sys
-import time
+
+from tap import end, ok, poll
 
 BIN = os.environ["PGBINDIR"]
 SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 AS_SERVER = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 SERVER_ENVIRONMENT = os.environ.get("SERVER_ENVIRONMENT", "").split()
 random.seed(int(os.environ.get("SEED", "4")))
-count = failed = 0
-
-
-def ok(condition, name, detail=""):
-    global count, failed
-    count += 1
-    if not condition:
-        failed += 1
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition and detail:
-        print("# " + str(detail).replace("\n", "\n# "), flush=True)
 
 
 def sql(command, check=True, host=None):
@@ -38,14 +27,6 @@ def sql(command, check=True, host=None):
     if check and run.returncode != 0:
         raise RuntimeError(run.stderr)
     return run.stdout.strip()
-
-
-def poll(condition, seconds):
-    """Until it holds, or the time is over; says whether it does."""
-    deadline = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(holds)
 
 
 def expect(condition, what, seconds=60):
@@ -81,6 +62,20 @@ def state_changes(sink):
     return len(re.findall(f'to sink "{sink}" (?:is|works)', log))
 
 
+def block(page, language):
+    """What a page has in this language, as it stands there."""
+    return re.search(rf"^```{language}\n(.*?)^```", page, re.S | re.M).group(1)
+
+
+def hides(has_secret):
+    """Neither the log nor what others may read shows a secret; makes the role reader, an auditor."""
+    leaks = [line for line in (SCRATCH / "server.log").read_text(errors="replace").splitlines() if has_secret(line)]
+    ok(not leaks, "no secret in the log", "\n".join(leaks[:5]))
+    sql("create role reader login; select admin.grant_access('reader', 'auditor')")
+    ok(not has_secret(sql("set role reader; select s::text from admin.worker_status as s")), "nor in worker_status")
+    ok(not has_secret(sql("set role reader; select s::text from pg_settings as s")), "nor in pg_settings for others")
+
+
 def setting(name, value):
     settings(**{name: value})
 
@@ -105,5 +100,4 @@ def main(*tests, at_end=lambda: None):
     except Exception as error:
         ok(False, f"{test.__name__} comes to its end", repr(error))
     at_end()
-    print(f"1..{count}", flush=True)
-    sys.exit(failed > 0)
+    end()

@@ -11,13 +11,10 @@ import time
 
 from confluent_kafka.admin import NewPartitions
 
+from common import block
 from harness import ADMIN, BOOTSTRAP, CHECK, DELIVERED, SCRATCH, TOPIC, create_extension, kill_worker, main, ok, read_topic, settings, sql, wait
 
 PAGE = (pathlib.Path(__file__).parents[2] / "doc/kafka.md").read_text()
-
-
-def block(language):
-    return re.search(rf"^```{language}\n(.*?)^```", PAGE, re.S | re.M).group(1)
 
 
 class Reader:
@@ -25,7 +22,7 @@ class Reader:
 
     def __init__(self):
         program = SCRATCH / "reader.py"
-        program.write_text(block("python"))
+        program.write_text(block(PAGE, "python"))
         self.lines = []
         # Whoever runs us in the background has SIGINT ignored; it is what ends the reader.
         self.process = subprocess.Popen([sys.executable, program, BOOTSTRAP, TOPIC, "archive"], stdout=subprocess.PIPE,
@@ -79,7 +76,7 @@ def reader():
     rows = int(sql("select count(*) from admin.audit"))
     archive = Reader()
     archive.wait_for(rows, f"the page's reader reads all {rows} rows")
-    ok(days(archive.lines) == sql(block("sql")), "the archive is complete, says the page's query", (days(archive.lines), sql(block("sql"))))
+    ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete, says the page's query", (days(archive.lines), sql(block(PAGE, "sql"))))
     numbers = sorted(auditid for _, _, _, auditid in archive.lines)
     ok(len(numbers) < numbers[-1], "although there are gaps in auditid", numbers)
     offsets = [(partition, offset) for partition, offset, _, _ in archive.lines]
@@ -91,7 +88,7 @@ def reader():
     wait(DELIVERED, "and one row comes after it")
     ok(len(read_topic()) == 2 * rows + 1, "the topic has the others twice", len(read_topic()))
     archive.wait_for(rows + 1, "the reader has each once")
-    ok(days(archive.lines) == sql(block("sql")), "the archive is complete")
+    ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete")
     archive.stop()
     sql(CHECK)
     wait(DELIVERED, "delivered while nobody reads")

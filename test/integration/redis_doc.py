@@ -7,15 +7,11 @@ import subprocess
 import sys
 import threading
 
-from common import SCRATCH, expect, ok, poll, setting, settings, sql, wait
+from common import SCRATCH, block, expect, ok, poll, setting, settings, sql, wait
 from redis_harness import DELIVERED, PORT, REDIS, SERVER, URL, connect, create_extension, issue, main, sign
 
 PAGE = (pathlib.Path(__file__).parents[2] / "doc/redis.md").read_text()
 SUBSCRIBER = None
-
-
-def block(language):
-    return re.search(rf"^```{language}\n(.*?)^```", PAGE, re.S | re.M).group(1)
 
 
 class Running:
@@ -23,7 +19,7 @@ class Running:
 
     def __init__(self):
         program = SCRATCH / "subscriber.py"
-        program.write_text(block("python"))
+        program.write_text(block(PAGE, "python"))
         self.lines = []
         self.errors = open(SCRATCH / "subscriber.err", "w+")
         self.process = subprocess.Popen([sys.executable, program, f"redis://sub:sub@127.0.0.1:{PORT}", f"host={SCRATCH} dbname=postgres user=reader"], stdout=subprocess.PIPE,
@@ -103,7 +99,7 @@ def falls_silent():
 
 def query():
     """The page's query, as it stands there."""
-    answer = sql("set role reader; prepare reconcile as " + block("sql") + " execute reconcile(array['APP-000001-k', 'APP-000002-k', 'APP-999999-k'])")
+    answer = sql("set role reader; prepare reconcile as " + block(PAGE, "sql") + " execute reconcile(array['APP-000001-k', 'APP-000002-k', 'APP-999999-k'])")
     rows = sorted(line.split("|") for line in answer.splitlines())
     newest = sql("select max(audit_id) from admin.audit where event_type like 'approval.%' and approval_id = 'APP-000002-k'")
     ok([row[:3] for row in rows] == [["APP-000001-k", "withdrawn", "not-applicable"], ["APP-000002-k", "withdrawn", "not-applicable"]] and rows[1][4] == newest, "the query answers", rows)

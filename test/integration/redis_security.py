@@ -7,7 +7,7 @@ import os
 import shutil
 import urllib.parse
 
-from common import SCRATCH, ok, poll, setting, sql, wait
+from common import SCRATCH, hides, ok, poll, setting, sql, wait
 from redis_harness import CERTIFICATES, CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, TLS_PORT, URL, Subscriber, connect, create_extension, expected, issue, main
 
 SECRETS = {"app": "p@s:s/w?o#r%d &;=+ü", "default": "default-Gh7wq", "wrong": "wrong-Xc4vb"}
@@ -155,11 +155,7 @@ def restarted_by_tls():
 def secrets():
     log = (SCRATCH / "server.log").read_text(errors="replace")
     ok("DEBUG" in log and "could not log in" in log, "the log has much to say")
-    leaks = [line for line in log.splitlines() if has_secret(line)]
-    ok(not leaks, "no secret in the log", "\n".join(leaks[:5]))
-    sql("create role reader login; select admin.grant_access('reader', 'auditor')")
-    ok(not has_secret(sql("set role reader; select s::text from admin.worker_status as s")), "nor in worker_status")
-    ok(not has_secret(sql("set role reader; select s::text from pg_settings as s")), "nor in pg_settings for others")
+    hides(has_secret)
     ok(sql("set role reader; select count(*) from pg_settings where name in ('admin_ext.redis_url', 'admin_ext.redis_channel', 'admin_ext.redis_stream')") == "0",
        "which lists no name of them")
     ok(has_secret(sql("show admin_ext.redis_url")), "a superuser sees it")

@@ -1,33 +1,9 @@
 """What suites that speak SQL share: TAP, and a connection to the scratch server."""
 import os
-import time
 
 import psycopg2
 
-count = failed = 0
-
-
-def ok(condition, name, note=""):
-    global count, failed
-    count += 1
-    failed += not condition
-    print(f"{'ok' if condition else 'not ok'} {count} - {name}", flush=True)
-    if not condition and note != "":
-        print(f"# {note}", flush=True)
-    return condition
-
-
-def done():
-    print(f"1..{count}")
-    raise SystemExit(failed != 0)
-
-
-def poll(condition, seconds):
-    """Until it holds, or the time is over; says whether it does."""
-    deadline = time.monotonic() + seconds
-    while not (holds := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(holds)
+from tap import end as done, ok, poll  # noqa: F401 -- handed on
 
 
 def connect(user="postgres", **options):
