@@ -149,7 +149,7 @@ trail_facts(const Trail *trail, int count, ApprovalFacts *facts)
 	memset(facts, 0, sizeof(*facts));
 	if (approval == NULL)
 		return;
-	judge = signature_judge_of(approval);
+	signature_judge_begin(&judge, approval);
 	for (int i = 0; i < count; i++)
 	{
 		const TrailEvent *event = &trail->events[i];
@@ -157,7 +157,7 @@ trail_facts(const Trail *trail, int count, ApprovalFacts *facts)
 		if (event->is_signature)
 			signature_judge(&judge, event->role, event->signer, event->digest);
 	}
-	approval_facts(approval, judge.count, judge.sound, facts);
+	approval_facts(approval, judge.count, signatures_are_sound(&judge), facts);
 }
 
 int

@@ -69,14 +69,11 @@ read_roles(Datum value, bool isnull, ApprovalRow *row)
 }
 
 void
-approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
+approval_row_from_values(const Datum *values, const bool *nulls, ApprovalRow *row)
 {
-	Datum		values[MaxHeapAttributeNumber];
-	bool		nulls[MaxHeapAttributeNumber];
 	PolicyText	state;
 
 #define COLUMN(n) values[(n) - 1], nulls[(n) - 1]
-	heap_deform_tuple(tuple, desc, values, nulls);
 	row->id = policy_text_of(COLUMN(APPROVAL_ID));
 	row->action = policy_text_of(COLUMN(APPROVAL_ACTION));
 	row->resource = policy_text_of(COLUMN(APPROVAL_RESOURCE));
@@ -95,6 +92,16 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 		row->role_count != row->required_signer_count ||
 		(row->state == STATE_WITHDRAWN) != row->closed)
 		row->readable = false;
+}
+
+void
+approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
+{
+	Datum		values[MaxHeapAttributeNumber];
+	bool		nulls[MaxHeapAttributeNumber];
+
+	heap_deform_tuple(tuple, desc, values, nulls);
+	approval_row_from_values(values, nulls, row);
 }
 
 bool

@@ -67,6 +67,8 @@ typedef struct ApprovalRow
 	TimestampTz sla_deadline;
 } ApprovalRow;
 
+/* From the columns of the table, in its order: values[APPROVAL_ID - 1] and so on. */
+extern void approval_row_from_values(const Datum *values, const bool *nulls, ApprovalRow *row);
 extern void approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row);
 
 /* False when there is no such approval.  The snapshot must be registered or active. */
@@ -91,17 +93,28 @@ typedef struct SignatureJudge
 {
 	const ApprovalRow *approval;
 	int			count;
-	bool		sound;			/* digests, roles and people all fit the approval */
+	bool		are_separate;	/* one per required role, by different people, none of them the requester */
+	bool		are_of_this;	/* of what the approval says: their digests are its own */
 	bool		digest_known;
 	uint8		digest[APPROVAL_DIGEST_BYTES];
 	PolicyText	roles[MAX_REQUIRED_SIGNERS];
 	PolicyText	signers[MAX_REQUIRED_SIGNERS];
+	Size		kept;			/* bytes of these two that are in space; what finds no room there is palloc'd */
+	char		space[256];
 } SignatureJudge;
 
-extern SignatureJudge signature_judge_of(const ApprovalRow *approval);
+/* The judge keeps its texts in itself: it stays where it is. */
+extern void signature_judge_begin(SignatureJudge *judge, const ApprovalRow *approval);
 
 /* One more signature; its texts need not stay. */
 extern void signature_judge(SignatureJudge *judge, PolicyText role, PolicyText signer, PolicyText digest);
+
+/* What the decision asks of them: all of it fits. */
+static inline bool
+signatures_are_sound(const SignatureJudge *judge)
+{
+	return judge->are_separate && judge->are_of_this;
+}
 
 /* What the decision wants to know of an approval that was found, and its signatures. */
 extern void approval_facts(const ApprovalRow *row, int signature_count, bool signatures_sound, ApprovalFacts *facts);
@@ -109,6 +122,17 @@ extern void approval_facts(const ApprovalRow *row, int signature_count, bool sig
 /* Counts an approval's signatures; *sound: digests, roles and people all fit the approval. */
 extern int	signature_store_read(Datum approval_id, Snapshot snapshot, const ApprovalRow *approval,
 								 bool *sound);
+
+/*
+ * The same of many approvals, one after the other.  Where they come in ascending order their
+ * signatures are one walk along the index; any other order is right, too, and slower.  Lives in
+ * the memory context it was begun in; the snapshot must stay active.
+ */
+typedef struct SignatureWalk SignatureWalk;
+
+extern SignatureWalk *signature_walk_begin(Snapshot snapshot);
+extern void signature_walk_judge(SignatureWalk *walk, PolicyText approval_id, SignatureJudge *judge);
+extern void signature_walk_end(SignatureWalk *walk);
 
 /*
  * Counts the signatures of an approval; with `signature` and its id, leaves out those of a

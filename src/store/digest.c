@@ -13,6 +13,7 @@
 
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
+#include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -22,76 +23,92 @@
 
 PG_FUNCTION_INFO_V1(admin_approval_digest);
 
-static void
-append_length(StringInfo message, uint32 length)
-{
-	uint8		bytes[4] = {length >> 24, length >> 16, length >> 8, length};
+/* As many as there are without roles, and as many roles as there may be. */
+#define FIELDS	(5 + MAX_REQUIRED_SIGNERS)
+#define ROLES_AT	3			/* their number comes before this one */
 
-	appendBinaryStringInfo(message, (const char *) bytes, sizeof(bytes));
-}
-
-static void
-append_field(StringInfo message, PolicyText field)
+/* Bytes of no encoding are signed as they are: no two texts may have one message. */
+static PolicyText
+as_utf8(PolicyText field)
 {
 	char	   *utf8;
-	int			length;
 
-	if (field.data == NULL)
-	{
-		append_length(message, PG_UINT32_MAX);
-		return;
-	}
-	/* Bytes of no encoding are signed as they are: no two texts may have one message. */
-	utf8 = GetDatabaseEncoding() == PG_SQL_ASCII ? unconstify(char *, field.data) :
-		pg_server_to_any(field.data, field.length, PG_UTF8);
-	length = utf8 == field.data ? (int) field.length : (int) strlen(utf8);
-	append_length(message, length);
-	appendBinaryStringInfo(message, utf8, length);
+	if (field.data == NULL || GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		return field;
+	utf8 = pg_server_to_any(field.data, field.length, PG_UTF8);
+	if (utf8 != field.data)
+		field = (PolicyText) {utf8, strlen(utf8)};
+	return field;
 }
 
-/* The context and the algorithm are fetched once per backend: fetching costs more than hashing. */
+static uint8 *
+put_length(uint8 *at, uint32 length)
+{
+	length = pg_hton32(length);
+	memcpy(at, &length, sizeof(length));
+	return at + sizeof(length);
+}
+
+static uint8 *
+put_field(uint8 *at, PolicyText field)
+{
+	at = put_length(at, field.data == NULL ? PG_UINT32_MAX : (uint32) field.length);
+	if (field.length > 0)
+		memcpy(at, field.data, field.length);
+	return at + field.length;
+}
+
+/* The context is made once per backend, and used again as it is: making it costs more than hashing. */
 static void
-sha256(const StringInfo message, uint8 digest[APPROVAL_DIGEST_BYTES])
+sha256(const uint8 *message, Size length, uint8 digest[APPROVAL_DIGEST_BYTES])
 {
 	static EVP_MD_CTX *context = NULL;
-	static const EVP_MD *algorithm = NULL;
+	static bool is_made = false;
 
 	if (context == NULL)
-	{
 		context = EVP_MD_CTX_new();
-		algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
-	}
-	if (context == NULL || algorithm == NULL ||
-		EVP_DigestInit_ex(context, algorithm, NULL) != 1 ||
-		EVP_DigestUpdate(context, message->data, message->len) != 1 ||
+	if (context == NULL ||
+		EVP_DigestInit_ex(context, is_made ? NULL : EVP_sha256(), NULL) != 1 ||
+		EVP_DigestUpdate(context, message, length) != 1 ||
 		EVP_DigestFinal_ex(context, digest, NULL) != 1)
+	{
+		is_made = false;
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not compute SHA-256 digest")));
+	}
+	is_made = true;
 }
 
 void
 approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES])
 {
-	StringInfoData message;
-	StringInfoData deadline;
+	char		deadline[TIMESTAMP_TEXT_BYTES];
+	PolicyText	fields[FIELDS];
+	int			count = 0;
+	Size		length = sizeof(uint32);
+	uint8	   *message;
+	uint8	   *at;
 
-	initStringInfo(&message);
-	append_field(&message, row->id);
-	append_field(&message, row->action);
-	append_field(&message, row->resource);
-	append_length(&message, row->role_count);
+	fields[count++] = as_utf8(row->id);
+	fields[count++] = as_utf8(row->action);
+	fields[count++] = as_utf8(row->resource);
 	for (int i = 0; i < row->role_count; i++)
-		append_field(&message, row->roles[i]);
-	append_field(&message, row->requested_by);
+		fields[count++] = as_utf8(row->roles[i]);
+	fields[count++] = as_utf8(row->requested_by);
+	fields[count++] = (PolicyText) {deadline, format_timestamp(deadline, row->sla_deadline)};
+	for (int i = 0; i < count; i++)
+		length += sizeof(uint32) + fields[i].length;
 
-	initStringInfo(&deadline);
-	append_timestamp(&deadline, row->sla_deadline);
-	append_length(&message, deadline.len);
-	appendBinaryStringInfo(&message, deadline.data, deadline.len);
-	sha256(&message, digest);
-	pfree(deadline.data);
-	pfree(message.data);
+	message = at = palloc(length);
+	for (int i = 0; i < count; i++)
+	{
+		if (i == ROLES_AT)
+			at = put_length(at, row->role_count);
+		at = put_field(at, fields[i]);
+	}
+	sha256(message, length, digest);
+	pfree(message);
 }
 
 Datum

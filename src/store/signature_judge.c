@@ -7,25 +7,30 @@
 
 #include "store/approval_store.h"
 
-SignatureJudge
-signature_judge_of(const ApprovalRow *approval)
+void
+signature_judge_begin(SignatureJudge *judge, const ApprovalRow *approval)
 {
+	judge->approval = approval;
+	judge->count = 0;
 	/* A row that cannot be digested is refused as it is; its signatures are only counted. */
-	SignatureJudge judge = {.approval = approval, .sound = approval->readable};
-
-	return judge;
+	judge->are_separate = judge->are_of_this = approval->readable;
+	judge->digest_known = false;
+	judge->kept = 0;
 }
 
 static PolicyText
-copy_of(PolicyText value)
+keep(SignatureJudge *judge, PolicyText value)
 {
-	if (value.data != NULL)
-	{
-		char	   *copy = palloc(value.length + 1);
+	bool		fits = value.length <= sizeof(judge->space) - judge->kept;
+	char	   *copy;
 
-		memcpy(copy, value.data, value.length);
-		value.data = copy;
-	}
+	if (value.data == NULL)
+		return value;
+	copy = fits ? judge->space + judge->kept : palloc(value.length);
+	if (fits)
+		judge->kept += value.length;
+	memcpy(copy, value.data, value.length);
+	value.data = copy;
 	return value;
 }
 
@@ -57,17 +62,17 @@ signature_judge(SignatureJudge *judge, PolicyText role, PolicyText signer, Polic
 	const ApprovalRow *approval = judge->approval;
 	int			n = judge->count++;
 
-	if (!judge->sound || n >= MAX_REQUIRED_SIGNERS)
+	judge->are_of_this = judge->are_of_this && digest_fits(judge, digest);
+	if (!judge->are_separate || n >= MAX_REQUIRED_SIGNERS)
 	{
-		judge->sound = false;
+		judge->are_separate = false;
 		return;
 	}
-	judge->sound = is_among(role, approval->roles, approval->role_count) &&
+	judge->are_separate = is_among(role, approval->roles, approval->role_count) &&
 		!is_among(role, judge->roles, n) &&
 		signer.data != NULL &&
 		!is_among(signer, judge->signers, n) &&
-		!policy_texts_equal(signer, approval->requested_by) &&
-		digest_fits(judge, digest);
-	judge->roles[n] = copy_of(role);
-	judge->signers[n] = copy_of(signer);
+		!policy_texts_equal(signer, approval->requested_by);
+	judge->roles[n] = keep(judge, role);
+	judge->signers[n] = keep(judge, signer);
 }

@@ -38,73 +38,116 @@ enum IndexColumn
 	KEY_COLUMNS
 };
 
-/* The values are good until the next one is visited; the slot is empty unless the table was read. */
-typedef void (*SignatureVisitor) (const Datum *values, const bool *nulls, TupleTableSlot *slot,
-								  void *arg);
+/* A scan of the index, and the row it stands at: its values are good until the next one. */
+typedef struct SignatureScan
+{
+	Relation	heap;
+	Relation	index;
+	TupleTableSlot *slot;		/* empty unless the table was read */
+	IndexScanDesc scan;
+	Buffer		visibility_map;
+	Datum		values[INDEX_MAX_KEYS];
+	bool		nulls[INDEX_MAX_KEYS];
+} SignatureScan;
+
+typedef void (*SignatureVisitor) (const SignatureScan *row, void *arg);
+
+static void
+begin_scan(SignatureScan *scan, Snapshot snapshot)
+{
+	const AdminRelations *relations = admin_relations();
+
+	scan->heap = table_open(relations->signature, AccessShareLock);
+	scan->index = index_open(relations->signature_by_approval, AccessShareLock);
+	scan->slot = table_slot_create(scan->heap, NULL);
+	scan->scan = compat_index_beginscan(scan->heap, scan->index, snapshot, 1);
+	scan->scan->xs_want_itup = true;
+	scan->visibility_map = InvalidBuffer;
+	Assert(IndexRelationGetNumberOfAttributes(scan->index) == KEY_COLUMNS);
+}
+
+static void
+end_scan(SignatureScan *scan)
+{
+	if (BufferIsValid(scan->visibility_map))
+		ReleaseBuffer(scan->visibility_map);
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_close(scan->index, NoLock);
+	table_close(scan->heap, NoLock);
+}
+
+/* What is to be read: the rows whose approval_id equals this one, or begins there. */
+static void
+seek(SignatureScan *scan, StrategyNumber strategy, RegProcedure compares, Datum approval_id)
+{
+	ScanKeyData key;
+
+	ScanKeyEntryInitialize(&key, 0, 1, strategy, TEXTOID, scan->index->rd_indcollation[0], compares, approval_id);
+	index_rescan(scan->scan, &key, 1, NULL, 0);
+}
 
 /* Is the row the scan stands at visible to its snapshot? */
 static bool
-is_visible(IndexScanDesc scan, ItemPointer tid, Buffer *visibility_map, TupleTableSlot *slot)
+is_visible(SignatureScan *scan, ItemPointer tid)
 {
-	ExecClearTuple(slot);
-	if (VM_ALL_VISIBLE(scan->heapRelation, ItemPointerGetBlockNumber(tid), visibility_map))
+	ExecClearTuple(scan->slot);
+	if (VM_ALL_VISIBLE(scan->heap, ItemPointerGetBlockNumber(tid), &scan->visibility_map))
 	{
-		PredicateLockPage(scan->heapRelation, ItemPointerGetBlockNumber(tid), scan->xs_snapshot);
+		PredicateLockPage(scan->heap, ItemPointerGetBlockNumber(tid), scan->scan->xs_snapshot);
 		return true;
 	}
-	return index_fetch_heap(scan, slot);
+	return index_fetch_heap(scan->scan, scan->slot);
+}
+
+/* False where there is none. */
+static bool
+next_row(SignatureScan *scan)
+{
+	ItemPointer tid;
+
+	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
+	{
+		if (!is_visible(scan, tid))
+			continue;
+		index_deform_tuple(scan->scan->xs_itup, scan->scan->xs_itupdesc, scan->values, scan->nulls);
+		return true;
+	}
+	return false;
 }
 
 static void
 scan_signatures(Datum approval_id, Snapshot snapshot, SignatureVisitor visit, void *arg)
 {
-	const AdminRelations *relations = admin_relations();
-	Relation	heap = table_open(relations->signature, AccessShareLock);
-	Relation	index = index_open(relations->signature_by_approval, AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
-	Buffer		visibility_map = InvalidBuffer;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
-	ScanKeyData key;
-	ItemPointer tid;
+	SignatureScan scan;
 
-	Assert(IndexRelationGetNumberOfAttributes(index) == KEY_COLUMNS);
-	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, TEXTOID,
-						   index->rd_indcollation[0], F_TEXTEQ, approval_id);
-	scan->xs_want_itup = true;
-	index_rescan(scan, &key, 1, NULL, 0);
-	while ((tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
-	{
-		if (!is_visible(scan, tid, &visibility_map, slot))
-			continue;
-		index_deform_tuple(scan->xs_itup, scan->xs_itupdesc, values, nulls);
-		visit(values, nulls, slot, arg);
-	}
-	if (BufferIsValid(visibility_map))
-		ReleaseBuffer(visibility_map);
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, NoLock);
-	table_close(heap, NoLock);
+	begin_scan(&scan, snapshot);
+	seek(&scan, BTEqualStrategyNumber, F_TEXTEQ, approval_id);
+	while (next_row(&scan))
+		visit(&scan, arg);
+	end_scan(&scan);
+}
+
+static PolicyText
+text_at(const SignatureScan *row, enum IndexColumn column)
+{
+	return policy_text_of(row->values[column], row->nulls[column]);
 }
 
 static void
-read_signature(const Datum *values, const bool *nulls, TupleTableSlot *slot, void *arg)
+read_signature(const SignatureScan *row, void *arg)
 {
-	signature_judge((SignatureJudge *) arg,
-					policy_text_of(values[KEY_SIGNER_ROLE], nulls[KEY_SIGNER_ROLE]),
-					policy_text_of(values[KEY_SIGNER], nulls[KEY_SIGNER]),
-					policy_text_of(values[KEY_DIGEST], nulls[KEY_DIGEST]));
+	signature_judge((SignatureJudge *) arg, text_at(row, KEY_SIGNER_ROLE), text_at(row, KEY_SIGNER), text_at(row, KEY_DIGEST));
 }
 
 int
 signature_store_read(Datum approval_id, Snapshot snapshot, const ApprovalRow *approval, bool *sound)
 {
-	SignatureJudge judge = signature_judge_of(approval);
+	SignatureJudge judge;
 
+	signature_judge_begin(&judge, approval);
 	scan_signatures(approval_id, snapshot, read_signature, &judge);
-	*sound = judge.sound;
+	*sound = signatures_are_sound(&judge);
 	return judge.count;
 }
 
@@ -123,14 +166,14 @@ is_of_same_command(HeapTuple a, HeapTuple b)
 }
 
 static void
-count_signature(const Datum *values, const bool *nulls, TupleTableSlot *slot, void *arg)
+count_signature(const SignatureScan *row, void *arg)
 {
 	CountSignatures *counting = (CountSignatures *) arg;
 
 	/* What this transaction has added was read from the table. */
-	if (counting->signature != NULL && !TTS_EMPTY(slot) &&
-		DatumGetInt64(values[KEY_SIGNATURE_ID]) > counting->signature_id &&
-		is_of_same_command(counting->signature, ExecFetchSlotHeapTuple(slot, false, NULL)))
+	if (counting->signature != NULL && !TTS_EMPTY(row->slot) &&
+		DatumGetInt64(row->values[KEY_SIGNATURE_ID]) > counting->signature_id &&
+		is_of_same_command(counting->signature, ExecFetchSlotHeapTuple(row->slot, false, NULL)))
 		return;
 	counting->count++;
 }
@@ -142,4 +185,103 @@ signature_store_count(Datum approval_id, Snapshot snapshot, HeapTuple signature,
 
 	scan_signatures(approval_id, snapshot, count_signature, &counting);
 	return counting.count;
+}
+
+/* So far it steps on to an approval that is ahead; from farther off it looks it up. */
+#define WALK_STEPS	32
+
+struct SignatureWalk
+{
+	SignatureScan scan;
+	MemoryContext context;
+	bool		has_row;		/* the scan stands at a row that has not been judged */
+	StringInfoData at;			/* the approval asked for last: between it and the scan's row there is nothing */
+};
+
+SignatureWalk *
+signature_walk_begin(Snapshot snapshot)
+{
+	SignatureWalk *walk = palloc0(sizeof(*walk));
+
+	walk->context = CurrentMemoryContext;
+	initStringInfo(&walk->at);
+	begin_scan(&walk->scan, snapshot);
+	return walk;
+}
+
+void
+signature_walk_end(SignatureWalk *walk)
+{
+	end_scan(&walk->scan);
+}
+
+/* In the order of the index, whose collation is C. */
+static int
+compare(PolicyText a, PolicyText b)
+{
+	int			order = memcmp(a.data, b.data, Min(a.length, b.length));
+
+	return order != 0 ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+/* Where the scan stands: before (< 0), at (0) or past (> 0) the rows of the approval. */
+static int
+place_of(const SignatureWalk *walk, PolicyText approval_id)
+{
+	return walk->has_row ? compare(text_at(&walk->scan, KEY_APPROVAL_ID), approval_id) : 1;
+}
+
+static void
+step(SignatureWalk *walk)
+{
+	walk->has_row = next_row(&walk->scan);
+}
+
+static void
+look_up(SignatureWalk *walk, PolicyText approval_id)
+{
+	text	   *from = cstring_to_text_with_len(approval_id.data, approval_id.length);
+
+	seek(&walk->scan, BTGreaterEqualStrategyNumber, F_TEXT_GE, PointerGetDatum(from));
+	step(walk);
+	pfree(from);
+}
+
+/* Brings the scan to the first row that is not before the approval, and says how it stands there. */
+static int
+walk_to(SignatureWalk *walk, PolicyText approval_id)
+{
+	PolicyText	at = {walk->at.data, walk->at.len};
+	bool		is_ahead = at.length > 0 && compare(approval_id, at) > 0;
+	int			place = is_ahead ? place_of(walk, approval_id) : -1;
+
+	for (int steps = 0; is_ahead && place < 0 && steps < WALK_STEPS; steps++)
+	{
+		step(walk);
+		place = place_of(walk, approval_id);
+	}
+	if (place < 0)
+	{
+		look_up(walk, approval_id);
+		place = place_of(walk, approval_id);
+	}
+	resetStringInfo(&walk->at);
+	appendBinaryStringInfo(&walk->at, approval_id.data, approval_id.length);
+	return place;
+}
+
+void
+signature_walk_judge(SignatureWalk *walk, PolicyText approval_id, SignatureJudge *judge)
+{
+	/* The scan keeps what it allocates. */
+	MemoryContext caller = MemoryContextSwitchTo(walk->context);
+
+	for (int place = walk_to(walk, approval_id); place == 0; place = place_of(walk, approval_id))
+	{
+		MemoryContextSwitchTo(caller);
+		read_signature(&walk->scan, judge);
+		MemoryContextSwitchTo(walk->context);
+		step(walk);
+	}
+	MemoryContextSwitchTo(caller);
 }
