@@ -236,6 +236,14 @@ comment on column admin.batch_latency.sink is 'Sink, as listed in admin_ext.sink
 comment on column admin.batch_latency.at_most_ms is 'Upper bound in milliseconds; null: none.';
 comment on column admin.batch_latency.batches is 'Batches that the sink confirmed within that time.';
 
+create function admin.sink_places(out database name, out sink text, out place text)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_sink_places'
+language c volatile rows 4;
+
+comment on function admin.sink_places() is
+'Where each sink of this cluster delivers, as it said when it was opened last: for kafka the topic and the id of the schema in the registry. Null: it is not open, or does not say.';
+
 create function admin.delivery_obstacle()
 returns text
 as 'MODULE_PATHNAME', 'admin_delivery_obstacle'

@@ -180,6 +180,14 @@ set_highest_sent(Worker *worker, int64 audit_id)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
+static void
+show_place(Worker *worker, const char *place)
+{
+	SpinLockAcquire(&worker->slot->mutex);
+	strlcpy(worker->slot->status.place, place, sizeof(worker->slot->status.place));
+	SpinLockRelease(&worker->slot->mutex);
+}
+
 static bool
 history_holds(Worker *worker, bool known, int64 highest_sent)
 {
@@ -293,6 +301,8 @@ open_sink(Worker *worker)
 	sink->setting = settings_text;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
+	sink->place[0] = '\0';
+	show_place(worker, "");
 	worker->has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
@@ -305,6 +315,7 @@ open_sink(Worker *worker)
 	if (worker->is_open)
 	{
 		worker->opened_at = monotonic_ms();
+		show_place(worker, sink->place);
 		set_highest_sent(worker, 0);
 	}
 	return recovered;

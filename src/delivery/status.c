@@ -20,6 +20,7 @@
 PG_FUNCTION_INFO_V1(admin_worker_status);
 PG_FUNCTION_INFO_V1(admin_batch_latency);
 PG_FUNCTION_INFO_V1(admin_sweep_by_worker);
+PG_FUNCTION_INFO_V1(admin_sink_places);
 PG_FUNCTION_INFO_V1(admin_enabled_sinks);
 PG_FUNCTION_INFO_V1(admin_store_identity);
 PG_FUNCTION_INFO_V1(admin_highest_sent);
@@ -138,6 +139,25 @@ Datum
 admin_sweep_by_worker(PG_FUNCTION_ARGS)
 {
 	put_slots(fcinfo, put_sweep);
+	return (Datum) 0;
+}
+
+/* Where a sink delivers, as it says. */
+static void
+put_place(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus *status)
+{
+	Row			row = {.count = 0};
+
+	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add(&row, CStringGetTextDatum(slot->sink), false);
+	add(&row, CStringGetTextDatum(status->place), status->place[0] == '\0');
+	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+}
+
+Datum
+admin_sink_places(PG_FUNCTION_ARGS)
+{
+	put_slots(fcinfo, put_place);
 	return (Datum) 0;
 }
 

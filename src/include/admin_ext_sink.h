@@ -22,6 +22,7 @@
 #define ADMIN_SINK_DETAIL_BYTES	8192
 #define ADMIN_SINK_RECORD_BYTES	256
 #define ADMIN_SINK_ERROR_BYTES	512
+#define ADMIN_SINK_PLACE_BYTES	320
 
 /* What documents of the trail's own begin source (the store id follows) and type with. */
 #define ADMIN_SINK_SOURCE_PREFIX	"/admin_ext/"
@@ -86,6 +87,7 @@ typedef struct AdminSink
 	/* A setting as text, those that hold secrets included; valid until the next reload. */
 	const char *(*setting) (const char *name);
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
+	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
 } AdminSink;
 
 typedef struct AdminSinkCallbacks

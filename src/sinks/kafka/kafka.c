@@ -37,6 +37,16 @@ static int	set_batches = 0;
 
 extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
+static void
+say_place(Kafka *kafka)
+{
+	char		schema[64] = "no schema registry";
+
+	if (kafka->schema_id != 0)
+		snprintf(schema, sizeof(schema), "schema id %d", kafka->schema_id);
+	snprintf(kafka->sink->place, sizeof(kafka->sink->place), "topic \"%s\", %s", kafka->topic, schema);
+}
+
 static AdminSinkResult
 kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 {
@@ -61,7 +71,10 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 		return kafka->why_none;
 	kafka->producer_topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
 	if (kafka->producer_topic != NULL)
+	{
+		say_place(kafka);
 		return ADMIN_SINK_OK;
+	}
 	snprintf(sink->error, sizeof(sink->error), "could not use topic \"%s\": %s", kafka->topic,
 			 rd_kafka_err2str(rd_kafka_last_error()));
 	return ADMIN_SINK_RETRY;
