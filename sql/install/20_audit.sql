@@ -67,36 +67,53 @@ create table admin.audit_default partition of admin.audit default;
 comment on table admin.audit_default is
 'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
 
--- What every partition needs, whoever made it; idempotent.
+-- What every partition needs, whoever made it: what it is called here, how its index is recognised, and how it is made.
+create function admin.audit_partition_needs()
+returns table (need text, definition text, statement text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    values
+    ('primary key (audit_id)', 'CREATE UNIQUE INDEX%USING btree (audit_id)', 'alter table %s add primary key (audit_id)'),
+    ('index (xid, audit_id)', '%USING btree (xid, audit_id)', 'create index on %s (xid, audit_id)'),
+    ('index (approval_id, audit_id)', '%USING btree (approval_id, audit_id)%',
+     'create index on %s (approval_id, audit_id) where approval_id is not null'),
+    ('unique index (source, source_event_id)', 'CREATE UNIQUE INDEX%USING btree (source COLLATE "C", source_event_id COLLATE "C")%',
+     'create unique index on %s (source collate "C", source_event_id collate "C") where source_event_id is not null'),
+    ('index of withdrawals', '%USING btree (approval_id) WHERE (event_type = ''approval.withdrawn''::text)',
+     'create index on %s (approval_id) where event_type = ''approval.withdrawn''');
+end;
+
+comment on function admin.audit_partition_needs() is
+'The indexes that delivery, ingest, replay and readiness read a partition of the trail by: what pg_get_indexdef() says of each, as a pattern, and the statement that makes it.';
+
+create function admin.audit_partition_lacks(partition regclass)
+returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select n.need from admin.audit_partition_needs() as n
+    where not exists (select from pg_index as i where i.indrelid = partition and i.indisvalid and pg_get_indexdef(i.indexrelid) like n.definition)
+    union all
+    select 'trigger audit_append_only_statement'
+    where not exists (select from pg_trigger as t where t.tgrelid = partition and t.tgname = 'audit_append_only_statement');
+end;
+
+comment on function admin.audit_partition_lacks(regclass) is 'What a partition of admin.audit needs and does not have.';
+
 create function admin.audit_prepare_partition(partition regclass)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    has_index boolean;
+    lacks  text[] := array(select admin.audit_partition_lacks(partition));
+    making text;
 begin
-    if not exists (select from pg_index
-                   where indrelid = partition and indisprimary) then
-        execute format('alter table %s add primary key (audit_id)', partition);
-    end if;
-    select coalesce(bool_or(pg_get_indexdef(indexrelid) like '%USING btree (xid, audit_id)'), false)
-    into has_index from pg_index where indrelid = partition and indisvalid;
-    if not has_index then
-        execute format('create index on %s (xid, audit_id)', partition);
-    end if;
-    select coalesce(bool_or(pg_get_indexdef(indexrelid) like '%USING btree (approval_id, audit_id)%'), false)
-    into has_index from pg_index where indrelid = partition and indisvalid;
-    if not has_index then
-        execute format('create index on %s (approval_id, audit_id) where approval_id is not null', partition);
-    end if;
-    select coalesce(bool_or(pg_get_indexdef(indexrelid) like 'CREATE UNIQUE INDEX%USING btree (source COLLATE "C", source_event_id COLLATE "C")%'), false)
-    into has_index from pg_index where indrelid = partition and indisvalid;
-    if not has_index then
-        execute format('create unique index on %s (source collate "C", source_event_id collate "C") where source_event_id is not null', partition);
-    end if;
-    if not exists (select from pg_trigger
-                   where tgrelid = partition and tgname = 'audit_append_only_statement') then
+    for making in select n.statement from admin.audit_partition_needs() as n where n.need = any (lacks) loop
+        execute format(making, partition);
+    end loop;
+    if 'trigger audit_append_only_statement' = any (lacks) then
         execute format('create trigger audit_append_only_statement '
                        'before update or delete or truncate on %s '
                        'for each statement execute function admin.audit_append_only()', partition);
@@ -106,7 +123,7 @@ end
 $$;
 
 comment on function admin.audit_prepare_partition(regclass) is
-'Gives a partition of admin.audit the indexes that delivery and ingest read by and the trigger that refuses TRUNCATE, where it lacks them.';
+'Gives a partition of admin.audit the indexes that it is read by and the trigger that refuses TRUNCATE, where it lacks them.';
 
 select admin.audit_prepare_partition('admin.audit_default');
 
