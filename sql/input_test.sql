@@ -69,7 +69,7 @@ end $$;
 select command, string_agg(pg_temp.may(role, command), ' | ' order by n) as "none | checker | signer | auditor | operator"
 from unnest(array[$$select admin.sensitive_check('x')$$, $$select admin.sensitive_check_preview('x')$$, $$select * from admin.explain_check('x')$$,
   $$select admin.approval_digest('APP-000002-b')$$, $$select * from admin.approval$$, $$select * from admin.audit$$, $$select * from admin.audit_delivery$$,
-  $$select * from admin.worker_status$$, $$select * from admin.approval_ttl_state$$, $$select * from admin.store$$,
+  $$select * from admin.worker_status$$, $$select * from admin.check_latency$$, $$select * from admin.approval_ttl_state$$, $$select * from admin.store$$,
   $$insert into admin.audit (event_type, payload) values ('x', '{}')$$,
   $$insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000003-b', 'a', '{a}', 1, 'b', now())$$,
   $$update admin.approval set state = state$$, $$insert into admin.signature (approval_id, signer_role, signer) values ('APP-000002-b', 'x', 'y')$$,

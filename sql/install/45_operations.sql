@@ -244,6 +244,29 @@ language c volatile rows 4;
 comment on function admin.sink_places() is
 'Where each sink of this cluster delivers, as it said when it was opened last: for kafka the topic and the id of the schema in the registry. Null: it is not open, or does not say.';
 
+create function admin.check_latency_row(
+    out calls bigint, out failed bigint, out p50_ms double precision, out p95_ms double precision, out p99_ms double precision,
+    out max_ms double precision, out last_call_at timestamptz, out calls_since_start bigint)
+returns setof record
+as 'MODULE_PATHNAME', 'admin_check_latency'
+language c volatile rows 1;
+
+comment on function admin.check_latency_row() is
+'How long calls of admin.sensitive_check() took in this database, as counted in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
+
+create view admin.check_latency as select * from admin.check_latency_row();
+
+comment on view admin.check_latency is
+'One row: how long calls of admin.sensitive_check() took in this database, from the start of the statement to the end of its transaction, commit and flush included: what callers waited for. Calls of the last hour, which is this minute and the 59 before it. A time is the upper bound of a bucket, at most 6.25 % above what was measured. Empty where nothing is counted: unless admin_ext is in shared_preload_libraries, and beyond 16 databases since the server started.';
+comment on column admin.check_latency.calls is 'Calls that ended in the last hour, by an answer or an error; each counts, also of several in one statement or transaction.';
+comment on column admin.check_latency.failed is 'Those of them whose transaction, or subtransaction, was aborted: by their own error, a cancel, or a rollback.';
+comment on column admin.check_latency.p50_ms is 'Half of the calls took no longer, in milliseconds; null without calls, Infinity above 67 seconds, as in the next three.';
+comment on column admin.check_latency.p95_ms is '95 % of the calls took no longer, in milliseconds.';
+comment on column admin.check_latency.p99_ms is '99 % of the calls took no longer, in milliseconds.';
+comment on column admin.check_latency.max_ms is 'No call took longer, in milliseconds.';
+comment on column admin.check_latency.last_call_at is 'When the last call ended, within the hour or not; null: none has since the server started.';
+comment on column admin.check_latency.calls_since_start is 'Calls that ended since the server started.';
+
 create function admin.delivery_obstacle()
 returns text
 as 'MODULE_PATHNAME', 'admin_delivery_obstacle'

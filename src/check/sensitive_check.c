@@ -19,6 +19,7 @@
 
 #include "audit/audit_append.h"
 #include "check/check.h"
+#include "check/latency.h"
 #include "check/response.h"
 #include "compat.h"
 #include "decision/approval_id.h"
@@ -101,6 +102,7 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	Snapshot	snapshot;
 	text	   *response;
 
+	check_latency_begin();
 	refuse_read_only();
 	event.actor = actor_argument(fcinfo);
 	event.request_id = text_argument(fcinfo, 4, "request_id", REQUEST_ID_MAX_BYTES);

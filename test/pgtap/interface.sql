@@ -29,6 +29,8 @@ from (values
     ('worker_status', array['database name', 'sink text', 'pid integer', 'state text', 'delivered_rows bigint', 'delivered_bytes bigint',
         'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
         'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),
+    ('check_latency', array['calls bigint', 'failed bigint', 'p50_ms double precision', 'p95_ms double precision', 'p99_ms double precision',
+        'max_ms double precision', 'last_call_at timestamp with time zone', 'calls_since_start bigint']),
     ('dead_letter', array['sink text', 'audit_id bigint', 'error text', 'failed_at timestamp with time zone', 'attempts integer']),
     ('ingest_gap', array['source text', 'from_sequence bigint', 'to_sequence bigint', 'noticed_at timestamp with time zone',
         'filled_at timestamp with time zone']),

@@ -1,0 +1,206 @@
+/*
+ * latency.c
+ *	  Counts the calls of admin.sensitive_check by how long their callers waited.
+ *
+ * A call lasts from the start of its statement to the end of its transaction: after the commit
+ * record is flushed, or replicated, as settings have it.  PREPARE TRANSACTION is an end too: whoever
+ * called has waited for that.  A call in a subtransaction that aborts ends there, as failed.
+ *
+ * What runs in a check and at the end of each transaction is here, whole.  Nothing in it takes a
+ * lock, allocates or fails.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+#include "utils/timestamp.h"
+
+#include "check/latency.h"
+
+#define SHARED_NAME "admin_ext check latency"
+#define SHARED_BYTES (LATENCY_DATABASES * sizeof(LatencyDatabase))
+
+/* Calls under way, by statement: a transaction with more of them adds to the last one. */
+#define OPEN_STATEMENTS	256
+
+typedef struct OpenStatement
+{
+	TimestampTz began;
+	int			level;			/* of the innermost transaction whose end is theirs; never falls in the array */
+	uint32		calls;
+} OpenStatement;
+
+static LatencyDatabase *shared = NULL;	/* NULL where the library was not preloaded */
+static OpenStatement open_statements[OPEN_STATEMENTS];
+static int	open_count = 0;
+
+static shmem_startup_hook_type previous_startup = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type previous_request = NULL;
+#endif
+
+LatencyDatabase *
+check_latency_here(void)
+{
+	static LatencyDatabase *here = NULL;
+	static bool looked = false;
+
+	if (looked || shared == NULL)
+		return here;
+	for (int i = 0; i < LATENCY_DATABASES && here == NULL; i++)
+	{
+		uint32		owner = 0;
+
+		/* Where it is taken, this tells by whom. */
+		if (pg_atomic_compare_exchange_u32(&shared[i].oid, &owner, MyDatabaseId) || owner == MyDatabaseId)
+			here = &shared[i];
+	}
+	looked = true;
+	return here;
+}
+
+/* The first call that ends in a minute keeps what was counted before.  Nobody waits for it. */
+static void
+enter_minute(LatencyDatabase *here, uint64 minute)
+{
+	LatencyMinute *kept = &here->minutes[minute_place(minute)];
+	uint64		before = pg_atomic_read_u64(&kept->minute);
+
+	if (before == minute || before == MINUTE_UNSETTLED ||
+		!pg_atomic_compare_exchange_u64(&kept->minute, &before, MINUTE_UNSETTLED))
+		return;
+	for (int i = 0; i < LATENCY_COUNTERS; i++)
+		kept->counts[i] = pg_atomic_read_u64(&here->counts[i]);
+	pg_write_barrier();
+	pg_atomic_write_u64(&kept->minute, minute);
+}
+
+/* The calls of this level, and of those within, have ended. */
+static void
+end_calls(int level, bool failed)
+{
+	LatencyDatabase *here;
+	TimestampTz now;
+
+	if (open_count == 0 || open_statements[open_count - 1].level < level)
+		return;
+	here = check_latency_here();
+	now = GetCurrentTimestamp();
+	if (here != NULL)
+	{
+		enter_minute(here, minute_of(now));
+		pg_atomic_write_u64(&here->last_call_at, now);
+	}
+	while (open_count > 0 && open_statements[open_count - 1].level >= level)
+	{
+		const OpenStatement *statement = &open_statements[--open_count];
+
+		if (here == NULL)
+			continue;
+		pg_atomic_fetch_add_u64(&here->counts[histogram_bucket(now - statement->began)], statement->calls);
+		if (failed)
+			pg_atomic_fetch_add_u64(&here->counts[LATENCY_FAILED], statement->calls);
+	}
+}
+
+void
+check_latency_begin(void)
+{
+	TimestampTz began = GetCurrentStatementStartTimestamp();
+	int			level = GetCurrentTransactionNestLevel();
+	OpenStatement *last = open_count > 0 ? &open_statements[open_count - 1] : NULL;
+
+	if (shared == NULL)
+		return;
+	if (last != NULL && (open_count == OPEN_STATEMENTS || (last->began == began && last->level == level)))
+		last->calls++;
+	else
+		open_statements[open_count++] = (OpenStatement) {began, level, 1};
+}
+
+static void
+at_transaction_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			end_calls(1, false);
+			break;
+		case XACT_EVENT_ABORT:
+			end_calls(1, true);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		end_calls(level, true);
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (int i = open_count - 1; i >= 0 && open_statements[i].level >= level; i--)
+			open_statements[i].level = level - 1;
+	}
+}
+
+static void
+request(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (previous_request)
+		previous_request();
+#endif
+	RequestAddinShmemSpace(MAXALIGN(SHARED_BYTES));
+}
+
+static void
+init_database(LatencyDatabase *database)
+{
+	memset(database, 0, sizeof(LatencyDatabase));
+	pg_atomic_init_u32(&database->oid, 0);
+	pg_atomic_init_u64(&database->last_call_at, 0);
+	for (int i = 0; i < LATENCY_COUNTERS; i++)
+		pg_atomic_init_u64(&database->counts[i], 0);
+	for (int i = 0; i < MINUTES_REMEMBERED; i++)
+		pg_atomic_init_u64(&database->minutes[i].minute, MINUTE_NONE);
+}
+
+static void
+startup(void)
+{
+	bool		found;
+
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct(SHARED_NAME, SHARED_BYTES, &found);
+	for (int i = 0; i < LATENCY_DATABASES && !found; i++)
+		init_database(&shared[i]);
+	LWLockRelease(AddinShmemInitLock);
+}
+
+void
+check_latency_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+#if PG_VERSION_NUM >= 150000
+	previous_request = shmem_request_hook;
+	shmem_request_hook = request;
+#else
+	request();
+#endif
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = startup;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+}
