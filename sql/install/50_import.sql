@@ -2,6 +2,23 @@
 -- The file-backed store's data.
 -- ---------------------------------------------------------------------------
 
+create table admin.import_run (
+    run_id      bigint generated always as identity primary key,
+    run_at      timestamptz not null default clock_timestamp(),
+    imported_by text        not null default session_user,
+    imported    bigint      not null,
+    unchanged   bigint      not null,
+    rejected    bigint      not null
+);
+
+comment on table admin.import_run is 'Calls of admin.import_approvals(), and how each came out. The newest tells whether the import is complete.';
+comment on column admin.import_run.run_id is 'Identity.';
+comment on column admin.import_run.run_at is 'When it ended.';
+comment on column admin.import_run.imported_by is 'The session''s user.';
+comment on column admin.import_run.imported is 'Elements that were stored.';
+comment on column admin.import_run.unchanged is 'Elements that were there already.';
+comment on column admin.import_run.rejected is 'Elements that were not stored, with the reasons that the call gave.';
+
 create function admin.import_text(element jsonb, key text, required boolean, max_bytes int)
 returns text
 language plpgsql immutable
@@ -258,6 +275,7 @@ begin
                 rejected := rejected || jsonb_build_object('index', position, 'error', left(reason, 256));
         end;
     end loop;
+    insert into admin.import_run (imported, unchanged, rejected) values (imported, unchanged, cardinality(rejected));
     return jsonb_build_object('imported', imported, 'unchanged', unchanged, 'rejected', to_jsonb(rejected));
 end
 $$;

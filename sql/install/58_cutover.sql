@@ -1,0 +1,242 @@
+-- ---------------------------------------------------------------------------
+-- The cutover from the file-backed store: what was imported, how both engines were
+-- held against each other, and the shadow mode, in which FF decides by its file-backed
+-- engine still and has the database answer the same.
+-- ---------------------------------------------------------------------------
+
+create table admin.parity_run (
+    run_id      bigint generated always as identity primary key,
+    run_at      timestamptz not null default clock_timestamp(),
+    recorded_by text        not null default session_user,
+    cases       bigint      not null,
+    differences bigint      not null,
+    left_out    bigint      not null,
+    report      jsonb,
+    constraint parity_run_counts check (cases >= 0 and differences between 0 and cases and left_out >= 0)
+);
+
+comment on table admin.parity_run is
+'Runs of the parity harness (python -m admin_client.parity) against this database or one made like it. The newest counts.';
+comment on column admin.parity_run.run_id is 'Identity.';
+comment on column admin.parity_run.run_at is 'When it was recorded.';
+comment on column admin.parity_run.recorded_by is 'The session''s user.';
+comment on column admin.parity_run.cases is 'Requests that both engines were asked.';
+comment on column admin.parity_run.differences is 'Of these, those that were answered differently.';
+comment on column admin.parity_run.left_out is 'Elements of the store''s document that could not be imported, and so not compared.';
+comment on column admin.parity_run.report is 'What the harness has to say besides: files, seed, versions, examples.';
+
+create function admin.record_parity_run(cases bigint, differences bigint, left_out bigint, report jsonb default null)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    recorded bigint;
+begin
+    if not coalesce(cases >= 0 and differences between 0 and cases and left_out >= 0, false) then
+        raise exception 'the counts of a parity run do not go together'
+            using errcode = '22023', detail = format('cases %s, differences %s, left_out %s: none is null or negative, and differences is at most cases.',
+                                                     coalesce(cases::text, 'null'), coalesce(differences::text, 'null'), coalesce(left_out::text, 'null'));
+    end if;
+    insert into admin.parity_run (cases, differences, left_out, report)
+    values (record_parity_run.cases, record_parity_run.differences, record_parity_run.left_out, record_parity_run.report)
+    returning run_id into recorded;
+    return recorded;
+end
+$$;
+
+comment on function admin.record_parity_run(bigint, bigint, bigint, jsonb) is
+'Records how a run of the parity harness came out, and returns its run_id. Raises 22023 for counts that do not go together.';
+
+create table admin.shadow_check (
+    shadow_id       bigint generated always as identity primary key,
+    audit_id        bigint      not null,
+    checked_at      timestamptz not null default clock_timestamp(),
+    approval_id     text collate "C",
+    differing       text[],
+    file_answer     text,
+    database_answer text
+);
+
+create index shadow_check_differing on admin.shadow_check (shadow_id) where differing is not null;
+
+comment on table admin.shadow_check is
+'Answers of admin.sensitive_check_shadow(): one row each, with both texts where they differ. Rows are only added; once the cutover is over the table can be emptied.';
+comment on column admin.shadow_check.shadow_id is 'Identity.';
+comment on column admin.shadow_check.audit_id is 'The answer''s row of the trail.';
+comment on column admin.shadow_check.checked_at is 'When it was compared.';
+comment on column admin.shadow_check.approval_id is 'As it was asked for; at most 64 bytes of it.';
+comment on column admin.shadow_check.differing is 'The keys that differ, "text" where the same is written otherwise; null: the answers are the same, byte for byte save evaluated_at and audit.';
+comment on column admin.shadow_check.file_answer is 'Where they differ: the file-backed engine''s answer, at most 8192 characters of it.';
+comment on column admin.shadow_check.database_answer is 'Where they differ: the database''s answer.';
+comment on index admin.shadow_check_differing is 'Finds those that differ.';
+
+create table admin.shadow_settled (
+    shadow_id  bigint      primary key references admin.shadow_check on delete cascade,
+    settled_at timestamptz not null default clock_timestamp(),
+    settled_by text        not null default session_user,
+    reason     text        not null,
+    constraint shadow_settled_reason_length check (octet_length(reason) between 1 and 4096)
+);
+
+comment on table admin.shadow_settled is 'Differences in shadow mode that somebody has explained.';
+comment on column admin.shadow_settled.shadow_id is 'The difference.';
+comment on column admin.shadow_settled.settled_at is 'When it was explained.';
+comment on column admin.shadow_settled.settled_by is 'The session''s user.';
+comment on column admin.shadow_settled.reason is 'Why the answers differ, and why that is right; 1 to 4096 bytes.';
+
+create view admin.shadow_difference as
+select c.shadow_id, c.audit_id, c.checked_at, c.approval_id, c.differing, c.file_answer, c.database_answer
+from admin.shadow_check as c
+where c.differing is not null and not exists (select from admin.shadow_settled as s where s.shadow_id = c.shadow_id);
+
+comment on view admin.shadow_difference is 'Answers in shadow mode that differ, and that nobody has explained; see admin.settle_shadow_difference().';
+comment on column admin.shadow_difference.shadow_id is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.audit_id is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.checked_at is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.approval_id is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.differing is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.file_answer is 'As in admin.shadow_check.';
+comment on column admin.shadow_difference.database_answer is 'As in admin.shadow_check.';
+
+-- An answer without what is excepted.  A key with its quotation marks cannot stand within a string.
+create function admin.answer_masked(answer text, parsed json)
+returns text
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return replace(replace(answer, '"evaluated_at":' || (parsed -> 'evaluated_at')::text, '"evaluated_at":*'),
+               '"audit":' || (parsed -> 'audit')::text, '"audit":*');
+
+comment on function admin.answer_masked(text, json) is 'The text of an answer with evaluated_at and audit left out.';
+
+create function admin.answer_differences(file_answer text, database_answer text)
+returns text[]
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    theirs json;
+    ours   json := database_answer::json;
+    keys   text[];
+begin
+    begin
+        theirs := file_answer::json;
+    exception when data_exception or program_limit_exceeded or statement_too_complex then
+        return '{text}';
+    end;
+    if json_typeof(theirs) is distinct from 'object' then
+        return '{text}';
+    end if;
+    if admin.answer_masked(file_answer, theirs) = admin.answer_masked(database_answer, ours) then
+        return null;
+    end if;
+    keys := array(select coalesce(t.key, o.key)
+                  from (select key, value::text, n from json_each(theirs) with ordinality as e(key, value, n)) as t
+                  full join (select key, value::text, n from json_each(ours) with ordinality as e(key, value, n)) as o on t.n = o.n and t.key = o.key
+                  where t.key is null or o.key is null or (t.value <> o.value and t.key not in ('evaluated_at', 'audit'))
+                  group by 1 order by min(coalesce(o.n, t.n + 1000)));
+    return case when cardinality(keys) > 0 then keys else '{text}' end;
+end
+$$;
+
+comment on function admin.answer_differences(text, text) is
+'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte save evaluated_at and audit; {text} where it is no JSON object, or the same is written otherwise; null where they are the same.';
+
+-- The engines look at their clocks one after the other: a deadline may lie in between.
+create function admin.answer_of_instant(file_answer text, approval_id text, action text, resource text)
+returns text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set datestyle = 'ISO, YMD'
+set timezone = 'UTC'
+as $$
+declare
+    at timestamptz := (file_answer::json ->> 'evaluated_at')::timestamptz;
+begin
+    if abs(extract(epoch from clock_timestamp() - at)) <= 10 then
+        return admin.sensitive_check_preview(approval_id, action, resource, at);
+    end if;
+    return null;
+exception when data_exception then
+    return null;
+end
+$$;
+
+comment on function admin.answer_of_instant(text, text, text, text) is
+'The database''s answer as of the evaluated_at of a file-backed engine''s; null where that is no instant of the last ten seconds or the next.';
+
+create function admin.shadow_compare(file_answer text, database_answer text, approval_id text, action text, resource text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    keys text[] := admin.answer_differences(file_answer, database_answer);
+    then_answered text;
+begin
+    if keys is not null then
+        then_answered := admin.answer_of_instant(file_answer, approval_id, action, resource);
+        if then_answered is not null and admin.answer_differences(file_answer, then_answered) is null then
+            keys := null;
+        end if;
+    end if;
+    insert into admin.shadow_check (audit_id, approval_id, differing, file_answer, database_answer)
+    values ((database_answer::json #>> '{audit,audit_id}')::bigint, left(shadow_compare.approval_id, 64), keys,
+            case when keys is not null then left(shadow_compare.file_answer, 8192) end,
+            case when keys is not null then shadow_compare.database_answer end);
+exception when others then
+    -- Whoever asks gets the answer, and so does the trail.
+    raise warning 'an answer in shadow mode could not be compared: %', sqlerrm using errcode = sqlstate;
+end
+$$;
+
+comment on function admin.shadow_compare(text, text, text, text, text) is 'Compares, and records; a WARNING where it cannot.';
+
+create function admin.sensitive_check_shadow(
+    file_answer text,
+    approval_id text,
+    action      text default null,
+    resource    text default null,
+    actor       text default null,
+    request_id  text default null,
+    traceparent text default null,
+    token       text default null)
+returns json
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    answer json := admin.sensitive_check(approval_id, action, resource, actor, request_id, traceparent, token);
+begin
+    perform admin.shadow_compare(file_answer, answer::text, approval_id, action, resource);
+    return answer;
+end
+$$;
+
+comment on function admin.sensitive_check_shadow(text, text, text, text, text, text, text, text) is
+'admin.sensitive_check(), for a caller that has a file-backed engine''s answer: compares the two, byte for byte save evaluated_at and audit, and records in admin.shadow_check whether they are the same. A difference that is gone as of the file''s own evaluated_at is none. Returns the database''s answer, and raises what admin.sensitive_check() raises.';
+
+create function admin.settle_shadow_difference(shadow_id bigint, reason text)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if not coalesce(octet_length(settle_shadow_difference.reason) between 1 and 4096, false) then
+        raise exception 'argument "reason" is out of range'
+            using errcode = '22023', detail = format('It has %s bytes; 1 to 4096 are allowed.', coalesce(octet_length(settle_shadow_difference.reason)::text, 'no'));
+    end if;
+    if not exists (select from admin.shadow_difference as d where d.shadow_id = settle_shadow_difference.shadow_id) then
+        raise exception 'difference % does not exist', coalesce(settle_shadow_difference.shadow_id::text, 'null')
+            using errcode = 'P0002', detail = 'There is none of this shadow_id that is not settled.', hint = 'admin.shadow_difference lists them.';
+    end if;
+    insert into admin.shadow_settled (shadow_id, reason) values (settle_shadow_difference.shadow_id, settle_shadow_difference.reason);
+end
+$$;
+
+comment on function admin.settle_shadow_difference(bigint, text) is
+'Explains a difference in shadow mode: it does not count as one any more. Raises P0002 where there is none, or it is settled already, 22023 for a reason that is not 1 to 4096 bytes.';
