@@ -67,8 +67,9 @@ ifdef REDIS_OBJS
 $(eval $(call sink_library,redis,$(REDIS_OBJS) $(REDIS_SHARED_OBJS),$(shell pkg-config --libs hiredis openssl libcurl)))
 endif
 
-sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
-	cat $^ > $@
+# What the tables have to look like is described once; the script carries the description along.
+sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fixtures/persistence_schema.json
+	sed -e '/^@persistence_schema@$$/{r fixtures/persistence_schema.json' -e 'd;}' $(SQL_PARTS) > $@
 
 .PHONY: test demo demo-kafka demo-redis bench
 test:

@@ -10,18 +10,20 @@ as $$
 declare
     -- Which functions each access may call, by name, as far as this version has them.
     functions text[] := case access
-        when 'checker' then array['sensitive_check', 'sensitive_check_preview', 'audit_ingest', 'jwt_verify', 'jws_verify']
+        when 'checker' then array['sensitive_check', 'sensitive_check_shadow', 'sensitive_check_preview', 'audit_ingest', 'jwt_verify', 'jws_verify']
         when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest', 'jwt_verify', 'jws_verify']
         when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval', 'ttl_state',
                                   'approval_digest', 'jws_verify', 'audit_partitions', 'is_delivered', 'enabled_sinks',
-                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'check_latency_row', 'sweep_status_row']
-        when 'operator' then array['sensitive_check', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
+                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row', 'cutover_readiness_rows',
+                                  'sink_places', 'readiness_items', 'check_latency_row']
+        when 'operator' then array['sensitive_check', 'sensitive_check_shadow', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
                                    'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
-                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'check_latency_row', 'sweep_status_row',
+                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row', 'cutover_readiness_rows',
+                                   'sink_places', 'readiness_items', 'check_latency_row',
                                    'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron', 'check_cron_usage',
                                    'sweep_job_name', 'sweep_command', 'import_approvals', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
-                                   'retry_dead_letter', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
+                                   'retry_dead_letter', 'record_parity_run', 'settle_shadow_difference', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
     end;
     relation regclass;
     function regprocedure;

@@ -1,0 +1,259 @@
+/*
+ * findings.c
+ *	  Every approval held against its signatures, the clock, and what the check says of it, in
+ *	  one pass that several processes share: the aggregate admin.approval_findings().
+ *
+ * What the check says and what the view admin.approval_ttl_state shows are compared by one
+ * number of 64 bits: a hash of what is said of each approval, joined over all of them by
+ * exclusive or, in whatever order and by however many processes.  SQL has bit_xor() for the
+ * view's side.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "json_text.h"
+#include "store/approval_store.h"
+
+PG_FUNCTION_INFO_V1(admin_findings_add);
+PG_FUNCTION_INFO_V1(admin_findings_combine);
+PG_FUNCTION_INFO_V1(admin_findings_pack);
+PG_FUNCTION_INFO_V1(admin_findings_unpack);
+PG_FUNCTION_INFO_V1(admin_findings_result);
+PG_FUNCTION_INFO_V1(admin_ttl_hash);
+
+#define ID_BYTES	64
+
+/* Approvals of which something does not hold, and one of them: the first in order. */
+typedef struct Finding
+{
+	int64		count;
+	char		example[ID_BYTES + 1];
+} Finding;
+
+typedef struct Findings
+{
+	int64		approvals;
+	int64		signatures;
+	int64		valid;			/* by the check */
+	uint64		said;			/* hashes of what the check says, joined */
+	Finding		inconsistent;	/* state, number of signatures and closed_at do not go together */
+	Finding		altered;		/* a signature is of something else than the approval says */
+	Finding		not_separate;	/* roles or people */
+	Finding		overdue;		/* valid at or after the deadline */
+} Findings;
+
+/* Of one process. */
+typedef struct FindingsState
+{
+	Findings	found;			/* comes first: what is packed */
+	SignatureWalk *walk;
+} FindingsState;
+
+static void
+note(Finding *finding, const char *id, Size length)
+{
+	char		example[ID_BYTES + 1];
+
+	strlcpy(example, pnstrdup(id, Min(length, ID_BYTES)), sizeof(example));
+	if (finding->count++ == 0 || strcmp(example, finding->example) < 0)
+		strlcpy(finding->example, example, sizeof(finding->example));
+}
+
+static void
+add_finding(Finding *into, const Finding *from)
+{
+	if (from->count > 0 && (into->count == 0 || strcmp(from->example, into->example) < 0))
+		strlcpy(into->example, from->example, sizeof(into->example));
+	into->count += from->count;
+}
+
+/* Of what is said of an approval: its ttl_state, empty for null, and until when it is valid, if it is. */
+static uint64
+hash_of(PolicyText id, PolicyText ttl, TimestampTz valid_until)
+{
+	uint64		hash = hash_bytes_extended((const unsigned char *) ttl.data, ttl.length, (uint64) valid_until);
+
+	return hash_bytes_extended((const unsigned char *) id.data, id.length, hash);
+}
+
+/* Do state, signatures and closed_at go together? */
+static bool
+is_consistent(const ApprovalRow *row, const SignatureJudge *judge)
+{
+	if (!row->readable || judge->count > row->required_signer_count)
+		return false;
+	return row->state == STATE_WITHDRAWN ||
+		row->state == approval_state_from_signatures(judge->count, row->required_signer_count);
+}
+
+static void
+look_at(FindingsState *state, const ApprovalRow *row, TimestampTz at)
+{
+	Findings   *found = &state->found;
+	SignatureJudge judge;
+	PolicyRequest request = {.approval_id = row->id, .at = at};
+	PolicyDecision decision;
+	ApprovalFacts facts;
+	const char *ttl;
+
+	signature_judge_begin(&judge, row);
+	signature_walk_judge(state->walk, row->id, &judge);
+	approval_facts(row, judge.count, signatures_are_sound(&judge), &facts);
+	policy_decide(&request, &facts, &decision);
+
+	found->approvals++;
+	found->signatures += judge.count;
+	found->valid += decision.valid;
+	/* A check does not look up what is against the grammar, and has nothing to say of it. */
+	ttl = decision.reason == REASON_APPROVAL_ID_INVALID ? "" : ttl_state_name(decision.ttl);
+	found->said ^= hash_of(row->id, (PolicyText) {ttl, strlen(ttl)}, decision.valid ? row->sla_deadline : DT_NOBEGIN);
+	if (!is_consistent(row, &judge))
+		note(&found->inconsistent, row->id.data, row->id.length);
+	if (row->readable && !judge.are_of_this)
+		note(&found->altered, row->id.data, row->id.length);
+	if (row->readable && !judge.are_separate)
+		note(&found->not_separate, row->id.data, row->id.length);
+	if (decision.valid && row->sla_deadline <= at)
+		note(&found->overdue, row->id.data, row->id.length);
+}
+
+static void
+end_walk(Datum walk)
+{
+	signature_walk_end((SignatureWalk *) DatumGetPointer(walk));
+}
+
+static FindingsState *
+new_state(FunctionCallInfo fcinfo, bool with_walk)
+{
+	MemoryContext aggregate;
+	MemoryContext old;
+	FindingsState *state;
+
+	if (!AggCheckCallContext(fcinfo, &aggregate))
+		elog(ERROR, "called outside an aggregate");
+	old = MemoryContextSwitchTo(aggregate);
+	state = palloc0(sizeof(*state));
+	if (with_walk)
+	{
+		state->walk = signature_walk_begin(GetActiveSnapshot());
+		AggRegisterCallback(fcinfo, end_walk, PointerGetDatum(state->walk));
+	}
+	MemoryContextSwitchTo(old);
+	return state;
+}
+
+/* (state, approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, closed_at, at) */
+Datum
+admin_findings_add(PG_FUNCTION_ARGS)
+{
+	static const int columns[] = {
+		APPROVAL_ID, APPROVAL_ACTION, APPROVAL_RESOURCE, APPROVAL_REQUIRED_ROLES, APPROVAL_REQUIRED_SIGNER_COUNT,
+		APPROVAL_REQUESTED_BY, APPROVAL_STATE, APPROVAL_SLA_DEADLINE, APPROVAL_CLOSED_AT
+	};
+	FindingsState *state = PG_ARGISNULL(0) ? new_state(fcinfo, true) : (FindingsState *) PG_GETARG_POINTER(0);
+	int			at = lengthof(columns) + 1;
+	Datum		values[APPROVAL_COLUMNS];
+	bool		nulls[APPROVAL_COLUMNS];
+	ApprovalRow row;
+
+	memset(nulls, true, sizeof(nulls));
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		values[columns[i] - 1] = PG_GETARG_DATUM(i + 1);
+		nulls[columns[i] - 1] = PG_ARGISNULL(i + 1);
+	}
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(at))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an approval's id and an instant are needed")));
+	approval_row_from_values(values, nulls, &row);
+	look_at(state, &row, PG_GETARG_TIMESTAMPTZ(at));
+	PG_RETURN_POINTER(state);
+}
+
+Datum
+admin_findings_combine(PG_FUNCTION_ARGS)
+{
+	FindingsState *into = PG_ARGISNULL(0) ? new_state(fcinfo, false) : (FindingsState *) PG_GETARG_POINTER(0);
+	const Findings *from;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_POINTER(into);
+	from = &((FindingsState *) PG_GETARG_POINTER(1))->found;
+	into->found.approvals += from->approvals;
+	into->found.signatures += from->signatures;
+	into->found.valid += from->valid;
+	into->found.said ^= from->said;
+	add_finding(&into->found.inconsistent, &from->inconsistent);
+	add_finding(&into->found.altered, &from->altered);
+	add_finding(&into->found.not_separate, &from->not_separate);
+	add_finding(&into->found.overdue, &from->overdue);
+	PG_RETURN_POINTER(into);
+}
+
+/* From one process to another of the same server: the bytes as they are. */
+Datum
+admin_findings_pack(PG_FUNCTION_ARGS)
+{
+	bytea	   *packed = palloc(VARHDRSZ + sizeof(Findings));
+
+	SET_VARSIZE(packed, VARHDRSZ + sizeof(Findings));
+	memcpy(VARDATA(packed), &((FindingsState *) PG_GETARG_POINTER(0))->found, sizeof(Findings));
+	PG_RETURN_BYTEA_P(packed);
+}
+
+Datum
+admin_findings_unpack(PG_FUNCTION_ARGS)
+{
+	bytea	   *packed = PG_GETARG_BYTEA_PP(0);
+	FindingsState *state = new_state(fcinfo, false);
+
+	if (VARSIZE_ANY_EXHDR(packed) != sizeof(Findings))
+		elog(ERROR, "findings of %zu bytes", (size_t) VARSIZE_ANY_EXHDR(packed));
+	memcpy(&state->found, VARDATA_ANY(packed), sizeof(Findings));
+	PG_RETURN_POINTER(state);
+}
+
+static void
+append_finding(StringInfo out, const char *name, const Finding *finding)
+{
+	appendStringInfo(out, ",\"%s\":{\"count\":" INT64_FORMAT ",\"example\":", name, finding->count);
+	append_json_text(out, finding->count > 0 ? cstring_to_text(finding->example) : NULL);
+	appendStringInfoChar(out, '}');
+}
+
+Datum
+admin_findings_result(PG_FUNCTION_ARGS)
+{
+	static const Findings nothing;
+	const Findings *found = PG_ARGISNULL(0) ? &nothing : &((FindingsState *) PG_GETARG_POINTER(0))->found;
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfo(&out, "{\"approvals\":" INT64_FORMAT ",\"signatures\":" INT64_FORMAT ",\"valid\":" INT64_FORMAT
+					 ",\"said\":" INT64_FORMAT,
+					 found->approvals, found->signatures, found->valid, (int64) found->said);
+	append_finding(&out, "inconsistent", &found->inconsistent);
+	append_finding(&out, "altered", &found->altered);
+	append_finding(&out, "not_separate", &found->not_separate);
+	append_finding(&out, "overdue", &found->overdue);
+	appendStringInfoChar(&out, '}');
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
+}
+
+/* (approval_id, ttl_state, valid_until): the hash of what a view says of it. */
+Datum
+admin_ttl_hash(PG_FUNCTION_ARGS)
+{
+	PolicyText	id = policy_text_of(PG_GETARG_DATUM(0), PG_ARGISNULL(0));
+	PolicyText	ttl = policy_text_of(PG_GETARG_DATUM(1), PG_ARGISNULL(1));
+
+	PG_RETURN_INT64((int64) hash_of(id, ttl, PG_ARGISNULL(2) ? DT_NOBEGIN : PG_GETARG_TIMESTAMPTZ(2)));
+}
