@@ -20,6 +20,7 @@ from .spool import Spool, SpoolError
 log = logging.getLogger(__name__)
 
 CHECK = "select admin.sensitive_check($1, $2, $3, $4, $5, $6, $7)"
+SHADOW = "select admin.sensitive_check_shadow($1, $2, $3, $4, $5, $6, $7, $8)"
 
 # Of the SQLSTATEs those that say: there is no server to talk to.
 AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError)
@@ -37,6 +38,7 @@ class AdminClient:
         self._cache = Cache(settings.cache_seconds, settings.budget, heard=settings.redis_url is None)
         self._spool: Spool | None = None
         self._checks: Pool | None = None
+        self._shadows: Pool | None = None
         self._ships: Pool | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,10 +70,13 @@ class AdminClient:
             self._tasks.append(asyncio.create_task(Subscriber(settings, self._cache).run()))
         self._checks = Pool(settings, CHECK, settings.connections, settings.budget)
         await self._checks.open()
+        self._shadows = Pool(settings, SHADOW, settings.connections, settings.budget)
+        await self._shadows.open()
 
     async def close(self, seconds: float = 5.0) -> None:
         """Ends it within about this time, whatever hangs.  What is not shipped yet stays in the spool."""
-        pools, self._checks, self._ships = [pool for pool in (self._checks, self._ships) if pool], None, None
+        pools = [pool for pool in (self._checks, self._shadows, self._ships) if pool]
+        self._checks = self._shadows = self._ships = None
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -88,18 +93,22 @@ class AdminClient:
         return self._breaker.state
 
     async def check(self, approval_id: str | None, action: str | None = None, resource: str | None = None, *, actor: str | None = None,
-                    request_id: str | None = None, traceparent: str | None = None, token: str | None = None) -> Decision:
+                    request_id: str | None = None, traceparent: str | None = None, token: str | None = None, file_answer: str | None = None) -> Decision:
         """Does the approval cover this action on this resource?  Name both: what is None is not compared.
+
+        file_answer: shadow mode, the JSON text that the file-backed engine has answered to the same question; the database
+        records whether its own answer differs.  Such a check is never answered from the cache.
 
         Answers within the budget and never raises, but for the cancellation of its own task.
         """
         asked_at, asked_at_wall = time.monotonic(), time.time()
         deadline = asyncio.get_running_loop().time() + self._settings.budget
-        pool = self._checks
+        pool = self._checks if file_answer is None else self._shadows
         if pool is None:
             return denied(Reason.CLIENT_CLOSED)
+        question = approval_id, action, resource, actor, request_id, traceparent, token
         key = None
-        if token is None and approval_id is not None and self._cache.is_on:
+        if token is None and approval_id is not None and file_answer is None and self._cache.is_on:
             key = approval_id, action, resource
             answer = self._cache.get(key)
             if answer is not None and await self._note(answer, key, actor, request_id, traceparent):
@@ -107,7 +116,7 @@ class AdminClient:
 
         async def ask() -> tuple[str, Decision]:
             async with asyncio.timeout_at(deadline):
-                text = await pool.value(approval_id, action, resource, actor, request_id, traceparent, token)
+                text = await (pool.value(*question) if file_answer is None else pool.value(file_answer, *question))
             return text, read_answer(text, approval_id)
 
         try:

@@ -18,8 +18,8 @@ from pathlib import Path
 import asyncpg
 
 from . import report, store
-from .database import scratch
-from .run import Outcome, run_document, run_random
+from .database import live, scratch
+from .run import Outcome, run_document, run_live, run_random
 
 RANDOM_CASES = 10000
 
@@ -41,7 +41,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m admin_client.parity",
         description="Holds the database's decisions against a file-backed engine's, byte for byte save evaluated_at and audit.",
-        epilog="Needs a superuser of a server with admin_ext installed; works in scratch databases that it makes and drops. Exit status: 0 no difference, 1 something differs or is left out, 2 error.",
+        epilog="Needs a superuser of a server with admin_ext installed, and works in scratch databases that it makes and drops; with --live, a role with the access auditor. Exit status: 0 no difference, 1 something differs or is left out, 2 error.",
     )
     parser.add_argument("--dsn", help="the server, as postgresql://...; otherwise PGHOST, PGUSER and so on")
     parser.add_argument(
@@ -67,8 +67,20 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         default=[],
         help="instants to ask for, RFC 3339: of files besides the load and each deadline, of random stores alone",
     )
+    parser.add_argument(
+        "--live",
+        metavar="DSN",
+        help="asks this database, which holds what --store was imported from, instead of a scratch database; puts nothing into it",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="DSN",
+        help="records the outcome in this database, where admin.cutover_readiness shows it; a role with the access operator",
+    )
     parser.add_argument("--html", metavar="FILE", help="writes the report as a page, too")
     chosen = parser.parse_args(argv)
+    if chosen.live is not None and (not chosen.store or chosen.fixtures or chosen.cases):
+        parser.error("--live goes with --store alone: it asks of a file's approvals where they have been imported")
     if chosen.cases is None:
         chosen.cases = 0 if chosen.fixtures or chosen.store else RANDOM_CASES
     if chosen.seed is None:
@@ -89,9 +101,32 @@ def progress(what: str) -> Callable[[int], None]:
     return tell
 
 
+async def record(dsn: str, outcome: Outcome) -> None:
+    """Leaves how it came out in a database."""
+    cases, differences, left_out = outcome.counts
+    report = {
+        "server": outcome.server,
+        "seed": outcome.seed,
+        "stores": dict(outcome.stores),
+        "approvals": outcome.approvals,
+        "groups": dict(outcome.groups),
+        "seconds": round(outcome.seconds, 3),
+    }
+    async with live(dsn) as db:
+        run_id = await db.record(cases, differences, left_out, report)
+    print(f"parity: recorded as run {run_id}", file=sys.stderr)
+
+
 async def run(chosen: argparse.Namespace) -> Outcome:
     outcome = Outcome()
     texts = [(path, Path(path).read_text(encoding="utf-8-sig")) for path in chosen.fixtures + chosen.store]
+    if chosen.live is not None:
+        async with live(chosen.live) as db:
+            outcome.server = await db.versions()
+            for path, text in texts:
+                await run_live(db, path, text, chosen.at, outcome, progress(report.visible(path)))
+        outcome.seconds = time.monotonic() - outcome.clock
+        return outcome
     async with AsyncExitStack() as stack:
         for index, (path, text) in enumerate(texts):  # each alone: two files may name the same approvals
             async with scratch(chosen.dsn, f"file{index}") as db:
@@ -119,6 +154,8 @@ def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
         outcome = asyncio.run(run(chosen))
+        if chosen.record is not None:
+            asyncio.run(record(chosen.record, outcome))
         if chosen.html:
             Path(chosen.html).write_text(report.page(outcome), encoding="utf-8")
     except (OSError, UnicodeDecodeError, store.Unreadable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

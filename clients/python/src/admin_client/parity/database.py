@@ -121,6 +121,43 @@ class Database:
         return "no rule" if row is None else f"rule {row[0]}, {row[1]}: {row[2]}"
 
 
+class Live(Database):
+    """A database in use: it is asked, and nothing is put into it but the record of a run.
+
+    Its role needs the access auditor; to record, operator."""
+
+    async def ask(self, requests: Sequence[Request]) -> list[str]:
+        """Raises where a request is over a limit: of sound approvals none is."""
+        rows = await self.connection.fetch(
+            """select admin.sensitive_check_preview(r.approval_id, r.action, r.resource, r.at::timestamptz)
+               from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n""",
+            [r.approval_id for r in requests],
+            [r.action for r in requests],
+            [r.resource for r in requests],
+            [r.at and rfc3339(r.at) for r in requests],
+        )
+        return [row[0] for row in rows]
+
+    async def now(self) -> datetime:
+        return await self.connection.fetchval("select now()")
+
+    async def record(self, cases: int, differences: int, left_out: int, report: dict) -> int:
+        """The number of the run in admin.parity_run."""
+        return await self.connection.fetchval(
+            "select admin.record_parity_run($1, $2, $3, $4::text::jsonb)", cases, differences, left_out, json.dumps(report)
+        )
+
+
+@asynccontextmanager
+async def live(dsn: str) -> AsyncIterator[Live]:
+    """A connection to a database in use; also through a pooler."""
+    connection = await asyncpg.connect(dsn, statement_cache_size=0)
+    try:
+        yield Live(connection)
+    finally:
+        await connection.close()
+
+
 @asynccontextmanager
 async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
     """A database of our own in a server, for as long as it is needed."""

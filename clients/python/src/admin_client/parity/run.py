@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from . import engine, store
 from .compare import Difference, compare
-from .database import Database
+from .database import Database, Live
 from .engine import Approval, Request
 from .generate import AROUND, Generator, clipped
 
@@ -79,6 +79,12 @@ class Outcome:
     @property
     def equal(self) -> bool:
         return not self.groups
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Cases, those that differ, and elements left out.  What differs in the stores themselves is a difference, too."""
+        others = sum(count for group, count in self.groups.items() if not group.startswith((ANSWER, LEFT_OUT)))
+        return self.cases, min(self.cases, sum(self.differing.values()) + others), self.rejected
 
     def add(self, finding: Finding) -> None:
         self.groups[finding.group] += 1
@@ -253,8 +259,41 @@ async def run_document(
     elements = store.parse(text)
     loaded_at, imported = await db.load_text(text)
     read = store.read(elements, loaded_at)
-    outcome.stores[origin] += 1
     soundness(origin, elements, read, imported, outcome)
+    await ask_of_document(db, origin, elements, read, imported, loaded_at, chosen, outcome, progress)
+    await expectations(db, origin, elements, read, loaded_at, outcome)
+
+
+async def run_live(
+    db: Live,
+    origin: str,
+    text: str,
+    chosen: Sequence[datetime],
+    outcome: Outcome,
+    progress: Progress = lambda done: None,
+) -> None:
+    """A file whose approvals have been imported: the same is asked of the database that has them."""
+    elements = store.parse(text)
+    now = await db.now()
+    read = store.read(elements, now)
+    imported = {"rejected": [{"index": rejected.index, "error": rejected.error} for rejected in read.rejected]}
+    outcome.approvals += len(read.approvals)
+    outcome.rejected += len(read.rejected)
+    await ask_of_document(db, origin, elements, read, imported, now, chosen, outcome, progress)
+
+
+async def ask_of_document(
+    db: Database,
+    origin: str,
+    elements: list,
+    read: store.Store,
+    imported: dict,
+    loaded_at: datetime,
+    chosen: Sequence[datetime],
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    outcome.stores[origin] += 1
     requests = [
         replace(question, at=at)
         for approval in read.approvals.values()
@@ -268,7 +307,6 @@ async def run_document(
     ]
     await ask_both(db, origin, read.approvals, requests, outcome, progress)
     await digests_of_both(db, origin, read.approvals, outcome)
-    await expectations(db, origin, elements, read, loaded_at, outcome)
     await left_out(db, origin, elements, read, imported, loaded_at, outcome)
 
 

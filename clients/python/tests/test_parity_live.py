@@ -1,0 +1,76 @@
+"""Parity with a database in use, and how its outcome gets to where readiness shows it."""
+import json
+
+import pytest
+from harness import PATHS, SCRATCH, sql
+from test_parity_store import SOUND
+
+from admin_client import readiness
+from admin_client.parity.__main__ import main
+
+ADMIN = f"postgresql://postgres@/postgres?host={SCRATCH}"
+ELEMENTS = [{**SOUND, "approval_id": f"APP-90000{n}-live", "sla_deadline": "2100-01-01T00:00:00Z", "created_at": "2026-01-01T00:00:00Z"} for n in range(3)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """The path of a document, and the database that holds it."""
+    sql("select admin.import_approvals(%s::jsonb)", json.dumps(ELEMENTS))
+    path = tmp_path / "approvals.json"
+    path.write_text(json.dumps(ELEMENTS))
+    return path
+
+
+@pytest.fixture
+def reader():
+    sql("do $$ begin if not exists (select from pg_roles where rolname = 'reader') then create role reader login; end if; end $$")
+    sql("select admin.grant_access('reader', 'auditor')")
+    return f"postgresql://reader@/postgres?host={SCRATCH}"
+
+
+async def b2():
+    return next(row for row in (await readiness.ask(ADMIN)).rows if row.item == "B2")
+
+
+def test_a_database_in_use_answers_as_its_file_does(store, reader, capsys):
+    before = sql("select count(*) from admin.audit"), sql("select count(*) from admin.approval")
+    assert main(["--live", reader, "--store", str(store), "--at", "2026-06-01T00:00:00Z"]) == 0
+    assert "no difference" in capsys.readouterr().out.lower()
+    assert (sql("select count(*) from admin.audit"), sql("select count(*) from admin.approval")) == before, "and nothing is put into it"
+
+
+def test_what_was_changed_since_is_found(store, reader, capsys):
+    elements = [{**ELEMENTS[0], "action": "another"}, ELEMENTS[1], {**ELEMENTS[2], "approval_id": "APP-900009-unknown"}, {"approval_id": "x"}]
+    store.write_text(json.dumps(elements))
+    assert main(["--live", reader, "--store", str(store), "--record", ADMIN]) == 1
+    out = capsys.readouterr().out
+    assert "APP-900000-live" in out and "APP-900009-unknown" in out and "APP-900001-live" not in out
+    assert sql("select differences > 0 and left_out = 1 from admin.parity_run order by run_id desc limit 1")
+
+
+async def test_the_outcome_is_recorded_and_shown(store, reader):
+    import asyncio
+
+    def run(*arguments):
+        return asyncio.to_thread(main, [*arguments, "--record", ADMIN])
+
+    assert await run("--live", reader, "--store", str(store)) == 0
+    row = await b2()
+    assert row.detail.startswith("parity run ") and " none differs" in row.detail or row.status == "fail"
+    assert sql("select cases > 0 and differences = 0 and left_out = 0 and report -> 'stores' is not null from admin.parity_run order by run_id desc limit 1")
+    assert await run("--dsn", ADMIN, "--cases", "200", "--seed", "3") == 0
+    assert sql("select cases from admin.parity_run order by run_id desc limit 1") == 200
+
+
+@pytest.mark.parametrize("arguments", [["--live", ADMIN], ["--live", ADMIN, "--cases", "10"], ["--live", ADMIN, "--store", "x", "--fixtures", "y"]])
+def test_live_goes_with_a_store_alone(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2 and "--live goes with --store alone" in capsys.readouterr().err
+
+
+def test_who_may_not_is_told_so(store, capsys):
+    assert main(["--live", PATHS["direct"], "--store", str(store)]) == 2
+    assert "permission denied" in capsys.readouterr().err
+    assert main(["--cases", "1", "--dsn", ADMIN, "--record", PATHS["direct"]]) == 2
+    assert "permission denied" in capsys.readouterr().err
