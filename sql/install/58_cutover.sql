@@ -116,15 +116,11 @@ language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    ours   json := database_answer;
     theirs json;
-    ours   json := database_answer::json;
     keys   text[];
 begin
-    begin
-        theirs := file_answer::json;
-    exception when data_exception or program_limit_exceeded or statement_too_complex then
-        return '{text}';
-    end;
+    theirs := file_answer;
     if json_typeof(theirs) is distinct from 'object' then
         return '{text}';
     end if;
@@ -137,6 +133,9 @@ begin
                   where t.key is null or o.key is null or (t.value <> o.value and t.key not in ('evaluated_at', 'audit'))
                   group by 1 order by min(coalesce(o.n, t.n + 1000)));
     return case when cardinality(keys) > 0 then keys else '{text}' end;
+exception when data_exception or program_limit_exceeded then
+    -- No JSON, or none that can be taken apart.
+    return '{text}';
 end
 $$;
 
@@ -152,13 +151,14 @@ set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
 declare
-    at timestamptz := (file_answer::json ->> 'evaluated_at')::timestamptz;
+    at timestamptz;
 begin
+    at := file_answer::json ->> 'evaluated_at';
     if abs(extract(epoch from clock_timestamp() - at)) <= 10 then
         return admin.sensitive_check_preview(approval_id, action, resource, at);
     end if;
     return null;
-exception when data_exception then
+exception when data_exception or program_limit_exceeded then
     return null;
 end
 $$;
@@ -172,9 +172,10 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    keys text[] := admin.answer_differences(file_answer, database_answer);
+    keys          text[];
     then_answered text;
 begin
+    keys := admin.answer_differences(file_answer, database_answer);
     if keys is not null then
         then_answered := admin.answer_of_instant(file_answer, approval_id, action, resource);
         if then_answered is not null and admin.answer_differences(file_answer, then_answered) is null then

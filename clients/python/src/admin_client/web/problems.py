@@ -1,0 +1,169 @@
+"""Whatever goes wrong becomes a problem document (RFC 9457); what the database raises, by its SQLSTATE."""
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from .database import Unavailable
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="admin"'      # RFC 6750, section 3
+RETRY_AFTER = {"Retry-After": "1"}
+
+# The status of a SQLSTATE: the longest prefix counts.
+STATUSES: Mapping[str, int] = {
+    "08": 503,          # the connection is lost
+    "22": 422,          # a value that cannot be
+    "23": 409,          # a constraint: twice the same, or not to be changed
+    "23502": 422,
+    "23514": 422,
+    "25006": 503,       # a standby, or read-only for now
+    "28": 401,          # no token, or none that is good
+    "40": 503,          # given up for the sake of others: try again
+    "42501": 403,       # may not
+    "53": 503,          # out of something
+    "54": 422,          # too much, too deep
+    "55": 409,          # not in a state for it
+    "55P03": 503,       # somebody has it locked
+    "57": 503,          # shut down, starting
+    "57014": 504,       # cancelled: it took too long
+    "P0002": 404,       # no such approval
+}
+
+
+class FieldError(BaseModel):
+    """What is wrong with one member of a request."""
+
+    field: str = Field(description="Where it is: body.action, query.limit.")
+    message: str
+
+
+class Problem(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: str = Field(description="about:blank: the status says what kind of problem it is.")
+    title: str
+    status: int
+    detail: str | None = Field(default=None, description="What was wrong this time.")
+    hint: str | None = Field(default=None, description="What can be done.")
+    sqlstate: str | None = Field(default=None, description="Where the database has raised it.")
+    errors: list[FieldError] | None = Field(default=None, description="Of a request that is malformed: what, and where.")
+
+
+class ProblemError(Exception):
+    """A problem that a route has found."""
+
+    def __init__(self, status: int, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers, self.members = status, detail, dict(headers or {}), members
+
+
+def respond(status: int, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
+    more = {**(RETRY_AFTER if status == 503 else {}), **({"WWW-Authenticate": CHALLENGE} if status == 401 else {}), **(headers or {})}
+    # What a caller sent may be told back, and be no text of UTF-8.
+    content = json.dumps({key: value for key, value in document.items() if value is not None}, ensure_ascii=True)
+    return Response(content, status, more, MEDIA_TYPE)
+
+
+def status_of(sqlstate: str) -> int:
+    """500 for what should not occur."""
+    return next((STATUSES[sqlstate[:length]] for length in (5, 3, 2) if sqlstate[:length] in STATUSES), 500)
+
+
+def unauthorized(error: str | None, detail: str) -> ProblemError:
+    """RFC 6750, section 3.1: who sends no token at all is told no error."""
+    return ProblemError(401, detail, headers={"WWW-Authenticate": CHALLENGE + (f', error="{error}"' if error else "")})
+
+
+async def on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return respond(error.status, error.detail, error.headers, **error.members)
+
+
+async def on_postgres(request: Request, error: Exception) -> Response:
+    assert isinstance(error, asyncpg.PostgresError)
+    sqlstate = error.sqlstate or "XX000"
+    status = status_of(sqlstate)
+    if status == 500:
+        log.error("the database has raised %s", sqlstate, exc_info=error)
+        return respond(500, "The database has raised an error that is not the request's fault; it is in the log.", sqlstate=sqlstate)
+    told = ". ".join(text for text in (error.message, error.detail) if text)
+    headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'} if status == 401 else None
+    return respond(status, told, headers, sqlstate=sqlstate, hint=error.hint)
+
+
+async def on_unavailable(request: Request, error: Exception) -> Response:
+    log.warning("the database is not available: %s", error)
+    return respond(503, "The database cannot be reached, or all connections to it are in use.")
+
+
+async def on_timeout(request: Request, error: Exception) -> Response:
+    return respond(504, "The database has not answered in time; whether it has done what was asked is not known.")
+
+
+async def on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [{"field": ".".join(str(part) for part in one["loc"])[:256], "message": str(one["msg"])[:512]} for one in error.errors()[:20]]
+    return respond(422, "The request is not what this operation takes.", errors=errors)
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(sorted(methods_of(request)))
+    return respond(error.status_code, error.detail if error.detail != HTTPStatus(error.status_code).phrase else None, headers)
+
+
+async def on_anything(request: Request, error: Exception) -> Response:
+    return respond(500, "Something went wrong that is not the request's fault; it is in the log.")
+
+
+def methods_of(request: Request) -> set[str]:
+    """All that the path has (RFC 9110, section 10.2.1): the routes' own error tells those of one of them."""
+    return {method.upper() for path, operations in request.app.openapi()["paths"].items() if compile_path(path)[0].match(request.url.path) for method in operations}
+
+
+def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """The OpenAPI document, with what problem documents look like."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            described = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= described.pop("$defs", {}) | {"Problem": described}
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+        return document
+
+    return openapi
+
+
+def install(app: FastAPI) -> None:
+    for kind, handler in ((ProblemError, on_problem), (asyncpg.PostgresError, on_postgres), (Unavailable, on_unavailable), (TimeoutError, on_timeout),
+                          (OSError, on_unavailable), (asyncpg.InterfaceError, on_unavailable), (RequestValidationError, on_validation),
+                          (HTTPException, on_http), (Exception, on_anything)):
+        app.add_exception_handler(kind, handler)
+    app.openapi = describe(app)     # type: ignore[method-assign]
+
+
+def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: what else than success an operation answers."""
+    return {status: {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": HTTPStatus(status).phrase}
+            for status in statuses}
