@@ -242,7 +242,7 @@ as 'MODULE_PATHNAME', 'admin_sink_places'
 language c volatile rows 4;
 
 comment on function admin.sink_places() is
-'Where each sink of this cluster delivers, as it said when it was opened last: for kafka the topic and the id of the schema in the registry. Null: it is not open, or does not say.';
+'Where each sink of this cluster delivers, as it said when it was opened last: its directory, its topic and the id of the schema in the registry, its channel. Null: it is not open, or does not say.';
 
 create function admin.check_latency_row(
     out calls bigint, out failed bigint, out p50_ms double precision, out p95_ms double precision, out p99_ms double precision,

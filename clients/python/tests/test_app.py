@@ -65,7 +65,11 @@ async def test_an_answer_is_the_databases_byte_for_byte(path):
         assert sql("select array[request_id, traceparent] from admin.audit where audit_id = %s", audit_id) == ["r-1", f"00-{'a' * 32}-{'b' * 16}-01"]
         preview = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": "2099-12-31T23:59:59.999999+00:00"}, headers=as_person("FF"))
         assert preview.text == sql("select admin.sensitive_check_preview(%s, null, null, '2099-12-31 23:59:59.999999+00')::text", approval_id)
-        assert (await client.post(f"{CHECK}/preview", json={"approval_id": approval_id}, headers=as_person("FF"))).json()["audit"]["sink_status"] == "deferred"
+        for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
+            told = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": at}, headers=as_person("FF"))
+            assert told.json()["evaluated_at"].rstrip("0Z.") == at.rstrip("0Z."), "no instant is taken for an infinite one"
+        last = await client.post(APPROVALS, json=order(sla_deadline="9999-12-31T23:59:59.999999Z"), headers=as_person("boss"))
+        assert last.status_code == 201 and last.json()["sla_deadline"] == "9999-12-31T23:59:59.999999Z"
 
 
 @pytest.mark.parametrize("approval_id", [None, "", "no id", "APP-1-a", "APP-000001-A", "APP-000001-ä", "x" * 60000])

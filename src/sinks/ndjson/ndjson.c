@@ -129,6 +129,7 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 		result = ndjson_beside_open(sink, &state->beside, state->directory);
 	if (result != ADMIN_SINK_OK)
 		return result;
+	snprintf(sink->place, sizeof(sink->place), "directory \"%s\"", state->directory);
 	seen->position_id = marker->position_id;
 	seen->tick_id = marker->tick_id;
 	seen->audit_id = marker->audit_id;

@@ -242,6 +242,7 @@ redis_configure(Redis *redis)
 	if (text[0] == '\0')
 		return redis_stop(redis, "no Redis is configured; set admin_ext.redis_url");
 	redis->channel = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_channel"));
+	snprintf(sink->place, sizeof(sink->place), "channel \"%s\"", redis->channel);
 	redis->stream = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream"));
 	redis->stream_length = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream_length"));
 	url = curl_url();

@@ -83,8 +83,9 @@ class Outcome:
     @property
     def counts(self) -> tuple[int, int, int]:
         """Cases, those that differ, and elements left out.  What differs in the stores themselves is a difference, too."""
+        left_out = sum(count for group, count in self.groups.items() if group.startswith(LEFT_OUT))
         others = sum(count for group, count in self.groups.items() if not group.startswith((ANSWER, LEFT_OUT)))
-        return self.cases, min(self.cases, sum(self.differing.values()) + others), self.rejected
+        return self.cases, min(self.cases, sum(self.differing.values()) + others), left_out
 
     def add(self, finding: Finding) -> None:
         self.groups[finding.group] += 1

@@ -29,7 +29,7 @@ APPROVAL = f"""json_build_object('approval_id', a.approval_id, 'action', a.actio
 ONE = f"select {APPROVAL}::text from admin.approval as a join admin.approval_ttl_state as t using (approval_id) where a.approval_id = $1"
 MANY = f"""select a.approval_id, {APPROVAL}::text from admin.approval as a join admin.approval_ttl_state as t using (approval_id)
     where a.approval_id > $1 and ($2::text is null or a.state = $2) order by a.approval_id limit $3"""
-ISSUE = "select admin.issue_approval($1, $2, $3, $4, $5, $6, $7)::text"
+ISSUE = "select admin.issue_approval($1, $2, $3::text::timestamptz, $4, $5, $6, $7)::text"
 SIGN = "select admin.sign_approval($1, $2, $3, $4, $5)::text"
 WITHDRAW = "select admin.withdraw_approval($1, $2, $3, $4)::text"
 
@@ -72,7 +72,7 @@ def router(requires_token: bool) -> APIRouter:
     async def issue(request: Request, body: models.IssueRequest, token: str | None) -> Response:
         if body.sla_deadline <= datetime.now(UTC):
             raise ProblemError(409, "sla_deadline is not ahead")
-        text = await step(request, ISSUE, body.action, body.required_roles, body.sla_deadline, body.resource, body.approval_id, getattr(body, "requested_by", None), token)
+        text = await step(request, ISSUE, body.action, body.required_roles, models.written(body.sla_deadline), body.resource, body.approval_id, getattr(body, "requested_by", None), token)
         told = json.loads(text)
         response = answer(text, 200 if told["already"] else 201)
         response.headers["Location"] = f"{routes.prefix}/{told['approval_id']}"

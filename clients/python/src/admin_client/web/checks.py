@@ -12,7 +12,7 @@ from .database import database_of
 from .problems import may_answer
 
 CHECK = "select admin.sensitive_check($1, $2, $3, $4, $5, $6, $7)"
-PREVIEW = "select admin.sensitive_check_preview($1, $2, $3, $4)"
+PREVIEW = "select admin.sensitive_check_preview($1, $2, $3, $4::text::timestamptz)"
 
 
 def router(requires_token: bool) -> APIRouter:
@@ -27,7 +27,7 @@ def router(requires_token: bool) -> APIRouter:
                                                        body.request_id, body.traceparent, token))
 
     async def preview(request: Request, body: models.PreviewRequest, token: str | None) -> Response:
-        return answer(await database_of(request).value(PREVIEW, body.approval_id, body.action, body.resource, body.at, token=token))
+        return answer(await database_of(request).value(PREVIEW, body.approval_id, body.action, body.resource, models.written(body.at), token=token))
 
     check.__annotations__ |= {"request": Request, "body": Body, "token": Token, "return": Response}
     preview.__annotations__ |= {"request": Request, "body": models.PreviewRequest, "token": Token, "return": Response}

@@ -35,13 +35,21 @@ def text(limit: int, least: int = 1) -> Any:
 
 
 def to_instant(value: Any) -> Any:
-    """RFC 3339, with its zone."""
-    if isinstance(value, str):
-        parsed = datetime.fromisoformat(value)
-        if parsed.tzinfo is None:
-            raise ValueError("it names no zone")
+    """RFC 3339, with its zone; in UTC, in the years 1 to 9999."""
+    if not isinstance(value, str):
+        raise ValueError("it is no string")
+    parsed = datetime.fromisoformat(value)
+    if parsed.tzinfo is None:
+        raise ValueError("it names no zone")
+    try:
         return parsed.astimezone(UTC)
-    raise ValueError("it is no string")
+    except OverflowError:
+        raise ValueError("it is not in the years 1 to 9999") from None
+
+
+def written(instant: datetime | None) -> str | None:
+    """For the database, as text: asyncpg takes the first and the last instant of datetime for infinities."""
+    return None if instant is None else instant.isoformat()
 
 
 ApprovalId = Annotated[str, Field(pattern=ID_PATTERN, max_length=64)]
