@@ -95,6 +95,11 @@ def wait_for_question():
     expect(is_asked, "the worker asks the registry", 30)
 
 
+def readiness(column="status"):
+    """Of the topic and the schema."""
+    return sql(f"select {column} from admin.cutover_readiness where item in ('D2', 'D3') order by item").splitlines()
+
+
 def without_prefix(value):
     if value[0] != 0 or value[5:6] != b"{":
         raise ValueError(f"no wire format: {value[:20]}")
@@ -111,6 +116,7 @@ def no_registry():
                             ("http://app:{}@no.such.host.invalid", "Couldn.t resolve"), ("http://app:{}@127.0.0.1:1", "Couldn.t connect")):
         fails(f"a password in {address}", f"could not reach the schema registry: {reason}", schema_registry_url=address.format(PASSWORD))
     ok(read_topic() == [], "nothing is delivered")
+    ok(readiness() == ["fail", "fail"], "and readiness says so", readiness())
 
 
 def incompatible():
@@ -140,6 +146,7 @@ def stock_client():
     values = [value for _, _, value in read_topic(read=bytes)]
     version = client.get_latest_version(SUBJECT)
     ok({value[:5] for value in values} == {b"\0" + version.schema_id.to_bytes(4, "big")}, "values carry 0 and the id of the schema")
+    ok(readiness("detail") == [f'topic "{TOPIC}", schema id {version.schema_id}'] * 2 and readiness() == ["pass", "pass"], "readiness tells topic and id", readiness("detail"))
     documents = {event["auditid"]: event["data"] for event in (stock(value, context) for value in values)}
     table = dict(line.split("|", 1) for line in sql("select audit_id, payload::text from admin.audit").splitlines())
     ok(documents == {audit_id: json.loads(payload) for audit_id, payload in table.items()}, f"a stock client reads all {len(table)}, as the table has them")

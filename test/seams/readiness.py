@@ -208,12 +208,60 @@ def about_the_view(connection):
     ok(time.monotonic() - started < 1, "in less than a second")
 
 
+MANY = """
+set local admin_ext.restoring = on;
+insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, state, sla_deadline)
+select format('APP-%s-m', lpad(i::text, 6, '0')), 'pay', '{a,b}', 2, 'boss', (array['pending', 'signed_partial', 'signed_full'])[1 + i % 3],
+       now() + (i % 7 - 3) * interval '1 hour' from generate_series(200000, 202999) as i order by random();
+insert into admin.signature (approval_id, signer_role, signer, approval_digest)
+select a.approval_id, r.role, case when i % 31 = 0 and r.n = 0 then 'boss' else r.role || 'nn' end, case when i % 29 = 0 then sha256('') else admin.approval_digest(a.approval_id) end
+from (select *, substr(approval_id, 5, 6)::int as i from admin.approval where approval_id like '%-m') as a, (values ('a', 0), ('b', 1), ('c', 2)) as r(role, n)
+where r.n < (a.i / 3) % 4 order by random()"""
+# The same, counted in plain SQL.
+COUNTED = """
+select json_build_object('approvals', count(*), 'signatures', sum(s.n),
+    'inconsistent', count(*) filter (where s.n > 2 or a.state <> (array['pending', 'signed_partial', 'signed_full'])[1 + least(s.n, 2)]),
+    'altered', count(*) filter (where not s.fits), 'not_separate', count(*) filter (where not s.apart))
+from admin.approval as a, lateral (
+    select count(*) as n, coalesce(bool_and(approval_digest = admin.approval_digest(a.approval_id)), true) as fits,
+           coalesce(bool_and(signer <> a.requested_by and signer_role = any (a.required_roles)), true) and count(*) = count(distinct signer) and count(*) <= 8 as apart
+    from admin.signature as s where s.approval_id = a.approval_id) as s where a.approval_id like '%-m'"""
+FOUND = """
+select json_build_object('approvals', f -> 'approvals', 'signatures', f -> 'signatures', 'inconsistent', f -> 'inconsistent' -> 'count', 'altered', f -> 'altered' -> 'count',
+                         'not_separate', f -> 'not_separate' -> 'count'), f ->> 'said'
+from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, closed_at, now()) as f
+      from ({}) as a where approval_id like '%-m') as x"""
+
+
+def in_any_order():
+    """What is found does not depend on the order of approvals, nor on how many processes look."""
+    ways = {"as the planner likes": "", "in a shuffled order": "order by random()", "backwards": "order by approval_id desc", "by id": "order by approval_id"}
+    with transaction() as connection:
+        run(connection, MANY)
+        counted, said = one(connection, COUNTED), set()
+        ok(counted["approvals"] == 3000 and min(counted.values()) > 50, "a store with all that can be wrong", counted)
+        for way, order in ways.items():
+            found, hashed = rows(connection, FOUND.format(f"select * from admin.approval {order}"))[0]
+            said.add(hashed)
+            ok(found == counted, f"{way}: the same as counted in plain SQL", found)
+        run(connection, "set local min_parallel_table_scan_size = 0; set local min_parallel_index_scan_size = 0")
+        shared = one(connection, "select admin.find_in_approvals()")
+        ok(shared["inconsistent"]["count"] >= counted["inconsistent"], "by several processes, all approvals", shared)
+        said.add(str(one(connection, "select bit_xor(admin.ttl_hash(approval_id, ttl_state, case when c ->> 'decision' = 'valid' then sla_deadline end)) from (select v.*, admin.sensitive_check_preview("
+                                     "approval_id, null, null, now()) as c from admin.approval_ttl_state as v where approval_id like '%-m') as v")))
+        ok(len(said) == 1, "and what the check says of each is one number, in any order", said)
+        groups = one(connection, "select sum((f ->> 'approvals')::int) from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, "
+                                 "state, sla_deadline, closed_at, now()) as f from admin.approval group by approval_id) as x")
+        ok(groups == one(connection, "select count(*) from admin.approval"), "by groups, too", groups)
+
+
 def main():
     connection = connect()
     make_ready(connection)
     broken_by_sql()
     ok(not fails(connection), "all of that has been undone", fails(connection))
     about_the_view(connection)
+    in_any_order()
     broken_by_settings(connection)
     is_slow(connection)
     done()
