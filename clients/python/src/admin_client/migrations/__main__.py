@@ -43,9 +43,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m admin_client.migrations", description="Creates and upgrades the extension admin_ext by an alembic history.")
     parser.add_argument("--dsn", help="postgresql://... of a superuser, not through a pooler; ADMIN_MIGRATIONS_DSN or ADMIN_DSN, and libpq's variables, where it is not given")
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, default in (("upgrade", "head"), ("downgrade", None)):
-        step = commands.add_parser(name, help=f"{name}s to a revision" + (f", {default} where none is named" if default else ""))
-        step.add_argument("revision", **({"nargs": "?", "default": default} if default else {}))
+    upgrade = commands.add_parser("upgrade", help="to a revision, head where none is named")
+    upgrade.add_argument("revision", nargs="?", default="head")
+    downgrade = commands.add_parser("downgrade", help="to a revision; refused where it would lose data")
+    downgrade.add_argument("revision")
+    for step in (upgrade, downgrade):
         step.add_argument("--sql", action="store_true", help="writes the statements to standard output instead; a downgrade then needs FROM:TO")
     for name, what in (("current", "the revision that the database is at"), ("history", "all revisions")):
         commands.add_parser(name, help=what).add_argument("--verbose", action="store_true")

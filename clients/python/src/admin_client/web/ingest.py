@@ -16,8 +16,14 @@ from .problems import may_answer
 INGEST = "select admin.audit_ingest($1::text::jsonb)::text"
 # What JSON can say and PostgreSQL's text cannot: NUL, and halves of surrogate pairs.
 SUSPECT = re.compile(r"\\u(0000|[dD][89a-fA-F])")
-BLANKS = re.compile(r"[ \t\n\r]*")
+BLANKS = " \t\n\r"
 DECODER = json.JSONDecoder()
+
+
+def skip_blanks(text: str, place: int) -> int:
+    while text[place] in BLANKS:
+        place += 1
+    return place
 
 
 def elements(text: str) -> list[str]:
@@ -25,12 +31,12 @@ def elements(text: str) -> list[str]:
     found: list[str] = []
     place = text.index("[") + 1
     while True:
-        start = BLANKS.match(text, place).end()     # type: ignore[union-attr]
+        start = skip_blanks(text, place)
         if text[start] == "]":
             return found
         _, end = DECODER.raw_decode(text, start)
         found.append(text[start:end])
-        place = BLANKS.match(text, end).end()       # type: ignore[union-attr]
+        place = skip_blanks(text, end)
         place += text[place] == ","
 
 
@@ -53,6 +59,7 @@ def set_aside(text: str) -> tuple[str, list[int]]:
 
 def merged(told: dict[str, Any], events: list[Any], unreadable: list[int]) -> dict[str, Any]:
     """The answer for the document as it came."""
+    name: Any
     places = [index for index in range(len(events)) if index not in set(unreadable)]
     rejected = [{**one, "index": places[one["index"]]} for one in told["rejected"]]
     for index in unreadable:

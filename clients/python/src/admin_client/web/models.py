@@ -29,11 +29,6 @@ def at_most(limit: int) -> AfterValidator:
     return AfterValidator(check)
 
 
-def text(limit: int, least: int = 1) -> Any:
-    """Of so many bytes."""
-    return Annotated[str, Field(min_length=least, max_length=limit, pattern=NO_NUL), at_most(limit)]
-
-
 def to_instant(value: Any) -> Any:
     """RFC 3339, with its zone; in UTC, in the years 1 to 9999."""
     if not isinstance(value, str):
@@ -55,7 +50,16 @@ def written(instant: datetime | None) -> str | None:
 ApprovalId = Annotated[str, Field(pattern=ID_PATTERN, max_length=64)]
 PathId = Annotated[str, Path(pattern=ID_PATTERN, max_length=64, description="The approval.")]
 Instant = Annotated[datetime, BeforeValidator(to_instant, json_schema_input_type=Annotated[str, Field(pattern=INSTANT_PATTERN, json_schema_extra={"format": "date-time"})])]
-Role, Person, Action, Resource, Words = text(128), text(256), text(256), text(2048), text(4096)
+Role = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL), at_most(128)]
+Person = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256)]
+Action = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256)]
+Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=NO_NUL), at_most(2048)]
+Reason = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL), at_most(4096)]
+Comment = Annotated[str, Field(max_length=4096, pattern=NO_NUL), at_most(4096)]
+# What a check is asked may be anything: it is denied where it fits no approval.
+AskedId = Annotated[str, Field(max_length=65536, pattern=NO_NUL), at_most(65536)]
+AskedAction = Annotated[str, Field(max_length=256, pattern=NO_NUL), at_most(256)]
+AskedResource = Annotated[str, Field(max_length=2048, pattern=NO_NUL), at_most(2048)]
 
 
 class Strict(BaseModel):
@@ -78,31 +82,31 @@ class SignRequest(Strict):
     """A signature; the signer is the subject of the token, and has to hold the role."""
 
     signer_role: Role
-    comment: text(4096, 0) | None = None    # type: ignore[valid-type]
+    comment: Comment | None = None
 
 
 class WithdrawRequest(Strict):
     """A withdrawal, for good."""
 
-    reason: Words
+    reason: Reason
 
 
 class CheckRequest(Strict):
     """Does the approval cover this action on this resource?  What is left out, or null, is not compared."""
 
-    approval_id: Annotated[str, Field(max_length=65536, pattern=NO_NUL), at_most(65536)] | None = Field(description="An id against the grammar is denied, not refused.")
-    action: text(256, 0) | None = None      # type: ignore[valid-type]
-    resource: text(2048, 0) | None = None   # type: ignore[valid-type]
-    request_id: text(256, 0) | None = None  # type: ignore[valid-type]
+    approval_id: AskedId | None = Field(description="An id against the grammar is denied, not refused.")
+    action: AskedAction | None = None
+    resource: AskedResource | None = None
+    request_id: AskedAction | None = None
     traceparent: Annotated[str, Field(pattern=TRACEPARENT_PATTERN)] | None = Field(default=None, description="W3C Trace Context.")
 
 
 class PreviewRequest(Strict):
     """The same without a row in the trail, for any instant; now where none is named."""
 
-    approval_id: Annotated[str, Field(max_length=65536, pattern=NO_NUL), at_most(65536)] | None
-    action: text(256, 0) | None = None      # type: ignore[valid-type]
-    resource: text(2048, 0) | None = None   # type: ignore[valid-type]
+    approval_id: AskedId | None
+    action: AskedAction | None = None
+    resource: AskedResource | None = None
     at: Annotated[Instant, Field(strict=False)] | None = None
 
 

@@ -1,0 +1,117 @@
+-- ---------------------------------------------------------------------------
+-- All approvals at once: held against their signatures, the clock, and what the check says.
+-- ---------------------------------------------------------------------------
+
+create function admin.ttl_hash(approval_id text, ttl_state text, valid_until timestamptz)
+returns bigint
+as 'MODULE_PATHNAME', 'admin_ttl_hash'
+language c immutable parallel safe;
+
+comment on function admin.ttl_hash(text, text, timestamptz) is
+'A hash of what is said of an approval; joined by bit_xor() over all of them it tells whether two sources say the same.';
+
+create function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz)
+returns internal as 'MODULE_PATHNAME', 'admin_findings_add' language c stable parallel safe;
+
+create function admin.findings_combine(internal, internal)
+returns internal as 'MODULE_PATHNAME', 'admin_findings_combine' language c immutable parallel safe;
+
+create function admin.findings_pack(internal)
+returns bytea as 'MODULE_PATHNAME', 'admin_findings_pack' language c immutable strict parallel safe;
+
+create function admin.findings_unpack(bytea, internal)
+returns internal as 'MODULE_PATHNAME', 'admin_findings_unpack' language c immutable strict parallel safe;
+
+create function admin.findings_result(internal)
+returns json as 'MODULE_PATHNAME', 'admin_findings_result' language c immutable parallel safe;
+
+comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz) is 'Of admin.approval_findings(): one more approval.';
+comment on function admin.findings_combine(internal, internal) is 'Of admin.approval_findings(): what two processes have found.';
+comment on function admin.findings_pack(internal) is 'Of admin.approval_findings(): from one process to another.';
+comment on function admin.findings_unpack(bytea, internal) is 'Of admin.approval_findings(): from one process to another.';
+comment on function admin.findings_result(internal) is 'Of admin.approval_findings(): what was found.';
+
+create aggregate admin.approval_findings(
+    approval_id text, action text, resource text, required_roles text[], required_signer_count smallint,
+    requested_by text, state text, sla_deadline timestamptz, closed_at timestamptz, at timestamptz) (
+    sfunc = admin.findings_add, stype = internal, sspace = 1024,
+    combinefunc = admin.findings_combine, serialfunc = admin.findings_pack, deserialfunc = admin.findings_unpack,
+    finalfunc = admin.findings_result, parallel = safe);
+
+comment on aggregate admin.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz) is
+'Every approval held against its signatures and an instant: {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", each {"count", "example"}}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
+
+-- In the order of the ids, so that signatures are one walk along their index: the table's own order where that is
+-- it, else that of the ids' index.  Of what stands in a function several processes share the query of a RETURN alone.
+create function admin.find_in_approvals()
+returns json
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set max_parallel_workers_per_gather = 4
+set jit = off
+as $$
+begin
+    -- Lasts as long as the function's own settings do.
+    perform set_config('enable_seqscan', 'on', true) from pg_stats as s
+    where s.schemaname = 'admin' and s.tablename = 'approval' and s.attname = 'approval_id' and s.correlation > 0.99;
+    return (select admin.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
+                                           a.state, a.sla_deadline, a.closed_at, statement_timestamp())
+            from admin.approval as a where a.approval_id >= '');
+end
+$$;
+
+comment on function admin.find_in_approvals() is 'admin.approval_findings() of all approvals, now.';
+
+create function admin.find_in_view()
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set max_parallel_workers_per_gather = 4
+set jit = off
+as $$
+begin
+    return (select jsonb_build_object('approvals', count(*),
+                                      'said', coalesce(bit_xor(admin.ttl_hash(v.approval_id, v.ttl_state, v.valid_until)), 0))
+            from admin.approval_ttl_state as v);
+end
+$$;
+
+comment on function admin.find_in_view() is 'What the view admin.approval_ttl_state says of all approvals.';
+
+create function admin.count_signatures()
+returns bigint
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set parallel_setup_cost = 0
+set parallel_tuple_cost = 0
+set max_parallel_workers_per_gather = 4
+set jit = off
+set enable_indexonlyscan = off
+as $$
+begin
+    return (select count(*) from admin.signature);
+end
+$$;
+
+comment on function admin.count_signatures() is 'How many rows admin.signature has.';
+
+-- Computed once for the items that need it.
+create function admin.find_in_store()
+returns jsonb
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return jsonb_build_object('check', admin.find_in_approvals(), 'view', admin.find_in_view(), 'signatures', admin.count_signatures());
+exception when others then
+    return jsonb_build_object('error', sqlerrm);
+end
+$$;
+
+comment on function admin.find_in_store() is 'What all approvals and signatures amount to, for the items B3, B4, C1, C2 and F3; {"error"} where they cannot be read.';

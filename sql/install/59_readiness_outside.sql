@@ -1,0 +1,271 @@
+-- ---------------------------------------------------------------------------
+-- Readiness, continued: what the database needs of others.
+-- ---------------------------------------------------------------------------
+
+-- ---------------------------------------------------------------------------
+-- D: the trail gets to where it is kept.
+-- ---------------------------------------------------------------------------
+
+create function admin.workers_here()
+returns setof admin.worker_status
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select w.* from admin.worker_status as w where w.database = current_database()
+$$;
+
+comment on function admin.workers_here() is 'admin.worker_status of this database.';
+
+-- What is wrong with the worker of a sink.
+create function admin.worker_problem(sink text)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when admin.delivery_obstacle() is not null then admin.delivery_obstacle()
+                when w.sink is null or w.pid is null then format('no worker runs for sink %s%s', s.sink, ': ' || w.last_error)
+                when w.state not in ('idle', 'delivering') then format('the worker of sink %s is %s%s', s.sink, w.state, ': ' || w.last_error) end
+    from (values (worker_problem.sink)) as s(sink) left join admin.workers_here() as w on w.sink = s.sink
+$$;
+
+comment on function admin.worker_problem(text) is 'What keeps the worker of a sink from delivering this database''s trail; null: nothing.';
+
+create function admin.readiness_d1(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_verdict(
+        array(select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null
+              union all
+              select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
+        (select string_agg(format('%s: %s since %s', w.sink, w.state, to_char(w.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), ', ' order by w.sink)
+         from admin.workers_here() as w)) as v
+$$;
+
+-- A sink that need not be there: its own words for where it delivers, once its worker is well.
+create function admin.readiness_of_sink(sink text, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when not s.is_enabled then 'not_configured' else v.status end,
+           case when not s.is_enabled then format('sink %s is not in admin_ext.sinks', readiness_of_sink.sink) else v.detail end
+    from (select exists (select from admin.enabled_sinks() as e(sink) where e.sink = readiness_of_sink.sink)) as s(is_enabled),
+         admin.readiness_verdict(
+             array(select p from admin.worker_problem(readiness_of_sink.sink) as p where s.is_enabled and p is not null),
+             coalesce((select p.place from admin.sink_places() as p where p.database = current_database() and p.sink = readiness_of_sink.sink),
+                      format('sink %s is open', readiness_of_sink.sink))) as v
+$$;
+
+comment on function admin.readiness_of_sink(text) is 'The verdict on a sink that is not there by default.';
+
+create function admin.readiness_d2(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_of_sink('kafka') as v
+$$;
+
+create function admin.readiness_d3(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when s.is_set then k.status else 'not_configured' end,
+           case when k.status = 'not_configured' then k.detail
+                when not s.is_set then 'admin_ext.schema_registry_url is not set: values carry no schema id' else k.detail end
+    from admin.readiness_of_sink('kafka') as k,
+         lateral (select k.status <> 'not_configured' and current_setting('admin_ext.schema_registry_url') <> '') as s(is_set)
+$$;
+
+create function admin.readiness_d4(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_verdict(
+        array(select format('sink %s is %s rows and %s s behind', w.sink, w.lag_rows, round(w.lag_seconds::numeric)) from admin.workers_here() as w where w.lag_seconds > 60
+              union all
+              select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null),
+        (select string_agg(format('%s: %s rows, %s s', w.sink, w.lag_rows, round(w.lag_seconds::numeric, 1)), ', ' order by w.sink) from admin.workers_here() as w)) as v
+$$;
+
+create function admin.readiness_d5(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_verdict(
+        array(select format('sink %s rejected %s rows for good, the first is audit_id %s', d.sink, count(*), min(d.audit_id)) from admin.dead_letter as d group by d.sink order by d.sink),
+        'no row was rejected') as v
+$$;
+
+-- What writes the trail to write-once storage tells of it by events of its own, whose source begins so.
+create function admin.readiness_d6(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with archiver as (select s.source, s.last_seen_at, (select count(*) from admin.ingest_gap as g where g.source = s.source and g.filled_at is null) as gaps
+                      from admin.ingest_source as s where s.source like '/archiver/%')
+    select case when not exists (select from archiver) then 'not_configured' else v.status end,
+           case when not exists (select from archiver) then 'no archiver has told of itself (no ingested event has a source /archiver/...)' else v.detail end
+    from admin.readiness_verdict(
+        array(select format('nothing was heard of %s since %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from archiver as a
+              where a.last_seen_at < now() - interval '1 day'
+              union all
+              select format('%s gaps in what %s told', a.gaps, a.source) from archiver as a where a.gaps > 0),
+        (select string_agg(format('%s was heard at %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), ', ') from archiver as a)) as v
+$$;
+
+-- ---------------------------------------------------------------------------
+-- E: FF.
+-- ---------------------------------------------------------------------------
+
+create function admin.roles_who_may(function regprocedure)
+returns setof regrole
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.oid::regrole from pg_roles as r
+    where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, roles_who_may.function, 'execute') and has_schema_privilege(r.oid, 'admin', 'usage')
+$$;
+
+comment on function admin.roles_who_may(regprocedure) is 'Who can log in, is no superuser, and may call a function of this schema.';
+
+create function admin.readiness_e1(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with f as (select 'admin.sensitive_check(text, text, text, text, text, text, text)'::regprocedure as f),
+         checker as (select c::text as name from f, admin.roles_who_may(f.f) as c)
+    select v.* from admin.readiness_verdict(
+        array(select 'no role but superusers may call admin.sensitive_check(); see admin.grant_access()' where not exists (select from checker)
+              union all
+              select format('role %s may write to admin.%s', r.rolname, t) from pg_roles as r, unnest('{approval, signature, audit}'::text[]) as t
+              where not r.rolsuper and r.rolname !~ '^pg_'
+                and (has_table_privilege(r.oid, 'admin.' || t, 'delete, truncate') or has_any_column_privilege(r.oid, 'admin.' || t, 'insert, update'))
+              union all
+              select 'everybody (PUBLIC) may call admin.sensitive_check()' from pg_proc as p, f, aclexplode(p.proacl) as a where p.oid = f.f and a.grantee = 0),
+        (select format('%s may check, nobody but superusers writes', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v
+$$;
+
+create function admin.readiness_e2(findings jsonb, out status text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last record;
+begin
+    select a.recorded_at, a.actor into last
+    from (select * from admin.audit order by audit_id desc limit 10000) as a where a.event_type = 'sensitive.check.2b' order by a.audit_id desc limit 1;
+    status := case when last.recorded_at > now() - interval '1 day' then 'pass' else 'fail' end;
+    detail := case when last.recorded_at is null then 'no check stands among the last 10000 rows of the trail'
+                   else format('the last check was recorded at %s, asked by %s', to_char(last.recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                               coalesce(last.actor, 'nobody in particular')) end;
+end
+$$;
+
+create function admin.readiness_e3(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when l.p99_ms is null then 'not_configured' when l.p99_ms > 1000 then 'fail' else 'pass' end,
+           case when l.calls is null then 'admin_ext is not in shared_preload_libraries: nobody measures'
+                when l.p99_ms is null then 'no check has been measured in the last hour'
+                else format('of %s checks in the last hour 99 in 100 took at most %s ms, the longest %s ms; FF gives them 1000', l.calls,
+                            round(l.p99_ms::numeric, 3), round(l.max_ms::numeric, 3)) end
+    from (select) as one left join admin.check_latency as l on true
+$$;
+
+create function admin.readiness_e4(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_of_sink('redis') as v
+$$;
+
+create function admin.readiness_e5(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select case when s.sources = 0 then 'not_configured' else v.status end,
+           case when s.sources = 0 then 'nothing has been ingested' else v.detail end
+    from (select count(*) as sources, coalesce(sum(i.accepted), 0) as accepted from admin.ingest_source as i) as s,
+         admin.readiness_verdict(
+             array(select format('events %s to %s of %s are missing since %s', g.from_sequence, g.to_sequence, g.source,
+                                 to_char(g.noticed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+                   from admin.ingest_gap as g where g.filled_at is null order by g.noticed_at, g.source, g.from_sequence limit 1000),
+             format('%s events of %s sources, without a gap', s.accepted, s.sources)) as v
+$$;
+
+-- ---------------------------------------------------------------------------
+-- F: signers.
+-- ---------------------------------------------------------------------------
+
+create function admin.readiness_f1(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_verdict(
+        array(select 'no issuer of tokens is trusted; see admin.add_jwt_issuer()' where not exists (select from admin.jwt_issuer)
+              union all
+              select format('issuer %s has no key that is good; see admin.import_jwks()', i.issuer) from admin.jwt_issuer as i
+              where not exists (select from admin.jwt_key as k where k.issuer = i.issuer and k.revoked_at is null)),
+        (select string_agg(format('%s: %s keys', k.issuer, k.keys), ', ' order by k.issuer)
+         from (select k.issuer, count(*) as keys from admin.jwt_key as k where k.revoked_at is null group by k.issuer) as k)) as v
+$$;
+
+create function admin.readiness_f2(findings jsonb, out status text, out detail text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select v.* from admin.readiness_verdict(
+        array(select 'admin_ext.require_verified_jwt is off' where not admin.requires_tokens()
+              union all
+              select 'admin_ext.require_verified_jwt is off for new sessions' from pg_settings as s
+              where s.name = 'admin_ext.require_verified_jwt' and s.reset_val = 'off' and admin.requires_tokens()
+              union all
+              select format('admin_ext.require_verified_jwt is off%s%s', ' for role ' || nullif(o.setrole, 0)::regrole, case when o.setdatabase <> 0 then ' in this database' end)
+              from pg_db_role_setting as o, unnest(o.setconfig) as c
+              where (o.setdatabase = 0 or o.setdatabase = (select d.oid from pg_database as d where d.datname = current_database()))
+                and split_part(c, '=', 1) = 'admin_ext.require_verified_jwt' and not split_part(c, '=', 2)::boolean),
+        'issue, sign and withdraw take verified tokens only') as v
+$$;
+
+create function admin.readiness_f3(findings jsonb, out status text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    open_doors text[] := array(
+        select format('constraint %s is not there', n) from unnest('{signature_one_per_role, signature_one_per_person}'::text[]) as n
+        where not exists (select from pg_constraint as k where k.conrelid = 'admin.signature'::regclass and k.conname = n and k.contype = 'u' and k.convalidated)
+        union all
+        select format('trigger %s is not enabled', n) from unnest('{signature_guard, signature_guard_advance}'::text[]) as n
+        where not exists (select from pg_trigger as t where t.tgrelid = 'admin.signature'::regclass and t.tgname = n and t.tgenabled = 'A'));
+begin
+    select * into status, detail from admin.readiness_found(findings, 'not_separate',
+        'signed twice by a person or in a role, by the requester, or in a role that is not required',
+        format('%s signatures: each in a required role, of different people, none of the requester', findings -> 'check' ->> 'signatures'));
+    if status = 'pass' then
+        select * into status, detail from admin.readiness_verdict(open_doors, detail);
+    end if;
+end
+$$;
+
+create function admin.readiness_f4(findings jsonb, out status text, out detail text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    come_back text[] := array(
+        select format('approval %s was withdrawn, audit_id %s, and is %s now', w.approval_id, w.audit_id, coalesce(a.state, 'gone'))
+        from admin.audit as w left join admin.approval as a using (approval_id)
+        where w.event_type = 'approval.withdrawn' and a.state is distinct from 'withdrawn' order by w.audit_id limit 1000);
+    open_doors text[] := array(
+        select 'trigger approval_guard is not enabled'
+        where not exists (select from pg_trigger as t where t.tgrelid = 'admin.approval'::regclass and t.tgname = 'approval_guard' and t.tgenabled = 'A')
+        union all
+        select 'constraint approval_closed_if_withdrawn is not there'
+        where not exists (select from pg_constraint as k where k.conrelid = 'admin.approval'::regclass and k.conname = 'approval_closed_if_withdrawn' and k.convalidated));
+begin
+    select * into status, detail from admin.readiness_verdict(come_back || open_doors,
+        format('%s withdrawals stand in the trail, and hold', (select count(*) from admin.audit as w where w.event_type = 'approval.withdrawn')));
+end
+$$;
