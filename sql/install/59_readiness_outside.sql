@@ -83,7 +83,9 @@ as $$
     select v.* from admin.readiness_verdict(
         array(select format('sink %s is %s rows and %s s behind', w.sink, w.lag_rows, round(w.lag_seconds::numeric)) from admin.workers_here() as w where w.lag_seconds > 60
               union all
-              select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null),
+              select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null
+              union all
+              select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
         (select string_agg(format('%s: %s rows, %s s', w.sink, w.lag_rows, round(w.lag_seconds::numeric, 1)), ', ' order by w.sink) from admin.workers_here() as w)) as v
 $$;
 

@@ -64,6 +64,10 @@ from (values
     ('explain_check', 'approval_id text, action text DEFAULT NULL::text, resource text DEFAULT NULL::text, '
         'at timestamp with time zone DEFAULT NULL::timestamp with time zone '
         '-> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
+    ('sensitive_check_shadow', 'file_answer text, approval_id text, action text DEFAULT NULL::text, resource text DEFAULT NULL::text, actor text DEFAULT NULL::text, '
+        'request_id text DEFAULT NULL::text, traceparent text DEFAULT NULL::text, token text DEFAULT NULL::text -> json, v'),
+    ('record_parity_run', 'cases bigint, differences bigint, left_out bigint, report jsonb DEFAULT NULL::jsonb -> bigint, v'),
+    ('settle_shadow_difference', 'shadow_id bigint, reason text -> void, v'),
     ('import_approvals', 'document jsonb -> jsonb, v'),
     ('audit_ingest', 'events jsonb -> jsonb, v'),
     ('sweep_expired', 'max_rows integer DEFAULT 10000 -> bigint, v'),
@@ -101,6 +105,12 @@ select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) f
     ('jwt_issuer', 'audit_row_change'), ('jwt_key', 'audit_row_change'),
     ('audit', 'audit_append_only'), ('audit', 'audit_append_only_statement'), ('audit_default', 'audit_append_only_statement')
 ) as t(relation, trigger);
+
+-- The 28 items of readiness, in order.
+select results_eq('select item, status in (''pass'', ''fail'', ''not_configured'') and detail is not null from admin.cutover_readiness',
+                  'select item, true from admin.readiness_items()', 'each item of readiness has a status and a detail');
+select results_eq('select area, count(*) from admin.readiness_items() group by 1 order by min(item)',
+                  $$values ('schema', 5::bigint), ('store', 4), ('TTL', 4), ('audit', 6), ('FF', 5), ('signers', 4)$$, 'so many of each area');
 
 -- Everything says what it is.
 select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace

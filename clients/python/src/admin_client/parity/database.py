@@ -42,6 +42,20 @@ APPROVAL = (
 SIGNATURE = ("approval_id", "signer_role", "signer", "approval_digest")
 
 
+# One row for each request, in their order.
+EACH = """from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n"""
+
+
+def columns(requests: Sequence[Request]) -> list[list[str | None]]:
+    """The arguments of EACH."""
+    return [
+        [r.approval_id for r in requests],
+        [r.action for r in requests],
+        [r.resource for r in requests],
+        [r.at and rfc3339(r.at) for r in requests],
+    ]
+
+
 class Database:
     """A connection to a scratch database.  Times are told in a zone with summer time: no answer may depend on it."""
 
@@ -89,15 +103,8 @@ class Database:
 
     async def ask(self, requests: Sequence[Request]) -> list[str]:
         """The answers' texts, in order; where the function raises, "error" and the SQLSTATE."""
-        rows = await self.connection.fetch(
-            """select pg_temp.ask(r.approval_id, r.action, r.resource, r.at::timestamptz)
-               from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n""",
-            [r.approval_id for r in requests],
-            [r.action for r in requests],
-            [r.resource for r in requests],
-            [r.at and rfc3339(r.at) for r in requests],
-        )
-        return [row[0] for row in rows]
+        ask = f"select pg_temp.ask(r.approval_id, r.action, r.resource, r.at::timestamptz) {EACH}"
+        return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 
     async def digests(self, approval_ids: Sequence[str]) -> list[bytes | None]:
         rows = await self.connection.fetch(
@@ -128,15 +135,8 @@ class Live(Database):
 
     async def ask(self, requests: Sequence[Request]) -> list[str]:
         """Raises where a request is over a limit: of sound approvals none is."""
-        rows = await self.connection.fetch(
-            """select admin.sensitive_check_preview(r.approval_id, r.action, r.resource, r.at::timestamptz)
-               from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality as r(approval_id, action, resource, at, n) order by n""",
-            [r.approval_id for r in requests],
-            [r.action for r in requests],
-            [r.resource for r in requests],
-            [r.at and rfc3339(r.at) for r in requests],
-        )
-        return [row[0] for row in rows]
+        ask = f"select admin.sensitive_check_preview(r.approval_id, r.action, r.resource, r.at::timestamptz) {EACH}"
+        return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 
     async def now(self) -> datetime:
         return await self.connection.fetchval("select now()")
