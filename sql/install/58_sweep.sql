@@ -176,6 +176,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+    -- Of a variable an index is asked, of the clock it is not.
+    present     timestamptz := clock_timestamp();
     has_worker  boolean := current_setting('admin_ext.sweep_interval') <> '0'
                            and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
     worker_said text := (select case when bool_and(w.error is not null) then 'the worker could not sweep: ' || min(w.error) end
@@ -192,9 +194,9 @@ begin
     if swept_by = 'nobody' and has_worker then
         problem := concat_ws('; ', problem, worker_said);
     end if;
-    select count(*), coalesce(extract(epoch from clock_timestamp() - min(d.due_at)), 0) into due_rows, overdue_seconds
-    from (select s.due_at from admin.sweep_due as s where s.due_at <= clock_timestamp() order by s.due_at limit 10000) as d;
-    next_due_at := (select s.due_at from admin.sweep_due as s where s.due_at > clock_timestamp() order by s.due_at limit 1);
+    select count(*), coalesce(extract(epoch from present - min(d.due_at)), 0) into due_rows, overdue_seconds
+    from (select s.due_at from admin.sweep_due as s where s.due_at <= present order by s.due_at limit 10000) as d;
+    next_due_at := (select s.due_at from admin.sweep_due as s where s.due_at > present order by s.due_at limit 1);
 end
 $$;
 
