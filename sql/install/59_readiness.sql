@@ -129,7 +129,13 @@ as $$
               union all
               select format('view %s is not the extension''s', c.relname) from pg_class as c
               where c.relnamespace = 'admin'::regnamespace and c.relkind = 'v'
-                and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')),
+                and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+              union all
+              -- Its text reads otherwise from version to version; what it rests on does not.
+              select 'view approval_ttl_state does not rest on admin.approval and admin.ttl_state()'
+              where (select count(distinct d.refobjid) from pg_rewrite as r join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
+                     where r.ev_class = to_regclass('admin.approval_ttl_state')
+                       and d.refobjid in (to_regclass('admin.approval')::oid, to_regprocedure('admin.ttl_state(text, timestamptz, timestamptz, timestamptz)')::oid)) < 2),
         (select format('%s views are as described', count(*)) from admin.schema_described() as d where d.line = 'view ' || d.relation)) as v
 $$;
 
@@ -141,10 +147,6 @@ as $$
         array(select admin.schema_differences('{partitioned table}')
               union all
               select format('partition %s lacks %s', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
-              union all
-              select format('partition %s: trigger %s is not enabled always', p.partition, t.tgname)
-              from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition
-              where t.tgfoid = 'admin.audit_append_only()'::regprocedure and t.tgenabled <> 'A'
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
               union all
@@ -185,7 +187,12 @@ create function admin.readiness_a5(findings jsonb, out status text, out detail t
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(array(select admin.schema_differences('{trigger}')),
+    select v.* from admin.readiness_verdict(
+        array(select admin.schema_differences('{trigger}')
+              union all
+              select format('partition %s: trigger %s is not enabled always', p.partition, t.tgname)
+              from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition and not (t.tgisinternal and t.tgparentid = 0)
+              where t.tgenabled <> 'A'),
         (select format('%s triggers are there and enabled always', count(*)) from admin.schema_described() as d where d.kind = 'trigger')) as v
 $$;
 
@@ -193,15 +200,28 @@ $$;
 -- B: the store holds what the file-backed one held, and answers alike.
 -- ---------------------------------------------------------------------------
 
+-- No approval is ever deleted: all that were imported are there.
+create function admin.approvals_missing(findings jsonb)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s approvals have been imported in all, and %s are there', r.imported, findings -> 'check' ->> 'approvals')
+    from (select sum(imported) as imported from admin.import_run) as r where r.imported > (findings -> 'check' ->> 'approvals')::bigint
+$$;
+
+comment on function admin.approvals_missing(jsonb) is 'Says so where there are fewer approvals than have been imported; null: no.';
+
 create function admin.readiness_b1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when r.run_id is null then 'not_configured' when r.rejected > 0 then 'fail' else 'pass' end,
-           case when r.run_id is null then 'nothing has been imported'
-                else format('run %s at %s: %s imported, %s there already, %s rejected', r.run_id, to_char(r.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                            r.imported, r.unchanged, r.rejected) end
-    from (select) as one left join (select * from admin.import_run order by run_id desc limit 1) as r on true
+    select case when r.run_id is null then 'not_configured' else v.status end,
+           case when r.run_id is null then 'nothing has been imported' else v.detail end
+    from (select) as one left join (select * from admin.import_run order by run_id desc limit 1) as r on true,
+         lateral (select format('run %s at %s: %s imported, %s there already, %s rejected', r.run_id, to_char(r.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                                r.imported, r.unchanged, r.rejected)) as t(told),
+         admin.readiness_verdict(array(select t.told where r.rejected > 0 union all select m from admin.approvals_missing(findings) as m where m is not null), t.told) as v
 $$;
 
 create function admin.readiness_b2(findings jsonb, out status text, out detail text)
@@ -238,6 +258,9 @@ begin
     if status = 'pass' and counted <> judged then
         status := 'fail';
         detail := format('%s of %s signatures are of no approval, or not in the index that checks read', abs(counted - judged), counted);
+    elsif status = 'pass' and admin.approvals_missing(findings) is not null then
+        status := 'fail';
+        detail := admin.approvals_missing(findings);
     end if;
 end
 $$;

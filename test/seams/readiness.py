@@ -85,9 +85,12 @@ BREAKS = [
     ("A1", "alter extension admin_ext drop table admin.jwt_used; drop table admin.jwt_used", "lacks table jwt_used"),
     ("A2", "create view admin.slipped_in as select 1 as x", "slipped_in"),
     ("A2", "alter view admin.audit_delivery rename column sink_status to status", "lacks column audit_delivery.sink_status"),
+    ("A2", "create or replace view admin.approval_ttl_state as select approval_id, state, sla_deadline, 'valid'::text as ttl_state, sla_deadline as valid_until, "
+           "statement_timestamp() as evaluated_at from admin.approval", "does not rest on"),
     ("A3", "do $$ begin execute (select format('drop index %s', indexrelid::regclass) from pg_index join admin.audit_partitions() on indrelid = partition "
            "where is_default and not indisprimary limit 1); end $$", "partition admin.audit_default lacks "),
-    ("A3", "alter table admin.audit_default disable trigger audit_append_only", "audit_append_only is not enabled always"),
+    ("A5", "alter table admin.audit_default disable trigger audit_append_only", "audit_append_only is not enabled always"),
+    ("A5", "alter table admin.audit disable trigger audit_append_only_statement", "lacks trigger audit.audit_append_only_statement A"),
     ("A3", "do $$ begin execute (select format('alter table admin.audit detach partition %s', partition) from admin.audit_partitions() "
            "where lower_bound <= now() and upper_bound > now()); end $$", "this month has no partition"),
     ("A4", "update pg_extension set extversion = '0.9' where extname = 'admin_ext'", "version 0.9"),
@@ -97,6 +100,8 @@ BREAKS = [
     ("A5", "alter table admin.approval disable trigger approval_guard", "lacks trigger approval.approval_guard A"),
     ("A5", "alter table admin.signature enable trigger audit_row_change", "has trigger signature.audit_row_change O"),
     ("B1", "select admin.import_approvals('[{\"approval_id\": \"x\"}]')", "1 rejected"),
+    ("B1", NO_GUARDS + f"delete from admin.approval where approval_id = '{GONE}'" + GUARDS, "3 approvals have been imported in all, and 2 are there"),
+    ("B3", NO_GUARDS + f"delete from admin.approval where approval_id = '{GONE}'" + GUARDS, "3 approvals have been imported in all, and 2 are there"),
     ("B2", "select admin.record_parity_run(100, 2, 0)", "2 of 100 cases differ"),
     ("B2", "select admin.record_parity_run(100, 0, 1)", "1 left out"),
     ("B2", f"select admin.sensitive_check_shadow('{{}}', '{ID}', 'pay', 'account 7')", "1 answers in shadow mode differ"),
