@@ -67,7 +67,7 @@ comment on column admin.shadow_check.shadow_id is 'Identity.';
 comment on column admin.shadow_check.audit_id is 'The answer''s row of the trail.';
 comment on column admin.shadow_check.checked_at is 'When it was compared.';
 comment on column admin.shadow_check.approval_id is 'As it was asked for; at most 64 bytes of it.';
-comment on column admin.shadow_check.differing is 'The keys that differ, "text" where the same is written otherwise; null: the answers are the same, byte for byte save evaluated_at and audit.';
+comment on column admin.shadow_check.differing is 'The keys that differ, or order, or text, as admin.answer_differences() has it; null: the answers are the same, byte for byte save evaluated_at and audit.';
 comment on column admin.shadow_check.file_answer is 'Where they differ: the file-backed engine''s answer, at most 8192 characters of it.';
 comment on column admin.shadow_check.database_answer is 'Where they differ: the database''s answer.';
 comment on index admin.shadow_check_differing is 'Finds those that differ.';
@@ -110,6 +110,18 @@ return replace(replace(answer, '"evaluated_at":' || (parsed -> 'evaluated_at')::
 
 comment on function admin.answer_masked(text, json) is 'The text of an answer with evaluated_at and audit left out.';
 
+-- A key that comes twice is told from itself by its number.
+create function admin.answer_members(answer json)
+returns table (key text, number bigint, value text, place bigint)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select e.key, row_number() over (partition by e.key order by e.place), case when e.key not in ('evaluated_at', 'audit') then e.value::text else '*' end, e.place
+    from json_each(answer) with ordinality as e(key, value, place);
+end;
+
+comment on function admin.answer_members(json) is 'The members of an answer in their order, each value as it is written, those that are excepted left out.';
+
 create function admin.answer_differences(file_answer text, database_answer text)
 returns text[]
 language plpgsql immutable
@@ -128,11 +140,13 @@ begin
         return null;
     end if;
     keys := array(select coalesce(t.key, o.key)
-                  from (select key, value::text, n from json_each(theirs) with ordinality as e(key, value, n)) as t
-                  full join (select key, value::text, n from json_each(ours) with ordinality as e(key, value, n)) as o on t.n = o.n and t.key = o.key
-                  where t.key is null or o.key is null or (t.value <> o.value and t.key not in ('evaluated_at', 'audit'))
-                  group by 1 order by min(coalesce(o.n, t.n + 1000)));
-    return case when cardinality(keys) > 0 then keys else '{text}' end;
+                  from admin.answer_members(theirs) as t full join admin.answer_members(ours) as o on (o.key, o.number) = (t.key, t.number)
+                  where t.value is distinct from o.value
+                  group by 1 order by min(coalesce(o.place, t.place)));
+    return case when cardinality(keys) > 0 then keys
+                when array(select t.key from admin.answer_members(theirs) as t order by t.place)
+                     <> array(select o.key from admin.answer_members(ours) as o order by o.place) then '{order}'
+                else '{text}' end;
 exception when data_exception or program_limit_exceeded then
     -- No JSON, or none that can be taken apart.
     return '{text}';
@@ -140,7 +154,7 @@ end
 $$;
 
 comment on function admin.answer_differences(text, text) is
-'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte save evaluated_at and audit; {text} where it is no JSON object, or the same is written otherwise; null where they are the same.';
+'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte save evaluated_at and audit; {order} where the same keys come in another order; {text} where it is no JSON object, or the same is written otherwise; null where they are the same.';
 
 -- The engines look at their clocks one after the other: a deadline may lie in between.
 create function admin.answer_of_instant(file_answer text, approval_id text, action text, resource text)

@@ -44,12 +44,12 @@ def changed(text, **members):
 @pytest.mark.parametrize("name, change, differing", [
     ("another reason", lambda text: changed(text, decision="deny", reason="approval_expired"), ["decision", "reason"]),
     ("another state", lambda text: text.replace('"signed_full"', '"pending"'), ["state"]),
-    ("a member less", lambda text: text.replace('"signature_count":1,', ""), ["signature_count", "valid_until", "evaluated_at", "meta", "audit"]),
+    ("a member less", lambda text: text.replace('"signature_count":1,', ""), ["signature_count"]),
     ("a member more", lambda text: text[:-1] + ',"more":1}', ["more"]),
-    ("another order", lambda text: json.dumps(dict(reversed(json.loads(text).items())), separators=(",", ":")), None),
+    ("another order", lambda text: json.dumps(dict(reversed(json.loads(text).items())), separators=(",", ":")), ["order"]),
     ("white space", lambda text: text.replace(":", ": ", 1), ["text"]),
     ("the same escaped", lambda text: text.replace('"valid"', '"val\\u0069d"', 1), ["decision"]),
-    ("a key twice", lambda text: text.replace('"decision":"valid"', '"decision":"valid","decision":"valid"'), None),
+    ("a key twice", lambda text: text.replace('"decision":"valid"', '"decision":"valid","decision":"valid"'), ["decision"]),
     ("no JSON", lambda text: text[:-1], ["text"]),
     ("no object", lambda text: "[1]", ["text"]),
     ("nothing", lambda text: "", ["text"]),
@@ -63,7 +63,7 @@ async def test_differences_are_named(path, name, change, differing):
     async with client(path) as admin:
         decision = await ask(admin, approval_id, file_answer=change(file_backed(approval_id)))
     row = compared(decision)
-    assert decision and row["differing"] and (differing is None or row["differing"] == differing), row
+    assert decision and row["differing"] == differing, row
     assert len(row["file_answer"]) <= 8192
     assert json.loads(row["database_answer"])["decision"] == "valid"
 
