@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
@@ -40,11 +41,16 @@ extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 static void
 say_place(Kafka *kafka)
 {
-	char		schema[64] = "no schema registry";
+	StringInfoData place;
 
+	initStringInfo(&place);
+	appendStringInfo(&place, "topic \"%s\", ", kafka->topic);
 	if (kafka->schema_id != 0)
-		snprintf(schema, sizeof(schema), "schema id %d", kafka->schema_id);
-	snprintf(kafka->sink->place, sizeof(kafka->sink->place), "topic \"%s\", %s", kafka->topic, schema);
+		appendStringInfo(&place, "schema id %d", kafka->schema_id);
+	else
+		appendStringInfoString(&place, "no schema registry");
+	strlcpy(kafka->sink->place, place.data, sizeof(kafka->sink->place));
+	pfree(place.data);
 }
 
 static AdminSinkResult

@@ -231,6 +231,17 @@ parse(Redis *redis, const char *text, CURLU *url)
 	return take_parts(redis, url, is_unix);
 }
 
+static void
+say_place(Redis *redis)
+{
+	StringInfoData place;
+
+	initStringInfo(&place);
+	appendStringInfo(&place, "channel \"%s\"", redis->channel);
+	strlcpy(redis->sink->place, place.data, sizeof(redis->sink->place));
+	pfree(place.data);
+}
+
 AdminSinkResult
 redis_configure(Redis *redis)
 {
@@ -242,7 +253,7 @@ redis_configure(Redis *redis)
 	if (text[0] == '\0')
 		return redis_stop(redis, "no Redis is configured; set admin_ext.redis_url");
 	redis->channel = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_channel"));
-	snprintf(sink->place, sizeof(sink->place), "channel \"%s\"", redis->channel);
+	say_place(redis);
 	redis->stream = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream"));
 	redis->stream_length = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream_length"));
 	url = curl_url();
