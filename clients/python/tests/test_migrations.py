@@ -1,225 +1,374 @@
-"""The alembic history: on an empty database, on one with data, twice, offline, at once, and back."""
-import asyncio
+"""Migrations of the extension, by Alembic's own command and by the module's, each in a database of its own."""
 import contextlib
-import json
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
+import asyncpg
 import pytest
-from harness import SCRATCH, numbers, sql
-from session import connect, one
+from alembic.util import CommandError
 
-from admin_client.migrations.settings import NoDatabase, dsn_of, engine_url
+from harness import SCRATCH, sql
+from migrating import COMMANDS, run, scratch, start, url
+from session import one, poll
 
-ROOT = pathlib.Path(__file__).parents[3]
-INI = ROOT / "clients/python/alembic.ini"
-DOCUMENT = json.dumps([{"approval_id": "APP-000001-a", "action": "pay", "required_roles": ["r"], "requested_by": "ann", "sla_deadline": "2100-01-01T00:00:00Z"}])
+from admin_client.migrations import steps
+from admin_client.migrations.__main__ import main
+from admin_client.migrations.connection import explained
 
-
-class Database:
-    """An empty one in the scratch server."""
-
-    def __init__(self, name):
-        self.name = name
-        self.dsn = f"postgresql://postgres@/{name}?host={SCRATCH}"
-
-    def sql(self, query, *arguments):
-        connection = connect(dbname=self.name)
-        try:
-            return one(connection, query, *arguments)
-        finally:
-            connection.close()
-
-    def start(self, *arguments, module="admin_client.migrations", **environment):
-        command = [sys.executable, "-m", module, *arguments]
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ADMIN_", "PG"))}
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**inherited, "ADMIN_DSN": self.dsn, **environment}, cwd=SCRATCH)
-
-    def run(self, *arguments, **options):
-        process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out, err
-
-    def psql(self, statements):
-        return subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.name], input=statements, capture_output=True, text=True, timeout=60)
-
-    def state(self):
-        """All that a history is to bring about."""
-        return self.sql("""select jsonb_build_object('version', (select version_num from public.admin_alembic_version),
-            'extension', (select extversion from pg_extension where extname = 'admin_ext'),
-            'relations', (select jsonb_agg(relname order by relname) from pg_class where relnamespace = 'admin'::regnamespace))""")
-
-
-@contextlib.contextmanager
-def made(template="template1"):
-    database = Database(f"migrations_{os.getpid()}_{next(numbers)}")
-    sql(f"create database {database.name} template {template}")
-    try:
-        yield database
-    finally:
-        sql(f"drop database {database.name} with (force)")
+BOTH = pytest.mark.parametrize("command", COMMANDS)
+APPROVAL = """insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+              values ('APP-000001-m', 'pay', '{r}', 1, 'boss', '2100-01-01')"""
+THIS_MONTH = "select to_regclass('admin.' || to_char(now() at time zone 'UTC', '\"audit_y\"YYYY\"m\"MM')) is not null"
 
 
 @pytest.fixture
 def database():
-    with made() as empty:
-        yield empty
+    with scratch() as made:
+        yield made
 
 
-@pytest.fixture(scope="module")
-def template():
-    with made() as upgraded:
-        assert upgraded.run("upgrade") == (0, "", "")
-        yield upgraded.name
+def migrate(database, monkeypatch, *arguments):
+    """The exit status of the module's command, in this process: quicker."""
+    monkeypatch.setenv("ADMIN_MIGRATIONS_URL", database.url)
+    return main([*arguments])
+
+
+# -- up ---------------------------------------------------------------------------------------------------------------
+
+
+@BOTH
+def test_an_empty_database_gets_the_extension_once(database, command):
+    told = database.done(command, "upgrade", "head")
+    assert "0001" in told and "0002" in told and "Traceback" not in told
+    assert "WARNING the audit trail of this database is not delivered yet\nDETAIL: " in told
+    assert (database.revision, database.extension) == ("0002", "1.0")
+    assert database.sql(THIS_MONTH)
+    assert database.sql("select admin.sensitive_check('APP-000001-m') ->> 'reason'") == "approval_not_found"
+    rows = "select xmin::text from pg_extension union all select xmin::text from public.admin_alembic_version"
+    before = database.dump(), database.rows(rows)
+    assert "Running" not in database.done(command, "upgrade", "head")
+    assert (database.dump(), database.rows(rows)) == before
+    assert database.done(command, "current").startswith("0002 (head)")
+    assert "Create the extension" in database.done(command, "history")
+
+
+def test_current_says_nothing_and_makes_nothing_where_nothing_is(database, monkeypatch, capsys):
+    assert migrate(database, monkeypatch, "current") == 0
+    assert capsys.readouterr().out == ""
+    assert database.sql("select to_regclass('public.admin_alembic_version')") is None
+
+
+def test_an_extension_made_by_hand_is_taken_over_with_its_data(database, monkeypatch):
+    database.sql("create extension admin_ext")
+    database.sql(APPROVAL)
+    before = database.rows("select * from admin.approval"), database.rows("select audit_id, payload::text from admin.audit")
+    assert not database.sql(THIS_MONTH)
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert (database.rows("select * from admin.approval"), database.rows("select audit_id, payload::text from admin.audit")) == before
+    assert database.revision == "0002" and len(before[1]) == 1
+    assert database.sql("select count(*) from admin.audit_partitions() where not is_default") >= 4
 
 
 @pytest.fixture
-def upgraded(template):
-    with made(template) as copy:
-        yield copy
+def scripts():
+    """Scripts to and from versions that do not exist, where the server finds them."""
+    folder = pathlib.Path(subprocess.check_output([os.environ["PG_CONFIG"], "--sharedir"], text=True).strip()) / "extension"
+    if not os.access(folder, os.W_OK):
+        pytest.skip("scripts of the extension may not be written")
+    made = [folder / f"admin_ext--{step}.sql" for step in ("0.9--1.0", "1.0--1.1")]
+    for script in made:
+        script.write_text("select 1;\n")
+        script.chmod(0o644)
+    yield
+    for script in made:
+        script.unlink()
 
 
-def test_an_empty_database_gets_the_extension_and_its_months(database):
-    assert database.run("upgrade") == (0, "", "")
-    state = database.state()
-    assert (state["version"], state["extension"]) == ("0002", "1.0")
-    assert database.sql("select count(*) from admin.audit_partitions() where not is_default") == 4
-    assert database.run("current")[1].strip() == "0002 (head)"
-    assert database.run("drift")[0] == 0
-
-
-def test_a_second_run_changes_nothing(database):
-    database.run("upgrade")
-    database.sql("select admin.import_approvals(%s::jsonb)", DOCUMENT)
-    before = database.state(), database.sql("select count(*) from admin.audit")
-    assert database.run("upgrade") == (0, "", "")
-    assert (database.state(), database.sql("select count(*) from admin.audit")) == before
-
-
-def test_an_extension_with_data_is_taken_over(database):
+@pytest.mark.parametrize("installed, after", [("0.9", "1.0"), ("1.0", "1.0"), ("1.1", "1.1")])
+def test_an_older_version_is_updated_and_a_later_one_stays(database, monkeypatch, scripts, installed, after):
     database.sql("create extension admin_ext")
-    database.sql("select admin.import_approvals(%s::jsonb)", DOCUMENT)
-    assert database.run("upgrade") == (0, "", "")
-    assert database.state()["version"] == "0002" and database.sql("select count(*) from admin.approval") == 1
+    database.sql("update pg_extension set extversion = %s where extname = 'admin_ext'", installed)
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert (database.revision, database.extension) == ("0002", after)
 
 
-def test_offline_is_the_same_as_online(database):
-    status, statements, err = database.run("upgrade", "--sql", ADMIN_DSN="")
-    assert status == 0, err
-    applied = database.psql(statements)
-    assert applied.returncode == 0, applied.stderr
-    offline = database.state()
-    assert database.run("upgrade") == (0, "", "") and database.state() == offline
-    status, statements, err = database.run("downgrade", "0002:base", "--sql", ADMIN_DSN="")
-    assert status == 0, err
-    applied = database.psql(statements)
-    assert applied.returncode == 0, applied.stderr
-    assert database.sql("select count(*) from pg_extension where extname = 'admin_ext'") == 0
-    assert database.run("upgrade") == (0, "", "") and database.state() == offline
+def test_a_version_without_a_way_to_this_one_is_an_error_that_changes_nothing(database, monkeypatch, capsys):
+    database.sql("create extension admin_ext")
+    database.sql("update pg_extension set extversion = '0.8' where extname = 'admin_ext'")
+    assert migrate(database, monkeypatch, "upgrade") == 2
+    assert 'migrations: 22023: extension "admin_ext" has no update path from version "0.8" to version "1.0"' in capsys.readouterr().err
+    assert database.sql("select to_regclass('public.admin_alembic_version')") is None
 
 
-def test_alembics_own_command_does_the_same(database):
-    for arguments in (("upgrade", "head"), ("upgrade", "head"), ("current",), ("history",)):
-        status, out, err = database.run("-c", str(INI), *arguments, module="alembic")
-        assert status == 0, err
-    assert "0001 -> 0002 (head)" in out and database.state()["version"] == "0002"
-    status, statements, err = database.run("-c", str(INI), "upgrade", "head", "--sql", module="alembic")
-    assert status == 0 and "create extension if not exists admin_ext" in statements
-    assert database.run("upgrade") == (0, "", "")
+def test_two_at_once_do_it_once(database):
+    """Both stand at the lock before either begins."""
+    with contextlib.closing(database.connect()) as holder:
+        holder.autocommit = False
+        one(holder, steps.OPENING[-1])
+        both = [start(command, "upgrade", "head", ADMIN_MIGRATIONS_URL=database.url) for command in COMMANDS]
+        assert poll(lambda: database.waiting(2), 20)
+        holder.rollback()
+    told = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert sorted(errors.count("Running upgrade") for _, errors in told) == [0, 2]
+    assert (database.revision, database.extension) == ("0002", "1.0")
 
 
-def test_many_runs_at_once_are_as_one(database):
-    processes = [database.start("upgrade") for _ in range(4)]
-    ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
-    assert all(status == 0 for _, status in ended), ended
-    assert database.state()["version"] == "0002" and database.sql("select count(*) from public.admin_alembic_version") == 1
+def test_who_only_asks_does_not_wait(database, monkeypatch):
+    with contextlib.closing(database.connect()) as holder:
+        holder.autocommit = False
+        one(holder, steps.OPENING[-1])
+        assert migrate(database, monkeypatch, "current") == 0
 
 
-FILLED = {
-    "admin.approval": "select admin.import_approvals('%s')" % DOCUMENT,
-    "admin.jwt_issuer": "select admin.add_jwt_issuer('https://issuer', 'admin')",
-    "admin.ingest_source": """select admin.audit_ingest('[{"specversion": "1.0", "id": "1", "source": "/ff/1", "type": "x"}]')""",
-    "admin.audit_y": "select admin.sensitive_check('APP-000001-x')",
-    "admin.parity_run": "select admin.record_parity_run(1, 0, 0)",
-    "admin.dead_letter": "insert into admin.dead_letter (sink, audit_id, error) values ('x', 1, 'x')",
-}
+def test_names_of_others_are_not_called(database, monkeypatch):
+    """A function of public's that fits better than the system's, as one gets where everybody may create there."""
+    database.sql("create function public.format(text, name, name) returns text language plpgsql as $$ begin raise 'called'; end $$")
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert migrate(database, monkeypatch, "downgrade", "base") == 0
 
 
-@pytest.mark.parametrize("table", FILLED)
-def test_a_downgrade_that_would_lose_data_is_refused(upgraded, table):
-    upgraded.sql(FILLED[table].replace("%", "%%"))
-    before = upgraded.state()
-    status, _, err = upgraded.run("downgrade", "base")
-    assert status == 2 and "the downgrade would lose data" in err and re.search(rf"DETAIL: These tables have rows: .*{table}", err) and "HINT: " in err, err
-    _, statements, _ = upgraded.run("downgrade", "0002:base", "--sql")
-    offline = upgraded.psql(statements)
-    assert offline.returncode != 0 and "would lose data" in offline.stderr
-    assert upgraded.state() == before
+# -- as SQL -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_one_goes_back_and_forth(database):
-    database.run("upgrade")
-    assert database.run("downgrade", "0001") == (0, "", "") and database.state()["extension"] == "1.0"
-    assert database.run("downgrade", "base") == (0, "", "")
-    assert database.sql("select count(*) from pg_extension where extname = 'admin_ext'") == 0
-    assert database.sql("select count(*) from pg_class where relnamespace = to_regnamespace('admin')") == 0
-    assert database.sql("select count(*) from public.admin_alembic_version") == 0
-    assert database.run("upgrade") == (0, "", "") and database.state()["version"] == "0002"
+@BOTH
+def test_sql_makes_the_same_as_the_command_and_needs_no_database(database, command, monkeypatch):
+    status, script, errors = run(command, "upgrade", "head", "--sql")
+    assert status == 0, errors
+    assert database.psql(script)[0] == 0
+    with scratch() as other:
+        assert migrate(other, monkeypatch, "upgrade") == 0
+        assert database.dump() == other.dump()
+        assert database.revision == other.revision == "0002"
+    before = database.dump()
+    status, errors = database.psql(script)      # the version table is there
+    assert status == 3 and "42P07" in errors
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert database.dump() == before
 
 
-def test_a_downgrade_waits_for_who_writes(database):
-    """What is not committed yet is not overlooked."""
-    database.run("upgrade")
-    writer = connect(dbname=database.name)
-    writer.autocommit = False
-    one(writer, "select admin.sensitive_check('APP-000001-x')")
-    process = database.start("downgrade", "base")
-    waiting = "select count(*) from pg_stat_activity where datname = %s and wait_event_type = 'Lock'"
-
-    async def until_it_waits():
-        async with asyncio.timeout(30):
-            while not sql(waiting, database.name):
-                await asyncio.sleep(0.02)
-
-    asyncio.run(until_it_waits())
-    writer.commit()
-    writer.close()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 2 and "would lose data" in err
+def test_sql_from_one_revision_on(database):
+    assert database.psql(run("module", "upgrade", "0001", "--sql")[1])[0] == 0
+    assert database.revision == "0001" and not database.sql(THIS_MONTH)
+    assert database.psql(run("module", "upgrade", "0001:head", "--sql")[1])[0] == 0
+    assert database.revision == "0002" and database.sql(THIS_MONTH)
 
 
-def test_what_goes_wrong_is_said(database):
-    status, out, err = database.run("upgrade", ADMIN_DSN="")
-    assert (status, out) == (2, "") and "no database is named" in err
-    status, _, err = database.run("upgrade", ADMIN_DSN="mysql://x/y")
-    assert status == 2 and "is not postgresql://" in err
-    status, _, err = database.run("upgrade", ADMIN_DSN="postgresql://x@127.0.0.1:1/y")
-    assert status == 2 and err.startswith("migrations: ") and "Traceback" not in err
-    sql("do $$ begin if not exists (select from pg_roles where rolname = 'nobody') then create role nobody login; end if; end $$")
-    status, _, err = database.run("upgrade", ADMIN_DSN=f"postgresql://nobody@/{database.name}?host={SCRATCH}")
-    assert status == 2 and "permission denied" in err and "Traceback" not in err
-    status, _, err = database.run("upgrade", "0009")
-    assert status == 2 and "0009" in err
-    assert database.sql("select to_regclass('public.admin_alembic_version') is null and to_regnamespace('admin') is null"), "and nothing is left behind"
+# -- down -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dsn, url", [
-    ("postgresql://a:b@h:5433/d", "postgresql+asyncpg://a:b@h:5433/d"),
-    ("postgres://a@h/d?sslmode=require", "postgresql+asyncpg://a@h/d?ssl=require"),
-    ("postgresql://a@/d?host=/tmp/x", "postgresql+asyncpg://a@/d?host=%2Ftmp%2Fx"),
-    ("postgresql+asyncpg://h/d", "postgresql+asyncpg://h/d"),
-    ("postgresql:///d", "postgresql+asyncpg:///d"),
+def down(database, how):
+    """To base, online or by what --sql has written: exit status and errors."""
+    if how == "sql":
+        status, script, errors = run("module", "downgrade", "0002:base", "--sql")
+        assert status == 0, errors
+        return database.psql(script)
+    status, _, errors = database.run(how, "downgrade", "base")
+    return status, errors
+
+
+HOW = pytest.mark.parametrize("how", [*COMMANDS, "sql"])
+
+
+@HOW
+def test_an_extension_without_data_goes_and_comes_again(database, how, monkeypatch):
+    database.sql("create table mine (x int)")
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert database.sql("select count(*) from admin.audit_partitions()") > 1
+    status, errors = down(database, how)
+    assert status == 0, errors
+    assert (database.extension, database.revision) == (None, None)
+    assert database.rows("select table_name::text from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema') order by 1") \
+        == [("admin_alembic_version",), ("mine",)]
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert (database.revision, database.extension) == ("0002", "1.0")
+
+
+@HOW
+def test_data_are_not_dropped_and_it_says_which(database, how, monkeypatch):
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql(APPROVAL)
+    database.sql("insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-m', 'r', 'ann')")
+    database.sql("select admin.sensitive_check('APP-000001-m')")
+    held = {table: database.sql(f"select count(*) from {table}") for table in ("admin.approval", "admin.signature", "admin.audit", "admin.sweep_due")}
+    assert held["admin.audit"] == 4 and min(held.values()) == 1
+    before = database.dump()
+    status, errors = down(database, how)
+    assert status not in (0, 1) and "Traceback" not in errors
+    assert "55000" in errors and 'extension "admin_ext" holds data that would be lost' in errors
+    detail = next(line for line in errors.splitlines() if line.startswith("DETAIL: "))
+    assert dict(part.split(": ") for part in detail.split("Rows: ")[1].rstrip(".").split(", ")) == {table: str(n) for table, n in held.items()}
+    assert "HINT: " in errors
+    assert database.dump() == before and database.revision == "0002"
+
+
+@pytest.mark.parametrize("row, told", [
+    ("select admin.sensitive_check('APP-000001-m')", "admin.audit: 1"),
+    ("insert into admin.audit (event_type, payload, recorded_at) values ('row.inserted', '{}', '2020-01-01')", "admin.audit: 1"),
+    ("insert into admin.dead_letter (sink, audit_id, error, attempts) values ('kafka', 1, 'no', 1)", "admin.dead_letter: 1"),
+    ("insert into admin.ingest_source (source) values ('/ff/1')", "admin.ingest_source: 1"),
+    ("select admin.add_jwt_issuer('https://issuer', 'us')", "admin.jwt_issuer: 1, admin.audit: 1"),
 ])
-def test_addresses(dsn, url):
-    assert engine_url(dsn) == url
+def test_a_row_anywhere_is_enough(database, monkeypatch, capsys, row, told):
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql(row)
+    assert migrate(database, monkeypatch, "downgrade", "base") == 2
+    assert f"DETAIL: Rows: {told}.\n" in capsys.readouterr().err
+    assert (database.revision, database.extension) == ("0002", "1.0")
 
 
-def test_where_the_address_comes_from():
-    assert dsn_of("a", {"ADMIN_DSN": "b"}) == "a"
-    assert dsn_of(None, {"ADMIN_DSN": "b", "ADMIN_MIGRATIONS_DSN": "c"}) == "c"
-    assert dsn_of("", {"PGHOST": "h"}) == "postgresql://"
-    with pytest.raises(NoDatabase):
-        dsn_of(None, {})
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read"])
+@pytest.mark.parametrize("commits", [True, False])
+def test_who_is_writing_is_waited_for(database, isolation, commits, monkeypatch):
+    """Its rows are not seen when counting begins."""
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    sql(f"alter database {database.name} set default_transaction_isolation to '{isolation}'")
+    with contextlib.closing(database.connect()) as writer:
+        writer.autocommit = False
+        one(writer, APPROVAL)
+        process = start("module", "downgrade", "base", ADMIN_MIGRATIONS_URL=database.url)
+        assert poll(database.waiting, 20)
+        writer.commit() if commits else writer.rollback()
+    _, errors = process.communicate(timeout=60)
+    if commits:
+        assert process.returncode == 2 and "admin.approval: 1" in errors
+        assert database.sql("select count(*) from admin.approval") == 1 and database.revision == "0002"
+    else:
+        assert process.returncode == 0 and database.extension is None
+
+
+def test_a_refusal_waits_for_nobody(database, monkeypatch):
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql("select admin.sensitive_check('APP-000001-m')")
+    with contextlib.closing(database.connect()) as writer:
+        writer.autocommit = False
+        one(writer, APPROVAL)
+        assert migrate(database, monkeypatch, "downgrade", "base") == 2
+
+
+def test_what_depends_on_the_extension_is_not_dropped(database, monkeypatch, capsys):
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql("create table mine (x int)")
+    database.sql("select admin.attach_audit('mine')")
+    assert migrate(database, monkeypatch, "downgrade", "base") == 2
+    told = capsys.readouterr().err
+    assert "2BP01" in told and "trigger audit_row_change on table public.mine" in told and "CASCADE" not in told
+    database.sql("select admin.detach_audit('mine')")
+    assert migrate(database, monkeypatch, "downgrade", "base") == 0
+
+
+def test_the_last_revision_goes_back_with_data(database, monkeypatch):
+    """Nothing is lost by it: it undoes nothing."""
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql(APPROVAL)
+    assert migrate(database, monkeypatch, "downgrade", "0001") == 0
+    assert (database.revision, database.extension) == ("0001", "1.0")
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert database.revision == "0002" and database.sql("select count(*) from admin.approval") == 1
+
+
+def test_an_extension_dropped_by_hand_is_no_obstacle(database, monkeypatch):
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    database.sql("drop extension admin_ext")
+    assert migrate(database, monkeypatch, "downgrade", "base") == 0
+    assert migrate(database, monkeypatch, "upgrade") == 0
+    assert database.extension == "1.0"
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+BAD_URLS = [
+    ({}, "no database is named: set ADMIN_MIGRATIONS_URL (or ADMIN_DSN) to postgresql://"),
+    ({"ADMIN_MIGRATIONS_URL": "mysql://me:secret@here/db"}, "ADMIN_MIGRATIONS_URL is not a URL that begins with postgresql://"),
+    ({"ADMIN_DSN": "host=here password=secret"}, "ADMIN_DSN is not a URL that begins with postgresql://"),
+    ({"ADMIN_DSN": "postgresql://me:secret#1@here/db"}, "URL is not of the form postgresql://user:password@host:port/database"),
+    ({"ADMIN_DSN": "postgresql://me:secret@here/db?sslmode=x"}, "sslmode"),
+    ({"ADMIN_DSN": f"postgresql://postgres@/postgres?host={SCRATCH}/none"}, "the database cannot be reached: "),
+    ({"ADMIN_DSN": url("no_such_database")}, '3D000: database "no_such_database" does not exist'),
+]
+
+
+@pytest.mark.parametrize("variables, expected", BAD_URLS)
+@pytest.mark.parametrize("arguments", [["upgrade"], ["current"], ["drift"]])
+def test_a_database_that_is_not_named_or_not_there(monkeypatch, capsys, arguments, variables, expected):
+    for name in ("ADMIN_MIGRATIONS_URL", "ADMIN_DSN"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("migrations: ") and expected in errors and "secret" not in errors
+
+
+@pytest.mark.parametrize("variables, expected", [BAD_URLS[0], BAD_URLS[-1]])
+def test_alembics_own_command_shows_errors_without_a_traceback(variables, expected):
+    status, _, errors = run("alembic", "upgrade", "head", **variables)
+    assert status not in (0, 1) and expected in errors and "Traceback" not in errors
+
+
+@pytest.fixture
+def owner(database):
+    """A role that owns the database and may do nothing else."""
+    name = f"owner_{database.name}"
+    sql(f"create role {name} login")
+    sql(f"alter database {database.name} owner to {name}")
+    yield name
+    sql(f"alter database {database.name} owner to postgres")
+    database.sql(f"drop owned by {name}")
+    sql(f"drop role {name}")
+
+
+def test_no_superuser(database, owner, monkeypatch, capsys):
+    for user in (owner, "ff"):
+        monkeypatch.setenv("ADMIN_MIGRATIONS_URL", url(database.name, user))
+        assert main(["upgrade"]) == 2
+        errors = capsys.readouterr().err
+        assert errors.startswith("migrations: 42501: permission denied ") and "HINT: Migrations are run by a superuser" in errors
+        assert database.sql("select to_regclass('public.admin_alembic_version')") is None
+
+
+def test_a_pooler_is_no_way():
+    """What asyncpg raises where its statements are in another session, or another's in its own."""
+    for raised in (asyncpg.DuplicatePreparedStatementError("no"), asyncpg.InvalidSQLStatementNameError("no")):
+        with pytest.raises(CommandError, match="not a pooler"), explained():
+            raise raised
+
+
+def test_a_server_without_the_extension(database, monkeypatch, capsys):
+    monkeypatch.setattr(steps, "EXTENSION", "admin_ext_not_there")
+    assert migrate(database, monkeypatch, "upgrade") == 2
+    errors = capsys.readouterr().err
+    assert "admin_ext_not_there" in errors and "HINT: " in errors and errors.startswith(("migrations: 0A000: ", "migrations: 58P01: "))
+
+
+def test_a_revision_that_is_not_there(database, monkeypatch, capsys):
+    assert migrate(database, monkeypatch, "upgrade", "9999") == 2
+    assert "9999" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+def test_the_forms_of_a_url_and_which_one_counts(scheme, monkeypatch):
+    monkeypatch.delenv("ADMIN_MIGRATIONS_URL", raising=False)
+    monkeypatch.setenv("ADMIN_DSN", scheme + url("postgres").removeprefix("postgresql"))
+    assert main(["current"]) == 0
+    monkeypatch.setenv("ADMIN_MIGRATIONS_URL", url("no_such_database"))
+    assert main(["current"]) == 2
+
+
+def test_packages_that_are_not_installed_are_named():
+    without = "import runpy, sys; sys.modules['alembic'] = None; runpy.run_module('admin_client.migrations', run_name='__main__')"
+    ran = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True)
+    assert ran.returncode == 2 and "alembic" in ran.stderr and "admin-client[migrations]" in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_alembics_own_file_may_name_the_database(database, tmp_path):
+    """Whoever keeps an alembic.ini of their own says it there."""
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(f"[alembic]\nscript_location = admin_client:migrations\nsqlalchemy.url = {database.url.replace('postgresql:', 'postgresql+asyncpg:')}\n")
+    process = subprocess.run([str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"],
+                             env={**os.environ, "ADMIN_DSN": "postgresql://nobody@127.0.0.1:1/x"}, capture_output=True, text=True, timeout=60)
+    assert process.returncode == 0, process.stderr
+    assert database.sql("select extversion from pg_extension where extname = 'admin_ext'") == "1.0"

@@ -1,6 +1,5 @@
-"""The alembic history of the extension: it creates and upgrades admin_ext, and refuses a downgrade that would lose data.
+"""Migrations: how a database gets the extension, keeps up with it and gets rid of it again, by Alembic.
 
-    python -m admin_client.migrations upgrade | downgrade REVISION | current | history | drift
-
-or alembic's own command with clients/python/alembic.ini.  The extension's script is the schema; the history says when it is run.
+Besides the versions there are `steps`, what they are made of; `env.py`, which Alembic runs them by; `drift`, which
+holds the catalog against the specification; and the command, `python -m admin_client.migrations`.
 """

@@ -1,89 +1,85 @@
-"""python -m admin_client.migrations: alembic's commands on this history, and the drift check.
+"""python -m admin_client.migrations: upgrade, downgrade, current, history, and drift.
 
-Exit status: 0 done, or no drift; 1 drift; 2 it could not be done.
+Exit status: 0 done, and no drift; 1 drift; 2 it could not be done.
 """
+
 from __future__ import annotations
 
 import argparse
 import asyncio
-import os
+import json
+import logging
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-import asyncpg
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
+try:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
 
-from . import drift
-from .settings import NoDatabase, dsn_of
-
-
-def config(dsn: str | None) -> Config:
-    """alembic's, for this history, wherever it is installed."""
-    made = Config()
-    made.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    made.attributes["dsn"] = dsn
-    return made
+    from . import drift
+    from .connection import explained
+except ModuleNotFoundError as missing:
+    print(f"migrations: {missing}; more packages are needed: pip install 'admin-client[migrations]'", file=sys.stderr)
+    sys.exit(2)
 
 
-def look_for_drift(dsn: str | None, as_json: bool) -> int:
-    address = dsn_of(dsn)
-    found = asyncio.run(drift.look(None if address == "postgresql://" else address))
-    if as_json:
-        print(drift.as_json(found))
-    else:
-        print("".join(f"{line}\n" for line in found) or f"no drift: {len(drift.description()['relations'])} relations are as described\n", end="")
-    return 1 if found else 0
-
-
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m admin_client.migrations", description="Creates and upgrades the extension admin_ext by an alembic history.")
-    parser.add_argument("--dsn", help="postgresql://... of a superuser, not through a pooler; ADMIN_MIGRATIONS_DSN or ADMIN_DSN, and libpq's variables, where it is not given")
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m admin_client.migrations",
+        description="Brings the extension admin_ext into a database, up to date and out of it; ADMIN_MIGRATIONS_URL or ADMIN_DSN names the database.",
+        epilog="Exit status: 0 done, and no drift; 1 drift; 2 it could not be done.",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    upgrade = commands.add_parser("upgrade", help="to a revision, head where none is named")
-    upgrade.add_argument("revision", nargs="?", default="head")
-    downgrade = commands.add_parser("downgrade", help="to a revision; refused where it would lose data")
-    downgrade.add_argument("revision")
-    for step in (upgrade, downgrade):
-        step.add_argument("--sql", action="store_true", help="writes the statements to standard output instead; a downgrade then needs FROM:TO")
-    for name, what in (("current", "the revision that the database is at"), ("history", "all revisions")):
-        commands.add_parser(name, help=what).add_argument("--verbose", action="store_true")
-    commands.add_parser("drift", help="holds the catalog against the description of the schema").add_argument("--json", action="store_true")
+    upgrade = commands.add_parser("upgrade", help="to a revision")
+    upgrade.add_argument("revision", nargs="?", default="head", help="default: the last one; with --sql also FROM:TO")
+    downgrade = commands.add_parser("downgrade", help="to an earlier revision; refused where data would be lost")
+    downgrade.add_argument("revision", help="such as base; with --sql FROM:TO")
+    for one in (upgrade, downgrade):
+        one.add_argument("--sql", action="store_true", help="writes what would be done, and needs no database")
+    commands.add_parser("current", help="the revision of the database")
+    commands.add_parser("history", help="all revisions")
+    drifting = commands.add_parser("drift", help="holds the catalog against the specification, in both directions")
+    drifting.add_argument("--json", action="store_true", help="as a document")
     return parser.parse_args(argv)
 
 
-def run(chosen: argparse.Namespace) -> int:
-    if chosen.command == "drift":
-        return look_for_drift(chosen.dsn, chosen.json)
-    alembic = config(chosen.dsn)
-    if chosen.command in ("upgrade", "downgrade"):
-        getattr(command, chosen.command)(alembic, chosen.revision, sql=chosen.sql)
+def configuration() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "admin_client:migrations")
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def find_drift(as_json: bool) -> int:
+    spec = drift.specification()
+    with explained():
+        there = asyncio.run(drift.catalog(spec))
+    found = drift.differences(spec, there)
+    name = f"{spec['extension']} {spec['version']}"
+    if as_json:
+        document = {"extension": spec["extension"], "version": spec["version"], "differences": [one.as_json() for one in found]}
+        print(json.dumps(document, indent=4))
     else:
-        getattr(command, chosen.command)(alembic, verbose=chosen.verbose)
-    return 0
+        print("\n".join(map(str, found)) or f"no drift: {name}, {len(spec['relations'])} relations")
+    return 1 if found else 0
 
 
-def reason(error: BaseException) -> str:
-    """What the server, or alembic, has to say, with its detail and hint."""
-    while not isinstance(error, asyncpg.PostgresError) and error.__cause__ is not None:
-        error = error.__cause__
-    lines = [str(error).split("\n")[0] or type(error).__name__]
-    lines += [f"{name.upper()}: {text}" for name in ("detail", "hint") if (text := getattr(error, name, None)) and isinstance(text, str) and text not in lines[0]]
-    return "\n".join(lines)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
+    chosen = arguments(argv)
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    for name in ("alembic.runtime.migration", "admin_client.migrations"):
+        logging.getLogger(name).setLevel(logging.INFO)
     try:
-        return run(arguments(argv))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if chosen.command == "drift":
+            return find_drift(chosen.json)
+        if chosen.command in ("upgrade", "downgrade"):
+            getattr(command, chosen.command)(configuration(), chosen.revision, sql=chosen.sql)
+        else:
+            getattr(command, chosen.command)(configuration())
+    except CommandError as error:
+        print(f"migrations: {error}", file=sys.stderr)
         return 2
-    except (NoDatabase, CommandError, SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        print(f"migrations: {reason(error)}", file=sys.stderr)
-        return 2
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,99 +1,142 @@
-"""The catalog held against fixtures/persistence_schema.json, in both directions.
+"""Drift: what a database has that the specification (fixtures/persistence_schema.json) does not tell, and the other way round.
 
-The same is asked by items A1 to A5 of admin.cutover_readiness, in the database and against the description that the extension
-carries along; here the description is the client's, and the database may be of another version, or have no extension at all.
+Specification and catalog are both brought into one form, from paths to what is found there, so that comparing knows
+nothing of what is compared.  Beyond the specification two things follow from it: each of its relations is a member of
+the extension (else pg_dump and DROP EXTENSION go wrong), and partitions have the triggers of their parent.
 """
+
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
-import asyncpg
+from .connection import connect
 
+Path = tuple[str, ...]
+
+ENABLED = {"A": "enabled always", "O": "enabled", "R": "enabled on replicas only", "D": "disabled"}
+
+# One document of the same form as the specification, with "extension" (that the relation is a member of) and "parent".
 CATALOG = """
-select jsonb_build_object('name', c.relname, 'kind', case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view' end,
-    'columns', coalesce((select jsonb_agg(jsonb_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'nullable', not a.attnotnull,
-                                              'default', case when a.attidentity <> '' then 'identity' else pg_get_expr(d.adbin, d.adrelid) end) order by a.attnum)
-                         from pg_catalog.pg_attribute as a left join pg_catalog.pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-                         where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]'),
-    'constraints', coalesce((select jsonb_agg(k.conname || ' ' || pg_get_constraintdef(k.oid)) from pg_catalog.pg_constraint as k
-                             where k.conrelid = c.oid and k.contype <> 'n'), '[]'),
-    'triggers', coalesce((select jsonb_agg(t.tgname || ' ' || t.tgenabled::text) from pg_catalog.pg_trigger as t where t.tgrelid = c.oid and not t.tgisinternal), '[]'))::text
-from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-where n.nspname = $1 and c.relkind in ('r', 'p', 'v') and not c.relispartition"""
-VERSION = "select extversion from pg_catalog.pg_extension where extname = $1"
-ENABLED = {"A": "always", "O": "in ordinary sessions alone", "R": "in replicas alone", "D": "disabled"}
+select json_build_object(
+    'version', (select extversion from pg_extension where extname = $2),
+    'relations', coalesce((select json_agg(json_build_object(
+        'name', c.relname,
+        'kind', case when c.relispartition then 'partition' when c.relkind = 'r' then 'table' when c.relkind = 'p' then 'partitioned table'
+                     when c.relkind = 'v' then 'view' when c.relkind = 'm' then 'materialized view' else 'foreign table' end,
+        'parent', (select p.relname from pg_inherits join pg_class as p on p.oid = inhparent where inhrelid = c.oid and c.relispartition),
+        'extension', (select e.extname from pg_depend as d join pg_extension as e on e.oid = d.refobjid
+                      where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'),
+        'columns', (select json_agg(json_build_object(
+                'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'nullable', not a.attnotnull,
+                'default', case when a.attidentity <> '' then 'identity' else pg_get_expr(v.adbin, v.adrelid) end) order by a.attnum)
+            from pg_attribute as a left join pg_attrdef as v on v.adrelid = a.attrelid and v.adnum = a.attnum
+            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped),
+        'constraints', (select json_agg(k.conname || ' ' || pg_get_constraintdef(k.oid) order by k.conname)
+            from pg_constraint as k where k.conrelid = c.oid and k.contype <> 'n'),
+        'triggers', (select json_agg(t.tgname || ' ' || t.tgenabled::text order by t.tgname)
+            from pg_trigger as t where t.tgrelid = c.oid and (not t.tgisinternal or t.tgparentid <> 0 and t.tgconstraint = 0))) order by c.relname)
+        from pg_class as c where c.relnamespace = to_regnamespace(quote_ident($1)) and c.relkind in ('r', 'p', 'v', 'm', 'f')), '[]'))"""
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """One difference.  expected, found: what the description and the catalog say; None: nothing."""
+class Difference:
+    """One thing that is not as specified."""
 
-    what: str
+    path: Path
+    """From the relation to the thing: `("admin.approval", "column state", "default")`."""
     expected: str | None
+    """As specified; None: not told of."""
     found: str | None
+    """In the catalog; None: not there."""
 
     def __str__(self) -> str:
+        *within, name = self.path
         if self.found is None:
-            return f"{self.what} is missing (described: {self.expected})"
-        if self.expected is None:
-            return f"{self.what} is not described (there: {self.found})"
-        return f"{self.what}: described as {self.expected}, but is {self.found}"
+            what = f"is missing ({self.expected})"
+        elif self.expected is None:
+            what = f"is not specified ({self.found})"
+        else:
+            what = f"is {self.found} instead of {self.expected}"
+        return f"{', '.join(within)}{': ' if within else ''}{name} {what}"
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-def description() -> dict[str, Any]:
-    """The client's own copy of fixtures/persistence_schema.json."""
-    described: dict[str, Any] = json.loads(resources.files(__package__).joinpath("persistence_schema.json").read_text(encoding="utf-8"))
-    return described
+def specification() -> dict[str, Any]:
+    """The document that comes with the package."""
+    document: dict[str, Any] = json.loads((resources.files(__package__) / "persistence_schema.json").read_text(encoding="utf-8"))
+    return document
 
 
-def named(kind: str, relation: str, lines: Iterable[str]) -> dict[str, str]:
-    """Constraints and triggers: a name, a space, and what it is."""
-    return {f"{kind} {relation}.{name}": what for name, _, what in (line.partition(" ") for line in lines)}
-
-
-def parts(relation: dict[str, Any]) -> dict[str, str]:
-    """All that is said of a relation, by name."""
-    name = relation["name"]
-    told = {f"{relation['kind']} {name}": "there"}
-    for place, column in enumerate(relation["columns"], 1):
-        default = column.get("default")
-        told[f"column {name}.{column['name']}"] = f"column {place}: {column['type']}{'' if column['nullable'] else ' not null'}{'' if default is None else f' default {default}'}"
-    told |= named("constraint", name, relation.get("constraints", []))
-    triggers = named("trigger", name, relation.get("triggers", []))
-    return told | {trigger: f"enabled {ENABLED.get(state, state)}" if state != "D" else "disabled" for trigger, state in triggers.items()}
-
-
-def compare(described: dict[str, Any], there: list[dict[str, Any]], version: str | None) -> list[Drift]:
-    """All differences, by name.  Of a relation that is missing, or should not be there, its name says enough."""
-    found = [Drift(f"extension {described['extension']}", described["version"], version)] if version != described["version"] else []
-    ours, theirs = ({relation["name"]: relation for relation in relations} for relations in (described["relations"], there))
-    for name in sorted(ours.keys() | theirs.keys()):
-        if name not in theirs or name not in ours or ours[name]["kind"] != theirs[name]["kind"]:
-            kinds = [side[name]["kind"] if name in side else None for side in (ours, theirs)]
-            found.append(Drift(f"relation {described['schema']}.{name}", *kinds))
-            continue
-        expected, actual = parts(ours[name]), parts(theirs[name])
-        found += [Drift(part, expected.get(part), actual.get(part)) for part in sorted(expected.keys() | actual.keys()) if expected.get(part) != actual.get(part)]
-    return found
-
-
-async def look(dsn: str | None) -> list[Drift]:
-    """Connects and compares.  Raises what asyncpg raises."""
-    described = description()
-    connection = await asyncpg.connect(dsn, statement_cache_size=0)
+async def catalog(spec: dict[str, Any]) -> dict[str, Any]:
+    """What the database has of it.  `version` is None without the extension."""
+    connection = await connect()
     try:
-        async with connection.transaction(isolation="repeatable_read", readonly=True):
-            # So that expressions are written with the names that the description has.
-            await connection.execute("set local search_path = pg_catalog")
-            there = [json.loads(row[0]) for row in await connection.fetch(CATALOG, described["schema"])]
-            return compare(described, there, await connection.fetchval(VERSION, described["extension"]))
+        await connection.execute("set search_path to pg_catalog")  # so that names come qualified, as specified
+        document: dict[str, Any] = json.loads(await connection.fetchval(CATALOG, spec["schema"], spec["extension"]))
+        return document
     finally:
         await connection.close()
 
 
-def as_json(found: list[Drift]) -> str:
-    return json.dumps([asdict(drift) for drift in found], indent=2)
+def differences(spec: dict[str, Any], there: dict[str, Any]) -> list[Difference]:
+    """All of them, in the order of the specification.  What a missing thing is made of is not told again."""
+    extension = f"extension {spec['extension']}"
+    versions = [document["version"] and f"version {document['version']}" for document in (spec, there)]
+    told = [Difference((extension,), *versions)] if versions[0] != versions[1] else []
+    if there["version"] is None:
+        return told
+    specified = [{"extension": spec["extension"], **relation} for relation in spec["relations"]]
+    triggers = {relation["name"]: relation.get("triggers") for relation in specified}
+    partitions = [
+        {"name": relation["name"], "kind": "partition", "triggers": triggers.get(relation["parent"])}
+        for relation in there["relations"]
+        if relation["kind"] == "partition" and relation["name"] not in triggers
+    ]
+    expected = dict(_flat(spec["schema"], specified + partitions))
+    found = dict(_flat(spec["schema"], there["relations"]))
+    return told + list(_compared(expected, found)) + list(_misplaced(expected, found))
+
+
+def _flat(schema: str, relations: list[dict[str, Any]]) -> Iterator[tuple[Path, str]]:
+    for relation in relations:
+        here = (f"{schema}.{relation['name']}",)
+        yield here, relation["kind"]
+        for trigger in relation.get("triggers") or []:
+            name, _, enabled = trigger.rpartition(" ")
+            yield (*here, f"trigger {name}"), ENABLED[enabled]
+        if relation["kind"] == "partition":  # its columns and constraints are its parent's, and indexes are its own
+            continue
+        yield (*here, "extension"), relation["extension"] or "none"
+        for column in relation.get("columns") or []:
+            at = (*here, f"column {column['name']}")
+            yield at, column["type"]
+            yield (*at, "nullable"), "yes" if column["nullable"] else "no"
+            yield (*at, "default"), column.get("default") or "none"
+        for constraint in relation.get("constraints") or []:
+            name, _, definition = constraint.partition(" ")
+            yield (*here, f"constraint {name}"), definition
+
+
+def _compared(expected: dict[Path, str], found: dict[Path, str]) -> Iterator[Difference]:
+    for path in {**expected, **found}:
+        whole = path[:-1]
+        if expected.get(path) != found.get(path) and (not whole or whole in expected and whole in found):
+            yield Difference(path, expected.get(path), found.get(path))
+
+
+def _misplaced(expected: dict[Path, str], found: dict[Path, str]) -> Iterator[Difference]:
+    """Relations whose columns come in another order, those aside that only one side has."""
+    for relation in (path for path in expected if len(path) == 1 and path in found):
+        columns = [
+            ", ".join(path[1].removeprefix("column ") for path in one if len(path) == 2 and path[0] == relation[0]
+                      and path[1].startswith("column ") and path in other)
+            for one, other in ((expected, found), (found, expected))
+        ]
+        if columns[0] != columns[1]:
+            yield Difference((*relation, "order of columns"), *columns)

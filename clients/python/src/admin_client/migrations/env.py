@@ -1,49 +1,45 @@
-"""alembic's environment: an async engine of its own for each run, or SQL on standard output (`--sql`)."""
+"""Alembic's environment: runs migrations on the database that sqlalchemy.url, ADMIN_MIGRATIONS_URL or ADMIN_DSN names, all of them in
+one transaction, or writes them as SQL.  Alembic executes this file for each of its commands.
+"""
+
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from logging.config import fileConfig
 from typing import Any
 
 from alembic import context
-from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from admin_client.migrations.settings import VERSION_SCHEMA, VERSION_TABLE, dsn_of, engine_url
+from admin_client.migrations import steps
+from admin_client.migrations.connection import connect, explained
 
-# Of all runs in a database one goes on, the others wait for it and find nothing left to do.
-LOCK = 4711_2026_11
-OPTIONS: dict[str, Any] = {"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA, "transaction_per_migration": False}
-
-
-def take_lock(execute: Any) -> None:
-    execute(f"select pg_catalog.pg_advisory_xact_lock({LOCK})")
+DIALECT = "postgresql+asyncpg://"
 
 
-def run_online(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=None, **OPTIONS)
+def migrate(**target: Any) -> None:
+    """Does what the command is, online or offline.  target: arguments of context.configure()."""
+    context.configure(version_table="admin_alembic_version", version_table_schema="public", **target)
     with context.begin_transaction():
-        take_lock(lambda statement: connection.execute(text(statement)))
+        if not context.get_context().opts.get("dont_mutate"):  # who only asks waits for nobody
+            for statement in steps.OPENING:
+                context.execute(statement)
         context.run_migrations()
 
 
-async def connect_and_run() -> None:
-    engine = create_async_engine(engine_url(dsn_of(context.config.attributes.get("dsn") or context.config.get_main_option("sqlalchemy.url"))), poolclass=NullPool)
-    try:
-        async with engine.connect() as connection:
-            await connection.run_sync(run_online)
-    finally:
-        await engine.dispose()
+async def online() -> None:
+    configured = context.config.get_main_option("sqlalchemy.url")
+    engine = create_async_engine(DIALECT, async_creator=partial(connect, configured), poolclass=NullPool)
+    async with engine.connect() as connection:
+        await connection.run_sync(lambda it: migrate(connection=it))
 
 
-def run_offline() -> None:
-    context.configure(dialect_name="postgresql", literal_binds=True, **OPTIONS)
-    with context.begin_transaction():
-        take_lock(context.execute)
-        context.run_migrations()
-
-
+if context.config.config_file_name and context.config.file_config.has_section("loggers"):
+    fileConfig(context.config.config_file_name, disable_existing_loggers=False)
 if context.is_offline_mode():
-    run_offline()
+    migrate(url=DIALECT, literal_binds=True)
 else:
-    asyncio.run(connect_and_run())
+    with explained():
+        asyncio.run(online())

@@ -1,17 +1,16 @@
-"""${message}"""
-from __future__ import annotations
+"""${message}."""
 
 from admin_client.migrations import steps
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
-branch_labels = None
-depends_on = None
+branch_labels = ${repr(branch_labels)}
+depends_on = ${repr(depends_on)}
 
 
 def upgrade() -> None:
-    ${upgrades if upgrades else "raise NotImplementedError"}
+    ${upgrades if upgrades else 'steps.update_extension("")'}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "steps.drop_extension()"}
+    """Nothing: no extension goes back to an earlier version."""

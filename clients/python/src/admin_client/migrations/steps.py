@@ -1,82 +1,96 @@
-"""What revisions are made of.  Each is one statement, for the driver takes no more at once, and the same online and offline.
+"""The steps that migrations are made of.
 
-No percent sign: alembic doubles it in the SQL that it writes out.
+Each is one statement, for asyncpg takes no more at a time, and leaves it to the server to look and to decide: so
+`--sql` writes what would be done, refusals included.
 """
+
 from __future__ import annotations
 
 from alembic import op
 
 EXTENSION = "admin_ext"
 
-# The tables whose rows are users' data: what pg_dump takes along, and the months of the trail.
-REFUSE_LOSS = """
-do $refuse$
+# What a transaction that migrates begins with.  A refusal sees what was committed before it had its locks, whatever
+# isolation the session begins with; a superuser's names are nobody else's; and migrations come one after the other.
+OPENING = (
+    "set transaction isolation level read committed",
+    "set local search_path to pg_catalog, pg_temp",
+    "do $$ begin perform pg_advisory_xact_lock(hashtextextended('admin_alembic_version', 0)); end $$",
+)
+
+REFUSE_LOSS = """do $$
 declare
-    relation regclass;
-    is_full  boolean;
-    full_    text[] := '{}';
+    relation text;
+    rows_in  bigint;
+    held     text[] := '{{}}';
 begin
-    if not exists (select from pg_catalog.pg_extension where extname = 'admin_ext') then
-        return;
-    end if;
-    for relation in
-        select c.oid from pg_catalog.pg_extension as e
-        join pg_catalog.pg_class as c on c.oid = any (e.extconfig)
-        where e.extname = 'admin_ext' and c.relkind in ('r', 'p')
-        union
-        select i.inhrelid from pg_catalog.pg_inherits as i where i.inhparent = pg_catalog.to_regclass('admin.audit')
-        order by 1
-    loop
-        -- Nothing comes in between this look and the drop.
-        execute 'lock table ' || relation || ' in access exclusive mode';
-        execute 'select exists (select from ' || relation || ')' into is_full;
-        if is_full then
-            full_ := full_ || relation::text;
+    -- Without locks first: where there is something to lose nobody is kept waiting.
+    for locking in 0 .. 1 loop
+        -- The trail comes last, as it does for those who write.
+        for relation in
+            select format('%I.%I', n.nspname, c.relname)
+            from (select coalesce(pg_partition_root(config.oid), config.oid) as oid
+                  from pg_extension, unnest(extconfig) as config(oid) where extname = '{extension}'
+                  union select to_regclass('admin.audit')) as holding
+            join pg_class as c on c.oid = holding.oid and c.relkind in ('r', 'p')
+            join pg_namespace as n on n.oid = c.relnamespace
+            order by c.relkind = 'p', c.oid
+        loop
+            if locking = 1 then
+                execute format('lock table %s in access exclusive mode', relation);
+            end if;
+            execute format('select count(*) from %s', relation) into rows_in;
+            if rows_in > 0 then
+                held := held || format('%s: %s', relation, rows_in);
+            end if;
+        end loop;
+        if held <> '{{}}' then
+            raise exception 'extension "{extension}" holds data that would be lost'
+                using errcode = '55000', detail = 'Rows: ' || array_to_string(held, ', ') || '.',
+                      hint = 'Nothing was changed. Keep a dump, and drop the extension yourself where the data may go.';
         end if;
     end loop;
-    if pg_catalog.cardinality(full_) > 0 then
-        raise exception 'the downgrade would lose data'
-            using errcode = '55000',
-                  detail = 'These tables have rows: ' || pg_catalog.array_to_string(full_, ', ') || '.',
-                  hint = 'Dump the database, and drop the extension by hand where that is what you want.';
-    end if;
-end
-$refuse$"""
+end $$"""
 
-# The months of the trail are no members of the extension; they are empty, or the step before has refused.
-DROP = """
-do $drop$
+UPDATE_EXTENSION = """do $$
 declare
-    partition regclass;
+    installed text := (select extversion from pg_extension where extname = '{extension}');
 begin
-    for partition in
-        select i.inhrelid from pg_catalog.pg_inherits as i
-        where i.inhparent = pg_catalog.to_regclass('admin.audit')
-          and not exists (select from pg_catalog.pg_depend as d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = i.inhrelid and d.deptype = 'e')
-    loop
-        execute 'drop table ' || partition;
-    end loop;
-    drop extension if exists admin_ext;
-end
-$drop$"""
+    -- One that was made by hand may be ahead of its migrations.
+    if installed is distinct from '{to}'
+       and not exists (select from pg_extension_update_paths('{extension}') where source = '{to}' and target = installed and path is not null) then
+        alter extension {extension} update to '{to}';
+    end if;
+end $$"""
 
 
 def create_extension() -> None:
-    """Takes over an extension that is there already."""
+    """Creates the extension, in the version that the server prefers.  One that is there already stays as it is."""
     op.execute(f"create extension if not exists {EXTENSION}")
 
 
-def update_extension(version: str) -> None:
-    """Brings it to a version, where it is not there already."""
-    op.execute(f"alter extension {EXTENSION} update to '{version}'")
+def update_extension(to: str) -> None:
+    """Brings the extension to a version, unless it is there or further already.
+
+    Error: 22023 where the server has no way from the version that is installed to this one, 42704 without extension.
+    """
+    op.execute(UPDATE_EXTENSION.format(extension=EXTENSION, to=to))
 
 
-def create_partitions() -> None:
-    """Months for the trail; does nothing where they are."""
-    op.execute("select admin.create_audit_partitions()")
+def create_audit_partitions() -> None:
+    """Makes this month of the trail and those ahead, where they are not there."""
+    op.execute("do $$ begin perform admin.create_audit_partitions(); end $$")
+
+
+def refuse_loss() -> None:
+    """Goes on only where no table with users' data (`pg_extension.extconfig`) and no partition of the trail has a row,
+    and sees to it that none comes before the transaction is over.
+
+    Error: 55000, whose detail tells which tables have how many.
+    """
+    op.execute(REFUSE_LOSS.format(extension=EXTENSION))
 
 
 def drop_extension() -> None:
-    """Raises 55000 where a table of it has rows: data are not dropped by a downgrade."""
-    op.execute(REFUSE_LOSS)
-    op.execute(DROP)
+    """Drops the extension, and with it the partitions of its trail.  Error: 2BP01 where other objects depend on it."""
+    op.execute(f"drop extension if exists {EXTENSION}")

@@ -1,5 +1,4 @@
-"""Bring the extension to version 1.0, and give the trail its months."""
-from __future__ import annotations
+"""Bring the extension to version 1.0, and make the months of its trail."""
 
 from admin_client.migrations import steps
 
@@ -11,8 +10,8 @@ depends_on = None
 
 def upgrade() -> None:
     steps.update_extension("1.0")
-    steps.create_partitions()
+    steps.create_audit_partitions()
 
 
 def downgrade() -> None:
-    """There is no version before 1.0 to go back to, and months that are there do no harm."""
+    """Nothing: no extension goes back to an earlier version, and months that are there are in nobody's way."""

@@ -1,5 +1,4 @@
 """Create the extension, or take over the one that is there."""
-from __future__ import annotations
 
 from admin_client.migrations import steps
 
@@ -14,4 +13,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    steps.refuse_loss()
     steps.drop_extension()
