@@ -12,6 +12,7 @@
 
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -60,7 +61,7 @@ note(Finding *finding, const char *id, Size length)
 {
 	char		example[ID_BYTES + 1];
 
-	strlcpy(example, pnstrdup(id, Min(length, ID_BYTES)), sizeof(example));
+	strlcpy(example, pnstrdup(id, pg_mbcliplen(id, length, ID_BYTES)), sizeof(example));
 	if (finding->count++ == 0 || strcmp(example, finding->example) < 0)
 		strlcpy(finding->example, example, sizeof(finding->example));
 }
