@@ -86,7 +86,9 @@ ok(wait_delivered($behind), 'a file that is gone, into an archive say, is let go
 my $dump = "$shared/dump.sql";
 $behind->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
 	values ('APP-000001-a', 'pay', '{r,s}', 2, 'me', 'tomorrow');
-	insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-a', 'r', 'you')});
+	insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-a', 'r', 'you');
+	select admin.sensitive_check_shadow('{}', 'APP-000001-a'), admin.record_parity_run(1, 0, 0), admin.import_approvals('[]');
+	select admin.settle_shadow_difference(1, 'a test')});
 ok(wait_delivered($behind), 'delivered before the dump');
 $behind->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
 $behind->safe_psql('postgres', 'create database restored');
@@ -98,13 +100,14 @@ $behind->safe_psql('postgres', 'create database restored');
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 	$behind->command_ok($load, 'with it, it loads');
 }
-foreach my $table (qw(approval signature audit dead_letter dead_letter_retry))
+foreach my $table (qw(approval signature audit dead_letter dead_letter_retry shadow_check shadow_settled parity_run import_run))
 {
 	my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
 	is($behind->safe_psql('restored', $query), $behind->safe_psql('postgres', $query), "$table is the same");
 }
 is($behind->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),
 	$behind->safe_psql('postgres', "select nextval('admin.audit_audit_id_seq')"), 'the sequence goes on');
+is($behind->safe_psql('restored', 'select admin.record_parity_run(2, 0, 0)'), 2, 'and so do those of records');
 is($behind->safe_psql('restored', q{select state from admin.approval where approval_id = 'APP-000001-a'}), 'signed_partial', 'states are as they were');
 $behind->append_conf('postgresql.conf', "admin_ext.databases = 'postgres, restored'");
 $behind->reload;

@@ -1,6 +1,8 @@
 """Shadow mode: the file-backed engine's answer goes along, and the database says where its own differs."""
 import asyncio
 import json
+import random
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,6 +10,7 @@ from harness import approval, ask, client, sql, trail_locked
 
 from admin_client import Reason
 from admin_client.parity import engine
+from admin_client.parity.compare import compare
 
 
 def file_backed(approval_id, at=None, **more):
@@ -138,3 +141,41 @@ async def test_a_comparison_that_fails_takes_no_answer_away():
     finally:
         sql("alter table admin.away rename to shadow_check")
     assert decision and sql("select count(*) from admin.audit where audit_id = %s", decision.audit_id) == 1
+
+
+def mutated(text, chance):
+    """An answer with a thing or two done to it."""
+    pairs = re.findall(r'("\w+":(?:"[^"]*"|\{[^}]*\}|[^,}]*))[,}]', text)
+    for _ in range(chance.randint(0, 2)):
+        where = chance.randrange(len(pairs))
+        match chance.randrange(7):
+            case 0:
+                pairs.insert(chance.randrange(len(pairs)), pairs.pop(where))
+            case 1:
+                pairs.insert(chance.randrange(len(pairs)), pairs[where])
+            case 2 if len(pairs) > 1:
+                pairs.pop(where)
+            case 3:
+                pairs[where] = pairs[where].replace(":", chance.choice([": ", " :", ":\t"]), 1)
+            case 4:
+                pairs[where] = pairs[where].split(":")[0] + ":" + chance.choice(['"x"', "null", "7", "7.0", "{}", "[1, 2]", '"\\u00e9"'])
+            case 5:
+                pairs[where] = pairs[where].replace("e", "\\u0065", 1)
+            case 6:
+                pairs.append('"é":' + chance.choice(["1", '"x"']))
+    text = "{" + chance.choice([",", ",", ",", ", "]).join(pairs) + "}"
+    if chance.random() < 0.2:
+        place = chance.randrange(len(text))
+        text = text[:place] + chance.choice('{}[]",:\\ \n0e') + text[place + chance.randrange(2):]
+    return text
+
+
+def test_the_database_compares_as_the_parity_harness_does():
+    """What both take for the same is the same."""
+    seed = random.SystemRandom().randrange(1 << 30)
+    chance, base = random.Random(seed), file_backed("APP-000001-a")
+    texts = [mutated(base, chance) for _ in range(5000)]
+    differs = sql("select array_agg(admin.answer_differences(t, %s) is not null order by n) from unnest(%s::text[]) with ordinality as u(t, n)", base, texts)
+    for text, differ in zip(texts, differs, strict=True):
+        assert differ is bool(compare(base, text)), (seed, text)
+    assert 200 < differs.count(False) and 2000 < differs.count(True)
