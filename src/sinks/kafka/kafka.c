@@ -63,6 +63,7 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	kafka->topic = MemoryContextStrdup(sink->context, sink->setting("admin_ext.kafka_topic"));
 	kafka->header_partition = NO_OFFSET;
 	kafka->header_offset = NO_OFFSET;
+	kafka->due_partition = NO_OFFSET;
 	sink->state = kafka;
 	if (sink->setting("admin_ext.kafka_brokers")[0] == '\0')
 	{
@@ -331,9 +332,12 @@ committed(Kafka *kafka, AdminSinkBatch *batch)
 	{
 		KafkaPartition *partition = &kafka->partitions[i];
 
+		if (partition->last == NO_OFFSET)
+			continue;
 		/* Behind the record comes the commit marker. */
-		if (partition->last != NO_OFFSET)
-			partition->next = partition->last + 2;
+		partition->next = partition->last + 2;
+		partition->newest = partition->last;
+		partition->is_open = false;
 	}
 	kafka->committed_us = monotonic_us();
 	let_go_of_batch(kafka);
@@ -367,6 +371,18 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 	return kafka_failure(kafka, error, "commit a transaction");
 }
 
+/* An abort ends what is open in a partition, whosever records these are. */
+static bool
+abort_took_more(const Kafka *kafka)
+{
+	for (int i = 0; i < kafka->partition_count; i++)
+	{
+		if (kafka->partitions[i].is_open && kafka->partitions[i].last != NO_OFFSET)
+			return true;
+	}
+	return false;
+}
+
 static AdminSinkResult
 abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 {
@@ -380,6 +396,13 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 	}
 	if (error != NULL)
 		return kafka_failure(kafka, error, "abort a transaction");
+	if (abort_took_more(kafka))
+	{
+		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+				 "an aborted transaction may have taken along what was committed to topic \"%s\" before it; looking",
+				 kafka->topic);
+		return ADMIN_SINK_RETRY;
+	}
 	if (batch->rejected_record != ADMIN_SINK_NO_RECORD)
 	{
 		/* The others may well be as large a set as before. */

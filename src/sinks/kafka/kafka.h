@@ -25,8 +25,11 @@
 typedef struct KafkaPartition
 {
 	int64		next;			/* behind the last of our records and its commit marker */
+	int64		newest;			/* offset of the newest committed record; NO_OFFSET: unknown */
+	int64		due;			/* recovery has to see the record here; NO_OFFSET: none, or it has */
 	int64		high;			/* high watermark, read uncommitted, when recovery began */
 	int64		last;			/* offset of the batch's last record in it; NO_OFFSET: none */
+	bool		is_open;		/* the transaction before was committed, and has no marker here */
 	bool		is_read;		/* recovery has come to its end */
 } KafkaPartition;
 
@@ -64,9 +67,7 @@ typedef struct Kafka
 	int			measured;		/* partitions whose watermark is known */
 	int32		header_partition;	/* where the last header record is; NO_OFFSET: unknown */
 	int64		header_offset;
-	bool		header_is_due;	/* the remembered one has not been seen yet */
-	int32		due_partition;	/* where it has to be: the first that is read there */
-	int64		due_offset;
+	int32		due_partition;	/* where the record due has to be that one; NO_OFFSET: nowhere */
 
 	KafkaTransaction transaction;
 	int64		begun;			/* when it was; 0: it was not */

@@ -102,8 +102,12 @@ take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		if (message->partition >= 0 && message->partition < kafka->partition_count)
-			kafka->partitions[message->partition].last =
-				Max(kafka->partitions[message->partition].last, message->offset);
+		{
+			KafkaPartition *partition = &kafka->partitions[message->partition];
+
+			partition->last = Max(partition->last, message->offset);
+			partition->is_open |= message->offset < partition->next;
+		}
 		kafka->reported++;
 		if (kafka->batch != NULL && record == kafka->batch->count - 1)
 		{

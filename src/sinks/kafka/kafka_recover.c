@@ -10,9 +10,15 @@
  * 1. init_transactions fences an older worker and settles its transaction.
  * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
  *    one, is answered the last stable offset.
- * 3. A read_committed consumer, assigned at the remembered offsets, reads until in
- *    every partition it stands at the watermark.  An earlier end is only the last stable
- *    offset: another producer's open transaction holds it back, and is waited for.
+ * 3. A read_committed consumer, assigned at the newest records remembered, has to see
+ *    these, and reads until in every partition it stands at the watermark.  An earlier end
+ *    is only the last stable offset: another producer's open transaction holds it back, and
+ *    is waited for.
+ *
+ * A commit is acknowledged before its markers are written.  A broker of Kafka 4 that is killed
+ * in between may leave them out for ever where it has the only copy of a partition (KAFKA-20734).
+ * Then our own transaction stays open there, and whatever ends our next one in that partition ends
+ * it, too: a commit makes its records visible, an abort takes them away, which step 3 finds.
  */
 #include "postgres.h"
 
@@ -70,7 +76,10 @@ fence(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/* "<topic> <header partition>:<offset> <partition>:<offset>,...", as kafka_write_detail() writes it. */
+/*
+ * "<topic> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail() writes
+ * it.  The newest record is so far before next; without a distance it is unknown.
+ */
 static bool
 read_detail(Kafka *kafka, const char *detail)
 {
@@ -86,13 +95,17 @@ read_detail(Kafka *kafka, const char *detail)
 	for (at += used; *at == ' ' || *at == ','; at += used)
 	{
 		int			partition;
-		int64		offset;
+		int64		next;
+		int64		distance = 0;
 
-		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n", &partition, &offset, &used) != 2)
+		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n-" INT64_FORMAT "%n", &partition, &next, &used, &distance, &used) < 2)
 			return false;
 		used++;
-		if (partition >= 0 && partition < kafka->partition_count)
-			kafka->partitions[partition].next = offset;
+		if (partition < 0 || partition >= kafka->partition_count)
+			continue;
+		kafka->partitions[partition].next = next;
+		if (distance > 0)
+			kafka->partitions[partition].newest = next - distance;
 	}
 	return *at == '\0';
 }
@@ -104,8 +117,13 @@ kafka_write_detail(const Kafka *kafka, char *detail, Size size)
 								kafka->header_partition, kafka->header_offset);
 
 	for (int i = 0; i < kafka->partition_count && used < size; i++)
-		used += snprintf(detail + used, size - used, "%c%d:" INT64_FORMAT, i == 0 ? ' ' : ',', i,
-						 kafka->partitions[i].next);
+	{
+		const KafkaPartition *partition = &kafka->partitions[i];
+
+		used += snprintf(detail + used, size - used, "%c%d:" INT64_FORMAT, i == 0 ? ' ' : ',', i, partition->next);
+		if (partition->newest != NO_OFFSET && used < size)
+			used += snprintf(detail + used, size - used, "-" INT64_FORMAT, partition->next - partition->newest);
+	}
 	if (used >= size)
 		elog(ERROR, "topic \"%s\" has too many partitions (%d)", kafka->topic, kafka->partition_count);
 }
@@ -138,7 +156,11 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	kafka->partitions = MemoryContextAllocZero(kafka->sink->context, count * sizeof(KafkaPartition));
 	kafka->partition_count = count;
 	for (int i = 0; i < count; i++)
-		kafka->partitions[i].next = kafka->partitions[i].last = NO_OFFSET;
+	{
+		KafkaPartition *partition = &kafka->partitions[i];
+
+		partition->next = partition->newest = partition->due = partition->last = NO_OFFSET;
+	}
 	if (!position->is_resync && !read_detail(kafka, position->detail))
 	{
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
@@ -179,8 +201,7 @@ begin_reading(Kafka *kafka)
 	list = rd_kafka_topic_partition_list_new(kafka->partition_count);
 	for (int i = 0; i < kafka->partition_count; i++)
 		rd_kafka_topic_partition_list_add(list, kafka->topic, i)->offset =
-			kafka->header_is_due && i == kafka->due_partition ?
-			kafka->due_offset : kafka->partitions[i].next;
+			kafka->partitions[i].due != NO_OFFSET ? kafka->partitions[i].due : kafka->partitions[i].next;
 	code = rd_kafka_assign(kafka->consumer, list);
 	rd_kafka_topic_partition_list_destroy(list);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -188,6 +209,13 @@ begin_reading(Kafka *kafka)
 	rd_kafka_poll_set_consumer(kafka->consumer);
 	enter(kafka, KAFKA_READING, READING_MS);
 	return ADMIN_SINK_PENDING;
+}
+
+/* The topic ends with the last of our records: all that is missing is the marker behind it. */
+static bool
+is_without_marker(const KafkaPartition *partition, int64 high)
+{
+	return partition->newest != NO_OFFSET && partition->newest == high - 1 && partition->next == high + 1;
 }
 
 static AdminSinkResult
@@ -216,26 +244,27 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	}
 	else if (partition->next == NO_OFFSET)
 		partition->next = low;	/* never heard of: all of it is new */
+	else if (is_without_marker(partition, high))
+	{
+		partition->is_open = true;
+		partition->next = high;
+	}
 	else if (partition->next > high && !is_late(kafka))
 	{
-		/*
-		 * A commit is acknowledged before its marker is written; a broker that was killed in
-		 * between writes it some time after it is back.
-		 */
+		/* The watermark of a new leader may be behind for a moment. */
 		rd_kafka_poll(kafka->consumer, ADMIN_SINK_SLICE_MS);
 		return ADMIN_SINK_PENDING;
 	}
 	else if (partition->next < low || partition->next > high)
 		return stop_at_loss(kafka, i, low, high);
-	/* Retention may have taken the header itself. */
 	if (i == kafka->header_partition && kafka->header_offset >= low)
-	{
-		kafka->header_is_due = true;
-		kafka->due_partition = kafka->header_partition;
-		kafka->due_offset = kafka->header_offset;
-	}
+		kafka->due_partition = i;
+	partition->due = kafka->due_partition == i ? kafka->header_offset : partition->newest;
+	/* Retention may have taken it. */
+	if (partition->due < low)
+		partition->due = NO_OFFSET;
 	partition->high = high;
-	partition->is_read = partition->next >= high && !(kafka->header_is_due && i == kafka->due_partition);
+	partition->is_read = partition->next >= high && partition->due == NO_OFFSET;
 	if (++kafka->measured < kafka->partition_count)
 		return ADMIN_SINK_PENDING;
 	return begin_reading(kafka);
@@ -271,12 +300,12 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 	int64		position_id = 0;
 	const char *record = position_of(kafka, message, &position_id);
 
-	if (kafka->header_is_due && message->partition == kafka->due_partition)
-	{
-		kafka->header_is_due = false;
-		if (message->offset != kafka->due_offset || record[0] == '\0')
-			return stop_at_loss(kafka, message->partition, message->offset, partition->high);
-	}
+	if (partition->due != NO_OFFSET &&
+		(message->offset != partition->due || (message->partition == kafka->due_partition && record[0] == '\0')))
+		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
+	partition->due = NO_OFFSET;
+	partition->is_open = false;
+	partition->newest = message->offset;
 	partition->next = Max(partition->next, message->offset + 1);
 	partition->is_read = partition->next >= partition->high;
 	if (record[0] != '\0' && position_id > position->position_id)
@@ -286,6 +315,27 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 		kafka->header_partition = message->partition;
 		kafka->header_offset = message->offset;
 	}
+	return ADMIN_SINK_PENDING;
+}
+
+static AdminSinkResult
+take_end(Kafka *kafka, const rd_kafka_message_t *message)
+{
+	KafkaPartition *partition = &kafka->partitions[message->partition];
+
+	/* It has no marker, and nothing is behind it. */
+	if (partition->due != NO_OFFSET && message->offset <= partition->due && partition->high <= partition->next)
+	{
+		partition->is_open = true;
+		partition->is_read = true;
+		return ADMIN_SINK_PENDING;
+	}
+	if (partition->due != NO_OFFSET && message->offset > partition->due)
+		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
+	/* Commit markers are passed by unseen. */
+	partition->next = Max(partition->next, message->offset);
+	partition->is_read = message->offset >= partition->high;
+	kafka->is_held_back = !partition->is_read;
 	return ADMIN_SINK_PENDING;
 }
 
@@ -324,18 +374,10 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 		if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			result = take_message(kafka, message, position);
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-		{
-			KafkaPartition *partition = &kafka->partitions[message->partition];
-
-			/* Commit markers are passed by unseen. */
-			partition->next = Max(partition->next, message->offset);
-			partition->is_read = message->offset >= partition->high;
-			kafka->is_held_back = !partition->is_read;
-			if (kafka->header_is_due && partition->is_read && message->partition == kafka->due_partition)
-				result = stop_at_loss(kafka, message->partition, message->offset, partition->high);
-		}
+			result = take_end(kafka, message);
+		/* Retention was quicker: measured anew it is known what is there. */
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-			result = stop_at_loss(kafka, Max(message->partition, 0), -1, -1);
+			result = give_up(kafka, message->err, "read the topic");
 		else if (message != NULL && kafka_remedy(message->err) != NULL)
 			result = give_up(kafka, message->err, "read the topic");
 		if (message != NULL)
