@@ -115,8 +115,7 @@ class AdminClient:
                 return read_answer(answer.text, approval_id, Source.CACHE)
 
         async def ask() -> tuple[str, Decision]:
-            async with asyncio.timeout_at(deadline):
-                text = await (pool.value(*question) if file_answer is None else pool.value(file_answer, *question))
+            text = await (pool.value(*question, deadline=deadline) if file_answer is None else pool.value(file_answer, *question, deadline=deadline))
             return text, read_answer(text, approval_id)
 
         try:
@@ -169,8 +168,7 @@ class AdminClient:
         pool = self._ships
         if pool is None:
             raise SpoolError("the client is closed")
-        async with asyncio.timeout(self._settings.ship_seconds):
-            answer: str = await pool.value(document)
+        answer: str = await pool.value(document, deadline=asyncio.get_running_loop().time() + self._settings.ship_seconds)
         return answer
 
     def _deny(self, error: Exception) -> Decision:

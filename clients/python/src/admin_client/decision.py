@@ -9,6 +9,9 @@ from typing import Any
 
 CONTRACT = "sensitive.check.2b"
 
+# json.loads() looks for white space around a document first, which costs a third more; an answer has none.
+JSON = json.JSONDecoder()
+
 
 class Source(StrEnum):
     """Who decided."""
@@ -85,12 +88,12 @@ def read_answer(text: str, approval_id: str | None, source: Source = Source.SERV
     Whatever is not exactly *valid* in the contract's form raises AnswerInvalid or is a deny, never a yes.
     """
     try:
-        response = json.loads(text)
+        response, end = JSON.raw_decode(text)
         decision, reason = response["decision"], response["reason"]
         audit_id = int(response["audit"]["audit_id"])
         evaluated_at = read_time(response["evaluated_at"])
         valid_until = None if response["valid_until"] is None else read_time(response["valid_until"])
-        sound = response["contract"] == CONTRACT and response["approval_id"] == approval_id and (
+        sound = end == len(text) and response["contract"] == CONTRACT and response["approval_id"] == approval_id and (
             decision == "valid" and reason is None and valid_until is not None
             or decision == "deny" and isinstance(reason, str))
     except (ValueError, TypeError, KeyError) as error:

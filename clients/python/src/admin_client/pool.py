@@ -63,16 +63,18 @@ class Pool:
         """Does not ask the server: it may be away."""
         await self._pool
 
-    async def value(self, *arguments: Any) -> Any:
-        """The one value of the statement.  Limit the time by `asyncio.timeout` around it.
+    async def value(self, *arguments: Any, deadline: float) -> Any:
+        """The one value of the statement.  deadline: of the loop's clock; past it, TimeoutError.
 
         Raises what asyncpg and the network raise; ArgumentRefused where the arguments are at fault.
         """
-        session = await self._take()
+        session = self._sound_one()
+        if session is None:
+            async with asyncio.timeout_at(deadline):
+                session = await self._new_one()
         try:
-            if session.prepared is None:
-                session.prepared = await session.connection.prepare(self._statement)
-            result = await session.prepared.fetchval(*arguments)
+            # asyncpg's own limit costs half as much as a timeout around it, and does the same.
+            result = await session.prepared.fetchval(*arguments, timeout=deadline - asyncio.get_running_loop().time())
         except BaseException as error:
             self._give_back_later(session)
             if isinstance(error, REFUSALS):
@@ -84,18 +86,28 @@ class Pool:
             self._at_hand.append(session)
         return result
 
-    async def _take(self) -> _Session:
-        """One at hand, or one of asyncpg's.  While somebody waits for the latter, none is kept at hand."""
+    def _sound_one(self) -> _Session | None:
+        """One at hand."""
         while self._at_hand:
             session = self._at_hand.pop()
             if not session.connection.is_closed():
                 return session
             self._give_back_later(session)
+        return None
+
+    async def _new_one(self) -> _Session:
+        """One of asyncpg's.  While somebody waits for it, none is kept at hand."""
         self._waiting += 1
         try:
-            return _Session(await self._pool.acquire())
+            session = _Session(await self._pool.acquire())
         finally:
             self._waiting -= 1
+        try:
+            session.prepared = await session.connection.prepare(self._statement)
+        except BaseException:
+            self._give_back_later(session)
+            raise
+        return session
 
     def _give_back_later(self, session: _Session) -> None:
         task = asyncio.create_task(self._give_back(session))
