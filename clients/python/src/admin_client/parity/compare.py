@@ -30,14 +30,16 @@ def members(text: str) -> list[tuple[str, str]]:
     """The members of a JSON object in their order: key, and value as it is written.  Raises ValueError."""
 
     def skip(place: int) -> int:
-        return BLANKS.match(text, place).end()
+        blanks = BLANKS.match(text, place)
+        return blanks.end() if blanks else place
 
     def expect(place: int, characters: str) -> int:
         if text[place : place + 1] == "" or text[place] not in characters:
             raise ValueError(f"{characters!r} expected at {place}")
         return skip(place + 1)
 
-    found, place = [], expect(skip(0), "{")
+    found: list[tuple[str, str]] = []
+    place = expect(skip(0), "{")
     while text[place : place + 1] != "}":
         if found:
             place = expect(place, ",")

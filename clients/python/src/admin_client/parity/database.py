@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
@@ -52,7 +53,7 @@ def columns(requests: Sequence[Request]) -> list[list[str | None]]:
         [r.approval_id for r in requests],
         [r.action for r in requests],
         [r.resource for r in requests],
-        [r.at and rfc3339(r.at) for r in requests],
+        [None if r.at is None else rfc3339(r.at) for r in requests],
     ]
 
 
@@ -62,12 +63,12 @@ class Database:
     def __init__(self, connection: asyncpg.Connection):
         self.connection = connection
 
-    async def load_document(self, elements: Sequence) -> tuple[datetime, dict]:
+    async def load_document(self, elements: Sequence[Any]) -> tuple[datetime, dict[str, Any]]:
         """Imports a document; the instant of the load, and what import_approvals() answered."""
         text = json.dumps(elements, ensure_ascii=False, default=str)
         return await self.load_text(text)
 
-    async def load_text(self, text: str) -> tuple[datetime, dict]:
+    async def load_text(self, text: str) -> tuple[datetime, dict[str, Any]]:
         row = await self.connection.fetchrow("select now(), admin.import_approvals($1::text::jsonb)", text)
         return row[0], json.loads(row[1])
 
@@ -94,9 +95,10 @@ class Database:
 
     async def versions(self) -> str:
         """Of the server and the extension."""
-        return await self.connection.fetchval(
+        versions: str = await self.connection.fetchval(
             "select format('PostgreSQL %s, admin_ext %s', current_setting('server_version'), extversion) from pg_extension where extname = 'admin_ext'"
         )
+        return versions
 
     async def lift_constraints(self) -> None:
         await self.connection.execute(LAWS)
@@ -139,13 +141,15 @@ class Live(Database):
         return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 
     async def now(self) -> datetime:
-        return await self.connection.fetchval("select now()")
+        now: datetime = await self.connection.fetchval("select now()")
+        return now
 
-    async def record(self, cases: int, differences: int, left_out: int, report: dict) -> int:
+    async def record(self, cases: int, differences: int, left_out: int, report: dict[str, Any]) -> int:
         """The number of the run in admin.parity_run."""
-        return await self.connection.fetchval(
+        run_id: int = await self.connection.fetchval(
             "select admin.record_parity_run($1, $2, $3, $4::text::jsonb)", cases, differences, left_out, json.dumps(report)
         )
+        return run_id
 
 
 @asynccontextmanager

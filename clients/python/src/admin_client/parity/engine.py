@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import TypeGuard
 
 CONTRACT = "sensitive.check.2b"
 STATES = ("pending", "signed_partial", "signed_full", "withdrawn")
@@ -75,7 +76,7 @@ def rfc3339(instant: datetime) -> str:
     return instant.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def well_formed(approval_id: str | None) -> bool:
+def well_formed(approval_id: str | None) -> TypeGuard[str]:
     return (
         approval_id is not None
         and APPROVAL_ID.fullmatch(approval_id) is not None
@@ -163,6 +164,13 @@ class Facts:
     approval: Approval | None
     ttl: str | None
 
+    @property
+    def found(self) -> Approval:
+        """The approval, where the second rule has not held."""
+        if self.approval is None:
+            raise LookupError("no approval")
+        return self.approval
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -182,7 +190,7 @@ def says(reason: str | None) -> Callable[[Facts], str | None]:
 
 
 def signers_missing(facts: Facts) -> str:
-    return "dual_signers_required" if facts.approval.required_signer_count >= 2 else "signature_required"
+    return "dual_signers_required" if facts.found.required_signer_count >= 2 else "signature_required"
 
 
 def named_otherwise(asked: str | None, approved: str) -> bool:
@@ -200,33 +208,33 @@ RULES = (
     Rule(
         3,
         "withdrawn or closed",
-        lambda f: f.approval.state == "withdrawn" or f.approval.closed_at is not None,
+        lambda f: f.found.state == "withdrawn" or f.found.closed_at is not None,
         says("approval_withdrawn"),
     ),
     Rule(
         4,
         "state and signatures disagree",
-        lambda f: disagreement(f.approval) is not None,
+        lambda f: disagreement(f.found) is not None,
         says("approval_inconsistent"),
         operator_alert=True,
     ),
-    Rule(5, "another action", lambda f: named_otherwise(f.request.action, f.approval.action), says("action_mismatch")),
+    Rule(5, "another action", lambda f: named_otherwise(f.request.action, f.found.action), says("action_mismatch")),
     Rule(
         6,
         "another resource",
-        lambda f: f.approval.resource is not None and named_otherwise(f.request.resource, f.approval.resource),
+        lambda f: f.found.resource is not None and named_otherwise(f.request.resource, f.found.resource),
         says("resource_mismatch"),
     ),
     Rule(7, "stale", lambda f: f.ttl == "stale", says("approval_expired"), operator_alert=True),
     Rule(8, "expired", lambda f: f.ttl == "expired", says("approval_expired")),
-    Rule(9, "not signed in full", lambda f: f.approval.state != "signed_full", signers_missing, requestable=True),
+    Rule(9, "not signed in full", lambda f: f.found.state != "signed_full", signers_missing, requestable=True),
     Rule(10, "otherwise", lambda f: True, says(None), decision="valid"),
 )
 
 
 def gather(store: Mapping[str, Approval], request: Request, at: datetime) -> Facts:
     approval = store.get(request.approval_id) if well_formed(request.approval_id) else None
-    ttl = approval and ttl_state(approval.state, approval.closed_at, approval.sla_deadline, at)
+    ttl = None if approval is None else ttl_state(approval.state, approval.closed_at, approval.sla_deadline, at)
     return Facts(request, approval, ttl)
 
 
@@ -239,18 +247,17 @@ compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def response(facts: Facts, rule: Rule, at: datetime) -> str:
     approval = facts.approval
-    found = approval is not None
     return compact(
         {
             "contract": CONTRACT,
             "approval_id": facts.request.approval_id,
             "decision": rule.decision,
             "reason": rule.reason(facts),
-            "state": approval.state if found else None,
+            "state": approval.state if approval else None,
             "ttl_state": facts.ttl,
-            "required_signer_count": approval.required_signer_count if found else None,
-            "signature_count": len(approval.signatures) if found else None,
-            "valid_until": rfc3339(approval.sla_deadline) if rule.decision == "valid" else None,
+            "required_signer_count": approval.required_signer_count if approval else None,
+            "signature_count": len(approval.signatures) if approval else None,
+            "valid_until": rfc3339(approval.sla_deadline) if approval and rule.decision == "valid" else None,
             "evaluated_at": rfc3339(at),
             "meta": {
                 "operator_alert": rule.operator_alert,
@@ -280,15 +287,15 @@ def explain(store: Mapping[str, Approval], request: Request, at: datetime) -> st
     """Which rule decides, and upon what, in a sentence."""
     facts = gather(store, request, at)
     rule = first_match(facts)
-    looked_at = "no such approval"
-    if facts.approval is not None:
-        age = at - facts.approval.sla_deadline
+    approval, looked_at = facts.approval, "no such approval"
+    if approval is not None:
+        age = at - approval.sla_deadline
         distance = age if age >= timedelta(0) else -age
         looked_at = (
-            f"state {facts.approval.state}, {len(facts.approval.signatures)} of "
-            f"{facts.approval.required_signer_count} signed, {distance} {'after' if age >= timedelta(0) else 'before'} "
+            f"state {approval.state}, {len(approval.signatures)} of "
+            f"{approval.required_signer_count} signed, {distance} {'after' if age >= timedelta(0) else 'before'} "
             f"the deadline ({facts.ttl})"
         )
-        if facts.approval.state != "withdrawn" and (wrong := disagreement(facts.approval)):
+        if approval.state != "withdrawn" and (wrong := disagreement(approval)):
             looked_at += f"; {wrong}"
     return f"rule {rule.precedence}, {rule.title}: {looked_at}"

@@ -8,10 +8,11 @@ from __future__ import annotations
 import dataclasses
 import random
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
 from .engine import Approval, Request, Signature, digest, rfc3339, state_reached
+from .store import Document, Element
 
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(hours=24)
 FIRST, LAST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
@@ -162,15 +163,15 @@ class Generator:
             required_roles=roles,
             required_signer_count=required,
             requested_by=chance.choice(("ann", "req@example.com", "Änne")),
-            state="withdrawn" if closed else state_reached(required, signed),
+            state="withdrawn" if closed else state_reached(required, signed) or "pending",
             sla_deadline=self.deadline(),
             closed_at=datetime(2026, 1, 1, tzinfo=timezone.utc) if closed else None,
             signatures=tuple(Signature(role, f"signer {n}") for n, role in enumerate(chance.sample(roles, signed))),
         )
 
-    def element(self, approval: Approval) -> dict:
+    def element(self, approval: Approval) -> Element:
         """An approval as the document has it."""
-        element = {
+        element: Element = {
             "approval_id": approval.approval_id,
             "action": approval.action,
             "resource": approval.resource,
@@ -200,22 +201,20 @@ class Generator:
         text = rfc3339(at)
         return self.chance.choice((text, text, text.replace("T", " "), text[:-1] + "+00:00", text[:-1]))
 
-    def document(self, size: int) -> list:
+    def document(self, size: int) -> Document:
         """Sound elements, and one in twelve that is not, or says the same once more."""
-        elements = []
+        elements: Document = []
         for _ in range(size):
             element = self.element(self.approval())
-            if self.one_in(12):
-                element = self.flawed(element, elements)
-            elements.append(element)
+            elements.append(self.flawed(element, elements) if self.one_in(12) else element)
         return elements
 
-    def flawed(self, element: dict, before: list) -> object:
+    def flawed(self, element: Element, before: Document) -> object:
         chance = self.chance
         roles, signatures = element["required_roles"], element.get("signatures", [])
         signature = {"signer_role": roles[0], "signer": "eve"}
         earlier = chance.choice(before) if before else None
-        changes = (
+        changes: tuple[Callable[[], object], ...] = (
             lambda: chance.choice((None, 7, "text", [], [element], True, {})),
             lambda: {**element, "state": chance.choice(("approved", "", "SIGNED_FULL", "signed_full ", 1, True))},
             lambda: {
@@ -442,14 +441,15 @@ class Generator:
     def requests(self, approvals: list[Approval], count: int) -> Iterator[Request]:
         for _ in range(count):
             approval = self.chance.choice(approvals) if approvals else self.approval()
-            approval_id, kind = approval.approval_id, self.chance.randrange(60)
+            there, kind = approval.approval_id, self.chance.randrange(60)
+            approval_id: str | None = there
             if kind == 0:
                 approval_id = self.chance.choice(MALFORMED)
             elif kind == 1:
-                approval_id = self.chance.choice((approval_id[:63] + "x", "APP-999999-none", approval_id[:-1] + "x"))
+                approval_id = self.chance.choice((there[:63] + "x", "APP-999999-none", there[:-1] + "x"))
             elif kind == 2:
                 approval_id = self.chance.choice(
-                    (approval_id.lower(), approval_id + "\n", approval_id + "\u00e9", approval_id.ljust(65, "q"))
+                    (there.lower(), there + "\n", there + "\u00e9", there.ljust(65, "q"))
                 )
             yield Request(
                 approval_id,

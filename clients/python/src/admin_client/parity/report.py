@@ -9,6 +9,7 @@ import html
 from collections.abc import Iterable
 
 from . import engine
+from .engine import Request
 from .run import EDGES, Finding, Outcome
 
 EXAMPLES = 3
@@ -21,9 +22,12 @@ def visible(text: object) -> str:
     )
 
 
-def asked(finding: Finding) -> str:
-    r = finding.request
-    return f"sensitive_check_preview({', '.join('null' if a is None else repr(a) for a in (r.approval_id, r.action, r.resource))}, {engine.rfc3339(r.at)})"
+def asked(request: Request | None) -> str | None:
+    if request is None:
+        return None
+    given = [None if a is None else repr(a) for a in (request.approval_id, request.action, request.resource)]
+    given.append(None if request.at is None else engine.rfc3339(request.at))
+    return f"sensitive_check_preview({', '.join(a or 'null' for a in given)})"
 
 
 def verdict(outcome: Outcome) -> str:
@@ -86,7 +90,7 @@ def terminal(outcome: Outcome) -> str:
 def summary(finding: Finding) -> list[str]:
     lines = [f"  {finding.origin}: {finding.subject}", f"    {finding.why}"]
     if finding.request is not None:
-        lines.append(f"    {asked(finding)}")
+        lines.append(f"    {asked(finding.request)}")
     if finding.differences:
         lines += [f"    {d.key or 'text'}: file {d.left}, database {d.right}" for d in finding.differences]
     elif finding.request is None and finding.file is not None:
@@ -173,7 +177,7 @@ def finding_html(finding: Finding) -> str:
         ]
         parts.append("</table>")
     shown = (
-        ("asked", finding.request and asked(finding)),
+        ("asked", asked(finding.request)),
         ("file", finding.file),
         ("database", finding.database),
         ("store element", finding.element),

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from . import engine, store
 from .compare import Difference, compare
@@ -47,7 +48,7 @@ class Finding:
 
         def rule(text: str | None) -> str:
             try:
-                return f"rule {json.loads(text)['meta']['precedence']}"
+                return f"rule {json.loads(text or '')['meta']['precedence']}"
             except (TypeError, ValueError, KeyError):
                 return text if text and text.startswith("error ") else "no answer"
 
@@ -63,16 +64,16 @@ class Outcome:
     started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     clock: float = field(default_factory=time.monotonic)
     seed: int | None = None
-    stores: Counter = field(default_factory=Counter)
+    stores: Counter[str] = field(default_factory=Counter)
     approvals: int = 0
     rejected: int = 0
     cases: int = 0
-    rules: Counter = field(default_factory=Counter)
-    reasons: Counter = field(default_factory=Counter)
-    edges: Counter = field(default_factory=Counter)
-    differing: Counter = field(default_factory=Counter)  # by the file-backed engine's rule
+    rules: Counter[int] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    edges: Counter[str] = field(default_factory=Counter)
+    differing: Counter[int | None] = field(default_factory=Counter)  # by the file-backed engine's rule
     findings: list[Finding] = field(default_factory=list)
-    groups: Counter = field(default_factory=Counter)  # how many findings there were of each group
+    groups: Counter[str] = field(default_factory=Counter)  # how many findings there were of each group
     server: str = ""
     seconds: float = 0.0
 
@@ -101,6 +102,10 @@ def answer(approvals: Mapping[str, Approval], request: Request, at: datetime) ->
         return f"error {error.sqlstate}"
 
 
+def asked_for(approvals: Mapping[str, Approval], request: Request) -> Approval | None:
+    return None if request.approval_id is None else approvals.get(request.approval_id)
+
+
 def evaluated_at(text: str) -> datetime:
     """The instant that an answer says it is of; now, where it says none."""
     try:
@@ -113,7 +118,7 @@ def element_of(approval: Approval | None) -> str | None:
     if approval is None:
         return None
 
-    def plain(value: object) -> str:
+    def plain(value: bytes | datetime) -> str:
         return value.hex() if isinstance(value, bytes) else engine.rfc3339(value)
 
     return json.dumps(asdict(approval), ensure_ascii=False, default=plain)
@@ -154,7 +159,7 @@ async def ask_some(
                 theirs,
                 differences,
                 shown,
-                element_of(approvals.get(request.approval_id)),
+                element_of(asked_for(approvals, request)),
             )
             explained = outcome.groups[finding.group] < EXPLAINED
             outcome.add(
@@ -167,7 +172,10 @@ async def ask_some(
 
 
 def rule_of(text: str) -> int | None:
-    return None if text.startswith("error ") else json.loads(text)["meta"]["precedence"]
+    if text.startswith("error "):
+        return None
+    rule: int = json.loads(text)["meta"]["precedence"]
+    return rule
 
 
 def count(outcome: Outcome, approvals: Mapping[str, Approval], request: Request, at: datetime, ours: str) -> None:
@@ -178,7 +186,7 @@ def count(outcome: Outcome, approvals: Mapping[str, Approval], request: Request,
     told = json.loads(ours)
     outcome.rules[told["meta"]["precedence"]] += 1
     outcome.reasons[told["reason"] or "valid"] += 1
-    approval = approvals.get(request.approval_id)
+    approval = asked_for(approvals, request)
     if approval is not None and (edge := EDGES.get(at - approval.sla_deadline)):
         outcome.edges[edge] += 1
 
@@ -195,13 +203,13 @@ async def digests_of_both(db: Database, origin: str, approvals: Mapping[str, App
                     approval_id,
                     "What was signed is told differently.",
                     ours.hex(),
-                    theirs and theirs.hex(),
+                    None if theirs is None else theirs.hex(),
                     element=element_of(approvals[approval_id]),
                 )
             )
 
 
-def soundness(origin: str, elements: list, read: store.Store, imported: dict, outcome: Outcome) -> None:
+def soundness(origin: str, elements: store.Document, read: store.Store, imported: dict[str, Any], outcome: Outcome) -> None:
     """Whether both sides leave out the same elements."""
     ours, theirs = {r.index: r.error for r in read.rejected}, {r["index"]: r["error"] for r in imported["rejected"]}
     for index in sorted(ours.keys() ^ theirs.keys()):
@@ -286,9 +294,9 @@ async def run_live(
 async def ask_of_document(
     db: Database,
     origin: str,
-    elements: list,
+    elements: store.Document,
     read: store.Store,
-    imported: dict,
+    imported: dict[str, Any],
     loaded_at: datetime,
     chosen: Sequence[datetime],
     outcome: Outcome,
@@ -312,7 +320,7 @@ async def ask_of_document(
 
 
 async def expectations(
-    db: Database, origin: str, elements: list, read: store.Store, loaded_at: datetime, outcome: Outcome
+    db: Database, origin: str, elements: store.Document, read: store.Store, loaded_at: datetime, outcome: Outcome
 ) -> None:
     """What the file itself says the answers are, at the load."""
     for approval_id, index in read.index.items():
@@ -348,7 +356,7 @@ async def expectations(
 
 
 async def left_out(
-    db: Database, origin: str, elements: list, read: store.Store, imported: dict, loaded_at: datetime, outcome: Outcome
+    db: Database, origin: str, elements: store.Document, read: store.Store, imported: dict[str, Any], loaded_at: datetime, outcome: Outcome
 ) -> None:
     """Elements that neither side holds: what the file, taken at its word, would answer, and what the database does."""
     theirs = {r["index"]: r["error"] for r in imported["rejected"]}
@@ -358,7 +366,7 @@ async def left_out(
         request = None
         if rejected.as_told is not None and rejected.index in theirs:
             request = Request(rejected.approval_id, at=loaded_at)
-            file = answer({rejected.approval_id: rejected.as_told}, request, loaded_at)
+            file = answer({rejected.as_told.approval_id: rejected.as_told}, request, loaded_at)
             database = (await db.ask([request]))[0]
             differences = compare(file, database)
         if rejected.index in theirs:

@@ -13,8 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, NoReturn
 
 from .engine import MOST_SIGNERS, STATES, Approval, Signature, octets, state_reached, well_formed
+
+
+Document = list[Any]
+Element = dict[str, Any]
 
 
 class Unsound(ValueError):
@@ -54,10 +59,10 @@ class Incoming:
     comments: tuple[str | None, ...]
 
 
-def parse(text: str | bytes) -> list:
+def parse(text: str | bytes) -> Document:
     """The elements of a document.  Raises Unreadable where it is no JSON array that a database would take."""
 
-    def refuse(constant: str):
+    def refuse(constant: str) -> NoReturn:
         raise Unreadable(f"{constant} is no JSON")
 
     def whole(digits: str) -> int | Decimal:
@@ -90,16 +95,21 @@ def refuse_strings(value: object) -> None:
 # -- members ----------------------------------------------------------------------------------------------------------
 
 
-def text_of(element: dict, key: str, most: int, least: int = 0, required: bool = False) -> str | None:
+def text_of(element: Element, key: str, most: int, least: int = 0) -> str | None:
     value = element.get(key)
     if value is None:
-        if required:
-            raise Unsound(f'"{key}" is missing')
         return None
     if not isinstance(value, str):
         raise Unsound(f'"{key}" is not a string')
     if not least <= len(octets(value)) <= most:
         raise Unsound(f'"{key}" has {len(octets(value))} bytes, {least} to {most} are allowed')
+    return value
+
+
+def needed_text_of(element: Element, key: str, most: int, least: int = 0) -> str:
+    value = text_of(element, key, most, least)
+    if value is None:
+        raise Unsound(f'"{key}" is missing')
     return value
 
 
@@ -190,7 +200,7 @@ def after(base: datetime, offset: str) -> datetime:
     return base.replace(year=year, month=month + 1, day=min(base.day, monthrange(year, month + 1)[1])) + span
 
 
-def instant_of(element: dict, key: str, loaded_at: datetime) -> datetime | None:
+def instant_of(element: Element, key: str, loaded_at: datetime) -> datetime | None:
     value = text_of(element, key, 64)
     offset = text_of(element, key + "_offset", 64)
     if value is not None and offset is not None:
@@ -208,7 +218,7 @@ def instant_of(element: dict, key: str, loaded_at: datetime) -> datetime | None:
 # -- elements ---------------------------------------------------------------------------------------------------------
 
 
-def roles_of(element: dict) -> tuple[str, ...]:
+def roles_of(element: Element) -> tuple[str, ...]:
     roles = element.get("required_roles")
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         raise Unsound('"required_roles" is not an array of strings')
@@ -224,7 +234,7 @@ def roles_of(element: dict) -> tuple[str, ...]:
     return tuple(roles)
 
 
-def signatures_of(element: dict, loaded_at: datetime) -> Iterable[tuple[Signature, datetime | None, str | None]]:
+def signatures_of(element: Element, loaded_at: datetime) -> Iterable[tuple[Signature, datetime | None, str | None]]:
     signatures = element.get("signatures")
     if signatures is None:
         return
@@ -235,8 +245,8 @@ def signatures_of(element: dict, loaded_at: datetime) -> Iterable[tuple[Signatur
             raise Unsound("a signature is not an object")
         yield (
             Signature(
-                text_of(signature, "signer_role", 128, 1, required=True),
-                text_of(signature, "signer", 256, 1, required=True),
+                needed_text_of(signature, "signer_role", 128, 1),
+                needed_text_of(signature, "signer", 256, 1),
             ),
             instant_of(signature, "signed_at", loaded_at),
             text_of(signature, "comment", 4096),
@@ -246,34 +256,37 @@ def signatures_of(element: dict, loaded_at: datetime) -> Iterable[tuple[Signatur
 def read_element(element: object, loaded_at: datetime) -> Incoming:
     if not isinstance(element, dict):
         raise Unsound("not an object")
-    approval_id = text_of(element, "approval_id", 64, required=True)
+    approval_id = needed_text_of(element, "approval_id", 64)
     if not well_formed(approval_id):
         raise Unsound(f'"approval_id" is not of the form APP-nnnnnn-name: "{approval_id}"')
     roles = roles_of(element)
     signed = tuple(signatures_of(element, loaded_at))
     state = text_of(element, "state", 64)
+    action = needed_text_of(element, "action", 256, 1)
+    resource = text_of(element, "resource", 2048, 1)
+    requested_by = needed_text_of(element, "requested_by", 256, 1)
+    sla_deadline = instant_of(element, "sla_deadline", loaded_at)
+    closed_at = instant_of(element, "closed_at", loaded_at)
+    created_at = instant_of(element, "created_at", loaded_at)
+    closed_by = text_of(element, "closed_by", 256, 1)
+    close_reason = text_of(element, "close_reason", 4096)
+    if sla_deadline is None:
+        raise Unsound('"sla_deadline" is missing')
     approval = Approval(
-        approval_id=approval_id,
-        action=text_of(element, "action", 256, 1, required=True),
-        resource=text_of(element, "resource", 2048, 1),
-        required_roles=roles,
-        required_signer_count=len(roles),
-        requested_by=text_of(element, "requested_by", 256, 1, required=True),
-        state="pending" if state is None else state,
-        sla_deadline=instant_of(element, "sla_deadline", loaded_at),
-        closed_at=instant_of(element, "closed_at", loaded_at),
-        signatures=tuple(signature for signature, _, _ in signed),
+        approval_id,
+        action,
+        resource,
+        roles,
+        len(roles),
+        requested_by,
+        "pending" if state is None else state,
+        sla_deadline,
+        closed_at,
+        tuple(signature for signature, _, _ in signed),
     )
     incoming = Incoming(
-        approval,
-        instant_of(element, "created_at", loaded_at),
-        text_of(element, "closed_by", 256, 1),
-        text_of(element, "close_reason", 4096),
-        tuple(at for _, at, _ in signed),
-        tuple(said for _, _, said in signed),
+        approval, created_at, closed_by, close_reason, tuple(at for _, at, _ in signed), tuple(said for _, _, said in signed)
     )
-    if approval.sla_deadline is None:
-        raise Unsound('"sla_deadline" is missing')
     check_state(incoming)
     return incoming
 
@@ -304,7 +317,10 @@ def check_signatures(approval: Approval) -> None:
         raise Unsound(f'state is "{approval.state}", but its signatures amount to "{reached}"')
 
 
-def same(there: Incoming, incoming: Incoming, element: dict) -> bool:
+Signed = tuple[str, str, str | None, datetime | None]
+
+
+def same(there: Incoming, incoming: Incoming, element: Element) -> bool:
     """Does what is there say all that a further element says?
 
     What that leaves open, or gives relative to the load, agrees."""
@@ -327,22 +343,22 @@ def same(there: Incoming, incoming: Incoming, element: dict) -> bool:
         incoming.close_reason,
     ):
         return False
-    for key, before, now in (
+    for key, at, now in (
         ("sla_deadline", old.sla_deadline, new.sla_deadline),
         ("created_at", there.created_at, incoming.created_at),
         ("closed_at", old.closed_at, new.closed_at),
     ):
-        if element.get(key) is not None and before != now:
+        if element.get(key) is not None and at != now:
             return False
 
-    def signed(of: Incoming) -> list:
+    def signed(of: Incoming) -> list[Signed]:
         return [
             (s.signer_role, s.signer, said, at)
             for s, said, at in zip(of.approval.signatures, of.comments, of.signed_at)
         ]
 
-    def matches(a: tuple, b: tuple, number: int) -> bool:
-        stated = element["signatures"][number].get("signed_at") is not None
+    def matches(a: Signed, b: Signed, number: int) -> bool:
+        stated: bool = element["signatures"][number].get("signed_at") is not None
         return a[:3] == b[:3] and (not stated or a[3] == b[3])
 
     before = signed(there)
@@ -363,7 +379,7 @@ def complete(incoming: Incoming, loaded_at: datetime) -> Incoming:
     )
 
 
-def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
+def at_its_word(element: Any, loaded_at: datetime) -> Approval | None:
     """An unsound element as it stands, for what a reader of the file alone would answer.
 
     None: it does not say enough."""
@@ -371,7 +387,8 @@ def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
         signed = element.get("signatures") or []
         roles = element.get("required_roles")
         count = element.get("required_signer_count")
-        if count is not None and not abs(count) < 1 << 15:
+        sla_deadline = instant_of(element, "sla_deadline", loaded_at)
+        if sla_deadline is None or count is not None and not abs(count) < 1 << 15:
             return None
         approval = Approval(
             element["approval_id"],
@@ -381,7 +398,7 @@ def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
             len(roles) if count is None else int(count),
             element["requested_by"],
             element.get("state") or "pending",
-            instant_of(element, "sla_deadline", loaded_at),
+            sla_deadline,
             instant_of(element, "closed_at", loaded_at),
             tuple(Signature(s["signer_role"], s["signer"]) for s in signed),
         )
@@ -395,18 +412,15 @@ def at_its_word(element: object, loaded_at: datetime) -> Approval | None:
         *approval.required_roles,
         *(text for s in approval.signatures for text in (s.signer_role, s.signer)),
     ]
-    if (
-        approval.sla_deadline is None
-        or not all(isinstance(text, str) for text in texts)
-        or not isinstance(approval.resource, str | None)
-    ):
+    if not all(isinstance(text, str) for text in texts) or not isinstance(approval.resource, str | None):
         return None
     return approval
 
 
-def read(elements: list, loaded_at: datetime) -> Store:
+def read(elements: Document, loaded_at: datetime) -> Store:
     """The sound approvals of a document, loaded at an instant; the others by index, with what is wrong."""
-    store, there = Store(), {}
+    store = Store()
+    there: dict[str, Incoming] = {}
     for index, element in enumerate(elements):
         try:
             incoming = read_element(element, loaded_at)
