@@ -86,7 +86,7 @@ def sides(path, pause, *kinds):
 
 def p17():
     prepare()
-    notes = (f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with four server connections, {CONNECTIONS} callers in one process; "
+    notes = (f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with up to 20 server connections, its default, {CONNECTIONS} callers in one process; "
              f"fsync {sql('show fsync')}, synchronous_commit {sql('show synchronous_commit')}",)
     ours, bare, pooled = (client, QUESTION, {"actor": "FF"}), (connections, (CHECK, *QUESTION, "FF"), {}), (pool, (CHECK, *QUESTION, "FF"), {})
     for name, pause, how in (("P17", CONNECTIONS / RATE, f"at {RATE} checks a second"), ("P17_busy", 0, "without a pause between them: what a call costs the process all others wait for")):

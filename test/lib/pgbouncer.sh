@@ -2,7 +2,7 @@
 # after cluster.sh.
 
 # pgbouncer_start USER ...: listens on a socket in PGBOUNCER_DIR, port 6432, for these users; four
-# server connections for each of them.
+# server connections, or PGBOUNCER_POOL, for each of them.
 pgbouncer_start() {
     local i
     PGBOUNCER_DIR=$(mktemp -d /tmp/admin_ext.pooler.XXXXXX)
@@ -17,7 +17,7 @@ listen_port = 6432
 auth_type = trust
 auth_file = $PGBOUNCER_DIR/users
 pool_mode = transaction
-default_pool_size = 4
+default_pool_size = ${PGBOUNCER_POOL:-4}
 max_client_conn = 200
 logfile = $PGBOUNCER_DIR/log
 pidfile = $PGBOUNCER_DIR/pid
