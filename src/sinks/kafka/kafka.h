@@ -30,6 +30,7 @@ typedef struct KafkaPartition
 	int64		high;			/* high watermark, read uncommitted, when recovery began */
 	int64		last;			/* offset of the batch's last record in it; NO_OFFSET: none */
 	bool		is_open;		/* the transaction before was committed, and has no marker here */
+	bool		is_held_back;	/* recovery has come to an open transaction of another producer's */
 	bool		is_read;		/* recovery has come to its end */
 } KafkaPartition;
 
@@ -63,7 +64,6 @@ typedef struct Kafka
 	int64		deadline;		/* of the phase, or of the transaction at hand */
 	KafkaPartition *partitions;
 	int			partition_count;
-	bool		is_held_back;	/* by another producer's open transaction */
 	int			measured;		/* partitions whose watermark is known */
 	int32		header_partition;	/* where the last header record is; NO_OFFSET: unknown */
 	int64		header_offset;

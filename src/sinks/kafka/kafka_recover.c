@@ -308,6 +308,7 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 	partition->newest = message->offset;
 	partition->next = Max(partition->next, message->offset + 1);
 	partition->is_read = partition->next >= partition->high;
+	partition->is_held_back = false;
 	if (record[0] != '\0' && position_id > position->position_id)
 	{
 		position->position_id = position_id;
@@ -335,7 +336,7 @@ take_end(Kafka *kafka, const rd_kafka_message_t *message)
 	/* Commit markers are passed by unseen. */
 	partition->next = Max(partition->next, message->offset);
 	partition->is_read = message->offset >= partition->high;
-	kafka->is_held_back = !partition->is_read;
+	partition->is_held_back = !partition->is_read;
 	return ADMIN_SINK_PENDING;
 }
 
@@ -348,6 +349,17 @@ is_read(const Kafka *kafka)
 			return false;
 	}
 	return true;
+}
+
+static bool
+is_held_back(const Kafka *kafka)
+{
+	for (int i = 0; i < kafka->partition_count; i++)
+	{
+		if (kafka->partitions[i].is_held_back)
+			return true;
+	}
+	return false;
 }
 
 static AdminSinkResult
@@ -389,10 +401,10 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 	}
 	if (is_read(kafka))
 		return finish(kafka, position);
-	if (is_late(kafka) && !kafka->is_held_back)
+	if (is_late(kafka) && !is_held_back(kafka))
 		return kafka_no_answer(kafka, "read the topic to its end");
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "reading topic \"%s\" to its end%s", kafka->topic,
-			 kafka->is_held_back ? "; a transaction that another producer has left open is waited for" : "");
+			 is_held_back(kafka) ? "; a transaction that another producer has left open is waited for" : "");
 	return is_late(kafka) ? ADMIN_SINK_RETRY : ADMIN_SINK_PENDING;
 }
 
