@@ -1,15 +1,35 @@
 """Parity with a database in use, and how its outcome gets to where readiness shows it."""
+import contextlib
 import json
 
+import harness
 import pytest
-from harness import PATHS, SCRATCH, sql
+from harness import SCRATCH
+from session import connect, one
 from test_parity_store import SOUND
 
 from admin_client import readiness
 from admin_client.parity.__main__ import main
 
-ADMIN = f"postgresql://postgres@/postgres?host={SCRATCH}"
+DATABASE = "live"
+ADMIN = f"postgresql://postgres@/{DATABASE}?host={SCRATCH}"
+NOBODY = f"postgresql://ff@/{DATABASE}?host={SCRATCH}"
 ELEMENTS = [{**SOUND, "approval_id": f"APP-90000{n}-live", "sla_deadline": "2100-01-01T00:00:00Z", "created_at": "2026-01-01T00:00:00Z"} for n in range(3)]
+
+
+def sql(query, *arguments):
+    with contextlib.closing(connect(dbname=DATABASE)) as connection:
+        return one(connection, query, *arguments)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def database():
+    """One of its own: all that it has is in the file."""
+    harness.sql(f"create database {DATABASE}")
+    sql("create extension admin_ext")
+    sql("select admin.create_audit_partitions()")
+    yield
+    harness.sql(f"drop database {DATABASE} with (force)")
 
 
 @pytest.fixture
@@ -25,7 +45,7 @@ def store(tmp_path):
 def reader():
     sql("do $$ begin if not exists (select from pg_roles where rolname = 'reader') then create role reader login; end if; end $$")
     sql("select admin.grant_access('reader', 'auditor')")
-    return f"postgresql://reader@/postgres?host={SCRATCH}"
+    return f"postgresql://reader@/{DATABASE}?host={SCRATCH}"
 
 
 async def b2():
@@ -46,6 +66,16 @@ def test_what_was_changed_since_is_found(store, reader, capsys):
     out = capsys.readouterr().out
     assert "APP-900000-live" in out and "APP-900009-unknown" in out and "APP-900001-live" not in out
     assert sql("select differences > 0 and left_out = 1 from admin.parity_run order by run_id desc limit 1")
+
+
+def test_what_only_the_database_has_is_found(store, reader, capsys):
+    store.write_text(json.dumps(ELEMENTS[1:]))
+    assert main(["--live", reader, "--store", str(store), "--record", ADMIN]) == 1
+    out = capsys.readouterr().out
+    assert "APP-900000-live" in out and "the file does not" in out
+    store.write_text("[]")
+    assert main(["--live", reader, "--store", str(store), "--record", ADMIN]) == 1
+    assert sql("select differences from admin.parity_run order by run_id desc limit 1") == len(ELEMENTS)
 
 
 async def test_the_outcome_is_recorded_and_shown(store, reader):
@@ -70,7 +100,7 @@ def test_live_goes_with_a_store_alone(arguments, capsys):
 
 
 def test_who_may_not_is_told_so(store, capsys):
-    assert main(["--live", PATHS["direct"], "--store", str(store)]) == 2
+    assert main(["--live", NOBODY, "--store", str(store)]) == 2
     assert "permission denied" in capsys.readouterr().err
-    assert main(["--cases", "1", "--dsn", ADMIN, "--record", PATHS["direct"]]) == 2
+    assert main(["--cases", "1", "--dsn", ADMIN, "--record", NOBODY]) == 2
     assert "permission denied" in capsys.readouterr().err

@@ -140,6 +140,9 @@ class Live(Database):
         ask = f"select admin.sensitive_check_preview(r.approval_id, r.action, r.resource, r.at::timestamptz) {EACH}"
         return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 
+    async def approval_ids(self) -> set[str]:
+        return {row[0] for row in await self.connection.fetch("select approval_id from admin.approval")}
+
     async def now(self) -> datetime:
         now: datetime = await self.connection.fetchval("select now()")
         return now

@@ -286,6 +286,9 @@ async def run_live(
     now = await db.now()
     read = store.read(elements, now)
     imported = {"rejected": [{"index": rejected.index, "error": rejected.error} for rejected in read.rejected]}
+    named = {element.get("approval_id") for element in elements if isinstance(element, dict)}
+    for approval_id in sorted(await db.approval_ids() - named):
+        outcome.add(Finding(STORE, origin, approval_id, "The database has it, the file does not."))
     outcome.approvals += len(read.approvals)
     outcome.rejected += len(read.rejected)
     await ask_of_document(db, origin, elements, read, imported, now, chosen, outcome, progress)
