@@ -150,7 +150,7 @@ def postmaster():
 def is_gone(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):     # gone before, or while it is read
         return True
 
 
