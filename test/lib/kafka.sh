@@ -41,12 +41,12 @@ python_fetch() {
     python_with confluent_kafka.schema_registry.json_schema 'confluent-kafka[json,schemaregistry]==2.16.1'
 }
 
-# Adds the secure listeners, KAFKA_SASL and KAFKA_MUTUAL, and what is needed to come in by them: the
-# password of user app by PLAIN is in a file (a server's log may have its environment), those by SCRAM
-# are an admin client's to set.
+# kafka_secure SASL_PORT MUTUAL_PORT: adds the secure listeners, KAFKA_SASL and KAFKA_MUTUAL, and what
+# is needed to come in by them: the password of user app by PLAIN is in a file (a server's log may have
+# its environment), those by SCRAM are an admin client's to set.
 kafka_secure() {
     local certificates=$KAFKA_DIR/certificates password=plain-$RANDOM$RANDOM
-    KAFKA_SASL=127.0.0.1:$(free_port) KAFKA_MUTUAL=127.0.0.1:$(free_port)
+    KAFKA_SASL=127.0.0.1:$1 KAFKA_MUTUAL=127.0.0.1:$2
     echo "$password" >"$KAFKA_DIR/password"
     certificates_make "$certificates" || return 1
     chmod 755 "$KAFKA_DIR"
@@ -72,9 +72,9 @@ PROPERTIES
 
 # Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.
 kafka_init() {
-    local port controller
+    local port controller sasl mutual
     KAFKA_DIR=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.kafka.XXXXXX)
-    port=$(free_port) controller=$(free_port)
+    read -r port controller sasl mutual < <(free_ports 4)
     KAFKA_BOOTSTRAP=127.0.0.1:$port
     cat >"$KAFKA_DIR/server.properties" <<PROPERTIES
 process.roles=broker,controller
@@ -95,9 +95,13 @@ group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
 broker.session.timeout.ms=3000
 PROPERTIES
-    [ "${KAFKA_SECURE:-}" != 1 ] || kafka_secure || return 1
-    java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format -t "$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
-        -c "$KAFKA_DIR/server.properties" >"$KAFKA_DIR/format.log" 2>&1
+    [ "${KAFKA_SECURE:-}" != 1 ] || kafka_secure "$sasl" "$mutual" || return 1
+    # An identifier may begin with a dash: a word of its own it would be an option then.
+    java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format --config "$KAFKA_DIR/server.properties" \
+        --cluster-id="$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
+        >"$KAFKA_DIR/format.log" 2>&1 && return 0
+    sed 's/^/# /' "$KAFKA_DIR/format.log"
+    return 1
 }
 
 # Starts it and waits, 60 s at most, until it says that it has started.

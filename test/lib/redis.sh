@@ -16,7 +16,8 @@ redis_python_fetch() {
 # 127.0.0.2, too, which is not in its certificate.  What it was told survives whatever happens to it.
 redis_init() {
     REDIS_DIR=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.redis.XXXXXX)
-    REDIS_PORT=$(free_port) REDIS_TLS_PORT=$(free_port) REDIS_SOCKET=$REDIS_DIR/redis.sock
+    read -r REDIS_PORT REDIS_TLS_PORT < <(free_ports 2)
+    REDIS_SOCKET=$REDIS_DIR/redis.sock
     chmod 755 "$REDIS_DIR"
     certificates_make "$REDIS_DIR/certificates" || return 1
     touch "$REDIS_DIR/users.acl" "$REDIS_DIR/redis.log"

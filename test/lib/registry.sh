@@ -22,7 +22,7 @@ registry_fetch() {
 registry_init() {
     local port secure_port
     REGISTRY_DIR=$(mktemp -d /tmp/admin_ext.registry.XXXXXX)
-    port=$(free_port) secure_port=$(free_port)
+    read -r port secure_port < <(free_ports 2)
     REGISTRY_HTTP=http://127.0.0.1:$port/apis/ccompat/v7 REGISTRY_HTTPS=https://127.0.0.1:$secure_port/apis/ccompat/v7
     certificates_make "$REGISTRY_DIR/certificates" || return 1
     chmod 755 "$REGISTRY_DIR"
