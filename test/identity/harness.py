@@ -7,7 +7,7 @@ import warnings
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
-from session import connect, done, error, ok, one, rows  # noqa: F401 -- handed on
+from session import connect, done, error, ok, one, poll, rows  # noqa: F401 -- handed on
 
 warnings.filterwarnings("ignore")  # joserfc finds EdDSA's name outdated (RFC 9864)
 ISSUER, AUDIENCE = "https://idp.example/realm", "https://admin.example"

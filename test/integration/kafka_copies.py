@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_ledger, create_extension, expect, main, ok, pg_ctl,
-                     read_topic, setting, sql, state_changes, wait)
+                     poll, read_topic, setting, sql, state_changes, wait)
 
 
 def copy_cluster(name):
@@ -63,9 +63,12 @@ def older_backup():
     sql("select pg_reload_conf()")
     wait(DELIVERED, "and goes on after a reload", 90)
     changes = state_changes()
-    for _ in range(6):
+
+    def is_disturbed():
         sql(CHECK)
-        time.sleep(0.5)
+        return state_changes() != changes
+
+    poll(is_disturbed, 3)
     wait(DELIVERED, "undisturbed by the one that has stopped")
     ok(state_changes() == changes, "it is not fenced again")
     compare_ledger("one of them delivers")

@@ -3,6 +3,7 @@
 The ledger is the table itself: what a read_committed consumer sees has to be every
 committed row once, unchanged, in order of commit per approval, whatever was killed.
 """
+import contextlib
 import os
 import random
 import signal
@@ -31,31 +32,31 @@ def paused_broker():
     wait(DELIVERED, "delivered when it answers again", 120)
 
 
-def ends(isolation="read_uncommitted"):
-    """Per partition of the topic: the offset next to be written, or the last stable one."""
+@contextlib.contextmanager
+def watermarks(isolation="read_uncommitted"):
+    """Tells, per partition of the topic, the offset next to be written, or the last stable one."""
     consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "watermarks", "isolation.level": isolation})
-    result = [consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in range(3)]
+    yield lambda: [consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in range(3)]
     consumer.close()
-    return result
+
+
+def ends(isolation="read_uncommitted"):
+    with watermarks(isolation) as now:
+        return now()
 
 
 def kill_behind_a_commit():
     """Kills the broker when a record has just come; answers the partitions in which the transaction has lost its marker."""
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "watermarks", "isolation.level": "read_uncommitted"})
-
-    def written():
-        return sum(consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in range(3))
-
-    before = written()
-    writer = subprocess.Popen(["psql", "-XAtqc", CHECK], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while written() == before and time.monotonic() < deadline:
-        pass
-    # Somewhere between the record and the marker.
-    time.sleep(random.uniform(0, 0.008))
-    BROKER.kill()
-    writer.wait()
-    consumer.close()
+    with watermarks() as now:
+        before = now()
+        writer = subprocess.Popen(["psql", "-XAtqc", CHECK], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while now() == before and time.monotonic() < deadline:
+            pass
+        # Somewhere between the record and the marker.
+        time.sleep(random.uniform(0, 0.008))
+        BROKER.kill()
+        writer.wait()
     BROKER.start()
     wait(f"select state = 'idle' {KAFKA}", "recovered after a broker was killed right behind a commit", 120)
     return left_open()
@@ -121,18 +122,10 @@ def unknown_left_open():
 
 def deliver_all(name):
     """Within five minutes; whoever runs it ends what a broker of Kafka 4 has left open for good."""
-    def is_held_back():
-        return sql(f"select last_error ~ 'has left open' {KAFKA}", check=False) == "t"
-
-    held_since, deadline = None, time.monotonic() + 300
-    while time.monotonic() < deadline and sql(DELIVERED, check=False) != "t":
-        held_since = (held_since or time.monotonic()) if is_held_back() else None
-        if held_since and time.monotonic() - held_since > 20:
-            print("# a transaction was left open", flush=True)
-            abort_in(left_open())
-            held_since = None
-        time.sleep(0.2)
-    wait(DELIVERED, name, 1)
+    if not poll(lambda: sql(DELIVERED, check=False) == "t", 60) and sql(f"select last_error ~ 'has left open' {KAFKA}", check=False) == "t":
+        print("# a transaction was left open", flush=True)
+        abort_in(left_open())
+    wait(DELIVERED, name, 240)
 
 
 def killed_behind_a_commit():

@@ -16,7 +16,9 @@
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/memutils.h"
+#include "utils/wait_event.h"
 
 #include "sinks/kafka/kafka.h"
 
@@ -281,8 +283,9 @@ let_markers_be_written(const Kafka *kafka)
 {
 	int64		left = kafka->committed_us + MARKERS_US - monotonic_us();
 
+	/* Not by the latch: a commit that sets it meanwhile makes no marker come sooner. */
 	if (left > 0 && kafka->batch->count >= MANY_RECORDS)
-		pg_usleep(Min(left, MARKERS_US));
+		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (Min(left, MARKERS_US) + 999) / 1000, PG_WAIT_EXTENSION);
 }
 
 static AdminSinkResult

@@ -387,10 +387,9 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 			result = take_message(kafka, message, position);
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 			result = take_end(kafka, message);
-		/* Retention was quicker: measured anew it is known what is there. */
-		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
-			result = give_up(kafka, message->err, "read the topic");
-		else if (message != NULL && kafka_remedy(message->err) != NULL)
+		/* Where retention was quicker it is known what is there when it is measured anew. */
+		else if (message != NULL &&
+				 (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || kafka_remedy(message->err) != NULL))
 			result = give_up(kafka, message->err, "read the topic");
 		if (message != NULL)
 			rd_kafka_message_destroy(message);
