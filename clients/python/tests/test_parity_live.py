@@ -10,6 +10,7 @@ from test_parity_store import SOUND
 
 from admin_client import readiness
 from admin_client.parity.__main__ import main
+from admin_client.parity.store import passed_by
 
 DATABASE = "live"
 ADMIN = f"postgresql://postgres@/{DATABASE}?host={SCRATCH}"
@@ -73,9 +74,24 @@ def test_what_only_the_database_has_is_found(store, reader, capsys):
     assert main(["--live", reader, "--store", str(store), "--record", ADMIN]) == 1
     out = capsys.readouterr().out
     assert "APP-900000-live" in out and "the file does not" in out
+    store.write_text('[{"approval_id": []}]')
+    assert main(["--live", reader, "--store", str(store)]) == 1
+    assert "the file does not" in capsys.readouterr().out
     store.write_text("[]")
     assert main(["--live", reader, "--store", str(store), "--record", ADMIN]) == 1
     assert sql("select differences from admin.parity_run order by run_id desc limit 1") == len(ELEMENTS)
+
+
+def test_members_that_nobody_reads_are_named(store, reader, capsys, tmp_path):
+    store.write_text(json.dumps([{**element, "resourse": "account 8", "signatures": [{**s, "rôle": 1} for s in element.get("signatures", [])]} for element in ELEMENTS]))
+    page = tmp_path / "report.html"
+    assert main(["--live", reader, "--store", str(store), "--html", str(page)]) == 0
+    told = 'members that neither side reads: "resourse" (3)'
+    assert told in capsys.readouterr().out and told.replace('"', "&quot;") in page.read_text()
+    assert passed_by([7, {"a": 1, "signatures": 7}, {"signatures": [7, {"a": 1}], "a": 1, "expected": 1, "created_at_offset": 1}]) == {"a": 2, "signatures.a": 1}
+    store.write_text(json.dumps(ELEMENTS))
+    assert main(["--live", reader, "--store", str(store)]) == 0
+    assert "passed by" not in capsys.readouterr().out
 
 
 async def test_the_outcome_is_recorded_and_shown(store, reader):
@@ -101,6 +117,24 @@ def test_live_goes_with_a_store_alone(arguments, capsys):
 
 def test_who_may_not_is_told_so(store, capsys):
     assert main(["--live", NOBODY, "--store", str(store)]) == 2
-    assert "permission denied" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("parity: --live: permission denied") and "needs the access auditor" in error
     assert main(["--cases", "1", "--dsn", ADMIN, "--record", NOBODY]) == 2
-    assert "permission denied" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "parity: --record: permission denied" in shown.err and "needs the access operator" in shown.err
+    assert "1 answers compared" in shown.out, "what was found out is not lost with it"
+
+
+@pytest.mark.parametrize("option", ["--dsn", "--live", "--record"])
+def test_what_cannot_be_reached_is_named(store, option, capsys):
+    nowhere = "postgresql://postgres@127.0.0.1:1/postgres"
+    arguments = {"--dsn": ["--cases", "1"], "--live": ["--store", str(store)], "--record": ["--cases", "1", "--dsn", ADMIN]}[option]
+    assert main([*arguments, option, nowhere]) == 2
+    assert f"parity: {option}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arguments", "told"), [(["--cases", "0"], "nothing is to be compared"), (["--html", "/no/such/place/page.html"], "'/no/such/place' is no directory")])
+def test_what_comes_to_nothing_is_refused_before_it_runs(arguments, told, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2 and told in capsys.readouterr().err

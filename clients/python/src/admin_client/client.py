@@ -106,7 +106,8 @@ class AdminClient:
         pool = self._checks if file_answer is None else self._shadows
         if pool is None:
             return denied(Reason.CLIENT_CLOSED)
-        question = approval_id, action, resource, actor, request_id, traceparent, token
+        question = (approval_id, action, resource, actor, request_id, traceparent, token)
+        arguments = question if file_answer is None else (file_answer, *question)
         key = None
         if token is None and approval_id is not None and file_answer is None and self._cache.is_on:
             key = approval_id, action, resource
@@ -115,7 +116,7 @@ class AdminClient:
                 return read_answer(answer.text, approval_id, Source.CACHE)
 
         async def ask() -> tuple[str, Decision]:
-            text = await (pool.value(*question, deadline=deadline) if file_answer is None else pool.value(file_answer, *question, deadline=deadline))
+            text = await pool.value(*arguments, deadline=deadline)
             return text, read_answer(text, approval_id)
 
         try:

@@ -10,8 +10,8 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,11 @@ from .database import live, scratch
 from .run import Outcome, run_document, run_live, run_random
 
 RANDOM_CASES = 10000
+Texts = Sequence[tuple[str, str]]  # a file's name, and what is in it
+
+
+class Unanswered(Exception):
+    """A database could not be asked."""
 
 
 def instant(text: str) -> datetime:
@@ -65,7 +70,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         nargs="+",
         action="extend",
         default=[],
-        help="instants to ask for, RFC 3339: of files besides the load and each deadline, of random stores alone",
+        help="instants to ask for, RFC 3339, UTC where no zone is named: of files besides the load and each deadline, of random stores alone",
     )
     parser.add_argument(
         "--live",
@@ -81,11 +86,25 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     chosen = parser.parse_args(argv)
     if chosen.live is not None and (not chosen.store or chosen.fixtures or chosen.cases):
         parser.error("--live goes with --store alone: it asks of a file's approvals where they have been imported")
+    if chosen.cases == 0 and not chosen.fixtures and not chosen.store:
+        parser.error("nothing is to be compared: --cases is 0, and no file is named")
+    if chosen.html and not Path(chosen.html).absolute().parent.is_dir():
+        parser.error(f"--html: {str(Path(chosen.html).parent)!r} is no directory")
     if chosen.cases is None:
         chosen.cases = 0 if chosen.fixtures or chosen.store else RANDOM_CASES
     if chosen.seed is None:
         chosen.seed = random.SystemRandom().randrange(1 << 31)
     return chosen
+
+
+@contextmanager
+def told_of(option: str, access: str | None = None) -> Iterator[None]:
+    """An error of a database names the option by which it was reached, and the access that its role may lack."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        lacks = f"; its role needs the access {access}" if access and isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        raise Unanswered(f"{option}: {error or type(error).__name__}{lacks}") from error
 
 
 def progress(what: str) -> Callable[[int], None]:
@@ -112,8 +131,9 @@ async def record(dsn: str, outcome: Outcome) -> None:
         "groups": dict(outcome.groups),
         "seconds": round(outcome.seconds, 3),
     }
-    async with live(dsn) as db:
-        run_id = await db.record(cases, differences, left_out, report)
+    with told_of("--record", "operator"):
+        async with live(dsn) as db:
+            run_id = await db.record(cases, differences, left_out, report)
     print(f"parity: recorded as run {run_id}", file=sys.stderr)
 
 
@@ -121,47 +141,48 @@ async def run(chosen: argparse.Namespace) -> Outcome:
     outcome = Outcome()
     texts = [(path, Path(path).read_text(encoding="utf-8-sig")) for path in chosen.fixtures + chosen.store]
     if chosen.live is not None:
-        async with live(chosen.live) as db:
-            outcome.server = await db.versions()
-            for path, text in texts:
-                await run_live(db, path, text, chosen.at, outcome, progress(report.visible(path)))
-        outcome.seconds = time.monotonic() - outcome.clock
-        return outcome
-    async with AsyncExitStack() as stack:
-        for index, (path, text) in enumerate(texts):  # each alone: two files may name the same approvals
-            async with scratch(chosen.dsn, f"file{index}") as db:
-                outcome.server = await db.versions()
-                await run_document(db, path, text, chosen.at, outcome, progress(report.visible(path)))
-        if chosen.cases:
-            sound = await stack.enter_async_context(scratch(chosen.dsn, "sound"))
-            forged = await stack.enter_async_context(scratch(chosen.dsn, "forged"))
-            await forged.lift_constraints()
-            outcome.server = await sound.versions()
-            await run_random(
-                sound,
-                forged,
-                chosen.seed,
-                chosen.cases,
-                outcome,
-                progress(f"of {chosen.cases} random cases"),
-                chosen.at,
-            )
+        with told_of("--live", "auditor"):
+            await run_in_use(chosen, texts, outcome)
+    else:
+        with told_of("--dsn"):
+            await run_in_scratch(chosen, texts, outcome)
     outcome.seconds = time.monotonic() - outcome.clock
     return outcome
+
+
+async def run_in_use(chosen: argparse.Namespace, texts: Texts, outcome: Outcome) -> None:
+    async with live(chosen.live) as db:
+        outcome.server = await db.versions()
+        for path, text in texts:
+            await run_live(db, path, text, chosen.at, outcome, progress(report.visible(path)))
+
+
+async def run_in_scratch(chosen: argparse.Namespace, texts: Texts, outcome: Outcome) -> None:
+    for index, (path, text) in enumerate(texts):  # each alone: two files may name the same approvals
+        async with scratch(chosen.dsn, f"file{index}") as db:
+            outcome.server = await db.versions()
+            await run_document(db, path, text, chosen.at, outcome, progress(report.visible(path)))
+    if not chosen.cases:
+        return
+    async with scratch(chosen.dsn, "sound") as sound, scratch(chosen.dsn, "forged") as forged:
+        await forged.lift_constraints()
+        outcome.server = await sound.versions()
+        asked = progress(f"of {chosen.cases} random cases")
+        await run_random(sound, forged, chosen.seed, chosen.cases, outcome, asked, chosen.at)
 
 
 def main(argv: list[str] | None = None) -> int:
     chosen = arguments(argv)
     try:
         outcome = asyncio.run(run(chosen))
-        if chosen.record is not None:
-            asyncio.run(record(chosen.record, outcome))
+        print(report.terminal(outcome), end="", flush=True)
         if chosen.html:
             Path(chosen.html).write_text(report.page(outcome), encoding="utf-8")
-    except (OSError, UnicodeDecodeError, store.Unreadable, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if chosen.record is not None:
+            asyncio.run(record(chosen.record, outcome))
+    except (OSError, UnicodeDecodeError, store.Unreadable, Unanswered) as error:
         print(f"parity: {report.visible(error)}", file=sys.stderr)
         return 2
-    print(report.terminal(outcome), end="")
     return 0 if outcome.equal else 1
 
 

@@ -13,6 +13,7 @@ from .engine import Request
 from .run import EDGES, Finding, Outcome
 
 EXAMPLES = 3
+NAMED = 20  # members that are passed by, at most
 
 
 def visible(text: object) -> str:
@@ -41,9 +42,11 @@ def facts(outcome: Outcome) -> list[tuple[str, str]]:
     rate = outcome.cases / outcome.seconds if outcome.seconds else 0
     random = outcome.stores["random"]
     files = [f"{name}" for name in outcome.stores if name != "random"]
+    passed_by = [f'"{name}" ({count})' for name, count in outcome.passed_by.most_common(NAMED)]
     return [
         ("stores", ", ".join(files + ([f"{random} random, seed {outcome.seed}"] if random else []))),
         ("approvals", f"{outcome.approvals} held by both, {outcome.rejected} elements left out"),
+        *([("passed by", f"members that neither side reads: {', '.join(passed_by)}")] if passed_by else []),
         ("server", outcome.server),
         ("run", f"{outcome.started:%Y-%m-%d %H:%M:%S} UTC, {outcome.seconds:.1f} s, {rate:.0f} answers/s"),
     ]

@@ -74,6 +74,7 @@ class Outcome:
     differing: Counter[int | None] = field(default_factory=Counter)  # by the file-backed engine's rule
     findings: list[Finding] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)  # how many findings there were of each group
+    passed_by: Counter[str] = field(default_factory=Counter)  # members of elements that neither side reads
     server: str = ""
     seconds: float = 0.0
 
@@ -286,7 +287,7 @@ async def run_live(
     now = await db.now()
     read = store.read(elements, now)
     imported = {"rejected": [{"index": rejected.index, "error": rejected.error} for rejected in read.rejected]}
-    named = {element.get("approval_id") for element in elements if isinstance(element, dict)}
+    named = read.approvals.keys() | {rejected.approval_id for rejected in read.rejected}
     for approval_id in sorted(await db.approval_ids() - named):
         outcome.add(Finding(STORE, origin, approval_id, "The database has it, the file does not."))
     outcome.approvals += len(read.approvals)
@@ -306,6 +307,7 @@ async def ask_of_document(
     progress: Progress,
 ) -> None:
     outcome.stores[origin] += 1
+    outcome.passed_by += store.passed_by(elements)
     requests = [
         replace(question, at=at)
         for approval in read.approvals.values()

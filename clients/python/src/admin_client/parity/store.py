@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
@@ -20,6 +21,14 @@ from .engine import MOST_SIGNERS, STATES, Approval, Signature, octets, state_rea
 
 Document = list[Any]
 Element = dict[str, Any]
+
+INSTANTS = ("sla_deadline", "created_at", "closed_at")
+MEMBERS = frozenset(
+    ("approval_id", "action", "resource", "required_roles", "required_signer_count", "requested_by", "state", "signatures")
+    + ("closed_by", "close_reason", "fixture", "expected", *INSTANTS, *(f"{name}_offset" for name in INSTANTS))
+)
+SIGNATURE_MEMBERS = frozenset(("signer_role", "signer", "signed_at", "signed_at_offset", "comment"))
+"""What is read of an element, and of a signature; members of other names are passed by."""
 
 
 class Unsound(ValueError):
@@ -90,6 +99,20 @@ def refuse_strings(value: object) -> None:
         for key, member in value.items():
             refuse_strings(key)
             refuse_strings(member)
+
+
+def passed_by(elements: Document) -> Counter[str]:
+    """The members that nobody reads, and how many elements have each: of a misspelt one nothing arrives."""
+    found: Counter[str] = Counter()
+    for element in elements:
+        if not isinstance(element, dict):
+            continue
+        found.update(element.keys() - MEMBERS)
+        signatures = element.get("signatures")
+        for signature in signatures if isinstance(signatures, list) else []:
+            if isinstance(signature, dict):
+                found.update(f"signatures.{name}" for name in signature.keys() - SIGNATURE_MEMBERS)
+    return found
 
 
 # -- members ----------------------------------------------------------------------------------------------------------
