@@ -7,15 +7,17 @@ create table admin.import_run (
     run_at      timestamptz not null default clock_timestamp(),
     imported_by text        not null default session_user,
     imported    bigint      not null,
+    advanced    bigint      not null default 0,
     unchanged   bigint      not null,
     rejected    bigint      not null
 );
 
-comment on table admin.import_run is 'Calls of admin.import_approvals(), and how each came out. The newest tells whether the import is complete.';
+comment on table admin.import_run is 'Calls of admin.import_approvals() and admin.catch_up_approvals(), and how each came out. The newest tells whether the import is complete.';
 comment on column admin.import_run.run_id is 'Identity.';
 comment on column admin.import_run.run_at is 'When it ended.';
 comment on column admin.import_run.imported_by is 'The session''s user.';
 comment on column admin.import_run.imported is 'Elements that were stored.';
+comment on column admin.import_run.advanced is 'Elements by which an approval that was there was signed or withdrawn; 0 of an import.';
 comment on column admin.import_run.unchanged is 'Elements that were there already.';
 comment on column admin.import_run.rejected is 'Elements that were not stored, with the reasons that the call gave.';
 
@@ -158,70 +160,75 @@ comment on function admin.import_fields(jsonb, timestamptz) is
 'The columns of an imported approval, as far as the document tells them. Raises 22023 when they are malformed.';
 
 -- What the document leaves open, or gives relative to a load, was fixed by the first load.
-create function admin.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
+create function admin.import_same_request(existing admin.approval, incoming admin.approval, element jsonb)
+returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return (existing.action, existing.resource, existing.required_roles, existing.requested_by)
+       is not distinct from
+       (incoming.action, incoming.resource, incoming.required_roles, incoming.requested_by)
+   and (element ->> 'sla_deadline' is null or existing.sla_deadline = incoming.sla_deadline)
+   and (element ->> 'created_at' is null or existing.created_at = incoming.created_at);
+
+comment on function admin.import_same_request(admin.approval, admin.approval, jsonb) is
+'Was an approval that is there asked for as an imported document says?';
+
+create function admin.import_new_signatures(approval_id text, element jsonb, loaded_at timestamptz)
+returns setof admin.signature
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select i.*
+    from jsonb_array_elements(element -> 'signatures') with ordinality as s(told, n), admin.import_signature(s.told, loaded_at) as i
+    where not exists (
+        select from admin.signature as e
+        where e.approval_id = import_new_signatures.approval_id and e.signer_role = i.signer_role and e.signer = i.signer
+          and e.comment is not distinct from i.comment
+          and (s.told ->> 'signed_at' is null or e.signed_at = i.signed_at))
+    order by s.n;
+end;
+
+comment on function admin.import_new_signatures(text, jsonb, timestamptz) is
+'The signatures of an imported approval that are not there, or not as the document tells them, in its order. Raises 22023 when one is malformed.';
+
+create function admin.import_agrees(existing admin.approval, incoming admin.approval, element jsonb, loaded_at timestamptz)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-return (existing.action, existing.resource, existing.required_roles, existing.requested_by, existing.state,
-        existing.closed_by, existing.close_reason)
-       is not distinct from
-       (incoming.action, incoming.resource, incoming.required_roles, incoming.requested_by, incoming.state,
-        incoming.closed_by, incoming.close_reason)
-   and (element ->> 'sla_deadline' is null or existing.sla_deadline = incoming.sla_deadline)
-   and (element ->> 'created_at' is null or existing.created_at = incoming.created_at)
+return admin.import_same_request(existing, incoming, element)
+   and (existing.state, existing.closed_by, existing.close_reason) is not distinct from (incoming.state, incoming.closed_by, incoming.close_reason)
    and (element ->> 'closed_at' is null or existing.closed_at = incoming.closed_at)
-   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = cardinality(signatures)
-   and not exists (
-       select from unnest(signatures) with ordinality as i
-       where not exists (
-           select from admin.signature as s
-           where s.approval_id = existing.approval_id and s.signer_role = i.signer_role and s.signer = i.signer
-             and s.comment is not distinct from i.comment
-             and (s.signed_at = i.signed_at
-                  or element -> 'signatures' -> (i.ordinality - 1)::int ->> 'signed_at' is null)));
+   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = jsonb_array_length(element -> 'signatures')
+   and not exists (select from admin.import_new_signatures(existing.approval_id, element, loaded_at));
 
-comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
+comment on function admin.import_agrees(admin.approval, admin.approval, jsonb, timestamptz) is
 'Does an approval that is there say all that an imported document says of it?';
 
--- True when the approval was stored, false when it was there already and says the same.
-create function admin.import_approval(element jsonb, loaded_at timestamptz, may_add boolean)
+-- Of the document's signatures, each by another role, all that are not new are there: so nothing is there that it lacks.
+create function admin.import_leads_on(existing admin.approval, incoming admin.approval, element jsonb, loaded_at timestamptz)
 returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+return admin.import_same_request(existing, incoming, element)
+   and existing.state <> 'withdrawn'
+   and (select count(distinct s ->> 'signer_role') from jsonb_array_elements(element -> 'signatures') as s) = jsonb_array_length(element -> 'signatures')
+   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id)
+       + (select count(*) from admin.import_new_signatures(existing.approval_id, element, loaded_at)) = jsonb_array_length(element -> 'signatures');
+
+comment on function admin.import_leads_on(admin.approval, admin.approval, jsonb, timestamptz) is
+'Does an imported document keep all that is there of an open approval, so that it can only have been signed or withdrawn since?';
+
+create function admin.import_state(incoming admin.approval, element jsonb, loaded_at timestamptz)
+returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    incoming   admin.approval := admin.import_fields(element, loaded_at);
-    existing   admin.approval;
-    signed     jsonb := coalesce(nullif(element -> 'signatures', 'null'), '[]');
-    signatures admin.signature[];
-    reached    text;
+    reached text;
 begin
-    if jsonb_typeof(signed) <> 'array' then
-        raise exception '"signatures" is not an array' using errcode = '22023';
-    end if;
-    signatures := array(select admin.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
-
-    select * into existing from admin.approval where approval_id = incoming.approval_id;
-    if found then
-        if not admin.import_agrees(existing, incoming, signatures, element) then
-            raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
-        end if;
-        return false;
-    end if;
-
-    -- No token vouches for who requested and signed it.
-    if not may_add then
-        raise exception 'approval "%" cannot be imported: superusers alone import while admin_ext.require_verified_jwt is on', incoming.approval_id
-            using errcode = '42501';
-    end if;
-
-    insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
-                                requested_by, sla_deadline, created_at, updated_at)
-    values (incoming.approval_id, incoming.action, incoming.resource, incoming.required_roles, incoming.required_signer_count,
-            incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at));
     insert into admin.signature (approval_id, signer_role, signer, signed_at, comment)
     select incoming.approval_id, s.signer_role, s.signer, coalesce(s.signed_at, loaded_at), s.comment
-    from unnest(signatures) with ordinality as s order by s.ordinality;
+    from admin.import_new_signatures(incoming.approval_id, element, loaded_at) with ordinality as s order by s.ordinality;
     select state into reached from admin.approval where approval_id = incoming.approval_id;
     if incoming.state = 'withdrawn' then
         update admin.approval
@@ -231,14 +238,82 @@ begin
     elsif incoming.state <> reached then
         raise exception 'state is "%", but its signatures amount to "%"', incoming.state, reached using errcode = '22023';
     end if;
-    return true;
 end
 $$;
 
-comment on function admin.import_approval(jsonb, timestamptz, boolean) is
-'Stores one approval of an imported document, with its signatures; raises when it is not sound, and 42501 when it is new and nothing may be added.';
+comment on function admin.import_state(admin.approval, jsonb, timestamptz) is
+'Adds the signatures of an imported approval that are not there, and withdraws it where the document says so. Raises 22023 when they do not amount to its state.';
 
-create function admin.import_all(document jsonb, may_add boolean)
+create function admin.import_advance(incoming admin.approval, element jsonb, loaded_at timestamptz)
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    existing admin.approval;
+begin
+    -- Nobody signs between what is compared and what is added.
+    select * into existing from admin.approval where approval_id = incoming.approval_id for update;
+    if admin.import_agrees(existing, incoming, element, loaded_at) then
+        return 'unchanged';
+    elsif not admin.import_leads_on(existing, incoming, element, loaded_at) then
+        raise exception 'approval "%" is there already, and the document does not lead on from it', incoming.approval_id using errcode = '22023';
+    end if;
+    perform admin.import_state(incoming, element, loaded_at);
+    return 'advanced';
+end
+$$;
+
+comment on function admin.import_advance(admin.approval, jsonb, timestamptz) is
+'Takes over what was signed or withdrawn since an approval was imported: advanced, or unchanged where somebody else has meanwhile. Raises 22023 when the document differs otherwise.';
+
+create function admin.import_approval(element jsonb, loaded_at timestamptz, may_add boolean, may_advance boolean)
+returns text
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    incoming admin.approval := admin.import_fields(element, loaded_at);
+    existing admin.approval;
+    is_there boolean;
+begin
+    element := element || jsonb_build_object('signatures', coalesce(nullif(element -> 'signatures', 'null'), '[]'));
+    if jsonb_typeof(element -> 'signatures') <> 'array' then
+        raise exception '"signatures" is not an array' using errcode = '22023';
+    end if;
+    perform from admin.import_new_signatures(incoming.approval_id, element, loaded_at);     -- is each well-formed?
+    select * into existing from admin.approval where approval_id = incoming.approval_id;
+    is_there := found;
+    if is_there then
+        if admin.import_agrees(existing, incoming, element, loaded_at) then
+            return 'unchanged';
+        elsif not may_advance then
+            raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
+        end if;
+    end if;
+
+    -- No token vouches for who requested and signed it.
+    if not may_add then
+        raise exception 'approval "%" cannot be imported: superusers alone import while admin_ext.require_verified_jwt is on', incoming.approval_id
+            using errcode = '42501';
+    end if;
+
+    if is_there then
+        return admin.import_advance(incoming, element, loaded_at);
+    end if;
+    insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
+                                requested_by, sla_deadline, created_at, updated_at)
+    values (incoming.approval_id, incoming.action, incoming.resource, incoming.required_roles, incoming.required_signer_count,
+            incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at));
+    perform admin.import_state(incoming, element, loaded_at);
+    return 'imported';
+end
+$$;
+
+comment on function admin.import_approval(jsonb, timestamptz, boolean, boolean) is
+'Stores one approval of an imported document, with its signatures: imported, advanced or unchanged. Raises when it is not sound, and 42501 when nothing may be added.';
+
+create function admin.import_all(document jsonb, may_add boolean, may_advance boolean)
 returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -246,7 +321,9 @@ as $$
 declare
     element   jsonb;
     position  bigint := -1;
+    outcome   text;
     imported  bigint := 0;
+    advanced  bigint := 0;
     unchanged bigint := 0;
     rejected  jsonb[] := '{}';
     reason    text;
@@ -260,11 +337,10 @@ begin
     for element in select jsonb_array_elements(document) loop
         position := position + 1;
         begin
-            if admin.import_approval(element, now(), may_add) then
-                imported := imported + 1;
-            else
-                unchanged := unchanged + 1;
-            end if;
+            outcome := admin.import_approval(element, now(), may_add, may_advance);
+            imported := imported + (outcome = 'imported')::int;
+            advanced := advanced + (outcome = 'advanced')::int;
+            unchanged := unchanged + (outcome = 'unchanged')::int;
         exception
             -- What is wrong with the element; trouble of the server's is no fault of it.
             when lock_not_available or object_in_use then
@@ -275,38 +351,55 @@ begin
                 rejected := rejected || jsonb_build_object('index', position, 'error', left(reason, 256));
         end;
     end loop;
-    insert into admin.import_run (imported, unchanged, rejected) values (imported, unchanged, cardinality(rejected));
-    return jsonb_build_object('imported', imported, 'unchanged', unchanged, 'rejected', to_jsonb(rejected));
+    insert into admin.import_run (imported, advanced, unchanged, rejected) values (imported, advanced, unchanged, cardinality(rejected));
+    return jsonb_build_object('imported', imported, 'advanced', advanced, 'unchanged', unchanged, 'rejected', to_jsonb(rejected));
 end
 $$;
 
-comment on function admin.import_all(jsonb, boolean) is
-'What admin.import_approvals() does; granted to nobody.';
+comment on function admin.import_all(jsonb, boolean, boolean) is
+'What admin.import_approvals() and admin.catch_up_approvals() do; granted to nobody.';
 
-create function admin.import_as_owner(document jsonb)
+create function admin.import_as_owner(document jsonb, may_advance boolean)
 returns jsonb
 language sql
 security definer
 set search_path = pg_catalog, pg_temp
-return admin.import_all(document, not admin.requires_tokens());
+return admin.import_all(document, not admin.requires_tokens(), may_advance);
 
-comment on function admin.import_as_owner(jsonb) is
-'admin.import_approvals() of those who are no superusers: with the rights of its owner, and adding nothing while tokens are required.';
+comment on function admin.import_as_owner(jsonb, boolean) is
+'The import of those who are no superusers: with the rights of its owner, and adding nothing while tokens are required.';
 
 -- Runs as whoever calls: within SECURITY DEFINER nothing tells a superuser from a function of somebody
 -- else's that a superuser, or ANALYZE, happens to run.
-create function admin.import_approvals(document jsonb)
+create function admin.import_as_caller(document jsonb, may_advance boolean)
 returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (select r.rolsuper from pg_roles as r where r.rolname = current_user) then
-        return admin.import_all(document, true);
+        return admin.import_all(document, true, may_advance);
     end if;
-    return admin.import_as_owner(document);
+    return admin.import_as_owner(document, may_advance);
 end
 $$;
 
+comment on function admin.import_as_caller(jsonb, boolean) is 'The import with as many rights as its caller has.';
+
+create function admin.import_approvals(document jsonb)
+returns jsonb
+language sql
+set search_path = pg_catalog, pg_temp
+return admin.import_as_caller(document, false) - 'advanced';
+
 comment on function admin.import_approvals(jsonb) is
-'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, what is new is rejected unless a superuser imports it. Raises 22023 when the document is no array.';
+'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on; members of other names are passed by. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, what is new is rejected unless a superuser imports it. Raises 22023 when the document is no array.';
+
+create function admin.catch_up_approvals(document jsonb)
+returns jsonb
+language sql
+set search_path = pg_catalog, pg_temp
+return admin.import_as_caller(document, true);
+
+comment on function admin.catch_up_approvals(jsonb) is
+'As admin.import_approvals(), and takes over what was signed or withdrawn in the file-backed store since its approvals were imported. Returns {"imported", "advanced", "unchanged", "rejected": [{"index", "error"}]}. Nothing is taken back: an approval is rejected when the document changes what was asked for, lacks a signature that is there, or has one that is withdrawn as open. While admin_ext.require_verified_jwt is on, a superuser has to call it. Raises 22023 when the document is no array.';

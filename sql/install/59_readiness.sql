@@ -219,8 +219,8 @@ as $$
     select case when r.run_id is null then 'not_configured' else v.status end,
            case when r.run_id is null then 'nothing has been imported' else v.detail end
     from (select) as one left join (select * from admin.import_run order by run_id desc limit 1) as r on true,
-         lateral (select format('run %s at %s: %s imported, %s there already, %s rejected', r.run_id, to_char(r.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-                                r.imported, r.unchanged, r.rejected)) as t(told),
+         lateral (select format('run %s at %s: %s imported, %s advanced, %s there already, %s rejected', r.run_id, to_char(r.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+                                r.imported, r.advanced, r.unchanged, r.rejected)) as t(told),
          admin.readiness_verdict(array(select t.told where r.rejected > 0 union all select m from admin.approvals_missing(findings) as m where m is not null), t.told) as v
 $$;
 

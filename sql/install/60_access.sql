@@ -21,7 +21,7 @@ declare
                                    'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row', 'cutover_readiness_rows',
                                    'sink_places', 'readiness_items', 'check_latency_row',
                                    'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron', 'check_cron_usage',
-                                   'sweep_job_name', 'sweep_command', 'import_approvals', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
+                                   'sweep_job_name', 'sweep_command', 'import_approvals', 'catch_up_approvals', 'import_as_caller', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
                                    'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
                                    'retry_dead_letter', 'record_parity_run', 'settle_shadow_difference', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
     end;

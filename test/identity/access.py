@@ -77,6 +77,7 @@ attempts = [
     ("bring a key back", "update admin.jwt_key set revoked_at = null"),
     ("use a token again", "delete from admin.jwt_used"),
     ("import it signed", f"select admin.import_approvals('{document}')"),
+    ("catch up with it signed", f"select admin.catch_up_approvals('{document}')"),
     ("write the trail", "insert into admin.audit (event_type, payload) values ('approval.issued', '{}')"),
     ("take the trigger away", "alter table admin.signature disable trigger all"),
     ("replace the guard", "create or replace function admin.signature_guard() returns trigger language plpgsql as 'begin return new; end'"),
@@ -85,7 +86,7 @@ attempts = [
 for who, connection in roles.items():
     for name, attempt in attempts:
         code, text = error(connection, attempt)
-        imported = name == "import it signed" and who == "operator"
+        imported = name.endswith("it signed") and who == "operator"
         unloaded = who == "nobody" and "admin_ext." in attempt and "set" in attempt
         ok(code in ("42501", "28000", "23505") or unloaded or (imported and '\'imported\': 0' in text), f"{who} cannot {name}", f"{code} {text}")
     error(connection, "rollback")
@@ -101,6 +102,9 @@ for prepare in ("set admin_ext.require_verified_jwt = off", None):
 unsigned = json.dumps([{**json.loads(document)[0], "state": "pending", "signatures": []}])
 answer = one(connect("identity_operator"), "select admin.import_approvals(%s)", unsigned)
 ok(answer["imported"] == 0, "an operator does not import a request of nobody's, to sign it", answer)
+asked_for = one(connect("identity_operator"), "select to_jsonb(a) from admin.approval as a where approval_id = %s", open_one)
+answer = one(connect("identity_operator"), "select admin.catch_up_approvals(%s)", json.dumps([{**asked_for, "state": "withdrawn", "closed_at": "2026-01-01T00:00:00Z"}]))
+ok(answer["advanced"] == 0 and "superusers alone" in answer["rejected"][0]["error"], "nor withdraws one that is there by catching up", answer)
 one(superuser, "create role identity_team")
 one(superuser, "select admin.grant_access('identity_team', 'operator')")
 one(superuser, "grant identity_team to identity_operator")

@@ -69,6 +69,7 @@ from (values
     ('record_parity_run', 'cases bigint, differences bigint, left_out bigint, report jsonb DEFAULT NULL::jsonb -> bigint, v'),
     ('settle_shadow_difference', 'shadow_id bigint, reason text -> void, v'),
     ('import_approvals', 'document jsonb -> jsonb, v'),
+    ('catch_up_approvals', 'document jsonb -> jsonb, v'),
     ('audit_ingest', 'events jsonb -> jsonb, v'),
     ('sweep_expired', 'max_rows integer DEFAULT 10000 -> bigint, v'),
     ('schedule_sweep', 'schedule text DEFAULT ''* * * * *''::text -> text, v'),

@@ -12,7 +12,7 @@ select no_plan();
 -- Functions of the interface; helpers that views call under the reader's name are not counted.
 create temp table interface (name text);
 insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
-    ('import_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
+    ('import_approvals'), ('catch_up_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
     ('resync_sink'), ('retry_dead_letter'), ('grant_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
     ('jwt_verify'), ('jws_verify'), ('add_jwt_issuer'), ('set_jwt_one_use'), ('import_jwks'), ('revoke_jwt_key'),
     ('sensitive_check_shadow'), ('record_parity_run'), ('settle_shadow_difference'), ('cutover_readiness_rows'),
@@ -25,7 +25,7 @@ from (values
     ('tap_checker', '{sensitive_check, sensitive_check_shadow, sensitive_check_preview, audit_ingest, jwt_verify, jws_verify}'),
     ('tap_signer', '{approval_digest, issue_approval, sign_approval, withdraw_approval, jwt_verify, jws_verify}'),
     ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check, replay_check, explain_replay, verify_approval, jws_verify, cutover_readiness_rows}'),
-    ('tap_operator', '{ttl_state, approval_digest, sensitive_check, sensitive_check_preview, explain_check, import_approvals, attach_audit,
+    ('tap_operator', '{ttl_state, approval_digest, sensitive_check, sensitive_check_preview, explain_check, import_approvals, catch_up_approvals, attach_audit,
                        detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink, retry_dead_letter,
                        replay_check, explain_replay, verify_approval, revoke_jwt_key, jwt_verify, jws_verify,
                        audit_ingest, sweep_expired, schedule_sweep, unschedule_sweep,
