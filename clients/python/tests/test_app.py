@@ -181,6 +181,7 @@ async def test_as_a_process_of_its_own():
 async def test_a_setting_that_makes_no_sense_is_named():
     from admin_client.web.settings import AppSettings
     for environment, words in (({}, "ADMIN_DSN"), ({"ADMIN_DSN": "x", "ADMIN_BUDGET": "soon"}, "ADMIN_BUDGET"), ({"ADMIN_DSN": "x", "ADMIN_POOLER": "maybe"}, "ADMIN_POOLER"),
-                               ({"ADMIN_DSN": "x", "ADMIN_POOL_SIZE": "0"}, "connections")):
+                               ({"ADMIN_DSN": "x", "ADMIN_POOL_SIZE": "0"}, "connections"),
+                               *(({"ADMIN_DSN": "x", "ADMIN_POOL_SIZE": size}, "ADMIN_POOL_SIZE is no whole number") for size in ("1.5", "inf", "nan"))):
         with pytest.raises(ValueError, match=words):
             AppSettings.from_environment(environment)

@@ -244,10 +244,26 @@ async def test_what_should_not_occur_says_nothing_of_the_inside():
     sql("alter function admin.sensitive_check rename to away")
     try:
         async with served() as client:
-            told = problem(await client.post(CHECK, json={"approval_id": "APP-000001-a"}, headers=as_person("FF")), 500, sqlstate="42883")
-            assert "sensitive_check" not in str(told)
+            told = problem(await client.post(CHECK, json={"approval_id": "APP-000001-a"}, headers=as_person("FF")), 503, sqlstate="42883")
+            assert "sensitive_check" not in str(told) and "admin_ext is not there, or of another version" in told["detail"]
+            sql("""create function admin.sensitive_check(text, text, text, text, text, text, text) returns json language plpgsql as
+                   $$begin raise exception 'the inside' using errcode = 'XX001'; end$$""")
+            sql("grant execute on function admin.sensitive_check(text, text, text, text, text, text, text) to web")
+            told = problem(await client.post(CHECK, json={"approval_id": "APP-000001-a"}, headers=as_person("FF")), 500, sqlstate="XX001")
+            assert "inside" not in str(told)
     finally:
+        sql("drop function if exists admin.sensitive_check(text, text, text, text, text, text, text)")
         sql("alter function admin.away rename to sensitive_check")
+
+
+async def test_a_database_without_the_extension_is_not_ready():
+    sql("create database bare")
+    try:
+        async with served(APP_PATHS["direct"].replace("/postgres?", "/bare?")) as client:
+            assert "admin_ext is not there" in problem(await client.get("/readyz"), 503, sqlstate="3F000")["detail"]
+            assert (await client.get("/healthz")).status_code == 200
+    finally:
+        sql("drop database bare with (force)")
 
 
 def test_the_key_is_not_given_away():

@@ -25,7 +25,7 @@ async def test_the_example_does_what_it_says(tmp_path):
            values ('APP-100001-abcd', 'payout', 'account 7', '{r}', 1, 'boss', '2100-01-01')""")
     sql("insert into admin.signature (approval_id, signer_role, signer) values ('APP-100001-abcd', 'r', 'ann')")
     assert await run(tmp_path) == "pay\nall in the trail: True\n"
-    assert sql("select count(*) from admin.audit where event_type = 'ingest.ptt.ff.approval.consumed' and source = '/ff/eu-1' and payload ->> 'amount' = '100'") == 1
+    assert sql("select count(*) from admin.audit where event_type = 'ingest.ptt.ff.approval.consumed' and source = '/ff/pay-1' and payload ->> 'amount' = '100'") == 1
     sql("update admin.approval set state = 'withdrawn', closed_at = now() where approval_id = 'APP-100001-abcd'")
     assert await run(tmp_path) == "do not pay: approval_withdrawn None\nall in the trail: True\n"
 

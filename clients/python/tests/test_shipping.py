@@ -175,7 +175,7 @@ async def test_a_literal_backslash_is_no_nul(spool):
 async def test_a_spool_is_for_one_process_and_one_source(spool):
     first = Spool(spool["spool"], spool["source"])
     await first.open()
-    with pytest.raises(SpoolError, match="locked"):
+    with pytest.raises(SpoolError, match="another process has it"):
         await Spool(spool["spool"], spool["source"]).open()
     await first.close(1)
     with pytest.raises(SpoolError, match="of the source"):

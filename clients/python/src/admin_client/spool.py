@@ -108,7 +108,8 @@ class Spool:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
-            raise SpoolError(f"spool {self._path}: {error}") from error
+            is_taken = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
+            raise SpoolError(f"spool {self._path}: {'another process has it' if is_taken else error}") from error
         except RuntimeError as error:       # the thread is gone
             raise SpoolError(f"spool {self._path} is closed") from error
 

@@ -31,6 +31,9 @@ STATUSES: Mapping[str, int] = {
     "23514": 422,
     "25006": 503,       # a standby, or read-only for now
     "28": 401,          # no token, or none that is good
+    "3F000": 503,       # no extension
+    "42883": 503,
+    "42P01": 503,
     "40": 503,          # given up for the sake of others: try again
     "42501": 403,       # may not
     "53": 503,          # out of something
@@ -41,6 +44,9 @@ STATUSES: Mapping[str, int] = {
     "57014": 504,       # cancelled: it took too long
     "P0002": 404,       # no such approval
 }
+
+
+WITHOUT_EXTENSION = {"3F000", "42883", "42P01"}
 
 
 class FieldError(BaseModel):
@@ -101,6 +107,9 @@ async def on_postgres(request: Request, error: Exception) -> Response:
     if status == 500:
         log.error("the database has raised %s", sqlstate, exc_info=error)
         return respond(500, "The database has raised an error that is not the request's fault; it is in the log.", sqlstate=sqlstate)
+    if sqlstate in WITHOUT_EXTENSION:
+        log.error("the database lacks what the app asks: %s", error)
+        return respond(503, "The database lacks what is asked of it: admin_ext is not there, or of another version.", sqlstate=sqlstate)
     told = ". ".join(text for text in (error.message, error.detail) if text)
     headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'} if status == 401 else None
     return respond(status, told, headers, sqlstate=sqlstate, hint=error.hint)

@@ -41,7 +41,7 @@ class AppSettings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> AppSettings:
         """Raises ValueError that names the variable."""
-        return cls(dsn=environment.get("ADMIN_DSN", ""), pooler=flag(environment, "ADMIN_POOLER", False), connections=int(number(environment, "ADMIN_POOL_SIZE", 10)),
+        return cls(dsn=environment.get("ADMIN_DSN", ""), pooler=flag(environment, "ADMIN_POOLER", False), connections=whole(environment, "ADMIN_POOL_SIZE", 10),
                    budget=number(environment, "ADMIN_BUDGET", 1.0), readiness_budget=number(environment, "ADMIN_READINESS_BUDGET", 10.0),
                    require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True))
 
@@ -59,3 +59,10 @@ def number(environment: Mapping[str, str], name: str, default: float) -> float:
         return float(text) if text else default
     except ValueError:
         raise ValueError(f"{name} is no number: {text[:64]!r}") from None
+
+
+def whole(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = number(environment, name, default)
+    if value != value // 1:     # of infinity and NaN, too
+        raise ValueError(f"{name} is no whole number: {environment[name][:64]!r}")
+    return int(value)
