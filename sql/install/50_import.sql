@@ -173,52 +173,56 @@ return (existing.action, existing.resource, existing.required_roles, existing.re
 comment on function admin.import_same_request(admin.approval, admin.approval, jsonb) is
 'Was an approval that is there asked for as an imported document says?';
 
-create function admin.import_new_signatures(approval_id text, element jsonb, loaded_at timestamptz)
+-- In plpgsql, which keeps its plans: it is called for every element.
+create function admin.import_new_signatures(approval_id text, signatures admin.signature[], element jsonb)
 returns setof admin.signature
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
-begin atomic
+as $$
+begin
+    return query
     select i.*
-    from jsonb_array_elements(element -> 'signatures') with ordinality as s(told, n), admin.import_signature(s.told, loaded_at) as i
+    from generate_subscripts(signatures, 1) as n, lateral (select (signatures[n]).*) as i
     where not exists (
         select from admin.signature as e
         where e.approval_id = import_new_signatures.approval_id and e.signer_role = i.signer_role and e.signer = i.signer
           and e.comment is not distinct from i.comment
-          and (s.told ->> 'signed_at' is null or e.signed_at = i.signed_at))
-    order by s.n;
-end;
+          and (e.signed_at = i.signed_at or element -> 'signatures' -> (n - 1) ->> 'signed_at' is null))
+    order by n;
+end
+$$;
 
-comment on function admin.import_new_signatures(text, jsonb, timestamptz) is
-'The signatures of an imported approval that are not there, or not as the document tells them, in its order. Raises 22023 when one is malformed.';
+comment on function admin.import_new_signatures(text, admin.signature[], jsonb) is
+'Those signatures of an imported approval that are not there, or not as the document tells them, in its order.';
 
-create function admin.import_agrees(existing admin.approval, incoming admin.approval, element jsonb, loaded_at timestamptz)
+create function admin.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 return admin.import_same_request(existing, incoming, element)
    and (existing.state, existing.closed_by, existing.close_reason) is not distinct from (incoming.state, incoming.closed_by, incoming.close_reason)
    and (element ->> 'closed_at' is null or existing.closed_at = incoming.closed_at)
-   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = jsonb_array_length(element -> 'signatures')
-   and not exists (select from admin.import_new_signatures(existing.approval_id, element, loaded_at));
+   and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = cardinality(signatures)
+   and not exists (select from admin.import_new_signatures(existing.approval_id, signatures, element));
 
-comment on function admin.import_agrees(admin.approval, admin.approval, jsonb, timestamptz) is
+comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an approval that is there say all that an imported document says of it?';
 
 -- Of the document's signatures, each by another role, all that are not new are there: so nothing is there that it lacks.
-create function admin.import_leads_on(existing admin.approval, incoming admin.approval, element jsonb, loaded_at timestamptz)
+create function admin.import_leads_on(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 return admin.import_same_request(existing, incoming, element)
    and existing.state <> 'withdrawn'
-   and (select count(distinct s ->> 'signer_role') from jsonb_array_elements(element -> 'signatures') as s) = jsonb_array_length(element -> 'signatures')
+   and (select count(distinct s.signer_role) from unnest(signatures) as s) = cardinality(signatures)
    and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id)
-       + (select count(*) from admin.import_new_signatures(existing.approval_id, element, loaded_at)) = jsonb_array_length(element -> 'signatures');
+       + (select count(*) from admin.import_new_signatures(existing.approval_id, signatures, element)) = cardinality(signatures);
 
-comment on function admin.import_leads_on(admin.approval, admin.approval, jsonb, timestamptz) is
+comment on function admin.import_leads_on(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an imported document keep all that is there of an open approval, so that it can only have been signed or withdrawn since?';
 
-create function admin.import_state(incoming admin.approval, element jsonb, loaded_at timestamptz)
+create function admin.import_state(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -228,7 +232,7 @@ declare
 begin
     insert into admin.signature (approval_id, signer_role, signer, signed_at, comment)
     select incoming.approval_id, s.signer_role, s.signer, coalesce(s.signed_at, loaded_at), s.comment
-    from admin.import_new_signatures(incoming.approval_id, element, loaded_at) with ordinality as s order by s.ordinality;
+    from admin.import_new_signatures(incoming.approval_id, signatures, element) with ordinality as s order by s.ordinality;
     select state into reached from admin.approval where approval_id = incoming.approval_id;
     if incoming.state = 'withdrawn' then
         update admin.approval
@@ -241,10 +245,10 @@ begin
 end
 $$;
 
-comment on function admin.import_state(admin.approval, jsonb, timestamptz) is
+comment on function admin.import_state(admin.approval, admin.signature[], jsonb, timestamptz) is
 'Adds the signatures of an imported approval that are not there, and withdraws it where the document says so. Raises 22023 when they do not amount to its state.';
 
-create function admin.import_advance(incoming admin.approval, element jsonb, loaded_at timestamptz)
+create function admin.import_advance(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -254,17 +258,17 @@ declare
 begin
     -- Nobody signs between what is compared and what is added.
     select * into existing from admin.approval where approval_id = incoming.approval_id for update;
-    if admin.import_agrees(existing, incoming, element, loaded_at) then
+    if admin.import_agrees(existing, incoming, signatures, element) then
         return 'unchanged';
-    elsif not admin.import_leads_on(existing, incoming, element, loaded_at) then
+    elsif not admin.import_leads_on(existing, incoming, signatures, element) then
         raise exception 'approval "%" is there already, and the document does not lead on from it', incoming.approval_id using errcode = '22023';
     end if;
-    perform admin.import_state(incoming, element, loaded_at);
+    perform admin.import_state(incoming, signatures, element, loaded_at);
     return 'advanced';
 end
 $$;
 
-comment on function admin.import_advance(admin.approval, jsonb, timestamptz) is
+comment on function admin.import_advance(admin.approval, admin.signature[], jsonb, timestamptz) is
 'Takes over what was signed or withdrawn since an approval was imported: advanced, or unchanged where somebody else has meanwhile. Raises 22023 when the document differs otherwise.';
 
 create function admin.import_approval(element jsonb, loaded_at timestamptz, may_add boolean, may_advance boolean)
@@ -273,19 +277,20 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    incoming admin.approval := admin.import_fields(element, loaded_at);
-    existing admin.approval;
-    is_there boolean;
+    incoming   admin.approval := admin.import_fields(element, loaded_at);
+    existing   admin.approval;
+    is_there   boolean;
+    signed     jsonb := coalesce(nullif(element -> 'signatures', 'null'), '[]');
+    signatures admin.signature[];
 begin
-    element := element || jsonb_build_object('signatures', coalesce(nullif(element -> 'signatures', 'null'), '[]'));
-    if jsonb_typeof(element -> 'signatures') <> 'array' then
+    if jsonb_typeof(signed) <> 'array' then
         raise exception '"signatures" is not an array' using errcode = '22023';
     end if;
-    perform from admin.import_new_signatures(incoming.approval_id, element, loaded_at);     -- is each well-formed?
+    signatures := array(select admin.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
     select * into existing from admin.approval where approval_id = incoming.approval_id;
     is_there := found;
     if is_there then
-        if admin.import_agrees(existing, incoming, element, loaded_at) then
+        if admin.import_agrees(existing, incoming, signatures, element) then
             return 'unchanged';
         elsif not may_advance then
             raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
@@ -299,13 +304,13 @@ begin
     end if;
 
     if is_there then
-        return admin.import_advance(incoming, element, loaded_at);
+        return admin.import_advance(incoming, signatures, element, loaded_at);
     end if;
     insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
                                 requested_by, sla_deadline, created_at, updated_at)
     values (incoming.approval_id, incoming.action, incoming.resource, incoming.required_roles, incoming.required_signer_count,
             incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at));
-    perform admin.import_state(incoming, element, loaded_at);
+    perform admin.import_state(incoming, signatures, element, loaded_at);
     return 'imported';
 end
 $$;
