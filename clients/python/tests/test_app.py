@@ -178,6 +178,19 @@ async def test_as_a_process_of_its_own():
         assert process.wait(20) is not None
 
 
+async def test_events_come_from_services_alone_where_the_app_is_told_so():
+    async with served(ingest_role="service") as client:
+        for headers, status in ((as_person("ann"), 403), (as_person("ann", "r", "services"), 403), (as_person("FF", "r", "service"), 200),
+                                (as_person("FF", "service", expires=-3600), 401), ({}, 401)):
+            response = await client.post("/api/audit/ingest", json=[], headers=headers)
+            assert response.status_code == status, response.text
+        assert (await client.post("/api/audit/ingest", json=[], headers=as_person("FF", roles="service"))).status_code == 200, "one role, as a string"
+        assert (await client.post("/api/audit/ingest", json=[], headers=as_person("FF"))).status_code == 403
+    async with served(ingest_role="service", require_token=False) as client:
+        assert problem(await client.post("/api/audit/ingest", json=[]), 401)["detail"] == "A bearer token is needed."
+        assert (await client.post("/api/audit/ingest", json=[], headers=as_person("FF", "service"))).status_code == 200
+
+
 async def test_a_setting_that_makes_no_sense_is_named():
     from admin_client.web.settings import AppSettings
     for environment, words in (({}, "ADMIN_DSN"), ({"ADMIN_DSN": "x", "ADMIN_BUDGET": "soon"}, "ADMIN_BUDGET"), ({"ADMIN_DSN": "x", "ADMIN_POOLER": "maybe"}, "ADMIN_POOLER"),

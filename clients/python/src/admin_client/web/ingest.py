@@ -5,15 +5,20 @@ import json
 import re
 from typing import Annotated, Any
 
+import asyncpg
 from fastapi import APIRouter, Body, Depends, Request, Response
 
 from . import models
 from .approvals import answer
 from .bodies import JsonRoute
 from .database import database_of
-from .problems import may_answer
+from .problems import ProblemError, may_answer, unauthorized
 
 INGEST = "select admin.audit_ingest($1::text::jsonb)::text"
+# Is a role among those that a token tells?  Where and how it tells them is its issuer's.
+HOLDS = """
+select case jsonb_typeof(told) when 'array' then told ? $2 when 'string' then told #>> '{}' = $2 else false end
+from admin.jwt_verify($1) as claims join admin.jwt_issuer as i on i.issuer = claims ->> 'iss', lateral (select claims -> i.roles_claim) as t(told)"""
 # What JSON can say and PostgreSQL's text cannot: NUL, and halves of surrogate pairs.
 SUSPECT = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 BLANKS = " \t\n\r"
@@ -69,6 +74,16 @@ def merged(told: dict[str, Any], events: list[Any], unreadable: list[int]) -> di
     return {**told, "rejected": sorted(rejected, key=lambda one: one["index"])}
 
 
+async def check_role(connection: asyncpg.Connection, token: str | None, role: str) -> None:
+    """Raises 401 or 403 where the app is told who may bring events, and this is somebody else."""
+    if not role:
+        return
+    if token is None:
+        raise unauthorized(None, "A bearer token is needed.")
+    if not await connection.fetchval(HOLDS, token, role):
+        raise ProblemError(403, "Events are taken from services alone, and the token's roles are not those of one.")
+
+
 def router(requires_token: bool) -> APIRouter:
     routes = APIRouter(prefix="/api/audit", tags=["audit"], route_class=JsonRoute)
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
@@ -76,7 +91,10 @@ def router(requires_token: bool) -> APIRouter:
 
     async def ingest(request: Request, events: list[Any], token: str | None) -> Response:
         document, unreadable = set_aside((await request.body()).decode())
-        text = await database_of(request).value(INGEST, document, token=token)
+        database = database_of(request)
+        async with database.connection(token) as connection:
+            await check_role(connection, token, database.settings.ingest_role)
+            text = await connection.fetchval(INGEST, document)
         return answer(json.dumps(merged(json.loads(text), events, unreadable)) if unreadable else text)
 
     ingest.__annotations__ |= {"request": Request, "events": Events, "token": Token, "return": Response}

@@ -31,6 +31,9 @@ class AppSettings:
     """A request without a bearer token is refused.  Off, people are named in the request, as far as the database takes that.
     ADMIN_REQUIRE_TOKEN."""
 
+    ingest_role: str = ""
+    """The role that a token has to have to bring events into the trail; empty: any good token will do.  ADMIN_INGEST_ROLE."""
+
     def __post_init__(self) -> None:
         if not self.dsn:
             raise ValueError("ADMIN_DSN is not set: postgresql://role@host/database")
@@ -43,7 +46,7 @@ class AppSettings:
         """Raises ValueError that names the variable."""
         return cls(dsn=environment.get("ADMIN_DSN", ""), pooler=flag(environment, "ADMIN_POOLER", False), connections=whole(environment, "ADMIN_POOL_SIZE", 10),
                    budget=number(environment, "ADMIN_BUDGET", 1.0), readiness_budget=number(environment, "ADMIN_READINESS_BUDGET", 10.0),
-                   require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True))
+                   require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True), ingest_role=environment.get("ADMIN_INGEST_ROLE", ""))
 
 
 def flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
