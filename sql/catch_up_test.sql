@@ -44,6 +44,14 @@ select admin.catch_up_approvals(jsonb_set(:'closed', '{0}', (:'closed'::jsonb ->
 select state, closed_at at time zone 'UTC' as closed_at, closed_by, close_reason from admin.approval where approval_id = 'APP-000002-b';
 select event_type, actor, payload ->> 'state' as state from admin.audit where approval_id = 'APP-000002-b' order by audit_id;
 
+-- One that is told twice does not stand in for another that is there.
+create function pg_temp.three(state text, signers text[]) returns jsonb language sql as
+$$select jsonb_build_array('{"approval_id": "APP-000004-d", "action": "pay", "required_roles": ["x", "y", "z"], "requested_by": "r", "sla_deadline": "2100-01-01T00:00:00Z"}'::jsonb
+    || jsonb_build_object('state', state, 'signatures', (select jsonb_agg(jsonb_build_object('signer_role', s, 'signer', s)) from unnest(signers) as s)))$$;
+select admin.catch_up_approvals(pg_temp.three('signed_partial', '{x, y}'));
+select admin.catch_up_approvals(pg_temp.three('signed_full', '{x, x, z}'));
+select admin.catch_up_approvals(pg_temp.three('signed_full', '{z, y, x}'));
+
 -- Each element for itself, and every call is on record.
 select admin.catch_up_approvals(jsonb_build_array(7, :'closed'::jsonb -> 0, '{"approval_id": "APP-000003-c", "action": "pay", "required_roles": ["x"], "requested_by": "r", "sla_deadline": "2100-01-01T00:00:00Z", "note": "passed by"}'::jsonb,
                                                   '{"approval_id": "APP-000003-c", "action": "pay", "required_roles": ["x"], "requested_by": "r", "sla_deadline": "2100-01-01T00:00:00Z", "state": "signed_full", "signatures": [{"signer_role": "x", "signer": "s"}]}'::jsonb));

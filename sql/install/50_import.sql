@@ -309,7 +309,11 @@ begin
     insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
                                 requested_by, sla_deadline, created_at, updated_at)
     values (incoming.approval_id, incoming.action, incoming.resource, incoming.required_roles, incoming.required_signer_count,
-            incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at));
+            incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at))
+    on conflict (approval_id) do nothing;
+    if not found then       -- somebody else has imported it meanwhile
+        return admin.import_approval(element, loaded_at, may_add, may_advance);
+    end if;
     perform admin.import_state(incoming, signatures, element, loaded_at);
     return 'imported';
 end
