@@ -50,7 +50,14 @@ $$select jsonb_build_array('{"approval_id": "APP-000004-d", "action": "pay", "re
     || jsonb_build_object('state', state, 'signatures', (select jsonb_agg(jsonb_build_object('signer_role', s, 'signer', s)) from unnest(signers) as s)))$$;
 select admin.catch_up_approvals(pg_temp.three('signed_partial', '{x, y}'));
 select admin.catch_up_approvals(pg_temp.three('signed_full', '{x, x, z}'));
+select admin.catch_up_approvals(pg_temp.three('signed_partial', '{x, x}')), admin.import_approvals(pg_temp.three('signed_partial', '{y, y}'));
+select admin.catch_up_approvals(pg_temp.three('signed_full', '{x, y, z, z}'));
 select admin.catch_up_approvals(pg_temp.three('signed_full', '{z, y, x}'));
+begin isolation level repeatable read;
+select admin.catch_up_approvals('[]');
+rollback;
+select value, admin.import_approvals(jsonb_set(:'closed', '{0,sla_deadline}', to_jsonb(value))) #>> '{rejected,0,error}' as error
+from unnest(array['2100-01-01T00:00:00 EST', '2100-01-01 epoch', '2100-01-01T00:00:00 Mon', '2100-01-01T12:00 PM', '2100-01-01T24:00:00Z', '2100-01-01T01:00:00+0100']) as value;
 
 -- Each element for itself, and every call is on record.
 select admin.catch_up_approvals(jsonb_build_array(7, :'closed'::jsonb -> 0, '{"approval_id": "APP-000003-c", "action": "pay", "required_roles": ["x"], "requested_by": "r", "sla_deadline": "2100-01-01T00:00:00Z", "note": "passed by"}'::jsonb,

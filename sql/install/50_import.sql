@@ -57,6 +57,7 @@ set search_path = pg_catalog, pg_temp
 set datestyle = 'ISO, YMD'
 set intervalstyle = 'postgres'
 set timezone = 'UTC'
+set timezone_abbreviations = 'Default'
 as $$
 declare
     value  text := admin.import_text(element, key, false, 64);
@@ -66,7 +67,7 @@ begin
     if value is not null and offset_from_load is not null then
         raise exception '"%" is given twice, as an instant and as an offset', key using errcode = '22023';
     end if;
-    if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ]|$)' or value ~* 'bc' then
+    if value !~* '^\d{4}-\d\d-\d\d([T ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?\s*(Z|[+-]\d\d(:?\d\d)?)?)?$' then
         raise exception '"%" is not a timestamp of RFC 3339: "%"', key, value using errcode = '22023';
     end if;
     at := coalesce(value::timestamptz, loaded_at + offset_from_load::interval);
@@ -203,6 +204,7 @@ return admin.import_same_request(existing, incoming, element)
    and (existing.state, existing.closed_by, existing.close_reason) is not distinct from (incoming.state, incoming.closed_by, incoming.close_reason)
    and (element ->> 'closed_at' is null or existing.closed_at = incoming.closed_at)
    and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = cardinality(signatures)
+   and (select count(distinct s.signer_role) from unnest(signatures) as s) = cardinality(signatures)
    and not exists (select from admin.import_new_signatures(existing.approval_id, signatures, element));
 
 comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
@@ -286,6 +288,10 @@ begin
     if jsonb_typeof(signed) <> 'array' then
         raise exception '"signatures" is not an array' using errcode = '22023';
     end if;
+    if jsonb_array_length(signed) > incoming.required_signer_count then
+        raise exception 'there are % signatures, but "required_roles" names %', jsonb_array_length(signed), incoming.required_signer_count
+            using errcode = '22023';
+    end if;
     signatures := array(select admin.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
     select * into existing from admin.approval where approval_id = incoming.approval_id;
     is_there := found;
@@ -342,6 +348,11 @@ begin
             using errcode = '22023',
                   detail = format('It is %s: %s', coalesce(jsonb_typeof(document), 'SQL null'),
                                   coalesce(left(document::text, 64), 'null'));
+    end if;
+    -- An older snapshot would not see who has signed meanwhile, and the approval's lock does not tell.
+    if may_advance and current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        raise exception 'approvals are caught up with in READ COMMITTED alone, not in %', upper(current_setting('transaction_isolation'))
+            using errcode = '55000', hint = 'Call it in a transaction of its own.';
     end if;
     for element in select jsonb_array_elements(document) loop
         position := position + 1;

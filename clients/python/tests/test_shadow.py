@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from harness import approval, ask, client, sql, trail_locked
+from harness import approval, ask, client, sql, trail_locked, until
 
 from admin_client import Reason
 from admin_client.parity import engine
@@ -99,6 +99,8 @@ async def test_no_answer_no_row():
         refused = await ask(admin, approval_id, file_answer="{}", token="no token")
         with trail_locked():
             late = await ask(admin, approval_id, file_answer="{}")
+            # Let go before the server has heard that it is given up, it would go on.
+            await until(lambda: sql("select count(*) from pg_stat_activity where usename = 'ff' and wait_event_type = 'Lock'") == 0, 10)
     assert refused.reason == Reason.CALL_REFUSED and late.reason == Reason.TIMEOUT
     assert sql("select count(*) from admin.shadow_check") == before
 

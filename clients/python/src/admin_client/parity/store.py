@@ -385,7 +385,7 @@ def same(there: Incoming, incoming: Incoming, element: Element) -> bool:
         return a[:3] == b[:3] and (not stated or a[3] == b[3])
 
     before = signed(there)
-    return len(before) == len(new.signatures) and all(
+    return len(before) == len(new.signatures) == len({s.signer_role for s in new.signatures}) and all(
         any(matches(a, b, number) for a in before) for number, b in enumerate(signed(incoming))
     )
 
