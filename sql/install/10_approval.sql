@@ -21,6 +21,10 @@ begin
 end
 $$;
 
+-- Helpers that no user calls.  Nobody but the owner of the extension has USAGE of it.
+create schema admin_internal;
+comment on schema admin_internal is 'Helpers of the extension admin_ext. No user calls them, and they may change with every version.';
+
 comment on schema admin is 'Approvals of sensitive actions, decisions on them, and the trail of both (extension admin_ext).';
 
 -- ---------------------------------------------------------------------------

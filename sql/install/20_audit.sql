@@ -127,6 +127,14 @@ comment on function admin.audit_prepare_partition(regclass) is
 
 select admin.audit_prepare_partition('admin.audit_default');
 
+create function admin_internal.append_event(event_type text, payload json, approval_id text default null)
+returns bigint
+as 'MODULE_PATHNAME', 'admin_append_event'
+language c volatile;
+
+comment on function admin_internal.append_event(text, json, text) is
+'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null.';
+
 create function admin.audit_row_change()
 returns trigger
 as 'MODULE_PATHNAME', 'admin_audit_row_change'

@@ -59,3 +59,4 @@ comment on function admin.grant_access(regrole, text) is
 
 revoke all on all tables in schema admin from public;
 revoke all on all functions in schema admin from public;
+revoke all on all functions in schema admin_internal from public;

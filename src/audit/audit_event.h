@@ -1,0 +1,20 @@
+/*
+ * audit_event.h
+ *	  Events about the trail itself: what an operator or a superuser did to it.
+ *
+ * The event types are those of semantics.md, "Audit events" (sink.resynced, guard.changed, ...).
+ */
+#ifndef ADMIN_EXT_AUDIT_EVENT_H
+#define ADMIN_EXT_AUDIT_EVENT_H
+
+#include "postgres.h"
+
+/*
+ * Appends one event in the caller's transaction and returns its audit_id.  The actor is the
+ * session's user, whom no SET ROLE and no SECURITY DEFINER function changes.  `approval_id` may
+ * be NULL; `payload` is the text of a JSON object.  Draws an audit_id and locks the trail and its
+ * partition in RowExclusiveLock until the end of the transaction.  Errors: those of audit_append().
+ */
+extern int64 audit_append_event(const char *event_type, const text *approval_id, const text *payload);
+
+#endif							/* ADMIN_EXT_AUDIT_EVENT_H */
