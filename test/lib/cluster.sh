@@ -37,7 +37,7 @@ cluster_start() {
     } >>"$SCRATCH/data/postgresql.conf"
     # shellcheck disable=SC2086
     as_server_user env ${SERVER_ENVIRONMENT:-} "$PGBINDIR/pg_ctl" -D "$SCRATCH/data" -l "$SCRATCH/server.log" -w -t 60 start \
-        >"$SCRATCH/start.log" || { cat "$SCRATCH/server.log"; return 1; }
+        >"$SCRATCH/start.log" || { cat "$SCRATCH/server.log"; cd - >/dev/null; return 1; }
     cd - >/dev/null
     export PGHOST=$SCRATCH PGUSER=postgres PGDATABASE=postgres PGPORT=5432
     export PGTZ=UTC

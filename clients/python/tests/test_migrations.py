@@ -75,8 +75,6 @@ def test_an_extension_made_by_hand_is_taken_over_with_its_data(database, monkeyp
 def scripts():
     """Scripts to and from versions that do not exist, where the server finds them."""
     folder = pathlib.Path(subprocess.check_output([os.environ["PG_CONFIG"], "--sharedir"], text=True).strip()) / "extension"
-    if not os.access(folder, os.W_OK):
-        pytest.skip("scripts of the extension may not be written")
     made = [folder / f"admin_ext--{step}.sql" for step in ("0.9--1.0", "1.0--1.1")]
     for script in made:
         script.write_text("select 1;\n")
