@@ -117,13 +117,19 @@ begin
         execute format('create trigger audit_append_only_statement '
                        'before update or delete or truncate on %s '
                        'for each statement execute function admin.audit_append_only()', partition);
-        execute format('alter table %s enable always trigger audit_append_only_statement', partition);
     end if;
+    -- A table that is not attached yet gets the row's trigger from its parent.
+    for making in
+        select format('alter table only %s enable always trigger %I', partition, t.tgname) from pg_trigger as t
+        where t.tgrelid = partition and t.tgname in ('audit_append_only', 'audit_append_only_statement') and t.tgenabled <> 'A'
+    loop
+        execute making;
+    end loop;
 end
 $$;
 
 comment on function admin.audit_prepare_partition(regclass) is
-'Gives a partition of admin.audit the indexes that it is read by and the trigger that refuses TRUNCATE, where it lacks them.';
+'Gives a partition of admin.audit the indexes that it is read by and the trigger that refuses TRUNCATE, where it lacks them, and enables its triggers always.';
 
 select admin.audit_prepare_partition('admin.audit_default');
 

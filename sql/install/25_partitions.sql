@@ -146,7 +146,7 @@ end
 $$;
 
 comment on function admin.create_audit_partitions(int) is
-'Makes the monthly partitions (UTC) of admin.audit for this month and so many ahead, gives every partition the indexes and the trigger it needs, and returns how many it made. Raises 22023 unless "ahead" is 0 to 120.';
+'Makes the monthly partitions (UTC) of admin.audit for this month and so many ahead, gives every partition the indexes and the triggers it needs, enabled always, and returns how many it made. Raises 22023 unless "ahead" is 0 to 120.';
 
 create function admin.check_attachable(relation regclass)
 returns void

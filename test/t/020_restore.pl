@@ -1,0 +1,148 @@
+# Every way to dump and restore: the same rows, the same sequences, the same triggers.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $node = new_node('node', conf => "admin_ext.databases = ''\nadmin_ext.require_verified_jwt = off\nfsync = off\n");
+$node->safe_psql('postgres', 'create database source');
+create_extension($node, 'source');
+
+# Every table of the extension that a user's data can be in has rows.
+sub fill_source
+{
+	$node->safe_psql('source', <<'SQL');
+set client_min_messages = error;
+create table public.account (id int primary key, owner text);
+select admin.attach_audit('public.account');
+insert into public.account values (1, 'ann');
+select admin.issue_approval('payout', '{finance,legal}', now() + interval '1 day', 'account 7', format('APP-%s-a', lpad(n::text, 6, '0')), 'ann')
+from generate_series(1, 200) as n;
+select admin.sign_approval(format('APP-%s-a', lpad(n::text, 6, '0')), 'finance', 'bob') from generate_series(1, 200) as n;
+select admin.sign_approval(format('APP-%s-a', lpad(n::text, 6, '0')), 'legal', 'eve') from generate_series(1, 100) as n;
+select admin.withdraw_approval('APP-000007-a', 'a test', 'ann');
+select admin.sensitive_check(format('APP-%s-a', lpad(n::text, 6, '0')), 'payout', 'account 7') from generate_series(1, 200) as n;
+select admin.add_jwt_issuer('https://issuer.test', 'admin');
+select admin.import_jwks('https://issuer.test', '{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k1", "alg": "EdDSA",
+	"x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}');
+select admin.set_jwt_one_use('https://issuer.test', true);
+select admin.audit_ingest('[{"specversion": "1.0", "id": "1", "source": "/ff", "type": "ptt.test", "sequence": "1", "data": {}},
+	{"specversion": "1.0", "id": "9", "source": "/ff", "type": "ptt.test", "sequence": "9", "data": {}}]');
+select admin.sensitive_check_shadow('{}', 'APP-000001-a'), admin.record_parity_run(1, 0, 0), admin.import_approvals('[]');
+select admin.settle_shadow_difference(1, 'a test');
+insert into admin.dead_letter (sink, audit_id, error) values ('kafka', 1, 'a test');
+select admin.retry_dead_letter('kafka', 1);
+SQL
+}
+
+# name => md5 of the rows of each table that travels, the state of each sequence, and every trigger.
+sub contents
+{
+	my ($database) = @_;
+	my @tables = split /\n/, $node->safe_psql('source', q{select relation from admin_internal.guarded_tables()
+		where relation::text not in (select unnest(array['admin.store', 'admin.tick', 'admin.sink_position', 'admin.audit_dropped'])) order by 1});
+	my @queries = map { "select '$_', count(*), md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from $_ as t" } @tables;
+	push @queries, map { "select '$_', last_value, is_called::text from $_" } split /\n/,
+	  $node->safe_psql('source', q{select oid::regclass from pg_class where relkind = 'S' and relnamespace = 'admin'::regnamespace order by 1});
+	push @queries, q{select format('%s %s', t.tgrelid::regclass, t.tgname), 1, t.tgenabled::text from pg_trigger as t
+		join admin_internal.guarded_tables() as g on g.relation = t.tgrelid where not (t.tgisinternal and t.tgparentid = 0)};
+	push @queries, q{select conname, 1, pg_get_constraintdef(oid) || convalidated from pg_constraint where contype = 'f'};
+	return $node->safe_psql($database, join(' union all ', @queries) . ' order by 1');
+}
+
+sub load
+{
+	my ($name, @commands) = @_;
+	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
+	$node->safe_psql('postgres', 'drop database if exists copy');
+	$node->safe_psql('postgres', 'create database copy');
+	$node->command_ok($_, "$name: $_->[0] succeeds") for @commands;
+}
+
+fill_source();
+my $expected = contents('source');
+my ($empty) = grep { /^admin\.\w+\|0\|/ && !/audit_y|audit_default|jwt_used/ } split /\n/, $expected;
+is($empty, undef, 'every table that travels has rows to compare');
+
+my $restore = [ 'pg_restore', '-d', 'copy' ];
+$node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-f', "$directory/d", 'source' ], 'pg_dump -Fd -j 2');
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$directory/c", 'source' ], 'pg_dump -Fc');
+for my $run (1 .. 5)
+{
+	load("pg_restore -j 4, run $run", [ @$restore, '-j', '4', "$directory/d" ]);
+	is(contents('copy'), $expected, "pg_restore -j 4 gives the same data back, run $run");
+}
+is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'there is nothing to mend afterwards');
+
+# Which way => [arguments of pg_dump, commands that load].
+my @ways = (
+	[ 'plain' => [], [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'copy', '-f', "$directory/dump" ] ],
+	[ 'one transaction' => ['-Fc'], [ @$restore, '-1', "$directory/dump" ] ],
+	[ 'inserts' => [ '-Fc', '--rows-per-insert=7' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
+	[ 'column inserts' => [ '-Fc', '--column-inserts', '--on-conflict-do-nothing' ], [ @$restore, "$directory/dump" ] ],
+	[ 'quoted identifiers' => [ '-Fc', '--quote-all-identifiers' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
+	[ 'by the root' => [ '-Fc', '--load-via-partition-root' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
+	[ 'serializable' => [ '-Fc', '--serializable-deferrable', '--no-sync' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
+	[ 'sections' => ['-Fc'], map { [ @$restore, '-j', '3', "--section=$_", "$directory/dump" ] } qw(pre-data data post-data) ],
+	[ 'tar' => ['-Ft'], [ @$restore, "$directory/dump" ] ],
+	[ 'clean' => [ '-Fc', '--clean', '--if-exists' ], [ @$restore, '--clean', '--if-exists', "$directory/dump" ],
+		[ @$restore, '--clean', '--if-exists', "$directory/dump" ] ],
+);
+foreach my $way (@ways)
+{
+	my ($name, $arguments, @commands) = @$way;
+	$node->command_ok([ 'pg_dump', @$arguments, '-f', "$directory/dump", 'source' ], "$name: pg_dump succeeds");
+	load($name, @commands);
+	is(contents('copy'), $expected, "$name: the same data");
+}
+
+# A tool that disables triggers enables them as ORIGIN afterwards.
+$node->command_ok([ 'pg_dump', '-Fc', '-f', "$directory/dump", 'source' ], 'pg_dump for data only');
+load('data only', [ @$restore, '--section=pre-data', '--section=post-data', "$directory/dump" ],
+	[ @$restore, '-j', '4', '--data-only', '--disable-triggers', "$directory/dump" ]);
+isnt(contents('copy'), $expected, '--disable-triggers leaves triggers that are not enabled always');
+my $mended = $node->safe_psql('copy', 'select count(*) from admin.restore_guards() where mended');
+cmp_ok($mended, '>', 30, 'restore_guards() mends them');
+is(contents('copy') =~ s/^admin\.audit(_y\d+m\d+|_audit_id_seq)?\|.*\n//mgr, $expected =~ s/^admin\.audit(_y\d+m\d+|_audit_id_seq)?\|.*\n//mgr,
+	'all triggers are enabled always, on attached tables too');
+is($node->safe_psql('copy', q{select count(*), max(json_array_length(payload -> 'faults')) from admin.audit where event_type = 'guard.changed'}), "1|$mended",
+	'one event in the trail names what was mended');
+is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'a second call finds nothing');
+
+# The same by other tools, in place.
+$node->safe_psql('copy', 'alter table admin.signature disable trigger all; alter table admin.approval disable trigger all; alter table public.account disable trigger all');
+$node->safe_psql('copy', 'alter table admin.signature enable trigger user; alter table public.account enable trigger all');
+like($node->safe_psql('copy', 'select fault from admin.restore_guards()'), qr/of foreign key signature_approval_id_fkey was disabled/, 'disabled foreign keys are named');
+my ($rc, undef, $error) = $node->psql('copy', q{insert into admin.signature (approval_id, signer_role, signer) values ('APP-999999-a', 'r', 'you')});
+like($error, qr/does not exist/, 'signatures without an approval are refused again');
+$node->safe_psql('copy', 'alter table admin.audit_default disable trigger all; alter table admin.audit_default enable trigger all; select admin.create_audit_partitions()');
+is($node->safe_psql('copy', q{select count(*) from pg_trigger where tgrelid = 'admin.audit_default'::regclass and tgenabled <> 'A'}), 0,
+	'create_audit_partitions() enables the triggers of a partition always');
+$node->safe_psql('copy', 'alter table admin.approval enable row level security; alter table admin.tick replica identity nothing');
+is($node->safe_psql('copy', 'select fault from admin.restore_guards() order by 1'), "replica identity was nothing\nrow level security was on", 'row level security and replica identity');
+
+# A dump without its parents, and sequences that stayed behind.
+$node->safe_psql('copy', q{set admin_ext.restoring = on; insert into admin.signature (approval_id, signer_role, signer, approval_digest)
+	values ('APP-999999-a', 'r', 'you', sha256('')); select setval('admin.signature_signature_id_seq', 1)});
+($rc, undef, $error) = $node->psql('copy', 'set admin_ext.restoring = on; select admin.restore_guards()');
+like($error, qr/admin_ext.restoring is on/, 'restore_guards() is refused while rows may be loaded');
+is($node->safe_psql('copy', 'select * from admin.restore_guards() order by 2'), "admin.signature|foreign key signature_approval_id_fkey: 1 rows have no row in admin.approval|f\n"
+	. 'admin.signature|sequence admin.signature_signature_id_seq was behind 302|t', 'rows without a parent are named, sequences move on');
+
+# Foreign keys are off for the loading statement only.
+is($node->safe_psql('copy', q{set admin_ext.restoring = on; begin;
+	insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', 'k', 'EdDSA', '{}'); show session_replication_role; rollback}), 'origin',
+	'session_replication_role is put back after the statement');
+($rc, undef, $error) = $node->psql('copy', q{set admin_ext.restoring = on; begin;
+	savepoint s; insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', null, 'EdDSA', '{}'); rollback to s;
+	set admin_ext.restoring = off; insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', 'k', 'EdDSA', '{}')}, on_error_stop => 0);
+like($error, qr/violates foreign key constraint "jwt_key_issuer_fkey"/, 'also after a statement that failed');
+($rc, undef, $error) = $node->psql('copy', q{insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', 'k', 'EdDSA', '{}')});
+like($error, qr/violates foreign key constraint "jwt_key_issuer_fkey"/, 'without restoring the foreign keys hold');
+$node->stop;
+done_testing();
