@@ -3,7 +3,8 @@
 set client_min_messages = warning;
 set intervalstyle = postgres;
 
--- A schema that somebody has prepared is not taken.
+-- A schema that another role has prepared is not taken.  (An earlier test left an empty one.)
+drop schema if exists admin;
 create role regress_evil;
 create schema admin authorization regress_evil;
 create extension admin_ext;

@@ -15,7 +15,7 @@ as 'MODULE_PATHNAME', 'admin_sensitive_check'
 language c volatile parallel unsafe;
 
 comment on function admin.sensitive_check(text, text, text, text, text, text, text) is
-'Does this approval cover what is about to be done? Answers valid, or deny with a reason (contract sensitive.check.2b), by what is committed at this moment, and appends the answer to admin.audit in the same transaction: there is no answer without its row. Raises 22023 for an argument over its limit, 28000 for a token that cannot be verified, 25006 in a read-only transaction.';
+'Does this approval cover what is about to be done? Answers valid, or deny with a reason (contract sensitive.check.2b), by what is committed at this moment, and appends the answer, with what was asked (action, resource, and what identifies the token), to admin.audit in the same transaction: there is no answer without its row. Raises 22023 for an argument over its limit, 28000 for a token that cannot be verified, 25006 in a read-only transaction.';
 
 create function admin.sensitive_check_preview(
     approval_id text,
@@ -47,7 +47,7 @@ as 'MODULE_PATHNAME', 'admin_replay_check'
 language c stable strict parallel unsafe;
 
 comment on function admin.replay_check(bigint) is
-'A recorded check, decided again as of its evaluated_at from the audit trail alone: {"recorded", "replayed", "equal"}, equal when the answers are the same byte for byte. The trail does not say which action and resource were asked for; a recorded mismatch is taken to have been one. "in_flight" is there when the answer is that of the trail without what may not have committed when the check looked, and no earlier check has seen: it names the first audit_id left out. Raises P0002 when there is no such check, 55000 when the trail does not reach back far enough.';
+'A recorded check, decided again as of its evaluated_at from the audit trail alone: {"recorded", "replayed", "equal"}, equal when the answers are the same byte for byte. The check is replayed with the action and resource that were asked for; "request" shows them. A row from before requests were recorded has no "request": its mismatch is taken to have been one. "in_flight" is there when the answer is that of the trail without what may not have committed when the check looked, and no earlier check has seen: it names the first audit_id left out. Raises P0002 when there is no such check, 55000 when the trail does not reach back far enough.';
 
 create function admin.explain_replay(audit_id bigint)
 returns table (precedence int, rule text, matched boolean, detail text)

@@ -24,6 +24,9 @@ typedef struct AuditEvidence
 /* NULL outside a step.  Whoever sets it resets it, errors included. */
 extern const AuditEvidence *audit_evidence;
 
+/* {"issuer", "key_id", "token_id", "sha256"}: the token that verified a person, never the token itself. */
+extern void append_token_json(StringInfo out, const AuditEvidence *evidence);
+
 /* ,"verified":...,"token":{...}: members to be added to an object. */
 extern void append_evidence_json(StringInfo out, const AuditEvidence *evidence);
 

@@ -17,7 +17,8 @@ typedef struct Check
 	PolicyRequest request;
 	ApprovalFacts facts;
 	PolicyDecision decision;
-	bool		is_replayed;	/* from the trail, which does not have what was asked for */
+	bool		is_replayed;	/* from the trail */
+	bool		is_guessed;		/* replayed from a row without "request": what was asked is not known */
 	int64		in_flight;		/* decided without this row of the trail and what follows; 0: with all */
 } Check;
 

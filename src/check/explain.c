@@ -18,7 +18,7 @@ PG_FUNCTION_INFO_V1(admin_explain_replay);
 static char *
 named(const char *what, PolicyText asked, const Check *check)
 {
-	if (check->is_replayed)
+	if (check->is_guessed)
 		return psprintf("the trail %s", asked.data != NULL ? psprintf("says that another %s was named", what) :
 						psprintf("does not say whether the %s was named", what));
 	return psprintf("%s %s", what, asked.data != NULL ? "named" : "not named");

@@ -10,8 +10,9 @@
  * the whole history gives another answer, the history without these is tried, the last one
  * first, unless an earlier check has seen it; and the replay says so.
  *
- * The trail has the answer, not which action and resource were asked for: a mismatch that
- * is recorded is taken to have been one.
+ * The row has what was asked for besides the answer, and the replay asks the same.  A row
+ * without it (from before admin_ext recorded the request) is replayed by a guess: a mismatch
+ * that is recorded is taken to have been one.
  */
 #include "postgres.h"
 
@@ -43,7 +44,10 @@ PG_FUNCTION_INFO_V1(admin_replay_check);
 	"audit_id, xid, payload::pg_catalog.text, payload operator(pg_catalog.->>) 'approval_id', " \
 	"(payload operator(pg_catalog.->>) 'evaluated_at')::pg_catalog.timestamptz, " \
 	"(payload operator(pg_catalog.#>>) '{meta,precedence}')::pg_catalog.int4, " \
-	"payload operator(pg_catalog.->>) 'state' is not null "
+	"payload operator(pg_catalog.->>) 'state' is not null, " \
+	"pg_catalog.json_typeof(payload operator(pg_catalog.->) 'request') operator(pg_catalog.=) 'object', " \
+	"payload operator(pg_catalog.#>>) '{request,action}', payload operator(pg_catalog.#>>) '{request,resource}', " \
+	"payload operator(pg_catalog.#>) '{request}' "
 #define IS_A_CHECK \
 	"event_type operator(pg_catalog.=) '" CHECK_EVENT_TYPE "' "
 
@@ -56,14 +60,18 @@ typedef struct Recorded
 	TimestampTz at;
 	int			precedence;
 	bool		was_found;
+	bool		has_request;	/* then what was asked is in the next three */
+	text	   *action;			/* or NULL */
+	text	   *resource;		/* or NULL */
+	text	   *request;		/* as JSON */
 } Recorded;
 
 /* False when it is no answer of the contract. */
 static bool
 take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 {
-	bool		isnull[7];
-	Datum		values[7];
+	bool		isnull[11];
+	Datum		values[11];
 
 	for (int i = 0; i < lengthof(values); i++)
 		values[i] = SPI_getbinval(row, desc, i + 1, &isnull[i]);
@@ -71,11 +79,15 @@ take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 	if (isnull[4] || isnull[5])
 		return false;
 	recorded->xid = U64FromFullTransactionId(DatumGetFullTransactionId(values[1]));
-	recorded->answer = DatumGetTextPP(values[2]);
+	recorded->answer = response_of_record(DatumGetTextPP(values[2]));
 	recorded->approval_id = isnull[3] ? NULL : DatumGetTextPP(values[3]);
 	recorded->at = DatumGetTimestampTz(values[4]);
 	recorded->precedence = DatumGetInt32(values[5]);
 	recorded->was_found = DatumGetBool(values[6]);
+	recorded->has_request = !isnull[7] && DatumGetBool(values[7]);
+	recorded->action = isnull[8] ? NULL : DatumGetTextPP(values[8]);
+	recorded->resource = isnull[9] ? NULL : DatumGetTextPP(values[9]);
+	recorded->request = isnull[10] ? NULL : DatumGetTextPP(values[10]);
 	return true;
 }
 
@@ -107,16 +119,21 @@ read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 				 errdetail("It has no evaluated_at, or no precedence.")));
 }
 
-/* What was asked for, as far as the answer tells; nothing has an empty action or resource. */
+/* What was asked for; else what the answer implies: nothing has an empty action or resource. */
 static void
-guess_request(const Recorded *recorded, PolicyRequest *request)
+take_request(const Recorded *recorded, PolicyRequest *request)
 {
 	static const PolicyText another = {"", 0};
 
 	memset(request, 0, sizeof(*request));
 	request->approval_id = policy_text(recorded->approval_id);
 	request->at = recorded->at;
-	if (recorded->precedence == ACTION_MISMATCH)
+	if (recorded->has_request)
+	{
+		request->action = policy_text(recorded->action);
+		request->resource = policy_text(recorded->resource);
+	}
+	else if (recorded->precedence == ACTION_MISMATCH)
 		request->action = another;
 	else if (recorded->precedence == RESOURCE_MISMATCH)
 		request->resource = another;
@@ -130,10 +147,12 @@ decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *re
 
 	check->approval_id = recorded->approval_id;
 	check->is_replayed = true;
-	guess_request(recorded, &check->request);
+	check->is_guessed = !recorded->has_request;
+	take_request(recorded, &check->request);
 	trail_facts(trail, count, &check->facts);
 	policy_decide(&check->request, &check->facts, &check->decision);
 	replay->recorded = recorded->answer;
+	replay->request = recorded->has_request ? recorded->request : NULL;
 	replay->replayed = response_build(check->approval_id, &check->request, &check->facts,
 									  &check->decision, recorded->audit_id);
 	replay->is_equal = policy_texts_equal(policy_text(replay->replayed), policy_text(recorded->answer));
@@ -254,6 +273,8 @@ admin_replay_check(PG_FUNCTION_ARGS)
 	appendStringInfoString(&out, ",\"replayed\":");
 	appendStringInfoString(&out, text_to_cstring(replay.replayed));
 	appendStringInfo(&out, ",\"equal\":%s", replay.is_equal ? "true" : "false");
+	if (replay.request != NULL)
+		appendStringInfo(&out, ",\"request\":%s", text_to_cstring(replay.request));
 	if (replay.check.in_flight != 0)
 		appendStringInfo(&out, ",\"in_flight\":\"" INT64_FORMAT "\"", replay.check.in_flight);
 	appendStringInfoChar(&out, '}');

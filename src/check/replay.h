@@ -12,6 +12,7 @@ typedef struct Replay
 	Check		check;
 	text	   *recorded;		/* the answer, as it was given */
 	text	   *replayed;		/* the answer of the trail */
+	text	   *request;		/* what was asked, as JSON; NULL when the row does not have it */
 	bool		is_equal;		/* byte for byte */
 } Replay;
 

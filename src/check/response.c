@@ -13,6 +13,7 @@
 #include "json_text.h"
 
 #define LITERAL(out, text) appendBinaryStringInfo(out, text, sizeof(text) - 1)
+#define REQUEST_MEMBER "},\"request\":{"	/* with the brace that ends the answer's last member */
 
 /* A word of our own: quoted, nothing to escape; null for NULL. */
 static void
@@ -108,4 +109,53 @@ response_build(const text *approval_id, const PolicyRequest *request, const Appr
 	}
 	SET_VARSIZE(out.data, out.len);
 	return (text *) out.data;
+}
+
+static void
+append_policy_text(StringInfo out, PolicyText value)
+{
+	append_json_cstring(out, value.data == NULL ? NULL : pnstrdup(value.data, value.length));
+}
+
+text *
+response_record(const text *response, const PolicyRequest *request, const AuditEvidence *evidence)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoSpaces(&out, VARHDRSZ);
+	/* Without the brace that ends the answer. */
+	appendBinaryStringInfo(&out, VARDATA_ANY(response), VARSIZE_ANY_EXHDR(response) - 1);
+	LITERAL(&out, ",\"request\":{\"action\":");
+	append_policy_text(&out, request->action);
+	LITERAL(&out, ",\"resource\":");
+	append_policy_text(&out, request->resource);
+	LITERAL(&out, ",\"token\":");
+	if (evidence->is_verified)
+		append_token_json(&out, evidence);
+	else
+		LITERAL(&out, "null");
+	LITERAL(&out, "}}");
+	SET_VARSIZE(out.data, out.len);
+	return (text *) out.data;
+}
+
+text *
+response_of_record(text *record)
+{
+	const char *data = VARDATA_ANY(record);
+	int			length = VARSIZE_ANY_EXHDR(record);
+	int			member = sizeof(REQUEST_MEMBER) - 1;
+	text	   *answer;
+
+	/* A string has its quotation marks escaped: this cannot be found inside one. */
+	for (int i = 0; i + member <= length; i++)
+	{
+		if (data[i] != '}' || memcmp(data + i, REQUEST_MEMBER, member) != 0)
+			continue;
+		answer = cstring_to_text_with_len(data, i + 2);
+		VARDATA(answer)[i + 1] = '}';
+		return answer;
+	}
+	return record;
 }

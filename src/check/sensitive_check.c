@@ -83,7 +83,7 @@ refuse_read_only(void)
 
 /* Who asks: the subject of the token where there is one, else what the caller says. */
 static text *
-actor_argument(FunctionCallInfo fcinfo)
+actor_argument(FunctionCallInfo fcinfo, AuditEvidence *evidence)
 {
 	text	   *actor = text_argument(fcinfo, 3, "actor", PERSON_MAX_BYTES);
 	Identity	identity;
@@ -91,6 +91,7 @@ actor_argument(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(6))
 		return actor;
 	identity_verify_as(PG_GETARG_TEXT_PP(6), actor, "actor", &identity);
+	identity_evidence(PG_GETARG_TEXT_PP(6), &identity, evidence);
 	return cstring_to_text(identity.subject);
 }
 
@@ -99,12 +100,13 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 {
 	Check		check;
 	AuditEvent	event = {0};
+	AuditEvidence evidence = {0};
 	Snapshot	snapshot;
 	text	   *response;
 
 	check_latency_begin();
 	refuse_read_only();
-	event.actor = actor_argument(fcinfo);
+	event.actor = actor_argument(fcinfo, &evidence);
 	event.request_id = text_argument(fcinfo, 4, "request_id", REQUEST_ID_MAX_BYTES);
 	event.traceparent = text_argument(fcinfo, 5, "traceparent", TRACEPARENT_MAX_BYTES);
 	check_read_request(fcinfo, &check, GetCurrentTimestamp());
@@ -121,7 +123,7 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 		event.approval_id = check.approval_id;
 	response = response_build(check.approval_id, &check.request, &check.facts, &check.decision,
 							  event.audit_id);
-	event.payload = response;
+	event.payload = response_record(response, &check.request, &evidence);
 	audit_append(&event);
 	PG_RETURN_TEXT_P(response);
 }

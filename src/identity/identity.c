@@ -171,9 +171,13 @@ identity_has_role(const Identity *identity, const char *role)
 }
 
 void
-identity_digest(const text *token, uint8 digest[EVIDENCE_SHA256_BYTES])
+identity_evidence(const text *token, const Identity *identity, AuditEvidence *evidence)
 {
-	if (EVP_Digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest, NULL, EVP_sha256(), NULL) != 1)
+	evidence->is_verified = true;
+	evidence->issuer = identity->issuer;
+	evidence->key_id = identity->key_id;
+	evidence->token_id = identity->token_id;
+	if (EVP_Digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), evidence->token_sha256, NULL, EVP_sha256(), NULL) != 1)
 		elog(ERROR, "could not digest a token");
 }
 

@@ -37,7 +37,7 @@ extern void identity_recheck(const Identity *identity, TimestampTz now);
 
 extern bool identity_has_role(const Identity *identity, const char *role);
 
-/* The token is never stored; its SHA-256 is. */
-extern void identity_digest(const text *token, uint8 digest[EVIDENCE_SHA256_BYTES]);
+/* What the trail keeps of a token that was verified: its names and its SHA-256, never the token. */
+extern void identity_evidence(const text *token, const Identity *identity, AuditEvidence *evidence);
 
 #endif							/* ADMIN_EXT_IDENTITY_H */

@@ -56,11 +56,7 @@ verify(Step *step, const text *token, const text *plain, const char *plain_name)
 {
 	identity_verify_as(token, plain, plain_name, &step->identity);
 	step->person = cstring_to_text(step->identity.subject);
-	step->evidence.is_verified = true;
-	step->evidence.issuer = step->identity.issuer;
-	step->evidence.key_id = step->identity.key_id;
-	step->evidence.token_id = step->identity.token_id;
-	identity_digest(token, step->evidence.token_sha256);
+	identity_evidence(token, &step->identity, &step->evidence);
 }
 
 void

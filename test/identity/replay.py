@@ -27,6 +27,7 @@ for n, approval in enumerate(IDS):
                        values (%s, 'pay', %s, %s, %s, 'req', now() + %s::interval)""",
         approval, "account 7" if n % 2 else None, roles, len(roles), chance.choice(["1 h", "3 s", "-1 h", "-24 h", "-30 h", "1 s"]))
 left = threading.Semaphore(REPLAYS)
+asked = {}
 ends = threading.Event()
 
 
@@ -35,7 +36,8 @@ def check(n):
     while left.acquire(blocking=False):
         approval = mine.choice(IDS + ["APP-999999-none", "nonsense", None])
         action, resource = mine.choice([None, None, "pay", "steal"]), mine.choice([None, None, "account 7", "account 8"])
-        one(session, "select admin.sensitive_check(%s, %s, %s)", approval, action, resource)
+        answer = one(session, "select admin.sensitive_check(%s, %s, %s)", approval, action, resource)
+        asked[int(answer["audit"]["audit_id"])] = {"action": action, "resource": resource, "token": None}
 
 
 def change(n):
@@ -78,6 +80,7 @@ in_flight = [row for row in replayed if "in_flight" in row[1]]
 print(f"# {len(in_flight)} of them without what was in flight")
 ok(unequal == [], "each is decided the same again, byte for byte", unequal[:2])
 ok(all(row[1]["recorded"] == row[1]["replayed"] for row in replayed), "and shown")
+ok(len(asked) >= REPLAYS and all(row[1]["request"] == asked[row[0]] for row in replayed if row[0] in asked), "each replay shows the question that was asked")
 explained = rows(connection, """select count(*) from admin.audit a, lateral admin.explain_replay(a.audit_id) e
                                 where a.event_type = 'sensitive.check.2b' and e.matched and e.precedence <> (a.payload #>> '{meta,precedence}')::int""")
 ok(explained == [(0,)], "explain_replay names the rule that decided", explained)

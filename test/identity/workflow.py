@@ -44,6 +44,13 @@ answer = one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"])
 ok((answer["state"], answer["ttl_state"], answer["signature_count"]) == ("signed_full", "valid", 2) and answer["valid_until"], "signed in full", answer)
 ok(one(connection, "select admin.sensitive_check(%s, token => %s)", approval, issuer.token("ff"))["decision"] == "valid", "and valid")
 ok(rows(connection, "select actor from admin.audit where event_type = 'sensitive.check.2b' order by audit_id desc limit 1") == [("ff",)], "the check's actor is the token's subject")
+ff_token = issuer.token("ff", jti="asked-by-ff")
+answer = one(connection, "select admin.sensitive_check(%s, 'pay', token => %s)", approval, ff_token)
+recorded = rows(connection, "select payload -> 'request', payload::text like '%%' || %s || '%%' from admin.audit where audit_id = %s", ff_token, int(answer["audit"]["audit_id"]))
+ok(recorded == [({"action": "pay", "resource": None, "token": {"issuer": ISSUER, "key_id": "ES256", "token_id": "asked-by-ff",
+                                                               "sha256": hashlib.sha256(ff_token.encode()).hexdigest()}}, False)],
+   "the row of a check has what was asked and what identifies the token, and not the token", recorded)
+ok("request" not in answer, "the caller's answer is the contract's alone", answer)
 answer = one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", ["legal"]))
 ok((answer["state"], answer["closed_by"], answer["already"]) == ("withdrawn", "bob", False), "withdrawn by a signer", answer)
 ok(one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", [])) == {**answer, "already": True}, "and again: the same answer")
