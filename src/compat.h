@@ -95,6 +95,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_owns_database(oid, role) pg_database_ownercheck(oid, role)
 #endif
 
+/* 18 brought virtual generated columns. */
+#if PG_VERSION_NUM >= 180000
+#define compat_has_generated(constr) ((constr)->has_generated_stored || (constr)->has_generated_virtual)
+#else
+#define compat_has_generated(constr) ((constr)->has_generated_stored)
+#endif
+
 /* 17 moved the local transaction id. */
 #if PG_VERSION_NUM >= 170000
 #define compat_local_xid() (MyProc->vxid.lxid)

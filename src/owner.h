@@ -11,7 +11,7 @@
 
 #include "executor/spi.h"
 
-#define OWNER_QUERY_MAX_ARGS	9
+#define OWNER_QUERY_MAX_ARGS	12
 
 typedef struct OwnerScope
 {

@@ -5,7 +5,9 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "storage/lmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 
@@ -13,12 +15,14 @@
 
 static AdminRelations cached;
 static bool cache_is_good = false;
+static uint64 invalidations = 0;
 
 static void
 forget(Datum arg, Oid relid)
 {
 	const Oid  *oids = (const Oid *) &cached;
 
+	invalidations++;
 	if (relid == InvalidOid)
 		cache_is_good = false;
 	for (int i = 0; cache_is_good && i < sizeof(cached) / sizeof(Oid); i++)
@@ -45,26 +49,59 @@ lookup(const char *name)
 	return relation;
 }
 
+static void
+look_up_all(void)
+{
+	cached.approval = lookup("approval");
+	cached.approval_by_id = lookup("approval_pkey");
+	cached.signature = lookup("signature");
+	cached.signature_by_approval = lookup("signature_one_per_role");
+	cached.audit = lookup("audit");
+	cached.audit_sequence = lookup("audit_audit_id_seq");
+	cached.audit_attributes = lookup("audit_attributes");
+	cached.audit_attributes_by_id = lookup("audit_attributes_pkey");
+	cached.jwt_issuer = lookup("jwt_issuer");
+	cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
+	cached.jwt_one_use = lookup("jwt_one_use");
+	cached.jwt_one_use_by_issuer = lookup("jwt_one_use_pkey");
+	cached.jwt_key = lookup("jwt_key");
+	cached.jwt_key_by_id = lookup("jwt_key_pkey");
+}
+
 const AdminRelations *
 admin_relations(void)
 {
-	if (!cache_is_good)
+	/* An open transaction hears of another session's DDL when it takes a lock, or here. */
+	AcceptInvalidationMessages();
+	while (!cache_is_good)
 	{
-		cached.approval = lookup("approval");
-		cached.approval_by_id = lookup("approval_pkey");
-		cached.signature = lookup("signature");
-		cached.signature_by_approval = lookup("signature_one_per_role");
-		cached.audit = lookup("audit");
-		cached.audit_sequence = lookup("audit_audit_id_seq");
-		cached.audit_attributes = lookup("audit_attributes");
-		cached.audit_attributes_by_id = lookup("audit_attributes_pkey");
-		cached.jwt_issuer = lookup("jwt_issuer");
-		cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
-		cached.jwt_one_use = lookup("jwt_one_use");
-		cached.jwt_one_use_by_issuer = lookup("jwt_one_use_pkey");
-		cached.jwt_key = lookup("jwt_key");
-		cached.jwt_key_by_id = lookup("jwt_key_pkey");
-		cache_is_good = true;
+		uint64		before = invalidations;
+
+		look_up_all();
+		cache_is_good = before == invalidations;
 	}
 	return &cached;
+}
+
+Oid
+admin_relation_lock(const Oid *table, LOCKMODE mode)
+{
+	Oid			locked = InvalidOid;
+
+	/* The table may be dropped and created again before the lock is granted. */
+	while (locked != *table)
+	{
+		if (OidIsValid(locked))
+			UnlockRelationOid(locked, mode);
+		locked = *table;
+		LockRelationOid(locked, mode);
+		(void) admin_relations();
+	}
+	return locked;
+}
+
+Relation
+admin_relation_open(const Oid *table, LOCKMODE mode)
+{
+	return table_open(admin_relation_lock(table, mode), NoLock);
 }

@@ -5,6 +5,9 @@
 #ifndef ADMIN_EXT_RELATIONS_H
 #define ADMIN_EXT_RELATIONS_H
 
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
 /* Oids only: relations.c goes through them as an array. */
 typedef struct AdminRelations
 {
@@ -28,5 +31,13 @@ extern void relations_init(void);
 
 /* Raises 55000 where the extension is not installed in this database. */
 extern const AdminRelations *admin_relations(void);
+
+/*
+ * Locks or opens a table: `table` points to its member of what admin_relations() returns.  An
+ * index of the table may get another oid at any time until then, by REINDEX CONCURRENTLY.  So
+ * ask admin_relations() for the index afterwards.  The lock lasts to the end of the transaction.
+ */
+extern Oid	admin_relation_lock(const Oid *table, LOCKMODE mode);
+extern Relation admin_relation_open(const Oid *table, LOCKMODE mode);
 
 #endif							/* ADMIN_EXT_RELATIONS_H */

@@ -7,7 +7,9 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_operator_d.h"
 #include "catalog/pg_type.h"
+#include "nodes/primnodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -21,13 +23,52 @@
 enum AttributesColumn
 {
 	ATTRIBUTES_AUDIT_ID = 1,
-	ATTRIBUTES_ATTRIBUTES
+	ATTRIBUTES_ATTRIBUTES,
+	ATTRIBUTES_COLUMNS = ATTRIBUTES_ATTRIBUTES
 };
+
+static void
+check_layout(Relation through, Relation table)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	if (desc->natts != ATTRIBUTES_COLUMNS || TupleDescAttr(desc, ATTRIBUTES_AUDIT_ID - 1)->atttypid != INT8OID ||
+		TupleDescAttr(desc, ATTRIBUTES_ATTRIBUTES - 1)->atttypid != JSONOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"admin.audit_attributes\" has other columns than admin_ext gave it"),
+				 errhint("Keep further columns in a table of your own.")));
+}
+
+/* json_typeof(attributes) = 'object' */
+static bool
+check_holds(const Node *check)
+{
+	const OpExpr *test = (const OpExpr *) check;
+	const FuncExpr *type;
+	const Const *wanted;
+
+	if (!IsA(check, OpExpr) || test->opno != TextEqualOperator || list_length(test->args) != 2)
+		return false;
+	type = linitial(test->args);
+	wanted = lsecond(test->args);
+	return IsA(type, FuncExpr) && type->funcid == F_JSON_TYPEOF && IsA(linitial(type->args), Var) &&
+		IsA(wanted, Const) && !wanted->constisnull && strcmp(TextDatumGetCString(wanted->constvalue), "object") == 0;
+}
 
 void
 audit_attributes_open(RowWriter *writer)
 {
-	row_writer_open(writer, table_open(admin_relations()->audit_attributes, RowExclusiveLock));
+	static OwnerQuery insert = {
+		.text = "insert into admin.audit_attributes (audit_id, attributes) values ($1, $2) returning audit_id, attributes",
+		.nargs = ATTRIBUTES_COLUMNS,
+		.types = {INT8OID, JSONOID},
+		.result = SPI_OK_INSERT_RETURNING
+	};
+	static const RowTable kind = {check_layout, check_holds, NULL};
+	Relation	table = admin_relation_open(&admin_relations()->audit_attributes, RowExclusiveLock);
+
+	row_writer_open(writer, table, table, &kind, &insert);
 }
 
 void
@@ -53,9 +94,8 @@ audit_attributes_close(RowWriter *writer)
 text *
 audit_attributes(int64 audit_id)
 {
-	const AdminRelations *relations = admin_relations();
-	Relation	heap = table_open(relations->audit_attributes, AccessShareLock);
-	Relation	index = index_open(relations->audit_attributes_by_id, AccessShareLock);
+	Relation	heap = admin_relation_open(&admin_relations()->audit_attributes, AccessShareLock);
+	Relation	index = index_open(admin_relations()->audit_attributes_by_id, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, GetActiveSnapshot(), 1);
 	ScanKeyData key;

@@ -4,7 +4,8 @@
  *
  * The row goes straight into its partition and that partition's indexes, without
  * planner, executor or trigger: a check has its row for less than a prepared INSERT.
- * What the table's constraints and triggers would say holds by construction.
+ * What the extension's own constraints and trigger would check holds by construction.  Where
+ * somebody has added to them, row_writer.c makes an INSERT of it.
  * Locks: RowExclusiveLock on parent and partition, to the end of the transaction.
  */
 #include "postgres.h"
@@ -12,11 +13,13 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
+#include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -34,15 +37,29 @@ struct AuditWriter
 
 void		(*audit_appended_hook) (void) = NULL;
 
+/* How deep in triggers our own INSERT runs; -1: none does. */
+static int	appending_at_depth = -1;
+
+static int
+trigger_depth(void)
+{
+	return DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH));
+}
+
+bool
+audit_is_appending(void)
+{
+	/* A trigger that fires for our row is one level deeper; an INSERT that such a trigger makes, two. */
+	return appending_at_depth >= 0 && trigger_depth() == appending_at_depth + 1;
+}
+
 int64
 audit_draw_id(void)
 {
-	const AdminRelations *relations = admin_relations();
-
 	/* The table first: who has it locked against writers finds no number drawn and not yet used. */
-	LockRelationOid(relations->audit, RowExclusiveLock);
+	(void) admin_relation_lock(&admin_relations()->audit, RowExclusiveLock);
 	/* Whoever may call the function that records need not own the sequence. */
-	return nextval_internal(relations->audit_sequence, false);
+	return nextval_internal(admin_relations()->audit_sequence, false);
 }
 
 /* The partition for an instant: its month's, else the default one, which the extension owns. */
@@ -72,27 +89,36 @@ route(Relation parent, TimestampTz recorded_at)
 	return desc->oids[part];
 }
 
+/* The trail's columns, in the order of the table. */
+#define COLUMN_NAMES \
+	"audit_id, xid, recorded_at, occurred_at, event_type, approval_id, actor, source, source_event_id, " \
+	"request_id, traceparent, payload"
+#define COLUMN_TYPES \
+	INT8OID, XID8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, \
+	TEXTOID, TEXTOID, JSONOID
+
 /*
  * A partition made elsewhere could have its columns in another order, or be no table of
- * this server: refuse it, never misplace a row.
+ * this server, and the type of a column can be altered: refuse it, never misplace a row.
  */
 void
 audit_check_layout(Relation parent, Relation partition)
 {
+	static const Oid types[] = {COLUMN_TYPES};
 	TupleDesc	a = RelationGetDescr(parent);
 	TupleDesc	b = RelationGetDescr(partition);
 	bool		same = a->natts == AUDIT_COLUMNS && b->natts == AUDIT_COLUMNS &&
 		partition->rd_rel->relkind == RELKIND_RELATION;
 
 	for (int i = 0; i < a->natts && same; i++)
-		same = namestrcmp(&TupleDescAttr(a, i)->attname,
-						  NameStr(TupleDescAttr(b, i)->attname)) == 0;
+		same = TupleDescAttr(b, i)->atttypid == types[i] &&
+			namestrcmp(&TupleDescAttr(a, i)->attname, NameStr(TupleDescAttr(b, i)->attname)) == 0;
 	if (!same)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition \"%s\" of admin.audit cannot take a row",
 						RelationGetRelationName(partition)),
-				 errdetail("A partition has to be an ordinary table with the %d columns of the trail, in their order.",
+				 errdetail("A partition has to be an ordinary table with the %d columns that admin_ext gives the trail, in their order.",
 						   AUDIT_COLUMNS),
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
@@ -123,16 +149,32 @@ fill(TupleTableSlot *slot, const AuditEvent *event)
 	set_text(slot, AUDIT_PAYLOAD, event->payload);
 }
 
+/* isfinite(recorded_at), isfinite(occurred_at) */
+static bool
+check_holds(const Node *check)
+{
+	const FuncExpr *call = (const FuncExpr *) check;
+
+	return IsA(check, FuncExpr) && call->funcid == F_ISFINITE_TIMESTAMPTZ && IsA(linitial(call->args), Var);
+}
+
 AuditWriter *
 audit_writer_open(TimestampTz recorded_at)
 {
+	static OwnerQuery insert = {
+		.text = "insert into admin.audit (" COLUMN_NAMES ") overriding system value "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning " COLUMN_NAMES,
+		.nargs = AUDIT_COLUMNS,
+		.types = {COLUMN_TYPES},
+		.result = SPI_OK_INSERT_RETURNING
+	};
+	static const RowTable kind = {audit_check_layout, check_holds, "audit_append_only"};
 	AuditWriter *writer = palloc(sizeof(AuditWriter));
 	Relation	partition;
 
-	writer->parent = table_open(admin_relations()->audit, RowExclusiveLock);
+	writer->parent = admin_relation_open(&admin_relations()->audit, RowExclusiveLock);
 	partition = table_open(route(writer->parent, recorded_at), RowExclusiveLock);
-	audit_check_layout(writer->parent, partition);
-	row_writer_open(&writer->rows, partition);
+	row_writer_open(&writer->rows, writer->parent, partition, &kind, &insert);
 	return writer;
 }
 
@@ -142,11 +184,32 @@ audit_writer_partition(const AuditWriter *writer)
 	return RelationGetRelid(writer->rows.table);
 }
 
+/* Triggers run: the trail's own has to let this row pass. */
+static void
+append_by_statement(AuditWriter *writer)
+{
+	int			before = appending_at_depth;
+
+	appending_at_depth = trigger_depth();
+	PG_TRY();
+	{
+		row_writer_insert(&writer->rows);
+	}
+	PG_FINALLY();
+	{
+		appending_at_depth = before;
+	}
+	PG_END_TRY();
+}
+
 void
 audit_writer_append(AuditWriter *writer, const AuditEvent *event)
 {
 	fill(writer->rows.slot, event);
-	row_writer_insert(&writer->rows);
+	if (row_writer_needs_statement(&writer->rows))
+		append_by_statement(writer);
+	else
+		row_writer_insert(&writer->rows);
 	if (audit_appended_hook)
 		audit_appended_hook();
 }

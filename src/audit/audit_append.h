@@ -54,6 +54,13 @@ extern int64 audit_draw_id(void);
 
 extern void audit_append(const AuditEvent *event);
 
+/*
+ * For a trigger of the trail: does it fire for a row that the extension itself appends?  It does
+ * so only where the row needs an INSERT (row_writer.h).  False for a row that another trigger
+ * inserts meanwhile.
+ */
+extern bool audit_is_appending(void);
+
 /* The same of many events that were recorded at one instant. */
 typedef struct AuditWriter AuditWriter;
 

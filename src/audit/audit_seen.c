@@ -21,7 +21,7 @@
 
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
-#include "audit/row_writer.h"
+#include "audit/row_plan.h"
 #include "compat.h"
 #include "relations.h"
 
@@ -59,7 +59,7 @@ add_partition(AuditSeen *seen, Oid oid, TimestampTz end)
 AuditSeen *
 audit_seen_open(Oid growing)
 {
-	Relation	parent = table_open(admin_relations()->audit, RowExclusiveLock);
+	Relation	parent = admin_relation_open(&admin_relations()->audit, RowExclusiveLock);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
 	AuditSeen  *seen = palloc(offsetof(AuditSeen, partitions) + (desc->nparts + 1) * sizeof(Partition));
 	PartitionBoundInfo bounds = desc->boundinfo;
@@ -85,11 +85,12 @@ static bool
 is_wanted(Relation index)
 {
 	Form_pg_index form = index->rd_index;
+	RowIndex	partial;
 
 	return form->indisunique && form->indisvalid && form->indnkeyatts == KEYS &&
 		form->indkey.values[0] == AUDIT_SOURCE && form->indkey.values[1] == AUDIT_SOURCE_EVENT_ID &&
 		index->rd_indcollation[0] == C_COLLATION_OID && index->rd_indcollation[1] == C_COLLATION_OID &&
-		index_required_column(index) == AUDIT_SOURCE_EVENT_ID;
+		row_plan_read_predicate(index, &partial) && partial.set_column == AUDIT_SOURCE_EVENT_ID;
 }
 
 static Relation

@@ -11,131 +11,146 @@
 #include "access/genam.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_am.h"
 #include "nodes/execnodes.h"
-#include "nodes/primnodes.h"
+#include "utils/datum.h"
 #include "utils/rel.h"
 
 #include "audit/row_writer.h"
 #include "compat.h"
 
-int
-index_required_column(Relation index)
+void
+row_writer_open(RowWriter *writer, Relation through, Relation table, const RowTable *kind, OwnerQuery *insert)
 {
-	List	   *predicate = RelationGetIndexPredicate(index);
-	NullTest   *test;
-
-	if (predicate == NIL)
-		return 0;
-	test = linitial(predicate);
-	if (list_length(predicate) != 1 || !IsA(test, NullTest) || test->nulltesttype != IS_NOT_NULL ||
-		!IsA(test->arg, Var))
-		return -1;
-	return ((Var *) test->arg)->varattno;
+	writer->plan = *row_plan_of(through, table, kind);
+	writer->table = table;
+	writer->slot = table_slot_create(table, NULL);
+	writer->insert = insert;
+	if (!writer->plan.is_plain)
+		writer->plan.index_count = 0;
+	for (int i = 0; i < writer->plan.index_count; i++)
+		writer->indexes[i] = index_open(writer->plan.indexes[i].oid, RowExclusiveLock);
 }
 
-/*
- * A btree on plain columns, whose uniqueness, if any, is checked at once; then *required is
- * the column that has to be set for a row to be in it, or 0.
- */
-static bool
-is_plain(Relation index, int *required)
+bool
+row_writer_needs_statement(const RowWriter *writer)
 {
-	Form_pg_index form = index->rd_index;
+	const TupleTableSlot *slot = writer->slot;
 
-	if (index->rd_rel->relam != BTREE_AM_OID || !form->indisready || !form->indimmediate ||
-		form->indisexclusion || form->indnatts != form->indnkeyatts || (*required = index_required_column(index)) < 0)
-		return false;
-	for (int i = 0; i < form->indnatts; i++)
+	if (!writer->plan.is_plain)
+		return true;
+	/* The INSERT raises the error of a column that must not be null. */
+	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
 	{
-		if (form->indkey.values[i] <= 0)
+		if (slot->tts_isnull[i] && (writer->plan.not_null & ((uint32) 1 << i)) != 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+refuse_outcome(const RowWriter *writer, const char *outcome)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a row for \"%s\" was %s before it was inserted", RelationGetRelationName(writer->table), outcome),
+			 errdetail("A trigger or a rule that is not part of admin_ext did this."),
+			 errhint("Remove it, or make it an AFTER trigger.")));
+}
+
+/* The row is answered and delivered as it was made, so no trigger may change it. */
+static void
+check_unchanged(const RowWriter *writer, HeapTuple tuple, TupleDesc desc)
+{
+	const TupleTableSlot *slot = writer->slot;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, i);
+		bool		isnull;
+		Datum		value = SPI_getbinval(tuple, desc, i + 1, &isnull);
+
+		if (isnull != slot->tts_isnull[i] ||
+			(!isnull && !datum_image_eq(value, slot->tts_values[i], column->attbyval, column->attlen)))
+			refuse_outcome(writer, "changed");
+	}
+}
+
+static void
+insert_by_statement(RowWriter *writer)
+{
+	TupleTableSlot *slot = writer->slot;
+	char		nulls[OWNER_QUERY_MAX_ARGS];
+	OwnerScope	scope;
+
+	Assert(writer->insert->nargs == slot->tts_tupleDescriptor->natts);
+	for (int i = 0; i < writer->insert->nargs; i++)
+		nulls[i] = slot->tts_isnull[i] ? 'n' : ' ';
+	owner_enter(&scope, RelationGetRelid(writer->table));
+	if (owner_run(writer->insert, slot->tts_values, nulls, 0) != 1)
+		refuse_outcome(writer, "discarded");
+	check_unchanged(writer, SPI_tuptable->vals[0], SPI_tuptable->tupdesc);
+	owner_leave(&scope);
+}
+
+static bool
+is_in_index(const RowIndex *index, const TupleTableSlot *slot)
+{
+	if (index->set_column > 0)
+		return !slot->tts_isnull[index->set_column - 1];
+	if (index->text_column > 0)
+	{
+		const text *value;
+
+		if (slot->tts_isnull[index->text_column - 1])
 			return false;
+		value = DatumGetTextPP(slot->tts_values[index->text_column - 1]);
+		return VARSIZE_ANY_EXHDR(value) == index->text_length &&
+			memcmp(VARDATA_ANY(value), index->text, index->text_length) == 0;
 	}
 	return true;
 }
 
-void
-row_writer_open(RowWriter *writer, Relation table)
-{
-	List	   *oids = RelationGetIndexList(table);
-	ListCell   *cell;
-
-	writer->table = table;
-	writer->slot = table_slot_create(table, NULL);
-	writer->indexes = palloc((list_length(oids) + 1) * sizeof(Relation));
-	writer->required = palloc((list_length(oids) + 1) * sizeof(int));
-	writer->index_count = 0;
-	writer->is_plain = true;
-	foreach(cell, oids)
-	{
-		int			i = writer->index_count++;
-
-		writer->indexes[i] = index_open(lfirst_oid(cell), RowExclusiveLock);
-		writer->is_plain = writer->is_plain && is_plain(writer->indexes[i], &writer->required[i]);
-	}
-	list_free(oids);
-}
-
-/* Anything a user may have added to a partition: expressions, other access methods. */
 static void
-insert_by_executor(Relation table, TupleTableSlot *slot)
+insert_index_entry(Relation table, Relation index, const RowIndex *plan, TupleTableSlot *slot)
 {
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-
-	InitResultRelInfo(result, table, 1, NULL, 0);
-	ExecOpenIndices(result, false);
-	table_tuple_insert(table, slot, GetCurrentCommandId(true), 0, NULL);
-	if (result->ri_NumIndices > 0)
-		list_free(compat_insert_index_tuples(result, slot, estate));
-	ExecCloseIndices(result);
-	FreeExecutorState(estate);
-}
-
-static void
-insert_index_entry(Relation table, Relation index, int required, TupleTableSlot *slot)
-{
-	Form_pg_index form = index->rd_index;
-	Datum		values[INDEX_MAX_KEYS];
-	bool		nulls[INDEX_MAX_KEYS];
+	Datum		values[ROW_PLAN_KEYS];
+	bool		nulls[ROW_PLAN_KEYS];
 	IndexInfo	info = {.type = T_IndexInfo};
 
-	if (required > 0 && slot->tts_isnull[required - 1])
+	if (!is_in_index(plan, slot))
 		return;
-	for (int i = 0; i < form->indnatts; i++)
+	for (int i = 0; i < plan->key_count; i++)
 	{
-		values[i] = slot->tts_values[form->indkey.values[i] - 1];
-		nulls[i] = slot->tts_isnull[form->indkey.values[i] - 1];
+		values[i] = slot->tts_values[plan->keys[i] - 1];
+		nulls[i] = slot->tts_isnull[plan->keys[i] - 1];
 	}
-	info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = form->indnatts;
-	info.ii_Unique = form->indisunique;
+	info.ii_NumIndexAttrs = info.ii_NumIndexKeyAttrs = plan->key_count;
+	info.ii_Unique = plan->is_unique;
 	info.ii_ReadyForInserts = true;
 	info.ii_Context = CurrentMemoryContext;
 	index_insert(index, values, nulls, &slot->tts_tid, table,
-				 form->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, &info);
+				 plan->is_unique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO, false, &info);
 }
 
 void
 row_writer_insert(RowWriter *writer)
 {
-	ExecStoreVirtualTuple(writer->slot);
-	if (writer->is_plain)
+	if (row_writer_needs_statement(writer))
 	{
-		table_tuple_insert(writer->table, writer->slot, GetCurrentCommandId(true), 0, NULL);
-		for (int i = 0; i < writer->index_count; i++)
-			insert_index_entry(writer->table, writer->indexes[i], writer->required[i], writer->slot);
+		insert_by_statement(writer);
+		return;
 	}
-	else
-		insert_by_executor(writer->table, writer->slot);
+	ExecStoreVirtualTuple(writer->slot);
+	table_tuple_insert(writer->table, writer->slot, GetCurrentCommandId(true), 0, NULL);
+	for (int i = 0; i < writer->plan.index_count; i++)
+		insert_index_entry(writer->table, writer->indexes[i], &writer->plan.indexes[i], writer->slot);
 	ExecClearTuple(writer->slot);
 }
 
 void
 row_writer_close(RowWriter *writer)
 {
-	for (int i = 0; i < writer->index_count; i++)
+	for (int i = 0; i < writer->plan.index_count; i++)
 		index_close(writer->indexes[i], NoLock);
 	ExecDropSingleTupleTableSlot(writer->slot);
-	pfree(writer->required);
-	pfree(writer->indexes);
 }

@@ -1,9 +1,11 @@
 /*
  * row_writer.h
  *	  Adds rows to one of the extension's own tables and its indexes, without planner,
- *	  executor or trigger.
+ *	  executor or trigger where there is nothing for them to do.
  *
- * What the table's constraints and triggers would say has to hold by construction.
+ * Where somebody has added a trigger, a constraint, a rule, a policy or an unusual index, each
+ * row is added by an INSERT as the owner of the table instead.  If that INSERT discards or
+ * changes the row, it raises 55000.
  */
 #ifndef ADMIN_EXT_ROW_WRITER_H
 #define ADMIN_EXT_ROW_WRITER_H
@@ -11,24 +13,27 @@
 #include "executor/tuptable.h"
 #include "utils/relcache.h"
 
+#include "audit/row_plan.h"
+#include "owner.h"
+
 typedef struct RowWriter
 {
 	Relation	table;
 	TupleTableSlot *slot;		/* for the caller to fill: tts_values, tts_isnull */
-	Relation   *indexes;
-	int		   *required;		/* per index: the column that has to be set for a row to be in it; 0: none */
-	int			index_count;
-	bool		is_plain;		/* the indexes are what this file can fill by itself */
+	OwnerQuery *insert;			/* INSERT of all columns, in order, RETURNING them */
+	RowPlan		plan;
+	Relation	indexes[ROW_PLAN_INDEXES];
 } RowWriter;
 
 /*
- * The column that has to be set for a row to be in an index; 0: every row is, -1: what has to
- * hold is something else.
+ * Opens the indexes of a table that is open, with a lock to write.  `through` is the table that
+ * `insert` names.
  */
-extern int	index_required_column(Relation index);
+extern void row_writer_open(RowWriter *writer, Relation through, Relation table, const RowTable *kind,
+							OwnerQuery *insert);
 
-/* The table is open, with a lock to write; opens its indexes. */
-extern void row_writer_open(RowWriter *writer, Relation table);
+/* Does the row that the slot's values make need an INSERT?  Then triggers run. */
+extern bool row_writer_needs_statement(const RowWriter *writer);
 
 /* Adds the row that the slot's values make. */
 extern void row_writer_insert(RowWriter *writer);

@@ -220,9 +220,9 @@ reset_keys(WindowKeys *keys, Purpose purpose)
 static void
 collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKeys *keys)
 {
-	Oid			audit = admin_relations()->audit;
-	List	   *children = find_inheritance_children(audit, AccessShareLock);
-	Relation	parent = table_open(audit, AccessShareLock);
+	/* The parent first, as DDL on a partition locks them. */
+	Relation	parent = admin_relation_open(&admin_relations()->audit, AccessShareLock);
+	List	   *children = find_inheritance_children(RelationGetRelid(parent), AccessShareLock);
 	Collector	collector = {purpose, window ? window->to : NULL, window ? window->above : 0,
 	PG_INT64_MAX, keys, 0};
 	bool		enough = false;

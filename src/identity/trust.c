@@ -54,12 +54,15 @@ static int	next_place = 0;
 
 typedef void (*RowReader) (TupleTableSlot *row, void *arg);
 
-/* Reads the row of a primary key of one or two texts.  False: there is none. */
+/*
+ * Reads the row of a primary key of one or two texts.  False: there is no such row.  Table and
+ * key point to their members of what admin_relations() returns.
+ */
 static bool
-read_row(Oid table, Oid primary_key, const char *const *values, int count, RowReader reader, void *arg)
+read_row(const Oid *table, const Oid *primary_key, const char *const *values, int count, RowReader reader, void *arg)
 {
-	Relation	heap = table_open(table, AccessShareLock);
-	Relation	index = index_open(primary_key, AccessShareLock);
+	Relation	heap = admin_relation_open(table, AccessShareLock);
+	Relation	index = index_open(*primary_key, AccessShareLock);
 	TupleTableSlot *row = table_slot_create(heap, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, count);
@@ -99,7 +102,7 @@ trust_find_issuer(const char *issuer, TrustedIssuer *found)
 {
 	const AdminRelations *relations = admin_relations();
 
-	return read_row(relations->jwt_issuer, relations->jwt_issuer_by_name, &issuer, 1, read_issuer,
+	return read_row(&relations->jwt_issuer, &relations->jwt_issuer_by_name, &issuer, 1, read_issuer,
 			found);
 }
 
@@ -113,7 +116,7 @@ trust_is_for_one_use(const char *issuer)
 {
 	const AdminRelations *relations = admin_relations();
 
-	return read_row(relations->jwt_one_use, relations->jwt_one_use_by_issuer, &issuer, 1,
+	return read_row(&relations->jwt_one_use, &relations->jwt_one_use_by_issuer, &issuer, 1,
 			ignore_row, NULL);
 }
 
@@ -223,7 +226,7 @@ trust_find_key(const char *issuer, const char *key_id, const JwsVerifier **verif
 	const char *names[] = {issuer, key_id};
 	FoundKey	found = {NULL, NULL};
 
-	if (!read_row(relations->jwt_key, relations->jwt_key_by_id, names, 2, read_key, &found))
+	if (!read_row(&relations->jwt_key, &relations->jwt_key_by_id, names, 2, read_key, &found))
 		return "its key is unknown";
 	*verifier = found.verifier;
 	return found.fault;

@@ -107,9 +107,8 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 bool
 approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 {
-	const AdminRelations *relations = admin_relations();
-	Relation	heap = table_open(relations->approval, AccessShareLock);
-	Relation	index = index_open(relations->approval_by_id, AccessShareLock);
+	Relation	heap = admin_relation_open(&admin_relations()->approval, AccessShareLock);
+	Relation	index = index_open(admin_relations()->approval_by_id, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;

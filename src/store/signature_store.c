@@ -55,10 +55,8 @@ typedef void (*SignatureVisitor) (const SignatureScan *row, void *arg);
 static void
 begin_scan(SignatureScan *scan, Snapshot snapshot)
 {
-	const AdminRelations *relations = admin_relations();
-
-	scan->heap = table_open(relations->signature, AccessShareLock);
-	scan->index = index_open(relations->signature_by_approval, AccessShareLock);
+	scan->heap = admin_relation_open(&admin_relations()->signature, AccessShareLock);
+	scan->index = index_open(admin_relations()->signature_by_approval, AccessShareLock);
 	scan->slot = table_slot_create(scan->heap, NULL);
 	scan->scan = compat_index_beginscan(scan->heap, scan->index, snapshot, 1);
 	scan->scan->xs_want_itup = true;

@@ -245,7 +245,7 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("admin.sweep_expired()");
 	PreventCommandDuringRecovery("admin.sweep_expired()");
-	approval = table_open(admin_relations()->approval, RowShareLock);
+	approval = admin_relation_open(&admin_relations()->approval, RowShareLock);
 	sweep.approval_desc = RelationGetDescr(approval);
 	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);
 	owner_enter(&scope, admin_relations()->approval);
