@@ -1,7 +1,6 @@
 -- Rows that the extension adds in C: what somebody else has put on the trail and on
 -- audit_attributes has its say, or the call fails.
 set client_min_messages = error;
-drop extension if exists admin_ext cascade;
 create extension admin_ext;
 reset client_min_messages;
 select admin.create_audit_partitions() > 0 as made;
@@ -180,3 +179,4 @@ drop role regress_rows_checker;
 drop function public.on_month(text), public.attempt(text), public.check_once(), public.ingest(text), public.statements(), public.note(), public.forge(),
     public.discard(), public.change(), public.keep(), public.count_up();
 drop table public.seen, public.event_type;
+drop extension admin_ext;
