@@ -85,6 +85,7 @@ begin
 
     create table admin.audit_default partition of admin.audit default;
     perform admin.audit_prepare_partition('admin.audit_default');
+    perform admin_internal.revoke_foreign_privileges('admin.audit_default');
     comment on table admin.audit_default is
 'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
     alter extension admin_ext add table admin.audit_default;
@@ -137,6 +138,8 @@ begin
         -- Made apart and attached, so that writers to the other partitions go on.
         execute format('create table admin.%I (like admin.audit including defaults including constraints)', new_name);
         perform admin.audit_prepare_partition(format('admin.%I', new_name)::regclass);
+        -- A new table has what ALTER DEFAULT PRIVILEGES says.
+        perform admin_internal.revoke_foreign_privileges(format('admin.%I', new_name)::regclass);
         execute format('alter table admin.audit attach partition admin.%I for values from (%L) to (%L)',
                        new_name, lo, hi);
         made := made + 1;

@@ -139,12 +139,9 @@ as $$
     select v.* from admin.readiness_verdict(
         array(select 'no role but superusers may call admin.sensitive_check(); see admin.grant_access()' where not exists (select from checker)
               union all
-              select format('role %s may write to admin.%s', r.rolname, t) from pg_roles as r, unnest('{approval, signature, audit}'::text[]) as t
-              where not r.rolsuper and r.rolname !~ '^pg_'
-                and (has_table_privilege(r.oid, 'admin.' || t, 'delete, truncate') or has_any_column_privilege(r.oid, 'admin.' || t, 'insert, update'))
-              union all
-              select 'everybody (PUBLIC) may call admin.sensitive_check()' from pg_proc as p, f, aclexplode(p.proacl) as a where p.oid = f.f and a.grantee = 0),
-        (select format('%s may check, nobody but superusers writes', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v
+              select format('%s has %s on %s: %s; run %s', f.grantee, f.privilege, f.object, f.problem, f.remedy)
+              from admin_internal.foreign_privileges() as f),
+        (select format('%s may check; all privileges are those that admin.grant_access() gave', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v
 $$;
 
 create function admin.readiness_e2(findings jsonb, out status text, out detail text)

@@ -1,62 +1,308 @@
 -- ---------------------------------------------------------------------------
--- Privileges: PUBLIC can do nothing; four kinds of access.
+-- Access: what admin.grant_access() gives, and who was given what.
 -- ---------------------------------------------------------------------------
 
-create function admin.grant_access(role regrole, access text)
+-- One row per function and access.  A signature, not a name: an overload has a row of its own.
+create function admin_internal.access_functions()
+returns table (signature text, access text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select f.signature, a.access
+    from (values
+        ('sensitive_check(text, text, text, text, text, text, text)', '{checker, operator}'::text[]),
+        ('sensitive_check_shadow(text, text, text, text, text, text, text, text)', '{checker, operator}'),
+        ('sensitive_check_preview(text, text, text, timestamptz)', '{checker, auditor, operator}'),
+        ('audit_ingest(jsonb)', '{checker, operator}'),
+        ('jwt_verify(text)', '{checker, signer, operator}'),
+        ('jws_verify(text, jsonb)', '{checker, signer, auditor, operator}'),
+        ('issue_approval(text, text[], timestamptz, text, text, text, text)', '{signer}'),
+        ('sign_approval(text, text, text, text, text)', '{signer}'),
+        ('withdraw_approval(text, text, text, text)', '{signer}'),
+        ('approval_digest(text)', '{signer, auditor, operator}'),
+        ('ttl_state(text, timestamptz, timestamptz, timestamptz)', '{auditor, operator}'),
+        ('explain_check(text, text, text, timestamptz)', '{auditor, operator}'),
+        ('replay_check(bigint)', '{auditor, operator}'),
+        ('explain_replay(bigint)', '{auditor, operator}'),
+        ('verify_approval(text)', '{auditor, operator}'),
+        ('audit_partitions()', '{auditor, operator}'),
+        -- Views call these under the reader's name.
+        ('is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint)', '{auditor, operator}'),
+        ('enabled_sinks()', '{auditor, operator}'),
+        ('sink_newest_position()', '{auditor, operator}'),
+        ('sink_places()', '{auditor, operator}'),
+        ('cutover_readiness_rows()', '{auditor, operator}'),
+        ('readiness_items()', '{auditor, operator}'),
+        ('worker_status_rows()', '{auditor, operator, monitor}'),
+        ('batch_latency_rows()', '{auditor, operator, monitor}'),
+        ('check_latency_row()', '{auditor, operator, monitor}'),
+        ('sweep_status_row()', '{auditor, operator, monitor}'),
+        ('sweep_expired(int)', '{operator}'),
+        ('schedule_sweep(text)', '{operator}'),
+        ('unschedule_sweep()', '{operator}'),
+        ('cron_is_here()', '{operator}'),
+        ('warn_without_cron(text)', '{operator}'),
+        ('check_cron_usage()', '{operator}'),
+        ('sweep_job_name()', '{operator}'),
+        ('sweep_command()', '{operator}'),
+        ('import_approvals(jsonb)', '{operator}'),
+        ('catch_up_approvals(jsonb)', '{operator}'),
+        ('import_as_caller(jsonb, boolean)', '{operator}'),
+        ('import_as_owner(jsonb, boolean)', '{operator}'),
+        ('attach_audit(regclass)', '{operator}'),
+        ('detach_audit(regclass)', '{operator}'),
+        ('check_attachable(regclass)', '{operator}'),
+        ('audit_row_change()', '{operator}'),
+        ('create_audit_partitions(int)', '{operator}'),
+        ('drop_audit_partitions(interval)', '{operator}'),
+        ('resync_sink(text, bigint)', '{operator}'),
+        ('retry_dead_letter(text, bigint)', '{operator}'),
+        ('record_parity_run(bigint, bigint, bigint, jsonb)', '{operator}'),
+        ('settle_shadow_difference(bigint, text)', '{operator}'),
+        ('revoke_jwt_key(text, text)', '{operator}'),
+        -- Functions that another part of this version makes: a row counts once its function exists.
+        ('set_action_policy(text, text[], interval, boolean)', '{policy}'),
+        ('drop_action_policy(text)', '{policy}'),
+        ('store_id()', '{auditor, operator, archiver}')
+    ) as f(signature, accesses), unnest(f.accesses) as a(access);
+end;
+
+comment on function admin_internal.access_functions() is
+'Which functions of the schema admin each access may call: one row per signature and access.';
+
+-- Months of the trail are read through admin.audit.
+create function admin_internal.access_relations()
+returns table (relation text, access text)
+language sql immutable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select r.relation, a.access
+    from (values
+        ('worker_status', '{auditor, operator, monitor}'::text[]),
+        ('batch_latency', '{auditor, operator, monitor}'),
+        ('check_latency', '{auditor, operator, monitor}'),
+        ('sweep_status', '{auditor, operator, monitor}'),
+        ('approval', '{auditor, operator}'),
+        ('signature', '{auditor, operator}'),
+        ('approval_ttl_state', '{auditor, operator}'),
+        ('audit', '{auditor, operator}'),
+        ('audit_attributes', '{auditor, operator}'),
+        ('audit_delivery', '{auditor, operator}'),
+        ('audit_dropped', '{auditor, operator}'),
+        ('store', '{auditor, operator}'),
+        ('tick', '{auditor, operator}'),
+        ('sink_position', '{auditor, operator}'),
+        ('dead_letter', '{auditor, operator}'),
+        ('dead_letter_retry', '{auditor, operator}'),
+        ('jwt_issuer', '{auditor, operator}'),
+        ('jwt_key', '{auditor, operator}'),
+        ('jwt_one_use', '{auditor, operator}'),
+        ('jwt_used', '{auditor, operator}'),
+        ('granted_access', '{auditor, operator}'),
+        ('ingest_source', '{auditor, operator}'),
+        ('ingest_gap', '{auditor, operator}'),
+        ('sweep_due', '{auditor, operator}'),
+        ('import_run', '{auditor, operator}'),
+        ('parity_run', '{auditor, operator}'),
+        ('shadow_check', '{auditor, operator}'),
+        ('shadow_settled', '{auditor, operator}'),
+        ('shadow_difference', '{auditor, operator}'),
+        ('cutover_readiness', '{auditor, operator}')
+    ) as r(relation, accesses), unnest(r.accesses) as a(access);
+end;
+
+comment on function admin_internal.access_relations() is
+'Which tables and views of the schema admin each access may read: one row per relation and access. No access writes one.';
+
+create function admin_internal.access_privileges()
+returns table (access text, privilege text, object text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select f.access, 'EXECUTE', format('routine %s', to_regprocedure('admin.' || f.signature)) from admin_internal.access_functions() as f
+    where to_regprocedure('admin.' || f.signature) is not null
+    union all
+    select r.access, 'SELECT', format('table %s', to_regclass('admin.' || r.relation)) from admin_internal.access_relations() as r
+    where to_regclass('admin.' || r.relation) is not null
+    union all
+    select distinct f.access, 'USAGE', 'schema admin' from admin_internal.access_functions() as f
+$$;
+
+comment on function admin_internal.access_privileges() is
+'What each access consists of, in the words of GRANT: GRANT privilege ON object. A function or relation that does not exist is left out.';
+
+-- ---------------------------------------------------------------------------
+-- Who was given what.
+-- ---------------------------------------------------------------------------
+
+create table admin.granted_access (
+    role_name         text        not null,
+    access            text        not null,
+    source_prefix     text        collate "C",
+    granted_by        text        not null default session_user,
+    granted_at        timestamptz not null default clock_timestamp(),
+    role_oid          oid         not null,
+    system_identifier bigint      not null,
+    constraint granted_access_prefix_length check (octet_length(source_prefix) between 1 and 512)
+);
+
+create unique index granted_access_once on admin.granted_access (role_oid, system_identifier, access, coalesce(source_prefix, ''));
+
+comment on table admin.granted_access is
+'Who was granted what by admin.grant_access(): one row per role, access and source prefix. A row of this cluster means the role of its oid, whatever the role is called now. A row that a dump brought from another cluster means the role of its name.';
+comment on column admin.granted_access.role_name is 'The role''s name when the row was written.';
+comment on column admin.granted_access.access is 'checker, signer, auditor, operator, monitor, archiver or policy.';
+comment on column admin.granted_access.source_prefix is 'admin.audit_ingest() takes sources that begin with it from the role; null: the row gives no source.';
+comment on column admin.granted_access.granted_by is 'The session''s user.';
+comment on column admin.granted_access.granted_at is 'When it was granted first.';
+comment on column admin.granted_access.role_oid is 'The role, in the cluster of system_identifier.';
+comment on column admin.granted_access.system_identifier is 'The cluster in which the row was written (pg_control_system()).';
+comment on index admin.granted_access_once is 'One row per role, access and source prefix.';
+
+create function admin_internal.access_holders()
+returns table (role oid, access text, source_prefix text)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select r.oid, g.access, g.source_prefix
+    from admin.store_identity() as i
+    cross join admin.granted_access as g
+    join pg_roles as r on case when g.system_identifier = i.system_identifier then r.oid = g.role_oid else r.rolname = g.role_name end
+$$;
+
+comment on function admin_internal.access_holders() is
+'Rows of admin.granted_access of roles that exist.';
+
+-- A role that was dropped must not lend what it had to a later role of its name.
+create function admin_internal.tidy_granted_access()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    -- Which functions each access may call, by name, as far as this version has them.
-    functions text[] := case access
-        when 'checker' then array['sensitive_check', 'sensitive_check_shadow', 'sensitive_check_preview', 'audit_ingest', 'jwt_verify', 'jws_verify']
-        when 'signer' then array['issue_approval', 'sign_approval', 'withdraw_approval', 'approval_digest', 'jwt_verify', 'jws_verify']
-        when 'auditor' then array['sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval', 'ttl_state',
-                                  'approval_digest', 'jws_verify', 'audit_partitions', 'is_delivered', 'enabled_sinks',
-                                  'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row', 'cutover_readiness_rows',
-                                  'sink_places', 'readiness_items', 'check_latency_row']
-        when 'operator' then array['sensitive_check', 'sensitive_check_shadow', 'sensitive_check_preview', 'explain_check', 'replay_check', 'explain_replay', 'verify_approval',
-                                   'ttl_state', 'approval_digest', 'audit_partitions', 'is_delivered',
-                                   'enabled_sinks', 'sink_newest_position', 'worker_status_rows', 'batch_latency_rows', 'sweep_status_row', 'cutover_readiness_rows',
-                                   'sink_places', 'readiness_items', 'check_latency_row',
-                                   'audit_ingest', 'sweep_expired', 'schedule_sweep', 'unschedule_sweep', 'cron_is_here', 'warn_without_cron', 'check_cron_usage',
-                                   'sweep_job_name', 'sweep_command', 'import_approvals', 'catch_up_approvals', 'import_as_caller', 'import_as_owner', 'attach_audit', 'detach_audit', 'check_attachable', 'audit_row_change',
-                                   'create_audit_partitions', 'drop_audit_partitions', 'resync_sink',
-                                   'retry_dead_letter', 'record_parity_run', 'settle_shadow_difference', 'revoke_jwt_key', 'jwt_verify', 'jws_verify']
-    end;
-    relation regclass;
-    function regprocedure;
+    here bigint := (select i.system_identifier from admin.store_identity() as i);
 begin
-    if access is null or functions is null then
+    delete from admin.granted_access as g
+    where g.system_identifier = here and not exists (select from pg_roles as r where r.oid = g.role_oid);
+    delete from admin.granted_access as g
+    using pg_roles as r, admin.granted_access as known
+    where g.system_identifier <> here and r.rolname = g.role_name
+      and known.system_identifier = here and known.role_oid = r.oid and known.access = g.access
+      and known.source_prefix is not distinct from g.source_prefix;
+    update admin.granted_access as g set role_oid = r.oid, system_identifier = here
+    from pg_roles as r where g.system_identifier <> here and r.rolname = g.role_name;
+    update admin.granted_access as g set role_name = r.rolname
+    from pg_roles as r where r.oid = g.role_oid and g.system_identifier = here and g.role_name <> r.rolname;
+end
+$$;
+
+comment on function admin_internal.tidy_granted_access() is
+'Removes rows of admin.granted_access of roles that were dropped, and gives those that a dump brought, or whose role was renamed, the role of this cluster.';
+
+create function admin_internal.check_access(role regrole, access text, source_prefix text)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    accesses text[] := '{checker, signer, auditor, operator, monitor, archiver, policy}';
+begin
+    if access is null or access <> all (accesses) then
         raise exception 'access "%" is unknown', coalesce(left(access, 64), 'null')
-            using errcode = '22023', detail = 'One of checker, signer, auditor, operator can be granted.';
+            using errcode = '22023', detail = format('One of %s can be granted.', array_to_string(accesses, ', '));
     end if;
     if role is null or not exists (select from pg_roles as r where r.oid = role) then
         raise exception 'role "%" does not exist', coalesce(role::text, 'null')
             using errcode = '22023', hint = 'Access is granted to an existing role.';
     end if;
-    execute format('grant usage on schema admin to %s', role);
-    for function in
-        select p.oid from pg_proc as p
-        where p.pronamespace = 'admin'::regnamespace and p.proname = any (functions)
-    loop
-        execute format('grant execute on function %s to %s', function, role);
-    end loop;
-    if access in ('auditor', 'operator') then
-        for relation in
-            select c.oid from pg_class as c
-            where c.relnamespace = 'admin'::regnamespace and c.relkind in ('r', 'p', 'v')
-        loop
-            execute format('grant select on table %s to %s', relation, role);
-        end loop;
+    if octet_length(source_prefix) not between 1 and 512 then
+        raise exception 'argument "source_prefix" is out of range'
+            using errcode = '22023', detail = format('"%s" has %s bytes; 1 to 512 are allowed.', left(source_prefix, 64), octet_length(source_prefix));
+    end if;
+    if source_prefix is not null and not exists (select from admin_internal.access_functions() as f
+                                                 where f.access = check_access.access and f.signature = 'audit_ingest(jsonb)') then
+        raise exception 'access "%" takes no source prefix', access
+            using errcode = '22023', detail = 'It may not call admin.audit_ingest().';
     end if;
 end
 $$;
 
-comment on function admin.grant_access(regrole, text) is
-'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke). None has write rights on a table. Raises 22023 for another kind.';
+comment on function admin_internal.check_access(regrole, text, text) is
+'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that the access has no use for.';
 
-revoke all on all tables in schema admin from public;
-revoke all on all functions in schema admin from public;
-revoke all on all functions in schema admin_internal from public;
+create function admin_internal.append_access_event(event_type text, role regrole, access text, source_prefix text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform admin_internal.append_event(event_type, format('{"role":%s,"access":%s,"source_prefix":%s}',
+        to_json((select r.rolname::text from pg_roles as r where r.oid = role)), to_json(access),
+        coalesce(to_json(source_prefix)::text, 'null'))::json);
+end
+$$;
+
+comment on function admin_internal.append_access_event(text, regrole, text, text) is
+'Appends access.granted or access.revoked: {"role", "access", "source_prefix"}.';
+
+create function admin.grant_access(role regrole, access text, source_prefix text default null)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    statement text;
+begin
+    perform admin_internal.check_access(role, access, source_prefix);
+    lock table admin.granted_access in share row exclusive mode;
+    perform admin_internal.tidy_granted_access();
+    insert into admin.granted_access (role_name, access, source_prefix, role_oid, system_identifier)
+    select r.rolname, grant_access.access, grant_access.source_prefix, r.oid, i.system_identifier
+    from pg_roles as r, admin.store_identity() as i where r.oid = role
+    on conflict do nothing;
+    for statement in
+        select format('grant %s on %s to %s', p.privilege, p.object, role) from admin_internal.access_privileges() as p
+        where p.access = grant_access.access
+    loop
+        execute statement;
+    end loop;
+    perform admin_internal.append_access_event('access.granted', role, access, source_prefix);
+end
+$$;
+
+comment on function admin.grant_access(regrole, text, text) is
+'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke), monitor (status and counters alone), archiver (receipts of the archive alone) or policy (the policies of actions). None has write rights on a table. admin.audit_ingest() takes from the role the sources that begin, byte by byte, with a source_prefix it was granted; end a prefix with "/". Each call can add a prefix. Kept in admin.granted_access, and in the trail as access.granted. Raises 22023 for an access or role that does not exist, or a prefix for an access that ingests nothing.';
+
+create function admin.revoke_access(role regrole, access text)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    statement text;
+    prefixes  text[];
+begin
+    perform admin_internal.check_access(role, access, null);
+    lock table admin.granted_access in share row exclusive mode;
+    perform admin_internal.tidy_granted_access();
+    with gone as (delete from admin.granted_access as g
+                  where g.role_oid = role and g.access = revoke_access.access returning g.source_prefix)
+    select array_agg(gone.source_prefix order by gone.source_prefix) into prefixes from gone;
+    for statement in
+        select format('revoke %s on %s from %s cascade', p.privilege, p.object, role) from admin_internal.access_privileges() as p
+        where p.access = revoke_access.access
+          and not exists (select from admin_internal.expected_privileges() as e
+                          where e.grantee = role and e.object = p.object and e.privilege = p.privilege)
+    loop
+        execute statement;
+    end loop;
+    if prefixes is null then
+        perform admin_internal.append_access_event('access.revoked', role, access, null);
+    else
+        perform admin_internal.append_access_event('access.revoked', role, access, p.prefix) from unnest(prefixes) as p(prefix);
+    end if;
+end
+$$;
+
+comment on function admin.revoke_access(regrole, text) is
+'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes. Raises 22023 for an access or role that does not exist.';

@@ -11,6 +11,7 @@ select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_attributes', '');
 select pg_catalog.pg_extension_config_dump('admin.ingest_source', '');
 select pg_catalog.pg_extension_config_dump('admin.ingest_gap', '');
+select pg_catalog.pg_extension_config_dump('admin.granted_access', '');
 select pg_catalog.pg_extension_config_dump('admin.sweep_due', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter_retry', '');

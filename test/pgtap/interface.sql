@@ -38,6 +38,8 @@ from (values
         'unexpected bigint', 'first_seen_at timestamp with time zone', 'last_seen_at timestamp with time zone']),
     ('sweep_status', array['swept_by text', 'job_id bigint', 'schedule text', 'problem text', 'due_rows bigint',
         'overdue_seconds double precision', 'next_due_at timestamp with time zone']),
+    ('granted_access', array['role_name text', 'access text', 'source_prefix text', 'granted_by text', 'granted_at timestamp with time zone',
+        'role_oid oid', 'system_identifier bigint']),
     ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text']),
     ('jwt_key', array['issuer text', 'kid text', 'alg text', 'jwk jsonb', 'added_at timestamp with time zone', 'revoked_at timestamp with time zone'])
 ) as r(relation, columns);
@@ -79,7 +81,8 @@ from (values
     ('create_audit_partitions', 'ahead integer DEFAULT 3 -> integer, v'),
     ('drop_audit_partitions', 'older_than interval -> integer, v'),
     ('resync_sink', 'sink text, from_audit_id bigint -> void, v'),
-    ('grant_access', 'role regrole, access text -> void, v'),
+    ('grant_access', 'role regrole, access text, source_prefix text DEFAULT NULL::text -> void, v'),
+    ('revoke_access', 'role regrole, access text -> void, v'),
     ('add_jwt_issuer', 'issuer text, audience text, roles_claim text DEFAULT ''roles''::text, subject_claim text DEFAULT ''sub''::text -> void, v'),
     ('explain_replay', 'audit_id bigint -> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
     ('import_jwks', 'issuer text, jwks jsonb -> jsonb, v'),

@@ -1,19 +1,21 @@
--- Who may do what, by the catalog: PUBLIC nothing, four kinds of access, none of them writes a table.
+-- Who may do what, by the catalog: PUBLIC nothing, seven kinds of access, none of them writes a table.
 begin;
 create extension pgtap;
 set local client_min_messages = error;
 create extension admin_ext;
 select admin.create_audit_partitions();
 create role tap_none; create role tap_checker; create role tap_signer; create role tap_auditor; create role tap_operator;
+create role tap_monitor; create role tap_archiver; create role tap_policy;
 select admin.grant_access('tap_checker', 'checker'), admin.grant_access('tap_signer', 'signer'),
-       admin.grant_access('tap_auditor', 'auditor'), admin.grant_access('tap_operator', 'operator');
+       admin.grant_access('tap_auditor', 'auditor'), admin.grant_access('tap_operator', 'operator'),
+       admin.grant_access('tap_monitor', 'monitor'), admin.grant_access('tap_archiver', 'archiver'), admin.grant_access('tap_policy', 'policy');
 select no_plan();
 
 -- Functions of the interface; helpers that views call under the reader's name are not counted.
 create temp table interface (name text);
 insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
     ('import_approvals'), ('catch_up_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
-    ('resync_sink'), ('retry_dead_letter'), ('grant_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
+    ('resync_sink'), ('retry_dead_letter'), ('grant_access'), ('revoke_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
     ('jwt_verify'), ('jws_verify'), ('add_jwt_issuer'), ('set_jwt_one_use'), ('import_jwks'), ('revoke_jwt_key'),
     ('sensitive_check_shadow'), ('record_parity_run'), ('settle_shadow_difference'), ('cutover_readiness_rows'),
     ('replay_check'), ('explain_replay'), ('verify_approval'), ('audit_ingest'), ('sweep_expired'), ('schedule_sweep'), ('unschedule_sweep');
@@ -21,7 +23,7 @@ select set_eq(format('select proname::text from pg_proc join interface on name =
                       where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
               functions, role || ' may call')
 from (values
-    ('tap_none', '{}'::text[]),
+    ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{}'), ('tap_policy', '{}'),
     ('tap_checker', '{sensitive_check, sensitive_check_shadow, sensitive_check_preview, audit_ingest, jwt_verify, jws_verify}'),
     ('tap_signer', '{approval_digest, issue_approval, sign_approval, withdraw_approval, jwt_verify, jws_verify}'),
     ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check, replay_check, explain_replay, verify_approval, jws_verify, cutover_readiness_rows}'),
@@ -36,18 +38,24 @@ select is(array(select format('%s: %s on %s', role, privilege, oid::regclass)
                 from pg_class, unnest(array['insert', 'update', 'delete', 'truncate', 'references', 'trigger']) as privilege
                 where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and has_table_privilege(role, oid, privilege)),
           '{}', role || ' has no write rights on a table')
-from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator']) as role;
+from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role;
 select is(array(select oid::regclass::text from pg_class
                 where relnamespace = 'admin'::regnamespace and relkind = 'S'
                   and (has_sequence_privilege(role, oid, 'usage') or has_sequence_privilege(role, oid, 'update'))),
           '{}', role || ' may use no sequence')
-from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator']) as role;
+from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role;
 select is(bool_or(has_table_privilege(role, oid, 'select')), false, role || ' reads no table')
-from pg_class, unnest(array['tap_none', 'tap_checker', 'tap_signer']) as role
+from pg_class, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_archiver', 'tap_policy']) as role
 where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') group by role;
 select is(bool_and(has_table_privilege(role, oid, 'select')), true, role || ' reads every table and view')
 from pg_class, unnest(array['tap_auditor', 'tap_operator']) as role
-where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') group by role;
+where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition group by role;
+select set_eq($$select relname::text from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and has_table_privilege('tap_monitor', oid, 'select')$$,
+              array['worker_status', 'batch_latency', 'check_latency', 'sweep_status'], 'tap_monitor reads status and counters alone');
+select is(array(select oid::regprocedure::text from pg_proc, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role
+                where pronamespace = 'admin_internal'::regnamespace and has_function_privilege(role, oid, 'execute')),
+          '{}', 'no access may call a function of admin_internal');
+select is(array(select f::text from admin_internal.foreign_privileges() as f where f.object not like 'role %'), '{}', 'every privilege is one that grant_access gave');
 select is(has_schema_privilege('tap_none', 'admin', 'usage'), false, 'PUBLIC has no usage of the schema');
 select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace and has_function_privilege('tap_none', oid, 'execute')),
           '{}', 'PUBLIC may call nothing');
