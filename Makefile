@@ -41,7 +41,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 # A server is seldom built to track them.
-$(OBJS) $(KAFKA_OBJS) $(REDIS_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h)
+$(OBJS) $(KAFKA_OBJS) $(REDIS_OBJS): $(wildcard src/*.h src/*/*.h src/sinks/*/*.h src/*/*.inc)
 
 # $(call sink_library,NAME,OBJECTS,LIBRARIES): admin_ext_NAME.so, built and installed with the rest.
 define sink_library
@@ -67,9 +67,13 @@ ifdef REDIS_OBJS
 $(eval $(call sink_library,redis,$(REDIS_OBJS) $(REDIS_SHARED_OBJS),$(shell pkg-config --libs hiredis openssl libcurl)))
 endif
 
-# What the tables have to look like is described once; the script carries the description along.
-sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) fixtures/persistence_schema.json
-	sed -e '/^@persistence_schema@$$/{r fixtures/persistence_schema.json' -e 'd;}' $(SQL_PARTS) > $@
+sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
+	cat $(SQL_PARTS) > $@
+
+# The list of objects that readiness compares with, written anew after a change of the script.
+.PHONY: manifest
+manifest:
+	PG_CONFIG="$(PG_CONFIG)" test/lib/manifest.sh
 
 .PHONY: test demo demo-kafka demo-redis bench
 test:

@@ -115,3 +115,21 @@ end
 $$;
 
 comment on function admin.find_in_store() is 'What all approvals and signatures amount to, for the items B3, B4, C1, C2 and F3; {"error"} where they cannot be read.';
+
+-- What the library ships, compared with what is there.  The comparison and the list stand in
+-- the library: see src/cutover/shipped.c.
+create function admin_internal.objects_present()
+returns table (item text, kind text, name text, facet text, value text)
+as 'MODULE_PATHNAME', 'admin_objects_present'
+language c stable;
+
+comment on function admin_internal.objects_present() is
+'The objects of the extension in this database, one line a facet; "make manifest" writes src/cutover/shipped_objects.inc from it.';
+
+create function admin_internal.shipped_differences()
+returns table (item text, problem text)
+as 'MODULE_PATHNAME', 'admin_shipped_differences'
+language c stable;
+
+comment on function admin_internal.shipped_differences() is
+'What differs in this database from what this version of the library ships: functions, views, tables, triggers, policies, rules, owners. One row each, with the readiness item that it belongs to.';

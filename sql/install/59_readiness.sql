@@ -38,105 +38,33 @@ $$;
 comment on function admin.readiness_found(jsonb, text, text, text) is 'The verdict on one kind of finding of admin.find_in_store().';
 
 -- ---------------------------------------------------------------------------
--- A: the schema is what fixtures/persistence_schema.json describes.
+-- A: the schema is what the version ships.  The library compares it (src/cutover/shipped.c) and
+-- adds its differences to these items; here stands what is not shipped, and a word for what passes.
 -- ---------------------------------------------------------------------------
 
-create function admin.persistence_schema()
-returns jsonb
-language sql immutable
-set search_path = pg_catalog, pg_temp
-return $spec$
-@persistence_schema@
-$spec$::jsonb;
-
-comment on function admin.persistence_schema() is
-'What the relations of the schema have to be: fixtures/persistence_schema.json of this version, {"version", "relations": [{"kind", "name", "columns", "constraints", "triggers"}]}.';
-
--- Relations, columns, constraints and triggers as lines that can be compared.
-create function admin.schema_described()
-returns table (relation text, kind text, line text)
+create function admin_internal.readiness_relations(kinds "char"[])
+returns bigint
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with r as materialized (select r ->> 'name' as name, r ->> 'kind' as kind, r from jsonb_array_elements(admin.persistence_schema() -> 'relations') as r)
-    select r.name, r.kind, format('%s %s', r.kind, r.name) from r
-    union all
-    select r.name, r.kind, format('column %s.%s %s%s%s', r.name, c ->> 'name', c ->> 'type', case when (c ->> 'nullable')::boolean then '' else ' not null' end,
-                                  ' default ' || (c ->> 'default'))
-    from r, jsonb_array_elements(r.r -> 'columns') as c
-    union all
-    select r.name, r.kind, format('constraint %s.%s', r.name, c) from r, jsonb_array_elements_text(r.r -> 'constraints') as c
-    union all
-    select r.name, 'trigger', format('trigger %s.%s', r.name, t) from r, jsonb_array_elements_text(r.r -> 'triggers') as t
+    select count(*) from pg_class as c
+    where c.relnamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace) and c.relkind = any (kinds) and not c.relispartition
 $$;
 
-comment on function admin.schema_described() is 'admin.persistence_schema() as lines; triggers are a kind of their own.';
-
-create function admin.schema_present()
-returns table (relation text, kind text, line text)
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with r as materialized (select c.oid, c.relname::text as name, case c.relkind when 'r' then 'table' when 'p' then 'partitioned table' when 'v' then 'view' end as kind
-                            from pg_class as c where c.relnamespace = 'admin'::regnamespace and c.relkind in ('r', 'p', 'v') and not c.relispartition)
-    select r.name, r.kind, format('%s %s', r.kind, r.name) from r
-    union all
-    select r.name, r.kind, format('column %s.%s %s%s%s', r.name, a.attname, format_type(a.atttypid, a.atttypmod), case when a.attnotnull then ' not null' else '' end,
-                                  ' default ' || case when a.attidentity <> '' then 'identity' else pg_get_expr(d.adbin, d.adrelid) end)
-    from r join pg_attribute as a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
-    left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-    union all
-    select r.name, r.kind, format('constraint %s.%s %s', r.name, k.conname, pg_get_constraintdef(k.oid))
-    from r join pg_constraint as k on k.conrelid = r.oid and k.contype <> 'n'
-    union all
-    select r.name, 'trigger', format('trigger %s.%s %s', r.name, t.tgname, t.tgenabled)
-    from r join pg_trigger as t on t.tgrelid = r.oid and not t.tgisinternal
-$$;
-
-comment on function admin.schema_present() is 'The relations of the schema, partitions apart, in the same words.';
-
-create function admin.schema_differences(kinds text[])
-returns setof text
-language sql stable
-set search_path = pg_catalog, pg_temp
-as $$
-    with d as materialized (select * from admin.schema_described() where kind = any (kinds)),
-         p as materialized (select * from admin.schema_present() where kind = any (kinds)),
-         -- Of a relation that is not there at all, or should not be, its name says enough.
-         differences as (select 'lacks' as how, d.*, exists (select from p where p.relation = d.relation) as is_part from d where d.line not in (select line from p)
-                         union all
-                         select 'has', p.*, exists (select from d where d.relation = p.relation) from p where p.line not in (select line from d))
-    select format('%s %s', how, line) from differences where is_part or kind = 'trigger' or line = format('%s %s', kind, relation)
-    order by how desc, line
-$$;
-
-comment on function admin.schema_differences(text[]) is 'What is described and not there, or there and not described, of these kinds: table, partitioned table, view, trigger.';
+comment on function admin_internal.readiness_relations("char"[]) is 'The number of relations of these kinds, partitions apart.';
 
 create function admin.readiness_a1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(array(select admin.schema_differences('{table}')),
-        (select format('%s tables are as described', count(*)) from admin.schema_described() as d where d.line = 'table ' || d.relation)) as v
+    select 'pass', format('%s tables are as shipped', admin_internal.readiness_relations('{r}'))
 $$;
 
 create function admin.readiness_a2(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
-        array(select admin.schema_differences('{view}')
-              union all
-              select format('view %s is not the extension''s', c.relname) from pg_class as c
-              where c.relnamespace = 'admin'::regnamespace and c.relkind = 'v'
-                and not exists (select from pg_depend as d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
-              union all
-              -- Its text reads otherwise from version to version; what it rests on does not.
-              select 'view approval_ttl_state does not rest on admin.approval and admin.ttl_state()'
-              where (select count(distinct d.refobjid) from pg_rewrite as r join pg_depend as d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-                     where r.ev_class = to_regclass('admin.approval_ttl_state')
-                       and d.refobjid in (to_regclass('admin.approval')::oid, to_regprocedure('admin.ttl_state(text, timestamptz, timestamptz, timestamptz)')::oid)) < 2),
-        (select format('%s views are as described', count(*)) from admin.schema_described() as d where d.line = 'view ' || d.relation)) as v
+    select 'pass', format('%s views are as shipped', admin_internal.readiness_relations('{v}'))
 $$;
 
 create function admin.readiness_a3(findings jsonb, out status text, out detail text)
@@ -144,9 +72,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin.readiness_verdict(
-        array(select admin.schema_differences('{partitioned table}')
-              union all
-              select format('partition %s lacks %s', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
+        array(select format('partition %s lacks %s', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
               union all
@@ -160,26 +86,10 @@ create function admin.readiness_a4(findings jsonb, out status text, out detail t
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with e as (select e.oid, e.extversion, e.extowner, a.default_version, admin.persistence_schema() ->> 'version' as described
-               from pg_extension as e left join pg_available_extensions as a on a.name = e.extname where e.extname = 'admin_ext')
+    with e as (select e.extversion, a.default_version from pg_extension as e left join pg_available_extensions as a on a.name = e.extname where e.extname = 'admin_ext')
     select v.* from admin.readiness_verdict(
-        array(select format('the extension is at version %s, its description at %s', e.extversion, e.described) from e where e.extversion <> e.described
-              union all
-              select format('the server has version %s installed, this database %s; run ALTER EXTENSION admin_ext UPDATE', coalesce(e.default_version, 'none'), e.extversion)
-              from e where e.default_version is distinct from e.extversion
-              union all
-              select format('function %s is not the extension''s', p.oid::regprocedure) from pg_proc as p
-              where p.pronamespace = 'admin'::regnamespace
-                and not exists (select from pg_depend as d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e')
-              union all
-              select format('function %s belongs to %s, the extension to %s', p.oid::regprocedure, p.proowner::regrole, e.extowner::regrole)
-              from e, pg_proc as p where p.pronamespace = 'admin'::regnamespace and p.proowner <> e.extowner
-              union all
-              select format('function %s is not of the library', p.oid::regprocedure) from pg_proc as p
-              join pg_language as l on l.oid = p.prolang
-              where p.pronamespace = 'admin'::regnamespace and (l.lanname = 'c' and p.probin <> '$libdir/admin_ext'
-                    or l.lanname <> 'c' and p.proname in ('sensitive_check', 'sensitive_check_preview', 'ttl_state', 'approval_digest', 'approval_guard',
-                                                          'signature_guard', 'audit_append_only', 'audit_row_change', 'jwt_verify'))),
+        array(select format('the server has version %s installed, this database %s; run ALTER EXTENSION admin_ext UPDATE', coalesce(e.default_version, 'none'), e.extversion)
+              from e where e.default_version is distinct from e.extversion),
         (select format('version %s', e.extversion) from e)) as v
 $$;
 
@@ -188,12 +98,15 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin.readiness_verdict(
-        array(select admin.schema_differences('{trigger}')
-              union all
-              select format('partition %s: trigger %s is not enabled always', p.partition, t.tgname)
+        array(select format('partition %s: trigger %s is not enabled always; call admin.restore_guards()', p.partition, t.tgname)
               from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition and not (t.tgisinternal and t.tgparentid = 0)
-              where t.tgenabled <> 'A'),
-        (select format('%s triggers are there and enabled always', count(*)) from admin.schema_described() as d where d.kind = 'trigger')) as v
+              where t.tgenabled <> 'A'
+              union all
+              select format('table %s: trigger %s is not enabled always; call admin.attach_audit(''%s'')', t.tgrelid::regclass, t.tgname, t.tgrelid::regclass)
+              from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
+              where t.tgfoid = 'admin.audit_row_change()'::regprocedure and t.tgenabled <> 'A' and c.relnamespace <> 'admin'::regnamespace),
+        (select format('%s triggers are enabled always', count(*)) from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
+         where c.relnamespace = 'admin'::regnamespace and not c.relispartition and not t.tgisinternal)) as v
 $$;
 
 -- ---------------------------------------------------------------------------

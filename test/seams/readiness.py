@@ -79,26 +79,26 @@ NO_TRAIL_GUARDS = """alter table admin.audit disable trigger user; do $$ declare
 
 # What is done by SQL, and undone: item, what, and words of the detail.
 BREAKS = [
-    ("A1", "alter table admin.dead_letter add column x int", "has column dead_letter.x integer"),
-    ("A1", "alter table admin.approval drop constraint approval_action_length", "lacks constraint approval.approval_action_length"),
-    ("A1", "alter table admin.approval alter column state drop default", "lacks column approval.state text not null default"),
-    ("A1", "alter extension admin_ext drop table admin.jwt_used; drop table admin.jwt_used", "lacks table jwt_used"),
+    ("A1", "alter table admin.dead_letter add column x int", "column admin.dead_letter.x is not part of the extension"),
+    ("A1", "alter table admin.approval drop constraint approval_action_length", "constraint admin.approval.approval_action_length is missing"),
+    ("A1", "alter table admin.approval alter column state drop default", "column admin.approval.state: default is missing, shipped is 'pending'::text"),
+    ("A1", "alter extension admin_ext drop table admin.jwt_used; drop table admin.jwt_used", "table admin.jwt_used is missing"),
     ("A2", "create view admin.slipped_in as select 1 as x", "slipped_in"),
-    ("A2", "alter view admin.audit_delivery rename column sink_status to status", "lacks column audit_delivery.sink_status"),
+    ("A2", "alter view admin.audit_delivery rename column sink_status to status", "column admin.audit_delivery.sink_status is missing"),
     ("A2", "create or replace view admin.approval_ttl_state as select approval_id, state, sla_deadline, 'valid'::text as ttl_state, sla_deadline as valid_until, "
-           "statement_timestamp() as evaluated_at from admin.approval", "does not rest on"),
+           "statement_timestamp() as evaluated_at from admin.approval", "view admin.approval_ttl_state: its definition is not as shipped"),
     ("A3", "do $$ begin execute (select format('drop index %s', indexrelid::regclass) from pg_index join admin.audit_partitions() on indrelid = partition "
            "where is_default and not indisprimary limit 1); end $$", "partition admin.audit_default lacks "),
     ("A5", "alter table admin.audit_default disable trigger audit_append_only", "audit_append_only is not enabled always"),
-    ("A5", "alter table admin.audit disable trigger audit_append_only_statement", "lacks trigger audit.audit_append_only_statement A"),
+    ("A5", "alter table admin.audit disable trigger audit_append_only_statement", "trigger admin.audit.audit_append_only_statement: enabled is disabled instead of always"),
     ("A3", "do $$ begin execute (select format('alter table admin.audit detach partition %s', partition) from admin.audit_partitions() "
            "where lower_bound <= now() and upper_bound > now()); end $$", "this month has no partition"),
-    ("A4", "update pg_extension set extversion = '0.9' where extname = 'admin_ext'", "version 0.9"),
-    ("A4", "create function admin.slipped_in() returns int language sql return 1", "admin.slipped_in() is not the extension's"),
+    ("A4", "update pg_extension set extversion = '0.9' where extname = 'admin_ext'", "version is 0.9 instead of 1.0"),
+    ("A4", "create function admin.slipped_in() returns int language sql return 1", "function admin.slipped_in() is not part of the extension"),
     ("A4", "create or replace function admin.sensitive_check_preview(approval_id text, action text default null, resource text default null, at timestamptz default null) "
-           "returns json language sql as 'select null::json'", "is not of the library"),
-    ("A5", "alter table admin.approval disable trigger approval_guard", "lacks trigger approval.approval_guard A"),
-    ("A5", "alter table admin.signature enable trigger audit_row_change", "has trigger signature.audit_row_change O"),
+           "returns json language sql as 'select null::json'", "admin.sensitive_check_preview(text,text,text,timestamp with time zone): its body is not as shipped"),
+    ("A5", "alter table admin.approval disable trigger approval_guard", "trigger admin.approval.approval_guard: enabled is disabled instead of always"),
+    ("A5", "alter table admin.signature enable trigger audit_row_change", "trigger admin.signature.audit_row_change: enabled is origin instead of always"),
     ("B1", "select admin.import_approvals('[{\"approval_id\": \"x\"}]')", "1 rejected"),
     ("B1", NO_GUARDS + f"delete from admin.approval where approval_id = '{GONE}'" + GUARDS, "3 approvals have been imported in all, and 2 are there"),
     ("B3", NO_GUARDS + f"delete from admin.approval where approval_id = '{GONE}'" + GUARDS, "3 approvals have been imported in all, and 2 are there"),
