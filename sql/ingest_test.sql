@@ -100,8 +100,15 @@ select source, accepted, duplicates, first_sequence from admin.ingest_source ord
 update admin.audit_attributes set attributes = '{}';
 delete from admin.audit_attributes;
 truncate admin.audit_attributes;
+insert into admin.audit_attributes select max(audit_id) + 1000, '{}' from admin.audit;
+begin;
+set local admin_ext.restoring = on;
 insert into admin.audit_attributes select max(audit_id) + 1000, '5' from admin.audit;
+rollback;
+begin;
+set local admin_ext.restoring = on;
 insert into admin.audit (event_type, source, source_event_id, payload) values ('ingest.x', '/ff/eu-1', 'e-1', '{}');
+rollback;
 -- It is no row of the check's: reading it again is refused, and no approval's history has it.
 select admin.replay_check((select min(audit_id) from admin.audit where source_event_id is not null));
 set client_min_messages = error;

@@ -37,9 +37,9 @@ $$select public.attempt(format($c$select admin.audit_ingest('[{"specversion":"1.
 create function public.statements() returns bigint language sql as
 $$select count(distinct substr(ident, 1, 30)) from pg_backend_memory_contexts where ident like 'insert into admin.audit%'$$;
 -- A column must not be null.
-select public.on_month('alter table %s alter column request_id set not null');
-select public.check_once(), public.attempt($$select admin.sensitive_check('APP-000001-a', request_id => 'r')$$);
-select public.on_month('alter table %s alter column request_id drop not null');
+select public.on_month('alter table %s alter column actor set not null');
+select public.check_once(), public.attempt($$select admin.sensitive_check('APP-000001-a', actor => 'r')$$);
+select public.on_month('alter table %s alter column actor drop not null');
 \c -
 set admin_ext.require_verified_jwt = off;
 

@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "audit/insider.h"
 #include "check/latency.h"
 #include "delivery/delivery.h"
 #include "relations.h"
@@ -21,6 +22,7 @@ _PG_init(void)
 {
 	settings_init();
 	relations_init();
+	insider_init();
 	check_latency_init();
 	delivery_init();
 #if PG_VERSION_NUM >= 150000

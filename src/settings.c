@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "audit/insider.h"
 #include "settings.h"
 #include "settings_secret.h"
 #include "sinks/ndjson/ndjson.h"
@@ -227,7 +228,7 @@ define_identity(void)
 							 "Issuing, signing and withdrawing need a token that proves who acts.",
 							 "Off: a plain argument is taken for it, and the trail says that nobody was verified.",
 							 &admin_require_verified_jwt, true,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, insider_check_require_jwt, insider_assign_require_jwt, NULL);
 	DefineCustomIntVariable("admin_ext.jwt_leeway", "How far the clocks of token issuers may be ahead.",
 							"Allowed for on nbf and iat; exp has no leeway.",
 							&admin_jwt_leeway_s, 30, 0, 3600,
@@ -254,7 +255,7 @@ settings_init(void)
 							 "While a logical dump is loaded: guard and row-change trigger stand aside.",
 							 "Rows are taken as they were dumped; the audit trail stays append-only.",
 							 &admin_restoring, false,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, insider_check_restoring, insider_assign_restoring, NULL);
 	define_identity();
 	define_workflow();
 	define_delivery();

@@ -24,7 +24,7 @@ create table admin.audit (
 ) partition by range (recorded_at);
 
 comment on table admin.audit is
-'Every decision and every change, appended in the transaction that made it. UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
+'Every decision and every change, appended in the transaction that made it. INSERT by hand, UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
 comment on column admin.audit.audit_id is 'Identity, without gaps in meaning but with gaps in number: a rolled-back row leaves one.';
 comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery reads the trail by it, so no other value is accepted.';
 comment on column admin.audit.recorded_at is 'When the row was written, by the clock of this server.';
@@ -44,7 +44,7 @@ as 'MODULE_PATHNAME', 'admin_audit_append_only'
 language c;
 
 comment on function admin.audit_append_only() is
-'Trigger of admin.audit and its partitions: refuses UPDATE, DELETE, TRUNCATE and a foreign xid with 23001. Foreign rows pass while admin_ext.restoring is on.';
+'Trigger of admin.audit and its partitions: refuses INSERT by hand, UPDATE, DELETE and TRUNCATE with 23001. Rows of a dump pass while admin_ext.restoring is on.';
 
 create trigger audit_append_only
 before insert or update or delete on admin.audit
@@ -55,7 +55,7 @@ before update or delete or truncate on admin.audit
 for each statement execute function admin.audit_append_only();
 
 comment on sequence admin.audit_audit_id_seq is 'Numbers of admin.audit; CACHE 1, so that they are drawn in order.';
-comment on trigger audit_append_only on admin.audit is 'Refuses UPDATE and DELETE, and a row under another transaction''s number or one that was not drawn for it.';
+comment on trigger audit_append_only on admin.audit is 'Refuses INSERT by hand, UPDATE and DELETE.';
 comment on trigger audit_append_only_statement on admin.audit is 'Refuses UPDATE, DELETE and TRUNCATE.';
 
 alter table admin.audit enable always trigger audit_append_only;
@@ -139,7 +139,15 @@ as 'MODULE_PATHNAME', 'admin_append_event'
 language c volatile;
 
 comment on function admin_internal.append_event(text, json, text) is
-'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null.';
+'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null, or for a type of event that somebody else''s act leaves (approval.*, signature.*, sensitive.check*, row.*, ingest.*).';
+
+create function admin_internal.refuse_while_restoring(function text)
+returns void
+as 'MODULE_PATHNAME', 'admin_refuse_while_restoring'
+language c volatile strict;
+
+comment on function admin_internal.refuse_while_restoring(text) is
+'Raises 55000 while admin_ext.restoring is on. "function" is the name that the message has.';
 
 create function admin.audit_row_change()
 returns trigger

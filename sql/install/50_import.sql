@@ -349,6 +349,7 @@ begin
                   detail = format('It is %s: %s', coalesce(jsonb_typeof(document), 'SQL null'),
                                   coalesce(left(document::text, 64), 'null'));
     end if;
+    perform admin_internal.refuse_while_restoring(case when may_advance then 'admin.catch_up_approvals()' else 'admin.import_approvals()' end);
     -- An older snapshot would not see who has signed meanwhile, and the approval's lock does not tell.
     if may_advance and current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
         raise exception 'approvals are caught up with in READ COMMITTED alone, not in %', upper(current_setting('transaction_isolation'))

@@ -95,9 +95,23 @@ after delete on admin.audit_attributes
 referencing old table as gone
 for each statement execute function admin.audit_attributes_guard();
 
+create function admin.audit_attributes_insert()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_audit_attributes_insert'
+language c;
+
+comment on function admin.audit_attributes_insert() is
+'Trigger of admin.audit_attributes: refuses INSERT by hand with 23001, unless admin_ext.restoring is on.';
+
+create trigger audit_attributes_insert
+before insert on admin.audit_attributes
+for each row execute function admin.audit_attributes_insert();
+
+alter table admin.audit_attributes enable always trigger audit_attributes_insert;
 alter table admin.audit_attributes enable always trigger audit_attributes_guard;
 alter table admin.audit_attributes enable always trigger audit_attributes_guard_delete;
 
+comment on trigger audit_attributes_insert on admin.audit_attributes is 'Refuses INSERT by hand, as the trail does.';
 comment on trigger audit_attributes_guard on admin.audit_attributes is 'Append-only, as the trail is.';
 comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Lets go of what belonged to months that were dropped, and of nothing else.';
 

@@ -22,32 +22,6 @@ comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to 
 comment on column admin.sweep_due.due_at is 'The first instant of that.';
 comment on index admin.sweep_due_at is 'A sweep reads no further than what is due.';
 
--- A dump brings what is due before it brings the trail: until that is there, and has been adopted,
--- nobody is to announce anything.
-create function admin.sweep_due_loaded()
-returns trigger
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if current_setting('admin_ext.restoring') = 'on' then
-        update admin.store as s set adopted_at = null where s.adopted_at is not null;
-    end if;
-    return null;
-end
-$$;
-
-comment on function admin.sweep_due_loaded() is 'Trigger of admin.sweep_due: rows of a dump are those of another copy, which waits for admin.resync_sink().';
-
-create trigger sweep_due_loaded
-before insert on admin.sweep_due
-for each statement execute function admin.sweep_due_loaded();
-
-alter table admin.sweep_due enable always trigger sweep_due_loaded;
-
-comment on trigger sweep_due_loaded on admin.sweep_due is 'Notices a dump.';
-
 create function admin.sweep_schedule()
 returns trigger
 language plpgsql

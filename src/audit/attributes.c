@@ -16,6 +16,7 @@
 #include "utils/snapmgr.h"
 
 #include "audit/attributes.h"
+#include "audit/audit_append.h"
 #include "compat.h"
 #include "relations.h"
 
@@ -65,7 +66,7 @@ audit_attributes_open(RowWriter *writer)
 		.types = {INT8OID, JSONOID},
 		.result = SPI_OK_INSERT_RETURNING
 	};
-	static const RowTable kind = {check_layout, check_holds, NULL};
+	static const RowTable kind = {check_layout, check_holds, "audit_attributes_insert"};
 	Relation	table = admin_relation_open(&admin_relations()->audit_attributes, RowExclusiveLock);
 
 	row_writer_open(writer, table, table, &kind, &insert);
@@ -79,7 +80,10 @@ audit_attributes_add(RowWriter *writer, int64 audit_id, text *attributes)
 	slot->tts_values[ATTRIBUTES_AUDIT_ID - 1] = Int64GetDatum(audit_id);
 	slot->tts_values[ATTRIBUTES_ATTRIBUTES - 1] = PointerGetDatum(attributes);
 	slot->tts_isnull[ATTRIBUTES_AUDIT_ID - 1] = slot->tts_isnull[ATTRIBUTES_ATTRIBUTES - 1] = false;
-	row_writer_insert(writer);
+	if (row_writer_needs_statement(writer))
+		audit_insert_by_statement(writer);
+	else
+		row_writer_insert(writer);
 }
 
 void

@@ -185,15 +185,15 @@ audit_writer_partition(const AuditWriter *writer)
 }
 
 /* Triggers run: the trail's own has to let this row pass. */
-static void
-append_by_statement(AuditWriter *writer)
+void
+audit_insert_by_statement(RowWriter *rows)
 {
 	int			before = appending_at_depth;
 
 	appending_at_depth = trigger_depth();
 	PG_TRY();
 	{
-		row_writer_insert(&writer->rows);
+		row_writer_insert(rows);
 	}
 	PG_FINALLY();
 	{
@@ -207,7 +207,7 @@ audit_writer_append(AuditWriter *writer, const AuditEvent *event)
 {
 	fill(writer->rows.slot, event);
 	if (row_writer_needs_statement(&writer->rows))
-		append_by_statement(writer);
+		audit_insert_by_statement(&writer->rows);
 	else
 		row_writer_insert(&writer->rows);
 	if (audit_appended_hook)

@@ -8,6 +8,8 @@
 #include "datatype/timestamp.h"
 #include "utils/relcache.h"
 
+#include "audit/row_writer.h"
+
 /* Columns of admin.audit, in the order of the table. */
 enum AuditColumn
 {
@@ -60,6 +62,9 @@ extern void audit_append(const AuditEvent *event);
  * inserts meanwhile.
  */
 extern bool audit_is_appending(void);
+
+/* Inserts the row of a writer that needs a statement; audit_is_appending() is true meanwhile. */
+extern void audit_insert_by_statement(RowWriter *rows);
 
 /* The same of many events that were recorded at one instant. */
 typedef struct AuditWriter AuditWriter;

@@ -30,6 +30,21 @@ audit_append_event(const char *event_type, const text *approval_id, const text *
 	return event.audit_id;
 }
 
+/* Events of these kinds say what somebody else did; only the code that sees it done writes them. */
+static void
+refuse_other_types(const char *event_type)
+{
+	static const char *const others[] = {"approval.", "signature.", "sensitive.check", "row.", AUDIT_INGESTED_PREFIX};
+
+	for (int i = 0; i < lengthof(others); i++)
+	{
+		if (strncmp(event_type, others[i], strlen(others[i])) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("event type \"%s\" is not one about the trail itself", event_type)));
+	}
+}
+
 /* append_event(event_type text, payload json, approval_id text): no caller but our own functions. */
 Datum
 admin_append_event(PG_FUNCTION_ARGS)
@@ -38,6 +53,7 @@ admin_append_event(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" is null", PG_ARGISNULL(0) ? "event_type" : "payload")));
+	refuse_other_types(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_INT64(audit_append_event(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
 									   PG_GETARG_TEXT_PP(1)));

@@ -18,6 +18,7 @@
 
 #include "audit/audit_append.h"
 #include "audit/evidence.h"
+#include "audit/insider.h"
 #include "audit/row_json.h"
 #include "json_text.h"
 #include "relations.h"
@@ -25,6 +26,7 @@
 #include "store/approval_store.h"
 
 PG_FUNCTION_INFO_V1(admin_audit_row_change);
+PG_FUNCTION_INFO_V1(admin_bookkeeping);
 
 /* The change at hand: both versions of the row, as far as there are both. */
 typedef struct RowChange
@@ -162,6 +164,15 @@ describe_row(const RowChange *change, AuditEvent *event)
 	event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
 }
 
+static void
+check_call(FunctionCallInfo fcinfo, const char *name)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(((TriggerData *) fcinfo->context)->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("%s has to be called as an AFTER trigger", name)));
+}
+
 Datum
 admin_audit_row_change(PG_FUNCTION_ARGS)
 {
@@ -171,15 +182,15 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 	RowChange	change;
 	AuditEvent	event = {0};
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("audit_row_change has to be called as an AFTER trigger")));
-	/* Loading a dump adds rows that have their history already. */
-	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		return PointerGetDatum(NULL);
-
+	check_call(fcinfo, "audit_row_change");
 	relid = RelationGetRelid(trigger->tg_relation);
+	/* Loading a dump adds rows that have their history already; the guards have noted their own. */
+	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+	{
+		if (relid != relations->approval && relid != relations->signature)
+			insider_note_loaded(trigger->tg_relation);
+		return PointerGetDatum(NULL);
+	}
 	read_change(trigger, &change);
 	event.payload = payload_of(&change, relid == relations->approval || relid == relations->signature);
 	if (event.payload == NULL)
@@ -197,5 +208,18 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 	event.recorded_at = event.occurred_at = GetCurrentTimestamp();
 	event.audit_id = audit_draw_id();
 	audit_append(&event);
+	return PointerGetDatum(NULL);
+}
+
+/* Trigger of the tables that the extension keeps its books in. */
+Datum
+admin_bookkeeping(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	check_call(fcinfo, "bookkeeping");
+	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
+		TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		insider_note_loaded(trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }

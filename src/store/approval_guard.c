@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "audit/insider.h"
 #include "relations.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
@@ -223,7 +224,10 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 
 	guard_check_call(fcinfo, "admin.approval_guard()", admin_relations()->approval, APPROVAL_COLUMNS);
 	if (guard_is_restoring(trigger))
+	{
+		insider_note_loaded(trigger->tg_relation);
 		return PointerGetDatum(trigger->tg_trigtuple);
+	}
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ||
 		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		ereport(ERROR,

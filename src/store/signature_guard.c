@@ -17,6 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "audit/insider.h"
 #include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
@@ -210,7 +211,12 @@ admin_signature_guard(PG_FUNCTION_ARGS)
 
 	guard_check_call(fcinfo, "admin.signature_guard()", admin_relations()->signature, SIGNATURE_COLUMNS);
 	if (guard_is_restoring(trigger))
+	{
+		/* The AFTER trigger has nothing to do: the state of the approval is loaded, too. */
+		if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
+			insider_note_loaded(trigger->tg_relation);
 		return PointerGetDatum(trigger->tg_trigtuple);
+	}
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION),

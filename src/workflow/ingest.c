@@ -18,6 +18,7 @@
 #include "audit/attributes.h"
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
+#include "audit/insider.h"
 #include "json_text.h"
 #include "owner.h"
 #include "relations.h"
@@ -301,6 +302,7 @@ admin_audit_ingest(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("admin.audit_ingest()");
 	PreventCommandDuringRecovery("admin.audit_ingest()");
+	insider_refuse_while_restoring("admin.audit_ingest()");
 	if (PG_ARGISNULL(0))
 		refuse_argument("It is null.");
 	read_events(&batch, PG_GETARG_JSONB_P(0));

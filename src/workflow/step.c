@@ -12,6 +12,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "audit/insider.h"
 #include "compat.h"
 #include "identity/trust.h"
 #include "json_text.h"
@@ -67,6 +68,7 @@ step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_
 
 	PreventCommandIfReadOnly(command);
 	PreventCommandDuringRecovery(command);
+	insider_refuse_while_restoring(command);
 	memset(step, 0, sizeof(*step));
 	step->now = GetCurrentTimestamp();
 	if (!PG_ARGISNULL(token_argument))

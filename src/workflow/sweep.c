@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
+#include "audit/insider.h"
 #include "audit/row_json.h"
 #include "owner.h"
 #include "relations.h"
@@ -245,6 +246,7 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 
 	PreventCommandIfReadOnly("admin.sweep_expired()");
 	PreventCommandDuringRecovery("admin.sweep_expired()");
+	insider_refuse_while_restoring("admin.sweep_expired()");
 	approval = admin_relation_open(&admin_relations()->approval, RowShareLock);
 	sweep.approval_desc = RelationGetDescr(approval);
 	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);

@@ -123,6 +123,8 @@ def load_approvals(count, signed=True):
         """insert into admin.signature (approval_id, signer_role, signer, approval_digest)
            select approval_id, role, 'signer of ' || role, admin.approval_digest(approval_id)
            from admin.approval, unnest(array['finance', 'legal']) as role""" if signed else "",
+        # A load stops delivery until an operator has said where it goes on.
+        "update admin.store set adopted_at = now()",
         "vacuum (analyze, freeze) admin.approval", "vacuum (analyze, freeze) admin.signature", "checkpoint")
 
 

@@ -23,7 +23,7 @@ def load_trail(rows, transactions=1, database="postgres", approval="'APP-000001-
     with connected_to(database):
         sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()")
         for _ in range(transactions):
-            sql(f"insert into admin.audit (event_type, approval_id, payload) select 'load', {approval}, {PAYLOAD} from generate_series(1, {rows // transactions}) as i")
+            sql(f"select count(admin_internal.append_event('load', {PAYLOAD}, {approval})) from generate_series(1, {rows // transactions}) as i")
         sql("vacuum (analyze) admin.audit", "checkpoint")
 
 
@@ -62,7 +62,7 @@ def held_transaction(database):
     """Within it a transaction of this database holds a snapshot, and a row of its own in the trail."""
     holder = subprocess.Popen(["psql", "-XAtq", database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
-        holder.stdin.write("begin isolation level repeatable read; insert into admin.audit (event_type, payload) values ('held', '{}'); select count(*) from admin.audit;\n")
+        holder.stdin.write("begin isolation level repeatable read; select admin_internal.append_event('held', '{}'); select count(*) from admin.audit;\n")
         holder.stdin.flush()
         wait("select count(*) = 1 from pg_stat_activity where state = 'idle in transaction'")
         yield

@@ -14,7 +14,7 @@ from core import connected_to, cpu_of
 
 SECONDS = int(os.environ.get("BENCH_LATENCY", "20"))
 AT = "('{\"at\": ' || extract(epoch from clock_timestamp()) || ', \"text\": \"' || repeat('abcdefghij', 38) || '\"}')::json"
-INSERT_AUDIT = f"\\set n random(0, 999)\ninsert into admin.audit (event_type, approval_id, payload) values ('bench', 'APP-' || lpad((:n)::text, 6, '0') || '-x', {AT});\n"
+INSERT_AUDIT = f"\\set n random(0, 999)\nselect admin_internal.append_event('bench', {AT}, 'APP-' || lpad((:n)::text, 6, '0') || '-x');\n"
 INSERT_OUTBOX = f"\\set n random(0, 999)\ninsert into outbox (aggregatetype, aggregateid, type, payload) values ('bench', 'APP-' || lpad((:n)::text, 6, '0') || '-x', 'bench', {AT});\n"
 
 

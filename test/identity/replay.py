@@ -19,6 +19,13 @@ def setup(session):
     one(session, "set admin_ext.require_verified_jwt = off")
 
 
+def by_hand(session, insert, *arguments):
+    """A row that the extension itself would not write, as a superuser who lifts the guard of the trail does."""
+    one(session, "alter table admin.audit disable trigger audit_append_only")
+    one(session, insert, *arguments)
+    one(session, "alter table admin.audit enable always trigger audit_append_only")
+
+
 setup(connection)
 chance = random.Random(seed)
 for n, approval in enumerate(IDS):
@@ -113,7 +120,7 @@ one(connection, "select admin.withdraw_approval('APP-777777-seen', 'x', 'req')")
 one(connection, "select admin.sensitive_check('APP-777777-seen')")
 late = one(connection, "select nextval('admin.audit_audit_id_seq')")
 overlooked = json.dumps({**valid, "evaluated_at": one(connection, "select to_char(clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"), "audit": {**valid["audit"], "audit_id": str(late)}}, separators=(",", ":"))
-one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', 'APP-777777-seen', %s)", late, overlooked)
+by_hand(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', 'APP-777777-seen', %s)", late, overlooked)
 answer = one(connection, "select admin.replay_check(%s)", late)
 ok(not answer["equal"] and answer["replayed"]["reason"] == "approval_withdrawn", "an overlooked withdrawal is not explained away", answer)
 
@@ -121,20 +128,20 @@ ok(not answer["equal"] and answer["replayed"]["reason"] == "approval_withdrawn",
 for name, event in (("nothing", None), ("a later change first", "approval.withdrawn")):
     lost = f"APP-666666-{'a' if event is None else 'b'}"
     if event:
-        one(connection, "insert into admin.audit (event_type, approval_id, payload) values (%s, %s, %s)", event, lost, json.dumps({"op": "UPDATE", "changed": {}, "row": {"approval_id": lost}}))
+        by_hand(connection, "insert into admin.audit (event_type, approval_id, payload) values (%s, %s, %s)", event, lost, json.dumps({"op": "UPDATE", "changed": {}, "row": {"approval_id": lost}}))
     late = one(connection, "select nextval('admin.audit_audit_id_seq')")
-    one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', %s, %s)",
+    by_hand(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (%s, 'sensitive.check.2b', %s, %s)",
         late, lost, json.dumps({**valid, "approval_id": lost}))
     code, text = error(connection, "select admin.replay_check(%s)", late)
     ok(code == "55000" and "does not reach back" in text, f"a trail that begins with {name} is an error", f"{code} {text}")
-one(connection, "insert into admin.audit (event_type, payload) values ('sensitive.check.2b', '{}')")
-code, text = error(connection, "select admin.replay_check(max(audit_id)) from admin.audit")
+by_hand(connection, "insert into admin.audit (event_type, payload) values ('sensitive.check.2b', '{}')")
+code, text = error(connection, "select admin.replay_check(max(audit_id)) from admin.audit where event_type = 'sensitive.check.2b'")
 ok(code == "55000" and "no answer of the contract" in text, "a row that is no answer is an error", f"{code} {text}")
 
 # Forgeries: a decision that the trail does not bear out is shown for what it is.
 forged = json.dumps({**one(connection, "select admin.replay_check(%s)", own)["recorded"], "decision": "valid", "reason": None}, separators=(",", ":"))
-one(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (nextval('admin.audit_audit_id_seq'), 'sensitive.check.2b', 'APP-888888-open', %s)", forged)
-answer = one(connection, "select admin.replay_check(max(audit_id)) from admin.audit")
+by_hand(connection, "insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value values (nextval('admin.audit_audit_id_seq'), 'sensitive.check.2b', 'APP-888888-open', %s)", forged)
+answer = one(connection, "select admin.replay_check(max(audit_id)) from admin.audit where event_type = 'sensitive.check.2b'")
 ok(not answer["equal"] and answer["recorded"]["decision"] == "valid" and answer["replayed"]["decision"] == "deny", "a forged decision differs", answer)
 for audit_id, code in ((0, "P0002"), (-1, "P0002"), (9223372036854775807, "P0002"), (1, "P0002")):
     ok(error(connection, "select admin.replay_check(%s)", audit_id)[0] == code, f"replay_check({audit_id}) is no check")

@@ -13,8 +13,8 @@ SMALL, LARGE = 100_000, 4_000_000
 
 def insert(*kilobytes):
     """Rows of so many kilobytes that hardly compress; the last audit_id of them."""
-    sql("insert into admin.audit (event_type, payload) select 'size', to_json((select string_agg(md5(random()::text || n || i), '') "
-        f"from generate_series(1, kb * 32) as i)) from unnest(array{list(kilobytes)}) with ordinality as k(kb, n)")
+    sql("select admin_internal.append_event('size', to_json((select string_agg(md5(random()::text || n || i), '') "
+        f"from generate_series(1, kb * 32) as i))) from unnest(array{list(kilobytes)}) with ordinality as k(kb, n)")
     return int(sql("select max(audit_id) from admin.audit where event_type = 'size'"))
 
 

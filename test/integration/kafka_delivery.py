@@ -78,7 +78,7 @@ def wrong_options():
 
 
 def too_large():
-    sql("insert into admin.audit (event_type, approval_id, payload) select 'size', 'APP-000001-k', to_json(repeat('x', n)) from unnest(array[10, 2000000, 20]) as n")
+    sql("select admin_internal.append_event('size', to_json(repeat('x', n)), 'APP-000001-k') from unnest(array[10, 2000000, 20]) as n")
     wait("select count(*) = 1 from admin.audit_delivery where sink = 'kafka' and sink_status = 'failed'", "a record that is too large is a dead letter")
     wait(DELIVERED, "the rest goes on")
     ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "its error is kept")

@@ -82,8 +82,8 @@ def differs():
 def delivery():
     sql("set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()")
     settings(kafka_options="message.max.bytes=4000000")
-    sql("insert into admin.audit (event_type, payload) select 'size', to_json((select string_agg(md5(random()::text || n || i), '')"
-        " from generate_series(1, mb * 32000) as i)) from unnest(array[3.5, 4.5]) with ordinality as m(mb, n)")
+    sql("select admin_internal.append_event('size', to_json((select string_agg(md5(random()::text || n || i), '')"
+        " from generate_series(1, mb * 32000) as i))) from unnest(array[3.5, 4.5]) with ordinality as m(mb, n)")
     sql(CHECK)
     wait(DELIVERED, "delivered into that topic", 90)
     compare_ledger("with records near the limit")

@@ -100,7 +100,7 @@ def reader():
 def position_header():
     """On the last record of each transaction, and on no other."""
     before = sum("admin-ext-position" in headers for _, headers, _ in read_topic())
-    sql("insert into admin.audit (event_type, approval_id, payload) select 'size', 'APP-000001-k', '{}' from generate_series(1, 100)")
+    sql("select count(admin_internal.append_event('size', '{}', 'APP-000001-k')) from generate_series(1, 100)")
     wait(DELIVERED, "a hundred rows of one transaction are delivered")
     records = read_topic()
     ok(sum("admin-ext-position" in headers for _, headers, _ in records) == before + 1, "have one position among them")
@@ -111,7 +111,7 @@ def more_partitions():
     """Nothing is lost or sent twice; only the order across it is not promised."""
     ADMIN.create_partitions([NewPartitions(TOPIC, 6)])[TOPIC].result()
     for round in range(3):
-        sql("insert into admin.audit (event_type, approval_id, payload) select 'size', format('APP-%s-k', n), '{}' from generate_series(100001, 100050) as n")
+        sql("select count(admin_internal.append_event('size', '{}', format('APP-%s-k', n))) from generate_series(100001, 100050) as n")
         wait(DELIVERED, f"delivered into more partitions, round {round}", 90)
         kill_worker()
     sql(CHECK)

@@ -18,7 +18,7 @@ def begin():
 def held_transaction():
     """One that is open for long holds nobody up, and comes at its commit."""
     session = subprocess.Popen(["psql", "-XAtq"], stdin=subprocess.PIPE, text=True)
-    session.stdin.write("begin; insert into admin.audit (event_type, payload) values ('held', '{}');\n")
+    session.stdin.write("begin; select admin_internal.append_event('held', '{}');\n")
     session.stdin.flush()
     wait("select count(*) = 1 from pg_stat_activity where state = 'idle in transaction' and backend_xid is not null", "a transaction is held open")
     for _ in range(10):

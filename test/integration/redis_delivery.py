@@ -7,6 +7,12 @@ from redis_harness import (CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, Subs
 LISTENER = None
 
 
+def by_hand(insert):
+    """Rows that the extension itself would not write, as a superuser who lifts the guard of the trail does."""
+    sql(f"begin; alter table admin.audit disable trigger audit_append_only; {insert}; "
+        "alter table admin.audit enable always trigger audit_append_only; commit")
+
+
 def begin():
     global LISTENER
     SERVER.start()
@@ -57,13 +63,13 @@ def nothing_else():
     """Checks, signatures and what came from elsewhere are delivered, and told to nobody."""
     before = len(LISTENER.messages)
     sql(CHECK)
-    sql("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
+    by_hand("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
         "select 'approval.signed_full', approval_id, '/ff/one', 'e1', payload from admin.audit where event_type = 'approval.issued' limit 1")
-    sql("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
+    by_hand("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
         "select 'approval.signed_full', approval_id, '/admin_ext/' || gen_random_uuid(), '7', payload from admin.audit where event_type = 'approval.issued' limit 1")
-    sql("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
+    by_hand("insert into admin.audit (event_type, approval_id, source, source_event_id, payload) "
         "select 'approval.signed_full', approval_id, '/admin_ext/' || (select store_id from admin.store), '1', payload from admin.audit where event_type = 'approval.issued' limit 1")
-    sql("insert into admin.audit (event_type, approval_id, payload) values ('approvals.signed_full', 'APP-000001-k', '{}'), ('row.updated', null, '{\"type\":\"ptt.admin.approval.issued\"}')")
+    by_hand("insert into admin.audit (event_type, approval_id, payload) values ('approvals.signed_full', 'APP-000001-k', '{}'), ('row.updated', null, '{\"type\":\"ptt.admin.approval.issued\"}')")
     wait(DELIVERED, "other rows count as delivered")
     ok(sql("select count(*) > 0 from admin.audit where event_type = 'signature.added'") == "t", "signatures among them")
     ok(len(LISTENER.messages) == before, "and nothing of them is published", LISTENER.messages[before:])
@@ -79,7 +85,7 @@ def role():
 
 def odd_texts():
     """JSON's special characters, and others' letters."""
-    sql("""insert into admin.audit (event_type, approval_id, payload)
+    by_hand("""insert into admin.audit (event_type, approval_id, payload)
            select 'approval.' || t, E'APP-"\\\\\\n\\t\\x01äß€😀', json_build_object('row', payload -> 'row', 'big', repeat('x', 100000), 'n', 1e400::numeric)
            from admin.audit, unnest(array['x"y', 'ü']) as t where event_type = 'approval.issued' and approval_id = 'APP-000001-k'""")
     wait(DELIVERED, "odd rows are delivered")
@@ -90,9 +96,9 @@ def odd_texts():
 
 def impossible():
     """A row that somebody has made by hand, and that no message can be made of, holds nobody up."""
-    sql("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', '{\"row\":null}')")
-    sql("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', '{\"row\":\"\\u0000\"}')")
-    sql("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', "
+    by_hand("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', '{\"row\":null}')")
+    by_hand("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', '{\"row\":\"\\u0000\"}')")
+    by_hand("insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', 'APP-000001-k', "
         "'{\"row\":{\"state\":\"pending\",\"closed_at\":null,\"sla_deadline\":\"tomorrow\"}}')")
     before = len(LISTENER.messages)
     issue(20)

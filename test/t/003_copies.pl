@@ -102,7 +102,7 @@ $behind->safe_psql('postgres', 'create database restored');
 }
 foreach my $table (qw(approval signature audit dead_letter dead_letter_retry shadow_check shadow_settled parity_run import_run))
 {
-	my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
+	my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t" . ($table eq 'audit' ? " where event_type <> 'setting.changed'" : '');
 	is($behind->safe_psql('restored', $query), $behind->safe_psql('postgres', $query), "$table is the same");
 }
 is($behind->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),

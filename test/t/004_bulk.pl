@@ -11,8 +11,7 @@ use Test::More;
 my $node = new_node('bulk', conf => "admin_ext.ndjson_rotate_size = '64MB'\nfsync = off\nmax_wal_size = 4GB\n");
 create_extension($node);
 my $rows = $ENV{BULK_ROWS} // 1_100_000;
-my $insert = q{insert into admin.audit (event_type, approval_id, payload)
-	select 'bulk', 'APP-000001-' || (i %% 7), '{"i": 1}' from generate_series(1, %d) as i};
+my $insert = q{select count(admin_internal.append_event('bulk', '{"i": 1}', 'APP-000001-' || (i %% 7))) from generate_series(1, %d) as i};
 
 # One that is rolled back, one that is committed, others meanwhile; more keys than are kept at a time.
 $node->safe_psql('postgres', 'begin; ' . sprintf($insert, 100_000) . '; rollback');
@@ -24,7 +23,7 @@ compare_ledger($node, 'a large transaction');
 cmp_ok(scalar(() = glob($node->data_dir . '/admin_ext/*.ndjson')), '>', 1, 'files are rotated');
 
 # Line breaks, odd characters and large payloads.
-$node->safe_psql('postgres', <<'SQL');
+write_by_hand($node, <<'SQL');
 insert into admin.audit (event_type, approval_id, actor, request_id, traceparent, payload) values
 ('odd', E'q"uo\\te\tt\x01\n', 'ä ☃ 😀', E'\r\n', '', E'{"a":\n\n [1,\r\n\t2]}'),
 ('odd', null, null, null, null, to_json(repeat('x', 20000000))),
@@ -61,14 +60,14 @@ sub ends_whole
 }
 
 # Partitions.
-$node->safe_psql('postgres', q{insert into admin.audit (event_type, recorded_at, payload) values ('old', now() - interval '3 years', '{}')});
+write_by_hand($node, q{insert into admin.audit (event_type, recorded_at, payload) values ('old', now() - interval '3 years', '{}')});
 ok(wait_delivered_soon($node), 'an old row is delivered');
 is($node->safe_psql('postgres', 'select admin.create_audit_partitions(0)'), 0, 'what the default partition caught becomes one of its own');
 is($node->safe_psql('postgres', 'select count(*) from admin.audit_default'), 0, 'and the default is empty');
 $node->append_conf('postgresql.conf', "admin_ext.ndjson_directory = '$disk/none/none'");
 $node->reload;
 ok(wait_status($node, 'backing_off'), 'the sink is down');
-$node->safe_psql('postgres', q{insert into admin.audit (event_type, recorded_at, payload) values ('old', now() - interval '2 years', '{}')});
+write_by_hand($node, q{insert into admin.audit (event_type, recorded_at, payload) values ('old', now() - interval '2 years', '{}')});
 $node->safe_psql('postgres', 'select admin.create_audit_partitions(0)');
 my ($rc, undef, $error) = $node->psql('postgres', q{select admin.drop_audit_partitions('1 year')});
 like($error, qr/holds rows that sink "ndjson" has not delivered/, 'undelivered rows keep their partition');

@@ -25,8 +25,8 @@ sub dead_letters
 	my ($count) = @_;
 	configure($node, 'admin_ext.sinks' => '');
 	$node->poll_query_until('postgres', 'select count(*) = 0 from admin.worker_status') or die 'the worker stays';
-	my $ids = $node->safe_psql('postgres', qq{with row as (insert into admin.audit (event_type, payload)
-		select 'letter', '{}' from generate_series(1, $count) returning audit_id), letter as (insert into admin.dead_letter (sink, audit_id, error)
+	my $ids = $node->safe_psql('postgres', qq{with row as materialized (
+		select admin_internal.append_event('letter', '{}') as audit_id from generate_series(1, $count)), letter as (insert into admin.dead_letter (sink, audit_id, error)
 		select 'ndjson', audit_id, 'by hand' from row) select string_agg(audit_id::text, ' ') from row});
 	configure($node, 'admin_ext.sinks' => 'ndjson');
 	return split / /, $ids;

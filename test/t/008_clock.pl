@@ -78,7 +78,7 @@ foreach my $offset (0, 700 * $day)
 	}
 	foreach my $table (qw(approval signature audit audit_attributes ingest_source ingest_gap sweep_due))
 	{
-		my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
+		my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t" . ($table eq 'audit' ? " where event_type <> 'setting.changed'" : '');
 		is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same at $offset s");
 	}
 	is($node->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),
@@ -86,8 +86,8 @@ foreach my $offset (0, 700 * $day)
 	is($node->safe_psql('restored', 'select admin.sweep_expired()'), $node->safe_psql('postgres', q{begin; select admin.sweep_expired(); rollback}),
 		'and announces what had not been announced');
 	$node->safe_psql('restored', 'select admin.create_audit_partitions()');
-	is($node->safe_psql('restored', "with new as (insert into admin.audit (event_type, payload) values ('now', '{}') returning tableoid::regclass)
-		select count(*) from new where tableoid <> 'admin.audit_default'::regclass"), '1', 'and has a place for what comes');
+	is($node->safe_psql('restored', "select admin_internal.append_event('now', '{}');
+		select count(*) from admin.audit where event_type = 'now' and tableoid <> 'admin.audit_default'::regclass") =~ /([0-9]+)\z/, '1', 'and has a place for what comes');
 	$node->safe_psql('postgres', 'drop database restored');
 }
 $node->stop;

@@ -58,7 +58,7 @@ $node->safe_psql('postgres', 'create database restored');
 }
 foreach my $table (qw(jwt_issuer jwt_key jwt_one_use jwt_used approval signature audit))
 {
-	my $query = "select count(*), md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t";
+	my $query = "select count(*), md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t" . ($table eq 'audit' ? " where event_type <> 'setting.changed'" : '');
 	is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same");
 }
 is($node->safe_psql('restored', "select admin.replay_check($check) ->> 'equal'"), 'true', 'decisions are replayed in the copy');

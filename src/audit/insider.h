@@ -1,0 +1,55 @@
+/*
+ * insider.h
+ *	  What operators and superusers do to the trail and to what guards it leaves events in it.
+ *
+ * Events are collected while a transaction runs and written when it commits, before anything is
+ * made permanent: they are part of the transaction, and what is rolled back leaves none.  Where
+ * the trail cannot take a row the server's log has the line that is written in any case.
+ */
+#ifndef ADMIN_EXT_INSIDER_H
+#define ADMIN_EXT_INSIDER_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/guc.h"
+#include "utils/relcache.h"
+
+extern void insider_init(void);
+
+/*
+ * Collects an event for the end of the transaction.  `payload` is the text of a JSON object.
+ * A savepoint that is rolled back takes its events with it.
+ */
+extern void insider_collect(const char *event_type, const char *payload);
+
+/* May the transaction write, and has the trail the shape that a row needs? */
+extern bool insider_trail_can_take(void);
+
+/* Has the trail never held a row?  Months of a dump have not been attached then. */
+extern bool insider_trail_is_fresh(void);
+
+/* Notes a row that is inserted while admin_ext.restoring is on, and marks the store as loaded. */
+extern void insider_note_loaded(Relation table);
+
+/* The same of a row of the trail: events of this transaction get higher numbers. */
+extern void insider_note_loaded_event(Relation table, int64 audit_id);
+
+/* Raises 55000 while admin_ext.restoring is on: `function` would write rows without their trail. */
+extern void insider_refuse_while_restoring(const char *function);
+
+/* Hooks of the settings that insider_setting.c watches. */
+extern bool insider_check_restoring(bool *value, void **extra, GucSource source);
+extern void insider_assign_restoring(bool value, void *extra);
+extern bool insider_check_require_jwt(bool *value, void **extra, GucSource source);
+extern void insider_assign_require_jwt(bool value, void *extra);
+
+/* Within insider_*.c. */
+extern bool insider_has_settings(void);
+extern void insider_collect_settings(bool begins);
+extern void insider_settings_end(bool is_commit);
+extern void insider_collect_loaded(void);
+extern bool insider_has_loaded(void);
+extern int64 insider_highest_loaded(void);
+
+#endif							/* ADMIN_EXT_INSIDER_H */

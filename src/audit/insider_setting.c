@@ -1,0 +1,157 @@
+/*
+ * insider_setting.c
+ *	  Settings that weaken what the trail promises, and the sessions that change them.
+ *
+ * A setting may be changed by set_config(), which is no command, by SET, or by a function's own
+ * SET clause: the assign hook sees them all.  It may not write, so that the event follows at the
+ * end of the transaction, or of the next one that can write.  What comes from the configuration,
+ * a database or a role is no change that the session makes: its event is that of ALTER SYSTEM,
+ * ALTER DATABASE, ALTER ROLE or the reload.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+
+#include "audit/insider.h"
+#include "compat.h"
+#include "json_text.h"
+
+/* A switch, and the value that weakens. */
+typedef struct WatchedSwitch
+{
+	const char *name;
+	bool		weak_value;
+	bool		is_weak;		/* now, by this session's own doing */
+	bool		was_weak;		/* at some time in this transaction */
+	bool		is_recorded;	/* the trail has an event of this session that says it is weak */
+	bool		is_recording;	/* the same, once the transaction commits */
+	bool		is_collected;	/* looked at in this transaction */
+} WatchedSwitch;
+
+enum WatchedIndex
+{
+	WATCHED_RESTORING,
+	WATCHED_REQUIRE_JWT
+};
+
+static WatchedSwitch switches[] = {
+	[WATCHED_RESTORING] = {.name = "admin_ext.restoring",.weak_value = true},
+	[WATCHED_REQUIRE_JWT] = {.name = "admin_ext.require_verified_jwt",.weak_value = false},
+};
+
+/* The assign hook is not told where a value comes from. */
+static bool
+keep_source(void **extra, GucSource source)
+{
+	bool		is_session = source == PGC_S_CLIENT || source == PGC_S_SESSION;
+
+	*extra = compat_guc_strdup(is_session ? "s" : "");
+	return *extra != NULL;
+}
+
+static void
+assign(WatchedSwitch *watched, bool value, const char *extra)
+{
+	if (InitializingParallelWorker || IsParallelWorker())
+		return;
+	watched->is_weak = value == watched->weak_value && extra != NULL && extra[0] == 's';
+	watched->was_weak = watched->was_weak || watched->is_weak;
+}
+
+bool
+insider_check_restoring(bool *value, void **extra, GucSource source)
+{
+	return keep_source(extra, source);
+}
+
+void
+insider_assign_restoring(bool value, void *extra)
+{
+	assign(&switches[WATCHED_RESTORING], value, extra);
+}
+
+bool
+insider_check_require_jwt(bool *value, void **extra, GucSource source)
+{
+	return keep_source(extra, source);
+}
+
+void
+insider_assign_require_jwt(bool value, void *extra)
+{
+	assign(&switches[WATCHED_REQUIRE_JWT], value, extra);
+}
+
+static bool
+begins(const WatchedSwitch *watched)
+{
+	return (watched->was_weak || watched->is_weak) && !watched->is_recorded;
+}
+
+static bool
+ends(const WatchedSwitch *watched)
+{
+	return !watched->is_weak && (watched->is_recorded || watched->was_weak);
+}
+
+bool
+insider_has_settings(void)
+{
+	bool		any = false;
+
+	for (int i = 0; i < lengthof(switches); i++)
+		any = any || begins(&switches[i]) || ends(&switches[i]);
+	return any;
+}
+
+static void
+collect(const WatchedSwitch *watched, bool value)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"setting\":");
+	append_json_cstring(&payload, watched->name);
+	appendStringInfo(&payload, ",\"value\":\"%s\",\"scope\":\"session\"}", value ? "on" : "off");
+	insider_collect("setting.changed", payload.data);
+	ereport(LOG,
+			(errmsg("admin_ext: a session changed \"%s\" to %s", watched->name, value ? "on" : "off"),
+			 errhidestmt(true)));
+	pfree(payload.data);
+}
+
+/* First what has been weakened, later what no longer is: the rows that were loaded come in between. */
+void
+insider_collect_settings(bool weakened)
+{
+	for (int i = 0; i < lengthof(switches); i++)
+	{
+		WatchedSwitch *watched = &switches[i];
+
+		if (weakened && begins(watched))
+			collect(watched, watched->weak_value);
+		if (!weakened && ends(watched))
+			collect(watched, !watched->weak_value);
+		watched->is_recording = watched->is_weak;
+		watched->is_collected = true;
+	}
+}
+
+/* What could not be written waits for a transaction that can; what was rolled back has not been. */
+void
+insider_settings_end(bool is_commit)
+{
+	for (int i = 0; i < lengthof(switches); i++)
+	{
+		WatchedSwitch *watched = &switches[i];
+
+		if (is_commit)
+			watched->is_recorded = watched->is_recording;
+		watched->is_recording = watched->is_recorded;
+		if (!is_commit || watched->is_collected)
+			watched->was_weak = false;
+		watched->is_collected = false;
+	}
+}
