@@ -59,10 +59,11 @@ update admin.approval set resource = 'r' where approval_id = 'APP-000004-bend';
 drop trigger aaa on admin.approval;
 create or replace function bend() returns trigger language plpgsql as $$ begin new.xid := '1'; return new; end $$;
 create trigger zzz before insert on admin.audit for each row execute function bend();
-set admin_ext.restoring = on;
+begin;
+create trigger zzz before insert on admin.audit for each row execute function bend();
+set local admin_ext.restoring = on;
 insert into admin.audit (event_type, payload) values ('x', '{}');
-reset admin_ext.restoring;
-drop trigger zzz on admin.audit;
+rollback;
 drop function bend;
 
 -- Nobody writes to the trail by hand; its instants are finite in a dump, too.

@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 #include "utils/rel.h"
 
+#include "audit/insider.h"
 #include "owner.h"
 
 static Oid
@@ -42,6 +43,25 @@ owner_leave(const OwnerScope *scope)
 	AtEOXact_GUC(true, scope->settings);
 }
 
+/* What it writes is the extension's own doing. */
+static int
+run_as_own(OwnerQuery *query, Datum *values, const char *nulls, long limit)
+{
+	bool		before = insider_own_begin();
+	volatile int result = 0;
+
+	PG_TRY();
+	{
+		result = SPI_execute_plan(query->plan, values, nulls, query->is_read_only, limit);
+	}
+	PG_FINALLY();
+	{
+		insider_own_end(before);
+	}
+	PG_END_TRY();
+	return result;
+}
+
 uint64
 owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit)
 {
@@ -56,7 +76,7 @@ owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit)
 		SPI_keepplan(fresh);
 		query->plan = fresh;
 	}
-	result = SPI_execute_plan(query->plan, values, nulls, query->is_read_only, limit);
+	result = run_as_own(query, values, nulls, limit);
 	if (result != query->result)
 		elog(ERROR, "could not run \"%s\": %s", query->text, SPI_result_code_string(result));
 	return SPI_processed;

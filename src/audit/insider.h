@@ -11,7 +11,9 @@
 
 #include "postgres.h"
 
+#include "catalog/objectaddress.h"
 #include "lib/stringinfo.h"
+#include "nodes/nodes.h"
 #include "utils/guc.h"
 #include "utils/relcache.h"
 
@@ -44,7 +46,35 @@ extern void insider_assign_restoring(bool value, void *extra);
 extern bool insider_check_require_jwt(bool *value, void **extra, GucSource source);
 extern void insider_assign_require_jwt(bool value, void *extra);
 
+/*
+ * Does the extension's own code run, and not somebody else's that it has called?  A caller in C
+ * brackets its queries, and puts back what insider_own_begin() has returned, after an error, too.
+ */
+extern bool insider_is_own(void);
+extern bool insider_own_begin(void);
+extern void insider_own_end(bool before);
+
+/* The process runs nothing but the extension's code. */
+extern void insider_own_worker(void);
+
+/* For the worker: notes a reload; says whether one is still to be looked at; collects, in a transaction,
+ * what it has weakened; and takes what is set now for known. */
+extern void insider_reload_noticed(void);
+extern bool insider_is_reloaded(void);
+extern void insider_collect_reloaded(void);
+extern void insider_reload_recorded(void);
+
 /* Within insider_*.c. */
+extern void insider_own_init(void);
+extern void insider_own_reset(void);
+extern void insider_ddl_init(void);
+extern bool insider_is_our_extension(Oid extension);
+extern bool insider_is_our_schema(Oid schema);
+extern bool insider_owns_relation(Oid relation);
+extern bool insider_owns(Oid class, Oid object);
+extern bool insider_role_has_ours(Oid role, ObjectAddress *found);
+extern bool insider_find_target(Node *statement, Oid *class, Oid *object);
+extern void insider_record_setting_command(Node *statement);
 extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(bool is_commit);

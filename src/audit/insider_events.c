@@ -252,6 +252,7 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
 			forget_all();
+			insider_own_reset();
 			insider_settings_end(event != XACT_EVENT_ABORT);
 			break;
 		default:
@@ -285,6 +286,8 @@ at_savepoint_end(SubXactEvent event, SubTransactionId subid, SubTransactionId pa
 void
 insider_init(void)
 {
+	insider_own_init();
+	insider_ddl_init();
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_savepoint_end, NULL);
 }

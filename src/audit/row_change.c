@@ -173,28 +173,18 @@ check_call(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("%s has to be called as an AFTER trigger", name)));
 }
 
-Datum
-admin_audit_row_change(PG_FUNCTION_ARGS)
+static void
+record_change(TriggerData *trigger)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	const AdminRelations *relations = admin_relations();
-	Oid			relid;
+	Oid			relid = RelationGetRelid(trigger->tg_relation);
 	RowChange	change;
 	AuditEvent	event = {0};
 
-	check_call(fcinfo, "audit_row_change");
-	relid = RelationGetRelid(trigger->tg_relation);
-	/* Loading a dump adds rows that have their history already; the guards have noted their own. */
-	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-	{
-		if (relid != relations->approval && relid != relations->signature)
-			insider_note_loaded(trigger->tg_relation);
-		return PointerGetDatum(NULL);
-	}
 	read_change(trigger, &change);
 	event.payload = payload_of(&change, relid == relations->approval || relid == relations->signature);
 	if (event.payload == NULL)
-		return PointerGetDatum(NULL);
+		return;
 	if (relid == relations->approval)
 		describe_approval(&change, &event);
 	else if (relid == relations->signature)
@@ -208,18 +198,44 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 	event.recorded_at = event.occurred_at = GetCurrentTimestamp();
 	event.audit_id = audit_draw_id();
 	audit_append(&event);
+}
+
+/* Loading a dump adds rows that have their history already. */
+static bool
+is_loaded(const TriggerData *trigger)
+{
+	return admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
+}
+
+Datum
+admin_audit_row_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	const AdminRelations *relations = admin_relations();
+
+	check_call(fcinfo, "audit_row_change");
+	if (!is_loaded(trigger))
+		record_change(trigger);
+	/* The guards have noted the rows of their own tables. */
+	else if (RelationGetRelid(trigger->tg_relation) != relations->approval &&
+			 RelationGetRelid(trigger->tg_relation) != relations->signature)
+		insider_note_loaded(trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }
 
-/* Trigger of the tables that the extension keeps its books in. */
+/*
+ * Trigger of the tables that the extension keeps its books in: what it writes there itself is no
+ * news.  A change by hand may hide a row that was not delivered, or let a token be used again.
+ */
 Datum
 admin_bookkeeping(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	check_call(fcinfo, "bookkeeping");
-	if (admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event) &&
-		TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (is_loaded(trigger))
 		insider_note_loaded(trigger->tg_relation);
+	else if (!insider_is_own())
+		record_change(trigger);
 	return PointerGetDatum(NULL);
 }

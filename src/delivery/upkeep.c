@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "audit/insider.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
 #include "settings.h"
@@ -156,9 +157,37 @@ keep_sweeping(Worker *worker)
 	show_sweep(worker, error);
 }
 
+static int64
+record_settings(Worker *worker)
+{
+	insider_collect_reloaded();
+	return 0;
+}
+
+/* One worker of a database says what a reload has weakened. */
+static void
+keep_settings(Worker *worker)
+{
+	static int64 retry_at = 0;
+	char		error[ADMIN_SINK_ERROR_BYTES];
+	List	   *sinks;
+
+	if (!insider_is_reloaded() || monotonic_ms() < retry_at)
+		return;
+	retry_at = monotonic_ms() + RETRY_MS;
+	sinks = settings_list(admin_sinks);
+	if (sinks == NIL || strcmp(linitial(sinks), worker->sink_name) != 0 ||
+		attempt("recording changed settings", record_settings, worker, error, sizeof(error)) == CHORE_DONE)
+	{
+		insider_reload_recorded();
+		retry_at = 0;
+	}
+}
+
 void
 worker_upkeep(Worker *worker)
 {
+	keep_settings(worker);
 	keep_partitions(worker);
 	keep_sweeping(worker);
 }

@@ -21,6 +21,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "audit/insider.h"
 #include "delivery/launcher.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
@@ -342,6 +343,7 @@ reload(Worker *worker)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
+	insider_reload_noticed();
 	worker_close_sink(worker);
 }
 
@@ -368,6 +370,8 @@ admin_delivery_worker_main(Datum arg)
 	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
 	worker_state_init();
+	insider_own_worker();
+	insider_reload_recorded();
 
 	for (;;)
 	{

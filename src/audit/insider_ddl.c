@@ -1,0 +1,212 @@
+/*
+ * insider_ddl.c
+ *	  DDL on what guards the trail leaves guard.changed in it.
+ *
+ * The utility hook sees every command, in functions, DO blocks and strings of several commands,
+ * too.  What a command is about is read from its parse tree (insider_target.c) and, for what is
+ * altered or dropped with it, from the object access hook.  No SQL removes the hooks.  Commands of
+ * the extension's own functions and scripts are left out.  The event is part of the transaction.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/objectaccess.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "tcop/utility.h"
+#include "utils/builtins.h"
+
+#include "audit/insider.h"
+#include "json_text.h"
+
+/* Of a longer text an event has both ends. */
+#define MAX_COMMAND_BYTES	4096
+
+/* The command that runs. */
+typedef struct Command
+{
+	bool		is_ours;
+	char	   *object;			/* identity of the first object of ours */
+	bool		drops_trail;
+} Command;
+
+static Command *current = NULL;
+static ProcessUtility_hook_type previous_utility = NULL;
+static object_access_hook_type previous_access = NULL;
+
+static void
+touch(Command *command, Oid class, Oid object)
+{
+	ObjectAddress address;
+
+	if (class == ExtensionRelationId)
+		command->drops_trail = true;
+	if (command->is_ours)
+		return;
+	ObjectAddressSet(address, class, object);
+	command->object = getObjectIdentity(&address, true);
+	command->is_ours = true;
+}
+
+static void
+at_object_access(ObjectAccessType access, Oid class, Oid object, int column, void *arg)
+{
+	if (previous_access)
+		previous_access(access, class, object, column, arg);
+	if (current == NULL || (access != OAT_DROP && access != OAT_POST_ALTER))
+		return;
+	if (access == OAT_POST_ALTER && (arg != NULL && ((ObjectAccessPostAlter *) arg)->is_internal))
+		return;
+	if ((!current->is_ours || class == ExtensionRelationId) && insider_owns(class, object))
+		touch(current, class, object);
+}
+
+/* Commands that change no object, or none that guards anything. */
+static bool
+is_watched(Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_TransactionStmt:
+		case T_DeclareCursorStmt:
+		case T_ClosePortalStmt:
+		case T_FetchStmt:
+		case T_CopyStmt:
+		case T_PrepareStmt:
+		case T_ExecuteStmt:
+		case T_DeallocateStmt:
+		case T_ExplainStmt:
+		case T_VariableSetStmt:
+		case T_VariableShowStmt:
+		case T_DiscardStmt:
+		case T_NotifyStmt:
+		case T_ListenStmt:
+		case T_UnlistenStmt:
+		case T_CheckPointStmt:
+		case T_LockStmt:
+		case T_VacuumStmt:
+		case T_ClusterStmt:
+		case T_ReindexStmt:
+		case T_CommentStmt:
+		case T_DoStmt:
+		case T_CallStmt:
+		case T_LoadStmt:
+		case T_ConstraintsSetStmt:
+		case T_RefreshMatViewStmt:
+			return false;
+		default:
+			return true;
+	}
+}
+
+static bool
+is_our_own(void)
+{
+	return insider_is_own() || (creating_extension && insider_is_our_extension(CurrentExtensionObject));
+}
+
+/* The command's part of a string that may hold several. */
+static char *
+text_of(const PlannedStmt *statement, const char *query, int *bytes)
+{
+	int			start = Max(statement->stmt_location, 0);
+	int			length = statement->stmt_len > 0 && statement->stmt_location >= 0 ? statement->stmt_len : strlen(query + start);
+	int			head;
+	int			tail;
+
+	while (length > 0 && isspace((unsigned char) query[start]))
+	{
+		start++;
+		length--;
+	}
+	while (length > 0 && isspace((unsigned char) query[start + length - 1]))
+		length--;
+	*bytes = length;
+	if (length <= MAX_COMMAND_BYTES)
+		return pnstrdup(query + start, length);
+	/* Both ends: a comment may hide either. */
+	head = pg_mbcliplen(query + start, length, MAX_COMMAND_BYTES / 2);
+	tail = pg_mbcliplen(query + start, length, length - MAX_COMMAND_BYTES / 2);
+	return psprintf("%.*s ... %.*s", head, query + start, length - tail, query + start + tail);
+}
+
+static void
+record(const Command *command, const PlannedStmt *statement, const char *query)
+{
+	const char *tag = GetCommandTagName(CreateCommandTag(statement->utilityStmt));
+	const char *object = command->object ? command->object : "";
+	int			bytes;
+	char	   *text = text_of(statement, query, &bytes);
+	StringInfoData payload;
+
+	ereport(LOG,
+			(errmsg("admin_ext: %s by \"%s\" changed what guards the audit trail: %s", tag,
+					GetUserNameFromId(GetSessionUserId(), true), object),
+			 errhidestmt(true)));
+	/* The trail may have gone with it. */
+	if (command->drops_trail && !OidIsValid(get_extension_oid("admin_ext", true)))
+		return;
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"command\":");
+	append_json_cstring(&payload, tag);
+	appendStringInfoString(&payload, ",\"object\":");
+	append_json_cstring(&payload, object);
+	appendStringInfoString(&payload, ",\"text\":");
+	append_json_cstring(&payload, text);
+	if (bytes > MAX_COMMAND_BYTES)
+		appendStringInfo(&payload, ",\"text_bytes\":%d", bytes);
+	appendStringInfoChar(&payload, '}');
+	insider_collect("guard.changed", payload.data);
+}
+
+static void
+process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+{
+	ProcessUtility_hook_type next = previous_utility ? previous_utility : standard_ProcessUtility;
+	Command    *outer = current;
+	Command		command = {0};
+	Oid			object;
+	Oid			class;
+	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
+	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !is_our_own() &&
+		OidIsValid(get_extension_oid("admin_ext", true));
+
+	if (is_part)
+	{
+		if (!outer->is_ours && insider_find_target(statement->utilityStmt, &class, &object))
+			touch(outer, class, object);
+		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+		return;
+	}
+	if (is_seen && insider_find_target(statement->utilityStmt, &class, &object))
+		touch(&command, class, object);
+	current = is_seen ? &command : NULL;
+	PG_TRY();
+	{
+		next(statement, query, read_only_tree, context, params, environment, dest, completion);
+	}
+	PG_FINALLY();
+	{
+		current = outer;
+	}
+	PG_END_TRY();
+	if (command.is_ours && IsTransactionState())
+		record(&command, statement, query);
+	if (is_seen && IsTransactionState())
+		insider_record_setting_command(statement->utilityStmt);
+}
+
+void
+insider_ddl_init(void)
+{
+	previous_utility = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+	previous_access = object_access_hook;
+	object_access_hook = at_object_access;
+}

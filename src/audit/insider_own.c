@@ -1,0 +1,199 @@
+/*
+ * insider_own.c
+ *	  Is it the extension's own code that runs, or somebody else's?
+ *
+ * The extension's functions run DDL, and write to the tables that it keeps its books in.  That
+ * leaves no events of its own: the functions leave theirs.  No SQL says so: the function manager
+ * tells when a function of the extension begins and ends, and so it does of any other function
+ * that is called meanwhile, a trigger for example.  C code brackets its queries (owner_run()).
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "audit/insider.h"
+
+/* What is known of a function; what is not called through the hook changes nothing. */
+typedef enum FunctionKind
+{
+	KIND_UNKNOWN,
+	KIND_FOREIGN,
+	KIND_OWN,					/* of a procedural language, or SQL that may write */
+	KIND_OWN_PASSIVE			/* C, or SQL that the planner may inline */
+} FunctionKind;
+
+#define KNOWN_FUNCTIONS 256
+
+static struct
+{
+	Oid			function;
+	FunctionKind kind;
+}			known[KNOWN_FUNCTIONS];
+
+/* What a call has found, and puts back. */
+typedef struct CallFrame
+{
+	bool		was_own;
+	Datum		next;			/* of the hook that was there before */
+} CallFrame;
+
+static bool is_own = false;
+static bool is_worker = false;
+static needs_fmgr_hook_type previous_needs_hook = NULL;
+static fmgr_hook_type previous_hook = NULL;
+
+bool
+insider_is_own(void)
+{
+	return is_own;
+}
+
+bool
+insider_own_begin(void)
+{
+	bool		before = is_own;
+
+	is_own = true;
+	return before;
+}
+
+void
+insider_own_end(bool before)
+{
+	is_own = before;
+}
+
+void
+insider_own_worker(void)
+{
+	is_worker = is_own = true;
+}
+
+void
+insider_own_reset(void)
+{
+	is_own = is_worker;
+}
+
+bool
+insider_is_our_extension(Oid extension)
+{
+	return OidIsValid(extension) &&
+		(extension == get_extension_oid("admin_ext", true) || extension == get_extension_oid("admin_ext_cutover", true));
+}
+
+bool
+insider_is_our_schema(Oid schema)
+{
+	const char *name = get_namespace_name(schema);
+
+	return name != NULL && (strcmp(name, "admin") == 0 || strcmp(name, "admin_internal") == 0);
+}
+
+static FunctionKind
+look_up(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	FunctionKind kind = KIND_FOREIGN;
+
+	if (!HeapTupleIsValid(tuple))
+		return KIND_FOREIGN;
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	if (insider_is_our_schema(form->pronamespace) &&
+		insider_is_our_extension(getExtensionOfObject(ProcedureRelationId, function)))
+	{
+		if (form->prolang == ClanguageId ||
+			(form->prolang == SQLlanguageId && form->provolatile != PROVOLATILE_VOLATILE))
+			kind = KIND_OWN_PASSIVE;
+		else
+			kind = KIND_OWN;
+	}
+	ReleaseSysCache(tuple);
+	return kind;
+}
+
+static FunctionKind
+kind_of(Oid function)
+{
+	int			slot = function % KNOWN_FUNCTIONS;
+
+	if (known[slot].function != function || known[slot].kind == KIND_UNKNOWN)
+	{
+		FunctionKind kind = look_up(function);
+
+		known[slot].function = function;
+		known[slot].kind = kind;
+	}
+	return known[slot].kind;
+}
+
+static void
+forget(Datum arg, int cache, uint32 hash)
+{
+	memset(known, 0, sizeof(known));
+}
+
+static bool
+needs_hook(Oid function)
+{
+	if (previous_needs_hook && previous_needs_hook(function))
+		return true;
+	/* The server's own functions run neither DDL nor anybody's code. */
+	if (function < FirstNormalObjectId)
+		return false;
+	switch (kind_of(function))
+	{
+		case KIND_OWN:
+			return true;
+		case KIND_OWN_PASSIVE:
+			return false;
+		default:
+			return is_own;
+	}
+}
+
+static void
+at_call(FmgrHookEventType event, FmgrInfo *info, Datum *private)
+{
+	CallFrame  *frame = (CallFrame *) DatumGetPointer(*private);
+
+	if (frame == NULL)
+	{
+		frame = MemoryContextAllocZero(info->fn_mcxt, sizeof(CallFrame));
+		*private = PointerGetDatum(frame);
+	}
+	if (event == FHET_START)
+	{
+		FunctionKind kind = kind_of(info->fn_oid);
+
+		frame->was_own = is_own;
+		if (kind != KIND_OWN_PASSIVE)
+			is_own = kind == KIND_OWN;
+	}
+	else
+		is_own = frame->was_own;
+	if (previous_hook)
+		previous_hook(event, info, &frame->next);
+}
+
+void
+insider_own_init(void)
+{
+	CacheRegisterSyscacheCallback(PROCOID, forget, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);
+	previous_needs_hook = needs_fmgr_hook;
+	needs_fmgr_hook = needs_hook;
+	previous_hook = fmgr_hook;
+	fmgr_hook = at_call;
+}
