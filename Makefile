@@ -75,9 +75,13 @@ sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 manifest:
 	PG_CONFIG="$(PG_CONFIG)" test/lib/manifest.sh
 
-.PHONY: test demo demo-kafka demo-redis bench
+.PHONY: test test-release demo demo-kafka demo-redis bench
 test:
 	test/run
+
+# Hours: what CI runs, then every mutation, and the loops with many more rounds.
+test-release:
+	test/release
 
 demo:
 	test/demo ndjson

@@ -23,7 +23,8 @@ def sql(command, check=True, host=None):
     arguments = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", command]
     if host:
         arguments += ["-h", str(host)]
-    run = subprocess.run(arguments, capture_output=True, text=True)
+    # What hangs fails.
+    run = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
     if check and run.returncode != 0:
         raise RuntimeError(run.stderr)
     return run.stdout.strip()

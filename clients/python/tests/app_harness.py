@@ -20,7 +20,7 @@ APPROVALS, CHECK = "/api/policy/approvals", "/api/policy/sensitive-check"
 def set_up():
     """The issuer, its key, and the role of the app; once is enough."""
     sql("select admin.add_jwt_issuer(%s, %s)", ISSUER, AUDIENCE)
-    with contextlib.suppress(Exception):    # a key of an earlier run of this process is there
+    if not sql("select exists (select from admin.jwt_key where issuer = %s)", ISSUER):     # else an earlier module has set it up
         sql("select admin.import_jwks(%s, %s::jsonb)", ISSUER, json.dumps({"keys": [KEY.as_dict(private=False)]}))
     sql("do $$ begin if not exists (select from pg_roles where rolname = 'web') then create role web login; end if; end $$")
     for access in ("checker", "signer", "auditor"):

@@ -22,7 +22,9 @@ POOLER = pathlib.Path(os.environ["PGBOUNCER_DIR"])
 REDIS = pathlib.Path(os.environ["REDIS_DIR"])
 REDIS_URL = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}"
 PATHS = {"direct": f"postgresql://ff@/postgres?host={SCRATCH}", "pooled": f"postgresql://ff@/postgres?host={POOLER}&port=6432"}
-BOUND = 1.1
+# A deadline, not a measurement: what a call waits for in these tests never comes, so a call that does not keep its budget
+# ends later than this, or never.  test/bench/ff_client.py measures how long a deny takes.
+BOUND = 10
 numbers = itertools.count(random.randrange(900_000))
 
 
@@ -78,7 +80,7 @@ async def client(path="direct", **settings):
         yield admin
     finally:
         _, seconds = await timed(admin.close(2))
-    assert seconds < 4, f"closing took {seconds} s"
+    assert seconds < BOUND, f"closing took {seconds} s"
     await until(lambda: all(now <= then for now, then in zip(in_use(), before)), 7)
 
 
