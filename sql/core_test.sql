@@ -33,6 +33,9 @@ insert into admin.signature (approval_id, signer_role, signer) values ('APP-1000
 insert into admin.signature (approval_id, signer_role, signer) values ('APP-999999-none', 'product_owner', 'x');
 insert into admin.signature (approval_id, signer_role, signer) values ('APP-100003-partial', 'legal_gate', 'lee');
 select event_type, actor from admin.audit where approval_id = 'APP-100003-partial' order by audit_id desc limit 2;
+-- an update that changes nothing leaves no row
+update admin.approval set action = action where approval_id = 'APP-100003-partial';
+select event_type as newest from admin.audit where approval_id = 'APP-100003-partial' order by audit_id desc limit 1;
 -- read-only
 begin read only;
 select admin.sensitive_check('APP-100001-abcd');
