@@ -69,6 +69,7 @@ create table admin.sink_position (
     highest_audit_id  bigint      not null default 0,
     floor_audit_id    bigint      not null default 0,
     backfill_audit_id bigint,
+    resent_audit_id   bigint,
     sink_detail       text        not null default '',
     delivered_rows    bigint      not null default 0,
     is_resync         boolean     not null default false,
@@ -85,8 +86,9 @@ comment on column admin.sink_position.tick_id is 'Everything visible in this tic
 comment on column admin.sink_position.window_tick_id is 'The tick whose window is being delivered; null between windows.';
 comment on column admin.sink_position.window_audit_id is 'Rows of that window up to this audit_id are delivered.';
 comment on column admin.sink_position.highest_audit_id is 'The highest audit_id delivered so far.';
-comment on column admin.sink_position.floor_audit_id is 'Rows up to here came from a dump or an operator''s resync: they are delivered in order of audit_id, not by windows.';
-comment on column admin.sink_position.backfill_audit_id is 'The first row up to the floor still to be delivered; null when there is none.';
+comment on column admin.sink_position.floor_audit_id is 'Rows up to here came from another copy of the data, so their xid means nothing here: windows leave them out.';
+comment on column admin.sink_position.backfill_audit_id is 'After a resync: rows visible in the tick are delivered from this audit_id on, in order of audit_id; null when none is left.';
+comment on column admin.sink_position.resent_audit_id is 'Rows of that part below this audit_id had been delivered before the resync.';
 comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
 comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
 comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): it says where to go on, whatever the sink holds.';
@@ -128,96 +130,35 @@ language c stable parallel safe rows 2;
 
 comment on function admin.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
 
-create function admin.sink_newest_position()
-returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
-               floor_audit_id bigint, backfill_audit_id bigint)
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select s.sink, p.done, p.win, p.window_audit_id, coalesce(p.floor_audit_id, 0), p.backfill_audit_id
-    from admin.enabled_sinks() as s(sink)
-    left join lateral (
-        select t.snap as done, w.snap as win, n.window_audit_id, n.floor_audit_id, n.backfill_audit_id
-        from (select * from admin.sink_position as q
-              where q.sink = s.sink
-              order by q.position_id desc limit 1) as n
-        join admin.tick as t on t.tick_id = n.tick_id
-        left join admin.tick as w on w.tick_id = n.window_tick_id) as p on true;
-end;
-
-comment on function admin.sink_newest_position() is
-'The newest position of each enabled sink with its snapshots; nulls for a sink that has none yet.';
-
-create function admin.is_delivered(
-    audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot,
-    window_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint)
-returns boolean
-language sql immutable parallel safe
-return case
-    when done is null then false
-    when audit_id <= floor_audit_id then backfill_audit_id is null or audit_id < backfill_audit_id
-    else pg_visible_in_snapshot(xid, done)
-         or ("window" is not null and audit_id <= window_audit_id
-             and pg_visible_in_snapshot(xid, "window"))
-end;
-
-comment on function admin.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint) is
-'Does a position, as admin.sink_newest_position() tells it, cover a row of the trail?';
-
-create view admin.audit_delivery as
-with p as materialized (select * from admin.sink_newest_position())
-select a.audit_id,
-       a.recorded_at,
-       p.sink,
-       case when exists (select from admin.dead_letter as d
-                         where d.sink = p.sink and d.audit_id = a.audit_id) then 'failed'
-            when admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id,
-                                    p.floor_audit_id, p.backfill_audit_id) then 'delivered'
-            else 'pending'
-       end as sink_status
-from admin.audit as a cross join p;
-
-comment on view admin.audit_delivery is
-'Each row of the trail with what became of it at each enabled sink: pending, delivered, or failed (see admin.dead_letter). Derived from the position of the sink.';
-comment on column admin.audit_delivery.audit_id is 'As in admin.audit.';
-comment on column admin.audit_delivery.recorded_at is 'As in admin.audit.';
-comment on column admin.audit_delivery.sink is 'Name of the sink.';
-comment on column admin.audit_delivery.sink_status is 'pending, delivered or failed.';
-
--- What a worker needs to go on; raises 55000 where somebody has to decide first.
-create function admin.delivery_open(
-    sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
-    out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
-    out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
-    out is_resync bigint)
-language plpgsql
+-- Why nothing may be delivered to a sink before admin.resync_sink() was called; null where delivery can go on.
+create function admin_internal.delivery_problem(sink text)
+returns text
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    store    admin.store;
-    here     record;
-    newest   admin.sink_position;
-    tick     record;
-    stop     text;
+    store  admin.store;
+    here   record;
+    newest admin.sink_position;
+    tick   record;
     -- The last 32 bits of a tick's xid are its row's xmin, unless the row came from a dump.
     low_bits constant numeric := 4294967296;
 begin
     select * into strict store from admin.store;
     select * into here from admin.store_identity();
     select * into newest from admin.sink_position as p
-    where p.sink = delivery_open.sink order by p.position_id desc limit 1;
-
+    where p.sink = delivery_problem.sink order by p.position_id desc limit 1;
     select t.tick_id, t.xmin::text <> (t.tick_xid::text::numeric % low_bits)::text as is_loaded,
            pg_snapshot_xmax(t.snap) > pg_snapshot_xmax(pg_current_snapshot()) as is_ahead
     into tick from admin.tick as t order by t.tick_id desc limit 1;
-    stop := case
+    return case
         when store.adopted_at is null then 'this copy of the audit trail was loaded from a dump'
         when store.system_identifier = here.system_identifier and store.database_oid <> here.database_oid
             then 'this copy of the audit trail belongs to another database of this cluster'
         when newest.store_id <> store.store_id then 'the position of the sink belongs to another store'
-        -- Rows below a floor are of another copy, or were decided on: nobody knows what this sink has of them.
-        when newest.position_id is null and exists (select from admin.sink_position as p where p.floor_audit_id > 0)
+        -- The database cannot tell which rows a sink has received that was added after a resync.
+        when newest.position_id is null and exists (select from admin.sink_position as p where p.position_id >= 4294967296)
             then 'the sink has no position yet, and the trail holds rows from before an operator''s resync'
         when tick.tick_id is null then 'table admin.tick is empty'
         when tick.tick_id > 0 and tick.is_loaded then 'table admin.tick was loaded from a dump'
@@ -229,12 +170,37 @@ begin
              and not exists (select from admin.tick as t where t.tick_id = newest.window_tick_id)
             then format('tick %s, which the position of the sink builds on, is missing', newest.window_tick_id)
     end;
+end
+$$;
+
+comment on function admin_internal.delivery_problem(text) is
+'Why the recorded position of a sink cannot be gone on from, so that admin.resync_sink() has to be called first; null where it can.';
+
+-- What a worker needs to go on; raises 55000 where an operator has to decide first.
+create function admin.delivery_open(
+    sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
+    out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
+    out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
+    out is_resync bigint, out backfill_end bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    store  admin.store;
+    here   record;
+    newest admin.sink_position;
+    stop   text := admin_internal.delivery_problem(delivery_open.sink);
+begin
     if stop is not null then
         raise exception '%', stop
             using errcode = '55000',
-                  hint = format('Call admin.resync_sink(%L, from_audit_id) to say where delivery goes on.', sink);
+                  hint = format('Ask admin.resync_proposal(%1$L) where to go on, then call admin.resync_sink(%1$L, from_audit_id).', sink);
     end if;
-
+    select * into strict store from admin.store;
+    select * into here from admin.store_identity();
+    select * into newest from admin.sink_position as p
+    where p.sink = delivery_open.sink order by p.position_id desc limit 1;
     if newest.position_id is null then
         insert into admin.sink_position (sink, position_id, store_id, tick_id)
         values (sink, 1, store.store_id, 0)
@@ -262,6 +228,10 @@ begin
     sink_detail := newest.sink_detail;
     delivered_rows := newest.delivered_rows;
     is_resync := newest.is_resync::int;
+    -- Rows that came later are above, and are not visible in the tick.
+    if newest.backfill_audit_id is not null then
+        select coalesce(max(a.audit_id), 0) into backfill_end from admin.audit as a;
+    end if;
 end
 $$;
 
@@ -285,7 +255,7 @@ begin
     made := admin.tick_snapshot();
     if pg_snapshot_xmax(made) < pg_snapshot_xmax(last.snap) then
         raise exception 'the newest tick is ahead of the transactions of this cluster'
-            using errcode = '55000', hint = 'Call admin.resync_sink() for every sink.';
+            using errcode = '55000', hint = 'Call admin.resync_sink() for every sink; admin.resync_proposal() names the audit_id.';
     end if;
     insert into admin.tick (tick_id, snap) values (coalesce(last.tick_id, 0) + 1, made)
     returning tick.tick_id, tick.snap::text, tick.nonce::text into tick_id, snap, nonce;

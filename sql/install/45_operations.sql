@@ -1,88 +1,6 @@
 -- ---------------------------------------------------------------------------
--- Delivery, for operators: resync, dead letters, old partitions, status.
+-- Delivery, for operators: dead letters, old partitions, status.
 -- ---------------------------------------------------------------------------
-
-create function admin.highest_sent(sink text)
-returns bigint
-as 'MODULE_PATHNAME', 'admin_highest_sent'
-language c volatile strict;
-
-comment on function admin.highest_sent(text) is
-'Where the sink was found to hold another fork of this database: the highest audit_id it was sent; else 0.';
-
-create function admin.resync_sink(sink text, from_audit_id bigint)
-returns void
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    newest  admin.sink_position;
-    store   admin.store;
-    here    record;
-    highest bigint;
-    known   bigint;
-    -- Room for what another fork may have sent, and none to use up the numbers there are.
-    most_ahead constant bigint := 1000000000000;
-begin
-    if resync_sink.sink is null
-       or resync_sink.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
-        raise exception 'sink "%" is unknown', coalesce(left(resync_sink.sink, 64), 'null')
-            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
-    end if;
-    if from_audit_id is null or from_audit_id < 1 then
-        raise exception 'argument "from_audit_id" is out of range'
-            using errcode = '22023', detail = format('Its value %s is not 1 or more.', coalesce(from_audit_id::text, 'null'));
-    end if;
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'admin.resync_sink() runs in a READ COMMITTED transaction only' using errcode = '25001';
-    end if;
-    set local synchronous_commit = on;
-    -- Nobody is adding to the trail now: what is there is below the floor, what comes is above.
-    lock table admin.audit in share mode;
-    -- Nor is a worker recording a position.
-    lock table admin.sink_position in share row exclusive mode;
-    select * into strict store from admin.store for update;
-    select * into here from admin.store_identity();
-    select * into newest from admin.sink_position as p
-    where p.sink = resync_sink.sink order by p.position_id desc limit 1;
-    select coalesce(max(a.audit_id), 0) into highest from admin.audit as a;
-
-    known := greatest(1, highest, newest.highest_audit_id, admin.highest_sent(resync_sink.sink),
-                      (select case when s.is_called then s.last_value end from admin.audit_audit_id_seq as s));
-    if from_audit_id > known + most_ahead then
-        raise exception 'argument "from_audit_id" is out of range'
-            using errcode = '22023',
-                  detail = format('Its value %s is more than %s above the highest known audit_id, %s.', from_audit_id, most_ahead, known);
-    end if;
-
-    -- A sink that was fed by another fork has seen numbers that will be given out again.  One
-    -- resync renews the store for all sinks: the next one finds its position in the old store.
-    if store.adopted_at is null
-       or store.database_oid <> here.database_oid or store.system_identifier <> here.system_identifier
-       or (newest.store_id = store.store_id and admin.highest_sent(resync_sink.sink) > 0) then
-        delete from admin.tick as t where t.tick_id > 0;
-        delete from admin.store;
-        insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
-        values (here.system_identifier, here.database_oid, here.timeline, now())
-        returning * into store;
-    end if;
-    -- A dead letter that was being sent again may be in the sink: whoever wants it asks anew.
-    delete from admin.dead_letter_retry as r where r.sink = resync_sink.sink;
-    perform setval('admin.audit_audit_id_seq', greatest(known, from_audit_id - 1));
-    insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id,
-                                     backfill_audit_id, sink_detail, delivered_rows, is_resync)
-    -- A sink that keeps positions may hold later ones than are recorded: numbers go on far above.
-    values (resync_sink.sink, ((coalesce(newest.position_id, 0) >> 32) + 1) << 32, store.store_id, 0,
-            coalesce(newest.highest_audit_id, 0), highest, case when from_audit_id <= highest then from_audit_id end,
-            -- What another store wrote is not cut back.
-            case when newest.store_id = store.store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);
-end
-$$;
-
-comment on function admin.resync_sink(text, bigint) is
-'The operator''s answer to a lost or foreign position: rows that are in the trail now are delivered from this audit_id on, once, in order of audit_id; whatever comes later as usual. Where history forked the store gets a new id, and audit_ids go on above the highest ever sent. Rows that the sink already holds are sent again if they are in the range. Waits for writers to end. Raises 22023 for an unknown sink, or an audit_id below 1 or far above the highest known.';
 
 create function admin.drop_audit_partitions(older_than interval)
 returns int
@@ -131,16 +49,21 @@ begin
         -- The trail is what tells an event that is sent again.
         execute format('select exists (select from %s as a where a.source_event_id is not null)', part.partition) into kept;
         continue when kept and part.upper_bound > now() - admin.ingest_window();
-        execute format('select a.audit_id, p.sink from %s as a cross join admin.sink_newest_position() as p '
-                       'where not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
-                       'p.floor_audit_id, p.backfill_audit_id) '
+        execute format('select a.audit_id, p.sink, s.skipped from %s as a cross join admin.sink_newest_position() as p '
+                       'cross join lateral (select coalesce(a.audit_id >= p.skipped_first and a.audit_id < p.skipped_before '
+                       'and admin.is_skipped(p.sink, a.audit_id, a.xid), false)) as s(skipped) '
+                       'where s.skipped or not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
+                       'p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id) '
                        'or exists (select from admin.dead_letter as d where d.sink = p.sink and d.audit_id = a.audit_id) '
                        'limit 1', part.partition)
         into pending;
         if pending.sink is not null then
             raise exception 'partition "%" holds rows that sink "%" has not delivered', part.partition, pending.sink
-                using errcode = '55000', detail = format('One of them is audit_id %s. Nothing was dropped.', pending.audit_id),
-                      hint = 'See admin.worker_status and admin.dead_letter.';
+                using errcode = '55000',
+                      detail = format('One of them is audit_id %s%s. Nothing was dropped.', pending.audit_id,
+                                      case when pending.skipped then ', which a resync has skipped' else '' end),
+                      hint = case when pending.skipped then 'Call admin.resync_sink() to send skipped rows.'
+                                  else 'See admin.worker_status and admin.dead_letter.' end;
         end if;
         doomed := doomed || part.partition;
     end loop;
@@ -169,15 +92,24 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    letter admin.dead_letter;
 begin
     if retry_dead_letter.sink is null or retry_dead_letter.audit_id is null then
         raise exception 'argument "%" is null', case when retry_dead_letter.sink is null then 'sink' else 'audit_id' end
             using errcode = '22023', detail = 'A dead letter is named by its sink and its audit_id.';
     end if;
+    select * into letter from admin.dead_letter as d
+    where d.sink = retry_dead_letter.sink and d.audit_id = retry_dead_letter.audit_id;
     -- Not locked: the worker would wait for a transaction that asks and stays open.
     insert into admin.dead_letter_retry (sink, audit_id)
     values (retry_dead_letter.sink, retry_dead_letter.audit_id)
     on conflict do nothing;
+    if found then
+        perform admin_internal.append_event('dead_letter.retried', json_build_object(
+            'sink', letter.sink, 'audit_id', letter.audit_id, 'error', letter.error,
+            'failed_at', letter.failed_at, 'attempts', letter.attempts));
+    end if;
 exception when foreign_key_violation then
     raise exception 'sink "%" has no dead letter of audit_id %', left(retry_dead_letter.sink, 64), retry_dead_letter.audit_id
         using errcode = 'P0002', hint = 'See admin.dead_letter.';
@@ -185,7 +117,7 @@ end
 $$;
 
 comment on function admin.retry_dead_letter(text, bigint) is
-'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Raises 22023 for a null argument, P0002 where there is no such dead letter.';
+'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Leaves dead_letter.retried in the trail. Raises 22023 for a null argument, P0002 where there is no such dead letter.';
 
 create function admin.worker_status_rows(
     out database name, out sink text, out pid int, out state text, out delivered_rows bigint,
@@ -199,7 +131,16 @@ language c volatile rows 4;
 comment on function admin.worker_status_rows() is
 'What the workers of this cluster last wrote about themselves in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
 
-create view admin.worker_status as select * from admin.worker_status_rows();
+-- A sink without a worker has nobody who counts: its backlog in this database is counted here.
+create view admin.worker_status as
+select w.database, w.sink, w.pid, w.state, w.delivered_rows, w.delivered_bytes, w.batches, w.dead_letters, w.last_audit_id,
+       w.last_delivery_at, coalesce(w.lag_rows, b.lag_rows) as lag_rows,
+       coalesce(w.lag_seconds, b.lag_seconds) as lag_seconds, w.last_error, w.last_error_at, w.started_at
+from admin.worker_status_rows() as w
+left join lateral (
+    select k.lag_rows, coalesce(greatest(extract(epoch from clock_timestamp() - k.pending_since), 0), 0)::double precision as lag_seconds
+    from admin.sink_backlog(w.sink) as k
+    where w.lag_rows is null and w.database = pg_catalog.current_database()) as b on true;
 
 comment on view admin.worker_status is
 'One row per listed database and sink: how delivery is doing. Empty unless admin_ext is in shared_preload_libraries.';
@@ -213,8 +154,8 @@ comment on column admin.worker_status.batches is 'Batches delivered since the se
 comment on column admin.worker_status.dead_letters is 'Rows rejected for good since the server started.';
 comment on column admin.worker_status.last_audit_id is 'The audit_id delivered last.';
 comment on column admin.worker_status.last_delivery_at is 'When that was.';
-comment on column admin.worker_status.lag_rows is 'Rows known to be committed and not yet delivered.';
-comment on column admin.worker_status.lag_seconds is 'Age of the oldest of them, in seconds; 0 when there is none.';
+comment on column admin.worker_status.lag_rows is 'Rows known to be committed and not yet delivered. An estimate above 100000 where the sink is stopped; null where no worker runs and this is another database.';
+comment on column admin.worker_status.lag_seconds is 'Age of the oldest of them, in seconds; 0 when there is none, null where lag_rows is.';
 comment on column admin.worker_status.last_error is 'What last went wrong; null once delivery works again.';
 comment on column admin.worker_status.last_error_at is 'When that was.';
 comment on column admin.worker_status.started_at is 'When the worker started.';

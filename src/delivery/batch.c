@@ -56,7 +56,7 @@ take_rejection(Worker *worker, const AdminSinkBatch *batch)
 	SpinLockAcquire(&worker->slot->mutex);
 	worker->slot->status.dead_letters++;
 	SpinLockRelease(&worker->slot->mutex);
-	ereport(LOG,
+	ereport(WARNING,
 			(errmsg("admin_ext: sink \"%s\" of database \"%s\" has rejected audit_id " INT64_FORMAT " for good: %s",
 					worker->sink_name, worker->database, audit_id, batch->rejected_error)));
 }

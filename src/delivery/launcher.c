@@ -44,6 +44,7 @@ typedef struct Charge
 	int64		not_before;
 	int			backoff_ms;
 	bool		is_wanted;
+	bool		has_no_slot;	/* max_worker_processes is used up */
 } Charge;
 
 static Charge charges[DELIVERY_SLOTS];
@@ -228,6 +229,7 @@ start_worker(int i)
 	if (!RegisterDynamicBackgroundWorker(&worker, &charges[i].handle))
 	{
 		charges[i].handle = NULL;
+		charges[i].has_no_slot = true;
 		delivery_set_state(slot, DELIVERY_STOPPED,
 						   "no background worker slot is free; raise max_worker_processes");
 	}
@@ -263,6 +265,25 @@ release_slot(int i)
 	LWLockRelease(delivery_shared->lock);
 }
 
+/* Once for each number of workers that could not be started. */
+static void
+warn_without_slots(void)
+{
+	static int	warned = 0;
+	int			missing = 0;
+
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+		missing += charges[i].is_wanted && charges[i].has_no_slot;
+	if (missing != warned && missing > 0)
+		ereport(WARNING,
+				(errmsg_plural("admin_ext: no background worker slot is free for %d pair of a database and a sink",
+							   "admin_ext: no background worker slot is free for %d pairs of a database and a sink",
+							   missing, missing),
+				 errdetail("Their rows wait in the audit trail."),
+				 errhint("Raise max_worker_processes.")));
+	warned = missing;
+}
+
 /* One round over the slots; returns whether all that are wanted are served. */
 static bool
 tend(void)
@@ -287,12 +308,15 @@ tend(void)
 		all_served = false;
 		if (now < charges[i].not_before)
 			continue;
+		charges[i].has_no_slot = false;
 		why = obstacle(slot->database);
 		if (why == NULL)
 			start_worker(i);
 		else if (delivery_set_state(slot, DELIVERY_STOPPED, why))
-			ereport(LOG, (errmsg("admin_ext: database \"%s\" is not served: %s", slot->database, why)));
+			ereport(is_on_hold(slot->database) ? LOG : WARNING,
+					(errmsg("admin_ext: database \"%s\" is not served: %s", slot->database, why)));
 	}
+	warn_without_slots();
 	return all_served;
 }
 

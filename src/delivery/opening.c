@@ -181,11 +181,48 @@ set_highest_sent(Worker *worker, int64 audit_id)
 }
 
 static void
+set_has_lost(Worker *worker, bool has_lost)
+{
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.has_lost = has_lost;
+	SpinLockRelease(&worker->slot->mutex);
+}
+
+static void
 show_place(Worker *worker, const char *place)
 {
 	SpinLockAcquire(&worker->slot->mutex);
 	strlcpy(worker->slot->status.place, place, sizeof(worker->slot->status.place));
 	SpinLockRelease(&worker->slot->mutex);
+}
+
+/* The database's own part of a position, and what can be counted, have to fit what the sink returns. */
+static bool
+is_plausible(Worker *worker, const char *what, const char *problem)
+{
+	if (problem[0] == '\0')
+		return true;
+	snprintf(worker->sink.error, sizeof(worker->sink.error),
+			 "%s was not written by this database: %s; find out who else writes to the sink, then call "
+			 "admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 what, problem, worker->sink_name, worker->sink_name);
+	return false;
+}
+
+/* A number that no fork can have sent would be taken for the highest there is. */
+static bool
+is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
+{
+	char		problem[PROBLEM_BYTES];
+	char		what[64];
+
+	if (seen->position_id == 0)
+		return true;
+	worker_begin("looking at the sink's newest batch");
+	marker_problem(seen->audit_id, problem);
+	worker_commit();
+	snprintf(what, sizeof(what), "the mark of batch " INT64_FORMAT " in the sink", seen->position_id);
+	return is_plausible(worker, what, problem);
 }
 
 static bool
@@ -196,8 +233,8 @@ history_holds(Worker *worker, bool known, int64 highest_sent)
 	set_highest_sent(worker, highest_sent);
 	snprintf(worker->sink.error, sizeof(worker->sink.error),
 			 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
-			 "); call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-			 highest_sent, worker->sink_name);
+			 "); call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 highest_sent, worker->sink_name, worker->sink_name);
 	return false;
 }
 
@@ -210,22 +247,23 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 {
 	Position	position = worker->position;
 	char		nonce[UUID_TEXT_BYTES];
+	char		what[64];
+	char		problem[PROBLEM_BYTES];
 	Tick		done = {0};
-	int64		newest;
 	bool		known;
 
+	snprintf(what, sizeof(what), "position " INT64_FORMAT " in the sink", found->position_id);
 	if (!position_read(found->record, &position, nonce))
-		elog(ERROR, "malformed position \"%s\" in sink \"%s\"", found->record, worker->sink_name);
-	newest = Max(position.tick_id, position.window_tick_id);
+		return is_plausible(worker, what, "it is malformed") ? STEP_MORE : STEP_STOP;
+	position.position_id = found->position_id;
 	worker_begin("taking over the sink's position");
-	known = found->position_id >> 32 == worker->position.position_id >> 32 &&
-		(strcmp(nonce, "-") == 0 || tick_exists(newest, nonce));
-	if (known)
+	known = position_problem(worker->sink_name, &position, nonce, problem);
+	if (problem[0] == '\0' && known)
 		done = tick_next(position.tick_id - 1, position.tick_id, worker->context);
 	worker_commit();
-	if (!history_holds(worker, known && done.snapshot != NULL, position.highest_audit_id))
+	if (!is_plausible(worker, what, problem) ||
+		!history_holds(worker, known && done.snapshot != NULL, position.highest_audit_id))
 		return STEP_STOP;
-	position.position_id = found->position_id;
 	position.is_resync = false;
 	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
 	pfree(worker->done);
@@ -302,16 +340,18 @@ open_sink(Worker *worker)
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
 	sink->place[0] = '\0';
+	sink->has_lost = false;
 	show_place(worker, "");
 	worker->has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
-	if (!history_holds(worker, is_known(worker, &seen), seen.audit_id))
+	if (!is_marker_sound(worker, &seen) || !history_holds(worker, is_known(worker, &seen), seen.audit_id))
 		return STEP_STOP;
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;
+	set_has_lost(worker, sink->has_lost);
 	if (worker->is_open)
 	{
 		worker->opened_at = monotonic_ms();

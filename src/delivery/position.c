@@ -28,14 +28,22 @@ static Statement newest_statement = {
 	"select p.position_id, p.store_id from admin.sink_position as p, admin.store as s "
 	"where p.sink = $1 and s.adopted_at is not null order by p.position_id desc limit 1", 1, {TEXTOID}
 };
+/* What only a resync changes is taken from the position before. */
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
-	"highest_audit_id, floor_audit_id, backfill_audit_id, sink_detail, delivered_rows) "
-	"select $1, $2, store_id, $3, nullif($4, 0), nullif($5, 0), $6, $7, nullif($8, 0), $9, $10 "
-	"from (select store_id, position_id from admin.sink_position where sink = $1 "
-	"order by position_id desc limit 1) as newest where position_id = $11 on conflict do nothing", 11,
-	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID}
+	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows) "
+	"select $1, $2, newest.store_id, $3, nullif($4, 0), nullif($5, 0), $6, newest.floor_audit_id, nullif($7, 0), "
+	"case when $7 > 0 then newest.resent_audit_id end, $8, $9 "
+	"from (select * from admin.sink_position where sink = $1 "
+	"order by position_id desc limit 1) as newest where newest.position_id = $10 on conflict do nothing", 10,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID}
 };
+static Statement problem_statement = {
+	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
+};
+static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
+static Statement backlog_statement = {"select * from admin.sink_backlog($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
 	"select admin.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
 };
@@ -63,7 +71,7 @@ static Statement wanted_statement = {
 	"and (not exists (select from admin.audit as a where a.audit_id = r.audit_id) "
 	"or exists (select from admin.audit as a cross join admin.sink_newest_position() as p "
 	"where a.audit_id = r.audit_id and p.sink = r.sink and admin.is_delivered(a.audit_id, a.xid, p.done, "
-	"p.\"window\", p.window_audit_id, p.floor_audit_id, p.backfill_audit_id))) "
+	"p.\"window\", p.window_audit_id, p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id))) "
 	"order by r.audit_id limit 1", 1, {TEXTOID}
 };
 /* The request goes with it. */
@@ -149,6 +157,7 @@ position_open(const char *sink, Position *position, MemoryContext context, TickS
 	strlcpy(position->sink_detail, get_text(11), ADMIN_SINK_DETAIL_BYTES);
 	position->delivered_rows = get_int64(12);
 	position->is_resync = get_int64(13) != 0;
+	position->backfill_end = get_int64(14);
 	SPI_finish();
 }
 
@@ -164,6 +173,20 @@ position_is_newest(const char *sink, int64 position_id, const char *store_id)
 	return is_newest;
 }
 
+int64
+position_backlog(const char *sink, TimestampTz *since)
+{
+	Datum		values[] = {CStringGetTextDatum(sink)};
+	int64		rows;
+
+	execute(&backlog_statement, values, true);
+	rows = get_int64(1);
+	/* A TimestampTz is an int64. */
+	*since = get_int64(2);
+	SPI_finish();
+	return rows;
+}
+
 bool
 position_record(const char *sink, const Position *position, int64 recorded_id)
 {
@@ -174,7 +197,6 @@ position_record(const char *sink, const Position *position, int64 recorded_id)
 		Int64GetDatum(position->window_tick_id),
 		Int64GetDatum(position->window_audit_id),
 		Int64GetDatum(position->highest_audit_id),
-		Int64GetDatum(position->floor_audit_id),
 		Int64GetDatum(position->backfill_audit_id),
 		CStringGetTextDatum(position->sink_detail),
 		Int64GetDatum(position->delivered_rows),
@@ -186,6 +208,41 @@ position_record(const char *sink, const Position *position, int64 recorded_id)
 	is_recorded = SPI_processed == 1;
 	SPI_finish();
 	return is_recorded;
+}
+
+bool
+position_problem(const char *sink, const Position *position, const char *nonce, char problem[PROBLEM_BYTES])
+{
+	Datum		values[] = {
+		CStringGetTextDatum(sink),
+		Int64GetDatum(position->position_id),
+		Int64GetDatum(position->tick_id),
+		Int64GetDatum(position->window_tick_id),
+		Int64GetDatum(position->window_audit_id),
+		Int64GetDatum(position->highest_audit_id),
+		Int64GetDatum(position->floor_audit_id),
+		Int64GetDatum(position->backfill_audit_id),
+		Int64GetDatum(position->delivered_rows),
+		Int64GetDatum(position->retried_audit_id),
+		CStringGetTextDatum(nonce)
+	};
+	bool		known;
+
+	execute(&problem_statement, values, true);
+	strlcpy(problem, get_text(1), PROBLEM_BYTES);
+	known = get_int64(2) != 0;
+	SPI_finish();
+	return known;
+}
+
+void
+marker_problem(int64 audit_id, char problem[PROBLEM_BYTES])
+{
+	Datum		values[] = {Int64GetDatum(audit_id)};
+
+	execute(&marker_statement, values, true);
+	strlcpy(problem, get_text(1), PROBLEM_BYTES);
+	SPI_finish();
 }
 
 #define RECORD_FORM INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " \

@@ -24,8 +24,9 @@ typedef struct Position
 	int64		window_tick_id; /* its window is under way */
 	int64		window_audit_id;	/* rows of that window up to here are delivered */
 	int64		highest_audit_id;
-	int64		floor_audit_id;
-	int64		backfill_audit_id;	/* next row up to the floor */
+	int64		floor_audit_id; /* rows up to here came from another copy: their xid means nothing */
+	int64		backfill_audit_id;	/* next row that tick_id sees of those that a resync sends */
+	int64		backfill_end;	/* and the last one; the database's alone */
 	int64		delivered_rows;
 	int64		retried_audit_id;	/* the dead letter that was delivered last of all, alone */
 	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
@@ -50,12 +51,27 @@ extern void position_open(const char *sink, Position *position, MemoryContext co
 /* Is this one, of that store, still the newest position of the sink, and the store this copy's own? */
 extern bool position_is_newest(const char *sink, int64 position_id, const char *store_id);
 
+/* Rows that the position recorded last does not cover, an estimate if many; *since is 0 when there is none. */
+extern int64 position_backlog(const char *sink, TimestampTz *since);
+
 /* Records the position that follows the one recorded last.  False: somebody else has recorded one. */
 extern bool position_record(const char *sink, const Position *position, int64 recorded_id);
 
 /* As text that travels with the data, and back; nonce is of the newest tick it names.  False: malformed. */
 extern void position_write(const Position *position, const char *nonce, char *record, Size size);
 extern bool position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES]);
+
+#define PROBLEM_BYTES	128
+
+/*
+ * What is wrong with a later position that the sink has kept, as a clause; empty: nothing.
+ * Returns whether it is of the same resync and the database has its ticks.
+ */
+extern bool position_problem(const char *sink, const Position *position, const char *nonce,
+							 char problem[PROBLEM_BYTES]);
+
+/* The same of the highest row that a sink has marked as written. */
+extern void marker_problem(int64 audit_id, char problem[PROBLEM_BYTES]);
 
 /* Counts a row that the sink has rejected for good. */
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);

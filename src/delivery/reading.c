@@ -12,6 +12,7 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/xid8.h"
 
 #include "audit/audit_append.h"
 #include "delivery/worker.h"
@@ -60,7 +61,7 @@ collect_keys(Worker *worker)
 
 	if (position->backfill_audit_id > 0)
 		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
-								position->floor_audit_id, &worker->keys);
+								position->backfill_end, &worker->keys);
 	else
 		window_collect(&window, &worker->keys);
 	worker->next_key = 0;
@@ -83,8 +84,20 @@ find_rejected(Worker *worker, int next_key, int64 **rejected)
 						keys->keys[keys->count - 1].audit_id, rejected);
 }
 
+/* A resync sends what was committed then; what has been committed since is the windows' part. */
+static bool
+is_due(const Worker *worker, const TupleTableSlot *row)
+{
+	const Position *position = &worker->position;
+	FullTransactionId xid = DatumGetFullTransactionId(row->tts_values[AUDIT_XID - 1]);
+
+	return position->backfill_audit_id == 0 ||
+		DatumGetInt64(row->tts_values[AUDIT_ID - 1]) <= position->floor_audit_id ||
+		tick_sees(worker->done, U64FromFullTransactionId(xid));
+}
+
 /*
- * Fetches rows until the batch is full; those rolled back, or rejected for good, are passed by.
+ * Fetches rows until the batch is full; those rolled back, or rejected for good, are skipped.
  * Returns the key after the last one, and when the first row was recorded.
  */
 static int
@@ -109,7 +122,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 			passed++;
 		if (passed < rejected_count && rejected[passed] == audit_id)
 			worker->has_passed_by = true;	/* it has been told of */
-		else if (audit_reader_fetch(reader, &keys->keys[next_key], &row))
+		else if (audit_reader_fetch(reader, &keys->keys[next_key], &row) && is_due(worker, row))
 		{
 			MemoryContext old;
 

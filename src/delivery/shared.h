@@ -44,6 +44,7 @@ typedef struct DeliveryStatus
 	int64		latency[LATENCY_BUCKETS];	/* batches, by how long the sink took */
 	int64		last_audit_id;
 	int64		highest_sent;	/* by another fork, where the sink holds one; else 0 */
+	bool		has_lost;		/* the sink has stopped because rows delivered to it are gone */
 	int64		lag_rows;
 	TimestampTz last_delivery_at;	/* 0: never */
 	TimestampTz pending_since;	/* recorded_at of the oldest known pending row; 0: none */

@@ -23,7 +23,7 @@ PG_FUNCTION_INFO_V1(admin_sweep_by_worker);
 PG_FUNCTION_INFO_V1(admin_sink_places);
 PG_FUNCTION_INFO_V1(admin_enabled_sinks);
 PG_FUNCTION_INFO_V1(admin_store_identity);
-PG_FUNCTION_INFO_V1(admin_highest_sent);
+PG_FUNCTION_INFO_V1(admin_sink_trouble);
 PG_FUNCTION_INFO_V1(admin_delivery_obstacle);
 
 #define STATUS_COLUMNS	15
@@ -61,8 +61,9 @@ put_status(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus
 	add(&row, Int64GetDatum(status->dead_letters), false);
 	add(&row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
 	add(&row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
-	add(&row, Int64GetDatum(status->lag_rows), false);
-	add(&row, Float8GetDatum(lag), false);
+	/* Without a worker nobody counts: what was known before is not true any more. */
+	add(&row, Int64GetDatum(status->lag_rows), slot->pid == 0);
+	add(&row, Float8GetDatum(lag), slot->pid == 0);
 	add(&row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
 	add(&row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
 	add(&row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
@@ -203,25 +204,36 @@ admin_store_identity(PG_FUNCTION_ARGS)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
+/* sink_trouble(sink text): what the worker of this database last found at the sink. */
 Datum
-admin_highest_sent(PG_FUNCTION_ARGS)
+admin_sink_trouble(PG_FUNCTION_ARGS)
 {
 	char	   *sink = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	int64		highest = 0;
+	DeliveryStatus status = {0};
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
 
-	if (delivery_shared == NULL)
-		PG_RETURN_INT64(0);
-	LWLockAcquire(delivery_shared->lock, LW_SHARED);
-	for (int i = 0; i < DELIVERY_SLOTS; i++)
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	if (delivery_shared != NULL)
 	{
-		DeliverySlot *slot = &delivery_shared->slots[i];
+		LWLockAcquire(delivery_shared->lock, LW_SHARED);
+		for (int i = 0; i < DELIVERY_SLOTS; i++)
+		{
+			DeliverySlot *slot = &delivery_shared->slots[i];
 
-		if (slot->in_use && strcmp(slot->sink, sink) == 0 &&
-			pg_atomic_read_u32(&slot->database_oid) == MyDatabaseId)
-			highest = Max(highest, delivery_status_of(slot).highest_sent);
+			if (slot->in_use && strcmp(slot->sink, sink) == 0 &&
+				pg_atomic_read_u32(&slot->database_oid) == MyDatabaseId)
+				status = delivery_status_of(slot);
+		}
+		LWLockRelease(delivery_shared->lock);
 	}
-	LWLockRelease(delivery_shared->lock);
-	PG_RETURN_INT64(highest);
+	values[0] = Int64GetDatum(status.highest_sent);
+	values[1] = BoolGetDatum(status.has_lost);
+	values[2] = CStringGetTextDatum(status.last_error);
+	nulls[2] = status.last_error[0] == '\0';
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
 Datum

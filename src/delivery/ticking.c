@@ -97,6 +97,22 @@ worker_ensure_tick(Worker *worker)
 	return probe_and_tick(worker);
 }
 
+/* What a resync sends waits, too; *lowest becomes the first of it. */
+static int64
+count_backfill(const Worker *worker, int64 *lowest)
+{
+	const Position *position = &worker->position;
+	int64		first = Max(position->backfill_audit_id, worker->passed_audit_id + 1);
+	WindowKeys	found = {0};
+
+	if (position->backfill_audit_id == 0)
+		return 0;
+	window_count_backfill(first, position->backfill_end, &found);
+	if (found.total > 0)
+		*lowest = found.lowest;
+	return found.total;
+}
+
 /*
  * While the sink is down windows are kept small by ticks, and what waits is counted:
  * each time only what became visible since the last time.
@@ -117,6 +133,9 @@ worker_tick_while_down(Worker *worker)
 	worker_begin("counting what waits");
 	window.to = tick_snapshot_now();
 	window_count(&window, &found);
+	/* Keys at hand are counted already. */
+	if (worker->counted == NULL && worker->keys.count == 0)
+		found.total += count_backfill(worker, &found.lowest);
 	tick_snapshot_keep(&worker->counted, window.to, worker->context);
 	since = status.pending_since;
 	if (since == 0 && found.total > 0)

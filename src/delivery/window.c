@@ -293,6 +293,12 @@ window_collect_backfill(int64 first, int64 last, WindowKeys *keys)
 	collect(COLLECT, NULL, first, last, keys);
 }
 
+void
+window_count_backfill(int64 first, int64 last, WindowKeys *keys)
+{
+	collect(COUNT, NULL, first, last, keys);
+}
+
 struct AuditReader
 {
 	const WindowKeys *keys;

@@ -58,6 +58,7 @@ extern void window_collect(const Window *window, WindowKeys *keys);
 
 /* Rows from one audit_id to another, whoever wrote them. */
 extern void window_collect_backfill(int64 first, int64 last, WindowKeys *keys);
+extern void window_count_backfill(int64 first, int64 last, WindowKeys *keys);
 
 /* Rows by their keys. */
 typedef struct AuditReader AuditReader;

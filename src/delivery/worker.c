@@ -165,10 +165,14 @@ open_and_step(Worker *worker)
 	return result == STEP_IDLE ? look_after_sink(worker) : result;
 }
 
+/* Counts what waits, and keeps its windows small where there is a position. */
 static StepResult
-tick_while_down(Worker *worker)
+count_while_down(Worker *worker)
 {
-	worker_tick_while_down(worker);
+	if (worker->is_positioned)
+		worker_tick_while_down(worker);
+	else
+		worker_count_backlog(worker);
 	return STEP_MORE;
 }
 
@@ -259,9 +263,12 @@ back_off(Worker *worker, int milliseconds)
 
 		if (ConfigReloadPending)
 			return;
-		if (worker->is_positioned && now >= next_tick)
+		if (now >= next_tick)
 		{
-			if (guarded(worker, tick_while_down) != STEP_MORE)
+			bool		was_positioned = worker->is_positioned;
+
+			/* Counting that fails changes nothing for a worker that knows no position. */
+			if (guarded(worker, count_while_down) != STEP_MORE && was_positioned)
 				return;
 			next_tick = now + IDLE_MS;
 		}

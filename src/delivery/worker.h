@@ -54,6 +54,7 @@ typedef struct Worker
 	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
 	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
 	int64		behind;			/* how many those are */
+	int64		backlog_at;		/* when it is counted next without a position */
 	int64		purged_position;
 	int64		purged_tick;
 
@@ -81,6 +82,9 @@ extern void worker_look_at_position(Worker *worker);
 /* The sink alone: the position, the window and its keys stay. */
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
+
+/* backlog.c: sets the lag of a sink without a position to go on from; in a transaction of its own. */
+extern void worker_count_backlog(Worker *worker);
 
 /* upkeep.c: what is to be done from time to time; raises nothing. */
 extern void worker_upkeep(Worker *worker);

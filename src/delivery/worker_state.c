@@ -93,7 +93,7 @@ worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
-/* One line in the log per change of state. */
+/* One line in the log per change of state; what needs somebody is a warning. */
 void
 worker_set_state(Worker *worker, DeliveryState state, const char *error)
 {
@@ -102,7 +102,7 @@ worker_set_state(Worker *worker, DeliveryState state, const char *error)
 	if (!delivery_set_state(worker->slot, state, error))
 		return;
 	if (error)
-		ereport(LOG,
+		ereport(state == DELIVERY_FENCED || state == DELIVERY_STOPPED ? WARNING : LOG,
 				(errmsg("admin_ext: delivery of database \"%s\" to sink \"%s\" is %s: %s",
 						worker->database, worker->sink_name, delivery_state_name(state), error)));
 	else if (before == DELIVERY_BACKING_OFF || before == DELIVERY_FENCED || before == DELIVERY_STOPPED)

@@ -88,6 +88,7 @@ typedef struct AdminSink
 	const char *(*setting) (const char *name);
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
+	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
 } AdminSink;
 
 typedef struct AdminSinkCallbacks

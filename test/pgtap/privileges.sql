@@ -15,7 +15,7 @@ select no_plan();
 create temp table interface (name text);
 insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
     ('import_approvals'), ('catch_up_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
-    ('resync_sink'), ('retry_dead_letter'), ('grant_access'), ('revoke_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
+    ('resync_sink'), ('resync_proposal'), ('retry_dead_letter'), ('grant_access'), ('revoke_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
     ('jwt_verify'), ('jws_verify'), ('add_jwt_issuer'), ('set_jwt_one_use'), ('import_jwks'), ('revoke_jwt_key'),
     ('sensitive_check_shadow'), ('record_parity_run'), ('settle_shadow_difference'), ('cutover_readiness_rows'),
     ('replay_check'), ('explain_replay'), ('verify_approval'), ('audit_ingest'), ('sweep_expired'), ('schedule_sweep'), ('unschedule_sweep');
@@ -26,9 +26,9 @@ from (values
     ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{}'), ('tap_policy', '{}'),
     ('tap_checker', '{sensitive_check, sensitive_check_shadow, sensitive_check_preview, audit_ingest, jwt_verify, jws_verify}'),
     ('tap_signer', '{approval_digest, issue_approval, sign_approval, withdraw_approval, jwt_verify, jws_verify}'),
-    ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check, replay_check, explain_replay, verify_approval, jws_verify, cutover_readiness_rows}'),
+    ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check, replay_check, explain_replay, verify_approval, jws_verify, cutover_readiness_rows, resync_proposal}'),
     ('tap_operator', '{ttl_state, approval_digest, sensitive_check, sensitive_check_preview, explain_check, import_approvals, catch_up_approvals, attach_audit,
-                       detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink, retry_dead_letter,
+                       detach_audit, create_audit_partitions, drop_audit_partitions, resync_sink, resync_proposal, retry_dead_letter,
                        replay_check, explain_replay, verify_approval, revoke_jwt_key, jwt_verify, jws_verify,
                        audit_ingest, sweep_expired, schedule_sweep, unschedule_sweep,
                        sensitive_check_shadow, record_parity_run, settle_shadow_difference, cutover_readiness_rows}')

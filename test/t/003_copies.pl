@@ -68,7 +68,7 @@ cmp_ok($behind->safe_psql('postgres', 'select max(audit_id) from admin.audit'), 
 my @all = map { m/"id":"(\d+)","source":"([^"]+)"/; "$2/$1" } ndjson_lines("$shared/files");
 my %once = map { $_ => 1 } @all;
 is(scalar(keys %once), scalar(@all), 'source and id are unique for ever');
-is(scalar(@all), 7 + 3, 'seven of before, and from row 4 on what this database has');
+is(scalar(@all), 7 + 4, 'seven of before, and from row 4 on what this database has, with the event of the resync');
 
 # A file that lost its end is nobody's to repair but the operator's.
 my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$shared/files/postgres-*.ndjson");
@@ -116,10 +116,12 @@ ok($behind->poll_query_until('restored', q{select state = 'stopped' and last_err
 my $highest = $behind->safe_psql('restored', 'select max(audit_id) from admin.audit');
 $behind->safe_psql('restored', "select admin.resync_sink('ndjson', $highest)");
 $behind->safe_psql('restored', $check);
-ok($behind->poll_query_until('restored', q{select count(*) = 2 from admin.audit_delivery where sink_status = 'delivered' and audit_id >= } . $highest),
+ok($behind->poll_query_until('restored', q{select count(*) = 3 from admin.audit_delivery where sink_status = 'delivered' and audit_id >= } . $highest),
 	'after resync_sink it delivers from there on');
 my @restored = ndjson_lines("$shared/files", 'restored');
-is(scalar(@restored), 2, 'and nothing before');
+is(scalar(@restored), 3, 'and nothing before');
+is($behind->safe_psql('restored', 'select distinct sink_status from admin.audit_delivery where audit_id < ' . $highest), 'skipped',
+	'the rows before are shown as skipped');
 $behind->stop;
 $standby->stop;
 done_testing();

@@ -120,7 +120,8 @@ wait_left("$root/c");
 check($node);
 ok(wait_delivered($node), 'then one to A');
 is(cut_files(%before), '', 'a file of the name that the position has, written before, is not cut');
-is(join(' ', ids($a, $b)), join(' ', 1 .. 17), 'and nothing is in A or B twice');
+# Row 17 is the event of the resync, in C.
+is(join(' ', ids($a, $b)), join(' ', 1 .. 16, 18), 'and nothing is in A or B twice');
 
 # Files moved away while the worker has them open.
 my $archive = "$root/archive";
@@ -141,7 +142,7 @@ for (1 .. 3)
 	check($node, 2);
 	ok(wait_delivered($node), 'delivered though the current file was moved away');
 }
-is(join(' ', ids($a, $b, $archive)), join(' ', 1 .. 23), 'what was moved and what is there hold every row once');
+is(join(' ', ids($a, $b, $archive)), join(' ', 1 .. 16, 18 .. 24), 'what was moved and what is there hold every row once');
 is(log_count($node, qr/file "\Q$_\E" is gone/), 1, 'and one line in the log says so') for @moved;
 my $removed = newest_file($a);
 unlink $removed or die "$removed: $!";
@@ -153,7 +154,7 @@ for (1 .. 2)
 }
 check($node);
 ok(wait_delivered($node), 'and delivers into a new one');
-is(join(' ', ids($a)), join(' ', grep { my $id = $_; !grep { $_ == $id } @in_b, ids($archive), 22, 23 } 1 .. 24),
+is(join(' ', ids($a)), join(' ', grep { my $id = $_; !grep { $_ == $id } @in_b, ids($archive), 23, 24 } 1 .. 16, 18 .. 25),
 	'nothing went to where the removed file was');
 cmp_ok(log_count($node, qr/file "\Q$removed\E" is gone/), '<=', 2, 'after one line of each worker at most');
 
@@ -168,23 +169,25 @@ check($node);
 ok(wait_status($node, 'stopped'), 'a file that lost its end: stopped');
 like(status($node, 'last_error'), qr/\Q$short\E.*shorter.*admin\.resync_sink\('ndjson'/, 'naming the file and resync_sink');
 %before = contents($a);
-$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 26)});
+is($node->safe_psql('postgres', q{select from_audit_id || ' ' || (reason ~ 'has lost rows.*shorter') from admin.resync_proposal('ndjson')}),
+	'1 true', 'the proposal sends everything: the database cannot tell what the file still holds');
+$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 27)});
 ok(wait_delivered($node), 'resync_sink goes on');
 check($node);
 ok(wait_delivered($node), 'for good');
 is(cut_files(%before), '', 'leaving what there was');
 isnt(newest_file($a), $short, 'in a new file');
-is(join(' ', map { /"auditid":"(\d+)"/ } split /\n/, slurp_file(newest_file($a))), '26 27 28', 'with the rows that were asked for');
+is(join(' ', map { /"auditid":"(\d+)"/ } split /\n/, slurp_file(newest_file($a))), '27 28 29 30', 'with the rows that were asked for');
 
 # Cut under a worker that has it open, as copytruncate does.
 $short = newest_file($a);
 truncate $short, 0 or die "$short: $!";
 check($node);
-ok($node->poll_query_until('postgres', q{select state = 'stopped' or lag_rows = 0 and last_audit_id = 29 from admin.worker_status}),
+ok($node->poll_query_until('postgres', q{select state = 'stopped' or lag_rows = 0 and last_audit_id = 31 from admin.worker_status}),
 	'a file is cut under the worker');
 is(index(slurp_file($short), "\0"), -1, 'no hole is left in it');
 is(status($node, 'state'), 'stopped', 'and the worker has noticed');
-$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 26)});
+$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 27)});
 ok(wait_delivered($node), 'until resync_sink');
 
 # An outage: one line in the log when it begins, one when it is over, however many attempts.
@@ -303,12 +306,12 @@ $original->start;
 $original->safe_psql('postgres', q{select admin.resync_sink('ndjson', 19991)});
 ok(wait_delivered($original), 'some rows are sent again on request');
 $original->stop;
-is(scalar(ndjson_lines($shared)), 20_010, 'those and no others');
+is(scalar(ndjson_lines($shared)), 20_011, 'those, the event of the resync, and no others');
 $older->start;
 ok(wait_lost($older), 'a copy of before is stopped');
 check($older);
 ok($older->poll_query_until('postgres', 'select lag_rows > 0 from admin.worker_status'), 'its rows wait');
-is(scalar(ndjson_lines($shared)), 20_010, 'nothing was sent twice');
+is(scalar(ndjson_lines($shared)), 20_011, 'nothing was sent twice');
 $older->stop;
 
 sub configure_stopped
@@ -349,7 +352,7 @@ ok(wait_status($second, 'fenced'), 'the clone is fenced once more');
 $first->stop;
 ok(wait_delivered($second), 'and goes on beside it, as the store it is');
 @keys = event_keys(ndjson_lines($twins));
-is(scalar(@keys), 11, 'nothing is lost');
+is(scalar(@keys), 12, 'nothing is lost');
 is(repeated(@keys), '', 'source and id are unique');
 $second->stop;
 done_testing();

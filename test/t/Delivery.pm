@@ -14,7 +14,7 @@ use Test::More;
 
 use Digest::MD5 qw(md5_hex);
 
-our @EXPORT = qw(new_node create_extension wait_delivered compare_ledger ndjson_lines status wait_status poll
+our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger ndjson_lines status wait_status poll
   configure write_by_hand log_count event_keys repeated end_worker);
 
 # A node that preloads the library and delivers database postgres.
@@ -90,6 +90,14 @@ sub wait_delivered
 	$database //= 'postgres';
 	return $node->poll_query_until($database,
 		"select not exists (select from admin.audit_delivery where sink_status <> 'delivered')");
+}
+
+# No row waits any more: each is delivered, was skipped, or is a dead letter.
+sub wait_settled
+{
+	my ($node, $database) = @_;
+	return $node->poll_query_until($database // 'postgres',
+		"select not exists (select from admin.audit_delivery where sink_status = 'pending')");
 }
 
 sub status

@@ -165,8 +165,8 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	{
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 				 "the position was recorded for another topic than \"%s\"; call "
-				 "admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-				 kafka->topic, kafka->sink->name);
+				 "admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+				 kafka->topic, kafka->sink->name, kafka->sink->name);
 		return ADMIN_SINK_STOP;
 	}
 	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
@@ -182,8 +182,9 @@ stop_at_loss(Kafka *kafka, int partition, int64 low, int64 high)
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 			 "topic \"%s\" has lost what was delivered to it, or was made anew: partition %d holds offsets " INT64_FORMAT
 			 " to " INT64_FORMAT ", remembered is " INT64_FORMAT
-			 "; call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-			 kafka->topic, partition, low, high, kafka->partitions[partition].next, kafka->sink->name);
+			 "; call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 kafka->topic, partition, low, high, kafka->partitions[partition].next, kafka->sink->name, kafka->sink->name);
+	kafka->sink->has_lost = true;
 	return ADMIN_SINK_STOP;
 }
 

@@ -154,8 +154,9 @@ stop_at_short_file(AdminSink *sink, const char *path, long long size, long long 
 {
 	snprintf(sink->error, sizeof(sink->error),
 			 "file \"%s\" is shorter than what was delivered to it (%lld of %lld bytes); restore it, "
-			 "or call admin.resync_sink('%s', from_audit_id) to say where delivery goes on",
-			 path, size, offset, sink->name);
+			 "or call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 path, size, offset, sink->name, sink->name);
+	sink->has_lost = true;
 	return ADMIN_SINK_STOP;
 }
 

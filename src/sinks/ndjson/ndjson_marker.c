@@ -66,7 +66,8 @@ static AdminSinkResult
 damaged(AdminSink *sink, const char *path)
 {
 	snprintf(sink->error, sizeof(sink->error),
-			 "file \"%s\" is damaged; remove it, then call admin.resync_sink()", path);
+			 "file \"%s\" is damaged; remove it, then call admin.resync_sink('%s', ...) with the number that "
+			 "admin.resync_proposal('%s') returns", path, sink->name, sink->name);
 	return ADMIN_SINK_STOP;
 }
 

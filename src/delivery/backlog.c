@@ -1,0 +1,33 @@
+/*
+ * backlog.c
+ *	  Counts what waits for a sink whose position the worker cannot go on from.
+ *
+ * The position recorded last says what was delivered, whatever has stopped the worker.
+ * Counting takes a twentieth of the time at most, however much waits.
+ */
+#include "postgres.h"
+
+#include "commands/extension.h"
+
+#include "delivery/worker.h"
+#include "monotonic.h"
+
+#define COUNT_EVERY_MS	1000
+#define REST_FACTOR		20
+
+void
+worker_count_backlog(Worker *worker)
+{
+	int64		begun = monotonic_ms();
+	int64		rows = 0;
+	TimestampTz pending_since = 0;
+
+	if (begun < worker->backlog_at)
+		return;
+	worker_begin("counting what waits");
+	if (OidIsValid(get_extension_oid("admin_ext", true)))
+		rows = position_backlog(worker->sink_name, &pending_since);
+	worker_commit();
+	worker_set_lag(worker, rows, pending_since);
+	worker->backlog_at = begun + Max(COUNT_EVERY_MS, (monotonic_ms() - begun) * REST_FACTOR);
+}
