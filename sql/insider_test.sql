@@ -121,7 +121,7 @@ commit;
 select * from public.look();
 begin;
 create or replace function admin.is_delivered(audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
-    floor_audit_id bigint, backfill_audit_id bigint) returns boolean language sql immutable parallel safe return true;
+    highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint) returns boolean language sql immutable parallel safe return true;
 alter function admin.sign_approval security definer;
 alter function admin.issue_approval set admin_ext.require_verified_jwt = off;
 create function admin.now() returns timestamptz language sql return pg_catalog.now();

@@ -171,10 +171,11 @@ create function admin.sink_backlog(sink text, out lag_rows bigint, out pending_s
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
 declare
     base  record;
-    -- More are estimated, by how far the numbers reach.
+    -- More are estimated: no more than the numbers reach, nor than the trail has rows.
     most  constant bigint := 100000;
     first bigint;
     last  bigint;
@@ -187,7 +188,8 @@ begin
           limit most) as u;
     if lag_rows = most then
         select max(a.audit_id) into last from admin.audit as a;
-        lag_rows := greatest(most, last - first + 1);
+        select greatest(most, least(last - first + 1, sum(greatest(c.reltuples, 0))::bigint)) into lag_rows
+        from pg_inherits as i join pg_class as c on c.oid = i.inhrelid where i.inhparent = 'admin.audit'::regclass;
     end if;
 end
 $$;

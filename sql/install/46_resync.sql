@@ -27,14 +27,12 @@ as $$
 declare
     own     bigint;
     claimed bigint;
-    -- Room for what another fork may have sent, and too little to use up the numbers there are.
-    most_ahead constant bigint := 1000000000000;
 begin
     select greatest(coalesce(max(a.audit_id), 0), (select case when s.is_called then s.last_value else 0 end from admin.audit_audit_id_seq as s))
     into own from admin.audit as a;
     select greatest(t.highest_sent, (select max(p.highest_audit_id) from admin.sink_position as p where p.sink = known_audit_id.sink))
     into claimed from admin_internal.sink_trouble(known_audit_id.sink) as t;
-    if claimed > own + most_ahead then
+    if admin_internal.marker_problem(claimed) is not null then
         raise exception 'sink "%" claims to hold audit_id %', left(known_audit_id.sink, 64), claimed
             using errcode = '55000',
                   detail = format('The highest of this database is %s, and no fork of it can be so far ahead.', own),
@@ -168,6 +166,7 @@ create function admin_internal.record_resync(
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
 #variable_conflict use_variable
 declare
@@ -306,6 +305,7 @@ language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -336,7 +336,7 @@ begin
         else 'The position of the sink is intact: no resync is needed. '
     end || case
         when trouble.has_lost and problem is null then 'The database cannot tell which rows the sink still has, so all rows of the trail are sent. Begin later only if an archive has the rows before.'
-        when base.done is null then 'Nothing proves that the sink has received a row, so the trail is sent from its first row on.'
+        when base.done is null or (not base.is_exact and first = (select min(a.audit_id) from admin.audit as a)) then 'Nothing proves that the sink has received a row, so the trail is sent from its first row on.'
         when first is null then 'Every row has been delivered; delivery goes on with the next one.'
         when not base.is_exact then format('The newest older tick proves that rows up to audit_id %s have been delivered or skipped; later ones are sent.', first - 1)
         else format('Audit_id %s is the lowest row that the position does not cover.', first)
@@ -347,3 +347,61 @@ $$;
 
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
+
+-- A dead letter that somebody removes was never delivered.  Only the worker removes one because it was.
+create function admin_internal.is_delivery_worker()
+returns boolean
+as 'MODULE_PATHNAME', 'admin_is_delivery_worker'
+language c stable;
+
+comment on function admin_internal.is_delivery_worker() is 'Whether this process is a delivery worker.';
+
+create function admin_internal.keep_undelivered()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    letter admin.dead_letter;
+begin
+    if admin_internal.is_delivery_worker() then
+        return null;
+    end if;
+    for letter in select o.* from removed as o loop
+        insert into admin.sink_skipped (sink, position_id, first_audit_id, before_audit_id, snap, floor_audit_id, skipped_by)
+        select letter.sink, -letter.audit_id, letter.audit_id, letter.audit_id + 1, '1:1:', letter.audit_id, session_user
+        where exists (select from admin.audit as a where a.audit_id = letter.audit_id)
+          and not exists (select from admin.dead_letter as d where d.sink = letter.sink and d.audit_id = letter.audit_id)
+        on conflict do nothing;
+    end loop;
+    return null;
+end
+$$;
+
+comment on function admin_internal.keep_undelivered() is
+'Trigger of admin.dead_letter: a row that is removed by hand is recorded in admin.sink_skipped, so that it is never shown as delivered.';
+
+create function admin_internal.refuse_truncate()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception 'table "%" cannot be truncated', tg_relname
+        using errcode = '23001', detail = 'Its rows tell which rows of the audit trail a sink never got.', hint = 'Use DELETE.';
+end
+$$;
+
+comment on function admin_internal.refuse_truncate() is 'Trigger that refuses TRUNCATE with 23001.';
+
+create trigger keep_undelivered_deleted after delete on admin.dead_letter
+referencing old table as removed for each statement execute function admin_internal.keep_undelivered();
+create trigger keep_undelivered_updated after update on admin.dead_letter
+referencing old table as removed for each statement execute function admin_internal.keep_undelivered();
+create trigger keep_undelivered_truncated before truncate on admin.dead_letter
+for each statement execute function admin_internal.refuse_truncate();
+comment on trigger keep_undelivered_deleted on admin.dead_letter is 'A dead letter that is removed by hand is kept as skipped.';
+comment on trigger keep_undelivered_updated on admin.dead_letter is 'So is one that is turned into another.';
+comment on trigger keep_undelivered_truncated on admin.dead_letter is 'Refuses TRUNCATE.';
+alter table admin.dead_letter enable always trigger keep_undelivered_deleted, enable always trigger keep_undelivered_updated,
+    enable always trigger keep_undelivered_truncated;

@@ -14,7 +14,7 @@ do $$
 declare
     relation text;
 begin
-    foreach relation in array array['store', 'tick', 'sink_position', 'dead_letter', 'dead_letter_retry', 'jwt_used', 'ingest_source',
+    foreach relation in array array['store', 'tick', 'sink_position', 'sink_skipped', 'dead_letter', 'dead_letter_retry', 'jwt_used', 'ingest_source',
                                     'ingest_gap', 'audit_dropped', 'import_run', 'parity_run', 'shadow_check', 'shadow_settled', 'sweep_due']
     loop
         execute format('create trigger bookkeeping after insert or update or delete on admin.%I for each row execute function admin_internal.bookkeeping()', relation);

@@ -10,6 +10,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
@@ -25,6 +26,7 @@ PG_FUNCTION_INFO_V1(admin_enabled_sinks);
 PG_FUNCTION_INFO_V1(admin_store_identity);
 PG_FUNCTION_INFO_V1(admin_sink_trouble);
 PG_FUNCTION_INFO_V1(admin_delivery_obstacle);
+PG_FUNCTION_INFO_V1(admin_is_delivery_worker);
 
 #define STATUS_COLUMNS	15
 
@@ -251,4 +253,12 @@ admin_delivery_obstacle(PG_FUNCTION_ARGS)
 	}
 	PG_RETURN_TEXT_P(cstring_to_text(psprintf("database \"%s\" is not listed in admin_ext.databases",
 											  database)));
+}
+
+/* is_delivery_worker(): nobody else removes a dead letter because it was delivered. */
+Datum
+admin_is_delivery_worker(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(MyBgworkerEntry != NULL &&
+				   strcmp(MyBgworkerEntry->bgw_function_name, "admin_delivery_worker_main") == 0);
 }

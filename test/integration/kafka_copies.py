@@ -89,7 +89,7 @@ def restored():
     sql(CHECK, host=old)
     wait(DELIVERED, "resync_sink lets it go on", 90, host=old)
     records = read_topic()
-    ok(len(records) == before + 1, "what it sends is what came since", (before, len(records)))
+    ok(len(records) == before + 2, "what it sends is what came since, the event of the resync included", (before, len(records)))
     newest = max((event for _, _, event in records), key=lambda event: int(event["auditid"]))
     ok(store not in newest["source"] and int(newest["auditid"]) > highest, "of another source, and numbered above all that was sent", newest)
     pg_ctl("stop", "-m", "fast", data=old)

@@ -6,7 +6,8 @@ import subprocess
 import time
 
 import jsonschema
-from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, make_topic, ok, read_topic, setting, sql, wait
+from confluent_kafka import Producer
+from harness import BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, make_topic, ok, read_topic, setting, sql, wait
 
 
 def delivery():
@@ -86,6 +87,36 @@ def too_large():
     compare_ledger("all but the dead letter")
 
 
+def forge(field, value):
+    """Another producer writes the newest position header of this store once more, with one field changed."""
+    headers = [headers["admin-ext-position"].decode().split() for _, headers, _ in read_topic() if "admin-ext-position" in headers]
+    newest = max(headers, key=lambda header: int(header[1]))
+    newest[1] = str(int(newest[1]) + 1)
+    newest[2 + field] = value
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
+    producer.produce(TOPIC, b"forged", headers={"admin-ext-position": " ".join(newest)})
+    producer.flush(30)
+    sql("select pg_reload_conf()")
+
+
+def forged():
+    """A position that contradicts the database stops delivery, and no row is lost."""
+    highest = sql("select max(audit_id) from admin.audit")
+    for field, value, problem in ((4, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
+                                  (3, "9000000000000000000", "it names audit_id 9000000000000000000"),
+                                  (5, "1", "its backfill_audit_id is 1, not 0"),
+                                  (6, "4711", "it counts 4711 delivered rows")):
+        forge(field, value)
+        sql(CHECK)
+        wait(f"select state = 'stopped' and last_error ~ 'was not written by this database: {problem}' {KAFKA}", f"a forged position stops delivery: {problem}", 90)
+        ok(sql("select sink_status from admin.audit_delivery where sink = 'kafka' order by audit_id desc limit 1") == "pending", "the row after it is pending")
+        sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))")
+        wait(DELIVERED, "the proposal is enough to go on", 90)
+    sent = [int(event["auditid"]) for _, _, event in read_topic()]
+    ok(len(sent) == len(set(sent)), "no row is there twice")
+    ok(set(sql(f"select audit_id from admin.audit where audit_id > {highest}").splitlines()) <= {str(number) for number in sent}, "and none is missing")
+
+
 def another_topic():
     """Nobody can say what of the trail another topic holds, but an operator."""
     before = len(read_topic())
@@ -95,8 +126,8 @@ def another_topic():
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
     sql(CHECK)
     wait(DELIVERED, "until resync_sink decides")
-    ok(len(read_topic("other")) == 1 and len(read_topic()) == before, "what came since is in the new one, once")
+    ok(len(read_topic("other")) == 2 and len(read_topic()) == before, "what came since is in the new one, once, with the event of the resync")
 
 
 if __name__ == "__main__":
-    main(delivery, ingested, missing_topic, wrong_options, too_large, another_topic)
+    main(delivery, ingested, missing_topic, wrong_options, too_large, forged, another_topic)

@@ -32,7 +32,7 @@ max_worker_processes = 20
 timezone = 'UTC'
 restart_after_crash = on
 log_statement = none
-log_min_messages = log
+log_min_messages = warning
 log_min_error_statement = panic
 fsync = on
 CONF
