@@ -193,6 +193,7 @@ struct SignatureWalk
 	SignatureScan scan;
 	MemoryContext context;
 	bool		has_row;		/* the scan stands at a row that has not been judged */
+	text	   *from;			/* the scan's key, which each page is compared with; NULL: none yet */
 	StringInfoData at;			/* the approval asked for last: between it and the scan's row there is nothing */
 };
 
@@ -238,11 +239,13 @@ step(SignatureWalk *walk)
 static void
 look_up(SignatureWalk *walk, PolicyText approval_id)
 {
-	text	   *from = cstring_to_text_with_len(approval_id.data, approval_id.length);
+	text	   *before = walk->from;
 
-	seek(&walk->scan, BTGreaterEqualStrategyNumber, F_TEXT_GE, PointerGetDatum(from));
+	walk->from = cstring_to_text_with_len(approval_id.data, approval_id.length);
+	seek(&walk->scan, BTGreaterEqualStrategyNumber, F_TEXT_GE, PointerGetDatum(walk->from));
+	if (before != NULL)
+		pfree(before);
 	step(walk);
-	pfree(from);
 }
 
 /* Brings the scan to the first row that is not before the approval, and says how it stands there. */

@@ -73,6 +73,8 @@ def fails(connection):
 NO_GUARDS = "alter table admin.approval disable trigger user; alter table admin.signature disable trigger user; "
 GUARDS = "; alter table admin.approval enable always trigger approval_guard; alter table admin.approval enable always trigger approval_guard_truncate; " \
     "alter table admin.signature enable always trigger signature_guard; alter table admin.signature enable always trigger signature_guard_advance"
+ORPHAN = ("alter table admin.signature disable trigger all; insert into admin.signature (approval_id, signer_role, signer, approval_digest) "
+          "values ('APP-999999-none', 'r', 'x', sha256(''))" + GUARDS)
 NO_TRAIL_GUARDS = """alter table admin.audit disable trigger user; do $$ declare p regclass; begin
     for p in select partition from admin.audit_partitions() loop execute format('alter table %s disable trigger all', p); end loop; end $$; """
 
@@ -106,8 +108,9 @@ BREAKS = [
     ("B2", f"select admin.sensitive_check_shadow('{{}}', '{ID}', 'pay', 'account 7')", "1 answers in shadow mode differ"),
     ("B3", NO_GUARDS + f"delete from admin.signature where approval_id = '{LATE}'" + GUARDS, f"one of them: {LATE}"),
     ("B3", NO_GUARDS + f"update admin.approval set state = 'pending' where approval_id = '{ID}'" + GUARDS, f"one of them: {ID}"),
-    ("B3", "alter table admin.signature disable trigger all; insert into admin.signature (approval_id, signer_role, signer, approval_digest) "
-           "values ('APP-999999-none', 'r', 'x', sha256(''))" + GUARDS, "1 of 4 signatures are of no approval"),
+    ("B3", ORPHAN, "1 of 4 signatures are of no approval"),
+    ("B4", ORPHAN, "1 of 4 signatures are of no approval"),
+    ("F3", ORPHAN, "1 of 4 signatures are of no approval"),
     ("B4", NO_GUARDS + f"update admin.approval set resource = 'account 8' where approval_id = '{ID}'" + GUARDS, f"one of them: {ID}"),
     ("C1", "create or replace view admin.approval_ttl_state as select approval_id, state, sla_deadline, 'valid'::text as ttl_state, sla_deadline as valid_until, "
            "statement_timestamp() as evaluated_at from admin.approval", "by the check"),
