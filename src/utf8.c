@@ -1,31 +1,49 @@
 /*
  * utf8.c
  *	  See utf8.h.
+ *
+ * A value may have a gigabyte: the work is done in pieces, and interrupts are served between
+ * them, because a worker that is busy here has to end when the server stops.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "utf8.h"
+#include "utf8_repair.h"
 
-#define REPLACEMENT			"\xef\xbf\xbd"
-#define REPLACEMENT_BYTES	3
-/* What is converted at a time: its result has to be counted in an int. */
-#define CHUNK_BYTES			(16 * 1024 * 1024)
+#define PIECE_BYTES			(256 * 1024)
 
-/* Appends as much of the source as is good UTF-8 to out; returns how much that was. */
-static int
-copy_valid(const char *source, int length, char *out, Size *written)
+static void
+repair_all(Utf8Repair *repair)
 {
-	int			valid = pg_encoding_verifymbstr(PG_UTF8, source, length);
-
-	memcpy(out, source, valid);
-	*written = valid;
-	return valid;
+	while (repair->done < repair->length)
+	{
+		utf8_repair_piece(repair, PIECE_BYTES);
+		CHECK_FOR_INTERRUPTS();
+	}
 }
 
+/* A database without an encoding: what is UTF-8 stays as it is. */
+static const char *
+repaired(const char *data, Size length, Size *utf8_length)
+{
+	Utf8Repair	repair = {.source = data, .length = length};
+
+	repair_all(&repair);
+	if (repair.replaced == 0)
+		return data;
+	*utf8_length = repair.written;
+	repair.out = MemoryContextAllocHuge(CurrentMemoryContext, repair.written + 1);
+	repair.done = repair.written = repair.replaced = 0;
+	repair_all(&repair);
+	return repair.out;
+}
+
+/* As much of the source as has an equivalent; returns how much that was. */
 static int
 convert(Oid proc, const char *source, int length, char *out, Size *written)
 {
@@ -38,39 +56,40 @@ convert(Oid proc, const char *source, int length, char *out, Size *written)
 	return converted;
 }
 
-const char *
-utf8_of(const char *data, Size length, Size *utf8_length)
+static const char *
+converted(const char *data, Size length, Size *utf8_length)
 {
 	int			encoding = GetDatabaseEncoding();
-	bool		has_none = encoding == PG_SQL_ASCII;
-	Oid			proc = InvalidOid;
-	char	   *out;
+	Oid			proc = FindDefaultConversionProc(encoding, PG_UTF8);
+	char	   *out = MemoryContextAllocHuge(CurrentMemoryContext, length * MAX_CONVERSION_GROWTH + 1);
 	Size		used = 0;
 	Size		done = 0;
 
-	*utf8_length = length;
-	if (encoding == PG_UTF8 ||
-		(has_none && pg_encoding_verifymbstr(PG_UTF8, data, length) == (int) length))
-		return data;
-	if (!has_none)
-		proc = FindDefaultConversionProc(encoding, PG_UTF8);
-	out = MemoryContextAllocHuge(CurrentMemoryContext, length * MAX_CONVERSION_GROWTH + 1);
 	while (done < length)
 	{
-		int			chunk = Min(length - done, CHUNK_BYTES);
 		Size		written;
 
-		done += has_none ? copy_valid(data + done, chunk, out + used, &written) :
-			convert(proc, data + done, chunk, out + used, &written);
+		CHECK_FOR_INTERRUPTS();
+		done += convert(proc, data + done, Min(length - done, PIECE_BYTES), out + used, &written);
 		used += written;
-		/* A chunk may end within a character: then it is the next one's first. */
+		/* A piece may end within a character: then it is the next one's first. */
 		if (done < length && written == 0)
 		{
-			memcpy(out + used, REPLACEMENT, REPLACEMENT_BYTES);
-			used += REPLACEMENT_BYTES;
-			done += has_none ? 1 : Min(pg_encoding_mblen(encoding, data + done), (int) (length - done));
+			memcpy(out + used, UTF8_REPLACEMENT, UTF8_REPLACEMENT_BYTES);
+			used += UTF8_REPLACEMENT_BYTES;
+			done += Min(pg_encoding_mblen(encoding, data + done), (int) (length - done));
 		}
 	}
 	*utf8_length = used;
 	return out;
+}
+
+const char *
+utf8_of(const char *data, Size length, Size *utf8_length)
+{
+	*utf8_length = length;
+	if (GetDatabaseEncoding() == PG_UTF8)
+		return data;
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? repaired(data, length, utf8_length) :
+		converted(data, length, utf8_length);
 }
