@@ -4,6 +4,18 @@
 -- Nothing in the schema is found by an unqualified name.
 set local search_path = pg_catalog, pg_temp;
 
+-- Documents are UTF-8: what the database holds has to be convertible.
+do $$
+begin
+    if exists (select from pg_database as d where d.datname = current_database() and pg_encoding_to_char(d.encoding) not in ('UTF8', 'SQL_ASCII')
+               and not exists (select from pg_conversion as c where c.conforencoding = d.encoding and pg_encoding_to_char(c.contoencoding) = 'UTF8' and c.condefault)) then
+        raise exception 'the encoding of database "%" is not supported', current_database()
+            using errcode = '0A000', detail = format('PostgreSQL has no conversion from %s to UTF8, which the trail is delivered in.', getdatabaseencoding()),
+                  hint = 'Create the extension in a database of another encoding, UTF8 for example.';
+    end if;
+end
+$$;
+
 -- A schema that somebody else owns, or has put something into, would be theirs to bend.
 do $$
 begin

@@ -5,8 +5,11 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "common/jsonapi.h"
+#include "miscadmin.h"
+#include "parser/parse_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
@@ -18,7 +21,79 @@
 #include "audit/row_json.h"
 #include "json_text.h"
 
-static void append_value(StringInfo out, Datum value, bool isnull, Oid type);
+#define PIECE_BYTES	65536
+
+static void append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type);
+
+/* Raises an error unless the text stays within its limit with so many bytes more. */
+static void
+check_room(StringInfo out, TupleDesc desc, Size more)
+{
+	const char *table;
+
+	if (more <= ROW_JSON_MAX_BYTES && out->len + more <= ROW_JSON_MAX_BYTES)
+		return;
+	table = get_rel_name(typeidTypeRelid(desc->tdtypeid));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("row of \"%s\" is too large for the audit trail", table != NULL ? table : "?"),
+			 errdetail("Its values before and after the change have more than %d bytes as JSON.", ROW_JSON_MAX_BYTES),
+			 errhint("Store large values in a table that is not given to admin.attach_audit().")));
+}
+
+/*
+ * As a JSON string.  A long text goes in pieces: escapes may make it six times as long.  A short
+ * one ends with a zero byte.
+ */
+static void
+append_string(StringInfo out, TupleDesc desc, const char *text, Size length)
+{
+	StringInfoData piece;
+	char		copy[PIECE_BYTES + 1];
+
+	check_room(out, desc, length + 2);
+	if (length <= PIECE_BYTES)
+	{
+		escape_json(out, text);
+		return;
+	}
+	initStringInfo(&piece);
+	appendStringInfoChar(out, '"');
+	for (Size done = 0; done < length; done += PIECE_BYTES)
+	{
+		Size		bytes = Min(length - done, PIECE_BYTES);
+
+		memcpy(copy, text + done, bytes);
+		copy[bytes] = '\0';
+		resetStringInfo(&piece);
+		escape_json(&piece, copy);
+		check_room(out, desc, piece.len);
+		/* Without the quotation marks around it. */
+		appendBinaryStringInfo(out, piece.data + 1, piece.len - 2);
+		CHECK_FOR_INTERRUPTS();
+	}
+	appendStringInfoChar(out, '"');
+	pfree(piece.data);
+}
+
+static void
+append_text(StringInfo out, TupleDesc desc, const text *value)
+{
+	Size		length = VARSIZE_ANY_EXHDR(value);
+
+	if (length <= PIECE_BYTES)
+		append_json_text(out, value);
+	else
+		append_string(out, desc, VARDATA_ANY(value), length);
+}
+
+/* What is detoasted and written as text is refused first: each step of that may take a gigabyte. */
+static void
+check_value(StringInfo out, TupleDesc desc, Datum value, Oid type)
+{
+	if (get_typlen(type) == -1)
+		check_room(out, desc, toast_raw_datum_size(value) * (type == BYTEAOID ? 2 : 1));
+}
 
 /* As the client tools pin them for transfer; undone by AtEOXact_GUC(). */
 static int
@@ -47,7 +122,7 @@ append_number(StringInfo out, const char *number)
 }
 
 static void
-append_by_output_function(StringInfo out, Datum value, Oid type)
+append_by_output_function(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
 	Oid			output;
 	bool		is_varlena;
@@ -57,17 +132,18 @@ append_by_output_function(StringInfo out, Datum value, Oid type)
 	getTypeOutputInfo(type, &output, &is_varlena);
 	text = OidOutputFunctionCall(output, value);
 	AtEOXact_GUC(false, level);
+	check_room(out, desc, strlen(text));
 	if (type == JSONOID || type == JSONBOID)
 		appendStringInfoString(out, text);
 	else if (type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID)
 		append_number(out, text);
 	else
-		escape_json(out, text);
+		append_string(out, desc, text, strlen(text));
 }
 
 /* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */
 static bool
-append_array(StringInfo out, Datum value, Oid element)
+append_array(StringInfo out, TupleDesc desc, Datum value, Oid element)
 {
 	ArrayType  *array = DatumGetArrayTypeP(value);
 	int16		length;
@@ -86,14 +162,16 @@ append_array(StringInfo out, Datum value, Oid element)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		append_value(out, values[i], nulls[i], element);
+		append_value(out, desc, values[i], nulls[i], element);
+		check_room(out, desc, 0);
+		CHECK_FOR_INTERRUPTS();
 	}
 	appendStringInfoChar(out, ']');
 	return true;
 }
 
 static void
-append_value(StringInfo out, Datum value, bool isnull, Oid type)
+append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 {
 	Oid			element;
 
@@ -118,7 +196,8 @@ append_value(StringInfo out, Datum value, bool isnull, Oid type)
 			return;
 		case TEXTOID:
 		case VARCHAROID:
-			append_json_text(out, DatumGetTextPP(value));
+			check_value(out, desc, value, type);
+			append_text(out, desc, DatumGetTextPP(value));
 			return;
 		case TIMESTAMPTZOID:
 			appendStringInfoChar(out, '"');
@@ -126,9 +205,10 @@ append_value(StringInfo out, Datum value, bool isnull, Oid type)
 			appendStringInfoChar(out, '"');
 			return;
 	}
+	check_value(out, desc, value, type);
 	element = get_element_type(type);
-	if (!OidIsValid(element) || !append_array(out, value, element))
-		append_by_output_function(out, value, type);
+	if (!OidIsValid(element) || !append_array(out, desc, value, element))
+		append_by_output_function(out, desc, value, type);
 }
 
 static void
@@ -151,7 +231,7 @@ append_row_json(StringInfo out, TupleDesc desc, const Datum *values, const bool 
 		if (TupleDescAttr(desc, i)->attisdropped)
 			continue;
 		append_key(out, desc, i, first);
-		append_value(out, values[i], nulls[i], TupleDescAttr(desc, i)->atttypid);
+		append_value(out, desc, values[i], nulls[i], TupleDescAttr(desc, i)->atttypid);
 		first = false;
 	}
 	appendStringInfoChar(out, '}');
@@ -178,9 +258,9 @@ append_changed_json(StringInfo out, TupleDesc desc,
 			continue;
 		append_key(out, desc, i, changed == 0);
 		appendStringInfoChar(out, '[');
-		append_value(out, old_values[i], old_nulls[i], type);
+		append_value(out, desc, old_values[i], old_nulls[i], type);
 		appendStringInfoChar(out, ',');
-		append_value(out, new_values[i], new_nulls[i], type);
+		append_value(out, desc, new_values[i], new_nulls[i], type);
 		appendStringInfoChar(out, ']');
 		changed++;
 	}

@@ -13,6 +13,12 @@
 #include "access/tupdesc.h"
 #include "lib/stringinfo.h"
 
+/*
+ * How long the text may become; 54000 otherwise.  The server writes a value of at most 1 GB, also
+ * in a dump, where COPY doubles each backslash and a conversion to UTF-8 may double each byte.
+ */
+#define ROW_JSON_MAX_BYTES	(240 * 1024 * 1024)
+
 /* Object of all columns that are not dropped. */
 extern void append_row_json(StringInfo out, TupleDesc desc, const Datum *values, const bool *nulls);
 

@@ -6,6 +6,11 @@
 
 #include <math.h>
 
+#include "identity/invisible.h"
+#ifndef FRONTEND
+#include "mb/pg_wchar.h"
+#endif
+
 #define CLAIM_MAX_BYTES		256
 #define NUMERIC_DATE_MAX	253402300799.0	/* the end of the year 9999 */
 
@@ -28,23 +33,27 @@ read_date(const JsonMembers *members, const char *name, int64 *date)
 	return true;
 }
 
+#ifdef FRONTEND
+#define in_utf8(text, length) (text)
+#else
+#define in_utf8(text, length) pg_server_to_any(text, length, PG_UTF8)
+#endif
+
 /*
- * Who or what a token names; as long as the columns that such a name is stored in.  One
- * that looks like another but for blanks or control characters would be taken for somebody else.
+ * Who or what a token names; as long as the columns that such a name is stored in.  A name that
+ * differs from another by what a reader does not see would be taken for that one.
  */
 static bool
 is_identifier(const char *text)
 {
 	size_t		length = text == NULL ? 0 : strlen(text);
 
+	const char *utf8;
+
 	if (length == 0 || length > CLAIM_MAX_BYTES || text[0] == ' ' || text[length - 1] == ' ')
 		return false;
-	for (size_t i = 0; i < length; i++)
-	{
-		if ((unsigned char) text[i] < ' ' || text[i] == '\177')
-			return false;
-	}
-	return true;
+	utf8 = in_utf8(text, length);
+	return !has_invisible(utf8, utf8 == text ? length : strlen(utf8));
 }
 
 const char *

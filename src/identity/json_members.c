@@ -15,6 +15,7 @@
 #include "compat.h"
 
 #define MOST_EXPONENT	400		/* more than any double has */
+#define MOST_DIGITS		1000	/* as characters of a number */
 
 typedef struct Reader
 {
@@ -169,9 +170,12 @@ kind_of(JsonTokenType type)
 static bool
 is_moderate(const char *number)
 {
-	const char *exponent = strpbrk(number, "eE");
+	const char *sign = strpbrk(number, "eE");
+	/* Out of range it is LONG_MIN or LONG_MAX; the former has no absolute value. */
+	long		exponent = sign == NULL ? 0 : strtol(sign + 1, NULL, 10);
 
-	return !isinf(strtod(number, NULL)) && (exponent == NULL || labs(strtol(exponent + 1, NULL, 10)) <= MOST_EXPONENT);
+	return strlen(number) <= MOST_DIGITS && !isinf(strtod(number, NULL)) &&
+		exponent >= -MOST_EXPONENT && exponent <= MOST_EXPONENT;
 }
 
 static compat_json_action

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/memutils.h"
@@ -15,6 +17,7 @@
 typedef struct Writing
 {
 	StringInfo	out;
+	int			max_bytes;
 	int			depth;
 	bool		is_first;		/* of its array or object: no comma before it */
 } Writing;
@@ -39,8 +42,26 @@ ingest_number_text(Numeric number)
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
 }
 
+bool
+ingest_is_text(const JsonbValue *value)
+{
+	return GetDatabaseEncoding() != PG_SQL_ASCII ||
+		pg_verify_mbstr(PG_UTF8, value->val.string.val, value->val.string.len, true);
+}
+
 static const char *
-append_scalar(StringInfo out, const JsonbValue *value)
+append_string(StringInfo out, const JsonbValue *value, int max_bytes)
+{
+	if (value->val.string.len > max_bytes)
+		return psprintf("it has more than %d bytes", max_bytes);
+	if (!ingest_is_text(value))
+		return "it is not UTF-8";
+	escape_json(out, pnstrdup(value->val.string.val, value->val.string.len));
+	return NULL;
+}
+
+static const char *
+append_scalar(StringInfo out, const JsonbValue *value, int max_bytes)
 {
 	char	   *digits;
 
@@ -59,8 +80,7 @@ append_scalar(StringInfo out, const JsonbValue *value)
 			appendStringInfoString(out, digits);
 			return NULL;
 		default:
-			escape_json(out, pnstrdup(value->val.string.val, value->val.string.len));
-			return NULL;
+			return append_string(out, value, max_bytes);
 	}
 }
 
@@ -75,6 +95,8 @@ separate(Writing *writing)
 static const char *
 append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value)
 {
+	const char *error;
+
 	switch (token)
 	{
 		case WJB_BEGIN_ARRAY:
@@ -93,20 +115,22 @@ append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value
 			return NULL;
 		case WJB_KEY:
 			separate(writing);
-			(void) append_scalar(writing->out, value);
+			error = append_scalar(writing->out, value, writing->max_bytes);
+			if (error != NULL)
+				return error;
 			appendStringInfoChar(writing->out, ':');
 			writing->is_first = true;
 			return NULL;
 		default:
 			separate(writing);
-			return append_scalar(writing->out, value);
+			return append_scalar(writing->out, value, writing->max_bytes);
 	}
 }
 
 const char *
 ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes)
 {
-	Writing		writing = {.out = out,.is_first = true};
+	Writing		writing = {.out = out, .max_bytes = max_bytes, .is_first = true};
 	int			end = out->len + max_bytes;
 	const char *error = NULL;
 	JsonbIterator *iterator;
@@ -114,12 +138,15 @@ ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes)
 	JsonbValue	part;
 
 	if (value->type != jbvBinary)
-		error = append_scalar(out, value);
+		error = append_scalar(out, value, max_bytes);
 	else
 	{
 		iterator = JsonbIteratorInit(value->val.binary.data);
 		while (error == NULL && out->len <= end && (token = JsonbIteratorNext(&iterator, &part, false)) != WJB_DONE)
+		{
 			error = append_token(&writing, token, &part);
+			CHECK_FOR_INTERRUPTS();
+		}
 	}
 	if (error == NULL && out->len > end)
 		error = psprintf("it has more than %d bytes", max_bytes);

@@ -18,6 +18,9 @@
  */
 extern const char *ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes);
 
+/* Is the string text?  A database without an encoding takes any bytes. */
+extern bool ingest_is_text(const JsonbValue *value);
+
 /* The digits of a number; NULL when it has more than the limit. */
 extern char *ingest_number_text(Numeric number);
 

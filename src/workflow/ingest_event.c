@@ -9,16 +9,17 @@
 #include "postgres.h"
 
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 
-#include "admin_ext_sink.h"
 #include "audit/audit_append.h"
 #include "decision/approval_id.h"
 #include "rfc3339.h"
 #include "text_limits.h"
 #include "workflow/ingest_data.h"
 #include "workflow/ingest_event.h"
+#include "workflow/ingest_source.h"
 
 #define SPECVERSION			"1.0"
 #define CONTENT_TYPE		"application/json"
@@ -82,8 +83,7 @@ read_text(Reading *reading, const char *name, const JsonbValue *value, int max_b
 		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, shown(value),
 			   value->val.string.len, max_bytes);
 	/* What is no text would be delivered as another one. */
-	else if (GetDatabaseEncoding() == PG_SQL_ASCII &&
-			 !pg_verify_mbstr(PG_UTF8, value->val.string.val, value->val.string.len, true))
+	else if (!ingest_is_text(value))
 		refuse(reading, "\"%s\" is not UTF-8", name);
 	else
 		return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
@@ -123,9 +123,7 @@ read_source(Reading *reading, const JsonbValue *value)
 	if (source == NULL)
 		return;
 	/* What happened here is told apart from what happened elsewhere by its source. */
-	if (is_text(value, AUDIT_OWN_SOURCE) ||
-		(value->val.string.len >= strlen(ADMIN_SINK_SOURCE_PREFIX) &&
-		 memcmp(value->val.string.val, ADMIN_SINK_SOURCE_PREFIX, strlen(ADMIN_SINK_SOURCE_PREFIX)) == 0))
+	if (ingest_source_is_own(value->val.string.val, value->val.string.len))
 		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", shown(value));
 }
 
@@ -263,6 +261,10 @@ read_extension(Reading *reading, const char *name, const JsonbValue *value)
 	if (!is_attribute_name(name))
 		refuse(reading, "\"%.*s\" is not the name of an attribute: 1 to %d lower-case letters and digits",
 			   pg_mbcliplen(name, strlen(name), SHOWN_CHARACTERS), name, NAME_MAX_BYTES);
+	else if (value->type == jbvString && value->val.string.len > INGEST_ATTRIBUTES_MAX_BYTES)
+		refuse(reading, "\"%s\" is too long: it has %d bytes, the limit is %d", name, value->val.string.len, INGEST_ATTRIBUTES_MAX_BYTES);
+	else if (value->type == jbvString && !ingest_is_text(value))
+		refuse(reading, "\"%s\" is not UTF-8", name);
 	else if (value->type == jbvString)
 		keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
 	else if (value->type == jbvBool)
@@ -405,6 +407,7 @@ ingest_event_read(JsonbValue *element, int index, IngestEvent *event)
 	{
 		(void) JsonbIteratorNext(&iterator, &value, true);
 		read_member(&reading, &key, &value);
+		CHECK_FOR_INTERRUPTS();
 	}
 	finish(&reading);
 }

@@ -54,10 +54,10 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 	issuing->roles = PG_GETARG_ARRAYTYPE_P(1);
 	if (ARR_NDIM(issuing->roles) != 1)
 		refuse_roles(ARR_NDIM(issuing->roles) == 0 ? "It is empty." : "It has more than one dimension.");
+	if (ARR_DIMS(issuing->roles)[0] > MAX_REQUIRED_SIGNERS)
+		refuse_roles(psprintf("It has %d elements.", ARR_DIMS(issuing->roles)[0]));
 	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls,
 			&issuing->role_count);
-	if (issuing->role_count > MAX_REQUIRED_SIGNERS)
-		refuse_roles(psprintf("It has %d elements.", issuing->role_count));
 	for (int i = 0; i < issuing->role_count; i++)
 	{
 		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 ||

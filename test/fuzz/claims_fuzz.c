@@ -3,7 +3,7 @@
  *	  Any bytes as the claims of a token: what passes is for the audience, in time, and has a
  *	  subject and roles that can be read.
  *
- * Links: -DFRONTEND -Wno-unused-parameter -Wno-sign-compare test/fuzz/memory.c src/identity/json_members.c src/identity/claims.c -lpgcommon -lpgport -lm
+ * Links: -DFRONTEND -Wno-unused-parameter -Wno-sign-compare test/fuzz/memory.c src/identity/json_members.c src/identity/claims.c src/identity/invisible.c src/utf8_repair.c -lpgcommon -lpgport -lm
  */
 #include "identity/claims.h"
 

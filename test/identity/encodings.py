@@ -22,6 +22,17 @@ for encoding, held, unheld in (("LATIN1", "J\u00f6rg", "Zo\u0113"), ("SQL_ASCII"
     approval = one(session, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", token(held))["approval_id"]
     answer = one(session, "select admin.sign_approval(%s, 'finance', token => %s)", approval, token("bob"))
     ok(answer["state"] == "signed_full" and one(session, "select count(*) from admin.verify_approval(%s) where not fits", approval) == 0, f"{encoding}: people issue and sign", answer)
+    if encoding != "SQL_ASCII":
+        hidden = b"re\xa0q".decode("latin-1")
+        code, text = error(session, "select admin.jwt_verify(%s)", token(hidden))
+        ok(code == "28000" and "its subject is missing" in text, f"{encoding}: a blank that looks like another is refused", f"{code} {text}")
     session.close()
     one(connection, f"drop database {name}")
+
+one(connection, "create database mule template template0 encoding 'MULE_INTERNAL' lc_collate 'C' lc_ctype 'C'")
+session = connect(dbname="mule", client_encoding="SQL_ASCII")
+code, text = error(session, "create extension admin_ext")
+ok(code == "0A000" and "MULE_INTERNAL" in text, "an encoding without a conversion to UTF8 is refused", f"{code} {text}")
+session.close()
+one(connection, "drop database mule")
 done()

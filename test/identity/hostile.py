@@ -205,6 +205,12 @@ tokens = [
     ("sub with a blank behind it", said(sub="req "), "its subject is missing"),
     ("sub with a line break", said(sub="req\n"), "its subject is missing"),
     ("sub with a control character", said(sub="re\x7fq"), "its subject is missing"),
+    *((f"sub with U+{ord(character):04X}", said(sub=f"re{character}q"), "its subject is missing")
+      for character in "\u0085\u00a0\u00ad\u200b\u200e\u202e\u2066\u3000\ufeff\ufe0f\uff41\U000e0061"),
+    ("iss with a character that cannot be seen", made(json.dumps({**claims(), "iss": claims()["iss"] + "\u200b"}, ensure_ascii=False)), "claim iss is missing"),
+    ("an exponent below all exponents", made(json.dumps(claims())[:-1] + ',"x":1e-99999999999999999999}'), "out of range"),
+    ("an exponent above all exponents", made(json.dumps(claims())[:-1] + ',"x":[0e99999999999999999999]}'), "out of range"),
+    ("a number of more digits than a thousand", made(json.dumps(claims())[:-1] + ',"x":0.' + "1" * 1000 + "}"), "out of range"),
     ("a number beyond all numbers", made(json.dumps(claims())[:-1] + ',"x":[1e400000]}'), "out of range"),
     ("a number with a long way behind the point", made(json.dumps(claims())[:-1] + ',"x":1e-20000}'), "out of range"),
     ("jti that is a number", said(jti=5), "claim jti is not a string"),

@@ -181,4 +181,10 @@ one(bytes_, "set client_min_messages = error; create extension admin_ext")
 answer = rows(bytes_, r"""select a -> 'accepted', a #>> '{rejected,0,error}' from admin.audit_ingest(jsonb_build_array(jsonb_build_object('specversion', '1.0', 'source', '/ff', 'type', 't', 'id', e'a\377'),
     jsonb_build_object('specversion', '1.0', 'source', '/ff', 'type', 't', 'id', e'\303\244'))) as a""")
 ok(answer == [(1, '"id" is not UTF-8')], "in a database without an encoding what is no UTF-8 is refused", answer)
+for member, value, words in (("ext", r"to_jsonb(e'a\377'::text)", '"ext" is not UTF-8'), ("data", r"to_jsonb(e'a\377'::text)", '"data" cannot be kept: it is not UTF-8'),
+                             ("data", r"jsonb_build_object('n', jsonb_build_array(e'\342\202'))", '"data" cannot be kept: it is not UTF-8'),
+                             ("data", r"jsonb_build_object(e'n\377', 1)", '"data" cannot be kept: it is not UTF-8')):
+    answer = rows(bytes_, f"""select a -> 'accepted', a #>> '{{rejected,0,error}}' from admin.audit_ingest(jsonb_build_array(jsonb_build_object(
+        'specversion', '1.0', 'source', '/ff', 'type', 't', 'id', 'm', '{member}', {value}))) as a""")
+    ok(answer == [(0, words)], f"nor does {member} = {value} pass", answer)
 done()
