@@ -26,6 +26,21 @@ select source_event_id, payload, occurred_at = recorded_at as now, approval_id f
 select admin.audit_ingest(pg_temp.events(pg_temp.event('e-1'), pg_temp.event('e-2'), pg_temp.event('e-2'), pg_temp.event('e-1', '{"source": "/ff/eu-2"}')));
 select admin.audit_ingest(pg_temp.events(pg_temp.event('e-1'), pg_temp.event('e-2'), pg_temp.event('E-1')));
 select source, source_event_id, count(*) from admin.audit where source_event_id ilike 'e-%' group by 1, 2 order by source, source_event_id collate "C";
+-- The same content is a duplicate; other content under the same id is rejected and counted.
+create function pg_temp.full_event(extra jsonb default '{}') returns jsonb language sql
+return pg_temp.event('c-1', '{"time": "2026-11-23T20:00:00Z", "subject": "APP-100001-abcd", "sequence": "77", "actor": "a", "requestid": "r", "tenant": "de",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "source": "/ff/c", "data": {"amount": 1}}'::jsonb || extra);
+select admin.audit_ingest(pg_temp.events(pg_temp.full_event())) ->> 'accepted' as accepted;
+select change, a ->> 'duplicates' as duplicates, regexp_replace(a #>> '{rejected,0,error}', 'audit_id \d+', 'audit_id N') as error
+from unnest(array['{}', '{"time": "2026-11-23T21:00:00+01:00"}', '{"data": {"amount": 1000}}', '{"data": null}', '{"type": "other"}', '{"time": "2026-11-23T20:00:01Z"}', '{"time": null}',
+    '{"subject": "APP-100002-abcd"}', '{"subject": null}', '{"subject": "no approval"}', '{"sequence": "78"}', '{"sequence": null}', '{"actor": "b"}', '{"actor": null}', '{"requestid": "s"}',
+    '{"traceparent": null}', '{"tenant": "fr"}', '{"tenant": null}', '{"other": "x"}', '{"dataschema": "https://x.invalid"}']) with ordinality as c(change, n),
+    lateral (select admin.audit_ingest(pg_temp.events(pg_temp.full_event(change::jsonb)))) as x(a) order by n;
+-- Without a time it was recorded at once; what is twice in one batch, and differs.
+select admin.audit_ingest(pg_temp.events(pg_temp.event('c-2', '{"source": "/ff/c"}'), pg_temp.event('c-3', '{"source": "/ff/c", "x": "1"}'), pg_temp.event('c-3', '{"source": "/ff/c", "x": "1"}'),
+    pg_temp.event('c-3', '{"source": "/ff/c", "x": "2"}'))) #- '{rejected,0,error}' as answer;
+select admin.audit_ingest(pg_temp.events(pg_temp.event('c-2', '{"source": "/ff/c"}'), pg_temp.event('c-2', '{"source": "/ff/c", "time": "2026-11-23T20:00:00Z"}'))) #- '{rejected,0,error}' as answer;
+select accepted, duplicates, conflicting, last_sequence from admin.ingest_source where source = '/ff/c';
 -- What was rolled back was not accepted.
 begin; select admin.audit_ingest(pg_temp.events(pg_temp.event('e-3'))); rollback;
 select admin.audit_ingest(pg_temp.events(pg_temp.event('e-3')));
@@ -96,6 +111,63 @@ select * from pg_temp.gaps where not filled;
 select first_sequence, last_sequence, accepted, duplicates, unexpected from admin.ingest_source where source = '/ff/n';
 select source, accepted, duplicates, first_sequence from admin.ingest_source order by source;
 
+-- Gaps that no event will fill: closed by hand, with an event; what lies above stays open.
+select admin.close_ingest_gaps('/ff/n', 1000, 'the old counter, see ticket 7');
+select from_sequence, to_sequence, filled_at is not null as filled, closed_by = session_user as by_me, close_reason from admin.ingest_gap where source = '/ff/n' and (closed_by is not null or filled_at is null) order by 1;
+select admin.close_ingest_gaps('/ff/n', 9223372036854775807, 'the rest');
+select admin.close_ingest_gaps('/ff/n', 9223372036854775807, 'none is left');
+select count(*) filter (where filled_at is null) as open, count(*) filter (where closed_by is not null) as closed from admin.ingest_gap where source = '/ff/n';
+select payload, actor = session_user as by_me from admin.audit where event_type = 'gap.closed' order by audit_id;
+-- A late event of such a gap is taken.
+select pg_temp.numbered(500);
+select count(*) filter (where filled_at is null) as open from admin.ingest_gap where source = '/ff/n';
+select admin.close_ingest_gaps('/ff/nowhere', 1, 'x');
+select admin.close_ingest_gaps(null, 1, 'x');
+select admin.close_ingest_gaps('/ff/n', null, 'x');
+select admin.close_ingest_gaps('/ff/n', 1, '');
+select admin.close_ingest_gaps('/ff/n', 1, null);
+
+-- From a role only sources that begin with a prefix granted to it, or to a role that it inherits from.
+create role regress_ff login; create role regress_group; create role regress_noinherit login noinherit; grant regress_group to regress_ff, regress_noinherit;
+create function public.from_source(variadic sources text[]) returns table (accepted text, errors text[]) language sql as $$
+    select a ->> 'accepted', array(select regexp_replace(e ->> 'error', '; .*', '') from jsonb_array_elements(a -> 'rejected') as e)
+    from (select admin.audit_ingest((select jsonb_agg(jsonb_build_object('specversion', '1.0', 'id', md5(random()::text), 'source', s, 'type', 't', 'data', n)) from unnest(sources) with ordinality as u(s, n)))) as x(a) $$;
+select admin.grant_access('regress_group', 'checker'), admin.grant_access('regress_noinherit', 'checker');
+set role regress_ff;
+select * from public.from_source('/ff/eu-1', '/p/1');
+reset role;
+select admin.grant_access('regress_ff', 'checker', '/p/'), admin.grant_access('regress_group', 'checker', '/g');
+set role regress_ff;
+-- Bytes, as they are: no case, no path, no pattern.
+select * from public.from_source('/p/1', '/p/', '/p', '/P/1', '/p/../ff/eu-1', '/g', '/gg', '/ff/eu-1', '/pp/1', '/%', '_p/', '//p/1', '/admin_ext/x', 'admin_ext');
+set role regress_noinherit;
+select * from public.from_source('/g/1');
+reset role;
+select * from public.from_source('/anything');
+-- Two prefixes, revoked together.
+select admin.grant_access('regress_ff', 'checker', '/q/');
+select admin.revoke_access('regress_ff', 'checker');
+set role regress_ff;
+select * from public.from_source('/p/1', '/q/1', '/g/1');
+reset role;
+-- An operator needs a prefix, too.
+create role regress_op login;
+select admin.grant_access('regress_op', 'operator'), admin.grant_access('regress_op', 'operator', '/op/');
+set role regress_op;
+select * from public.from_source('/op/1', '/ff/eu-1');
+select admin.close_ingest_gaps('/ff/n', 1, 'an operator may');
+reset role;
+-- So many sources and no more; those that are there go on.
+select accepted, cardinality(errors), errors[1] from public.from_source(variadic (select array_agg('/bulk/' || n) from generate_series(1, 1500) as n));
+select admin.grant_access('regress_ff', 'checker', '/many/');
+set role regress_ff;
+select accepted, cardinality(errors), errors[1] from public.from_source(variadic (select array_agg('/many/' || n) from generate_series(1, 1200) as n));
+select accepted, cardinality(errors), errors[1] from public.from_source('/many/1', '/many/5000', '/many/2', '/g/1', '/g/2');
+reset role;
+select count(*) as many from admin.ingest_source where source like '/many/%';
+drop owned by regress_ff, regress_group, regress_noinherit, regress_op;
+drop role regress_ff, regress_group, regress_noinherit, regress_op;
+
 -- What was ingested stays as it is.
 update admin.audit_attributes set attributes = '{}';
 delete from admin.audit_attributes;
@@ -112,4 +184,5 @@ rollback;
 -- It is no row of the check's: reading it again is refused, and no approval's history has it.
 select admin.replay_check((select min(audit_id) from admin.audit where source_event_id is not null));
 set client_min_messages = error;
+drop function public.from_source;
 drop extension admin_ext cascade;

@@ -19,6 +19,7 @@ create table admin.ingest_source (
     last_sequence  bigint,
     accepted       bigint      not null default 0,
     duplicates     bigint      not null default 0,
+    conflicting    bigint      not null default 0,
     unexpected     bigint      not null default 0,
     first_seen_at  timestamptz not null default clock_timestamp(),
     last_seen_at   timestamptz not null default clock_timestamp()
@@ -30,8 +31,9 @@ comment on column admin.ingest_source.source is 'CloudEvents source.';
 comment on column admin.ingest_source.first_sequence is 'The lowest sequence that came; null: none did.';
 comment on column admin.ingest_source.last_sequence is 'The highest sequence that came; null: none did.';
 comment on column admin.ingest_source.accepted is 'Events that were appended to the trail.';
-comment on column admin.ingest_source.duplicates is 'Events that the trail had already.';
-comment on column admin.ingest_source.unexpected is 'Of those accepted, events under a sequence that another event had had: the source counts anew, or wrong.';
+comment on column admin.ingest_source.duplicates is 'Events that the trail had already, with the same content.';
+comment on column admin.ingest_source.conflicting is 'Events that were rejected because the trail has their id with other content.';
+comment on column admin.ingest_source.unexpected is 'Of those accepted, events under a sequence that another event had had, or whose gap was closed by hand: the source counts anew, or wrong.';
 comment on column admin.ingest_source.first_seen_at is 'When the first of its events came.';
 comment on column admin.ingest_source.last_seen_at is 'When the last of its calls came.';
 
@@ -41,8 +43,13 @@ create table admin.ingest_gap (
     to_sequence   bigint      not null,
     noticed_at    timestamptz not null default clock_timestamp(),
     filled_at     timestamptz,
+    closed_by     text,
+    close_reason  text,
     primary key (source, from_sequence),
-    constraint ingest_gap_order check (from_sequence <= to_sequence)
+    constraint ingest_gap_order check (from_sequence <= to_sequence),
+    constraint ingest_gap_closed check ((closed_by is null) = (close_reason is null)),
+    constraint ingest_gap_closed_when check (closed_by is null or filled_at is not null),
+    constraint ingest_gap_reason_length check (octet_length(close_reason) between 1 and 4096)
 );
 
 comment on table admin.ingest_gap is
@@ -51,7 +58,9 @@ comment on column admin.ingest_gap.source is 'CloudEvents source.';
 comment on column admin.ingest_gap.from_sequence is 'The first sequence that is missing.';
 comment on column admin.ingest_gap.to_sequence is 'The last one.';
 comment on column admin.ingest_gap.noticed_at is 'When a later event came.';
-comment on column admin.ingest_gap.filled_at is 'When the last one missing came; null: the gap is open.';
+comment on column admin.ingest_gap.filled_at is 'When the last one missing came, or an operator closed the gap; null: the gap is open.';
+comment on column admin.ingest_gap.closed_by is 'Who closed it by admin.close_ingest_gaps() (the session''s user); null: events filled it, or it is open.';
+comment on column admin.ingest_gap.close_reason is 'Why it was closed; 1 to 4096 bytes.';
 
 create table admin.audit_dropped (
     below bigint not null
@@ -187,7 +196,7 @@ comment on function admin.ingest_fill(text, int8multirange) is
 'For admin.ingest_note(): narrows, parts or closes the open gaps of a source by the numbers that came, and returns how many of these had been missing.';
 
 -- Called under the lock of the source.
-create function admin.ingest_note(source text, accepted bigint, duplicates bigint, sequences bigint[])
+create function admin.ingest_note(source text, accepted bigint, duplicates bigint, conflicting bigint, sequences bigint[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -208,6 +217,7 @@ begin
     end if;
     update admin.ingest_source as s
     set accepted = s.accepted + ingest_note.accepted, duplicates = s.duplicates + ingest_note.duplicates,
+        conflicting = s.conflicting + ingest_note.conflicting,
         unexpected = s.unexpected + cardinality(sequences) - expected,
         first_sequence = coalesce(lower(came + known), s.first_sequence),
         last_sequence = coalesce(upper(came + known) - 1, s.last_sequence),
@@ -216,8 +226,42 @@ begin
 end
 $$;
 
-comment on function admin.ingest_note(text, bigint, bigint, bigint[]) is
+comment on function admin.ingest_note(text, bigint, bigint, bigint, bigint[]) is
 'For admin.audit_ingest(): counts what came of a source, opens the gaps that it leaves and closes those that it fills.';
+
+create function admin_internal.ingest_prefixes(caller oid)
+returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct h.source_prefix from admin_internal.access_holders() as h
+    where h.source_prefix is not null and pg_has_role(ingest_prefixes.caller, h.role, 'usage')
+$$;
+
+comment on function admin_internal.ingest_prefixes(oid) is
+'For admin.audit_ingest(): the source prefixes of a role and of the roles whose privileges it inherits.';
+
+-- The lock on the grants makes two sessions of a role count one after the other.
+create function admin_internal.ingest_room(caller oid, sources text[], most int)
+returns text[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    prefixes text[] := array(select admin_internal.ingest_prefixes(caller));
+    known    bigint;
+begin
+    perform from admin.granted_access as g where g.source_prefix = any (prefixes)
+    order by g.source_prefix, g.role_oid, g.access for no key update;
+    select count(*) into known from admin.ingest_source as s
+    where exists (select from unnest(prefixes) as p(prefix) where starts_with(s.source, p.prefix));
+    return array(select u.source from unnest(sources) with ordinality as u(source, n)
+                 order by u.n limit greatest(most - known, 0));
+end
+$$;
+
+comment on function admin_internal.ingest_room(oid, text[], int) is
+'For admin.audit_ingest(): of these new sources, those for which there is room where the caller''s prefixes may have so many sources.';
 
 create function admin.audit_ingest(events jsonb)
 returns jsonb
@@ -225,4 +269,4 @@ as 'MODULE_PATHNAME', 'admin_audit_ingest'
 language c volatile parallel unsafe;
 
 comment on function admin.audit_ingest(jsonb) is
-'Appends events that happened elsewhere to the trail: a JSON array of up to 10000 CloudEvents 1.0 (JSON format, structured), each once per source and id, as event_type ingest.<type>. It is told from those that came within admin_ext.ingest_window before, or before its own time. Returns {"accepted", "duplicates", "rejected": [{"index", "id", "error"}]}, index from 0: the sound part is stored, the rest named. Limits in bytes: id 256, source 512, type 256, data 262144, attributes without a column 8192; "sequence" is a number from 0, by which gaps are noticed (admin.ingest_gap). Raises 22023 when the argument is no such array, 25006 in a read-only transaction, 40001 in a REPEATABLE READ one that others came before.';
+'Appends events that happened elsewhere to the trail: a JSON array of up to 10000 CloudEvents 1.0 (JSON format, structured), each once per source and id, as event_type ingest.<type>. It is compared with those that came within admin_ext.ingest_window before, or before its own time: the same content is a duplicate, other content is rejected. From a role that is no superuser it takes only sources that begin with a prefix granted to the role by admin.grant_access(), at most 1000 of them. Returns {"accepted", "duplicates", "rejected": [{"index", "id", "error"}]}, index from 0: the sound part is stored, the rest named. Limits in bytes: id 256, source 512, type 256, data 262144, attributes without a column 8192; "sequence" is a number from 0, by which gaps are noticed (admin.ingest_gap). Raises 22023 when the argument is no such array, 25006 in a read-only transaction, 40001 in a REPEATABLE READ one that others came before.';

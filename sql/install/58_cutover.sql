@@ -233,6 +233,44 @@ $$;
 comment on function admin.sensitive_check_shadow(text, text, text, text, text, text, text, text) is
 'admin.sensitive_check(), for a caller that has a file-backed engine''s answer: compares the two, byte for byte save evaluated_at and audit, and records in admin.shadow_check whether they are the same. A difference that is gone as of the file''s own evaluated_at is none. Returns the database''s answer, and raises what admin.sensitive_check() raises.';
 
+create function admin_internal.check_reason(reason text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not coalesce(octet_length(reason) between 1 and 4096, false) then
+        raise exception 'argument "reason" is out of range'
+            using errcode = '22023', detail = format('It has %s bytes; 1 to 4096 are allowed.', coalesce(octet_length(reason)::text, 'no'));
+    end if;
+end
+$$;
+
+comment on function admin_internal.check_reason(text) is 'Raises 22023 for a reason that is not 1 to 4096 bytes.';
+
+create function admin_internal.settle_differences(shadow_ids bigint[], reason text)
+returns bigint
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    settled bigint;
+    lowest  bigint;
+    highest bigint;
+begin
+    with s as (insert into admin.shadow_settled (shadow_id, reason) select i, settle_differences.reason from unnest(shadow_ids) as i
+               on conflict do nothing returning shadow_id)
+    select count(*), min(s.shadow_id), max(s.shadow_id) into settled, lowest, highest from s;
+    if settled > 0 then
+        perform admin_internal.append_event('shadow.settled', format('{"differences":%s,"first":%s,"last":%s,"reason":%s}', settled, lowest, highest, to_json(reason))::json);
+    end if;
+    return settled;
+end
+$$;
+
+comment on function admin_internal.settle_differences(bigint[], text) is
+'Settles differences in shadow mode, returns how many, and appends shadow.settled to the trail: {"differences", "first", "last", "reason"}.';
+
 create function admin.settle_shadow_difference(shadow_id bigint, reason text)
 returns void
 language plpgsql
@@ -241,17 +279,33 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-    if not coalesce(octet_length(settle_shadow_difference.reason) between 1 and 4096, false) then
-        raise exception 'argument "reason" is out of range'
-            using errcode = '22023', detail = format('It has %s bytes; 1 to 4096 are allowed.', coalesce(octet_length(settle_shadow_difference.reason)::text, 'no'));
-    end if;
+    perform admin_internal.check_reason(settle_shadow_difference.reason);
     if not exists (select from admin.shadow_difference as d where d.shadow_id = settle_shadow_difference.shadow_id) then
         raise exception 'difference % does not exist', coalesce(settle_shadow_difference.shadow_id::text, 'null')
             using errcode = 'P0002', detail = 'There is none of this shadow_id that is not settled.', hint = 'admin.shadow_difference lists them.';
     end if;
-    insert into admin.shadow_settled (shadow_id, reason) values (settle_shadow_difference.shadow_id, settle_shadow_difference.reason);
+    perform admin_internal.settle_differences(array[settle_shadow_difference.shadow_id], settle_shadow_difference.reason);
 end
 $$;
 
 comment on function admin.settle_shadow_difference(bigint, text) is
-'Explains a difference in shadow mode: it does not count as one any more. Raises P0002 where there is none, or it is settled already, 22023 for a reason that is not 1 to 4096 bytes.';
+'Explains a difference in shadow mode: it does not count as one any more. Appends shadow.settled to the trail. Raises P0002 where there is none, or it is settled already, 22023 for a reason that is not 1 to 4096 bytes.';
+
+create function admin.settle_shadow_differences(up_to bigint, reason text)
+returns bigint
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform admin_internal.check_reason(reason);
+    if up_to is null then
+        raise exception 'argument "up_to" is null'
+            using errcode = '22023', hint = 'Name the last shadow_id to settle; admin.shadow_difference lists them.';
+    end if;
+    return admin_internal.settle_differences(array(select d.shadow_id from admin.shadow_difference as d where d.shadow_id <= up_to), reason);
+end
+$$;
+
+comment on function admin.settle_shadow_differences(bigint, text) is
+'Explains every difference in shadow mode that is not settled, up to a shadow_id, and returns how many. Appends one shadow.settled to the trail: {"differences", "first", "last", "reason"}. Raises 22023 for a reason that is not 1 to 4096 bytes.';

@@ -190,7 +190,8 @@ as $$
              array(select format('events %s to %s of %s are missing since %s', g.from_sequence, g.to_sequence, g.source,
                                  to_char(g.noticed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                    from admin.ingest_gap as g where g.filled_at is null order by g.noticed_at, g.source, g.from_sequence limit 1000),
-             format('%s events of %s sources, without a gap', s.accepted, s.sources)) as v
+             format('%s events of %s sources, without a gap%s', s.accepted, s.sources,
+                    (select '; ' || nullif(sum(i.conflicting), 0) || ' were rejected, their ids had other content' from admin.ingest_source as i))) as v
 $$;
 
 -- ---------------------------------------------------------------------------

@@ -62,6 +62,8 @@ begin atomic
         ('retry_dead_letter(text, bigint)', '{operator}'),
         ('record_parity_run(bigint, bigint, bigint, jsonb)', '{operator}'),
         ('settle_shadow_difference(bigint, text)', '{operator}'),
+        ('settle_shadow_differences(bigint, text)', '{operator}'),
+        ('close_ingest_gaps(text, bigint, text)', '{operator}'),
         ('revoke_jwt_key(text, text)', '{operator}'),
         -- Functions that another part of this version makes: a row counts once its function exists.
         ('set_action_policy(text, text[], interval, boolean)', '{policy}'),

@@ -96,12 +96,12 @@ audit_attributes_close(RowWriter *writer)
 }
 
 text *
-audit_attributes(int64 audit_id)
+audit_attributes(int64 audit_id, Snapshot snapshot)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->audit_attributes, AccessShareLock);
 	Relation	index = index_open(admin_relations()->audit_attributes_by_id, AccessShareLock);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan = compat_index_beginscan(heap, index, GetActiveSnapshot(), 1);
+	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;
 	text	   *attributes = NULL;
 	bool		isnull;

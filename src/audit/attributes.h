@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "utils/snapshot.h"
+
 #include "audit/row_writer.h"
 
 /* Attributes of events that are being added to the trail. */
@@ -14,7 +16,9 @@ extern void audit_attributes_open(RowWriter *writer);
 extern void audit_attributes_add(RowWriter *writer, int64 audit_id, text *attributes);
 extern void audit_attributes_close(RowWriter *writer);
 
-/* A JSON object, in the current memory context; NULL: the event has none.  Needs a snapshot. */
-extern text *audit_attributes(int64 audit_id);
+/*
+ * A JSON object, in the current memory context; NULL: the event has none that the snapshot sees.
+ */
+extern text *audit_attributes(int64 audit_id, Snapshot snapshot);
 
 #endif							/* ADMIN_EXT_ATTRIBUTES_H */

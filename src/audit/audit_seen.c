@@ -142,7 +142,7 @@ is_in(Partition *partition, const text *source, const text *source_event_id)
 	return index_getnext_slot(partition->scan, ForwardScanDirection, partition->slot);
 }
 
-bool
+TupleTableSlot *
 audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since)
 {
 	/* The newest first: there most of what is sent again is found. */
@@ -155,9 +155,9 @@ audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, Tim
 		if (partition->heap == NULL)
 			open_partition(seen, partition);
 		if (!partition->is_empty && is_in(partition, source, source_event_id))
-			return true;
+			return partition->slot;
 	}
-	return false;
+	return NULL;
 }
 
 void

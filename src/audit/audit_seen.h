@@ -10,6 +10,7 @@
 #define ADMIN_EXT_AUDIT_SEEN_H
 
 #include "datatype/timestamp.h"
+#include "executor/tuptable.h"
 #include "utils/relcache.h"
 
 typedef struct AuditSeen AuditSeen;
@@ -21,10 +22,11 @@ typedef struct AuditSeen AuditSeen;
 extern AuditSeen *audit_seen_open(Oid growing);
 
 /*
- * Among what is committed at this moment, and our own, recorded at or after an instant?
- * Whoever asks has to keep others from adding the same event meanwhile.
+ * The row of an event among what is committed at this moment, and our own, recorded at or after
+ * an instant; NULL: there is none.  The slot is good until the next call.  The caller has to keep
+ * others from adding the same event meanwhile.
  */
-extern bool audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since);
+extern TupleTableSlot *audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since);
 extern void audit_seen_close(AuditSeen *seen);
 
 #endif							/* ADMIN_EXT_AUDIT_SEEN_H */

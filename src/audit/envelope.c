@@ -8,6 +8,7 @@
 
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "audit/attributes.h"
@@ -274,7 +275,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 		bound += texts[column].length * (column == AUDIT_PAYLOAD ? 1 : 2 * ESCAPED_BYTES);
 	}
 	if (texts[AUDIT_SOURCE_EVENT_ID].data != NULL)
-		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]))));
+		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]), GetActiveSnapshot())));
 	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound + members.length);
 	if (texts[AUDIT_SOURCE_EVENT_ID].data == NULL)
 	{

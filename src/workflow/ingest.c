@@ -13,6 +13,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "audit/attributes.h"
@@ -24,6 +25,8 @@
 #include "relations.h"
 #include "settings.h"
 #include "workflow/ingest_event.h"
+#include "workflow/ingest_same.h"
+#include "workflow/ingest_sources.h"
 
 #define MOST_EVENTS			10000
 
@@ -35,6 +38,8 @@ typedef struct SourceShare
 	text	   *source;
 	int64		accepted;
 	int64		duplicates;
+	int64		conflicting;
+	bool		is_locked;
 	Datum	   *sequences;		/* of those accepted */
 	int			sequence_count;
 } SourceShare;
@@ -49,6 +54,7 @@ typedef struct Batch
 	AuditSeen  *seen;
 	AuditWriter *trail;
 	RowWriter	attributes;
+	MemoryContext comparing;	/* reset after each comparison */
 	int64		accepted;
 	int64		duplicates;
 } Batch;
@@ -135,49 +141,60 @@ find_sources(Batch *batch)
 	}
 }
 
+/* The sources of the batch, to the end of the transaction; events of those that cannot be had are refused. */
 static void
-lock_sources(const Batch *batch)
+lock_sources(Batch *batch)
 {
-	static OwnerQuery add = {
-		.text = "insert into admin.ingest_source (source) select s from pg_catalog.unnest($1) with ordinality as u(s, n) "
-		"order by n on conflict do nothing",
-		.nargs = 1,
-		.types = {TEXTARRAYOID},
-		.result = SPI_OK_INSERT
-	};
-	static OwnerQuery lock = {
-		.text = "select from admin.ingest_source as i where source operator(pg_catalog.=) $1 for no key update",
-		.nargs = 1,
-		.types = {TEXTOID},
-		.result = SPI_OK_SELECT
-	};
-	Datum	   *sources = palloc((batch->share_count + 1) * sizeof(Datum));
-	Datum		array;
-	OwnerScope	scope;
+	text	  **sources = palloc(batch->share_count * sizeof(text *));
+	bool	   *is_locked;
 
 	for (int i = 0; i < batch->share_count; i++)
-		sources[i] = PointerGetDatum(batch->shares[i].source);
-	array = PointerGetDatum(construct_array(sources, batch->share_count, TEXTOID, -1, false, TYPALIGN_INT));
-	owner_enter(&scope, admin_relations()->audit);
-	owner_run(&add, &array, NULL, 0);
+		sources[i] = batch->shares[i].source;
+	is_locked = ingest_lock_sources(sources, batch->share_count);
 	for (int i = 0; i < batch->share_count; i++)
+		batch->shares[i].is_locked = is_locked[i];
+	for (int i = 0; i < batch->count; i++)
 	{
-		if (owner_run(&lock, &sources[i], NULL, 1) != 1)
-			elog(ERROR, "could not lock source \"%s\"", text_to_cstring(batch->shares[i].source));
+		IngestEvent *event = &batch->events[i];
+
+		if (event->error == NULL && !share_of(batch, event)->is_locked)
+			event->error = ingest_no_room(event->source);
 	}
-	owner_leave(&scope);
 }
 
 /*
  * An event is looked for as far back as the window reaches, and as far as itself says that
  * it occurred.
  */
-static bool
-is_known(const Batch *batch, const IngestEvent *event)
+static TupleTableSlot *
+find_recorded(const Batch *batch, const IngestEvent *event)
 {
 	TimestampTz oldest = event->has_time ? Min(event->time, batch->now) : batch->now;
 
 	return audit_seen(batch->seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
+}
+
+/* The same content is a duplicate.  Other content would be lost behind it, so it is refused. */
+static void
+meet_recorded(Batch *batch, SourceShare *share, IngestEvent *event, TupleTableSlot *recorded)
+{
+	MemoryContext before = MemoryContextSwitchTo(batch->comparing);
+	const char *difference = ingest_difference(recorded, event);
+	bool		isnull;
+
+	MemoryContextSwitchTo(before);
+	if (difference == NULL)
+	{
+		share->duplicates++;
+		batch->duplicates++;
+	}
+	else
+	{
+		share->conflicting++;
+		event->error = psprintf("\"id\" was recorded with other content: audit_id " INT64_FORMAT " differs in %s",
+								DatumGetInt64(slot_getattr(recorded, AUDIT_ID, &isnull)), difference);
+	}
+	MemoryContextReset(batch->comparing);
 }
 
 static void
@@ -210,19 +227,21 @@ append_new(Batch *batch)
 	batch->trail = audit_writer_open(batch->now);
 	batch->seen = audit_seen_open(audit_writer_partition(batch->trail));
 	audit_attributes_open(&batch->attributes);
+	batch->comparing = AllocSetContextCreate(CurrentMemoryContext, "ingest comparison", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < batch->count; i++)
 	{
-		const IngestEvent *event = &batch->events[i];
+		IngestEvent *event = &batch->events[i];
 		SourceShare *share;
+		TupleTableSlot *recorded;
 
 		if (event->error != NULL)
 			continue;
 		CHECK_FOR_INTERRUPTS();
 		share = share_of(batch, event);
-		if (is_known(batch, event))
+		recorded = find_recorded(batch, event);
+		if (recorded != NULL)
 		{
-			share->duplicates++;
-			batch->duplicates++;
+			meet_recorded(batch, share, event, recorded);
 			continue;
 		}
 		append_event(batch, share, event);
@@ -238,17 +257,18 @@ static void
 keep_counts(const SourceShare *share)
 {
 	static OwnerQuery query = {
-		.text = "select admin.ingest_note($1, $2, $3, $4)",
-		.nargs = 4,
-		.types = {TEXTOID, INT8OID, INT8OID, INT8ARRAYOID},
+		.text = "select admin.ingest_note($1, $2, $3, $4, $5)",
+		.nargs = 5,
+		.types = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
 		.result = SPI_OK_SELECT
 	};
-	Datum		values[4];
+	Datum		values[5];
 
 	values[0] = PointerGetDatum(share->source);
 	values[1] = Int64GetDatum(share->accepted);
 	values[2] = Int64GetDatum(share->duplicates);
-	values[3] = PointerGetDatum(construct_array(share->sequences, share->sequence_count, INT8OID, sizeof(int64),
+	values[3] = Int64GetDatum(share->conflicting);
+	values[4] = PointerGetDatum(construct_array(share->sequences, share->sequence_count, INT8OID, sizeof(int64),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	owner_run(&query, values, NULL, 1);
 }
@@ -260,7 +280,10 @@ keep_what_came(const Batch *batch)
 
 	owner_enter(&scope, admin_relations()->audit);
 	for (int i = 0; i < batch->share_count; i++)
-		keep_counts(&batch->shares[i]);
+	{
+		if (batch->shares[i].is_locked)
+			keep_counts(&batch->shares[i]);
+	}
 	owner_leave(&scope);
 }
 
@@ -306,6 +329,7 @@ admin_audit_ingest(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		refuse_argument("It is null.");
 	read_events(&batch, PG_GETARG_JSONB_P(0));
+	ingest_refuse_sources(batch.events, batch.count);
 	find_sources(&batch);
 	if (batch.share_count > 0)
 	{

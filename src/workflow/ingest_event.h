@@ -16,11 +16,12 @@
 #define INGEST_DATA_MAX_BYTES		(256 * 1024)
 #define INGEST_SEQUENCE_MAX			(PG_INT64_MAX - 1)	/* what an int8range can close */
 #define INGEST_NO_SEQUENCE			(-1)
+#define INGEST_MOST_SOURCES			1000	/* of a role; admin_internal.ingest_room() counts */
 
 typedef struct IngestEvent
 {
 	int			index;			/* in the batch */
-	char	   *error;			/* why it is refused; NULL: it is sound, and what follows counts */
+	const char *error;			/* why it is refused; NULL: it is sound, and what follows counts */
 	char	   *shown_id;		/* if it is a string at all, cut where it is too long; else NULL */
 	text	   *id;
 	text	   *source;

@@ -9,7 +9,8 @@ from harness import AUDIENCE, ISSUER, Issuer, claims, connect, done, error, new_
 superuser = connect()
 issuer = Issuer(superuser)
 own = new_key("ES256")
-for role in ("nobody", "checker", "signer", "auditor", "operator"):
+EVERYBODY = ("nobody", "checker", "signer", "auditor", "operator", "monitor", "archiver", "policy")
+for role in EVERYBODY:
     one(superuser, f"drop role if exists identity_{role}; create role identity_{role} login")
     if role != "nobody":
         one(superuser, f"select admin.grant_access('identity_{role}', '{role}')")
@@ -24,12 +25,13 @@ ok(answer[0] == "28000", "nor has what a client asks for as it connects", answer
 error(connect("identity_signer"), "alter role identity_signer set admin_ext.require_verified_jwt = off")
 answer = error(connect("identity_signer"), without_token)
 ok(answer[0] == "28000", "nor what a role sets for itself", answer)
-roles = {role: connect(f"identity_{role}") for role in ("nobody", "checker", "signer", "auditor", "operator")}
+roles = {role: connect(f"identity_{role}") for role in EVERYBODY}
 
 
 for connection in roles.values():
     error(connection, "load 'admin_ext'")
     error(connection, "select admin.jwt_verify(null), admin.ttl_state('pending', null, now(), now())")
+    error(connection, "select * from admin.worker_status")
 
 
 def forged(subject, names=("finance", "legal")):
@@ -79,6 +81,11 @@ attempts = [
     ("import it signed", f"select admin.import_approvals('{document}')"),
     ("catch up with it signed", f"select admin.catch_up_approvals('{document}')"),
     ("write the trail", "insert into admin.audit (event_type, payload) values ('approval.issued', '{}')"),
+    ("grant access", "select admin.grant_access('identity_nobody', 'operator')"),
+    ("grant a source", "select admin.grant_access('identity_checker', 'checker', '/ff/')"),
+    ("revoke access", "select admin.revoke_access('identity_auditor', 'auditor')"),
+    ("write who was granted what", "insert into admin.granted_access (role_name, access, role_oid, system_identifier) values ('identity_nobody', 'operator', 1, 1)"),
+    ("append an event of its own", "select admin_internal.append_event('approval.withdrawn', '{}')"),
     ("take the trigger away", "alter table admin.signature disable trigger all"),
     ("replace the guard", "create or replace function admin.signature_guard() returns trigger language plpgsql as 'begin return new; end'"),
     ("take the owner's place", "set role postgres"),
@@ -87,7 +94,8 @@ for who, connection in roles.items():
     for name, attempt in attempts:
         code, text = error(connection, attempt)
         imported = name.endswith("it signed") and who == "operator"
-        unloaded = who == "nobody" and "admin_ext." in attempt and "set" in attempt
+        # Who may call nothing of the library has not loaded it: the setting is forgotten when it is.
+        unloaded = who in ("nobody", "archiver", "policy") and "admin_ext." in attempt and "set" in attempt
         ok(code in ("42501", "28000", "23505") or unloaded or (imported and '\'imported\': 0' in text), f"{who} cannot {name}", f"{code} {text}")
     error(connection, "rollback")
     states = rows(superuser, "select count(*) from admin.approval where state = 'signed_full'")
@@ -148,9 +156,26 @@ for who, queries in calls.items():
         ok(code == "none", f"{who}: types and functions in pg_temp take no part in {query[:32]}", f"{code} {text[:300]}")
     session.close()
 
+# Nobody claims the ids of a source that was granted to somebody else.
+claimed = json.dumps([{"specversion": "1.0", "id": "pay-7", "source": "/ff/eu-1", "type": "noise"}])
+one(superuser, "create role identity_ff login; select admin.grant_access('identity_ff', 'checker', '/ff/')")
+for who in ("checker", "operator"):
+    answer = one(roles[who], "select admin.audit_ingest(%s)", claimed)
+    ok(answer["accepted"] == 0 and "prefix granted to role" in answer["rejected"][0]["error"], f"{who} cannot claim the ids of another source", answer)
+ff = connect("identity_ff")
+paid = json.dumps([{"specversion": "1.0", "id": "pay-7", "source": "/ff/eu-1", "type": "paid", "data": {"amount": 100}}])
+ok(one(ff, "select admin.audit_ingest(%s)", paid)["accepted"] == 1, "the source's own event is in the trail")
+ok(one(ff, "select admin.audit_ingest(%s)", paid)["duplicates"] == 1, "and once")
+answer = one(ff, "select admin.audit_ingest(%s)", paid.replace("100", "1000000"))
+ok(answer["duplicates"] == 0 and "differs in data" in answer["rejected"][0]["error"], "another amount under the same id is rejected", answer)
+ff.close()
+one(superuser, "drop owned by identity_ff; drop role identity_ff")
+
 # What the operator is for: an emergency at an issuer's.
 ok(error(roles["operator"], "select admin.revoke_jwt_key(%s, 'ES384')", ISSUER)[0] == "none", "an operator revokes a key")
-for who in ("nobody", "checker", "signer", "auditor"):
+for who in EVERYBODY:
+    if who == "operator":
+        continue
     ok(error(roles[who], "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)[0] == "42501", f"{who} does not")
     if who != "auditor":
         ok(error(roles[who], "select * from admin.jwt_key")[0] == "42501", f"{who} reads no key")

@@ -10,7 +10,7 @@ from session import connect, done, ok, one, rows
 CLIENTS, CALLS = 40, 25
 direct = connect()
 one(direct, "create role ff login; grant temporary on database postgres to ff")
-one(direct, "select admin.grant_access('ff', 'checker')")
+one(direct, "select admin.grant_access('ff', 'checker', '/ff/')")
 one(direct, """insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
     values ('APP-000001-p', 'pay', '{r}', 1, 'boss', '2100-01-01')""")
 one(direct, "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-p', 'r', 'ann')")

@@ -25,6 +25,7 @@ def set_up():
     sql("do $$ begin if not exists (select from pg_roles where rolname = 'web') then create role web login; end if; end $$")
     for access in ("checker", "signer", "auditor"):
         sql("select admin.grant_access('web', %s)", access)
+    sql("select admin.grant_access('web', 'checker', '/web/')")
 
 
 def token(subject="ann", *roles, expires=3600, key=KEY, **claims):

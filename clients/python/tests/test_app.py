@@ -103,18 +103,22 @@ def event(name, **more):
 
 
 async def test_events_are_taken_once_and_what_is_wrong_is_named(path):
-    async with served(path) as client:
+    async with served(path, ingest_role="service") as client:
         name = new_id()
-        batch = [event(name, data={"amount": 1.10}), event(name), {"id": "x"}, 7, event(f"{name}-2", data={"note": "a\u0000b"}), event(f"{name}-3")]
-        response = await client.post("/api/audit/ingest", json=batch, headers=as_person("FF"))
+        batch = [event(name, data={"amount": 1.10}), event(name, data={"amount": 1.1}), {"id": "x"}, 7, event(f"{name}-2", data={"note": "a\u0000b"}), event(f"{name}-3")]
+        response = await client.post("/api/audit/ingest", json=batch, headers=as_person("FF", "service"))
         told = response.json()
         assert (told["accepted"], told["duplicates"]) == (2, 1) and [one["index"] for one in told["rejected"]] == [2, 3, 4]
         assert told["rejected"][2]["id"] == f"{name}-2" and "NUL" in told["rejected"][2]["error"]
         raw = '[%s, {"specversion":"1.0","id":"%s-4","source":"/web/s","type":"t","data":{"half":"\\ud800"}}, {"specversion":"1.0","id":"%s-5","source":"/web/s","type":"t","data":{"fine":"\\\\u0000"}}]' % (
             json.dumps(event(f"{name}-6", data={"n": 1})), name, name)
-        response = await client.post("/api/audit/ingest", content=raw, headers={**as_person("FF"), "Content-Type": "application/cloudevents-batch+json"})
+        response = await client.post("/api/audit/ingest", content=raw, headers={**as_person("FF", "service"), "Content-Type": "application/cloudevents-batch+json"})
         assert response.json()["accepted"] == 2 and [one["index"] for one in response.json()["rejected"]] == [1]
-        assert (await client.post("/api/audit/ingest", json=[], headers=as_person("FF"))).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+        assert (await client.post("/api/audit/ingest", json=[], headers=as_person("FF", "service"))).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+        other = [event(name, data={"amount": 1000}), {**event(f"{name}-7"), "source": "/elsewhere"}]
+        told = (await client.post("/api/audit/ingest", json=other, headers=as_person("FF", "service"))).json()
+        assert [told["accepted"], told["duplicates"], [one["index"] for one in told["rejected"]]] == [0, 0, [0, 1]]
+        assert "other content" in told["rejected"][0]["error"] and "does not begin with a prefix granted to role" in told["rejected"][1]["error"]
     assert sql("select payload::text from admin.audit where source_event_id = %s", name) == '{"amount":1.1}'
 
 
@@ -178,7 +182,33 @@ async def test_as_a_process_of_its_own():
         assert process.wait(20) is not None
 
 
-async def test_events_come_from_services_alone_where_the_app_is_told_so():
+async def test_an_app_without_an_ingest_role_takes_no_events():
+    async with served() as client:
+        for headers in (as_person("ann"), as_person("FF", "service")):
+            assert "ADMIN_INGEST_ROLE" in problem(await client.post("/api/audit/ingest", json=[], headers=headers), 403)["detail"]
+    async with served(require_token=False) as client:
+        assert "ADMIN_INGEST_ROLE" in problem(await client.post("/api/audit/ingest", json=[]), 403)["detail"]
+
+
+async def test_unreadable_events_are_looked_through_once():
+    """Once, not once for every event: a body of 1 MiB would hold the app up for minutes."""
+    from admin_client.web.ingest import kept, merged, set_aside
+
+    class Counted(list):
+        rounds = 0
+
+        def __iter__(self):
+            Counted.rounds += 1
+            return super().__iter__()
+
+    assert kept(2000, Counted(range(0, 2000, 2))) == list(range(1, 2000, 2)) and Counted.rounds == 1
+    document, unreadable = set_aside(json.dumps(["\0", "a", "\0"]))
+    assert (document, unreadable) == ('["a"]', [0, 2])
+    told = merged({"accepted": 0, "duplicates": 0, "rejected": [{"index": 0, "id": None, "error": "x"}]}, ["\0", "a", "\0"], unreadable)
+    assert [one["index"] for one in told["rejected"]] == [0, 1, 2]
+
+
+async def test_events_come_from_services_alone():
     async with served(ingest_role="service") as client:
         for headers, status in ((as_person("ann"), 403), (as_person("ann", "r", "services"), 403), (as_person("FF", "r", "service"), 200),
                                 (as_person("FF", "service", expires=-3600), 401), ({}, 401)):

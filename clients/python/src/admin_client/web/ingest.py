@@ -53,19 +53,25 @@ def storable(element: str) -> bool:
     return not re.search(r"(?<!\\)(\\\\)*\\u0000", told) and not any("\ud800" <= character <= "\udfff" for character in told)
 
 
+def kept(count: int, unreadable: list[int]) -> list[int]:
+    """The indices of the others."""
+    left_out = frozenset(unreadable)
+    return [index for index in range(count) if index not in left_out]
+
+
 def set_aside(text: str) -> tuple[str, list[int]]:
     """The document without the events that the database could not even read, and the indices of those: one of them is no reason to refuse all."""
     if not SUSPECT.search(text):
         return text, []
     all_of_them = elements(text)
     unreadable = [index for index, element in enumerate(all_of_them) if not storable(element)]
-    return "[" + ",".join(element for index, element in enumerate(all_of_them) if index not in set(unreadable)) + "]", unreadable
+    return "[" + ",".join(all_of_them[index] for index in kept(len(all_of_them), unreadable)) + "]", unreadable
 
 
 def merged(told: dict[str, Any], events: list[Any], unreadable: list[int]) -> dict[str, Any]:
     """The answer for the document as it came."""
     name: Any
-    places = [index for index in range(len(events)) if index not in set(unreadable)]
+    places = kept(len(events), unreadable)
     rejected = [{**one, "index": places[one["index"]]} for one in told["rejected"]]
     for index in unreadable:
         name = events[index].get("id") if isinstance(events[index], dict) else None
@@ -75,9 +81,9 @@ def merged(told: dict[str, Any], events: list[Any], unreadable: list[int]) -> di
 
 
 async def check_role(connection: asyncpg.Connection, token: str | None, role: str) -> None:
-    """Raises 401 or 403 where the app is told who may bring events, and this is somebody else."""
+    """Raises 401 or 403 unless the token holds the role that may bring events."""
     if not role:
-        return
+        raise ProblemError(403, "This app takes no events: the setting ADMIN_INGEST_ROLE does not name the role that a token must hold to bring them.")
     if token is None:
         raise unauthorized(None, "A bearer token is needed.")
     if not await connection.fetchval(HOLDS, token, role):
@@ -90,10 +96,11 @@ def router(requires_token: bool) -> APIRouter:
     Events = Annotated[list[Any], Body(description="CloudEvents 1.0, structured; up to 10000. Each is taken once per source and id; what is wrong with one is told by its index.")]
 
     async def ingest(request: Request, events: list[Any], token: str | None) -> Response:
-        document, unreadable = set_aside((await request.body()).decode())
         database = database_of(request)
         async with database.connection(token) as connection:
+            # The token is verified before the events are looked at.
             await check_role(connection, token, database.settings.ingest_role)
+            document, unreadable = set_aside((await request.body()).decode())
             text = await connection.fetchval(INGEST, document)
         return answer(json.dumps(merged(json.loads(text), events, unreadable)) if unreadable else text)
 

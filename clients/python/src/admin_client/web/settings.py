@@ -32,7 +32,7 @@ class AppSettings:
     ADMIN_REQUIRE_TOKEN."""
 
     ingest_role: str = ""
-    """The role that a token has to have to bring events into the trail; empty: any good token will do.  ADMIN_INGEST_ROLE."""
+    """The role that a token must hold to bring events into the trail.  Empty: the app takes no events.  ADMIN_INGEST_ROLE."""
 
     def __post_init__(self) -> None:
         if not self.dsn:

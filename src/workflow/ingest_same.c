@@ -1,0 +1,101 @@
+/*
+ * ingest_same.c
+ *	  See ingest_same.h.
+ *
+ * The texts of payload and attributes are built from jsonb, whose members have one order, so
+ * the same event has the same bytes each time it comes.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "audit/attributes.h"
+#include "audit/audit_append.h"
+#include "workflow/ingest_same.h"
+
+static bool
+ingest_same_bytes(const text *a, const text *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+/* NULL for a null. */
+static text *
+ingest_recorded_text(TupleTableSlot *recorded, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(recorded, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPP(value);
+}
+
+static TimestampTz
+ingest_recorded_time(TupleTableSlot *recorded, int column)
+{
+	bool		isnull;
+
+	return DatumGetTimestampTz(slot_getattr(recorded, column, &isnull));
+}
+
+/* An event without a time was given the instant at which it was recorded. */
+static bool
+ingest_same_time(TupleTableSlot *recorded, const IngestEvent *event)
+{
+	TimestampTz occurred_at = ingest_recorded_time(recorded, AUDIT_OCCURRED_AT);
+
+	return occurred_at == (event->has_time ? event->time : ingest_recorded_time(recorded, AUDIT_RECORDED_AT));
+}
+
+static bool
+ingest_same_type(TupleTableSlot *recorded, const IngestEvent *event)
+{
+	char	   *type = psprintf(AUDIT_INGESTED_PREFIX "%s", text_to_cstring(event->type));
+
+	return ingest_same_bytes(ingest_recorded_text(recorded, AUDIT_EVENT_TYPE), cstring_to_text(type));
+}
+
+/*
+ * This command's own rows count, and those committed since it began: the source is locked, so
+ * nobody adds any now.
+ */
+static bool
+ingest_same_attributes(TupleTableSlot *recorded, const IngestEvent *event)
+{
+	bool		isnull;
+	int64		audit_id = DatumGetInt64(slot_getattr(recorded, AUDIT_ID, &isnull));
+
+	return ingest_same_bytes(audit_attributes(audit_id, SnapshotSelf), event->attributes);
+}
+
+const char *
+ingest_difference(TupleTableSlot *recorded, const IngestEvent *event)
+{
+	const struct
+	{
+		const char *name;
+		int			column;
+		const text *value;
+	}			texts[] = {
+		{"subject", AUDIT_APPROVAL_ID, event->approval_id},
+		{"actor", AUDIT_ACTOR, event->actor},
+		{"requestid", AUDIT_REQUEST_ID, event->request_id},
+		{"traceparent", AUDIT_TRACEPARENT, event->traceparent},
+		{"data", AUDIT_PAYLOAD, event->data},
+	};
+
+	if (!ingest_same_type(recorded, event))
+		return "type";
+	if (!ingest_same_time(recorded, event))
+		return "time";
+	for (int i = 0; i < lengthof(texts); i++)
+	{
+		if (!ingest_same_bytes(ingest_recorded_text(recorded, texts[i].column), texts[i].value))
+			return texts[i].name;
+	}
+	return ingest_same_attributes(recorded, event) ? NULL : "sequence, subject or extensions";
+}

@@ -1,0 +1,20 @@
+/*
+ * ingest_same.h
+ *	  Is an event that came again the one that the trail has?
+ */
+#ifndef ADMIN_EXT_INGEST_SAME_H
+#define ADMIN_EXT_INGEST_SAME_H
+
+#include "executor/tuptable.h"
+
+#include "workflow/ingest_event.h"
+
+/*
+ * Compares an event with the row of the trail that has its source and id, as audit_seen()
+ * found it, and with the row's attributes.  Returns what differs, for an error message:
+ * "type", "time", "subject", ...; NULL when the content is the same.  Allocates in the current
+ * memory context and leaves it to the caller.
+ */
+extern const char *ingest_difference(TupleTableSlot *recorded, const IngestEvent *event);
+
+#endif							/* ADMIN_EXT_INGEST_SAME_H */
