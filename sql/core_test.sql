@@ -15,6 +15,14 @@ select admin.sensitive_check_preview('APP-100003-partial', at => '2026-01-01 00:
 select admin.sensitive_check_preview(id) ->> 'reason' from unnest(array[null, '', 'app-100001-abcd', 'APP-100001-abcd' || E'\n', 'APP-100001-é', 'APP-100001-' || repeat('a', 54)]) as id;
 select admin.ttl_state('signed_full', null, d, d + i) from (values (timestamptz '2026-01-01')) as t(d),
   unnest(array[interval '-1 us', '0', '24 hours', '24 hours 1 us']) as i;
+-- each digest is the SHA-256 of the approval's fields, each after its length
+create function pg_temp.field(value text) returns bytea language sql
+return coalesce(int4send(octet_length(value)) || convert_to(value, 'UTF8'), '\xffffffff');
+select count(*) as approvals, bool_and(admin.approval_digest(a.approval_id) = sha256(
+    pg_temp.field(a.approval_id) || pg_temp.field(a.action) || pg_temp.field(a.resource) || int4send(cardinality(a.required_roles))
+    || (select string_agg(pg_temp.field(r), '' order by n) from unnest(a.required_roles) with ordinality as u(r, n)) || pg_temp.field(a.requested_by)
+    || pg_temp.field(to_char(a.sla_deadline at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')))) as digests_fit
+from admin.approval as a;
 -- the guard, with session_replication_role either way
 set session_replication_role = replica;
 update admin.approval set state = 'signed_full' where approval_id = 'APP-100003-partial';

@@ -26,7 +26,7 @@ select swept_by, due_rows, overdue_seconds between 25 * 3600 and 26 * 3600 as ov
 select admin.sweep_expired();
 select * from pg_temp.announced;
 select admin.sweep_expired(), due_rows, overdue_seconds from admin.sweep_status;
-select approval_id, ttl_state from admin.sweep_due order by 1;
+select d.approval_id, d.ttl_state, d.due_at - a.sla_deadline as after from admin.sweep_due as d join admin.approval as a using (approval_id) order by 1;
 select approval_id from before where answer is distinct from (admin.sensitive_check_preview(approval_id)::jsonb - 'evaluated_at');
 -- What the sweep has announced is what the view says.
 select count(*) from admin.approval_ttl_state as v join lateral (select event_type from admin.audit as a where a.approval_id = v.approval_id
