@@ -169,9 +169,10 @@ like(status($node, 'last_error'), qr/loaded from a dump.*resync_sink/, 'which sa
 $node->safe_psql('postgres', "select admin.resync_sink('ndjson', $loaded + 2)");
 check(2);
 ok(wait_settled($node), 'resync_sink goes on');
-is(join(' ', map { /"auditid":"(\d+)"/ } (ndjson_lines("$data/resync"))[ $lines .. $lines + 6 ]),
-	join(' ', map { $loaded + $_ } 2 .. 8), 'from the row that was asked for, with the events of the load and of the resync');
-is(scalar(() = ndjson_lines("$data/resync")), $lines + 7, 'with nothing twice');
+# The event that the load had begun may have been delivered before the load was noticed.
+my @all = map { /"auditid":"(\d+)"/ } ndjson_lines("$data/resync");
+is(join(' ', grep { $_ >= $loaded } @all[ $lines .. $#all ]), join(' ', map { $loaded + $_ } 2 .. 8),
+	'from the row that was asked for, with the events of the load and of the resync, and nothing twice');
 is(sqlstate(q{select admin.delivery_open('other')}), '55000', 'another sink is not sent the whole trail by that');
 
 # Texts that have no equivalent in UTF-8, or no encoding at all.
