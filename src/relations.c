@@ -66,6 +66,8 @@ look_up_all(void)
 	cached.jwt_one_use_by_issuer = lookup("jwt_one_use_pkey");
 	cached.jwt_key = lookup("jwt_key");
 	cached.jwt_key_by_id = lookup("jwt_key_pkey");
+	cached.action_policy = lookup("action_policy");
+	cached.action_policy_by_action = lookup("action_policy_pkey");
 }
 
 const AdminRelations *

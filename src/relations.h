@@ -25,6 +25,8 @@ typedef struct AdminRelations
 	Oid			jwt_one_use_by_issuer;	/* primary key */
 	Oid			jwt_key;
 	Oid			jwt_key_by_id;	/* primary key */
+	Oid			action_policy;
+	Oid			action_policy_by_action;	/* primary key */
 } AdminRelations;
 
 extern void relations_init(void);

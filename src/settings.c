@@ -23,6 +23,7 @@
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
 char	   *admin_sinks = NULL;
+bool		admin_require_action_policy = false;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
 int			admin_ingest_window_s = 7 * 86400;
@@ -238,6 +239,11 @@ define_identity(void)
 static void
 define_workflow(void)
 {
+	DefineCustomBoolVariable("admin_ext.require_action_policy",
+							 "An approval needs an action that has a policy.",
+							 "Policies are set with admin.set_action_policy().",
+							 &admin_require_action_policy, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.ingest_window", "How far back an ingested event is looked for in the trail.",
 							"One that says when it occurred is looked for since then, besides.",
 							&admin_ingest_window_s, 7 * 86400, 86400, 3650 * 86400,

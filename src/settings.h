@@ -12,6 +12,9 @@
 /* A logical dump is being loaded: guard and row-change trigger stand aside. */
 extern bool admin_restoring;
 
+/* Actions without a policy cannot be approved. */
+extern bool admin_require_action_policy;
+
 extern bool admin_require_verified_jwt;	/* issue, sign and withdraw take no plain argument for who acts */
 extern int	admin_jwt_leeway_s;		/* on nbf and iat */
 extern char *admin_databases;	/* list of identifiers */

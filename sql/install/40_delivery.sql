@@ -33,6 +33,18 @@ select system_identifier, database_oid, timeline,
        case when pg_catalog.current_setting('admin_ext.restoring', true) is distinct from 'on' then now() end
 from admin.store_identity();
 
+create function admin.store_id()
+returns uuid
+language sql stable
+security definer
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select s.store_id from admin.store as s;
+end;
+
+comment on function admin.store_id() is
+'Which copy of the data answers: the store id, which is part of every event''s CloudEvents source. Together with an audit_id it names a row of the trail for ever.';
+
 create function admin.tick_snapshot()
 returns pg_snapshot
 as 'MODULE_PATHNAME', 'admin_tick_snapshot'

@@ -342,6 +342,8 @@ declare
     unchanged bigint := 0;
     rejected  jsonb[] := '{}';
     reason    text;
+    facts     text;
+    violated  text;
 begin
     if document is null or jsonb_typeof(document) <> 'array' then
         raise exception 'argument "document" is not a JSON array'
@@ -368,7 +370,11 @@ begin
                 raise;
             when data_exception or integrity_constraint_violation or no_data_found
                  or insufficient_privilege or object_not_in_prerequisite_state then
-                get stacked diagnostics reason = message_text;
+                get stacked diagnostics reason = message_text, facts = pg_exception_detail, violated = constraint_name;
+                -- The guard's detail names what is missing; a table constraint's repeats the row.
+                if sqlstate = '23514' and violated = '' then
+                    reason := reason || ': ' || facts;
+                end if;
                 rejected := rejected || jsonb_build_object('index', position, 'error', left(reason, 256));
         end;
     end loop;

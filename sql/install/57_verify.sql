@@ -49,11 +49,20 @@ begin atomic
     select 'digest', coalesce(bool_and(s.approval_digest = admin.approval_digest(a.approval_id)), true),
            format('%s of %s signatures are of what the approval says now',
                   count(*) filter (where s.approval_digest = admin.approval_digest(a.approval_id)), count(*))
-    from s;
+    from s
+    union all
+    -- A policy does not bind what was issued before it was set.
+    select 'policy', lacks is null or p.added_at > a.created_at,
+           case when p.action is null then format('action "%s" has no policy', a.action)
+                when lacks is null then format('meets the policy of action "%s"', a.action)
+                else format('does not meet the policy of action "%s"%s: %s', a.action,
+                            case when p.added_at > a.created_at then ', which was set later' else '' end, lacks) end
+    from (select admin_internal.action_policy_violation(a)) as v(lacks)
+    left join admin.action_policy as p on p.action = a.action;
 end;
 
 comment on function admin.verify_row(admin.approval) is
-'An approval held against its signatures: state, roles, people and digests.';
+'Compares an approval with its signatures (state, roles, people, digests) and with the policy of its action.';
 
 create function admin.verify_trail(a admin.approval)
 returns table (item text, fits boolean, detail text)
@@ -133,4 +142,4 @@ end
 $$;
 
 comment on function admin.verify_approval(text) is
-'Recomputes everything that an approval rests on, each item with whether it fits: state, roles, people and digests of its rows; and, by the trail, that it was issued, that its row and signatures are what the steps left, that the steps follow each other, and for each signature whether a token has verified it, by a key that was good. Raises P0002 for an unknown approval.';
+'Recomputes everything that an approval rests on, each item with whether it fits: state, roles, people and digests of its rows; that it meets the policy of its action; and, by the trail, that it was issued, that its row and signatures are what the steps left, that the steps follow each other, and for each signature whether a token has verified it, by a key that was good. Raises P0002 for an unknown approval.';

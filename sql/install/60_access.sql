@@ -68,7 +68,7 @@ begin atomic
         -- Functions that another part of this version makes: a row counts once its function exists.
         ('set_action_policy(text, text[], interval, boolean)', '{policy}'),
         ('drop_action_policy(text)', '{policy}'),
-        ('store_id()', '{auditor, operator, archiver}')
+        ('store_id()', '{checker, auditor, operator, monitor, archiver}')
     ) as f(signature, accesses), unnest(f.accesses) as a(access);
 end;
 
@@ -105,6 +105,7 @@ begin atomic
         ('jwt_one_use', '{auditor, operator}'),
         ('jwt_used', '{auditor, operator}'),
         ('granted_access', '{auditor, operator}'),
+        ('action_policy', '{auditor, operator, policy}'),
         ('ingest_source', '{auditor, operator}'),
         ('ingest_gap', '{auditor, operator}'),
         ('sweep_due', '{auditor, operator}'),

@@ -21,6 +21,7 @@
 
 #include "audit/insider.h"
 #include "relations.h"
+#include "store/action_policy.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
 #include "text_limits.h"
@@ -184,6 +185,28 @@ check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 	UnregisterSnapshot(snapshot);
 }
 
+/* The policy of its action, whoever asks for the approval, and however. */
+static void
+check_policy(const Version *version)
+{
+	ApprovalRow row;
+
+	if (version->nulls[APPROVAL_CREATED_AT - 1])
+		return;
+	approval_row_from_values(version->values, version->nulls, &row);
+	action_policy_check(&row, DatumGetTimestampTz(version->values[APPROVAL_CREATED_AT - 1]));
+}
+
+/* Before its first signature a request may still be changed: not into what its policy refuses. */
+static bool
+changes_request(TupleDesc desc, const Version *old, const Version *new)
+{
+	return column_changed(desc, old, new, APPROVAL_ACTION) ||
+		column_changed(desc, old, new, APPROVAL_RESOURCE) ||
+		column_changed(desc, old, new, APPROVAL_REQUIRED_ROLES) ||
+		column_changed(desc, old, new, APPROVAL_SLA_DEADLINE);
+}
+
 static HeapTuple
 guard_update(TupleDesc desc, HeapTuple old_tuple, HeapTuple new_tuple)
 {
@@ -212,6 +235,8 @@ guard_update(TupleDesc desc, HeapTuple old_tuple, HeapTuple new_tuple)
 	check_signed_columns(desc, &old, &new);
 	if (column_changed(desc, &old, &new, APPROVAL_REQUIRED_ROLES))
 		check_roles(&new);
+	if (changes_request(desc, &old, &new))
+		check_policy(&new);
 	return heap_modify_tuple_by_cols(new_tuple, desc, 1, &updated_at, &now, &isnull);
 }
 
@@ -243,5 +268,6 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 
 	deform(trigger->tg_trigtuple, desc, &version);
 	check_roles(&version);
+	check_policy(&version);
 	return PointerGetDatum(trigger->tg_trigtuple);
 }

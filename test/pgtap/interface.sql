@@ -40,6 +40,8 @@ from (values
         'overdue_seconds double precision', 'next_due_at timestamp with time zone']),
     ('granted_access', array['role_name text', 'access text', 'source_prefix text', 'granted_by text', 'granted_at timestamp with time zone',
         'role_oid oid', 'system_identifier bigint']),
+    ('action_policy', array['action text', 'required_roles text[]', 'max_ttl interval', 'resource_required boolean',
+        'added_at timestamp with time zone', 'added_by text']),
     ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text']),
     ('jwt_key', array['issuer text', 'kid text', 'alg text', 'jwk jsonb', 'added_at timestamp with time zone', 'revoked_at timestamp with time zone'])
 ) as r(relation, columns);
@@ -86,6 +88,9 @@ from (values
     ('resync_proposal', 'sink text -> TABLE(from_audit_id bigint, reason text), v'),
     ('grant_access', 'role regrole, access text, source_prefix text DEFAULT NULL::text -> void, v'),
     ('revoke_access', 'role regrole, access text -> void, v'),
+    ('set_action_policy', 'action text, required_roles text[], max_ttl interval DEFAULT NULL::interval, resource_required boolean DEFAULT false -> void, v'),
+    ('drop_action_policy', 'action text -> void, v'),
+    ('store_id', ' -> uuid, s'),
     ('add_jwt_issuer', 'issuer text, audience text, roles_claim text DEFAULT ''roles''::text, subject_claim text DEFAULT ''sub''::text -> void, v'),
     ('explain_replay', 'audit_id bigint -> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
     ('import_jwks', 'issuer text, jwks jsonb -> jsonb, v'),
