@@ -107,8 +107,19 @@ select admin.issue_approval('payout', '{intern}', now() + interval '1 day', 'r',
 select admin.set_action_policy('payout', '{}');
 set admin_ext.require_action_policy = off;
 reset role;
-revoke all on all functions in schema admin from regress_signer;
-revoke all on schema admin from regress_signer;
+-- The access "policy" sets and drops policies, reads them, and does nothing else.
+create role regress_policy;
+select admin.grant_access('regress_policy', 'policy');
+set role regress_policy;
+select admin.set_action_policy('wire', '{finance}');
+select action, required_roles, added_by = session_user as session_user from admin.action_policy where action = 'wire';
+insert into admin.action_policy (action, required_roles) values ('x', '{}');
+select count(*) from admin.approval;
+select admin.drop_action_policy('wire');
+reset role;
+select admin.revoke_access('regress_policy', 'policy');
+drop role regress_policy;
+select admin.revoke_access('regress_signer', 'signer');
 drop role regress_signer;
 drop function issue, tried;
 drop extension admin_ext;

@@ -24,7 +24,8 @@ select set_eq(format('select proname::text from pg_proc join interface on name =
                       where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
               functions, role || ' may call')
 from (values
-    ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{}'), ('tap_policy', '{}'),
+    ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{}'),
+    ('tap_policy', '{set_action_policy, drop_action_policy}'),
     ('tap_checker', '{sensitive_check, sensitive_check_shadow, sensitive_check_preview, audit_ingest, jwt_verify, jws_verify}'),
     ('tap_signer', '{approval_digest, issue_approval, sign_approval, withdraw_approval, jwt_verify, jws_verify}'),
     ('tap_auditor', '{ttl_state, approval_digest, sensitive_check_preview, explain_check, replay_check, explain_replay, verify_approval, jws_verify, cutover_readiness_rows, resync_proposal}'),
@@ -46,7 +47,7 @@ select is(array(select oid::regclass::text from pg_class
           '{}', role || ' may use no sequence')
 from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role;
 select is(bool_or(has_table_privilege(role, oid, 'select')), false, role || ' reads no table')
-from pg_class, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_archiver', 'tap_policy']) as role
+from pg_class, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_archiver']) as role
 where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') group by role;
 select is(bool_and(has_table_privilege(role, oid, 'select')), true, role || ' reads every table and view')
 from pg_class, unnest(array['tap_auditor', 'tap_operator']) as role
