@@ -80,6 +80,14 @@ from admin.audit where payload ->> 'relation' like '%action_policy' order by aud
 select admin.drop_action_policy('refund');
 select admin.drop_action_policy(null);
 
+-- Readiness names an open approval that does not meet its policy, and the actions in use that have none.
+select status, detail from admin.cutover_readiness where item = 'F3';
+select admin.withdraw_approval('APP-000008-pol', 'no', 'ann') ->> 'state' as withdrawn;
+select status, detail from admin.cutover_readiness where item = 'F3';
+set admin_ext.require_action_policy = on;
+select status, detail from admin.cutover_readiness where item = 'F3';
+reset admin_ext.require_action_policy;
+
 -- Bad values.
 create function tried(call text) returns text language plpgsql as $$
 declare

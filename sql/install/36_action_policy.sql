@@ -41,7 +41,7 @@ comment on trigger audit_row_change_statement on admin.action_policy is 'Appends
 create function admin_internal.action_policy_violation(approval admin.approval)
 returns text
 as 'MODULE_PATHNAME', 'admin_action_policy_violation'
-language c stable strict parallel restricted;
+language c stable strict parallel safe;
 
 comment on function admin_internal.action_policy_violation(admin.approval) is
 'What an approval lacks by the policy of its action, in sentences; null when it lacks nothing or its action has no policy.';

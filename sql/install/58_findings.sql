@@ -10,7 +10,7 @@ language c immutable parallel safe;
 comment on function admin.ttl_hash(text, text, timestamptz) is
 'A hash of what is said of an approval; joined by bit_xor() over all of them it tells whether two sources say the same.';
 
-create function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz)
+create function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_add' language c stable parallel safe;
 
 create function admin.findings_combine(internal, internal)
@@ -25,7 +25,7 @@ returns internal as 'MODULE_PATHNAME', 'admin_findings_unpack' language c immuta
 create function admin.findings_result(internal)
 returns json as 'MODULE_PATHNAME', 'admin_findings_result' language c immutable parallel safe;
 
-comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz) is 'Of admin.approval_findings(): one more approval.';
+comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is 'Of admin.approval_findings(): one more approval.';
 comment on function admin.findings_combine(internal, internal) is 'Of admin.approval_findings(): what two processes have found.';
 comment on function admin.findings_pack(internal) is 'Of admin.approval_findings(): from one process to another.';
 comment on function admin.findings_unpack(bytea, internal) is 'Of admin.approval_findings(): from one process to another.';
@@ -33,13 +33,13 @@ comment on function admin.findings_result(internal) is 'Of admin.approval_findin
 
 create aggregate admin.approval_findings(
     approval_id text, action text, resource text, required_roles text[], required_signer_count smallint,
-    requested_by text, state text, sla_deadline timestamptz, closed_at timestamptz, at timestamptz) (
+    requested_by text, state text, sla_deadline timestamptz, created_at timestamptz, closed_at timestamptz, at timestamptz) (
     sfunc = admin.findings_add, stype = internal, sspace = 1024,
     combinefunc = admin.findings_combine, serialfunc = admin.findings_pack, deserialfunc = admin.findings_unpack,
     finalfunc = admin.findings_result, parallel = safe);
 
-comment on aggregate admin.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz) is
-'Every approval held against its signatures and an instant: {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", each {"count", "example"}}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
+comment on aggregate admin.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is
+'Every approval held against its signatures and an instant: {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
 
 -- In the order of the ids, so that signatures are one walk along their index: the table's own order where that is
 -- it, else that of the ids' index.  Of what stands in a function several processes share the query of a RETURN alone.
@@ -59,7 +59,7 @@ begin
     perform set_config('enable_seqscan', 'on', true) from pg_stats as s
     where s.schemaname = 'admin' and s.tablename = 'approval' and s.attname = 'approval_id' and s.correlation > 0.99;
     return (select admin.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
-                                           a.state, a.sla_deadline, a.closed_at, statement_timestamp())
+                                           a.state, a.sla_deadline, a.created_at, a.closed_at, statement_timestamp())
             from admin.approval as a where a.approval_id >= '');
 end
 $$;

@@ -239,12 +239,23 @@ declare
         union all
         select format('trigger %s is not enabled', n) from unnest('{signature_guard, signature_guard_advance}'::text[]) as n
         where not exists (select from pg_trigger as t where t.tgrelid = 'admin.signature'::regclass and t.tgname = n and t.tgenabled = 'A'));
+    unruled    text := (select 'actions without a policy: ' || string_agg(format('"%s"', u), ', ' order by u)
+                               || case when (findings #>> '{check,without_policy,more}')::boolean then ' and more' else '' end
+                        from jsonb_array_elements_text(findings #> '{check,without_policy,actions}') as u);
 begin
     select * into status, detail from admin.readiness_found(findings, 'not_separate',
         'signed twice by a person or in a role, by the requester, or in a role that is not required',
         format('%s signatures: each in a required role, of different people, none of the requester', findings -> 'check' ->> 'signatures'));
     if status = 'pass' then
         select * into status, detail from admin.readiness_verdict(open_doors, detail);
+    end if;
+    if status = 'pass' then
+        select * into status, detail from admin.readiness_found(findings, 'against_policy', 'do not meet the policy of their action; withdraw them, or change the policy', detail);
+    end if;
+    if status = 'pass' and unruled <> '' then
+        select * into status, detail from admin.readiness_verdict(
+            array(select 'admin_ext.require_action_policy is on, and open approvals are of ' || unruled where current_setting('admin_ext.require_action_policy')::boolean),
+            detail || '; ' || unruled);
     end if;
 end
 $$;

@@ -18,6 +18,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "cutover/findings_policy.h"
 #include "json_text.h"
 #include "store/approval_store.h"
 
@@ -47,6 +48,8 @@ typedef struct Findings
 	Finding		altered;		/* a signature is of something else than the approval says */
 	Finding		not_separate;	/* roles or people */
 	Finding		overdue;		/* valid at or after the deadline */
+	Finding		against_policy; /* open, and against the policy of its action */
+	UnruledActions unruled;		/* actions of open approvals that have no policy */
 } Findings;
 
 /* Of one process. */
@@ -54,6 +57,7 @@ typedef struct FindingsState
 {
 	Findings	found;			/* comes first: what is packed */
 	SignatureWalk *walk;
+	PolicyBook *policies;
 } FindingsState;
 
 static void
@@ -94,7 +98,7 @@ is_consistent(const ApprovalRow *row, const SignatureJudge *judge)
 }
 
 static void
-look_at(FindingsState *state, const ApprovalRow *row, TimestampTz at)
+look_at(FindingsState *state, const ApprovalRow *row, TimestampTz created_at, TimestampTz at)
 {
 	Findings   *found = &state->found;
 	SignatureJudge judge;
@@ -122,6 +126,9 @@ look_at(FindingsState *state, const ApprovalRow *row, TimestampTz at)
 		note(&found->not_separate, row->id.data, row->id.length);
 	if (decision.valid && row->sla_deadline <= at)
 		note(&found->overdue, row->id.data, row->id.length);
+	if (row->readable && !row->closed && row->state != STATE_WITHDRAWN && row->sla_deadline > at &&
+		policy_book_look(state->policies, row, created_at, &found->unruled))
+		note(&found->against_policy, row->id.data, row->id.length);
 }
 
 static void
@@ -144,19 +151,20 @@ new_state(FunctionCallInfo fcinfo, bool with_walk)
 	if (with_walk)
 	{
 		state->walk = signature_walk_begin(GetActiveSnapshot());
+		state->policies = policy_book_begin();
 		AggRegisterCallback(fcinfo, end_walk, PointerGetDatum(state->walk));
 	}
 	MemoryContextSwitchTo(old);
 	return state;
 }
 
-/* (state, approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, closed_at, at) */
+/* (state, approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, created_at, closed_at, at) */
 Datum
 admin_findings_add(PG_FUNCTION_ARGS)
 {
 	static const int columns[] = {
 		APPROVAL_ID, APPROVAL_ACTION, APPROVAL_RESOURCE, APPROVAL_REQUIRED_ROLES, APPROVAL_REQUIRED_SIGNER_COUNT,
-		APPROVAL_REQUESTED_BY, APPROVAL_STATE, APPROVAL_SLA_DEADLINE, APPROVAL_CLOSED_AT
+		APPROVAL_REQUESTED_BY, APPROVAL_STATE, APPROVAL_SLA_DEADLINE, APPROVAL_CREATED_AT, APPROVAL_CLOSED_AT
 	};
 	FindingsState *state = PG_ARGISNULL(0) ? new_state(fcinfo, true) : (FindingsState *) PG_GETARG_POINTER(0);
 	int			at = lengthof(columns) + 1;
@@ -175,7 +183,8 @@ admin_findings_add(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("an approval's id and an instant are needed")));
 	approval_row_from_values(values, nulls, &row);
-	look_at(state, &row, PG_GETARG_TIMESTAMPTZ(at));
+	look_at(state, &row, nulls[APPROVAL_CREATED_AT - 1] ? DT_NOBEGIN : DatumGetTimestampTz(values[APPROVAL_CREATED_AT - 1]),
+			PG_GETARG_TIMESTAMPTZ(at));
 	PG_RETURN_POINTER(state);
 }
 
@@ -196,6 +205,8 @@ admin_findings_combine(PG_FUNCTION_ARGS)
 	add_finding(&into->found.altered, &from->altered);
 	add_finding(&into->found.not_separate, &from->not_separate);
 	add_finding(&into->found.overdue, &from->overdue);
+	add_finding(&into->found.against_policy, &from->against_policy);
+	unruled_join(&into->found.unruled, &from->unruled);
 	PG_RETURN_POINTER(into);
 }
 
@@ -245,6 +256,8 @@ admin_findings_result(PG_FUNCTION_ARGS)
 	append_finding(&out, "altered", &found->altered);
 	append_finding(&out, "not_separate", &found->not_separate);
 	append_finding(&out, "overdue", &found->overdue);
+	append_finding(&out, "against_policy", &found->against_policy);
+	append_unruled(&out, &found->unruled);
 	appendStringInfoChar(&out, '}');
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(out.data, out.len));
 }

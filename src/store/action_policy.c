@@ -63,16 +63,16 @@ read_policy_row(TupleTableSlot *row, ActionPolicy *policy)
 	if (policy->has_max_ttl)
 		policy->max_ttl = *DatumGetIntervalP(row->tts_values[POLICY_MAX_TTL - 1]);
 	policy->resource_required = DatumGetBool(row->tts_values[POLICY_RESOURCE_REQUIRED - 1]);
+	policy->added_at = DatumGetTimestampTz(row->tts_values[POLICY_ADDED_AT - 1]);
 }
 
 void
-action_policy_read(PolicyText action, ActionPolicy *policy)
+action_policy_read(PolicyText action, Snapshot snapshot, ActionPolicy *policy)
 {
 	/* The table first: its lock brings the news of a rebuilt index. */
 	Relation	table = table_open(admin_relations()->action_policy, AccessShareLock);
 	Relation	index = index_open(admin_relations()->action_policy_by_action, AccessShareLock);
 	TupleTableSlot *row = table_slot_create(table, NULL);
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(table, index, snapshot, 1);
 	text	   *name = cstring_to_text_with_len(action.data, action.length);
 	ScanKeyData key;
@@ -84,7 +84,6 @@ action_policy_read(PolicyText action, ActionPolicy *policy)
 	if (index_getnext_slot(scan, ForwardScanDirection, row))
 		read_policy_row(row, policy);
 	index_endscan(scan);
-	UnregisterSnapshot(snapshot);
 	ExecDropSingleTupleTableSlot(row);
 	index_close(index, NoLock);
 	table_close(table, NoLock);
@@ -139,6 +138,7 @@ void
 action_policy_check(const ApprovalRow *approval, TimestampTz created_at)
 {
 	ActionPolicy policy;
+	Snapshot	snapshot;
 	char	   *lacks;
 	char	   *action;
 
@@ -146,7 +146,9 @@ action_policy_check(const ApprovalRow *approval, TimestampTz created_at)
 	if (approval->action.data == NULL || approval->id.data == NULL)
 		return;
 	action = pnstrdup(approval->action.data, approval->action.length);
-	action_policy_read(approval->action, &policy);
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	action_policy_read(approval->action, snapshot, &policy);
+	UnregisterSnapshot(snapshot);
 	if (!policy.exists && admin_require_action_policy)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -181,7 +183,7 @@ admin_action_policy_violation(PG_FUNCTION_ARGS)
 	ReleaseTupleDesc(desc);
 	if (approval.action.data == NULL || isnull)
 		PG_RETURN_NULL();
-	action_policy_read(approval.action, &policy);
+	action_policy_read(approval.action, GetActiveSnapshot(), &policy);
 	lacks = action_policy_lacks(&policy, &approval, created_at);
 	if (lacks == NULL)
 		PG_RETURN_NULL();

@@ -17,14 +17,15 @@ typedef struct ActionPolicy
 	bool		has_max_ttl;
 	Interval	max_ttl;
 	bool		resource_required;
+	TimestampTz added_at;
 } ActionPolicy;
 
 /*
- * Reads the policy of an action as it is committed at this moment, also in a transaction whose
- * snapshot is older.  Texts live in the current memory context.  Locks: AccessShareLock on
- * admin.action_policy to the end of the transaction.
+ * Reads the policy of an action by a snapshot, which must be registered or active.  Texts live
+ * in the current memory context.  Locks: AccessShareLock on admin.action_policy to the end of the
+ * transaction.
  */
-extern void action_policy_read(PolicyText action, ActionPolicy *policy);
+extern void action_policy_read(PolicyText action, Snapshot snapshot, ActionPolicy *policy);
 
 /*
  * What an approval lacks by a policy, in sentences in the current memory context; NULL when it
@@ -35,7 +36,8 @@ extern char *action_policy_lacks(const ActionPolicy *policy, const ApprovalRow *
 
 /*
  * Raises 23514 when an approval does not meet the policy of its action, or when the action has
- * none and admin_ext.require_action_policy is on.
+ * none and admin_ext.require_action_policy is on.  The policy is the one that is committed at this
+ * moment, also in a transaction whose snapshot is older.
  */
 extern void action_policy_check(const ApprovalRow *approval, TimestampTz created_at);
 
