@@ -157,7 +157,7 @@ grant execute on function admin.sweep_expired(int) to regress_operator with gran
 revoke execute on function admin.sensitive_check_preview(text, text, text, timestamptz) from regress_operator;
 grant pg_write_all_data to regress_nobody;
 grant regress_nobody to regress_login;
-select * from pg_temp.differences order by object collate "C", privilege;
+select * from pg_temp.differences order by object collate "C", privilege, grantee collate "C";
 select status, detail like '%run REVOKE%' as says_how from admin.cutover_readiness where item = 'E1';
 -- The statements do what they are for.
 do $$

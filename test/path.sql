@@ -1,3 +1,4 @@
+select admin.set_action_policy('payout', '{finance,legal}', '30 days', true);         -- who has to sign a payout is not the requester's choice
 select admin.issue_approval('payout', '{finance,legal}', now() + interval '5 seconds', 'account 7', 'APP-000007-path', 'ann');
 select admin.sign_approval('APP-000007-path', 'finance', 'bob');
 select admin.sign_approval('APP-000007-path', 'legal', 'eve');

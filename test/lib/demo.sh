@@ -4,10 +4,24 @@ DEMO_TOPIC=ptt.audit.trail
 
 sql() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 
+# Policies for the fixtures' actions: who asks for an approval does not choose who has to sign it.
+demo_policies() {
+    echo "== who has to sign, by action"
+    sql -P footer=off <<'SQL'
+\o /dev/null
+select admin.set_action_policy('release.deploy', '{product_owner}', '90 days'),
+       admin.set_action_policy('payout.execute', '{finance_gate,legal_gate}', '90 days'),
+       admin.set_action_policy('data.export', '{product_owner}', '90 days');
+\o
+select action, required_roles, max_ttl from admin.action_policy order by action;
+SQL
+}
+
 # The six fixtures, and what a check of each answers.
 demo_decisions() {
-    echo "== loading the six fixtures"
     sql -c 'create extension admin_ext' -c 'select admin.create_audit_partitions()' >/dev/null
+    demo_policies
+    echo "== loading the six fixtures"
     sql -At -v document="$(cat fixtures/approval_examples.json)" <<<"select admin.import_approvals(:'document');"
 
     echo "== does an approval cover what is about to be done?"
