@@ -37,6 +37,9 @@ extern void insider_note_loaded(Relation table);
 /* The same of a row of the trail: events of this transaction get higher numbers. */
 extern void insider_note_loaded_event(Relation table, int64 audit_id);
 
+/* False for a copy that was loaded, until an operator has said where delivery goes on. */
+extern bool insider_store_is_adopted(void);
+
 /* Raises 55000 while admin_ext.restoring is on: `function` would write rows without their trail. */
 extern void insider_refuse_while_restoring(const char *function);
 

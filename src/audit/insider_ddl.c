@@ -22,6 +22,7 @@
 
 #include "audit/insider.h"
 #include "json_text.h"
+#include "settings.h"
 
 /* Of a longer text an event has both ends. */
 #define MAX_COMMAND_BYTES	4096
@@ -134,6 +135,19 @@ text_of(const PlannedStmt *statement, const char *query, int *bytes)
 	return psprintf("%.*s ... %.*s", head, query + start, length - tail, query + start + tail);
 }
 
+/*
+ * pg_restore makes indexes, constraints and triggers of months, in several sessions at once, and may
+ * switch triggers off while it loads.  Each would wait for the month that the other has locked.  A
+ * copy that is being loaded has no history of its own yet, and its trail says that it was loaded.
+ */
+static bool
+belongs_to_restore(Node *statement)
+{
+	return admin_restoring &&
+		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt)) &&
+		!insider_store_is_adopted();
+}
+
 static void
 record(const Command *command, const PlannedStmt *statement, const char *query)
 {
@@ -149,6 +163,8 @@ record(const Command *command, const PlannedStmt *statement, const char *query)
 			 errhidestmt(true)));
 	/* The trail may have gone with it. */
 	if (command->drops_trail && !OidIsValid(get_extension_oid("admin_ext", true)))
+		return;
+	if (belongs_to_restore(statement->utilityStmt))
 		return;
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"command\":");

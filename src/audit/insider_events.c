@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -27,6 +28,7 @@
 #include "utils/rel.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
@@ -106,11 +108,13 @@ layout_fits(Relation trail)
 	fits = partitions->boundinfo != NULL && partitions->boundinfo->default_index >= 0;
 	for (int i = 0; fits && i < partitions->nparts; i++)
 	{
-		Relation	partition = table_open(partitions->oids[i], AccessShareLock);
+		/* No lock: this transaction may have one that another waits for. */
+		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partitions->oids[i]));
 
-		fits = partition->rd_rel->relkind == RELKIND_RELATION &&
-			RelationGetDescr(partition)->natts == AUDIT_COLUMNS;
-		table_close(partition, NoLock);
+		fits = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION &&
+			((Form_pg_class) GETSTRUCT(tuple))->relnatts == AUDIT_COLUMNS;
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
 	}
 	return fits;
 }
@@ -197,6 +201,8 @@ draw_above_what_is_loaded(void)
 	owner_enter(&scope, admin_relations()->audit);
 	(void) owner_run(&query, highest, NULL, 0);
 	owner_leave(&scope);
+	/* setval() is no part of the transaction, which may hold a month that others wait for. */
+	UnlockRelationOid(admin_relations()->audit_sequence, ShareUpdateExclusiveLock);
 }
 
 static void
@@ -220,12 +226,15 @@ before_commit(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (insider_trail_can_take())
 	{
-		/* What brings a dump attaches months first: no row may be in the default partition then. */
-		bool		is_too_early = admin_restoring && !insider_has_loaded() && insider_trail_is_fresh();
+		/*
+		 * What brings a dump attaches months first, and no row may be in the default partition then.
+		 * Later several sessions make their indexes, and each would wait for the month of the other.
+		 */
+		bool		is_too_early = admin_restoring && !insider_has_loaded() && !insider_store_is_adopted();
 
 		if (!is_too_early)
 			insider_collect_settings(true);
-		if (insider_has_loaded())
+		if (insider_has_loaded() || (admin_restoring && !is_too_early))
 			draw_above_what_is_loaded();
 		insider_collect_loaded();
 		if (!is_too_early)

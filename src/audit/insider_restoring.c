@@ -53,6 +53,22 @@ mark_store(void)
 	owner_leave(&scope);
 }
 
+bool
+insider_store_is_adopted(void)
+{
+	static OwnerQuery query = {
+		.text = "select from admin.store where adopted_at is not null",
+		.result = SPI_OK_SELECT
+	};
+	OwnerScope	scope;
+	bool		is_adopted;
+
+	owner_enter(&scope, admin_relations()->audit);
+	is_adopted = owner_run(&query, NULL, NULL, 1) > 0;
+	owner_leave(&scope);
+	return is_adopted;
+}
+
 /* One entry a savepoint: what is rolled back takes its counts and its mark with it. */
 static void
 at_savepoint_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)

@@ -229,6 +229,20 @@ of_extension(Target *target, const char *name)
 	return insider_is_our_extension(extension) && found(target, ExtensionRelationId, extension);
 }
 
+/* What else goes with it is no more to say. */
+static bool
+of_drop(Target *target, const DropStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->objects)
+	{
+		if (statement->removeType == OBJECT_EXTENSION && of_extension(target, strVal(lfirst(cell))))
+			return true;
+	}
+	return false;
+}
+
 /* Commands that make something, on our tables or in our schemas. */
 static bool
 of_creation(Target *target, Node *statement)
@@ -285,6 +299,8 @@ of_command(Target *target, Node *statement)
 			return of_grant(target, castNode(GrantStmt, statement));
 		case T_AlterDefaultPrivilegesStmt:
 			return of_default_privileges(target, castNode(AlterDefaultPrivilegesStmt, statement));
+		case T_DropStmt:
+			return of_drop(target, castNode(DropStmt, statement));
 		case T_DropOwnedStmt:
 			return of_roles(target, castNode(DropOwnedStmt, statement)->roles);
 		case T_ReassignOwnedStmt:
