@@ -81,8 +81,9 @@ as $$
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
               union all
-              select 'this month has no partition; call admin.create_audit_partitions()'
-              where not exists (select from admin.audit_partitions() as p where p.lower_bound <= now() and p.upper_bound > now())),
+              select m from admin_internal.month_problems() as m
+              union all
+              select n from admin_internal.number_problems() as n),
         (select format('%s partitions, each with its indexes and triggers; months up to %s', count(*), to_char(max(p.upper_bound) at time zone 'UTC', 'YYYY-MM-DD'))
          from admin.audit_partitions() as p)) as v
 $$;
@@ -109,7 +110,11 @@ as $$
               union all
               select format('table %s: trigger %s is not enabled always; call admin.attach_audit(''%s'')', t.tgrelid::regclass, t.tgname, t.tgrelid::regclass)
               from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
-              where t.tgfoid = 'admin.audit_row_change()'::regprocedure and t.tgenabled <> 'A' and c.relnamespace <> 'admin'::regnamespace),
+              where t.tgfoid = 'admin.audit_row_change()'::regprocedure and t.tgenabled <> 'A' and c.relnamespace <> 'admin'::regnamespace
+              union all
+              select r || ': guards and events stand aside' from admin_internal.setting_found('admin_ext.restoring', 'on') as r
+              union all
+              select r || ': foreign keys are not checked' from admin_internal.setting_found('session_replication_role', 'replica') as r),
         (select format('%s triggers are enabled always', count(*)) from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
          where c.relnamespace = 'admin'::regnamespace and not c.relispartition and not t.tgisinternal)) as v
 $$;
@@ -173,6 +178,9 @@ begin
     if status = 'pass' and admin.approvals_missing(findings) is not null then
         status := 'fail';
         detail := admin.approvals_missing(findings);
+    end if;
+    if status = 'pass' then
+        select * into status, detail from admin.readiness_verdict(array(select e from admin_internal.event_problems() as e), detail);
     end if;
 end
 $$;

@@ -131,17 +131,19 @@ $$;
 comment on function admin.roles_who_may(regprocedure) is 'Who can log in, is no superuser, and may call a function of this schema.';
 
 create function admin.readiness_e1(findings jsonb, out status text, out detail text)
-language sql stable
+language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
+begin
     with f as (select 'admin.sensitive_check(text, text, text, text, text, text, text)'::regprocedure as f),
          checker as (select c::text as name from f, admin.roles_who_may(f.f) as c)
-    select v.* from admin.readiness_verdict(
+    select v.* into status, detail from admin.readiness_verdict(
         array(select 'no role but superusers may call admin.sensitive_check(); see admin.grant_access()' where not exists (select from checker)
               union all
               select format('%s has %s on %s: %s; run %s', f.grantee, f.privilege, f.object, f.problem, f.remedy)
               from admin_internal.foreign_privileges() as f),
-        (select format('%s may check; all privileges are those that admin.grant_access() gave', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v
+        (select format('%s may check; all privileges are those that admin.grant_access() gave', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v;
+end
 $$;
 
 create function admin.readiness_e2(findings jsonb, out status text, out detail text)
@@ -216,15 +218,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin.readiness_verdict(
-        array(select 'admin_ext.require_verified_jwt is off' where not admin.requires_tokens()
+        array(select s from admin_internal.setting_found('admin_ext.require_verified_jwt', 'off') as s
               union all
-              select 'admin_ext.require_verified_jwt is off for new sessions' from pg_settings as s
-              where s.name = 'admin_ext.require_verified_jwt' and s.reset_val = 'off' and admin.requires_tokens()
-              union all
-              select format('admin_ext.require_verified_jwt is off%s%s', ' for role ' || nullif(o.setrole, 0)::regrole, case when o.setdatabase <> 0 then ' in this database' end)
-              from pg_db_role_setting as o, unnest(o.setconfig) as c
-              where (o.setdatabase = 0 or o.setdatabase = (select d.oid from pg_database as d where d.datname = current_database()))
-                and split_part(c, '=', 1) = 'admin_ext.require_verified_jwt' and not split_part(c, '=', 2)::boolean),
+              select 'admin_ext.require_verified_jwt is off' where not admin.requires_tokens() and current_setting('admin_ext.require_verified_jwt', true) is null),
         'issue, sign and withdraw take verified tokens only') as v
 $$;
 

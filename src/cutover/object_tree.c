@@ -131,9 +131,7 @@ object_tree_text(const ObjectLine *line)
 #if PG_VERSION_NUM >= 150000
 	return object_tree_query_text(tree);
 #else
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("the list of shipped objects can be written by PostgreSQL 15 and later only")));
+	return NULL;
 #endif
 }
 

@@ -48,7 +48,7 @@ typedef struct ShippedLine
  */
 extern ObjectLine *objects_present(int *count);
 
-/* The text of a line whose value is a tree: what the generated file holds. */
+/* The text of a line whose value is a tree: what the generated file holds.  NULL for queries up to 14. */
 extern char *object_tree_text(const ObjectLine *line);
 
 /*

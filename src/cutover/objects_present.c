@@ -97,7 +97,7 @@ static const char *const object_queries[] = {
 
 	OBJECTS_WITH
 	"select c.item, 'constraint', format('%s.%I', c.name, k.conname), 'expression', null, k.conbin::text, c.oid, 1 "
-	"from c join pg_constraint as k on k.conrelid = c.oid where k.contype = 'c'",
+	"from c join pg_constraint as k on k.conrelid = c.oid where k.contype = 'c' and not (c.relname like 'audit\\_y%' and c.relkind = 'r')",
 
 	/* 18 keeps NOT NULL as constraints, which the columns have said. */
 	OBJECTS_WITH
@@ -144,7 +144,7 @@ static const char *const object_queries[] = {
 	"union all select c.item, 'table', c.name, '', format('table %s is no partition of admin.audit; attach it again, or move it out of the schema', c.name), null, 0::oid, 4 "
 	"from c where c.relname like 'audit\\_y%' and c.relkind = 'r' "
 	"union all select distinct 'A5', 'trigger', k.conrelid::regclass::text, k.conname::text, "
-	"  format('triggers of constraint \"%s\" of %s are disabled; run ALTER TABLE %s ENABLE TRIGGER ALL, then admin.repair_triggers()', k.conname, k.conrelid::regclass, t.tgrelid::regclass), null::text, 0::oid, 4 "
+	"  format('triggers of constraint \"%s\" of %s are disabled; call admin.restore_guards()', k.conname, k.conrelid::regclass), null::text, 0::oid, 4 "
 	"from all_c as c join pg_trigger as t on t.tgrelid = c.oid join pg_constraint as k on k.oid = t.tgconstraint where t.tgisinternal and t.tgenabled in ('D', 'R') "
 	"union all select 'A3', 'constraint', k.conrelid::regclass::text, k.conname::text, "
 	"  format('constraint \"%s\" of %s refers to %s, which can no longer be dropped; drop that constraint', k.conname, k.conrelid::regclass, c.name), null, 0::oid, 4 "
@@ -164,7 +164,12 @@ static const char *const object_queries[] = {
 	"union all select 'A3', 'constraint', c.name, k.conname::text, format('constraint \"%s\" of partition %s is not part of the extension; drop it', k.conname, c.name), null, 0::oid, 4 "
 	"from all_c as c join pg_constraint as k on k.conrelid = c.oid where c.is_month and k.contype in ('c', 'f') and k.coninhcount = 0 "
 	"union all select 'A5', 'trigger', c.name, t.tgname::text, format('trigger \"%s\" of partition %s is not part of the extension; drop it', t.tgname, c.name), null, 0::oid, 4 "
-	"from all_c as c join pg_trigger as t on t.tgrelid = c.oid where c.is_month and not t.tgisinternal and t.tgparentid = 0 and t.tgfoid is distinct from to_regprocedure('admin.audit_append_only()')",
+	"from all_c as c join pg_trigger as t on t.tgrelid = c.oid where c.is_month and not t.tgisinternal and t.tgparentid = 0 "
+	"and t.tgname not in (select a.tgname from pg_trigger as a where a.tgrelid = to_regclass('admin.audit')) "
+	/* C refuses rows of a table that has had other columns, since it reads them by number. */
+	"union all select c.item, 'column', c.name, '', format('a column of %s was added and dropped: its rows are refused; dump the database and restore it, which leaves such columns out', c.name), null, 0::oid, 4 "
+	"from c where c.name in ('admin.approval', 'admin.signature', 'admin.audit', 'admin.audit_attributes') "
+	"  and exists (select from pg_attribute as a where a.attrelid = c.oid and a.attisdropped) ",
 };
 
 static int

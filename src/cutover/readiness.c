@@ -148,7 +148,7 @@ readiness_look(Readiness *readiness)
 
 /* A failed item keeps what its function has said, and goes on with what differs. */
 static char *
-readiness_joined(const char *said, List *problems)
+readiness_joined(const char *said, List *problems, bool enables)
 {
 	StringInfoData text;
 	int			shown = 0;
@@ -165,7 +165,8 @@ readiness_joined(const char *said, List *problems)
 	}
 	if (list_length(problems) > PROBLEMS_SHOWN)
 		appendStringInfo(&text, "and %d more; ", list_length(problems) - PROBLEMS_SHOWN);
-	appendStringInfoString(&text, "what is shipped stands in admin_ext--1.0.sql");
+	appendStringInfo(&text, "%swhat is shipped stands in admin_ext--1.0.sql",
+					 enables ? "admin.restore_guards() enables triggers; " : "");
 	return text.data;
 }
 
@@ -185,7 +186,8 @@ readiness_put(Readiness *readiness, int place, Tuplestorestate *store, TupleDesc
 	}
 	if (readiness->problems[place] != NIL)
 	{
-		detail = readiness_joined(strcmp(status, "fail") == 0 ? detail : NULL, readiness->problems[place]);
+		detail = readiness_joined(strcmp(status, "fail") == 0 ? detail : NULL, readiness->problems[place],
+								  strcmp(item->item, "A5") == 0);
 		status = "fail";
 	}
 	values[0] = CStringGetTextDatum(item->item);

@@ -1,0 +1,183 @@
+-- ---------------------------------------------------------------------------
+-- What the trail and the settings say of readiness: months, numbers, events, switches.
+-- ---------------------------------------------------------------------------
+
+-- admin.drop_audit_partitions() drops the oldest months only, so no hole is lawful.
+create function admin_internal.month_problems()
+returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+set datestyle = 'ISO, YMD'
+as $$
+    with p as materialized (select * from admin.audit_partitions())
+    select 'this month has no partition; call admin.create_audit_partitions()'
+    where not exists (select from p where p.lower_bound <= now() and p.upper_bound > now())
+    union all
+    select 'next month has no partition; call admin.create_audit_partitions()'
+    where exists (select from p where p.lower_bound <= now() and p.upper_bound > now())
+      and not exists (select from p where p.lower_bound <= now() + interval '1 month' and p.upper_bound > now() + interval '1 month')
+    union all
+    select format('partitions are missing from %s to %s; admin.drop_audit_partitions() makes no hole: attach them again, or restore them from a backup', h.last_upper::date, h.lower_bound::date)
+    from (select p.lower_bound, lag(p.upper_bound) over (order by p.lower_bound) as last_upper from p where not p.is_default) as h
+    where h.lower_bound > h.last_upper
+$$;
+
+comment on function admin_internal.month_problems() is
+'The current or the next month without a partition, and holes between the months that are there.';
+
+-- Within a partition audit_id is unique.  Of two partitions only ids of the range that both
+-- have can be double: lawfully those around midnight, and those after a clock that stepped.
+-- The side with fewer rows in that range is looked up in the other one.
+create function admin_internal.number_problems()
+returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    parts   regclass[] := array(select p.partition from admin.audit_partitions() as p);
+    lows    bigint[];
+    highs   bigint[];
+    low     bigint;
+    high    bigint;
+    double  bigint;
+    looked  bigint;
+    most constant int := 10000;
+begin
+    for i in 1 .. cardinality(parts) loop
+        execute format('select min(a.audit_id), max(a.audit_id) from %s as a', parts[i]) into low, high;
+        lows[i] := low;
+        highs[i] := high;
+    end loop;
+    for i in 1 .. cardinality(parts) loop
+        for j in 1 .. cardinality(parts) loop
+            low := greatest(lows[i], lows[j]);
+            high := least(highs[i], highs[j]);
+            continue when i = j or lows[i] is null or lows[j] is null or low > high;
+            execute format('select count(*), min(a.audit_id) filter (where exists (select from %s as b where b.audit_id = a.audit_id))
+                            from (select a.audit_id from %s as a where a.audit_id between $1 and $2 limit $3) as a', parts[j], parts[i])
+            into looked, double using low, high, most;
+            if double is not null and i < j then
+                return next format('audit_id %s is in %s and in %s: one of the rows was not written by the extension', double, parts[i], parts[j]);
+            elsif double is not null and looked = most then
+                return next format('audit_id %s is in %s and in %s: one of the rows was not written by the extension', double, parts[j], parts[i]);
+            end if;
+        end loop;
+    end loop;
+    return query
+        select format('audit_id %s was never drawn: the last number is %s', max(h), s.last_value)
+        from unnest(highs) as h, admin.audit_audit_id_seq as s group by s.last_value having max(h) > s.last_value;
+end
+$$;
+
+comment on function admin_internal.number_problems() is
+'Numbers of the trail that are in two partitions, or higher than any that was drawn. Of partitions that share a long range of numbers, 10000 rows of each are looked up.';
+
+-- Approvals to look at: all of a small store; of a large one those that were stored last, and others at random.
+create function admin_internal.approvals_sampled(newest int, others int)
+returns table (approval_id text, created_at timestamptz, signatures bigint)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    pages bigint := pg_relation_size('admin.approval') / current_setting('block_size')::bigint;
+    -- A page holds 20 approvals and more.
+    last_pages bigint := greatest(pages - ceil(newest / 20.0)::bigint, 0);
+begin
+    return query
+        select a.approval_id, a.created_at, (select count(*) from admin.signature as s where s.approval_id = a.approval_id)
+        from (select a.approval_id, a.created_at from admin.approval as a where a.ctid >= format('(%s,0)', last_pages)::tid
+              union
+              (select a.approval_id, a.created_at from admin.approval as a tablesample system (least(100, 100.0 * ceil(others / 20.0) / greatest(pages, 1))) limit others)) as a;
+end
+$$;
+
+comment on function admin_internal.approvals_sampled(int, int) is
+'Approvals and the number of their signatures: those of the last pages of the table, and some at random. All of them where the table is small.';
+
+-- The first events of an approval are enough: more are checks of an approval that is much used.
+create function admin_internal.event_problems()
+returns setof text
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
+as $$
+declare
+    -- What a lawful drop took along was recorded before the first month that is left.
+    first_month timestamptz := case when (select d.below from admin.audit_dropped as d) > 0
+                                    then (select min(p.lower_bound) from admin.audit_partitions() as p) else '-infinity' end;
+begin
+    return query
+        with looked as materialized (
+            select a.approval_id, a.created_at, a.signatures, e.*
+            from admin_internal.approvals_sampled(500, 500) as a,
+                 lateral (select count(*) as events, count(*) filter (where e.event_type = 'approval.issued') as issued,
+                                 count(*) filter (where e.event_type = 'signature.added') as added
+                          from (select e.event_type from admin.audit as e where e.approval_id = a.approval_id order by e.audit_id limit 200) as e) as e)
+        select format('%s of %s approvals that were looked at have no event approval.issued in the trail: they were not issued through the extension; one of them: %s',
+                      count(*), (select count(*) from looked), min(l.approval_id))
+        from looked as l where l.issued = 0 and l.events < 200 and l.created_at >= first_month having count(*) > 0
+        union all
+        select format('%s approvals have more than one event approval.issued; one of them: %s', count(*), min(l.approval_id))
+        from looked as l where l.issued > 1 having count(*) > 0
+        union all
+        select format('%s approvals have not as many events signature.added as signatures; one of them: %s has %s events and %s signatures',
+                      count(*), min(l.approval_id), (array_agg(l.added order by l.approval_id))[1], (array_agg(l.signatures order by l.approval_id))[1])
+        from looked as l where l.added <> l.signatures and l.issued = 1 and l.events < 200 having count(*) > 0;
+end
+$$;
+
+comment on function admin_internal.event_problems() is
+'Approvals without approval.issued, or with more than one, and approvals whose signatures and signature.added differ in number, among admin_internal.approvals_sampled(). The first 200 events of each approval are read.';
+
+-- ---------------------------------------------------------------------------
+-- Where a setting has a value that it must not have.
+-- ---------------------------------------------------------------------------
+
+create function admin_internal.setting_is(value text, what text)
+returns boolean
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return case when what in ('on', 'off') then value::boolean = what::boolean else lower(value) = what end;
+exception when others then
+    return false;
+end
+$$;
+
+comment on function admin_internal.setting_is(text, text) is 'Does this value mean that one? "on" and "off" have several spellings.';
+
+create function admin_internal.setting_found(name text, what text)
+returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select format('%s is %s in this session', name, what) where admin_internal.setting_is(current_setting(name, true), what)
+    union all
+    select format('%s is %s for new sessions', name, what) from pg_settings as s
+    where s.name = setting_found.name and admin_internal.setting_is(s.reset_val, what) and not admin_internal.setting_is(s.setting, what)
+    union all
+    select format('%s is %s in line %s of a configuration file', name, what, f.sourceline) from pg_file_settings as f
+    where lower(f.name) = setting_found.name and admin_internal.setting_is(f.setting, what)
+      and f.seqno = (select max(g.seqno) from pg_file_settings as g where lower(g.name) = setting_found.name)
+    union all
+    select format('%s is %s%s%s; run ALTER %s RESET %s', name, what, ' for role ' || nullif(o.setrole, 0)::regrole, case when o.setdatabase <> 0 then ' in this database' end,
+                  case when o.setrole = 0 then format('DATABASE %I', current_database())
+                       else concat_ws(' ', 'ROLE', o.setrole::regrole, case when o.setdatabase <> 0 then format('IN DATABASE %I', current_database()) end) end, name)
+    from pg_db_role_setting as o, unnest(o.setconfig) as c
+    where (o.setdatabase = 0 or o.setdatabase = (select d.oid from pg_database as d where d.datname = current_database()))
+      and lower(split_part(c, '=', 1)) = setting_found.name and admin_internal.setting_is(substr(c, strpos(c, '=') + 1), what)
+    union all
+    select format('%s is %s within function %s; run ALTER FUNCTION %s RESET %s', name, what, p.oid::regprocedure, p.oid::regprocedure, name)
+    from pg_proc as p, unnest(p.proconfig) as c
+    where lower(split_part(c, '=', 1)) = setting_found.name and admin_internal.setting_is(substr(c, strpos(c, '=') + 1), what)
+$$;
+
+comment on function admin_internal.setting_found(text, text) is
+'Where a setting has a value: in this session, for new ones, in the configuration files, for a role or in this database, or within any function of this database.';
