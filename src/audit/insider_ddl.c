@@ -190,7 +190,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	Oid			object;
 	Oid			class;
 	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
-	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !is_our_own() &&
+	/* pg_upgrade creates every object by itself, and the trail with them: it changes nothing. */
+	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !is_our_own() &&
 		OidIsValid(get_extension_oid("admin_ext", true));
 
 	if (is_part)

@@ -13,8 +13,12 @@ my $conf = "admin_ext.ndjson_directory = '$files'\n";
 my $old = new_node('old', conf => $conf);
 create_extension($old);
 my $check = "select admin.sensitive_check('APP-100001-abcd')";
+$old->safe_psql('postgres', 'select admin.create_audit_partitions()');
 $old->safe_psql('postgres', $check) for 1 .. 20;
 ok(wait_delivered($old), 'delivered before');
+my $schema = "select item || ' ' || status || ' ' || detail from admin.cutover_readiness where area = 'schema' order by item";
+my $ready = $old->safe_psql('postgres', $schema);
+unlike($ready, qr/^A\d fail/m, 'the schema is as shipped before');
 my $store = $old->safe_psql('postgres', 'select store_id from admin.store');
 # What is still waiting when the old cluster ends.
 configure($old, 'admin_ext.sinks' => '');
@@ -32,6 +36,11 @@ command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_d
 $new->append_conf('postgresql.conf', "admin_ext.sinks = 'ndjson'");
 $new->start;
 is($new->safe_psql('postgres', 'select count(*), max(audit_id) from admin.audit'), $rows, 'the trail is there');
+is($new->safe_psql('postgres', $schema), $ready, 'readiness says the same of the schema');
+$new->safe_psql('postgres', 'alter table admin.approval drop constraint approval_action_length, add constraint approval_action_length check (octet_length(action) between 1 and 257)');
+like($new->safe_psql('postgres', $schema), qr/^A1 fail constraint admin.approval.approval_action_length: expression is/m, 'and sees a constraint that is changed later');
+$new->safe_psql('postgres', 'alter table admin.approval drop constraint approval_action_length, add constraint approval_action_length check (octet_length(action) between 1 and 256)');
+is($new->safe_psql('postgres', $schema), $ready, 'until it is put right');
 $new->safe_psql('postgres', $check) for 1 .. 20;
 ok(wait_delivered($new), 'what was waiting and what came is delivered');
 is($new->safe_psql('postgres', 'select store_id from admin.store'), $store, 'the store is the same');

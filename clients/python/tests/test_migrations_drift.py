@@ -109,6 +109,14 @@ def test_each_difference_is_named(database, drifts, change, lines):
     assert drifts() == (1, lines.splitlines())
 
 
+def test_parentheses_of_a_check_that_pg_upgrade_loses_are_no_difference(database, drifts):
+    again = "alter table admin.approval drop constraint approval_required_signer_count, add constraint approval_required_signer_count check ({})"
+    database.sql(again.format("required_signer_count >= 1 and required_signer_count <= 8 and required_signer_count = cardinality(required_roles)"))
+    assert drifts()[0] == 0
+    database.sql(again.format("required_signer_count >= 1 and (required_signer_count <= 8 or required_signer_count = cardinality(required_roles))"))
+    assert drifts()[0] == 1
+
+
 def test_several_and_as_a_document(database, drifts):
     database.sql("alter table admin.approval disable trigger approval_guard")
     database.sql("alter table admin.jwt_key add column note text")

@@ -8,6 +8,7 @@ the extension (else pg_dump and DROP EXTENSION go wrong), and partitions have th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -123,10 +124,45 @@ def _flat(schema: str, relations: list[dict[str, Any]]) -> Iterator[tuple[Path, 
             yield (*here, f"constraint {name}"), definition
 
 
+TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[()]|[^()'"\s]+""")
+
+
+def _groups(tokens: Iterator[str]) -> list[Any]:
+    """What stands in parentheses as lists within lists."""
+    items: list[Any] = []
+    for token in tokens:
+        if token == ")":
+            break
+        items.append(_groups(tokens) if token == "(" else token)
+    return items
+
+
+def _flattened(items: list[Any]) -> list[Any]:
+    """Without parentheses that mean nothing: around parentheses, and around an AND within an AND, or an OR within an OR.
+
+    pg_upgrade creates a CHECK from its own text, and loses them.
+    """
+    items = [_flattened(item) if isinstance(item, list) else item for item in items]
+    while len(items) == 1 and isinstance(items[0], list):
+        items = items[0]
+    words = {item for item in items if isinstance(item, str) and item in ("AND", "OR")}
+    if len(words) != 1 or any(item not in words for item in items[1::2]):
+        return items
+    flat: list[Any] = []
+    for item in items:
+        flat.extend(item if isinstance(item, list) and set(map(str, item[1::2])) == words else [item])
+    return flat
+
+
+def _meaning(path: Path, value: str | None) -> Any:
+    """What is compared: of a constraint not its text."""
+    return _flattened(_groups(iter(TOKEN.findall(value)))) if value and path[-1].startswith("constraint ") else value
+
+
 def _compared(expected: dict[Path, str], found: dict[Path, str]) -> Iterator[Difference]:
     for path in {**expected, **found}:
         whole = path[:-1]
-        if expected.get(path) != found.get(path) and (not whole or whole in expected and whole in found):
+        if _meaning(path, expected.get(path)) != _meaning(path, found.get(path)) and (not whole or whole in expected and whole in found):
             yield Difference(path, expected.get(path), found.get(path))
 
 
