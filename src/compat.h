@@ -109,6 +109,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_local_xid() (MyProc->lxid)
 #endif
 
+/* 18 turned the flag around. */
+#if PG_VERSION_NUM >= 180000
+#define compat_is_client(proc) ((proc)->isRegularBackend)
+#else
+#define compat_is_client(proc) (!(proc)->isBackgroundWorker)
+#endif
+
 #endif							/* FRONTEND */
 
 #endif							/* ADMIN_EXT_COMPAT_H */

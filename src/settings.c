@@ -26,6 +26,7 @@ char	   *admin_sinks = NULL;
 bool		admin_require_action_policy = false;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
+char	   *admin_retention = NULL;
 int			admin_ingest_window_s = 7 * 86400;
 int			admin_sweep_interval_ms = 60 * 1000;
 int			admin_batch_rows = 10000;
@@ -129,6 +130,41 @@ check_kafka_topic(char **value, void **extra, GucSource source)
 		strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length)
 		return true;
 	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", MAX_TOPIC_NAME);
+	return false;
+}
+
+/*
+ * An interval in years, months, weeks and days, none of them negative.  It is parsed here, for
+ * the server's own parser raises errors, and the postmaster has no place for them.
+ */
+static bool
+check_retention(char **value, void **extra, GucSource source)
+{
+	static const char *const units[] = {"year", "years", "month", "months", "week", "weeks", "day", "days"};
+	const char *at = *value;
+	int			parts = 0;
+
+	for (at += strspn(at, " "); *at != '\0'; at += strspn(at, " "))
+	{
+		Size		digits = strspn(at, "0123456789");
+		Size		letters;
+		bool		known = false;
+
+		if (digits < 1 || digits > 5)
+			break;
+		at += digits;
+		at += strspn(at, " ");
+		letters = strspn(at, "abcdefghijklmnopqrstuvwxyz");
+		for (int i = 0; i < lengthof(units); i++)
+			known = known || (strlen(units[i]) == letters && strncmp(at, units[i], letters) == 0);
+		if (!known)
+			break;
+		at += letters;
+		parts++;
+	}
+	if (*at == '\0' && parts > 0)
+		return true;
+	GUC_check_errdetail("An interval in years, months, weeks and days is needed, for example \"7 years\" or \"6 months 15 days\".");
 	return false;
 }
 
@@ -248,6 +284,10 @@ define_workflow(void)
 							"One that says when it occurred is looked for since then, besides.",
 							&admin_ingest_window_s, 7 * 86400, 86400, 3650 * 86400,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("admin_ext.retention", "How long rows of the audit trail are kept.",
+							   "admin.drop_audit_partitions() refuses to drop what is younger.",
+							   &admin_retention, "7 years",
+							   PGC_SIGHUP, 0, check_retention, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.sweep_interval", "How often the worker announces deadlines that have passed.",
 							"It does so when pg_cron does not; 0 is never.",
 							&admin_sweep_interval_ms, 60 * 1000, 0, 86400 * 1000,

@@ -61,31 +61,49 @@ comment on trigger audit_append_only_statement on admin.audit is 'Refuses UPDATE
 alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
 
--- After the triggers: 14 would look for the statement's on the partition, where it is not.
-create table admin.audit_default partition of admin.audit default;
-
-comment on table admin.audit_default is
-'Takes what no month has a place for, so that an insert never fails for lack of a partition. admin.create_audit_partitions() turns rows caught here into a partition of their own.';
-
 -- What every partition needs, whoever made it: what it is called here, how its index is recognised, and how it is made.
 create function admin.audit_partition_needs()
-returns table (need text, definition text, statement text)
+returns table (need text, columns text[], is_unique boolean, predicate text, statement text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
     values
-    ('primary key (audit_id)', 'CREATE UNIQUE INDEX%USING btree (audit_id)', 'alter table %s add primary key (audit_id)'),
-    ('index (xid, audit_id)', '%USING btree (xid, audit_id)', 'create index on %s (xid, audit_id)'),
-    ('index (approval_id, audit_id)', '%USING btree (approval_id, audit_id)%',
+    ('primary key (audit_id)', array['audit_id'], true, null, 'alter table %s add primary key (audit_id)'),
+    ('index (xid, audit_id)', array['xid', 'audit_id'], false, null, 'create index on %s (xid, audit_id)'),
+    ('index (approval_id, audit_id)', array['approval_id', 'audit_id'], false, '(approval_id IS NOT NULL)',
      'create index on %s (approval_id, audit_id) where approval_id is not null'),
-    ('unique index (source, source_event_id)', 'CREATE UNIQUE INDEX%USING btree (source COLLATE "C", source_event_id COLLATE "C")%',
+    ('unique index (source, source_event_id)', array['source', 'source_event_id'], true, '(source_event_id IS NOT NULL)',
      'create unique index on %s (source collate "C", source_event_id collate "C") where source_event_id is not null'),
-    ('index of withdrawals', '%USING btree (approval_id) WHERE (event_type = ''approval.withdrawn''::text)',
+    ('index of withdrawals', array['approval_id'], false, '(event_type = ''approval.withdrawn''::text)',
      'create index on %s (approval_id) where event_type = ''approval.withdrawn''');
 end;
 
 comment on function admin.audit_partition_needs() is
-'The indexes that delivery, ingest, replay and readiness read a partition of the trail by: what pg_get_indexdef() says of each, as a pattern, and the statement that makes it.';
+'The indexes that delivery, ingest, replay and readiness read a partition of the trail by: the columns and the predicate of each, and the statement that makes it.';
+
+-- Compared by what the catalog holds; the predicate's text depends on settings, which are pinned.
+create function admin_internal.partition_has_index(partition regclass, columns text[], is_unique boolean, predicate text)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+set quote_all_identifiers = off
+begin atomic
+    select exists (
+        select from pg_index as i
+        join pg_class as c on c.oid = i.indexrelid
+        join pg_am as m on m.oid = c.relam and m.amname = 'btree'
+        where i.indrelid = partition and i.indisvalid and i.indexprs is null and i.indisunique = is_unique
+          and pg_get_expr(i.indpred, i.indrelid) is not distinct from predicate
+          -- Text is looked up by its bytes.
+          and not exists (select from unnest(i.indcollation) as l(oid) left join pg_collation as n on n.oid = l.oid
+                          where l.oid <> 0 and n.collcollate <> 'C')
+          and array(select a.attname::text from unnest(i.indkey) with ordinality as k(number, o)
+                    join pg_attribute as a on a.attrelid = partition and a.attnum = k.number
+                    where k.o <= i.indnkeyatts order by k.o) = columns);
+end;
+
+comment on function admin_internal.partition_has_index(regclass, text[], boolean, text) is
+'Has this partition a valid btree index with these columns, in this order, and this predicate?';
 
 create function admin.audit_partition_lacks(partition regclass)
 returns setof text
@@ -93,7 +111,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     select n.need from admin.audit_partition_needs() as n
-    where not exists (select from pg_index as i where i.indrelid = partition and i.indisvalid and pg_get_indexdef(i.indexrelid) like n.definition)
+    where not admin_internal.partition_has_index(partition, n.columns, n.is_unique, n.predicate)
     union all
     select 'trigger audit_append_only_statement'
     where not exists (select from pg_trigger as t where t.tgrelid = partition and t.tgname = 'audit_append_only_statement');
@@ -130,8 +148,6 @@ $$;
 
 comment on function admin.audit_prepare_partition(regclass) is
 'Gives a partition of admin.audit the indexes that it is read by and the trigger that refuses TRUNCATE, where it lacks them, and enables its triggers always.';
-
-select admin.audit_prepare_partition('admin.audit_default');
 
 create function admin_internal.append_event(event_type text, payload json, approval_id text default null)
 returns bigint

@@ -63,7 +63,7 @@ comment on column admin.ingest_gap.closed_by is 'Who closed it by admin.close_in
 comment on column admin.ingest_gap.close_reason is 'Why it was closed; 1 to 4096 bytes.';
 
 create table admin.audit_dropped (
-    below bigint not null
+    below bigint not null primary key
 );
 
 create unique index audit_dropped_one_row on admin.audit_dropped ((true));

@@ -154,6 +154,8 @@ create table admin.granted_access (
 );
 
 create unique index granted_access_once on admin.granted_access (role_oid, system_identifier, access, coalesce(source_prefix, ''));
+-- Its key has an expression, and a publication FOR ALL TABLES wants an identity of rows that are deleted.
+alter table admin.granted_access replica identity full;
 
 comment on table admin.granted_access is
 'Who was granted what by admin.grant_access(): one row per role, access and source prefix. A row of this cluster means the role of its oid, whatever the role is called now. A row that a dump brought from another cluster means the role of its name.';

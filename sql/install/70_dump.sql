@@ -1,12 +1,11 @@
 -- ---------------------------------------------------------------------------
--- What pg_dump takes along: the users' data.  The monthly partitions are ordinary
+-- What pg_dump takes along: the users' data.  The partitions of the trail are ordinary
 -- tables and go by themselves; "store" stays, for a restored copy is another copy.
 -- ---------------------------------------------------------------------------
 
 select pg_catalog.pg_extension_config_dump('admin.approval', '');
 select pg_catalog.pg_extension_config_dump('admin.signature', '');
 select pg_catalog.pg_extension_config_dump('admin.signature_signature_id_seq', '');
-select pg_catalog.pg_extension_config_dump('admin.audit_default', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_attributes', '');
 select pg_catalog.pg_extension_config_dump('admin.ingest_source', '');

@@ -6,14 +6,19 @@
  *	  its workers end, the command runs, and the launcher starts what is still listed.
  *
  * A hold belongs to a process and counts for nothing once that has gone.
+ *
+ * Besides, a dump that is loaded without admin_ext.restoring is told about the setting where
+ * it brings the default partition of the trail, which CREATE EXTENSION has made.
  */
 #include "postgres.h"
 
 #include <signal.h>
 
+#include "catalog/namespace.h"
 #include "catalog/pg_database.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
@@ -27,6 +32,7 @@
 #include "delivery/database_ddl.h"
 #include "delivery/shared.h"
 #include "monotonic.h"
+#include "settings.h"
 
 #define LEAVE_MS	10000		/* after that the command runs into the worker, and says so */
 
@@ -151,6 +157,23 @@ wait_for_workers(const char *database)
 }
 
 static void
+check_default_partition(Node *statement)
+{
+	CreateStmt *create = (CreateStmt *) statement;
+
+	if (!IsA(statement, CreateStmt) || admin_restoring || create->if_not_exists ||
+		create->relation->schemaname == NULL || strcmp(create->relation->schemaname, "admin") != 0 ||
+		strcmp(create->relation->relname, "audit_default") != 0)
+		return;
+	if (OidIsValid(get_extension_oid("admin_ext", true)) && OidIsValid(RangeVarGetRelid(create->relation, NoLock, true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"audit_default\" already exists"),
+				 errdetail("CREATE EXTENSION makes the default partition of admin.audit unless a dump is being loaded."),
+				 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session, before CREATE EXTENSION.")));
+}
+
+static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
 				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
@@ -159,6 +182,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	const char *database = database_of(statement->utilityStmt);
 	DeliveryHold *hold = NULL;
 
+	check_default_partition(statement->utilityStmt);
 	if (database != NULL && may_hold(database))
 		hold = take_hold(database);
 	if (hold == NULL)

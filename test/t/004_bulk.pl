@@ -8,7 +8,7 @@ use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_node('bulk', conf => "admin_ext.ndjson_rotate_size = '64MB'\nfsync = off\nmax_wal_size = 4GB\n");
+my $node = new_node('bulk', conf => "admin_ext.ndjson_rotate_size = '64MB'\nfsync = off\nmax_wal_size = 4GB\nadmin_ext.retention = '1 day'\n");
 create_extension($node);
 my $rows = $ENV{BULK_ROWS} // 1_100_000;
 my $insert = q{select count(admin_internal.append_event('bulk', '{"i": 1}', 'APP-000001-' || (i %% 7))) from generate_series(1, %d) as i};

@@ -11,7 +11,7 @@ use Test::More;
 
 set_clock(0);
 my $node;
-by_clock(sub { $node = new_node('ingest') });
+by_clock(sub { $node = new_node('ingest', conf => "admin_ext.retention = '1 day'\n") });
 create_extension($node);
 
 sub ingest

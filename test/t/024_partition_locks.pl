@@ -1,0 +1,199 @@
+# Locks: no call of an operator or auditor, and no open transaction of anybody, keeps checks waiting,
+# and a worker that waits for a lock says so.  Transactions here stay open for as long as the test
+# wants: a check that had to wait for one would never be answered.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = new_node('locks', conf => "admin_ext.databases = ''\nadmin_ext.require_verified_jwt = off\n");
+create_extension($node);
+$node->safe_psql('postgres', "create role aud login; create role ops login; create role chk login;
+	select admin.grant_access('aud', 'auditor'), admin.grant_access('ops', 'operator'), admin.grant_access('chk', 'checker')");
+my $longest = 0;
+
+# Checks, one after the other, until a condition holds; each within two seconds.
+sub checks_until
+{
+	my ($condition, $name) = @_;
+	my $failed = '';
+	my $done = poll(sub {
+		my $began = time();
+		my ($code, undef, $error) = $node->psql('postgres', "set statement_timeout = '2s'; select admin.sensitive_check('APP-000001-a')",
+			extra_params => [ '-U', 'chk' ]);
+		my $took = time() - $began;
+		$longest = $took if $took > $longest;
+		$failed = $error if $code;
+		return $failed ne '' || $condition->();
+	}, 30);
+	is($done ? $failed : 'the condition never held', '', $name);
+}
+
+sub session
+{
+	my ($role, $sql) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-U', $role ]);
+	$session->query($sql);
+	return $session;
+}
+
+# Runs a statement beside checks; returns its output and its error.
+sub beside_checks
+{
+	my ($role, $sql, $name) = @_;
+	my ($out, $error) = ('', '');
+	my $call = IPC::Run::start([ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-U', $role, '-c', $sql ], '>', \$out, '2>', \$error);
+	checks_until(sub { $call->pump_nb if $call->pumpable; return !$call->pumpable }, $name);
+	$call->finish;
+	return ($out, $error);
+}
+
+sub pid_of { my ($role) = @_; return $node->safe_psql('postgres', "select pid from pg_stat_activity where usename = '$role' and state like 'idle in%'"); }
+
+my $last_month = q{select partition from admin.audit_partitions() where not is_default order by lower_bound desc limit 1};
+sub forget_last_month { $node->safe_psql('postgres', 'drop table ' . $node->safe_psql('postgres', $last_month)); }
+
+# A reader that stays: months cannot be added, and the error says whose transaction is in the way.
+my $reader = session('aud', 'begin; select count(*) from admin.audit');
+my ($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(5)', 'checks go on while months are asked for beside a reader');
+my $pid = pid_of('aud');
+like($error, qr/could not lock admin\.audit_default.*process $pid of role "aud"/s, 'the reader is named');
+is($node->safe_psql('postgres', "set statement_timeout = '2s'; select count(*) > 0 from admin.audit"), 't', 'other readers go on');
+is($node->safe_psql('postgres', q{set statement_timeout = '2s'; select admin.audit_ingest('[{"specversion": "1.0", "id": "1", "source": "/ff", "type": "t"}]') ->> 'accepted'}),
+	'1', 'so does ingest');
+$reader->query('rollback');
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(5)', 'and when it has ended');
+is("$out$error", "2\n", 'the months are made');
+
+# A writer that stays, and rows in the default partition.
+my $month = $node->safe_psql('postgres', 'select partition from admin.audit_partitions() where lower_bound <= now() and upper_bound > now()');
+$node->safe_psql('postgres', "alter table admin.audit detach partition $month; drop table $month; select admin.sensitive_check('APP-000001-a')");
+my $writer = session('chk', "begin; select admin.sensitive_check('APP-000001-a')");
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(6)', 'checks go on beside a writer, and rows in the default partition');
+$pid = pid_of('chk');
+like($error, qr/could not lock admin\.audit, admin\.audit_default.*process $pid of role "chk"/s, 'the writer is named');
+$writer->query('commit');
+# The same with a reader.
+$reader->query('begin; select count(*) from admin.audit');
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(6)', 'and beside a reader');
+like($error, qr/could not lock admin\.audit, admin\.audit_default.*role "aud"/s, 'who is named, too');
+$reader->query('rollback');
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(6)', 'without them');
+is($node->safe_psql('postgres', 'select count(*) from admin.audit_default'), '0', 'the rows become a partition of their own');
+$node->safe_psql('postgres', 'select admin.create_audit_partitions(6)');
+
+# Who leaves the transaction open in which months were made is put out when somebody waits, whatever it does.
+sub is_put_out
+{
+	my ($session, $waiter, $name) = @_;
+	my ($code, $stdout, $stderr) = $node->psql('postgres', "set statement_timeout = '5s'; $waiter");
+	is($stderr, '', "$name: others get through");
+	ok($node->poll_query_until('postgres', q{select count(*) = 0 from pg_stat_activity where usename = 'ops'}), "$name: the session is ended");
+	eval { $session->{run}->finish };
+}
+
+sub open_call
+{
+	my ($sql) = @_;
+	my $session = $node->background_psql('postgres', on_error_stop => 0, extra_params => [ '-U', 'ops' ]);
+	$session->query_until(qr/asked/, "\\echo asked\n$sql\n");
+	return $session;
+}
+
+sub wait_held
+{
+	my ($relation) = @_;
+	ok($node->poll_query_until('postgres', "select exists (select from pg_locks as l join pg_stat_activity as a using (pid)
+		where a.usename = 'ops' and l.granted and l.mode = 'AccessExclusiveLock' and l.relation = '$relation'::regclass)"), "$relation is held");
+}
+
+my $reads = 'select count(*) from admin.audit';
+foreach my $case (['left open', 'begin; select admin.create_audit_partitions(6);'],
+	['a long statement', 'select admin.create_audit_partitions(6), pg_sleep(600);'],
+	['after an error', 'begin; select admin.create_audit_partitions(6); savepoint a; select 1/0; rollback to a;'])
+{
+	my ($name, $sql) = @$case;
+	forget_last_month();
+	my $session = open_call($sql);
+	wait_held('admin.audit_default');
+	is_put_out($session, $reads, "months: $name");
+}
+$node->safe_psql('postgres', 'select admin.create_audit_partitions(6)');
+my ($code, undef, $refused) = do { forget_last_month(); $node->psql('postgres', "begin; select admin.create_audit_partitions(6); prepare transaction 'months'") };
+like($refused, qr/cannot PREPARE a transaction that holds the audit trail/, 'it cannot be prepared');
+# Where nobody waits, a transaction takes its time.
+is($node->safe_psql('postgres', 'begin; select admin.create_audit_partitions(6); select pg_sleep(0.3); commit; select 7'), "1\n\n7", 'nobody waits: nobody is put out');
+
+# Old months: nothing to drop takes no lock at all; what there is to drop is held for no longer than others let it.
+$node->append_conf('postgresql.conf', "admin_ext.databases = 'postgres'");
+$node->reload;
+my $idle = open_call(q{begin; select admin.drop_audit_partitions('100 years');});
+checks_until(sub { return wait_delivered($node) }, 'checks beside an open transaction that dropped nothing');
+$idle->query('rollback');
+$idle->quit;
+sub old_row
+{
+	$node->safe_psql('postgres', q{set admin_ext.restoring = on; insert into admin.audit (audit_id, event_type, recorded_at, payload) overriding system value
+		select coalesce(min(audit_id), 0) - 1, 'old', '2016-02-03', '{}' from admin.audit where event_type = 'old'});
+	$node->safe_psql('postgres', 'select admin.create_audit_partitions(6)');
+	$node->safe_psql('postgres', q{select admin.resync_sink('ndjson', (select max(audit_id) from admin.audit))});
+	ok($node->poll_query_until('postgres', q{select admin.drop_audit_partitions('3000 years') = 0}), 'there is an old month');
+}
+old_row();
+# A worker would be the first one to wait.
+my $workers = q{select count(*) from pg_stat_activity where backend_type = 'admin_ext worker'};
+configure($node, 'admin_ext.databases' => '');
+ok($node->poll_query_until('postgres', $workers, '0'), 'without a worker');
+foreach my $case (['left open', q{begin; select admin.drop_audit_partitions('9 years');}],
+	['a long statement', q{select admin.drop_audit_partitions('9 years'), pg_sleep(600);}],
+	['after an error', q{begin; select admin.drop_audit_partitions('9 years'); savepoint a; select 1/0; rollback to a;}])
+{
+	my ($name, $sql) = @$case;
+	my $session = open_call($sql);
+	wait_held('admin.audit');
+	is_put_out($session, q{select admin.sensitive_check('APP-000001-a') is null}, "drop: $name");
+	is($node->safe_psql('postgres', q{select to_regclass('admin.audit_y2016m02') is not null}), 't', "drop: $name: and nothing was dropped");
+}
+$writer->query("begin; select admin.sensitive_check('APP-000001-a')");
+($out, $error) = beside_checks('ops', q{select admin.drop_audit_partitions('9 years')}, 'checks go on while months are dropped beside a writer');
+like($error, qr/could not lock admin\.audit, .*role "chk"/s, 'who is named');
+$writer->query('commit');
+($out, $error) = beside_checks('ops', q{select admin.drop_audit_partitions('9 years')}, 'and without it');
+is("$out$error", "1\n", 'the month goes');
+is($node->safe_psql('postgres', q{select actor || ' ' || (payload ->> 'partition') || ' ' || (payload ->> 'rows') from admin.audit where event_type = 'partition.dropped'}),
+	'ops audit_y2016m02 1', 'and the trail says who dropped it');
+note(sprintf 'longest check: %.0f ms, with its connection', 1000 * $longest);
+
+# The worker says what it waits for, with true lag.
+configure($node, 'admin_ext.databases' => 'postgres');
+ok(wait_delivered($node), 'delivered before locks');
+my $future = $node->safe_psql('postgres', $last_month);
+foreach my $case (['admin.audit_default', 'admin.audit_default'], [$future, $future], ['admin.sink_position', 'admin.sink_position'],
+	['admin.tick', 'admin.tick'], ['admin.dead_letter_retry', 'admin.dead_letter_retry'])
+{
+	my ($relation, $named) = @$case;
+	my $rows = $node->safe_psql('postgres', 'select count(*) from admin.audit');
+	my $holder = session('postgres', "begin; lock table $relation in access exclusive mode");
+	$node->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
+	ok($node->poll_query_until('postgres', qq{select state = 'backing_off' and last_error ~ 'waits for a lock on $named;' from admin.worker_status}),
+		"$relation: the worker says so") or diag(status($node, q{state || coalesce(last_error, '')}));
+	$node->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')}) for 1 .. 3;
+	# The old month that was dropped is in the files as well.
+	my $waiting = $rows + 4 + 1 - scalar(ndjson_lines($node->data_dir . '/admin_ext'));
+	cmp_ok($waiting, '>=', 3, "$relation: rows wait");
+	ok($node->poll_query_until('postgres', qq{select lag_rows = $waiting and lag_seconds > 0 from admin.worker_status}), "$relation: and are counted")
+	  or diag(status($node, 'lag_rows'));
+	$holder->query('rollback');
+	$holder->quit;
+	ok($node->poll_query_until('postgres', q{select state in ('idle', 'delivering') and lag_rows = 0 from admin.worker_status}), "$relation: and goes on")
+	  or diag(status($node, q{state || ' ' || lag_rows || coalesce(last_error, '')}));
+	ok(wait_delivered($node), "$relation: delivered");
+}
+is(repeated(event_keys(ndjson_lines($node->data_dir . '/admin_ext'))), '', 'no row is there twice');
+$_->quit for $reader, $writer;
+$node->stop;
+done_testing();
