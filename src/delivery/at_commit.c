@@ -2,7 +2,7 @@
  * at_commit.c
  *	  A commit that added to the audit trail wakes the workers of its database.
  *
- * What runs at commit is here, whole: a flag of this backend, and for each worker
+ * What runs at commit is here, whole: a number of this backend, and for each worker
  * of the database that has not been woken yet, a compare-and-set and SetLatch().
  * Nothing in it takes a lock, allocates or fails.  A latch read here may by now be
  * another process's: that one wakes for nothing, no more.  PREPARE TRANSACTION wakes
@@ -17,12 +17,12 @@
 #include "delivery/shared.h"
 #include "delivery/at_commit.h"
 
-static bool appended = false;
+static uint64 appended = 0;		/* rows of this transaction, those of aborted subtransactions among them */
 
 static void
 note_append(void)
 {
-	appended = true;
+	appended++;
 }
 
 static void
@@ -36,6 +36,7 @@ wake_workers(void)
 
 		if (pg_atomic_read_u32(&slot->database_oid) != MyDatabaseId)
 			continue;
+		pg_atomic_fetch_add_u64(&slot->committed_rows, appended);
 		latch = slot->latch;
 		if (latch != NULL && pg_atomic_compare_exchange_u32(&slot->wake, &asleep, 1))
 			SetLatch(latch);
@@ -48,13 +49,13 @@ at_transaction_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (appended)
+			if (appended > 0)
 				wake_workers();
-			appended = false;
+			appended = 0;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			appended = false;
+			appended = 0;
 			break;
 		default:
 			break;

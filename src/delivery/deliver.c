@@ -53,7 +53,7 @@ static StepResult
 pass_on(Worker *worker, bool is_last)
 {
 	TimestampTz first_recorded = worker->first_recorded;
-	int64		lag = delivery_status_of(worker->slot).lag_rows;
+	int64		lag = worker->known_lag;
 	bool		is_backfill = worker->position.backfill_audit_id > 0;
 	Position	next = position_after(worker, is_last);
 	StepResult	result;
@@ -97,7 +97,7 @@ step_batch(Worker *worker)
 	if (worker->envelopes.count > 0)
 		return pass_on(worker, is_at_end(worker));
 	/* All of them were rolled back, or rejected before. */
-	lag = delivery_status_of(worker->slot).lag_rows - (worker->next_key - worker->first_key);
+	lag = worker->known_lag - (worker->next_key - worker->first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);
 	return worker->has_passed_by && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
 }

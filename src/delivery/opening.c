@@ -143,7 +143,9 @@ take_position(Worker *worker)
 	memset(&worker->keys, 0, sizeof(worker->keys));
 	worker->keys.context = context;
 	forget_window(worker);
-	worker_set_lag(worker, 0, 0);
+	/* What was known holds until it can look again. */
+	if (!worker->is_waiting)
+		worker_set_lag(worker, 0, 0);
 	envelopes_init(&worker->envelopes, context, worker->position.store_id);
 	envelopes_init(&worker->ahead, context, worker->position.store_id);
 	worker->is_positioned = true;

@@ -68,8 +68,8 @@ collect_keys(Worker *worker)
 	/* What was waiting behind the window before is in it now. */
 	if (worker->passed_audit_id == 0)
 		worker->behind = Max(worker->behind - worker->keys.total, 0);
-	worker_set_lag(worker, worker->keys.total + worker->behind,
-				   delivery_status_of(worker->slot).pending_since);
+	worker_set_lag(worker, worker->keys.total + worker->behind, worker->known_since);
+	worker_has_looked(worker);
 }
 
 /* What the sink has rejected for good from this key on. */

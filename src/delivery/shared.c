@@ -49,6 +49,7 @@ startup(void)
 			SpinLockInit(&delivery_shared->slots[i].mutex);
 			pg_atomic_init_u32(&delivery_shared->slots[i].database_oid, 0);
 			pg_atomic_init_u32(&delivery_shared->slots[i].wake, 0);
+			pg_atomic_init_u64(&delivery_shared->slots[i].committed_rows, 0);
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);

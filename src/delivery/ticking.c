@@ -62,6 +62,7 @@ probe_and_tick(Worker *worker)
 		worker_commit();
 		return STEP_REOPEN;
 	}
+	worker_begin_look(worker);
 	window.to = tick_snapshot_now();
 	if (window_has_rows(&window))
 		tick_id = tick_make(CurrentMemoryContext).tick_id;
@@ -73,6 +74,9 @@ probe_and_tick(Worker *worker)
 	if (tick_id == 0)
 	{
 		forget_counted(worker);
+		if (worker->is_waiting)
+			worker_set_lag(worker, 0, 0);
+		worker_has_looked(worker);
 		return STEP_IDLE;
 	}
 	worker->durable_tick = tick_id;
@@ -123,7 +127,7 @@ worker_tick_while_down(Worker *worker)
 	WindowKeys	found = {0};
 	Window		window;
 	TimestampTz since;
-	DeliveryStatus status = delivery_status_of(worker->slot);
+	bool		is_first = worker->counted == NULL && worker->window.tick_id == 0;
 
 	window.from = worker->counted ? worker->counted :
 		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
@@ -131,18 +135,20 @@ worker_tick_while_down(Worker *worker)
 	if (nothing_happened(window.from))
 		return;
 	worker_begin("counting what waits");
+	worker_begin_look(worker);
 	window.to = tick_snapshot_now();
 	window_count(&window, &found);
 	/* Keys at hand are counted already. */
 	if (worker->counted == NULL && worker->keys.count == 0)
 		found.total += count_backfill(worker, &found.lowest);
 	tick_snapshot_keep(&worker->counted, window.to, worker->context);
-	since = status.pending_since;
+	since = is_first ? 0 : worker->known_since;
 	if (since == 0 && found.total > 0)
 		since = trail_recorded_at(found.lowest);
 	worker_commit();
 	worker->behind += found.total;
-	worker_set_lag(worker, status.lag_rows + found.total, since);
+	worker_set_lag(worker, (is_first ? 0 : worker->known_lag) + found.total, since);
+	worker_has_looked(worker);
 	if (found.total > 0)
 		worker_make_durable_tick(worker);
 }

@@ -67,7 +67,11 @@ attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *e
 	{
 		ErrorData  *caught = worker_give_up();
 
-		strlcpy(error, caught->message, size);
+		/* Whose locks are in the way is in the detail. */
+		if (caught->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && caught->detail != NULL)
+			snprintf(error, size, "%s: %s", caught->message, caught->detail);
+		else
+			strlcpy(error, caught->message, size);
 		outcome = CHORE_FAILED;
 	}
 	PG_END_TRY();

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -45,33 +44,6 @@ leave(int code, Datum arg)
 	LWLockRelease(delivery_shared->lock);
 }
 
-/* Settings that a database or a role may carry have no say in delivery. */
-static void
-pin_settings(void)
-{
-	static const char *const pins[][2] = {
-		{"search_path", "pg_catalog, pg_temp"},
-		{"statement_timeout", "0"},
-		{"lock_timeout", "0"},
-		{"idle_in_transaction_session_timeout", "0"},
-#if PG_VERSION_NUM >= 170000
-		{"transaction_timeout", "0"},
-#endif
-		{"default_transaction_isolation", "read committed"},
-		{"default_transaction_read_only", "off"},
-		{"default_transaction_deferrable", "off"},
-		{"row_security", "on"},
-		{"admin_ext.restoring", "off"},
-	};
-
-	for (int i = 0; i < lengthof(pins); i++)
-		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
-	/* A tick that is not on disk is none: pinned whatever it is, or a reload could lower it. */
-	SetConfigOption("synchronous_commit",
-					synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on",
-					PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 /*
  * A sink's threads are ended before the process is: what libraries do at exit() would run
  * beside them.
@@ -104,7 +76,7 @@ enter(Datum arg)
 
 	BackgroundWorkerInitializeConnection(database, NULL, 0);
 	pg_atomic_write_u32(&slot->database_oid, MyDatabaseId);
-	pin_settings();
+	worker_pin_settings();
 	return slot;
 }
 
@@ -116,8 +88,11 @@ recover_from_error(Worker *worker)
 
 	HOLD_INTERRUPTS();
 	error = worker_give_up();
-	snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
-			 error->hint ? ". " : "", error->hint ? error->hint : "");
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		worker_lock_is_in_the_way(worker);
+	else
+		snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
+				 error->hint ? ". " : "", error->hint ? error->hint : "");
 	/* What is wrong in the database is looked for again. */
 	worker->has_fenced = false;
 	/* A sink that cannot even be opened leaves the position as it is, and what waits is counted. */
@@ -272,6 +247,7 @@ back_off(Worker *worker, int milliseconds)
 				return;
 			next_tick = now + IDLE_MS;
 		}
+		worker_show_unseen(worker);
 		worker_upkeep(worker);
 		if (left <= 0)
 			return;

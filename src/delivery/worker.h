@@ -35,6 +35,12 @@ typedef struct Worker
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
+	bool		is_waiting;		/* a lock was in the way when it looked last */
+	uint64		looking_rows;	/* slot->committed_rows before the snapshot at hand */
+	uint64		looked_rows;	/* the same, of the last one that rows were counted by */
+	int64		known_lag;		/* as counted then */
+	TimestampTz known_since;	/* recorded_at of the oldest of them; 0: none */
+	TimestampTz waiting_since;	/* when the first row after them was noticed; 0: none was */
 	int64		opened_at;		/* since when, by monotonic_ms() */
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
@@ -135,5 +141,14 @@ extern StepResult worker_step_result(AdminSinkResult result);
 /* Sets state and last_error, with one line in the log per change of state. */
 extern void worker_set_state(Worker *worker, DeliveryState state, const char *error);
 extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since);
+
+/* worker_settings.c */
+extern void worker_pin_settings(void);
+
+/* worker_lock.c: a lock_timeout has ended a statement of the worker's. */
+extern void worker_lock_is_in_the_way(Worker *worker);
+extern void worker_begin_look(Worker *worker);
+extern void worker_has_looked(Worker *worker);
+extern void worker_show_unseen(Worker *worker);
 
 #endif							/* ADMIN_EXT_WORKER_H */

@@ -87,6 +87,8 @@ worker_step_result(AdminSinkResult result)
 void
 worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
 {
+	worker->known_lag = rows;
+	worker->known_since = pending_since;
 	SpinLockAcquire(&worker->slot->mutex);
 	worker->slot->status.lag_rows = rows;
 	worker->slot->status.pending_since = pending_since;

@@ -1,0 +1,123 @@
+/*
+ * worker_lock.c
+ *	  What a worker says while somebody's lock keeps it from the trail.
+ *
+ * Its statements wait for a lock for lock_timeout at most.  Then it is as in an outage: it
+ * tries again, says which relation it waits for, and shows how much has been committed since
+ * it could look last.  That number is counted by those who commit, since the worker cannot.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/timestamp.h"
+
+#include "delivery/worker.h"
+
+/* Reads partitions of the trail; to other tables it writes. */
+static bool
+can_lock(Form_pg_class form)
+{
+	LOCKMODE	mode = form->relkind == RELKIND_PARTITIONED_TABLE || form->relispartition ? AccessShareLock : RowExclusiveLock;
+
+	return ConditionalLockRelationOid(form->oid, mode);
+}
+
+/* The first table of schema admin that cannot be locked now, or NULL. */
+static char *
+find_locked_table(void)
+{
+	Oid			schema = get_namespace_oid("admin", true);
+	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
+	char	   *found = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	while (found == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		if ((form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) && !can_lock(form))
+			found = pstrdup(NameStr(form->relname));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}
+
+/* Puts into sink.error what the worker waits for. */
+static void
+name_lock(Worker *worker)
+{
+	char	   *name = NULL;
+
+	snprintf(worker->sink.error, sizeof(worker->sink.error), "waits for a lock that another transaction holds");
+	PG_TRY();
+	{
+		worker_begin("looking for who holds a lock");
+		name = find_locked_table();
+		if (name != NULL)
+			snprintf(worker->sink.error, sizeof(worker->sink.error),
+					 "waits for a lock on admin.%s; see pg_locks for who holds it", name);
+		worker_commit();
+	}
+	PG_CATCH();
+	{
+		(void) worker_give_up();
+	}
+	PG_END_TRY();
+}
+
+void
+worker_lock_is_in_the_way(Worker *worker)
+{
+	worker->is_waiting = true;
+	name_lock(worker);
+	worker_show_unseen(worker);
+}
+
+/* Before a snapshot is taken: what was committed up to here is seen by it. */
+void
+worker_begin_look(Worker *worker)
+{
+	worker->looking_rows = pg_atomic_read_u64(&worker->slot->committed_rows);
+}
+
+/* What was committed up to then is counted, or delivered. */
+void
+worker_has_looked(Worker *worker)
+{
+	worker->looked_rows = worker->looking_rows;
+	worker->is_waiting = false;
+	worker->waiting_since = 0;
+}
+
+/* While it cannot look: what it knew, and what was committed since. */
+void
+worker_show_unseen(Worker *worker)
+{
+	int64		unseen = pg_atomic_read_u64(&worker->slot->committed_rows) - worker->looked_rows;
+	TimestampTz since = worker->known_since;
+
+	if (!worker->is_waiting)
+		return;
+	if (since == 0 && unseen > 0)
+	{
+		if (worker->waiting_since == 0)
+			worker->waiting_since = GetCurrentTimestamp();
+		since = worker->waiting_since;
+	}
+	SpinLockAcquire(&worker->slot->mutex);
+	worker->slot->status.lag_rows = worker->known_lag + unseen;
+	worker->slot->status.pending_since = since;
+	SpinLockRelease(&worker->slot->mutex);
+}
