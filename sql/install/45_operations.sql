@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Delivery, for operators: dead letters, old partitions, status.
+-- Delivery, for operators: dead letters, status.
 -- ---------------------------------------------------------------------------
 
 create function admin.retry_dead_letter(sink text, audit_id bigint)
