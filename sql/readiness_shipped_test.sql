@@ -25,7 +25,7 @@ begin; alter function admin.cutover_readiness_rows security invoker; :look rollb
 begin; alter function admin.ttl_state volatile; :look rollback;
 begin; alter function admin.create_audit_partitions(int) reset search_path; :look rollback;
 \echo -- An aggregate by the same name
-begin; create or replace aggregate admin.approval_findings(approval_id text, action text, resource text, required_roles text[], required_signer_count smallint, requested_by text, state text, sla_deadline timestamptz, closed_at timestamptz, at timestamptz) (sfunc = admin.findings_add, stype = internal, sspace = 1024, finalfunc = admin.findings_result); :look rollback;
+begin; create or replace aggregate admin.approval_findings(approval_id text, action text, resource text, required_roles text[], required_signer_count smallint, requested_by text, state text, sla_deadline timestamptz, created_at timestamptz, closed_at timestamptz, at timestamptz) (sfunc = admin.findings_add, stype = internal, sspace = 1024, finalfunc = admin.findings_result); :look rollback;
 \echo -- What was slipped in
 begin; create function admin.slipped_in() returns int language sql return 1; create view admin.slipped_in as select 1 as x; create table admin_internal.slipped_in (x int); create type admin.slipped as enum ('a'); :look rollback;
 \echo -- Policies and row security, also of a month

@@ -37,7 +37,7 @@ set max_parallel_workers = 0;
 select public.by_walk();
 select f -> 'signatures' as signatures, f -> 'inconsistent' -> 'count' as inconsistent
 from (select admin.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
-                                     a.state, a.sla_deadline, a.closed_at, '2030-01-01')
+                                     a.state, a.sla_deadline, a.created_at, a.closed_at, '2030-01-01')
       from (select * from admin.approval order by md5(approval_id)) as a) as x(f);
 reset max_parallel_workers;
 
