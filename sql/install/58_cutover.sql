@@ -39,6 +39,10 @@ begin
             using errcode = '22023', detail = format('cases %s, differences %s, left_out %s: none is null or negative, and differences is at most cases.',
                                                      coalesce(cases::text, 'null'), coalesce(differences::text, 'null'), coalesce(left_out::text, 'null'));
     end if;
+    if pg_column_size(report) > 8388608 then
+        raise exception 'argument "report" is too long'
+            using errcode = '22023', detail = format('It has %s bytes, the limit is 8388608.', pg_column_size(report));
+    end if;
     insert into admin.parity_run (cases, differences, left_out, report)
     values (record_parity_run.cases, record_parity_run.differences, record_parity_run.left_out, record_parity_run.report)
     returning run_id into recorded;
@@ -47,7 +51,7 @@ end
 $$;
 
 comment on function admin.record_parity_run(bigint, bigint, bigint, jsonb) is
-'Records how a run of the parity harness came out, and returns its run_id. Raises 22023 for counts that do not go together.';
+'Records how a run of the parity harness came out, and returns its run_id. Raises 22023 for counts that do not go together, and for a report of more than 8388608 bytes.';
 
 create table admin.shadow_check (
     shadow_id       bigint generated always as identity primary key,
