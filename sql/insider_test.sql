@@ -236,6 +236,14 @@ drop function public.sneak(), public.weak(), public.bound();
 drop schema regress_grants;
 drop owned by regress_insider;
 drop role regress_insider;
+-- A catalog changed by hand is no DDL, and leaves an event, too.
+begin;
+update pg_trigger set tgenabled = 'D' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';
+with changed as (update pg_proc set prosrc = prosrc where oid = 'admin.is_delivered'::regproc returning 1) select count(*) from changed;
+explain (costs off) delete from pg_policy;
+commit;
+update pg_trigger set tgenabled = 'A' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';
+select event_type, payload ->> 'command' as command, payload ->> 'object' as object from public.look();
 -- Everything that was there comes to an end with the extension; a text has a limit.
 do $$ begin execute '/*' || repeat('x', 5000) || '*/ alter table admin.approval set (fillfactor = 90)'; end $$;
 select length(payload ->> 'text') as kept, right(payload ->> 'text', 49) as ends, payload ->> 'text_bytes' as bytes from public.look() where payload ->> 'command' = 'ALTER TABLE';

@@ -35,39 +35,49 @@ relations_init(void)
 	CacheRegisterRelcacheCallback(forget, (Datum) 0);
 }
 
+/* In the order of the members of AdminRelations. */
+static const char *const relation_names[] = {
+	"approval", "approval_pkey", "signature", "signature_one_per_role", "audit", "audit_audit_id_seq",
+	"audit_attributes", "audit_attributes_pkey", "jwt_issuer", "jwt_issuer_pkey", "jwt_one_use",
+	"jwt_one_use_pkey", "jwt_key", "jwt_key_pkey", "action_policy", "action_policy_pkey"
+};
+
+StaticAssertDecl(sizeof(relation_names) / sizeof(relation_names[0]) == sizeof(AdminRelations) / sizeof(Oid),
+				 "each member has a name");
+
 static Oid
 lookup(const char *name)
 {
 	Oid			schema = get_namespace_oid("admin", true);
-	Oid			relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 
-	if (!OidIsValid(relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"admin.%s\" does not exist", name),
-				 errhint("Run CREATE EXTENSION admin_ext in this database.")));
-	return relation;
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+bool
+admin_relations_exist(void)
+{
+	for (int i = 0; i < lengthof(relation_names); i++)
+	{
+		if (!OidIsValid(lookup(relation_names[i])))
+			return false;
+	}
+	return true;
 }
 
 static void
 look_up_all(void)
 {
-	cached.approval = lookup("approval");
-	cached.approval_by_id = lookup("approval_pkey");
-	cached.signature = lookup("signature");
-	cached.signature_by_approval = lookup("signature_one_per_role");
-	cached.audit = lookup("audit");
-	cached.audit_sequence = lookup("audit_audit_id_seq");
-	cached.audit_attributes = lookup("audit_attributes");
-	cached.audit_attributes_by_id = lookup("audit_attributes_pkey");
-	cached.jwt_issuer = lookup("jwt_issuer");
-	cached.jwt_issuer_by_name = lookup("jwt_issuer_pkey");
-	cached.jwt_one_use = lookup("jwt_one_use");
-	cached.jwt_one_use_by_issuer = lookup("jwt_one_use_pkey");
-	cached.jwt_key = lookup("jwt_key");
-	cached.jwt_key_by_id = lookup("jwt_key_pkey");
-	cached.action_policy = lookup("action_policy");
-	cached.action_policy_by_action = lookup("action_policy_pkey");
+	Oid		   *oids = (Oid *) &cached;
+
+	for (int i = 0; i < lengthof(relation_names); i++)
+	{
+		oids[i] = lookup(relation_names[i]);
+		if (!OidIsValid(oids[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("relation \"admin.%s\" does not exist", relation_names[i]),
+					 errhint("Run CREATE EXTENSION admin_ext in this database.")));
+	}
 }
 
 const AdminRelations *

@@ -34,6 +34,9 @@ extern void relations_init(void);
 /* Raises 55000 where the extension is not installed in this database. */
 extern const AdminRelations *admin_relations(void);
 
+/* Would admin_relations() find them all? */
+extern bool admin_relations_exist(void);
+
 /*
  * Locks or opens a table: `table` points to its member of what admin_relations() returns.  An
  * index of the table may get another oid at any time until then, by REINDEX CONCURRENTLY.  So

@@ -14,6 +14,7 @@
 #include "catalog/objectaddress.h"
 #include "lib/stringinfo.h"
 #include "nodes/nodes.h"
+#include "nodes/plannodes.h"
 #include "utils/guc.h"
 #include "utils/relcache.h"
 
@@ -71,6 +72,10 @@ extern void insider_reload_recorded(void);
 extern void insider_own_init(void);
 extern void insider_own_reset(void);
 extern void insider_ddl_init(void);
+extern void insider_catalog_init(void);
+
+/* Writes a line to the server's log and collects guard.changed: what ran, on what, and its text. */
+extern void insider_collect_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query);
 extern bool insider_is_our_extension(Oid extension);
 extern bool insider_is_our_schema(Oid schema);
 extern bool insider_owns_relation(Oid relation);

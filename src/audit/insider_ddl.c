@@ -32,7 +32,6 @@ typedef struct Command
 {
 	bool		is_ours;
 	char	   *object;			/* identity of the first object of ours */
-	bool		drops_trail;
 } Command;
 
 static Command *current = NULL;
@@ -44,8 +43,6 @@ touch(Command *command, Oid class, Oid object)
 {
 	ObjectAddress address;
 
-	if (class == ExtensionRelationId)
-		command->drops_trail = true;
 	if (command->is_ours)
 		return;
 	ObjectAddressSet(address, class, object);
@@ -62,7 +59,7 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 		return;
 	if (access == OAT_POST_ALTER && (arg != NULL && ((ObjectAccessPostAlter *) arg)->is_internal))
 		return;
-	if ((!current->is_ours || class == ExtensionRelationId) && insider_owns(class, object))
+	if (!current->is_ours && insider_owns(class, object))
 		touch(current, class, object);
 }
 
@@ -143,16 +140,14 @@ text_of(const PlannedStmt *statement, const char *query, int *bytes)
 static bool
 belongs_to_restore(Node *statement)
 {
-	return admin_restoring &&
+	return admin_restoring && statement != NULL &&
 		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt)) &&
 		!insider_store_is_adopted();
 }
 
-static void
-record(const Command *command, const PlannedStmt *statement, const char *query)
+void
+insider_collect_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
-	const char *tag = GetCommandTagName(CreateCommandTag(statement->utilityStmt));
-	const char *object = command->object ? command->object : "";
 	int			bytes;
 	char	   *text = text_of(statement, query, &bytes);
 	StringInfoData payload;
@@ -162,7 +157,7 @@ record(const Command *command, const PlannedStmt *statement, const char *query)
 					GetUserNameFromId(GetSessionUserId(), true), object),
 			 errhidestmt(true)));
 	/* The trail may have gone with it. */
-	if (command->drops_trail && !OidIsValid(get_extension_oid("admin_ext", true)))
+	if (!OidIsValid(get_extension_oid("admin_ext", true)))
 		return;
 	if (belongs_to_restore(statement->utilityStmt))
 		return;
@@ -214,7 +209,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	}
 	PG_END_TRY();
 	if (command.is_ours && IsTransactionState())
-		record(&command, statement, query);
+		insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
+								command.object ? command.object : "", statement, query);
 	if (is_seen && IsTransactionState())
 		insider_record_setting_command(statement->utilityStmt);
 }

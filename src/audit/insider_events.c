@@ -78,23 +78,6 @@ forget_all(void)
 	collected = NIL;
 }
 
-/* What admin_relations() looks up; it raises where something is missing. */
-static bool
-relations_exist(void)
-{
-	static const char *const names[] = {
-		"approval", "approval_pkey", "signature", "signature_one_per_role", "audit", "audit_audit_id_seq",
-		"audit_attributes", "audit_attributes_pkey", "jwt_issuer", "jwt_issuer_pkey", "jwt_one_use",
-		"jwt_one_use_pkey", "jwt_key", "jwt_key_pkey"
-	};
-	Oid			schema = get_namespace_oid("admin", true);
-	bool		exist = OidIsValid(schema);
-
-	for (int i = 0; exist && i < lengthof(names); i++)
-		exist = OidIsValid(get_relname_relid(names[i], schema));
-	return exist;
-}
-
 /* Every partition an ordinary table with the trail's columns, and one that takes any instant. */
 static bool
 layout_fits(Relation trail)
@@ -126,7 +109,7 @@ insider_trail_can_take(void)
 	bool		can;
 
 	if (RecoveryInProgress() || XactReadOnly || IsParallelWorker() || IsInParallelMode() ||
-		!OidIsValid(get_extension_oid("admin_ext", true)) || !relations_exist())
+		!OidIsValid(get_extension_oid("admin_ext", true)) || !admin_relations_exist())
 		return false;
 	trail = table_open(admin_relations()->audit, AccessShareLock);
 	can = layout_fits(trail);
@@ -297,6 +280,7 @@ insider_init(void)
 {
 	insider_own_init();
 	insider_ddl_init();
+	insider_catalog_init();
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_savepoint_end, NULL);
 }

@@ -69,8 +69,7 @@ read_policy_row(TupleTableSlot *row, ActionPolicy *policy)
 void
 action_policy_read(PolicyText action, Snapshot snapshot, ActionPolicy *policy)
 {
-	/* The table first: its lock brings the news of a rebuilt index. */
-	Relation	table = table_open(admin_relations()->action_policy, AccessShareLock);
+	Relation	table = admin_relation_open(&admin_relations()->action_policy, AccessShareLock);
 	Relation	index = index_open(admin_relations()->action_policy_by_action, AccessShareLock);
 	TupleTableSlot *row = table_slot_create(table, NULL);
 	IndexScanDesc scan = compat_index_beginscan(table, index, snapshot, 1);
