@@ -20,7 +20,7 @@ async def test_a_valid_answer_has_its_row(path):
         assert decision and decision.decision == "valid" and decision.reason is None and decision.source is Source.SERVER
         assert decision.valid_until.isoformat() == "2100-01-01T00:00:00+00:00"
         assert sql("select payload::text from admin.audit where audit_id = %s and actor = 'FF' and request_id = 'r-1' and traceparent = 't-1'", decision.audit_id) \
-            == json.dumps(decision.response, separators=(",", ":"))
+            == json.dumps({**decision.response, "request": {"action": "pay", "resource": "account 7", "token": None}}, separators=(",", ":"))
 
 
 async def test_a_deny_has_the_contracts_reason(path):
