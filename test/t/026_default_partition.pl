@@ -17,7 +17,9 @@ $node->safe_psql('source', q{select admin.issue_approval('pay', '{a}', now() + i
 	insert into admin.audit (audit_id, event_type, recorded_at, payload) overriding system value values (1000, 'old', '2016-02-03', '{}')});
 is($node->safe_psql('source', 'select count(*) from admin.audit_default'), '1', 'the default partition has a row');
 
-my $rows = q{select md5(string_agg(tableoid::regclass || ' ' || a::text, '|' order by a::text)) from admin.audit as a};
+# A load leaves events of its own.
+my $rows = q{select md5(string_agg(tableoid::regclass || ' ' || a::text, '|' order by a::text)) from admin.audit as a
+	where event_type not in ('setting.changed', 'guard.changed')};
 my $shape = q{select string_agg(p.partition || ' ' || p.is_default || coalesce(' ' || p.lower_bound, ''), ',' order by p.partition::text) || ' '
 	|| (select count(*) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition)) || ' '
 	|| (select count(*) from pg_depend where objid = 'admin.audit_default'::regclass and deptype = 'e') from admin.audit_partitions() as p};
