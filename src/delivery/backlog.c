@@ -24,10 +24,13 @@ worker_count_backlog(Worker *worker)
 
 	if (begun < worker->backlog_at)
 		return;
+	worker_begin_look(worker);
 	worker_begin("counting what waits");
 	if (OidIsValid(get_extension_oid("admin_ext", true)))
 		rows = position_backlog(worker->sink_name, &pending_since);
 	worker_commit();
 	worker_set_lag(worker, rows, pending_since);
+	/* A lock may be in the way all the same: what comes from now on is added. */
+	worker->looked_rows = worker->looking_rows;
 	worker->backlog_at = begun + Max(COUNT_EVERY_MS, (monotonic_ms() - begun) * REST_FACTOR);
 }
