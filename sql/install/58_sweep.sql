@@ -31,7 +31,10 @@ as $$
 declare
     announced text[];
 begin
-    -- A dump brings its own rows.
+    -- A dump brings its own rows, and so does a subscription.
+    if current_setting('admin_ext.restoring') = 'on' and current_setting('session_replication_role') = 'replica' then
+        return null;
+    end if;
     if tg_op = 'INSERT' then
         if new.state <> 'withdrawn' and current_setting('admin_ext.restoring') = 'off' then
             insert into admin.sweep_due (approval_id, ttl_state, due_at) values (new.approval_id, 'expired', new.sla_deadline);

@@ -27,6 +27,42 @@ begin
 end
 $$;
 
+create function admin_internal.own_row()
+returns trigger
+as 'MODULE_PATHNAME', 'admin_own_row'
+language c;
+
+comment on function admin_internal.own_row() is
+'Trigger of the tables that pg_dump leaves out: a subscription does not write to them. Raises 55000 when one tries to while admin_ext.restoring is off.';
+
+-- The one row is there already when a dump or a subscription brings it.
+create function admin_internal.audit_dropped_loaded()
+returns trigger
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if current_setting('admin_ext.restoring') = 'on' then
+        update admin.audit_dropped as d set below = greatest(d.below, new.below);
+        if found then
+            return null;
+        end if;
+    end if;
+    return new;
+end
+$$;
+
+comment on function admin_internal.audit_dropped_loaded() is
+'Trigger of admin.audit_dropped: a row that is loaded raises the one that is there.';
+
+create trigger audit_dropped_loaded
+before insert on admin.audit_dropped
+for each row execute function admin_internal.audit_dropped_loaded();
+
+alter table admin.audit_dropped enable always trigger audit_dropped_loaded;
+
+comment on trigger audit_dropped_loaded on admin.audit_dropped is 'Takes the row of a dump or a subscription.';
+
 -- The tables of the extension, the partitions of the trail, and the tables given to admin.attach_audit(); partitions come
 -- before their parent, because enabling a trigger of the parent looks for it on each partition up to 14.
 create function admin_internal.guarded_tables()
@@ -89,11 +125,14 @@ begin atomic
     union all
     select g.relation, 'replica identity was nothing', format('alter table only %s replica identity default', g.relation)
     from admin_internal.guarded_tables() as g join pg_class as c on c.oid = g.relation
-    where g.is_ours and c.relkind = 'r' and c.relreplident = 'n';
+    where g.is_ours and c.relkind = 'r' and c.relreplident = 'n'
+    union all
+    select 'admin.audit_dropped'::regclass, 'the row was missing', 'insert into admin.audit_dropped (below) values (0)'
+    where not exists (select from admin.audit_dropped);
 end;
 
 comment on function admin_internal.guard_faults() is
-'Triggers of the extension that are not ENABLE ALWAYS, what partitions of the trail lack, constraints that are not valid, row level security, and tables without a replica identity: each with the statement that mends it.';
+'Triggers of the extension that are not ENABLE ALWAYS, what partitions of the trail lack, constraints that are not valid, row level security, tables without a replica identity, and the row of admin.audit_dropped: each with the statement that mends it.';
 
 -- Rows that were loaded while foreign keys were off.
 create function admin_internal.rows_without_parent()

@@ -153,6 +153,9 @@ create table admin.granted_access (
     constraint granted_access_prefix_length check (octet_length(source_prefix) between 1 and 512)
 );
 
+-- No primary key can hold the null of source_prefix; a publication needs to know the row that is deleted.
+alter table admin.granted_access replica identity full;
+
 create unique index granted_access_once on admin.granted_access (role_oid, system_identifier, access, coalesce(source_prefix, ''));
 -- Its key has an expression, and a publication FOR ALL TABLES wants an identity of rows that are deleted.
 alter table admin.granted_access replica identity full;

@@ -8,6 +8,7 @@ select pg_catalog.pg_extension_config_dump('admin.signature', '');
 select pg_catalog.pg_extension_config_dump('admin.signature_signature_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_audit_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.audit_attributes', '');
+select pg_catalog.pg_extension_config_dump('admin.audit_dropped', '');
 select pg_catalog.pg_extension_config_dump('admin.ingest_source', '');
 select pg_catalog.pg_extension_config_dump('admin.ingest_gap', '');
 select pg_catalog.pg_extension_config_dump('admin.granted_access', '');
@@ -26,3 +27,22 @@ select pg_catalog.pg_extension_config_dump('admin.parity_run_run_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.shadow_check', '');
 select pg_catalog.pg_extension_config_dump('admin.shadow_check_shadow_id_seq', '');
 select pg_catalog.pg_extension_config_dump('admin.shadow_settled', '');
+
+-- What is not in the list above belongs to this copy of the data alone.
+do $$
+declare
+    own regclass;
+begin
+    for own in
+        select c.oid::regclass
+        from pg_extension as e
+        join pg_depend as d on d.refclassid = 'pg_extension'::regclass and d.refobjid = e.oid and d.deptype = 'e'
+        join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
+        where e.extname = 'admin_ext' and c.relkind = 'r' and not c.relispartition and c.oid <> all (e.extconfig)
+    loop
+        execute format('create trigger own_row before insert or update or delete on %s for each row execute function admin_internal.own_row()', own);
+        execute format('alter table %s enable always trigger own_row', own);
+        execute format('comment on trigger own_row on %s is %L', own, 'Skips what a subscription brings of another copy.');
+    end loop;
+end
+$$;

@@ -217,7 +217,8 @@ before_commit(void)
 
 		if (!is_too_early)
 			insider_collect_settings(true);
-		if (insider_has_loaded() || (admin_restoring && !is_too_early))
+		/* Rows may still come: the schema, with its grants, can be loaded long before the data. */
+		if (insider_has_loaded() || (admin_restoring && (!is_too_early || collected != NIL)))
 			draw_above_what_is_loaded();
 		insider_collect_loaded();
 		if (!is_too_early)

@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -175,7 +176,8 @@ insider_collect_loaded(void)
 	StringInfoData payload;
 	const char *separator = "";
 
-	if (!insider_has_loaded())
+	/* A subscription brings one transaction after the other.  That restoring was set is an event already. */
+	if (!insider_has_loaded() || IsLogicalWorker())
 		return;
 	initStringInfo(&payload);
 	appendStringInfo(&payload, "{\"setting\":\"admin_ext.restoring\",\"value\":\"%s\",\"loaded\":{",

@@ -10,6 +10,7 @@
 #include "access/htup_details.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "replication/logicalworker.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -24,6 +25,7 @@
 #include "relations.h"
 #include "settings.h"
 #include "store/approval_store.h"
+#include "store/guard.h"
 
 PG_FUNCTION_INFO_V1(admin_audit_row_change);
 PG_FUNCTION_INFO_V1(admin_bookkeeping);
@@ -200,11 +202,13 @@ record_change(TriggerData *trigger)
 	audit_append(&event);
 }
 
-/* Loading a dump adds rows that have their history already. */
+/* Loading a dump adds rows that have their history already; so has all that a subscription brings. */
 static bool
 is_loaded(const TriggerData *trigger)
 {
-	return admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
+	guard_check_subscription(trigger->tg_relation);
+	return admin_restoring && (IsLogicalWorker() ||
+							   (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event)));
 }
 
 Datum

@@ -248,10 +248,10 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 	Version		version;
 
 	guard_check_call(fcinfo, "admin.approval_guard()", admin_relations()->approval, APPROVAL_COLUMNS);
-	if (guard_is_restoring(trigger))
+	if (guard_is_copying(trigger))
 	{
 		insider_note_loaded(trigger->tg_relation);
-		return PointerGetDatum(trigger->tg_trigtuple);
+		return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple);
 	}
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) ||
 		TRIGGER_FIRED_BY_DELETE(trigger->tg_event))

@@ -4,11 +4,22 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/partition.h"
+#include "catalog/pg_subscription_rel.h"
 #include "catalog/pg_trigger.h"
+#include "commands/dbcommands.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "replication/logicalworker.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "relations.h"
 #include "settings.h"
 #include "store/guard.h"
 
@@ -73,9 +84,57 @@ guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, int colum
 		check_is_last(trigger);
 }
 
+/* Does a subscription of this database bring this table? */
+static bool
+is_subscribed(Oid table)
+{
+	Relation	catalog = table_open(SubscriptionRelRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key, Anum_pg_subscription_rel_srrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return found;
+}
+
+/*
+ * What a subscription brings was signed, decided and recorded elsewhere: it is taken as it comes
+ * or not at all.  A table that is only audited here is another matter, unless the subscription
+ * brings approvals too: the events of its trail would meet ours under the same numbers.
+ */
+void
+guard_check_subscription(Relation table)
+{
+	Oid			approval;
+
+	if (!IsLogicalWorker() || admin_restoring)
+		return;
+	approval = admin_relations()->approval;
+	if (RelationGetNamespace(table) != get_rel_namespace(approval) && !is_subscribed(approval))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" does not take rows from a subscription", RelationGetRelationName(table)),
+			 errdetail("A copy of admin_ext takes them only while admin_ext.restoring is on."),
+			 errhint("Set it with ALTER DATABASE %s SET admin_ext.restoring = on, and follow doc/copies.md.",
+					 quote_identifier(get_database_name(MyDatabaseId)))));
+}
+
 bool
 guard_is_restoring(const TriggerData *trigger)
 {
+	guard_check_subscription(trigger->tg_relation);
 	/* Loading adds rows; whatever else is done meanwhile is no part of it. */
 	return admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+}
+
+bool
+guard_is_copying(const TriggerData *trigger)
+{
+	return guard_is_restoring(trigger) ||
+		(IsLogicalWorker() && TRIGGER_FIRED_BY_UPDATE(trigger->tg_event));
 }

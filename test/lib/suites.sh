@@ -72,7 +72,7 @@ tap() {
     [ $# -gt 0 ] || set -- $(file_names test/t .pl)
     pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
     work=$(mktemp -d /tmp/admin_ext.tap.XXXXXX)
-    cp -r test/t "$work"
+    cp -r test/t doc "$work"
     chown -R postgres "$work"
     mount_small_disk || echo "not ok - a small file system can be mounted"
     (cd "$work/t" && as_server_user env PATH="$PGBINDIR:$PATH" TESTDIR="$work" TESTDATADIR="$work/tmp" TESTLOGDIR="$work/log" \

@@ -6,6 +6,7 @@ package Delivery;
 
 use strict;
 use warnings;
+use Cwd qw(getcwd);
 use Exporter 'import';
 use Time::HiRes qw(time stat);
 use PostgreSQL::Test::Cluster;
@@ -15,7 +16,7 @@ use Test::More;
 use Digest::MD5 qw(md5_hex);
 
 our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger ndjson_lines status wait_status poll
-  configure write_by_hand log_count event_keys repeated end_worker);
+  configure write_by_hand log_count event_keys repeated end_worker page_commands run_commands);
 
 # A node that preloads the library and delivers database postgres.
 sub new_node
@@ -184,6 +185,30 @@ sub compare_ledger
 	is("lost $lost, duplicated $duplicated, foreign $foreign, altered $altered, reordered $reordered",
 		'lost 0, duplicated 0, foreign 0, altered 0, reordered 0',
 		"$name: " . scalar(keys %expected) . ' rows');
+}
+
+# The pages lie beside the tests; tests may change the directory.
+my $pages = getcwd() . '/doc';
+
+# The shell commands of a page under one heading, block by block.
+sub page_commands
+{
+	my ($page, $heading) = @_;
+	my $text = slurp_file("$pages/$page");
+	my ($section) = $text =~ /^## \Q$heading\E\n(.*?)(?=^## |\z)/ms or die "$page has no heading \"$heading\"";
+	return $section =~ /^```sh\n(.*?)^```/msg;
+}
+
+# Runs them as they stand, with variables that they use; returns what they print.
+sub run_commands
+{
+	my ($node, $commands, %variables) = @_;
+	my $assignments = join '', map { "$_='$variables{$_}'\n" } sort keys %variables;
+	my ($stdout, $stderr);
+	local %ENV = $node->_get_env();
+	my $succeeded = IPC::Run::run([ 'bash', '-euc', $assignments . $commands ], '>', \$stdout, '2>', \$stderr);
+	ok($succeeded, 'the page: ' . (split /\n/, $commands)[0]) or diag($stderr);
+	return $stdout;
 }
 
 1;
