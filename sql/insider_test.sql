@@ -213,6 +213,8 @@ insert into admin.shadow_check (audit_id, differing) values (1, '{decision}');
 truncate admin.shadow_check cascade;
 insert into admin.parity_run (cases, differences, left_out) values (1, 0, 0);
 delete from admin.parity_run;
+insert into admin.granted_access (role_name, access, granted_by, role_oid, system_identifier) values ('regress_insider', 'operator', 'x', 1, 1);
+delete from admin.granted_access;
 select event_type, payload ->> 'relation' as relation from public.look();
 -- The extension's own functions change them in silence.
 set admin_ext.require_verified_jwt = off;

@@ -265,7 +265,7 @@ define_identity(void)
 							 "Issuing, signing and withdrawing need a token that proves who acts.",
 							 "Off: a plain argument is taken for it, and the trail says that nobody was verified.",
 							 &admin_require_verified_jwt, true,
-							 PGC_SUSET, 0, insider_check_require_jwt, insider_assign_require_jwt, NULL);
+							 PGC_SUSET, 0, insider_check_switch, insider_assign_require_jwt, NULL);
 	DefineCustomIntVariable("admin_ext.jwt_leeway", "How far the clocks of token issuers may be ahead.",
 							"Allowed for on nbf and iat; exp has no leeway.",
 							&admin_jwt_leeway_s, 30, 0, 3600,
@@ -279,7 +279,7 @@ define_workflow(void)
 							 "An approval needs an action that has a policy.",
 							 "Policies are set with admin.set_action_policy().",
 							 &admin_require_action_policy, false,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, insider_check_switch, insider_assign_require_policy, NULL);
 	DefineCustomIntVariable("admin_ext.ingest_window", "How far back an ingested event is looked for in the trail.",
 							"One that says when it occurred is looked for since then, besides.",
 							&admin_ingest_window_s, 7 * 86400, 86400, 3650 * 86400,
@@ -301,7 +301,7 @@ settings_init(void)
 							 "While a logical dump is loaded: guard and row-change trigger stand aside.",
 							 "Rows are taken as they were dumped; the audit trail stays append-only.",
 							 &admin_restoring, false,
-							 PGC_SUSET, 0, insider_check_restoring, insider_assign_restoring, NULL);
+							 PGC_SUSET, 0, insider_check_switch, insider_assign_restoring, NULL);
 	define_identity();
 	define_workflow();
 	define_delivery();

@@ -153,6 +153,18 @@ create table admin.granted_access (
     constraint granted_access_prefix_length check (octet_length(source_prefix) between 1 and 512)
 );
 
+create trigger bookkeeping
+after insert or update or delete on admin.granted_access
+for each row execute function admin_internal.bookkeeping();
+
+create trigger bookkeeping_truncate
+after truncate on admin.granted_access
+for each statement execute function admin_internal.bookkeeping();
+
+alter table admin.granted_access enable always trigger bookkeeping, enable always trigger bookkeeping_truncate;
+comment on trigger bookkeeping on admin.granted_access is 'Notes the rows of a dump, and changes by hand.';
+comment on trigger bookkeeping_truncate on admin.granted_access is 'Appends row.truncated to the trail.';
+
 -- No primary key can hold the null of source_prefix; a publication needs to know the row that is deleted.
 alter table admin.granted_access replica identity full;
 

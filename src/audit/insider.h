@@ -45,10 +45,10 @@ extern bool insider_store_is_adopted(void);
 extern void insider_refuse_while_restoring(const char *function);
 
 /* Hooks of the settings that insider_setting.c watches. */
-extern bool insider_check_restoring(bool *value, void **extra, GucSource source);
+extern bool insider_check_switch(bool *value, void **extra, GucSource source);
 extern void insider_assign_restoring(bool value, void *extra);
-extern bool insider_check_require_jwt(bool *value, void **extra, GucSource source);
 extern void insider_assign_require_jwt(bool value, void *extra);
+extern void insider_assign_require_policy(bool value, void *extra);
 
 /*
  * Does the extension's own code run, and not somebody else's that it has called?  A caller in C

@@ -33,17 +33,19 @@ typedef struct WatchedSwitch
 enum WatchedIndex
 {
 	WATCHED_RESTORING,
-	WATCHED_REQUIRE_JWT
+	WATCHED_REQUIRE_JWT,
+	WATCHED_REQUIRE_POLICY
 };
 
 static WatchedSwitch switches[] = {
 	[WATCHED_RESTORING] = {.name = "admin_ext.restoring",.weak_value = true},
 	[WATCHED_REQUIRE_JWT] = {.name = "admin_ext.require_verified_jwt",.weak_value = false},
+	[WATCHED_REQUIRE_POLICY] = {.name = "admin_ext.require_action_policy",.weak_value = false},
 };
 
-/* The assign hook is not told where a value comes from. */
-static bool
-keep_source(void **extra, GucSource source)
+/* Tells the assign hook where a value comes from. */
+bool
+insider_check_switch(bool *value, void **extra, GucSource source)
 {
 	bool		is_session = source == PGC_S_CLIENT || source == PGC_S_SESSION;
 
@@ -60,28 +62,22 @@ assign(WatchedSwitch *watched, bool value, const char *extra)
 	watched->was_weak = watched->was_weak || watched->is_weak;
 }
 
-bool
-insider_check_restoring(bool *value, void **extra, GucSource source)
-{
-	return keep_source(extra, source);
-}
-
 void
 insider_assign_restoring(bool value, void *extra)
 {
 	assign(&switches[WATCHED_RESTORING], value, extra);
 }
 
-bool
-insider_check_require_jwt(bool *value, void **extra, GucSource source)
-{
-	return keep_source(extra, source);
-}
-
 void
 insider_assign_require_jwt(bool value, void *extra)
 {
 	assign(&switches[WATCHED_REQUIRE_JWT], value, extra);
+}
+
+void
+insider_assign_require_policy(bool value, void *extra)
+{
+	assign(&switches[WATCHED_REQUIRE_POLICY], value, extra);
 }
 
 static bool

@@ -125,7 +125,7 @@ def is_extension(thing):
 
 
 RULES = {"specversion": lambda v: v == "1.0", "id": lambda v: is_string(v, 256), "type": lambda v: is_string(v, 256), "time": is_time, "sequence": is_sequence, "data": is_keepable,
-         "source": lambda v: is_string(v, 512) and v != "admin_ext" and not v.startswith("/admin_ext/"), "datacontenttype": lambda v: v == "application/json",
+         "source": lambda v: is_string(v, 512) and not re.match(r"/*admin_ext(/|\Z)", v, re.IGNORECASE), "datacontenttype": lambda v: v == "application/json",
          "data_base64": lambda v: False, "auditid": lambda v: False, "recordedtime": lambda v: False,
          **{name: lambda v: is_string(v, 256) for name in ("actor", "requestid", "traceparent")},
          **{name: lambda v: is_string(v, 8000) for name in ("subject", "dataschema", "partitionkey")}}
