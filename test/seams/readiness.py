@@ -238,7 +238,7 @@ from admin.approval as a, lateral (
 FOUND = """
 select json_build_object('approvals', f -> 'approvals', 'signatures', f -> 'signatures', 'inconsistent', f -> 'inconsistent' -> 'count', 'altered', f -> 'altered' -> 'count',
                          'not_separate', f -> 'not_separate' -> 'count'), f ->> 'said'
-from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, closed_at, now()) as f
+from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, created_at, closed_at, now()) as f
       from ({}) as a where approval_id like '%-m') as x"""
 
 
@@ -260,7 +260,7 @@ def in_any_order():
                                      "approval_id, null, null, now()) as c from admin.approval_ttl_state as v where approval_id like '%-m') as v")))
         ok(len(said) == 1, "and what the check says of each is one number, in any order", said)
         groups = one(connection, "select sum((f ->> 'approvals')::int) from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, "
-                                 "state, sla_deadline, closed_at, now()) as f from admin.approval group by approval_id) as x")
+                                 "state, sla_deadline, created_at, closed_at, now()) as f from admin.approval group by approval_id) as x")
         ok(groups == one(connection, "select count(*) from admin.approval"), "by groups, too", groups)
 
 
