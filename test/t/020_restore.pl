@@ -37,7 +37,7 @@ select admin.sensitive_check_shadow('{}', 'APP-000001-a'), admin.record_parity_r
 select admin.settle_shadow_difference(1, 'a test');
 insert into admin.dead_letter (sink, audit_id, error) values ('kafka', 1, 'a test');
 select admin.retry_dead_letter('kafka', 1);
-select admin.grant_access('pg_monitor', 'auditor');
+select admin.grant_access('pg_monitor', 'auditor'), admin.set_action_policy('refund', '{finance}');
 update admin.audit_dropped set below = 1;
 SQL
 	# Rows of an earlier month, which the default partition catches, and some that stay in it.

@@ -48,7 +48,7 @@ select admin.settle_shadow_difference((select max(shadow_id) from admin.shadow_c
 insert into admin.dead_letter (sink, audit_id, error) values ('other', ascii(:'run'), 'a test');
 select admin.retry_dead_letter('other', ascii(:'run'));
 select admin.create_audit_partitions(3 + ascii(:'run') - ascii('a'));
-select admin.grant_access('pg_monitor', 'auditor');
+select admin.grant_access('pg_monitor', 'auditor'), admin.set_action_policy('refund-' || :'run', '{finance}');
 insert into public.account values (ascii(:'run'), 'ann'); update public.account set owner = 'bob'; delete from public.account where id < ascii(:'run');
 SQL
 }
@@ -122,7 +122,7 @@ is($copy->safe_psql('mydb', 'select * from admin.restore_guards()'), '', 'a seco
 $copy->safe_psql('mydb', q{select admin.sensitive_check('APP-000001-b', 'payout', 'account 7'), admin.sign_approval('APP-000012-b', 'legal', 'eve'),
 	admin.issue_approval('payout', '{finance}', now() + interval '1 day', null, 'APP-000001-c', 'ann')});
 ok($copy->poll_query_until('mydb', "select count(*) > 0 from admin.audit_delivery where audit_id > $highest and sink_status = 'delivered'"), 'delivery goes on');
-ok(wait_delivered($copy, 'mydb'), 'to the end');
+ok(wait_settled($copy, 'mydb'), 'to the end');
 my @ids = map { m/"auditid":"(\d+)"/ } ndjson_lines($copy->data_dir . '/admin_ext', 'mydb');
 is(scalar(grep { $_ <= $highest } @ids), 0, 'nothing that the source has delivered is delivered again');
 is("@ids", $copy->safe_psql('mydb', "select string_agg(audit_id::text, ' ' order by audit_id) from admin.audit where audit_id > $highest"), 'and everything after it, once');
