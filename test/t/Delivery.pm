@@ -6,8 +6,9 @@ package Delivery;
 
 use strict;
 use warnings;
-use Cwd qw(getcwd);
+use Cwd qw(abs_path);
 use Exporter 'import';
+use File::Basename qw(dirname);
 use Time::HiRes qw(time stat);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -187,8 +188,8 @@ sub compare_ledger
 		"$name: " . scalar(keys %expected) . ' rows');
 }
 
-# The pages lie beside the tests; tests may change the directory.
-my $pages = getcwd() . '/doc';
+# The pages lie beside the folder of the tests; tests may change the directory.
+my $pages = dirname(dirname(abs_path(__FILE__))) . '/doc';
 
 # The shell commands of a page under one heading, block by block.
 sub page_commands
