@@ -238,6 +238,18 @@ drop function public.sneak(), public.weak(), public.bound();
 drop schema regress_grants;
 drop owned by regress_insider;
 drop role regress_insider;
+-- A session that sets what is configured changes nothing; one that goes below it does.
+set admin_ext.require_action_policy = off;
+set admin_ext.require_action_policy = on;
+reset admin_ext.require_action_policy;
+alter role current_user set admin_ext.require_action_policy = on;
+select * from public.look() where false;
+\c -
+set client_min_messages = warning;
+set admin_ext.require_action_policy = off;
+reset admin_ext.require_action_policy;
+alter role current_user reset admin_ext.require_action_policy;
+select event_type, payload ->> 'setting' as setting, payload ->> 'value' as value, payload ->> 'scope' as scope from public.look();
 -- A catalog changed by hand is no DDL, and leaves an event, too.
 begin;
 update pg_trigger set tgenabled = 'D' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';

@@ -23,6 +23,7 @@ typedef struct WatchedSwitch
 {
 	const char *name;
 	bool		weak_value;
+	bool		is_weak_by_configuration;	/* a session that says the same changes nothing */
 	bool		is_weak;		/* now, by this session's own doing */
 	bool		was_weak;		/* at some time in this transaction */
 	bool		is_recorded;	/* the trail has an event of this session that says it is weak */
@@ -58,7 +59,10 @@ assign(WatchedSwitch *watched, bool value, const char *extra)
 {
 	if (InitializingParallelWorker || IsParallelWorker())
 		return;
-	watched->is_weak = value == watched->weak_value && extra != NULL && extra[0] == 's';
+	if (extra == NULL || extra[0] != 's')
+		watched->is_weak_by_configuration = value == watched->weak_value;
+	watched->is_weak = value == watched->weak_value && extra != NULL && extra[0] == 's' &&
+		!watched->is_weak_by_configuration;
 	watched->was_weak = watched->was_weak || watched->is_weak;
 }
 
