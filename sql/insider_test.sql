@@ -182,14 +182,15 @@ select admin.detach_audit('public.account');
 drop table public.account;
 select payload ->> 'command' as command, payload ->> 'text' as text from public.look();
 -- Settings that are stored for later sessions.
-alter database contrib_regression set admin_ext.restoring = on;
-alter database contrib_regression reset admin_ext.restoring;
+select current_database() as database \gset
+alter database :"database" set admin_ext.restoring = on;
+alter database :"database" reset admin_ext.restoring;
 alter role regress_insider set admin_ext.require_verified_jwt = off;
-alter role regress_insider in database contrib_regression set admin_ext.require_verified_jwt = off;
+alter role regress_insider in database :"database" set admin_ext.require_verified_jwt = off;
 alter role regress_insider set work_mem = '1MB';
 create function public.weak() returns void language sql set admin_ext.require_verified_jwt = off begin atomic select; end;
 select public.weak();
-select payload - 'text' from public.look() as l(event_type, p), lateral (select p::jsonb) as x(payload);
+select replace((payload - 'text')::text, :'database', '<database>') as payload from public.look() as l(event_type, p), lateral (select p::jsonb) as x(payload);
 -- Rows of the books, changed by hand.
 update admin.store set adopted_at = adopted_at;
 update admin.store set adopted_at = '2026-01-01';

@@ -87,7 +87,8 @@ returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
-begin atomic
+-- A string: a column of pg_collation has another type in 14.
+as $$
     select exists (
         select from pg_index as i
         join pg_class as c on c.oid = i.indexrelid
@@ -99,8 +100,8 @@ begin atomic
                           where l.oid <> 0 and n.collcollate <> 'C')
           and array(select a.attname::text from unnest(i.indkey) with ordinality as k(number, o)
                     join pg_attribute as a on a.attrelid = partition and a.attnum = k.number
-                    where k.o <= i.indnkeyatts order by k.o) = columns);
-end;
+                    where k.o <= i.indnkeyatts order by k.o) = columns)
+$$;
 
 comment on function admin_internal.partition_has_index(regclass, text[], boolean, text) is
 'Has this partition a valid btree index with these columns, in this order, and this predicate?';
