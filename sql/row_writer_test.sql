@@ -111,7 +111,7 @@ $$begin insert into public.seen values ('statement', null); return null; end$$;
 create trigger st after insert on admin.audit for each statement execute function public.count_up();
 select public.check_once();
 select count(*) from public.seen where relation = 'statement';
-alter table admin.audit disable trigger st;
+alter table only admin.audit disable trigger st;
 select public.check_once();
 select count(*) from public.seen where relation = 'statement';
 drop trigger st on admin.audit;
