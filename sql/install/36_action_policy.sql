@@ -106,7 +106,7 @@ end
 $$;
 
 comment on function admin.set_action_policy(text, text[], interval, boolean) is
-'Sets the policy of an action: from its commit on, an approval of the action is refused (23514) unless its required_roles contain these roles, its deadline lies within max_ttl of created_at, and it names a resource where resource_required. Arguments that are left out are their defaults again. Approvals that exist stay; admin.verify_approval() and admin.cutover_readiness name those that do not meet it. For superusers and the access "policy"; leaves an event row.inserted or row.updated. Raises 22023 for an argument out of range.';
+'Sets the policy of an action: from its commit on, an approval of the action is refused (23514) unless its required_roles contain these roles, its deadline lies within max_ttl of created_at, and it names a resource where resource_required. Arguments that are left out are their defaults again. Approvals that exist stay as they are; admin.verify_approval() says whether one meets the policy. For superusers and the access "policy"; leaves an event row.inserted or row.updated. Raises 22023 for an argument out of range.';
 
 create function admin.drop_action_policy(action text)
 returns void

@@ -233,7 +233,7 @@ declare
         select format('constraint %s is not there', n) from unnest('{signature_one_per_role, signature_one_per_person}'::text[]) as n
         where not exists (select from pg_constraint as k where k.conrelid = 'admin.signature'::regclass and k.conname = n and k.contype = 'u' and k.convalidated)
         union all
-        select format('trigger %s is not enabled', n) from unnest('{signature_guard, signature_guard_advance}'::text[]) as n
+        select format('trigger %s is not ENABLE ALWAYS; call admin.restore_guards()', n) from unnest('{signature_guard, signature_guard_advance}'::text[]) as n
         where not exists (select from pg_trigger as t where t.tgrelid = 'admin.signature'::regclass and t.tgname = n and t.tgenabled = 'A'));
     unruled    text := (select 'actions without a policy: ' || string_agg(format('"%s"', u), ', ' order by u)
                                || case when (findings #>> '{check,without_policy,more}')::boolean then ' and more' else '' end
@@ -264,7 +264,7 @@ declare
     withdrawn  bigint;
     come_back  text[];
     open_doors text[] := array(
-        select 'trigger approval_guard is not enabled'
+        select 'trigger approval_guard is not ENABLE ALWAYS; call admin.restore_guards()'
         where not exists (select from pg_trigger as t where t.tgrelid = 'admin.approval'::regclass and t.tgname = 'approval_guard' and t.tgenabled = 'A')
         union all
         select 'constraint approval_closed_if_withdrawn is not there'

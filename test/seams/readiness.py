@@ -143,9 +143,9 @@ BREAKS = [
     ("F2", "alter role ff set admin_ext.require_verified_jwt = 'no'", "off for role ff"),
     ("F3", NO_GUARDS + f"update admin.signature set signer = 'boss' where approval_id = '{ID}' and signer_role = 'r'" + GUARDS, f"one of them: {ID}"),
     ("F3", "alter table admin.signature drop constraint signature_one_per_person", "signature_one_per_person is not there"),
-    ("F3", "alter table admin.signature disable trigger signature_guard", "signature_guard is not enabled"),
+    ("F3", "alter table admin.signature disable trigger signature_guard", "signature_guard is not ENABLE ALWAYS"),
     ("F4", NO_GUARDS + f"update admin.approval set state = 'pending', closed_at = null, closed_by = null where approval_id = '{GONE}'" + GUARDS, f"{GONE} was withdrawn"),
-    ("F4", "alter table admin.approval disable trigger approval_guard", "approval_guard is not enabled"),
+    ("F4", "alter table admin.approval disable trigger approval_guard", "approval_guard is not ENABLE ALWAYS"),
 ]
 
 
