@@ -19,6 +19,9 @@ ok($node->poll_query_until('postgres', "select ($settings) = 'admin_ext.require_
   or diag($node->safe_psql('postgres', $settings));
 configure($node, 'admin_ext.require_verified_jwt' => 'on');
 ok($node->poll_query_until('postgres', q{select setting = 'on' from pg_settings where name = 'admin_ext.require_verified_jwt'}), 'it is on again');
+# The worker reads its configuration before it delivers: it has seen that, too.
+$node->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
+ok(wait_delivered($node), 'and the worker knows');
 $node->safe_psql('postgres', 'alter system set admin_ext.require_verified_jwt = off');
 $node->reload;
 ok($node->poll_query_until('postgres', "select ($settings) like '%off reload, admin_ext.require_verified_jwt=off system, admin_ext.require_verified_jwt=off reload'"),
