@@ -258,6 +258,34 @@ with changed as (update pg_proc set prosrc = prosrc where oid = 'admin.is_delive
 explain (costs off) delete from pg_policy;
 commit;
 update pg_trigger set tgenabled = 'A' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';
+create role regress_held;
+create role regress_holds;
+select admin.grant_access('regress_held', 'operator');
+copy pg_description from stdin;
+\.
+grant regress_held to regress_holds;
+grant pg_write_all_data to regress_holds;
+-- Commands that reach one of our schemas or tables by another name.
+create function public.moved() returns int language sql return 1;
+alter function public.moved() set schema admin;
+drop function admin.moved();
+set search_path = admin;
+create function unnamed() returns int language sql return 1;
+reset search_path;
+drop function admin.unnamed();
+create function public.bound_shortly(text) returns text language c as '$libdir/admin_ext', 'admin_requires_tokens';
+drop function public.bound_shortly(text);
+create table public.child (like admin.approval including constraints);
+alter table public.child inherit admin.approval;
+drop table public.child;
+-- A transaction that is set to read-only after it has written keeps its events.
+begin;
+alter table admin.approval disable trigger approval_guard;
+alter table admin.approval enable always trigger approval_guard;
+set transaction_read_only = on;
+commit;
+select admin.revoke_access('regress_held', 'operator');
+drop role regress_held, regress_holds;
 select event_type, payload ->> 'command' as command, payload ->> 'object' as object from public.look();
 -- Everything that was there comes to an end with the extension; a text has a limit.
 do $$ begin execute '/*' || repeat('x', 5000) || '*/ alter table admin.approval set (fillfactor = 90)'; end $$;

@@ -28,7 +28,7 @@
 #include "compat.h"
 
 #define LOOK_MS			50
-#define MAX_RELATIONS	64
+#define MAX_RELATIONS	1024	/* months of eighty years, and more */
 
 PG_FUNCTION_INFO_V1(admin_give_way);
 PG_FUNCTION_INFO_V1(admin_is_waited_for);
@@ -38,6 +38,7 @@ static Oid	relations[MAX_RELATIONS];
 static int	relation_count = 0;		/* 0: not armed */
 static SubTransactionId armed_in = InvalidSubTransactionId;
 static volatile sig_atomic_t gave_way = false;
+static emit_log_hook_type previous_log = NULL;
 
 static bool
 is_one_of(const LOCKTAG *tag, const Oid *oids, int count)
@@ -119,6 +120,19 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 		enable_timeout_after(timer, LOOK_MS);
 }
 
+/*
+ * An error stops all timers before it is logged.  In a transaction that has failed already no
+ * callback follows, so the timer is armed again here.
+ */
+static void
+at_log(ErrorData *error)
+{
+	if (previous_log)
+		previous_log(error);
+	if (relation_count > 0 && error->elevel == ERROR && !get_timeout_active(timer))
+		enable_timeout_after(timer, LOOK_MS);
+}
+
 static void
 say_why(int code, Datum arg)
 {
@@ -137,6 +151,8 @@ register_once(void)
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 	before_shmem_exit(say_why, (Datum) 0);
+	previous_log = emit_log_hook;
+	emit_log_hook = at_log;
 }
 
 static int

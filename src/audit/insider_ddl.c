@@ -73,7 +73,6 @@ is_watched(Node *statement)
 		case T_DeclareCursorStmt:
 		case T_ClosePortalStmt:
 		case T_FetchStmt:
-		case T_CopyStmt:
 		case T_PrepareStmt:
 		case T_ExecuteStmt:
 		case T_DeallocateStmt:
@@ -96,6 +95,8 @@ is_watched(Node *statement)
 		case T_ConstraintsSetStmt:
 		case T_RefreshMatViewStmt:
 			return false;
+		case T_CopyStmt:
+			return castNode(CopyStmt, statement)->is_from;
 		default:
 			return true;
 	}

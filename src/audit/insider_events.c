@@ -204,8 +204,13 @@ append_collected(void)
 static void
 before_commit(void)
 {
+	bool		was_read_only = XactReadOnly;
+
 	if (collected == NIL && !insider_has_loaded() && !insider_has_settings())
 		return;
+	/* A transaction that has written and is set to read-only afterwards keeps its events. */
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		XactReadOnly = false;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (insider_trail_can_take())
 	{
@@ -230,6 +235,7 @@ before_commit(void)
 				(errmsg("the audit trail cannot take the %d events of this transaction", list_length(collected)),
 				 errdetail("They are in the server's log alone.")));
 	PopActiveSnapshot();
+	XactReadOnly = was_read_only;
 }
 
 static void

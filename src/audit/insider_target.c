@@ -8,14 +8,17 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "parser/parse_func.h"
 #include "utils/acl.h"
@@ -86,12 +89,15 @@ of_new_name(Target *target, List *name)
 {
 	char	   *schema;
 	char	   *object;
+	List	   *path;
 
 	DeconstructQualifiedName(name, &schema, &object);
 	if (schema != NULL)
 		return of_schema(target, schema);
-	return fetch_search_path_array(&target->object, 1) > 0 && insider_is_our_schema(target->object) &&
-		found(target, NamespaceRelationId, target->object);
+	/* Without the schemas that are searched though nobody named them. */
+	path = fetch_search_path(false);
+	return path != NIL && insider_is_our_schema(linitial_oid(path)) &&
+		found(target, NamespaceRelationId, linitial_oid(path));
 }
 
 /* A function elsewhere that is bound to our library can do what our functions can. */
@@ -106,7 +112,7 @@ of_function(Target *target, const CreateFunctionStmt *statement)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
 
-		if (strcmp(option->defname, "as") == 0 && IsA(option->arg, List) && list_length((List *) option->arg) == 2 &&
+		if (strcmp(option->defname, "as") == 0 && IsA(option->arg, List) &&
 			strstr(strVal(linitial((List *) option->arg)), "admin_ext") != NULL)
 			return found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
 	}
@@ -201,10 +207,61 @@ of_roles(Target *target, List *roles)
 	return false;
 }
 
+/* Membership in a role that has access to ours, or writes every table, is access. */
+static bool
+of_membership(Target *target, const GrantRoleStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->granted_roles)
+	{
+		char	   *name = lfirst_node(AccessPriv, cell)->priv_name;
+		Oid			role = name == NULL ? InvalidOid : get_role_oid(name, true);
+		ObjectAddress address;
+
+		if (!OidIsValid(role))
+			continue;
+		if (insider_role_has_ours(role, &address))
+			return found(target, address.classId, address.objectId);
+		if (superuser_arg(role) || role == ROLE_PG_WRITE_ALL_DATA)
+			return found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+	}
+	return false;
+}
+
+/* A copy into a system catalog does what DDL does, and is none. */
+static bool
+of_copy(Target *target, const CopyStmt *statement)
+{
+	Oid			relation = statement->relation == NULL ? InvalidOid : RangeVarGetRelid(statement->relation, NoLock, true);
+
+	return OidIsValid(relation) && relation < FirstNormalObjectId &&
+		get_rel_namespace(relation) == PG_CATALOG_NAMESPACE && found(target, RelationRelationId, relation);
+}
+
+/* Rows of a child of one of our tables are read as the table's own. */
+static bool
+of_parent(Target *target, const AlterTableStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->cmds)
+	{
+		AlterTableCmd *command = lfirst_node(AlterTableCmd, cell);
+
+		if ((command->subtype == AT_AddInherit || command->subtype == AT_DropInherit) &&
+			of_relation(target, castNode(RangeVar, command->def)))
+			return true;
+	}
+	return false;
+}
+
 /* The first month of a dump is attached while the default partition has to be empty. */
 static bool
 of_alter_table(Target *target, const AlterTableStmt *statement)
 {
+	if (of_parent(target, statement))
+		return true;
 	return of_relation(target, statement->relation) &&
 		!(linitial_node(AlterTableCmd, statement->cmds)->subtype == AT_AttachPartition && insider_trail_is_fresh());
 }
@@ -292,9 +349,14 @@ of_command(Target *target, Node *statement)
 		case T_RenameStmt:
 			return of_relation(target, castNode(RenameStmt, statement)->relation);
 		case T_AlterObjectSchemaStmt:
-			return of_relation(target, castNode(AlterObjectSchemaStmt, statement)->relation);
+			return of_relation(target, castNode(AlterObjectSchemaStmt, statement)->relation) ||
+				of_schema(target, castNode(AlterObjectSchemaStmt, statement)->newschema);
 		case T_AlterObjectDependsStmt:
 			return of_relation(target, castNode(AlterObjectDependsStmt, statement)->relation);
+		case T_GrantRoleStmt:
+			return of_membership(target, castNode(GrantRoleStmt, statement));
+		case T_CopyStmt:
+			return of_copy(target, castNode(CopyStmt, statement));
 		case T_GrantStmt:
 			return of_grant(target, castNode(GrantStmt, statement));
 		case T_AlterDefaultPrivilegesStmt:

@@ -114,7 +114,8 @@ sub wait_held
 my $reads = 'select count(*) from admin.audit';
 foreach my $case (['left open', 'begin; select admin.create_audit_partitions(6);'],
 	['a long statement', 'select admin.create_audit_partitions(6), pg_sleep(600);'],
-	['after an error', 'begin; select admin.create_audit_partitions(6); savepoint a; select 1/0; rollback to a;'])
+	['after an error', 'begin; select admin.create_audit_partitions(6); savepoint a; select 1/0; rollback to a;'],
+	['after two errors', 'begin; select admin.create_audit_partitions(6); savepoint a; select 1/0; select 1;'])
 {
 	my ($name, $sql) = @$case;
 	forget_last_month();
