@@ -29,7 +29,7 @@ for my $name (sort keys %ddl)
 	$node->psql('postgres', join('', map { "begin; $ddl{$name}; rollback;\n" } 1 .. 40), on_error_stop => 0);
 	is(log_count($node, 'deadlock detected'), 0, "$name, rolled back 40 times: no deadlock");
 }
-$load->signal('INT');
+$load->signal('TERM');
 finish $load;
 ok(wait_delivered($node), 'all is delivered');
 
