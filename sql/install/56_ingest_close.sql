@@ -7,6 +7,8 @@ returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
+-- An open transaction that ingests from this source holds its row.
+set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
 declare
@@ -46,4 +48,4 @@ end
 $$;
 
 comment on function admin.close_ingest_gaps(text, bigint, text) is
-'Closes the open gaps of a source up to a sequence, because those events will not come, and returns how many. A gap that reaches further is parted. Appends gap.closed to the trail: {"source", "up_to", "gaps", "first", "last", "missing", "reason"}, where gaps were closed. Raises P0002 for a source that does not exist, 22023 for a reason that is not 1 to 4096 bytes.';
+'Closes the open gaps of a source up to a sequence, because those events will not come, and returns how many. A gap that reaches further is parted. Appends gap.closed to the trail: {"source", "up_to", "gaps", "first", "last", "missing", "reason"}, where gaps were closed. Raises P0002 for a source that does not exist, 22023 for a reason that is not 1 to 4096 bytes. Raises 55P03 after 3 seconds when an open transaction ingests from the source.';

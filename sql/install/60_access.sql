@@ -329,4 +329,4 @@ end
 $$;
 
 comment on function admin.revoke_access(regrole, text) is
-'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes. Raises 22023 for an access or role that does not exist.';
+'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes, and once where there is none. Raises 22023 for an access or role that does not exist.';
