@@ -47,7 +47,7 @@ recorded = rows(superuser, "select max(audit_id) from admin.audit where event_ty
 for who in ("auditor", "operator"):
     ok(one(roles[who], "select admin.replay_check(%s)", recorded)["equal"] is True, f"an {who}'s replays")
     ok(len(rows(roles[who], "select * from admin.explain_replay(%s)", recorded)) == 10, f"an {who}'s explains")
-    ok(len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 11, f"an {who}'s verifies")
+    ok(len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 12, f"an {who}'s verifies")
 ok(one(roles["signer"], "select admin.withdraw_approval(%s, 'over', token => %s)", issued, issuer.token("bob", ["legal"]))["state"] == "withdrawn", "a signer's withdraws")
 ok(one(roles["checker"], "select admin.jwt_verify(%s)", issuer.token())["sub"] == "ann", "a checker's verifies tokens")
 

@@ -219,7 +219,7 @@ approval = issue()
 one(connection, SIGN, approval, "finance", issuer.token("ann"))
 one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
 verify = "select item from admin.verify_approval(%s) where not fits order by item"
-ok(rows(connection, verify, approval) == [] and len(rows(connection, "select * from admin.verify_approval(%s)", approval)) == 11, "a sound approval fits in all eleven items",
+ok(rows(connection, verify, approval) == [] and len(rows(connection, "select * from admin.verify_approval(%s)", approval)) == 12, "a sound approval fits in all twelve items",
    rows(connection, "select * from admin.verify_approval(%s)", approval))
 ok([row[0] for row in rows(connection, "select detail from admin.verify_approval(%s) where item like 'signature of%%'", approval)] == [
     f"ann was verified by a token of {ISSUER}, key ES256", f"bob was verified by a token of {ISSUER}, key ES256"], "it says who was verified, by what")
