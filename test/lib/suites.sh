@@ -106,7 +106,7 @@ demo() { test/demo_check; }
 
 # A sample, or with MUTATIONS=all every mutation.
 mutations() {
-    local sample="--seconds ${MUTATION_SECONDS:-150}"
+    local sample="--seconds ${MUTATION_SECONDS:-100}"
     [ "${MUTATIONS:-}" != all ] || sample=
     # shellcheck disable=SC2086
     test/mutate $sample
