@@ -2,7 +2,7 @@
 
     tap_count.py FILE STATUS      STATUS: the exit status of the suite
 
-The first line of the answer is "PASSED FAILED SKIPPED".  A line follows for each skipped test and
+The first line of the answer is "PASSED FAILED SKIPPED".  A line follows for each failed test, each skipped test and
 for each problem of the suite as a whole, and a problem counts as a failed test: a plan that was
 not met, a test outside the plan, no test at all, "Bail out!", or an exit status that no failed
 test explains.  A test marked TODO that fails is a failed test.
@@ -31,7 +31,7 @@ class Program:
 class Count:
     def __init__(self):
         self.passed = self.failed = 0
-        self.skipped, self.problems = [], []
+        self.failures, self.skipped, self.problems = [], [], []
         self.programs = {}      # by indentation
         self.has_plan = False
 
@@ -77,8 +77,11 @@ class Count:
         number = re.match(r" *(\d+)\b", text)
         if number and int(number.group(1)) != program.seen:
             self.problems.append(f"a test has number {number.group(1)}, {program.seen} was due: {text.strip()}")
+            # What follows is in order again: a lost line is one problem, not one for each line behind it.
+            program.seen = int(number.group(1))
         if not has_passed:
             self.failed += 1
+            self.failures.append(text.strip())
         elif SKIP.search(text) and not TODO.search(text):
             self.skipped.append(text.strip())
         else:
@@ -109,6 +112,8 @@ def main(path, status):
         count.read(lines)
     count.end(int(status))
     print(count.passed, count.failed + len(count.problems), len(count.skipped))
+    for failure in count.failures:
+        print("failed:", failure)
     for skipped in count.skipped:
         print("skipped:", skipped)
     for problem in count.problems:
