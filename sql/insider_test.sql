@@ -288,7 +288,7 @@ select admin.revoke_access('regress_held', 'operator');
 drop role regress_held, regress_holds;
 select event_type, payload ->> 'command' as command, payload ->> 'object' as object from public.look();
 -- Everything that was there comes to an end with the extension; a text has a limit.
-do $$ begin execute '/*' || repeat('x', 5000) || '*/ alter table admin.approval set (fillfactor = 90)'; end $$;
+do $$ begin execute 'alter /*' || repeat('x', 5000) || '*/ table admin.approval set (fillfactor = 90)'; end $$;
 select length(payload ->> 'text') as kept, right(payload ->> 'text', 49) as ends, payload ->> 'text_bytes' as bytes from public.look() where payload ->> 'command' = 'ALTER TABLE';
 
 drop table public.looked;

@@ -80,7 +80,7 @@ extern bool insider_is_our_extension(Oid extension);
 extern bool insider_is_our_schema(Oid schema);
 extern bool insider_owns_relation(Oid relation);
 extern bool insider_owns(Oid class, Oid object);
-extern bool insider_role_has_ours(Oid role, ObjectAddress *found);
+extern bool insider_role_has_ours(Oid role);
 extern bool insider_find_target(Node *statement, Oid *class, Oid *object);
 extern void insider_record_setting_command(Node *statement);
 extern bool insider_has_settings(void);

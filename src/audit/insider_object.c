@@ -133,29 +133,26 @@ insider_owns(Oid class, Oid object)
 	}
 }
 
-/* An object of ours that a role owns or has privileges on. */
+/* Whether a role owns one of our objects or has privileges on one. */
 bool
-insider_role_has_ours(Oid role, ObjectAddress *found)
+insider_role_has_ours(Oid role)
 {
 	Relation	catalog = table_open(SharedDependRelationId, AccessShareLock);
 	ScanKeyData keys[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		is_found = false;
+	bool		has_ours = false;
 
 	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
 	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
 	scan = systable_beginscan(catalog, SharedDependReferenceIndexId, true, NULL, 2, keys);
-	while (!is_found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (!has_ours && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 
-		if (form->dbid != MyDatabaseId || !insider_owns(form->classid, form->objid))
-			continue;
-		ObjectAddressSet(*found, form->classid, form->objid);
-		is_found = true;
+		has_ours = form->dbid == MyDatabaseId && insider_owns(form->classid, form->objid);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	return is_found;
+	return has_ours;
 }

@@ -199,10 +199,9 @@ of_roles(Target *target, List *roles)
 	foreach(cell, roles)
 	{
 		Oid			role = get_rolespec_oid(lfirst_node(RoleSpec, cell), true);
-		ObjectAddress address;
 
-		if (OidIsValid(role) && insider_role_has_ours(role, &address))
-			return found(target, address.classId, address.objectId);
+		if (OidIsValid(role) && insider_role_has_ours(role))
+			return found(target, AuthIdRelationId, role);
 	}
 	return false;
 }
@@ -217,14 +216,10 @@ of_membership(Target *target, const GrantRoleStmt *statement)
 	{
 		char	   *name = lfirst_node(AccessPriv, cell)->priv_name;
 		Oid			role = name == NULL ? InvalidOid : get_role_oid(name, true);
-		ObjectAddress address;
 
-		if (!OidIsValid(role))
-			continue;
-		if (insider_role_has_ours(role, &address))
-			return found(target, address.classId, address.objectId);
-		if (superuser_arg(role) || role == ROLE_PG_WRITE_ALL_DATA)
-			return found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+		if (OidIsValid(role) &&
+			(insider_role_has_ours(role) || superuser_arg(role) || role == ROLE_PG_WRITE_ALL_DATA))
+			return found(target, AuthIdRelationId, role);
 	}
 	return false;
 }
