@@ -23,6 +23,7 @@
 
 #include "audit/audit_append.h"
 #include "compat.h"
+#include "delivery/detached.h"
 #include "delivery/window.h"
 #include "relations.h"
 
@@ -41,6 +42,7 @@ typedef struct Collector
 	int64		cutoff;			/* enough lower keys are known */
 	WindowKeys *keys;
 	uint16		partition;		/* that is being read */
+	bool		only_visible;	/* a row that was rolled back is none */
 } Collector;
 
 #define ST_SORT sort_keys
@@ -99,7 +101,18 @@ take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
 	return collector->purpose == PROBE;
 }
 
-/* Index entries only: the heap is not looked at. */
+static bool
+is_visible(Relation heap, const ItemPointerData *tid)
+{
+	TupleTableSlot *slot = table_slot_create(heap, NULL);
+	ItemPointerData at = *tid;
+	bool		visible = table_tuple_fetch_row_version(heap, &at, GetActiveSnapshot(), slot);
+
+	ExecDropSingleTupleTableSlot(slot);
+	return visible;
+}
+
+/* Index entries only: the heap is not looked at, unless the collector wants visible rows. */
 static bool
 scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int count, bool by_xid)
 {
@@ -124,6 +137,8 @@ scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int
 		}
 		else
 			enough = take(collector, DatumGetInt64(first), 0, tid);
+		if (enough && collector->only_visible)
+			enough = is_visible(heap, tid);
 		if ((++seen & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -201,6 +216,35 @@ scan_range(Collector *collector, int64 first, int64 last, Relation partition)
 	return enough;
 }
 
+/*
+ * A month that somebody detached takes its rows out of the trail.  Delivery must not pass them:
+ * nothing would send them when the month is attached again.
+ */
+static void
+refuse_detached_rows(const Window *window, int64 first, int64 last)
+{
+	List	   *detached = detached_months();
+	ListCell   *cell;
+
+	foreach(cell, detached)
+	{
+		Relation	month = table_open(lfirst_oid(cell), AccessShareLock);
+		WindowKeys	found = {0};
+		Collector	collector = {PROBE, window ? window->to : NULL, window ? window->above : 0,
+		PG_INT64_MAX, &found, 0, true};
+
+		if (window ? scan_window(&collector, window, month) : scan_range(&collector, first, last, month))
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"admin.%s\" was detached from admin.audit, and holds rows that are not delivered",
+							RelationGetRelationName(month)),
+					 errhint("Attach it again with ALTER TABLE admin.audit ATTACH PARTITION. If its rows shall never be delivered, move it to another schema.")));
+		/* Attaching it locks it after the default partition, which is read next. */
+		table_close(month, AccessShareLock);
+	}
+	list_free(detached);
+}
+
 static void
 reset_keys(WindowKeys *keys, Purpose purpose)
 {
@@ -224,10 +268,11 @@ collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKe
 	Relation	parent = admin_relation_open(&admin_relations()->audit, AccessShareLock);
 	List	   *children = find_inheritance_children(RelationGetRelid(parent), AccessShareLock);
 	Collector	collector = {purpose, window ? window->to : NULL, window ? window->above : 0,
-	PG_INT64_MAX, keys, 0};
+	PG_INT64_MAX, keys, 0, false};
 	bool		enough = false;
 	ListCell   *cell;
 
+	refuse_detached_rows(window, first, last);
 	reset_keys(keys, purpose);
 	if (purpose == COLLECT)
 	{

@@ -1,0 +1,55 @@
+# A month that somebody detaches takes rows out of the trail.  Delivery does not go past those that it has not sent.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = new_node('detached', conf => "admin_ext.require_verified_jwt = off\n");
+create_extension($node);
+my $check = q{select admin.sensitive_check('APP-000001-a')};
+my ($month, $begins) = split /\|/, $node->safe_psql('postgres',
+	'select partition, lower_bound from admin.audit_partitions() where not is_default order by lower_bound limit 1');
+
+# Attaches the month up to the first row that has come to the default partition since.
+sub attach
+{
+	$node->safe_psql('postgres', "do \$\$ begin execute (select format('alter table admin.audit attach partition $month for values from (%L) to (%L)',
+		'$begins', min(recorded_at)) from admin.audit_default); end \$\$");
+}
+
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'a month is delivered');
+$node->safe_psql('postgres', "alter table admin.audit detach partition $month");
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'its rows are not missed when it is detached');
+attach();
+ok(wait_delivered($node), 'and not sent again when it is attached');
+
+# While the sink is not enabled rows come, one of which is rolled back.
+configure($node, 'admin_ext.sinks' => '');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs');
+$month = $node->safe_psql('postgres', "select tableoid::regclass from admin.audit order by audit_id desc limit 1");
+is($month, 'admin.audit_default', 'what came since is in the default partition');
+$node->safe_psql('postgres', 'select admin.create_audit_partitions()');
+$month = $node->safe_psql('postgres', $check . q{; select tableoid::regclass from admin.audit order by audit_id desc limit 1}) =~ s/.*\n//sr;
+$begins = $node->safe_psql('postgres', "select lower_bound from admin.audit_partitions() where partition = '$month'::regclass");
+$node->safe_psql('postgres', "alter table admin.audit detach partition $month; $check");
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok($node->poll_query_until('postgres', q{select last_error ~ 'was detached from admin.audit, and holds rows that are not delivered'
+	and last_error ~ 'ATTACH PARTITION' and state = 'stopped' from admin.worker_status}), 'rows that are not delivered stop delivery, with what to do')
+  or diag(status($node, 'state, last_error'));
+is($node->safe_psql('postgres', 'select count(*) > 0 from admin.audit_delivery where sink_status <> $$delivered$$'), 't', 'nothing behind them is sent');
+attach();
+ok(wait_delivered($node), 'the month is attached again, and all is delivered');
+compare_ledger($node, 'once each');
+
+# Elsewhere it is none of delivery's business.
+configure($node, 'admin_ext.sinks' => '');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs again');
+$node->safe_psql('postgres', "$check; create schema kept; alter table admin.audit detach partition $month; alter table $month set schema kept; $check");
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok(wait_delivered($node), 'a month in another schema is left alone');
+done_testing();
