@@ -53,21 +53,18 @@ operation_name(CmdType operation)
 	}
 }
 
+/* The catalog lookups come last: every statement that writes comes by here. */
 static void
 at_executor_start(QueryDesc *query, int flags)
 {
 	const PlannedStmt *statement = query->plannedstmt;
+	Oid			catalog = statement->resultRelations == NIL ? InvalidOid : written_catalog(statement);
 
 	/* pg_upgrade writes to catalogs; so may the extension's own functions. */
-	if (statement->resultRelations != NIL && !(flags & EXEC_FLAG_EXPLAIN_ONLY) && !IsBinaryUpgrade &&
+	if (OidIsValid(catalog) && !(flags & EXEC_FLAG_EXPLAIN_ONLY) && !IsBinaryUpgrade &&
 		!creating_extension && !insider_is_own() && OidIsValid(get_extension_oid("admin_ext", true)))
-	{
-		Oid			catalog = written_catalog(statement);
-
-		if (OidIsValid(catalog))
-			insider_collect_command(operation_name(query->operation), psprintf("pg_catalog.%s", get_rel_name(catalog)),
-									statement, query->sourceText);
-	}
+		insider_collect_command(operation_name(query->operation), psprintf("pg_catalog.%s", get_rel_name(catalog)),
+								statement, query->sourceText);
 	if (previous_start)
 		previous_start(query, flags);
 	else
