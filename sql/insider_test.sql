@@ -284,11 +284,20 @@ alter table admin.approval disable trigger approval_guard;
 alter table admin.approval enable always trigger approval_guard;
 set transaction_read_only = on;
 commit;
+-- What closes the trail is in it before, and says so.
+begin;
+alter table admin.audit add column more int;
+select a.payload ->> 'object' as object, a.more from admin.audit as a order by a.audit_id desc limit 1;
+rollback;
+alter schema admin rename to elsewhere;
+alter schema elsewhere rename to admin;
+alter table admin.audit rename to trail;
+alter table admin.trail rename to audit;
 select admin.revoke_access('regress_held', 'operator');
 drop role regress_held, regress_holds;
 select event_type, payload ->> 'command' as command, payload ->> 'object' as object from public.look();
 -- Everything that was there comes to an end with the extension; a text has a limit.
-do $$ begin execute 'alter /*' || repeat('x', 5000) || '*/ table admin.approval set (fillfactor = 90)'; end $$;
+do $$ begin execute 'alter /*' || repeat('x', 70000) || '*/ table admin.approval set (fillfactor = 90)'; end $$;
 select length(payload ->> 'text') as kept, right(payload ->> 'text', 49) as ends, payload ->> 'text_bytes' as bytes from public.look() where payload ->> 'command' = 'ALTER TABLE';
 
 drop table public.looked;

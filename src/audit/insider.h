@@ -69,6 +69,9 @@ extern void insider_collect_reloaded(void);
 extern void insider_reload_recorded(void);
 
 /* Within insider_*.c. */
+
+/* Appends what was collected before the transaction ends; insider_trail_can_take() has said that it can. */
+extern void insider_append_collected(void);
 extern void insider_own_init(void);
 extern void insider_own_reset(void);
 extern void insider_ddl_init(void);

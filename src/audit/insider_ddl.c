@@ -25,7 +25,7 @@
 #include "settings.h"
 
 /* Of a longer text an event has both ends. */
-#define MAX_COMMAND_BYTES	4096
+#define MAX_COMMAND_BYTES	65536
 
 /* The command that runs. */
 typedef struct Command
@@ -175,6 +175,51 @@ insider_collect_command(const char *tag, const char *object, const PlannedStmt *
 	insider_collect("guard.changed", payload.data);
 }
 
+/* A command that gives tables of ours other columns or names, after which no row can be written. */
+static bool
+may_close_trail(Node *statement)
+{
+	ListCell   *cell;
+
+	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt))
+		return true;
+	if (!IsA(statement, AlterTableStmt))
+		return false;
+	foreach(cell, castNode(AlterTableStmt, statement)->cmds)
+	{
+		AlterTableType type = lfirst_node(AlterTableCmd, cell)->subtype;
+
+		if (type == AT_AddColumn || type == AT_DropColumn || type == AT_AlterColumnType)
+			return true;
+	}
+	return false;
+}
+
+/* The event of such a command is written before it.  Answers whether it was. */
+static bool
+record_before(const Command *command, const PlannedStmt *statement, const char *query)
+{
+	if (!command->is_ours || !may_close_trail(statement->utilityStmt) || !insider_trail_can_take())
+		return false;
+	insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
+							command->object ? command->object : "", statement, query);
+	insider_append_collected();
+	return true;
+}
+
+static void
+record_after(const Command *command, const PlannedStmt *statement, const char *query, bool is_recorded)
+{
+	if (command->is_ours && !is_recorded)
+		insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
+								command->object ? command->object : "", statement, query);
+	else if (is_recorded && !insider_trail_can_take())
+		ereport(WARNING,
+				(errmsg("the audit trail cannot take a row after this command"),
+				 errdetail("Every check and every change of an approval will fail."),
+				 errhint("Roll back, or undo the command.")));
+}
+
 static void
 process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -186,6 +231,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	Oid			object;
 	Oid			class;
 	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
+	bool		is_recorded;
 	/* pg_upgrade creates every object by itself, and the trail with them: it changes nothing. */
 	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !is_our_own() &&
 		OidIsValid(get_extension_oid("admin_ext", true));
@@ -199,6 +245,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	}
 	if (is_seen && insider_find_target(statement->utilityStmt, &class, &object))
 		touch(&command, class, object);
+	is_recorded = record_before(&command, statement, query);
 	current = is_seen ? &command : NULL;
 	PG_TRY();
 	{
@@ -209,11 +256,10 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 		current = outer;
 	}
 	PG_END_TRY();
-	if (command.is_ours && IsTransactionState())
-		insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-								command.object ? command.object : "", statement, query);
-	if (is_seen && IsTransactionState())
-		insider_record_setting_command(statement->utilityStmt);
+	if (!is_seen || !IsTransactionState())
+		return;
+	record_after(&command, statement, query, is_recorded);
+	insider_record_setting_command(statement->utilityStmt);
 }
 
 void

@@ -201,6 +201,15 @@ append_collected(void)
 	}
 }
 
+void
+insider_append_collected(void)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	append_collected();
+	PopActiveSnapshot();
+	forget_all();
+}
+
 static void
 before_commit(void)
 {

@@ -331,6 +331,13 @@ of_creation(Target *target, Node *statement)
 }
 
 static bool
+of_rename(Target *target, const RenameStmt *statement)
+{
+	return statement->renameType == OBJECT_SCHEMA ? of_schema(target, statement->subname) :
+		of_relation(target, statement->relation);
+}
+
+static bool
 of_command(Target *target, Node *statement)
 {
 	switch (nodeTag(statement))
@@ -342,7 +349,7 @@ of_command(Target *target, Node *statement)
 		case T_AlterSeqStmt:
 			return of_relation(target, castNode(AlterSeqStmt, statement)->sequence);
 		case T_RenameStmt:
-			return of_relation(target, castNode(RenameStmt, statement)->relation);
+			return of_rename(target, castNode(RenameStmt, statement));
 		case T_AlterObjectSchemaStmt:
 			return of_relation(target, castNode(AlterObjectSchemaStmt, statement)->relation) ||
 				of_schema(target, castNode(AlterObjectSchemaStmt, statement)->newschema);
