@@ -81,3 +81,15 @@ owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit)
 		elog(ERROR, "could not run \"%s\": %s", query->text, SPI_result_code_string(result));
 	return SPI_processed;
 }
+
+bool
+owner_finds(OwnerQuery *query, Oid table)
+{
+	OwnerScope	scope;
+	bool		is_found;
+
+	owner_enter(&scope, table);
+	is_found = owner_run(query, NULL, NULL, 1) > 0;
+	owner_leave(&scope);
+	return is_found;
+}

@@ -44,4 +44,7 @@ typedef struct OwnerQuery
  */
 extern uint64 owner_run(OwnerQuery *query, Datum *values, const char *nulls, long limit);
 
+/* Enters, runs a query without arguments, and leaves: does it find a row? */
+extern bool owner_finds(OwnerQuery *query, Oid table);
+
 #endif							/* ADMIN_EXT_OWNER_H */

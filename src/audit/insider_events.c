@@ -140,13 +140,8 @@ number_was_drawn(void)
 		.text = "select from admin.audit_audit_id_seq as s where s.is_called",
 		.result = SPI_OK_SELECT
 	};
-	OwnerScope	scope;
-	bool		was_drawn;
 
-	owner_enter(&scope, admin_relations()->audit);
-	was_drawn = owner_run(&query, NULL, NULL, 1) > 0;
-	owner_leave(&scope);
-	return was_drawn;
+	return owner_finds(&query, admin_relations()->audit);
 }
 
 bool

@@ -61,13 +61,8 @@ insider_store_is_adopted(void)
 		.text = "select from admin.store where adopted_at is not null",
 		.result = SPI_OK_SELECT
 	};
-	OwnerScope	scope;
-	bool		is_adopted;
 
-	owner_enter(&scope, admin_relations()->audit);
-	is_adopted = owner_run(&query, NULL, NULL, 1) > 0;
-	owner_leave(&scope);
-	return is_adopted;
+	return owner_finds(&query, admin_relations()->audit);
 }
 
 /* One entry a savepoint: what is rolled back takes its counts and its mark with it. */

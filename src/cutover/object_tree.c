@@ -10,7 +10,6 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "executor/functions.h"
 #include "nodes/makefuncs.h"
@@ -22,12 +21,11 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
+#include "cutover/attempt.h"
 #include "cutover/objects.h"
 
 /* How the server begins the text of a body of one expression. */
@@ -230,36 +228,29 @@ object_tree_parse(const ObjectLine *line, const char *source)
 	}
 }
 
-/* In a subtransaction, since what a text names may be gone. */
+/* What object_tree_is() compares. */
+typedef struct Comparison
+{
+	const ObjectLine *line;
+	const char *shipped;
+	bool		is_same;
+} Comparison;
+
+static void
+compare(void *argument)
+{
+	Comparison *comparison = argument;
+	void	   *line = (void *) comparison->line;
+
+	comparison->is_same = equal(object_tree_flatten(object_tree_of(line), line),
+								object_tree_flatten(object_tree_parse(line, comparison->shipped), line));
+}
+
+/* What a text names may be gone. */
 bool
 object_tree_is(const ObjectLine *line, const char *shipped)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool is_same = false;
+	Comparison	comparison = {line, shipped, false};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		is_same = equal(object_tree_flatten(object_tree_of(line), (void *) line),
-						object_tree_flatten(object_tree_parse(line, shipped), (void *) line));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		/* Cancelled is not different. */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return is_same;
+	return attempt(compare, &comparison) == NULL && comparison.is_same;
 }

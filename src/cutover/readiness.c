@@ -9,16 +9,14 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
+#include "cutover/attempt.h"
 #include "cutover/objects.h"
 
 PG_FUNCTION_INFO_V1(admin_readiness_items);
@@ -81,42 +79,10 @@ readiness_place(const char *item)
 	return -1;
 }
 
-/* Runs a part in a subtransaction.  Returns the error's message, or NULL. */
-static char *
-readiness_try(void (*part) (Readiness *), Readiness *readiness)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile message = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		part(readiness);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		message = error->message ? error->message : pstrdup("unknown error");
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return message;
-}
-
 static void
-readiness_compare(Readiness *readiness)
+readiness_compare(void *argument)
 {
+	Readiness  *readiness = argument;
 	ListCell   *cell;
 
 	foreach(cell, shipped_differences())
@@ -130,8 +96,10 @@ readiness_compare(Readiness *readiness)
 }
 
 static void
-readiness_look(Readiness *readiness)
+readiness_look(void *argument)
 {
+	Readiness  *readiness = argument;
+
 	if (SPI_execute("select r.item, r.status, r.detail from admin_internal.readiness_looked_at() as r", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look at the items");
 	for (uint64 row = 0; row < SPI_processed; row++)
@@ -211,13 +179,13 @@ admin_cutover_readiness_rows(PG_FUNCTION_ARGS)
 	settings = readiness_pin_settings();
 	SPI_connect();
 	readiness = palloc0(sizeof(*readiness));
-	if ((error = readiness_try(readiness_compare, readiness)) != NULL)
+	if ((error = attempt(readiness_compare, readiness)) != NULL)
 	{
 		int			place = readiness_place("A4");
 
 		readiness->problems[place] = list_make1(psprintf("the schema could not be compared: %s", error));
 	}
-	if ((error = readiness_try(readiness_look, readiness)) != NULL)
+	if ((error = attempt(readiness_look, readiness)) != NULL)
 		for (int i = 0; i < lengthof(readiness_items); i++)
 			readiness->detail[i] = psprintf("could not be looked at: %s", error);
 	for (int i = 0; i < lengthof(readiness_items); i++)
