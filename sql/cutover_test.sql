@@ -38,9 +38,11 @@ select admin.settle_shadow_difference(3, null);
 -- Many at once, in a transaction that is rolled back for what follows.
 begin;
 select count(admin.sensitive_check_shadow('{}', 'APP-000001-none', 'pay')) from generate_series(1, 200);
+select status, detail from admin.cutover_readiness where item = 'B2';
 select admin.settle_shadow_differences(100, 'a noisy caller'), admin.settle_shadow_differences(9223372036854775807, 'the rest'), admin.settle_shadow_differences(9223372036854775807, 'none');
 select count(*) as left from admin.shadow_difference;
 select payload, actor = session_user as by_me from admin.audit where event_type = 'shadow.settled' order by audit_id;
+select status, detail from admin.cutover_readiness where item = 'B2';
 rollback;
 select admin.settle_shadow_differences(null, 'x');
 select admin.settle_shadow_differences(3, '');

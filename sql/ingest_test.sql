@@ -112,12 +112,14 @@ select first_sequence, last_sequence, accepted, duplicates, unexpected from admi
 select source, accepted, duplicates, first_sequence from admin.ingest_source order by source;
 
 -- Gaps that no event will fill: closed by hand, with an event; what lies above stays open.
+select status, regexp_replace(detail, '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z', '<instant>') as detail from admin.cutover_readiness where item = 'E5';
 select admin.close_ingest_gaps('/ff/n', 1000, 'the old counter, see ticket 7');
 select from_sequence, to_sequence, filled_at is not null as filled, closed_by = session_user as by_me, close_reason from admin.ingest_gap where source = '/ff/n' and (closed_by is not null or filled_at is null) order by 1;
 select admin.close_ingest_gaps('/ff/n', 9223372036854775807, 'the rest');
 select admin.close_ingest_gaps('/ff/n', 9223372036854775807, 'none is left');
 select count(*) filter (where filled_at is null) as open, count(*) filter (where closed_by is not null) as closed from admin.ingest_gap where source = '/ff/n';
 select payload, actor = session_user as by_me from admin.audit where event_type = 'gap.closed' order by audit_id;
+select status, regexp_replace(detail, '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z', '<instant>') as detail from admin.cutover_readiness where item = 'E5';
 -- A late event of such a gap is taken.
 select pg_temp.numbered(500);
 select count(*) filter (where filled_at is null) as open from admin.ingest_gap where source = '/ff/n';
