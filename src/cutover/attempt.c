@@ -11,7 +11,7 @@
 #include "cutover/attempt.h"
 
 char *
-attempt(void (*part) (void *), void *argument)
+cutover_attempt(void (*part) (void *), void *argument)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;

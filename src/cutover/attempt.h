@@ -9,6 +9,6 @@
  * Calls part(argument) in a subtransaction.  Returns NULL, or the message of its error, in the
  * current memory context.  A query that is cancelled is raised again.
  */
-extern char *attempt(void (*part) (void *), void *argument);
+extern char *cutover_attempt(void (*part) (void *), void *argument);
 
 #endif							/* ADMIN_EXT_ATTEMPT_H */

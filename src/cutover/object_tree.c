@@ -252,5 +252,5 @@ object_tree_is(const ObjectLine *line, const char *shipped)
 {
 	Comparison	comparison = {line, shipped, false};
 
-	return attempt(compare, &comparison) == NULL && comparison.is_same;
+	return cutover_attempt(compare, &comparison) == NULL && comparison.is_same;
 }

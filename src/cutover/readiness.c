@@ -179,13 +179,13 @@ admin_cutover_readiness_rows(PG_FUNCTION_ARGS)
 	settings = readiness_pin_settings();
 	SPI_connect();
 	readiness = palloc0(sizeof(*readiness));
-	if ((error = attempt(readiness_compare, readiness)) != NULL)
+	if ((error = cutover_attempt(readiness_compare, readiness)) != NULL)
 	{
 		int			place = readiness_place("A4");
 
 		readiness->problems[place] = list_make1(psprintf("the schema could not be compared: %s", error));
 	}
-	if ((error = attempt(readiness_look, readiness)) != NULL)
+	if ((error = cutover_attempt(readiness_look, readiness)) != NULL)
 		for (int i = 0; i < lengthof(readiness_items); i++)
 			readiness->detail[i] = psprintf("could not be looked at: %s", error);
 	for (int i = 0; i < lengthof(readiness_items); i++)
