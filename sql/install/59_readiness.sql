@@ -156,7 +156,7 @@ as $$
                            (select count(*) from admin.shadow_difference) as differences,
                            (select d.shadow_id from admin.shadow_difference as d order by d.shadow_id limit 1) as first)
     select case when v.status = 'pass' and not s.is_there and not exists (select from run) then 'not_configured' else v.status end,
-           case when v.status = 'pass' and not s.is_there and not exists (select from run) then 'no parity run has been recorded, and nobody asks in shadow mode' else v.detail end
+           case when v.status = 'pass' and not s.is_there and not exists (select from run) then 'no parity run has been recorded, and no check was made in shadow mode' else v.detail end
     from shadow as s,
          admin.readiness_verdict(
              array(select format('parity run %s: %s of %s cases differ, %s left out', r.run_id, r.differences, r.cases, r.left_out) from run as r where r.differences > 0 or r.left_out > 0

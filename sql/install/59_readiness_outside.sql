@@ -106,7 +106,7 @@ as $$
     with archiver as (select s.source, s.last_seen_at, (select count(*) from admin.ingest_gap as g where g.source = s.source and g.filled_at is null) as gaps
                       from admin.ingest_source as s where s.source like '/archiver/%')
     select case when not exists (select from archiver) then 'not_configured' else v.status end,
-           case when not exists (select from archiver) then 'no archiver has told of itself (no ingested event has a source /archiver/...)' else v.detail end
+           case when not exists (select from archiver) then 'no archiver reports to this database: no ingested event has a source that begins with /archiver/' else v.detail end
     from admin.readiness_verdict(
         array(select format('nothing was heard of %s since %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from archiver as a
               where a.last_seen_at < now() - interval '1 day'
@@ -167,7 +167,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when l.p99_ms is null then 'not_configured' when l.p99_ms > 1000 then 'fail' else 'pass' end,
-           case when l.calls is null then 'admin_ext is not in shared_preload_libraries: nobody measures'
+           case when l.calls is null then 'admin_ext is not in shared_preload_libraries: checks are not measured'
                 when l.p99_ms is null then 'no check has been measured in the last hour'
                 else format('of %s checks in the last hour 99 in 100 took at most %s ms, the longest %s ms; FF gives them 1000', l.calls,
                             round(l.p99_ms::numeric, 3), round(l.max_ms::numeric, 3)) end
