@@ -28,7 +28,18 @@ ok(wait_delivered($node), 'its rows are not missed when it is detached');
 attach();
 ok(wait_delivered($node), 'and not sent again when it is attached');
 
-# While the sink is not enabled rows come, one of which is rolled back.
+# A row that was rolled back is nobody's to deliver.
+$node->safe_psql('postgres', 'select admin.create_audit_partitions()');
+configure($node, 'admin_ext.sinks' => '');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while one is rolled back');
+$month = $node->safe_psql('postgres', "begin; $check; select tableoid::regclass from admin.audit order by audit_id desc limit 1; rollback") =~ s/.*\n//sr;
+$begins = $node->safe_psql('postgres', "select lower_bound from admin.audit_partitions() where partition = '$month'::regclass");
+$node->safe_psql('postgres', "alter table admin.audit detach partition $month; $check");
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok(wait_delivered($node), 'a row that was rolled back stops nothing');
+attach();
+
+# While the sink is not enabled rows come.
 configure($node, 'admin_ext.sinks' => '');
 ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs');
 $month = $node->safe_psql('postgres', "select tableoid::regclass from admin.audit order by audit_id desc limit 1");
