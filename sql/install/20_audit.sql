@@ -51,12 +51,12 @@ before insert or update or delete on admin.audit
 for each row execute function admin.audit_append_only();
 
 create trigger audit_append_only_statement
-before update or delete or truncate on admin.audit
+before insert or update or delete or truncate on admin.audit
 for each statement execute function admin.audit_append_only();
 
 comment on sequence admin.audit_audit_id_seq is 'Numbers of admin.audit; CACHE 1, so that they are drawn in order.';
 comment on trigger audit_append_only on admin.audit is 'Refuses INSERT by hand, UPDATE and DELETE.';
-comment on trigger audit_append_only_statement on admin.audit is 'Refuses UPDATE, DELETE and TRUNCATE.';
+comment on trigger audit_append_only_statement on admin.audit is 'Refuses INSERT by hand, UPDATE, DELETE and TRUNCATE; on a month that is detached, too.';
 
 alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
@@ -134,7 +134,7 @@ begin
     end loop;
     if 'trigger audit_append_only_statement' = any (lacks) then
         execute format('create trigger audit_append_only_statement '
-                       'before update or delete or truncate on %s '
+                       'before insert or update or delete or truncate on %s '
                        'for each statement execute function admin.audit_append_only()', partition);
     end if;
     -- A table that is not attached yet gets the row's trigger from its parent.
@@ -148,7 +148,7 @@ end
 $$;
 
 comment on function admin.audit_prepare_partition(regclass) is
-'Gives a partition of admin.audit the indexes that it is read by and the trigger that refuses TRUNCATE, where it lacks them, and enables its triggers always.';
+'Gives a partition of admin.audit the indexes that it is read by and the trigger of its statements, where it lacks them, and enables its triggers always.';
 
 create function admin_internal.append_event(event_type text, payload json, approval_id text default null)
 returns bigint

@@ -26,7 +26,7 @@ refuse_insert(Relation table)
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("INSERT into \"%s\" by hand is refused", RelationGetRelationName(table)),
 			 errdetail("Rows of the audit trail are written by the extension alone."),
-			 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session.")));
+			 errhint("admin_ext.restoring is for loading a dump into a copy of the database: there, delivery stops until admin.resync_sink() is called.")));
 }
 
 /* NOT NULL names what is missing. */
@@ -53,10 +53,18 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 				 errmsg("the audit trail is append-only"),
 				 errdetail("UPDATE, DELETE and TRUNCATE of \"%s\" are refused for everybody.",
 						   RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Free space with admin.drop_audit_partitions().")));
+				 TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? 0 : errhint("Free space with admin.drop_audit_partitions().")));
 	/* The extension's own row: audit_append.c made it, and compares it with what is inserted. */
 	if (audit_is_appending())
 		return PointerGetDatum(trigger->tg_trigtuple);
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+	{
+		/* A month that was detached keeps this trigger, and loses the one of its rows, which tells all about a row. */
+		if (RelationGetRelid(trigger->tg_relation) != admin_relations()->audit &&
+			!trigger->tg_relation->rd_rel->relispartition && !guard_is_restoring(trigger))
+			refuse_insert(trigger->tg_relation);
+		return PointerGetDatum(NULL);
+	}
 	guard_check_call(fcinfo, "admin.audit_append_only()", admin_relations()->audit, AUDIT_COLUMNS);
 	if (!guard_is_restoring(trigger))
 		refuse_insert(trigger->tg_relation);

@@ -11,6 +11,7 @@
 
 #include "audit/audit_append.h"
 #include "audit/audit_event.h"
+#include "audit/insider.h"
 
 PG_FUNCTION_INFO_V1(admin_append_event);
 
@@ -53,6 +54,7 @@ admin_append_event(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" is null", PG_ARGISNULL(0) ? "event_type" : "payload")));
+	insider_refuse_while_restoring("a function of admin_ext that leaves an event");
 	refuse_other_types(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_INT64(audit_append_event(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),

@@ -14,6 +14,8 @@
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -32,6 +34,8 @@ typedef struct Command
 {
 	bool		is_ours;
 	char	   *object;			/* identity of the first object of ours */
+	bool		is_place;		/* that is a schema or the extension: what is made there says more */
+	Oid			made;			/* a function that was made, or replaced */
 } Command;
 
 static Command *current = NULL;
@@ -47,6 +51,7 @@ touch(Command *command, Oid class, Oid object)
 		return;
 	ObjectAddressSet(address, class, object);
 	command->object = getObjectIdentity(&address, true);
+	command->is_place = class == NamespaceRelationId || class == ExtensionRelationId;
 	command->is_ours = true;
 }
 
@@ -55,7 +60,11 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 {
 	if (previous_access)
 		previous_access(access, class, object, column, arg);
-	if (current == NULL || (access != OAT_DROP && access != OAT_POST_ALTER))
+	if (current == NULL)
+		return;
+	if (access == OAT_POST_CREATE && class == ProcedureRelationId && !OidIsValid(current->made))
+		current->made = object;
+	if (access != OAT_DROP && access != OAT_POST_ALTER)
 		return;
 	if (access == OAT_POST_ALTER && (arg != NULL && ((ObjectAccessPostAlter *) arg)->is_internal))
 		return;
@@ -143,7 +152,7 @@ belongs_to_restore(Node *statement)
 {
 	return admin_restoring && statement != NULL &&
 		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt)) &&
-		!insider_store_is_adopted();
+		(!insider_store_is_adopted() || insider_trail_is_fresh());
 }
 
 void
@@ -195,6 +204,22 @@ may_close_trail(Node *statement)
 	return false;
 }
 
+/* A function that is made in one of our schemas is visible by the end of the command. */
+static const char *
+object_of(const Command *command)
+{
+	char	   *made = NULL;
+	ObjectAddress address;
+
+	if (command->is_place && OidIsValid(command->made))
+	{
+		ObjectAddressSet(address, ProcedureRelationId, command->made);
+		CommandCounterIncrement();
+		made = getObjectIdentity(&address, true);
+	}
+	return made ? made : command->object ? command->object : "";
+}
+
 /* The event of such a command is written before it.  Answers whether it was. */
 static bool
 record_before(const Command *command, const PlannedStmt *statement, const char *query)
@@ -202,7 +227,7 @@ record_before(const Command *command, const PlannedStmt *statement, const char *
 	if (!command->is_ours || !may_close_trail(statement->utilityStmt) || !insider_trail_can_take())
 		return false;
 	insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-							command->object ? command->object : "", statement, query);
+							object_of(command), statement, query);
 	insider_append_collected();
 	return true;
 }
@@ -212,7 +237,7 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 {
 	if (command->is_ours && !is_recorded)
 		insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-								command->object ? command->object : "", statement, query);
+								object_of(command), statement, query);
 	else if (is_recorded && !insider_trail_can_take())
 		ereport(WARNING,
 				(errmsg("the audit trail cannot take a row after this command"),

@@ -51,7 +51,9 @@ insider_owns_relation(Oid relation)
 		default:
 			break;
 	}
-	if (insider_is_our_extension(getExtensionOfObject(RelationRelationId, relation)))
+	/* Months are no members of the extension; one that is detached is still in the schema. */
+	if (insider_is_our_schema(get_rel_namespace(relation)) ||
+		insider_is_our_extension(getExtensionOfObject(RelationRelationId, relation)))
 		return true;
 	return get_rel_relispartition(relation) && OidIsValid(parent = get_partition_parent(relation, true)) &&
 		insider_owns_relation(parent);

@@ -203,7 +203,7 @@ insider_refuse_while_restoring(const char *function)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s cannot run while admin_ext.restoring is on", function),
 				 errdetail("What it writes would have no trail."),
-				 errhint("Reset admin_ext.restoring; it is for the session that loads a logical dump.")));
+				 errhint("Reset admin_ext.restoring, which is for the session that loads a logical dump, and call the function in a new session.")));
 }
 
 Datum

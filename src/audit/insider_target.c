@@ -281,7 +281,7 @@ of_extension(Target *target, const char *name)
 	return insider_is_our_extension(extension) && found(target, ExtensionRelationId, extension);
 }
 
-/* What else goes with it is no more to say. */
+/* An extension, and what else goes with it; or a table, before its triggers.  The hook tells the rest. */
 static bool
 of_drop(Target *target, const DropStmt *statement)
 {
@@ -289,8 +289,22 @@ of_drop(Target *target, const DropStmt *statement)
 
 	foreach(cell, statement->objects)
 	{
-		if (statement->removeType == OBJECT_EXTENSION && of_extension(target, strVal(lfirst(cell))))
-			return true;
+		switch (statement->removeType)
+		{
+			case OBJECT_EXTENSION:
+				if (of_extension(target, strVal(lfirst(cell))))
+					return true;
+				break;
+			case OBJECT_TABLE:
+			case OBJECT_VIEW:
+			case OBJECT_SEQUENCE:
+			case OBJECT_INDEX:
+				if (of_relation(target, makeRangeVarFromNameList(lfirst_node(List, cell))))
+					return true;
+				break;
+			default:
+				return false;
+		}
 	}
 	return false;
 }

@@ -202,13 +202,23 @@ record_change(TriggerData *trigger)
 	audit_append(&event);
 }
 
-/* Loading a dump adds rows that have their history already; so has all that a subscription brings. */
+/*
+ * Loading a dump adds rows that have their history already; so has all that a subscription brings.
+ * What one of our functions writes is no load.
+ */
 static bool
 is_loaded(const TriggerData *trigger)
 {
 	guard_check_subscription(trigger->tg_relation);
-	return admin_restoring && (IsLogicalWorker() ||
-							   (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) && TRIGGER_FIRED_FOR_ROW(trigger->tg_event)));
+	if (!admin_restoring)
+		return false;
+	if (IsLogicalWorker())
+		return true;
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		return false;
+	if (insider_is_own())
+		insider_refuse_while_restoring("a function of admin_ext that adds rows");
+	return true;
 }
 
 Datum

@@ -158,7 +158,7 @@ check_transition(const Version *old, const Version *new)
 					approval_state_name(from), approval_state_name(to)),
 			 errdetail(forward ? "The state follows from the signatures; nobody sets it by hand." :
 					   "The states are pending, signed_partial, signed_full, in this order, and from each of them withdrawn."),
-			 errhint("Insert into admin.signature to sign, or set the state to withdrawn with closed_at to withdraw.")));
+			 errhint("Sign with admin.sign_approval(), withdraw with admin.withdraw_approval().")));
 }
 
 /* What signers have put their names to stays as it was. */
@@ -260,7 +260,7 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 				 errmsg("an approval is never deleted"),
 				 errdetail("DELETE and TRUNCATE of \"%s\" are refused for everybody.",
 						   RelationGetRelationName(trigger->tg_relation)),
-				 errhint("Withdraw it: set state to withdrawn and closed_at.")));
+				 errhint("Withdraw it with admin.withdraw_approval().")));
 
 	desc = RelationGetDescr(trigger->tg_relation);
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))

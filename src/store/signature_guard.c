@@ -42,7 +42,7 @@ check_open(const ApprovalRow *approval)
 				 errmsg("approval \"%.*s\" is withdrawn",
 						(int) approval->id.length, approval->id.data),
 				 errdetail("A withdrawn approval cannot be signed."),
-				 errhint("To load a logical dump, set admin_ext.restoring to on in the loading session.")));
+				 errhint("A dump is loaded into a copy of the database with admin_ext.restoring on.")));
 }
 
 void

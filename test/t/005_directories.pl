@@ -6,6 +6,7 @@ use FindBin;
 use lib $FindBin::Bin;
 use Delivery;
 use Fcntl qw(:flock);
+use Time::HiRes qw(stat);
 use File::Temp;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
