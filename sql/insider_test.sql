@@ -293,9 +293,48 @@ alter schema admin rename to elsewhere;
 alter schema elsewhere rename to admin;
 alter table admin.audit rename to trail;
 alter table admin.trail rename to audit;
+-- Nor does a savepoint that is rolled back take the events before it.
+begin;
+alter table admin.approval disable trigger approval_guard;
+alter table admin.approval enable always trigger approval_guard;
+savepoint s;
+alter table admin.approval rename to elsewhere;
+rollback to s;
+commit;
+-- The trail takes the event as long as it has a place for now.
+create table public.foreign_parts (like admin.audit including defaults including constraints) partition by range (recorded_at);
+alter table admin.audit attach partition public.foreign_parts for values from ('1999-01-01') to ('2000-01-01');
+alter table admin.audit detach partition public.foreign_parts;
+drop table public.foreign_parts;
+begin;
+alter table admin.audit detach partition admin.audit_default;
+commit;
+alter table admin.audit attach partition admin.audit_default default;
+-- A helper that somebody calls does what he would do by hand.
+select admin_internal.rename_partition(partition, 'zz') from admin.audit_partitions() where not is_default order by lower_bound desc limit 1;
+-- Every way to be a member, or a superuser; and what comes by another role.
+create role regress_mole in role regress_held;
+create role regress_between;
+alter group regress_held add user regress_between;
+grant regress_held to regress_between;
+grant regress_between to regress_holds;
+alter role regress_holds superuser;
+alter role regress_holds nosuperuser;
+grant pg_execute_server_program to regress_holds;
+alter role regress_holds reset all;
+-- A trigger of ours on a table of somebody's.
+create table public.audited (i int);
+select admin.attach_audit('public.audited');
+alter table public.audited disable trigger all;
+alter table public.audited enable trigger user;
+select admin.detach_audit('public.audited');
+drop table public.audited;
+-- Without its guard a month can be emptied: that is seen.
+do $$ begin execute (select format('drop trigger audit_append_only_statement on %s; truncate %1$s', partition) from admin.audit_partitions() where not is_default order by lower_bound desc limit 1); end $$;
 select admin.revoke_access('regress_held', 'operator');
+drop role regress_mole, regress_between;
 drop role regress_held, regress_holds;
-select event_type, payload ->> 'command' as command, payload ->> 'object' as object from public.look();
+select event_type, payload ->> 'command' as command, regexp_replace(payload ->> 'object', 'y[0-9]{4}m[0-9]{2}', '<month>') as object from public.look();
 -- Everything that was there comes to an end with the extension; a text has a limit.
 do $$ begin execute 'alter /*' || repeat('x', 70000) || '*/ table admin.approval set (fillfactor = 90)'; end $$;
 select length(payload ->> 'text') as kept, right(payload ->> 'text', 49) as ends, payload ->> 'text_bytes' as bytes from public.look() where payload ->> 'command' = 'ALTER TABLE';

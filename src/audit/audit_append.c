@@ -62,9 +62,9 @@ audit_draw_id(void)
 	return nextval_internal(admin_relations()->audit_sequence, false);
 }
 
-/* The partition for an instant: its month's, else the default one, which the extension owns. */
+/* The partition for an instant: its month's, else the default one, which the extension owns; or none. */
 static Oid
-route(Relation parent, TimestampTz recorded_at)
+find_partition(Relation parent, TimestampTz recorded_at)
 {
 	PartitionKey key = RelationGetPartitionKey(parent);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
@@ -81,12 +81,20 @@ route(Relation parent, TimestampTz recorded_at)
 		if (part < 0)
 			part = desc->boundinfo->default_index;
 	}
-	if (part < 0 || !desc->is_leaf[part])
+	return part < 0 || !desc->is_leaf[part] ? InvalidOid : desc->oids[part];
+}
+
+static Oid
+route(Relation parent, TimestampTz recorded_at)
+{
+	Oid			partition = find_partition(parent, recorded_at);
+
+	if (!OidIsValid(partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("admin.audit has no partition to take a row"),
 				 errhint("Attach admin.audit_default again as its default partition.")));
-	return desc->oids[part];
+	return partition;
 }
 
 /* The trail's columns, in the order of the table. */
@@ -101,8 +109,8 @@ route(Relation parent, TimestampTz recorded_at)
  * A partition made elsewhere could have its columns in another order, or be no table of
  * this server, and the type of a column can be altered: refuse it, never misplace a row.
  */
-void
-audit_check_layout(Relation parent, Relation partition)
+bool
+audit_has_layout(Relation parent, Relation partition)
 {
 	static const Oid types[] = {COLUMN_TYPES};
 	TupleDesc	a = RelationGetDescr(parent);
@@ -113,7 +121,13 @@ audit_check_layout(Relation parent, Relation partition)
 	for (int i = 0; i < a->natts && same; i++)
 		same = TupleDescAttr(b, i)->atttypid == types[i] &&
 			namestrcmp(&TupleDescAttr(a, i)->attname, NameStr(TupleDescAttr(b, i)->attname)) == 0;
-	if (!same)
+	return same;
+}
+
+void
+audit_check_layout(Relation parent, Relation partition)
+{
+	if (!audit_has_layout(parent, partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition \"%s\" of admin.audit cannot take a row",
@@ -121,6 +135,21 @@ audit_check_layout(Relation parent, Relation partition)
 				 errdetail("A partition has to be an ordinary table with the %d columns that admin_ext gives the trail, in their order.",
 						   AUDIT_COLUMNS),
 				 errhint("Make partitions with admin.create_audit_partitions().")));
+}
+
+bool
+audit_can_append(void)
+{
+	Relation	parent = table_open(admin_relations()->audit, AccessShareLock);
+	Oid			oid = parent->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? find_partition(parent, GetCurrentTimestamp()) : InvalidOid;
+	/* No lock: this transaction may have one that another waits for. */
+	Relation	partition = OidIsValid(oid) ? RelationIdGetRelation(oid) : NULL;
+	bool		can = partition != NULL && audit_has_layout(parent, partition);
+
+	if (partition != NULL)
+		RelationClose(partition);
+	table_close(parent, NoLock);
+	return can;
 }
 
 static void

@@ -76,6 +76,10 @@ extern void audit_writer_close(AuditWriter *writer);
 
 /* Raises 55000 unless a partition has its columns where the trail has them. */
 extern void audit_check_layout(Relation parent, Relation partition);
+extern bool audit_has_layout(Relation parent, Relation partition);
+
+/* Has the trail a partition, of the layout that it needs, for a row of now?  Needs the relations to exist. */
+extern bool audit_can_append(void);
 
 /* Called after each append; delivery sets it to wake its workers at commit. */
 extern void (*audit_appended_hook) (void);

@@ -70,8 +70,11 @@ extern void insider_reload_recorded(void);
 
 /* Within insider_*.c. */
 
-/* Appends what was collected before the transaction ends; insider_trail_can_take() has said that it can. */
-extern void insider_append_collected(void);
+/* A line in the server's log, whatever log_min_messages is in this session. */
+extern void insider_log(const char *message);
+
+/* Appends an event at once; insider_trail_can_take() has said that it can. */
+extern void insider_append_now(const char *event_type, const char *payload);
 extern void insider_own_init(void);
 extern void insider_own_reset(void);
 extern void insider_ddl_init(void);
@@ -84,6 +87,15 @@ extern bool insider_is_our_schema(Oid schema);
 extern bool insider_owns_relation(Oid relation);
 extern bool insider_owns(Oid class, Oid object);
 extern bool insider_role_has_ours(Oid role);
+
+/* The same of the roles that it is a member of, and of those that reach every table or file. */
+extern bool insider_role_reaches_ours(Oid role);
+
+/* The trail, one of its partitions, or a month that was detached from it. */
+extern bool insider_is_trail(Oid relation);
+
+/* Has the table a trigger that calls a function of ours? */
+extern bool insider_is_audited(Oid relation);
 extern bool insider_find_target(Node *statement, Oid *class, Oid *object);
 extern void insider_record_setting_command(Node *statement);
 extern bool insider_has_settings(void);

@@ -13,6 +13,7 @@
 #include "catalog/dependency.h"
 #include "catalog/objectaccess.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -34,6 +35,7 @@ typedef struct Command
 {
 	bool		is_ours;
 	char	   *object;			/* identity of the first object of ours */
+	bool		is_trail;		/* which is the trail or a partition of it */
 	bool		is_place;		/* that is a schema or the extension: what is made there says more */
 	Oid			made;			/* a function that was made, or replaced */
 } Command;
@@ -51,6 +53,7 @@ touch(Command *command, Oid class, Oid object)
 		return;
 	ObjectAddressSet(address, class, object);
 	command->object = getObjectIdentity(&address, true);
+	command->is_trail = class == RelationRelationId && insider_is_trail(object);
 	command->is_place = class == NamespaceRelationId || class == ExtensionRelationId;
 	command->is_ours = true;
 }
@@ -155,22 +158,19 @@ belongs_to_restore(Node *statement)
 		(!insider_store_is_adopted() || insider_trail_is_fresh());
 }
 
-void
-insider_collect_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+/* Writes the line to the log; answers the event's payload, or NULL where there is to be none. */
+static char *
+describe_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
 	int			bytes;
 	char	   *text = text_of(statement, query, &bytes);
 	StringInfoData payload;
 
-	ereport(LOG,
-			(errmsg("admin_ext: %s by \"%s\" changed what guards the audit trail: %s", tag,
-					GetUserNameFromId(GetSessionUserId(), true), object),
-			 errhidestmt(true)));
+	insider_log(psprintf("%s by \"%s\" changed what guards the audit trail: %s", tag,
+						 GetUserNameFromId(GetSessionUserId(), true), object));
 	/* The trail may have gone with it. */
-	if (!OidIsValid(get_extension_oid("admin_ext", true)))
-		return;
-	if (belongs_to_restore(statement->utilityStmt))
-		return;
+	if (!OidIsValid(get_extension_oid("admin_ext", true)) || belongs_to_restore(statement->utilityStmt))
+		return NULL;
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"command\":");
 	append_json_cstring(&payload, tag);
@@ -181,18 +181,27 @@ insider_collect_command(const char *tag, const char *object, const PlannedStmt *
 	if (bytes > MAX_COMMAND_BYTES)
 		appendStringInfo(&payload, ",\"text_bytes\":%d", bytes);
 	appendStringInfoChar(&payload, '}');
-	insider_collect("guard.changed", payload.data);
+	return payload.data;
 }
 
-/* A command that gives tables of ours other columns or names, after which no row can be written. */
+void
+insider_collect_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+{
+	const char *payload = describe_command(tag, object, statement, query);
+
+	if (payload != NULL)
+		insider_collect("guard.changed", payload);
+}
+
+/* A command that gives the trail other columns, or one of our tables another name: after it no row may be written. */
 static bool
-may_close_trail(Node *statement)
+may_close_trail(const Command *command, Node *statement)
 {
 	ListCell   *cell;
 
 	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt))
 		return true;
-	if (!IsA(statement, AlterTableStmt))
+	if (!IsA(statement, AlterTableStmt) || !command->is_trail)
 		return false;
 	foreach(cell, castNode(AlterTableStmt, statement)->cmds)
 	{
@@ -224,11 +233,14 @@ object_of(const Command *command)
 static bool
 record_before(const Command *command, const PlannedStmt *statement, const char *query)
 {
-	if (!command->is_ours || !may_close_trail(statement->utilityStmt) || !insider_trail_can_take())
+	const char *payload;
+
+	if (!command->is_ours || !may_close_trail(command, statement->utilityStmt) || !insider_trail_can_take())
 		return false;
-	insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-							object_of(command), statement, query);
-	insider_append_collected();
+	payload = describe_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
+							   object_of(command), statement, query);
+	if (payload != NULL)
+		insider_append_now("guard.changed", payload);
 	return true;
 }
 

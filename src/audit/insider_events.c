@@ -60,6 +60,18 @@ insider_collect(const char *event_type, const char *payload)
 	MemoryContextSwitchTo(old);
 }
 
+void
+insider_log(const char *message)
+{
+	int			level = NewGUCNestLevel();
+
+	(void) set_config_option("log_min_messages", "log", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	ereport(LOG,
+			(errmsg("admin_ext: %s", message),
+			 errhidestmt(true)));
+	AtEOXact_GUC(true, level);
+}
+
 static void
 forget(CollectedEvent *event)
 {
@@ -78,43 +90,11 @@ forget_all(void)
 	collected = NIL;
 }
 
-/* Every partition an ordinary table with the trail's columns, and one that takes any instant. */
-static bool
-layout_fits(Relation trail)
-{
-	PartitionDesc partitions;
-	bool		fits;
-
-	if (trail->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || RelationGetDescr(trail)->natts != AUDIT_COLUMNS)
-		return false;
-	partitions = RelationGetPartitionDesc(trail, true);
-	fits = partitions->boundinfo != NULL && partitions->boundinfo->default_index >= 0;
-	for (int i = 0; fits && i < partitions->nparts; i++)
-	{
-		/* No lock: this transaction may have one that another waits for. */
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(partitions->oids[i]));
-
-		fits = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION &&
-			((Form_pg_class) GETSTRUCT(tuple))->relnatts == AUDIT_COLUMNS;
-		if (HeapTupleIsValid(tuple))
-			ReleaseSysCache(tuple);
-	}
-	return fits;
-}
-
 bool
 insider_trail_can_take(void)
 {
-	Relation	trail;
-	bool		can;
-
-	if (RecoveryInProgress() || XactReadOnly || IsParallelWorker() || IsInParallelMode() ||
-		!OidIsValid(get_extension_oid("admin_ext", true)) || !admin_relations_exist())
-		return false;
-	trail = table_open(admin_relations()->audit, AccessShareLock);
-	can = layout_fits(trail);
-	table_close(trail, NoLock);
-	return can;
+	return !RecoveryInProgress() && !XactReadOnly && !IsParallelWorker() && !IsInParallelMode() &&
+		OidIsValid(get_extension_oid("admin_ext", true)) && admin_relations_exist() && audit_can_append();
 }
 
 static bool
@@ -197,12 +177,11 @@ append_collected(void)
 }
 
 void
-insider_append_collected(void)
+insider_append_now(const char *event_type, const char *payload)
 {
 	PushActiveSnapshot(GetTransactionSnapshot());
-	append_collected();
+	(void) audit_append_event(event_type, NULL, cstring_to_text(payload));
 	PopActiveSnapshot();
-	forget_all();
 }
 
 static void

@@ -23,8 +23,6 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
-#include "catalog/pg_shdepend.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -34,6 +32,7 @@
 #include "utils/syscache.h"
 
 #include "audit/insider.h"
+#include "relations.h"
 
 bool
 insider_owns_relation(Oid relation)
@@ -59,7 +58,7 @@ insider_owns_relation(Oid relation)
 		insider_owns_relation(parent);
 }
 
-/* The table that a row of a catalog is about, and whether the server made the row for itself. */
+/* What a row of a catalog is about, by the column that says so; none where the server made the row for itself. */
 static Oid
 table_of(Oid catalog, Oid by_oid, AttrNumber oid_column, Oid object, AttrNumber table_column)
 {
@@ -84,6 +83,15 @@ table_of(Oid catalog, Oid by_oid, AttrNumber oid_column, Oid object, AttrNumber 
 	return table;
 }
 
+/* On a table of somebody's, a trigger with a function of ours. */
+static bool
+owns_trigger_function(Oid trigger)
+{
+	Oid			function = table_of(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, trigger, Anum_pg_trigger_tgfoid);
+
+	return OidIsValid(function) && insider_owns(ProcedureRelationId, function);
+}
+
 static bool
 owns_on_table(Oid class, Oid object)
 {
@@ -92,6 +100,8 @@ owns_on_table(Oid class, Oid object)
 	switch (class)
 	{
 		case TriggerRelationId:
+			if (owns_trigger_function(object))
+				return true;
 			table = table_of(class, TriggerOidIndexId, Anum_pg_trigger_oid, object, Anum_pg_trigger_tgrelid);
 			break;
 		case RewriteRelationId:
@@ -135,26 +145,29 @@ insider_owns(Oid class, Oid object)
 	}
 }
 
-/* Whether a role owns one of our objects or has privileges on one. */
 bool
-insider_role_has_ours(Oid role)
+insider_is_trail(Oid relation)
 {
-	Relation	catalog = table_open(SharedDependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
+	Oid			trail = admin_relations_exist() ? admin_relations()->audit : InvalidOid;
+
+	return OidIsValid(trail) &&
+		(relation == trail || (get_rel_relispartition(relation) && get_partition_parent(relation, true) == trail));
+}
+
+bool
+insider_is_audited(Oid relation)
+{
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		has_ours = false;
+	bool		is_audited = false;
 
-	ScanKeyInit(&keys[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-	scan = systable_beginscan(catalog, SharedDependReferenceIndexId, true, NULL, 2, keys);
-	while (!has_ours && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-		has_ours = form->dbid == MyDatabaseId && insider_owns(form->classid, form->objid);
-	}
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(catalog, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (!is_audited && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		is_audited = insider_owns(ProcedureRelationId, ((Form_pg_trigger) GETSTRUCT(tuple))->tgfoid);
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
-	return has_ours;
+	return is_audited;
 }

@@ -14,6 +14,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "utils/inval.h"
@@ -28,8 +29,8 @@ typedef enum FunctionKind
 {
 	KIND_UNKNOWN,
 	KIND_FOREIGN,
-	KIND_OWN,					/* of a procedural language, or SQL that may write */
-	KIND_OWN_PASSIVE			/* C, or SQL that the planner may inline */
+	KIND_OWN,					/* one that people call, and that may write */
+	KIND_OWN_PASSIVE			/* any other: what it does is its caller's */
 } FunctionKind;
 
 #define KNOWN_FUNCTIONS 256
@@ -100,6 +101,33 @@ insider_is_our_schema(Oid schema)
 	return name != NULL && (strcmp(name, "admin") == 0 || strcmp(name, "admin_internal") == 0);
 }
 
+/*
+ * Functions that people call run as their owner; these do not.  A superuser who calls a helper does
+ * by hand what it does, and leaves the events of that.
+ */
+static bool
+is_entry(Form_pg_proc form)
+{
+	static const char *const entries[] = {
+		"grant_access", "revoke_access", "restore_guards", "import_approvals", "catch_up_approvals"
+	};
+	const char *schema = get_namespace_name(form->pronamespace);
+
+	if (form->prolang == ClanguageId)
+		return false;
+	/* What a trigger of ours does follows from a change that has its event. */
+	if (form->prorettype == TRIGGEROID)
+		return true;
+	if (schema == NULL || strcmp(schema, "admin") != 0)
+		return false;
+	for (int i = 0; i < lengthof(entries); i++)
+	{
+		if (strcmp(NameStr(form->proname), entries[i]) == 0)
+			return true;
+	}
+	return form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
+}
+
 static FunctionKind
 look_up(Oid function)
 {
@@ -112,13 +140,7 @@ look_up(Oid function)
 	form = (Form_pg_proc) GETSTRUCT(tuple);
 	if (insider_is_our_schema(form->pronamespace) &&
 		insider_is_our_extension(getExtensionOfObject(ProcedureRelationId, function)))
-	{
-		if (form->prolang == ClanguageId ||
-			(form->prolang == SQLlanguageId && form->provolatile != PROVOLATILE_VOLATILE))
-			kind = KIND_OWN_PASSIVE;
-		else
-			kind = KIND_OWN;
-	}
+		kind = is_entry(form) ? KIND_OWN : KIND_OWN_PASSIVE;
 	ReleaseSysCache(tuple);
 	return kind;
 }

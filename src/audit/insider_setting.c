@@ -116,9 +116,7 @@ collect(const WatchedSwitch *watched, bool value)
 	append_json_cstring(&payload, watched->name);
 	appendStringInfo(&payload, ",\"value\":\"%s\",\"scope\":\"session\"}", value ? "on" : "off");
 	insider_collect("setting.changed", payload.data);
-	ereport(LOG,
-			(errmsg("admin_ext: a session changed \"%s\" to %s", watched->name, value ? "on" : "off"),
-			 errhidestmt(true)));
+	insider_log(psprintf("a session changed \"%s\" to %s", watched->name, value ? "on" : "off"));
 	pfree(payload.data);
 }
 

@@ -55,9 +55,7 @@ collect(const char *name, const char *value, const char *before, const char *sco
 {
 	StringInfoData payload;
 
-	ereport(LOG,
-			(errmsg("admin_ext: \"%s\" was changed to \"%s\" (%s)", name, value ? value : "its default", scope),
-			 errhidestmt(true)));
+	insider_log(psprintf("\"%s\" was changed to \"%s\" (%s)", name, value ? value : "its default", scope));
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"setting\":");
 	append_json_cstring(&payload, name);
@@ -82,8 +80,7 @@ record_set(VariableSetStmt *statement, const char *scope)
 {
 	if (statement->kind == VAR_RESET_ALL)
 	{
-		if (strcmp(scope, "system") == 0)
-			collect("all", NULL, NULL, scope);
+		collect("all", NULL, NULL, scope);
 		return;
 	}
 	for (int i = 0; i < lengthof(stored); i++)

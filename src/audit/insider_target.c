@@ -206,7 +206,13 @@ of_roles(Target *target, List *roles)
 	return false;
 }
 
-/* Membership in a role that has access to ours, or writes every table, is access. */
+/* Membership in a role that has access to ours, or to every table or file, is access. */
+static bool
+of_member_of(Target *target, Oid role)
+{
+	return OidIsValid(role) && insider_role_reaches_ours(role) && found(target, AuthIdRelationId, role);
+}
+
 static bool
 of_membership(Target *target, const GrantRoleStmt *statement)
 {
@@ -215,11 +221,35 @@ of_membership(Target *target, const GrantRoleStmt *statement)
 	foreach(cell, statement->granted_roles)
 	{
 		char	   *name = lfirst_node(AccessPriv, cell)->priv_name;
-		Oid			role = name == NULL ? InvalidOid : get_role_oid(name, true);
 
-		if (OidIsValid(role) &&
-			(insider_role_has_ours(role) || superuser_arg(role) || role == ROLE_PG_WRITE_ALL_DATA))
-			return found(target, AuthIdRelationId, role);
+		if (name != NULL && of_member_of(target, get_role_oid(name, true)))
+			return true;
+	}
+	return false;
+}
+
+/* CREATE ROLE and ALTER ROLE: who becomes a superuser, or a member of such a role. */
+static bool
+of_role_options(Target *target, List *options, Oid role)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+		ListCell   *group;
+
+		if (strcmp(option->defname, "superuser") == 0 && defGetBoolean(option))
+			return found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+		if (strcmp(option->defname, "rolemembers") == 0 && of_member_of(target, role))
+			return true;
+		if (strcmp(option->defname, "addroleto") != 0)
+			continue;
+		foreach(group, (List *) option->arg)
+		{
+			if (of_member_of(target, get_rolespec_oid(lfirst_node(RoleSpec, group), true)))
+				return true;
+		}
 	}
 	return false;
 }
@@ -232,6 +262,22 @@ of_copy(Target *target, const CopyStmt *statement)
 
 	return OidIsValid(relation) && relation < FirstNormalObjectId &&
 		get_rel_namespace(relation) == PG_CATALOG_NAMESPACE && found(target, RelationRelationId, relation);
+}
+
+/* The other tables have an event of their own for it. */
+static bool
+of_truncate(Target *target, List *relations)
+{
+	ListCell   *cell;
+
+	foreach(cell, relations)
+	{
+		Oid			relation = RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true);
+
+		if (OidIsValid(relation) && insider_is_trail(relation))
+			return found(target, RelationRelationId, relation);
+	}
+	return false;
 }
 
 /* Rows of a child of one of our tables are read as the table's own. */
@@ -251,11 +297,24 @@ of_parent(Target *target, const AlterTableStmt *statement)
 	return false;
 }
 
+/* A trigger of ours on somebody's table is switched off, or on. */
+static bool
+of_audited(Target *target, const AlterTableStmt *statement)
+{
+	AlterTableType type = linitial_node(AlterTableCmd, statement->cmds)->subtype;
+	Oid			relation;
+
+	if (type < AT_EnableTrig || type > AT_DisableTrigUser)
+		return false;
+	relation = RangeVarGetRelid(statement->relation, NoLock, true);
+	return OidIsValid(relation) && insider_is_audited(relation) && found(target, RelationRelationId, relation);
+}
+
 /* The first month of a dump is attached while the default partition has to be empty. */
 static bool
 of_alter_table(Target *target, const AlterTableStmt *statement)
 {
-	if (of_parent(target, statement))
+	if (of_parent(target, statement) || of_audited(target, statement))
 		return true;
 	return of_relation(target, statement->relation) &&
 		!(linitial_node(AlterTableCmd, statement->cmds)->subtype == AT_AttachPartition && insider_trail_is_fresh());
@@ -309,6 +368,20 @@ of_drop(Target *target, const DropStmt *statement)
 	return false;
 }
 
+/* On one of our tables, or on somebody's with a function of ours. */
+static bool
+of_trigger(Target *target, const CreateTrigStmt *statement)
+{
+	Oid			function = LookupFuncName(statement->funcname, 0, NULL, true);
+	Oid			relation;
+
+	if (of_relation(target, statement->relation))
+		return true;
+	relation = RangeVarGetRelid(statement->relation, NoLock, true);
+	return OidIsValid(relation) && OidIsValid(function) && insider_owns(ProcedureRelationId, function) &&
+		found(target, RelationRelationId, relation);
+}
+
 /* Commands that make something, on our tables or in our schemas. */
 static bool
 of_creation(Target *target, Node *statement)
@@ -318,7 +391,7 @@ of_creation(Target *target, Node *statement)
 		case T_IndexStmt:
 			return of_relation(target, castNode(IndexStmt, statement)->relation);
 		case T_CreateTrigStmt:
-			return of_relation(target, castNode(CreateTrigStmt, statement)->relation);
+			return of_trigger(target, castNode(CreateTrigStmt, statement));
 		case T_CreatePolicyStmt:
 			return of_relation(target, castNode(CreatePolicyStmt, statement)->table);
 		case T_RuleStmt:
@@ -371,6 +444,13 @@ of_command(Target *target, Node *statement)
 			return of_relation(target, castNode(AlterObjectDependsStmt, statement)->relation);
 		case T_GrantRoleStmt:
 			return of_membership(target, castNode(GrantRoleStmt, statement));
+		case T_CreateRoleStmt:
+			return of_role_options(target, castNode(CreateRoleStmt, statement)->options, InvalidOid);
+		case T_AlterRoleStmt:
+			return of_role_options(target, castNode(AlterRoleStmt, statement)->options,
+								   get_rolespec_oid(castNode(AlterRoleStmt, statement)->role, true));
+		case T_TruncateStmt:
+			return of_truncate(target, castNode(TruncateStmt, statement)->relations);
 		case T_CopyStmt:
 			return of_copy(target, castNode(CopyStmt, statement));
 		case T_GrantStmt:

@@ -1,58 +1,104 @@
 /*
  * detached.c
  *	  See detached.h.
+ *
+ * The tables are found once, and again when the server says that a relation has changed: a worker
+ * asks with each window, and each partition has a trigger to look at.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "catalog/pg_class.h"
-#include "utils/builtins.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "audit/audit_append.h"
+#include "compat.h"
 #include "delivery/detached.h"
 #include "relations.h"
 
-/* As admin.audit_partition_name() begins them. */
-#define MONTH_PREFIX	"audit_y"
+static List *known = NIL;
+static bool is_known = false;
 
-static bool
-is_detached_month(Form_pg_class class, Oid schema)
+static void
+forget(Datum arg, Oid relation)
 {
-	return class->relnamespace == schema && class->relkind == RELKIND_RELATION &&
-		!class->relispartition && class->relnatts == AUDIT_COLUMNS;
+	is_known = false;
 }
 
-List *
-detached_months(void)
+static Oid
+table_of_trigger(Relation triggers, Oid trigger)
 {
-	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
-	Oid			schema = get_rel_namespace(admin_relations()->audit);
-	List	   *found = NIL;
-	NameData	prefix;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
+	Oid			table;
 
-	namestrcpy(&prefix, MONTH_PREFIX);
-	ScanKeyInit(&key, Anum_pg_class_relname, BTGreaterEqualStrategyNumber, F_NAMEGE, NameGetDatum(&prefix));
-	scan = systable_beginscan(catalog, ClassNameNspIndexId, true, NULL, 1, &key);
+	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
+	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	table = HeapTupleIsValid(tuple) ? ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid : InvalidOid;
+	systable_endscan(scan);
+	return table;
+}
+
+/* Tables with a trigger that calls the function. */
+static List *
+guarded_tables(Oid function)
+{
+	Relation	depends = table_open(DependRelationId, AccessShareLock);
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	List	   *tables = NIL;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(ProcedureRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(function));
+	scan = systable_beginscan(depends, DependReferenceIndexId, true, NULL, 2, keys);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		Form_pg_class class = (Form_pg_class) GETSTRUCT(tuple);
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Oid			table = form->classid == TriggerRelationId ? table_of_trigger(triggers, form->objid) : InvalidOid;
 
-		/* Names are in order. */
-		if (strncmp(NameStr(class->relname), MONTH_PREFIX, strlen(MONTH_PREFIX)) != 0)
-			break;
-		if (is_detached_month(class, schema))
-			found = lappend_oid(found, class->oid);
+		if (OidIsValid(table))
+			tables = list_append_unique_oid(tables, table);
 	}
 	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return found;
+	table_close(triggers, AccessShareLock);
+	table_close(depends, AccessShareLock);
+	return tables;
+}
+
+const List *
+detached_months(const List *partitions)
+{
+	static bool is_registered = false;
+	MemoryContext old;
+	List	   *found;
+
+	if (is_known)
+		return known;
+	if (!is_registered)
+		CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	is_registered = true;
+	list_free(known);
+	known = NIL;
+	/* What changes from here on is looked at next time. */
+	is_known = true;
+	found = guarded_tables(LookupFuncName(list_make2(makeString("admin"), makeString("audit_append_only")), 0, NULL, true));
+	found = list_delete_oid(found, admin_relations()->audit);
+	/* The other table of the trail has the same guard. */
+	found = list_delete_oid(found, admin_relations()->audit_attributes);
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	known = list_difference_oid(found, partitions);
+	MemoryContextSwitchTo(old);
+	return known;
 }

@@ -8,9 +8,10 @@
 #include "nodes/pg_list.h"
 
 /*
- * Oids of the tables in schema admin that have the name and the columns of a month and are no
- * partition.  Needs a transaction; takes no lock on them.
+ * Oids of the tables that still have the trail's guard, admin.audit_append_only(), and are none of
+ * `partitions`, whatever they are called and wherever they are.  Needs a transaction that holds the
+ * trail; takes no lock on the tables.  The list is good until the next call.
  */
-extern List *detached_months(void);
+extern const List *detached_months(const List *partitions);
 
 #endif							/* ADMIN_EXT_DETACHED_H */

@@ -12,10 +12,13 @@
 
 #include "access/genam.h"
 #include "access/stratnum.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -152,9 +155,9 @@ xid_datum(uint64 xid)
 	return FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
 }
 
-/* The partition's index that begins with these columns. */
+/* The partition's btree that begins with these columns, or NULL. */
 static Relation
-open_index(Relation partition, AttrNumber first, AttrNumber second)
+find_index(Relation partition, AttrNumber first, AttrNumber second)
 {
 	List	   *indexes = RelationGetIndexList(partition);
 	ListCell   *cell;
@@ -164,18 +167,28 @@ open_index(Relation partition, AttrNumber first, AttrNumber second)
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		Form_pg_index form = index->rd_index;
 
-		if (form->indisvalid && form->indkey.values[0] == first &&
+		if (form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && form->indkey.values[0] == first &&
+			index->rd_opcintype[0] == TupleDescAttr(RelationGetDescr(partition), first - 1)->atttypid &&
 			(second == 0 || (form->indnkeyatts >= 2 && form->indkey.values[1] == second)) &&
 			RelationGetIndexPredicate(index) == NIL)
 			return index;
 		index_close(index, AccessShareLock);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("partition \"%s\" of admin.audit lacks an index that delivery reads by",
-					RelationGetRelationName(partition)),
-			 errhint("Call admin.create_audit_partitions().")));
 	return NULL;
+}
+
+static Relation
+open_index(Relation partition, AttrNumber first, AttrNumber second)
+{
+	Relation	index = find_index(partition, first, second);
+
+	if (index == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("partition \"%s\" of admin.audit lacks an index that delivery reads by",
+						RelationGetRelationName(partition)),
+				 errhint("Call admin.create_audit_partitions().")));
+	return index;
 }
 
 static bool
@@ -216,33 +229,64 @@ scan_range(Collector *collector, int64 first, int64 last, Relation partition)
 	return enough;
 }
 
+/* Has a detached month the columns and the indexes by which its rows can be told from delivered ones? */
+static bool
+is_readable(Relation trail, Relation month)
+{
+	Relation	by_xid;
+	Relation	by_id;
+
+	if (!audit_has_layout(trail, month))
+		return false;
+	by_xid = find_index(month, AUDIT_XID, AUDIT_ID);
+	by_id = find_index(month, AUDIT_ID, 0);
+	if (by_xid != NULL)
+		index_close(by_xid, AccessShareLock);
+	if (by_id != NULL)
+		index_close(by_id, AccessShareLock);
+	return by_xid != NULL && by_id != NULL;
+}
+
+static void
+refuse_detached(Relation month, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" was detached from admin.audit, and %s", RelationGetRelationName(month), detail),
+			 errhint("Attach it again with ALTER TABLE admin.audit ATTACH PARTITION. If its rows are not to be delivered, drop its trigger audit_append_only_statement.")));
+}
+
 /*
  * A month that somebody detached takes its rows out of the trail.  Delivery must not pass them:
- * nothing would send them when the month is attached again.
+ * nothing would send them when the month is attached again.  Nobody detaches while the trail is locked.
  */
 static void
-refuse_detached_rows(const Window *window, int64 first, int64 last)
+refuse_detached_rows(Relation trail, const List *partitions, const Window *window, int64 first, int64 last)
 {
-	List	   *detached = detached_months();
 	ListCell   *cell;
 
-	foreach(cell, detached)
+	foreach(cell, detached_months(partitions))
 	{
-		Relation	month = table_open(lfirst_oid(cell), AccessShareLock);
+		Oid			oid = lfirst_oid(cell);
+		Relation	month;
 		WindowKeys	found = {0};
 		Collector	collector = {PROBE, window ? window->to : NULL, window ? window->above : 0,
 		PG_INT64_MAX, &found, 0, true};
 
-		if (window ? scan_window(&collector, window, month) : scan_range(&collector, first, last, month))
+		/* Who attaches it has it, and waits for the default partition, which this transaction has. */
+		if (!ConditionalLockRelationOid(oid, AccessShareLock))
 			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"admin.%s\" was detached from admin.audit, and holds rows that are not delivered",
-							RelationGetRelationName(month)),
-					 errhint("Attach it again with ALTER TABLE admin.audit ATTACH PARTITION. If its rows shall never be delivered, move it to another schema.")));
-		/* Attaching it locks it after the default partition, which is read next. */
-		table_close(month, AccessShareLock);
+					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+					 errmsg("a table that was detached from admin.audit is locked")));
+		month = try_relation_open(oid, NoLock);
+		if (month == NULL)
+			continue;
+		if (!is_readable(trail, month))
+			refuse_detached(month, "has other columns or indexes than it had: which of its rows are delivered cannot be told");
+		if (window ? scan_window(&collector, window, month) : scan_range(&collector, first, last, month))
+			refuse_detached(month, "holds rows that are not delivered");
+		relation_close(month, AccessShareLock);
 	}
-	list_free(detached);
 }
 
 static void
@@ -272,7 +316,7 @@ collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKe
 	bool		enough = false;
 	ListCell   *cell;
 
-	refuse_detached_rows(window, first, last);
+	refuse_detached_rows(parent, children, window, first, last);
 	reset_keys(keys, purpose);
 	if (purpose == COLLECT)
 	{

@@ -57,10 +57,32 @@ attach();
 ok(wait_delivered($node), 'the month is attached again, and all is delivered');
 compare_ledger($node, 'once each');
 
-# Elsewhere it is none of delivery's business.
+# By another name, in another schema and with other columns it is the same table.
 configure($node, 'admin_ext.sinks' => '');
 ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs again');
-$node->safe_psql('postgres', "$check; create schema kept; alter table admin.audit detach partition $month; alter table $month set schema kept; $check");
+$node->safe_psql('postgres', 'select admin.create_audit_partitions()');
+$month = $node->safe_psql('postgres', $check . q{; select tableoid::regclass from admin.audit order by audit_id desc limit 1}) =~ s/.*\n//sr;
+$node->safe_psql('postgres', "create schema kept; alter table admin.audit detach partition $month; alter table $month rename to old; alter table admin.old set schema kept; $check");
 configure($node, 'admin_ext.sinks' => 'ndjson');
-ok(wait_delivered($node), 'a month in another schema is left alone');
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'table "old" was detached' from admin.worker_status}), 'by another name, in another schema it stops delivery, too');
+$node->safe_psql('postgres', 'alter table kept.old alter column xid drop default, alter column xid type text using xid::text');
+configure($node, 'admin_ext.batch_rows' => 1001);
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'which of its rows are delivered cannot be told' from admin.worker_status}), 'with other columns as well');
+$node->safe_psql('postgres', 'drop trigger audit_append_only_statement on kept.old');
+ok(wait_delivered($node), 'without the guard of the trail it is left alone');
+like($node->safe_psql('postgres', q{select payload ->> 'text' from admin.audit where event_type = 'guard.changed' order by audit_id desc limit 1}),
+	qr/drop trigger audit_append_only_statement/, 'which is an event');
+
+# The default partition, and a copy of a month that never was one.
+configure($node, 'admin_ext.sinks' => '');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs a last time');
+$node->safe_psql('postgres', 'create table admin.audit_y2020m01_copy as table admin.audit');
+$node->safe_psql('postgres', "do \$\$ declare month regclass; begin for month in select partition from admin.audit_partitions() where not is_default loop
+	execute format('alter table admin.audit detach partition %s; drop trigger audit_append_only_statement on %1\$s', month); end loop; end \$\$");
+is($node->safe_psql('postgres', $check . q{; select tableoid::regclass from admin.audit order by audit_id desc limit 1}) =~ s/.*\n//sr, 'admin.audit_default', 'a row comes to the default partition');
+$node->safe_psql('postgres', 'alter table admin.audit detach partition admin.audit_default');
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'table "audit_default" was detached' from admin.worker_status}), 'the default partition stops delivery as a month does')
+  or diag(status($node, 'state, last_error'));
+is($node->stop('fast'), 1, 'no process crashed');
 done_testing();
