@@ -34,8 +34,19 @@ select admin.audit_ingest(pg_temp.events(pg_temp.full_event())) ->> 'accepted' a
 select change, a ->> 'duplicates' as duplicates, regexp_replace(a #>> '{rejected,0,error}', 'audit_id \d+', 'audit_id N') as error
 from unnest(array['{}', '{"time": "2026-11-23T21:00:00+01:00"}', '{"data": {"amount": 1000}}', '{"data": null}', '{"type": "other"}', '{"time": "2026-11-23T20:00:01Z"}', '{"time": null}',
     '{"subject": "APP-100002-abcd"}', '{"subject": null}', '{"subject": "no approval"}', '{"sequence": "78"}', '{"sequence": null}', '{"actor": "b"}', '{"actor": null}', '{"requestid": "s"}',
-    '{"traceparent": null}', '{"tenant": "fr"}', '{"tenant": null}', '{"other": "x"}', '{"dataschema": "https://x.invalid"}']) with ordinality as c(change, n),
+    '{"traceparent": null}', '{"tenant": "fr"}', '{"tenant": null}', '{"other": "x"}', '{"dataschema": "https://x.invalid"}',
+    '{"tenant": true}', '{"tenant": null, "aaa": 1}']) with ordinality as c(change, n),
     lateral (select admin.audit_ingest(pg_temp.events(pg_temp.full_event(change::jsonb)))) as x(a) order by n;
+-- Attributes that have no column, of each type, and a subject that is no approval.
+create function pg_temp.bare_event(extra jsonb default '{}') returns jsonb language sql
+return pg_temp.event('c-4', '{"source": "/ff/c", "subject": "order 7", "retries": 3, "urgent": true, "region": "eu"}'::jsonb || extra);
+select admin.audit_ingest(pg_temp.events(pg_temp.bare_event())) ->> 'accepted' as accepted;
+select change, a ->> 'duplicates' as duplicates, regexp_replace(a #>> '{rejected,0,error}', 'audit_id \d+', 'audit_id N') as error
+from unnest(array['{}', '{"retries": 4}', '{"retries": "3"}', '{"urgent": false}', '{"subject": "order 8"}', '{"subject": null}', '{"region": "de"}', '{"sequence": "1"}',
+    '{"retries": null, "urgent": null, "region": null, "subject": null}']) with ordinality as c(change, n),
+    lateral (select admin.audit_ingest(pg_temp.events(pg_temp.bare_event(change::jsonb)))) as x(a) order by n;
+select admin.audit_ingest(pg_temp.events(pg_temp.event('c-5', '{"source": "/ff/c"}'))) ->> 'accepted' as accepted;
+select a #>> '{rejected,0,error}' ~ 'differs in region$' as names_it from (select admin.audit_ingest(pg_temp.events(pg_temp.event('c-5', '{"source": "/ff/c", "region": "eu"}')))) as x(a);
 -- Without a time it was recorded at once; what is twice in one batch, and differs.
 select admin.audit_ingest(pg_temp.events(pg_temp.event('c-2', '{"source": "/ff/c"}'), pg_temp.event('c-3', '{"source": "/ff/c", "x": "1"}'), pg_temp.event('c-3', '{"source": "/ff/c", "x": "1"}'),
     pg_temp.event('c-3', '{"source": "/ff/c", "x": "2"}'))) #- '{rejected,0,error}' as answer;

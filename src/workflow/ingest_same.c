@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -59,17 +61,76 @@ ingest_same_type(TupleTableSlot *recorded, const IngestEvent *event)
 	return ingest_same_bytes(ingest_recorded_text(recorded, AUDIT_EVENT_TYPE), cstring_to_text(type));
 }
 
-/*
- * This command's own rows count, and those committed since it began: the source is locked, so
- * nobody adds any now.
- */
+/* Values of attributes are strings, booleans and numbers. */
 static bool
-ingest_same_attributes(TupleTableSlot *recorded, const IngestEvent *event)
+ingest_same_value(const JsonbValue *a, const JsonbValue *b)
+{
+	if (a->type != b->type)
+		return false;
+	switch (a->type)
+	{
+		case jbvString:
+			return a->val.string.len == b->val.string.len &&
+				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
+		case jbvBool:
+			return a->val.boolean == b->val.boolean;
+		case jbvNumeric:
+			return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(a->val.numeric),
+													NumericGetDatum(b->val.numeric)));
+		default:
+			return true;
+	}
+}
+
+/* The first member of an object that another object lacks, or has with another value; NULL: there is none. */
+static const char *
+ingest_find_member(Jsonb *object, Jsonb *other)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+	JsonbValue	value;
+
+	(void) JsonbIteratorNext(&iterator, &key, false);
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	{
+		JsonbValue *found = findJsonbValueFromContainer(&other->root, JB_FOBJECT, &key);
+
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		if (found == NULL || !ingest_same_value(&value, found))
+			return pnstrdup(key.val.string.val, key.val.string.len);
+	}
+	return NULL;
+}
+
+static Jsonb *
+ingest_attributes_jsonb(const text *attributes)
+{
+	char	   *object = attributes ? text_to_cstring(attributes) : pstrdup("{}");
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(object)));
+}
+
+/*
+ * The name of an attribute without a column that differs.  This command's own rows count, and those
+ * committed since it began: the source is locked, so nobody adds any now.
+ */
+static const char *
+ingest_differing_attribute(TupleTableSlot *recorded, const IngestEvent *event)
 {
 	bool		isnull;
 	int64		audit_id = DatumGetInt64(slot_getattr(recorded, AUDIT_ID, &isnull));
+	text	   *known = audit_attributes(audit_id, SnapshotSelf);
+	Jsonb	   *before;
+	Jsonb	   *now;
+	const char *name;
 
-	return ingest_same_bytes(audit_attributes(audit_id, SnapshotSelf), event->attributes);
+	if (ingest_same_bytes(known, event->attributes))
+		return NULL;
+	before = ingest_attributes_jsonb(known);
+	now = ingest_attributes_jsonb(event->attributes);
+	name = ingest_find_member(before, now);
+	return name ? name : ingest_find_member(now, before);
 }
 
 const char *
@@ -97,5 +158,5 @@ ingest_difference(TupleTableSlot *recorded, const IngestEvent *event)
 		if (!ingest_same_bytes(ingest_recorded_text(recorded, texts[i].column), texts[i].value))
 			return texts[i].name;
 	}
-	return ingest_same_attributes(recorded, event) ? NULL : "sequence, subject or extensions";
+	return ingest_differing_attribute(recorded, event);
 }
