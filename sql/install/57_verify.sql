@@ -55,8 +55,8 @@ begin atomic
     select 'policy', lacks is null or p.added_at > a.created_at,
            case when p.action is null then format('action "%s" has no policy', a.action)
                 when lacks is null then format('meets the policy of action "%s"', a.action)
-                else format('does not meet the policy of action "%s"%s: %s', a.action,
-                            case when p.added_at > a.created_at then ', which was set later' else '' end, lacks) end
+                when p.added_at > a.created_at then format('was issued before the policy of action "%s", and need not meet it: %s', a.action, lacks)
+                else format('does not meet the policy of action "%s": %s', a.action, lacks) end
     from (select admin_internal.action_policy_violation(a)) as v(lacks)
     left join admin.action_policy as p on p.action = a.action;
 end;

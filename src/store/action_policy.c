@@ -160,8 +160,7 @@ action_policy_check(const ApprovalRow *approval, TimestampTz created_at)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("approval \"%s\" does not meet the policy of action \"%s\"",
 						pnstrdup(approval->id.data, approval->id.length), action),
-				 errdetail_internal("%s", lacks),
-				 errhint("admin.action_policy says what an approval of the action needs.")));
+				 errdetail_internal("%s", lacks)));
 }
 
 /* (approval admin.approval): what it lacks by the policy of its action, or null. */
