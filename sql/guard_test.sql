@@ -103,4 +103,9 @@ select event_type, payload ->> 'op' as op, payload #> '{changed,state}' as state
 insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline, state)
 values ('APP-000007-x', 'pay', '{a}', 1, 'boss', '2030-01-01', 'signed_full');
 select admin.sensitive_check('APP-000007-x') ->> 'reason';
+-- A row by hand names whom it likes; the event says whose hand it was.
+insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+values ('APP-000009-hand', 'pay', '{r}', 1, 'ann', '2040-01-01');
+insert into admin.signature (approval_id, signer_role, signer) values ('APP-000009-hand', 'r', 'bob');
+select a.event_type, a.actor, a.payload ->> 'by' = session_user as by_me, a.payload -> 'verified' as verified from admin.audit as a where a.approval_id = 'APP-000009-hand' order by audit_id;
 drop extension admin_ext;

@@ -77,6 +77,14 @@ read_change(TriggerData *trigger, RowChange *change)
 			   &change->new_values, &change->new_nulls);
 }
 
+/* Who wrote the row by hand: its columns name whom he likes. */
+static void
+append_hand(StringInfo out)
+{
+	appendStringInfoString(out, ",\"by\":");
+	append_json_cstring(out, GetUserNameFromId(GetSessionUserId(), false));
+}
+
 /* NULL when an UPDATE changed nothing: there is nothing to record then. */
 static text *
 payload_of(const RowChange *change, bool is_ours)
@@ -101,6 +109,8 @@ payload_of(const RowChange *change, bool is_ours)
 	{
 		if (audit_evidence != NULL)
 			append_evidence_json(&out, audit_evidence);
+		else if (!insider_is_own())
+			append_hand(&out);
 	}
 	else
 	{

@@ -74,10 +74,10 @@ for my $round (1 .. $rounds)
 	elsif ($pid)
 	{
 		kill 'KILL', $pid;
-		poll(sub { my ($rc) = $node->psql('postgres', 'select 1'); $rc == 0 }) or die 'server did not come back';
+		wait_up($node) or die 'server did not come back';
 	}
 	$pgbench->kill_kill;
-	poll(sub { ($node->psql('postgres', 'select 1'))[0] == 0 });
+	wait_up($node);
 	# Whoever was prepared when the server went down gets its answer now; a session that is still ending may have it.
 	ok(poll(sub
 	{

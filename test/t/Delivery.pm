@@ -16,7 +16,7 @@ use Test::More;
 
 use Digest::MD5 qw(md5_hex);
 
-our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger ndjson_lines status wait_status poll
+our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger ndjson_lines status wait_status wait_up poll
   configure write_by_hand log_count event_keys repeated end_worker page_commands run_commands);
 
 # A node that preloads the library and delivers database postgres.
@@ -71,6 +71,13 @@ sub log_count
 {
 	my ($node, $pattern) = @_;
 	return scalar(grep { /$pattern/ } split /\n/, slurp_file($node->logfile));
+}
+
+# The server answers again.  Not by psql(), which writes to a client that may have given up already.
+sub wait_up
+{
+	my ($node) = @_;
+	return poll(sub { run_log([ 'pg_isready', '-q', '-h', $node->host, '-p', $node->port ]) });
 }
 
 # Polls for a condition of ours, with a deadline.
