@@ -138,6 +138,64 @@ begin read only;
 select admin.import_approvals('[{"approval_id": "APP-000010-doc", "action": "a", "requested_by": "r", "required_roles": ["x"], "sla_deadline": "2040-01-01T00:00:00Z"}]');
 rollback;
 
+-- A column of another type, and an index of another table, are refused where C reads by number.
+create function pg_temp.bent(variadic statements text[]) returns text language plpgsql as $$
+declare
+    one    text;
+    state  text;
+    reason text;
+    detail text;
+begin
+    begin
+        foreach one in array statements loop
+            execute one;
+        end loop;
+        raise exception 'nothing was refused' using errcode = 'P0001';
+    exception when others then
+        get stacked diagnostics state = returned_sqlstate, reason = message_text, detail = pg_exception_detail;
+        return concat_ws(' ', state, reason || '.', detail);
+    end;
+end
+$$;
+begin;
+insert into admin.jwt_issuer (issuer, audience) values ('https://idp', 'aud');
+insert into admin.jwt_key (issuer, kid, alg, jwk) values ('https://idp', 'k', 'RS256', '{"kty": "RSA"}');
+insert into admin.jwt_one_use (issuer) values ('https://idp');
+select admin.set_action_policy('pay', '{x}');
+\set token '''eyJhbGciOiJSUzI1NiIsImtpZCI6ImsiLCJ0eXAiOiJKV1QifQ.eyJpc3MiOiJodHRwczovL2lkcCIsImF1ZCI6ImF1ZCIsInN1YiI6ImJvYiIsImV4cCI6OTk5OTk5OTk5OX0.AAAA'''
+\set verify 'format(''select admin.jwt_verify(%L)'', ' :token ')'
+\set check '''select admin.sensitive_check(''''APP-000004-bend'''', ''''pay'''')'''
+\set issue '''insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values (''''APP-000006-bend'''', ''''pay'''', ''''{x}'''', 1, ''''boss'''', ''''2040-01-01'''')'''
+select pg_temp.bent('alter table admin.jwt_key alter column jwk type text using E''\x7f\x7f\x7f '' || repeat(''A'', 40)', :verify) as jwk;
+select pg_temp.bent('alter table admin.jwt_issuer drop constraint jwt_issuer_audience_length',
+                    'alter table admin.jwt_issuer alter column audience type int using 5', :verify) as audience;
+select pg_temp.bent('alter table admin.jwt_issuer drop column subject_claim', :verify) as subject_claim;
+select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key using hash (issuer)', :verify) as hash;
+select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key (issuer, kid text_pattern_ops)', :verify) as operators;
+select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.audit_attributes (audit_id)', :verify) as other_table;
+select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key (issuer, kid) where revoked_at is null', :verify) as predicate;
+select pg_temp.bent('alter table admin.jwt_issuer add column more int', :verify) as more_columns_are_read_over;
+select pg_temp.bent('alter table admin.action_policy drop constraint action_policy_required_roles', 'alter table admin.action_policy alter column required_roles type int using 5', :issue) as required_roles;
+select pg_temp.bent('alter table admin.action_policy drop constraint action_policy_pkey', 'create index action_policy_pkey on admin.action_policy (added_at)', :issue) as policy_key;
+select pg_temp.bent(format('alter table admin.%I alter column %I drop not null', table_name, column_name), format('update admin.%I set %I = null', table_name, column_name),
+                    case when table_name = 'action_policy' then :issue else :verify end) as a_null
+from (values ('jwt_issuer', 'audience'), ('jwt_key', 'jwk'), ('jwt_key', 'alg'), ('action_policy', 'required_roles')) as c(table_name, column_name);
+-- Another table under the name of ours, or a view.
+set local client_min_messages = error;
+select column_name, pg_temp.bent(
+    'alter table admin.approval rename to approval_was', 'alter index admin.approval_pkey rename to approval_was_pkey',
+    'create table admin.approval (like admin.approval_was including defaults)', 'create unique index approval_pkey on admin.approval (approval_id)',
+    format('alter table admin.approval alter column %I type %s', column_name, type), :check)
+from (values ('requested_by', 'bigint using 5'), ('required_roles', 'bigint using 5'), ('approval_id', 'varchar'), ('closed_at', 'text')) as c(column_name, type);
+select pg_temp.bent(
+    'alter table admin.signature rename to signature_was', 'alter index admin.signature_one_per_role rename to signature_was_per_role',
+    'create table admin.signature (like admin.signature_was)', 'alter table admin.signature alter column signer type bigint using 5',
+    'create unique index signature_one_per_role on admin.signature (approval_id, signer_role) include (signature_id, signer, approval_digest)', :check) as signature;
+select pg_temp.bent('alter table admin.jwt_issuer rename to jwt_issuer_was', 'create view admin.jwt_issuer as select * from admin.jwt_issuer_was', :verify) as view;
+select pg_temp.bent('alter table admin.signature drop constraint signature_one_per_role', 'create index signature_one_per_role on admin.signature (approval_id, signer_role)', :check) as signature_key;
+select pg_temp.bent('alter table admin.approval drop constraint approval_pkey cascade', 'create index approval_pkey on admin.approval (action)', :check) as approval_key;
+rollback;
+
 -- Partitions of an audited table; tables of others.
 create table parted (id int) partition by range (id);
 create table parted_1 partition of parted for values from (0) to (10);

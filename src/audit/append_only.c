@@ -65,7 +65,7 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 			refuse_insert(trigger->tg_relation);
 		return PointerGetDatum(NULL);
 	}
-	guard_check_call(fcinfo, "admin.audit_append_only()", admin_relations()->audit, AUDIT_COLUMNS);
+	guard_check_call(fcinfo, "admin.audit_append_only()", admin_relations()->audit, audit_types, AUDIT_COLUMNS);
 	if (!guard_is_restoring(trigger))
 		refuse_insert(trigger->tg_relation);
 	insider_note_loaded_event(trigger->tg_relation, audit_id_of(trigger));

@@ -18,6 +18,7 @@
 #include "audit/attributes.h"
 #include "audit/audit_append.h"
 #include "compat.h"
+#include "layout.h"
 #include "relations.h"
 
 /* Columns of admin.audit_attributes. */
@@ -28,17 +29,22 @@ enum AttributesColumn
 	ATTRIBUTES_COLUMNS = ATTRIBUTES_ATTRIBUTES
 };
 
+static const Oid attributes_types[] = {INT8OID, JSONOID};
+
 static void
 check_layout(Relation through, Relation table)
 {
-	TupleDesc	desc = RelationGetDescr(table);
+	layout_check_exact(table, attributes_types, ATTRIBUTES_COLUMNS);
+}
 
-	if (desc->natts != ATTRIBUTES_COLUMNS || TupleDescAttr(desc, ATTRIBUTES_AUDIT_ID - 1)->atttypid != INT8OID ||
-		TupleDescAttr(desc, ATTRIBUTES_ATTRIBUTES - 1)->atttypid != JSONOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"admin.audit_attributes\" has other columns than admin_ext gave it"),
-				 errhint("Keep further columns in a table of your own.")));
+/* Opens the primary key of a table that is as the extension made it. */
+static Relation
+open_attributes_key(Relation table)
+{
+	static const AttrNumber key[] = {ATTRIBUTES_AUDIT_ID};
+
+	layout_check_read(table, attributes_types, ATTRIBUTES_COLUMNS);
+	return layout_open_index(table, admin_relations()->audit_attributes_by_id, key, 1, 1);
 }
 
 /* json_typeof(attributes) = 'object' */
@@ -99,17 +105,16 @@ text *
 audit_attributes(int64 audit_id, Snapshot snapshot)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->audit_attributes, AccessShareLock);
-	Relation	index = index_open(admin_relations()->audit_attributes_by_id, AccessShareLock);
+	Relation	index = open_attributes_key(heap);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;
 	text	   *attributes = NULL;
-	bool		isnull;
 
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, INT8OID, InvalidOid, F_INT8EQ, Int64GetDatum(audit_id));
 	index_rescan(scan, &key, 1, NULL, 0);
 	if (index_getnext_slot(scan, ForwardScanDirection, slot))
-		attributes = DatumGetTextPCopy(slot_getattr(slot, ATTRIBUTES_ATTRIBUTES, &isnull));
+		attributes = DatumGetTextPCopy(layout_set_column(slot, ATTRIBUTES_ATTRIBUTES));
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	index_close(index, NoLock);

@@ -105,6 +105,8 @@ route(Relation parent, TimestampTz recorded_at)
 	INT8OID, XID8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, \
 	TEXTOID, TEXTOID, JSONOID
 
+const Oid	audit_types[AUDIT_COLUMNS] = {COLUMN_TYPES};
+
 /*
  * A partition made elsewhere could have its columns in another order, or be no table of
  * this server, and the type of a column can be altered: refuse it, never misplace a row.
@@ -112,14 +114,13 @@ route(Relation parent, TimestampTz recorded_at)
 bool
 audit_has_layout(Relation parent, Relation partition)
 {
-	static const Oid types[] = {COLUMN_TYPES};
 	TupleDesc	a = RelationGetDescr(parent);
 	TupleDesc	b = RelationGetDescr(partition);
 	bool		same = a->natts == AUDIT_COLUMNS && b->natts == AUDIT_COLUMNS &&
 		partition->rd_rel->relkind == RELKIND_RELATION;
 
 	for (int i = 0; i < a->natts && same; i++)
-		same = TupleDescAttr(b, i)->atttypid == types[i] &&
+		same = TupleDescAttr(b, i)->atttypid == audit_types[i] &&
 			namestrcmp(&TupleDescAttr(a, i)->attname, NameStr(TupleDescAttr(b, i)->attname)) == 0;
 	return same;
 }

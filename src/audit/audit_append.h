@@ -28,6 +28,9 @@ enum AuditColumn
 	AUDIT_COLUMNS = AUDIT_PAYLOAD
 };
 
+/* The types of the columns. */
+extern const Oid audit_types[AUDIT_COLUMNS];
+
 /* Column source of what happened here, and what precedes the type of what happened elsewhere in event_type. */
 #define AUDIT_OWN_SOURCE		"admin_ext"
 #define AUDIT_INGESTED_PREFIX	"ingest."

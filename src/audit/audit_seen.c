@@ -23,6 +23,7 @@
 #include "audit/audit_seen.h"
 #include "audit/row_plan.h"
 #include "compat.h"
+#include "layout.h"
 #include "relations.h"
 
 #define KEYS 2					/* source, source_event_id */
@@ -82,13 +83,13 @@ audit_seen_open(Oid growing)
 }
 
 static bool
-is_wanted(Relation index)
+is_wanted(Relation index, Relation heap)
 {
-	Form_pg_index form = index->rd_index;
+	static const AttrNumber columns[KEYS] = {AUDIT_SOURCE, AUDIT_SOURCE_EVENT_ID};
 	RowIndex	partial;
 
-	return form->indisunique && form->indisvalid && form->indnkeyatts == KEYS &&
-		form->indkey.values[0] == AUDIT_SOURCE && form->indkey.values[1] == AUDIT_SOURCE_EVENT_ID &&
+	return index->rd_index->indisunique && index->rd_index->indnkeyatts == KEYS &&
+		layout_index_fits(index, heap, columns, KEYS, KEYS) &&
 		index->rd_indcollation[0] == C_COLLATION_OID && index->rd_indcollation[1] == C_COLLATION_OID &&
 		row_plan_read_predicate(index, &partial) && partial.set_column == AUDIT_SOURCE_EVENT_ID;
 }
@@ -103,7 +104,7 @@ open_index(Relation heap)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		if (is_wanted(index))
+		if (is_wanted(index, heap))
 			return index;
 		index_close(index, AccessShareLock);
 	}

@@ -22,6 +22,7 @@
 #include "audit/insider.h"
 #include "audit/row_json.h"
 #include "json_text.h"
+#include "layout.h"
 #include "relations.h"
 #include "settings.h"
 #include "store/approval_store.h"
@@ -140,8 +141,8 @@ describe_approval(const RowChange *change, AuditEvent *event)
 		event->event_type = "approval.issued";
 		event->actor = new_text(change, APPROVAL_REQUESTED_BY);
 	}
-	else if (datum_image_eq(change->old_values[APPROVAL_STATE - 1], PointerGetDatum(state),
-							false, -1))
+	else if (state == NULL || (!change->old_nulls[APPROVAL_STATE - 1] &&
+							   datum_image_eq(change->old_values[APPROVAL_STATE - 1], PointerGetDatum(state), false, -1)))
 	{
 		event->event_type = "approval.altered";
 		event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
@@ -185,6 +186,16 @@ check_call(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("%s has to be called as an AFTER trigger", name)));
 }
 
+/* The guards have looked too, as long as they are there. */
+static void
+check_columns(Relation table)
+{
+	if (RelationGetRelid(table) == admin_relations()->approval)
+		layout_check_exact(table, approval_types, APPROVAL_COLUMNS);
+	else if (RelationGetRelid(table) == admin_relations()->signature)
+		layout_check_exact(table, signature_types, SIGNATURE_COLUMNS);
+}
+
 static void
 record_change(TriggerData *trigger)
 {
@@ -193,6 +204,7 @@ record_change(TriggerData *trigger)
 	RowChange	change;
 	AuditEvent	event = {0};
 
+	check_columns(trigger->tg_relation);
 	read_change(trigger, &change);
 	event.payload = payload_of(&change, relid == relations->approval || relid == relations->signature);
 	if (event.payload == NULL)

@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "decision/approval_id.h"
 #include "json_text.h"
+#include "layout.h"
 #include "owner.h"
 #include "relations.h"
 
@@ -70,11 +71,14 @@ typedef struct Recorded
 static bool
 take_recorded(HeapTuple row, TupleDesc desc, Recorded *recorded)
 {
-	bool		isnull[11];
-	Datum		values[11];
+	static const Oid types[] = {
+		INT8OID, XID8OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, JSONOID
+	};
+	bool		isnull[lengthof(types)];
+	Datum		values[lengthof(types)];
 
-	for (int i = 0; i < lengthof(values); i++)
-		values[i] = SPI_getbinval(row, desc, i + 1, &isnull[i]);
+	for (int i = 0; i < lengthof(types); i++)
+		values[i] = layout_value(row, desc, i + 1, types[i], &isnull[i]);
 	recorded->audit_id = DatumGetInt64(values[0]);
 	if (isnull[4] || isnull[5])
 		return false;

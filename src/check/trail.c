@@ -10,6 +10,7 @@
 #include "utils/xid8.h"
 
 #include "check/trail.h"
+#include "layout.h"
 #include "owner.h"
 
 /* The columns of both queries that tell of the event, from one on. */
@@ -19,11 +20,10 @@ add_event(Trail *trail, HeapTuple row, TupleDesc desc, int first)
 	TrailEvent *event = &trail->events[trail->count++];
 	bool		isnull;
 
-	event->audit_id = DatumGetInt64(SPI_getbinval(row, desc, first, &isnull));
-	event->xid = U64FromFullTransactionId(DatumGetFullTransactionId(SPI_getbinval(row, desc,
-			first + 1, &isnull)));
-	event->recorded_at = DatumGetTimestampTz(SPI_getbinval(row, desc, first + 2, &isnull));
-	event->is_issuing = DatumGetBool(SPI_getbinval(row, desc, first + 3, &isnull));
+	event->audit_id = DatumGetInt64(layout_value(row, desc, first, INT8OID, &isnull));
+	event->xid = U64FromFullTransactionId(DatumGetFullTransactionId(layout_value(row, desc, first + 1, XID8OID, &isnull)));
+	event->recorded_at = DatumGetTimestampTz(layout_value(row, desc, first + 2, TIMESTAMPTZOID, &isnull));
+	event->is_issuing = DatumGetBool(layout_value(row, desc, first + 3, BOOLOID, &isnull));
 	return event;
 }
 
@@ -79,10 +79,10 @@ read_changes(Trail *trail, text *approval_id, int64 below)
 }
 
 static PolicyText
-text_column(HeapTuple row, TupleDesc desc, int number)
+text_column(HeapTuple row, TupleDesc desc, int number, Oid type)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(row, desc, number, &isnull);
+	Datum		value = layout_value(row, desc, number, type, &isnull);
 
 	return policy_text_of(value, isnull);
 }
@@ -111,9 +111,9 @@ read_signatures(Trail *trail, text *approval_id, int64 below)
 		TrailEvent *event = add_event(trail, row, desc, 4);
 
 		event->is_signature = true;
-		event->role = text_column(row, desc, 1);
-		event->signer = text_column(row, desc, 2);
-		event->digest = text_column(row, desc, 3);
+		event->role = text_column(row, desc, 1, TEXTOID);
+		event->signer = text_column(row, desc, 2, TEXTOID);
+		event->digest = text_column(row, desc, 3, BYTEAOID);
 	}
 }
 

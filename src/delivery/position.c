@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "delivery/position.h"
+#include "layout.h"
 
 /* One statement, its plan kept for the life of the process. */
 typedef struct Statement
@@ -114,7 +115,10 @@ static int64
 get_int64(int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	/* A TimestampTz is an int64. */
+	Oid			type = SPI_gettypeid(desc, column) == TIMESTAMPTZOID ? TIMESTAMPTZOID : INT8OID;
+	Datum		value = layout_value(SPI_tuptable->vals[0], desc, column, type, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
@@ -181,7 +185,6 @@ position_backlog(const char *sink, TimestampTz *since)
 
 	execute(&backlog_statement, values, true);
 	rows = get_int64(1);
-	/* A TimestampTz is an int64. */
 	*since = get_int64(2);
 	SPI_finish();
 	return rows;
@@ -311,7 +314,7 @@ dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids)
 	{
 		bool		isnull;
 
-		(*audit_ids)[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		(*audit_ids)[i] = DatumGetInt64(layout_value(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, INT8OID, &isnull));
 	}
 	SPI_finish();
 	return count;

@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/guc.h"
@@ -17,6 +18,7 @@
 
 #include "audit/insider.h"
 #include "delivery/worker.h"
+#include "layout.h"
 #include "monotonic.h"
 #include "settings.h"
 
@@ -44,7 +46,7 @@ ask(const char *query)
 	SPI_connect();
 	if (SPI_execute(query, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not execute \"%s\"", query);
-	result = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	result = DatumGetInt64(layout_value(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, INT8OID, &isnull));
 	SPI_finish();
 	return result;
 }

@@ -15,7 +15,6 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
-#include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -28,6 +27,7 @@
 #include "compat.h"
 #include "delivery/detached.h"
 #include "delivery/window.h"
+#include "layout.h"
 #include "relations.h"
 
 typedef enum Purpose
@@ -159,18 +159,16 @@ xid_datum(uint64 xid)
 static Relation
 find_index(Relation partition, AttrNumber first, AttrNumber second)
 {
+	const AttrNumber columns[] = {first, second};
+	int			count = second == 0 ? 1 : 2;
 	List	   *indexes = RelationGetIndexList(partition);
 	ListCell   *cell;
 
 	foreach(cell, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		Form_pg_index form = index->rd_index;
 
-		if (form->indisvalid && index->rd_rel->relam == BTREE_AM_OID && form->indkey.values[0] == first &&
-			index->rd_opcintype[0] == TupleDescAttr(RelationGetDescr(partition), first - 1)->atttypid &&
-			(second == 0 || (form->indnkeyatts >= 2 && form->indkey.values[1] == second)) &&
-			RelationGetIndexPredicate(index) == NIL)
+		if (layout_index_fits(index, partition, columns, count, count) && RelationGetIndexPredicate(index) == NIL)
 			return index;
 		index_close(index, AccessShareLock);
 	}

@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "identity/trust.h"
+#include "layout.h"
 #include "relations.h"
 
 #define KEPT_KEYS		64
@@ -41,6 +42,20 @@ enum KeyColumn
 	KEY_REVOKED_AT
 };
 
+/* A table whose primary key is its first columns, which are texts. */
+typedef struct TrustTable
+{
+	const Oid  *table;			/* members of what admin_relations() returns */
+	const Oid  *primary_key;
+	const Oid  *types;
+	int			columns;
+} TrustTable;
+
+static const Oid issuer_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+static const Oid one_use_types[] = {TEXTOID};
+static const Oid key_types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+static const AttrNumber trust_keys[] = {1, 2};
+
 /* A parsed key, and the row's values that it was made of. */
 typedef struct KeptKey
 {
@@ -54,15 +69,20 @@ static int	next_place = 0;
 
 typedef void (*RowReader) (TupleTableSlot *row, void *arg);
 
-/*
- * Reads the row of a primary key of one or two texts.  False: there is no such row.  Table and
- * key point to their members of what admin_relations() returns.
- */
-static bool
-read_row(const Oid *table, const Oid *primary_key, const char *const *values, int count, RowReader reader, void *arg)
+/* Opens the primary key of a table that is as the extension made it. */
+static Relation
+open_primary_key(const TrustTable *table, Relation heap, int count)
 {
-	Relation	heap = admin_relation_open(table, AccessShareLock);
-	Relation	index = index_open(*primary_key, AccessShareLock);
+	layout_check_read(heap, table->types, table->columns);
+	return layout_open_index(heap, *table->primary_key, trust_keys, count, count);
+}
+
+/* Reads the row of a primary key of one or two texts.  False: there is no such row. */
+static bool
+read_row(const TrustTable *table, const char *const *values, int count, RowReader reader, void *arg)
+{
+	Relation	heap = admin_relation_open(table->table, AccessShareLock);
+	Relation	index = open_primary_key(table, heap, count);
 	TupleTableSlot *row = table_slot_create(heap, NULL);
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, count);
@@ -92,18 +112,18 @@ read_issuer(TupleTableSlot *row, void *arg)
 {
 	TrustedIssuer *found = (TrustedIssuer *) arg;
 
-	found->audience = TextDatumGetCString(row->tts_values[ISSUER_AUDIENCE - 1]);
-	found->roles_claim = TextDatumGetCString(row->tts_values[ISSUER_ROLES_CLAIM - 1]);
-	found->subject_claim = TextDatumGetCString(row->tts_values[ISSUER_SUBJECT_CLAIM - 1]);
+	found->audience = TextDatumGetCString(layout_set_column(row, ISSUER_AUDIENCE));
+	found->roles_claim = TextDatumGetCString(layout_set_column(row, ISSUER_ROLES_CLAIM));
+	found->subject_claim = TextDatumGetCString(layout_set_column(row, ISSUER_SUBJECT_CLAIM));
 }
 
 bool
 trust_find_issuer(const char *issuer, TrustedIssuer *found)
 {
 	const AdminRelations *relations = admin_relations();
+	TrustTable	table = {&relations->jwt_issuer, &relations->jwt_issuer_by_name, issuer_types, lengthof(issuer_types)};
 
-	return read_row(&relations->jwt_issuer, &relations->jwt_issuer_by_name, &issuer, 1, read_issuer,
-			found);
+	return read_row(&table, &issuer, 1, read_issuer, found);
 }
 
 static void
@@ -115,9 +135,9 @@ bool
 trust_is_for_one_use(const char *issuer)
 {
 	const AdminRelations *relations = admin_relations();
+	TrustTable	table = {&relations->jwt_one_use, &relations->jwt_one_use_by_issuer, one_use_types, lengthof(one_use_types)};
 
-	return read_row(&relations->jwt_one_use, &relations->jwt_one_use_by_issuer, &issuer, 1,
-			ignore_row, NULL);
+	return read_row(&table, &issuer, 1, ignore_row, NULL);
 }
 
 typedef struct FoundKey
@@ -202,8 +222,8 @@ static void
 read_key(TupleTableSlot *row, void *arg)
 {
 	FoundKey   *found = (FoundKey *) arg;
-	char	   *algorithm = TextDatumGetCString(row->tts_values[KEY_ALGORITHM - 1]);
-	Jsonb	   *jwk = DatumGetJsonbP(row->tts_values[KEY_JWK - 1]);
+	char	   *algorithm = TextDatumGetCString(layout_set_column(row, KEY_ALGORITHM));
+	Jsonb	   *jwk = DatumGetJsonbP(layout_set_column(row, KEY_JWK));
 	JwsVerifier verifier;
 
 	if (!row->tts_isnull[KEY_REVOKED_AT - 1])
@@ -223,10 +243,11 @@ const char *
 trust_find_key(const char *issuer, const char *key_id, const JwsVerifier **verifier)
 {
 	const AdminRelations *relations = admin_relations();
+	TrustTable	table = {&relations->jwt_key, &relations->jwt_key_by_id, key_types, lengthof(key_types)};
 	const char *names[] = {issuer, key_id};
 	FoundKey	found = {NULL, NULL};
 
-	if (!read_row(&relations->jwt_key, &relations->jwt_key_by_id, names, 2, read_key, &found))
+	if (!read_row(&table, names, 2, read_key, &found))
 		return "its key is unknown";
 	*verifier = found.verifier;
 	return found.fault;

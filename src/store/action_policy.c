@@ -21,6 +21,7 @@
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "layout.h"
 #include "relations.h"
 #include "settings.h"
 #include "store/action_policy.h"
@@ -38,6 +39,17 @@ enum PolicyColumn
 	POLICY_ADDED_BY
 };
 
+static const Oid policy_types[] = {TEXTOID, TEXTARRAYOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID, TEXTOID};
+static const AttrNumber policy_key[] = {POLICY_ACTION};
+
+/* Opens the primary key of a table that is as the extension made it. */
+static Relation
+open_policy_key(Relation table)
+{
+	layout_check_read(table, policy_types, lengthof(policy_types));
+	return layout_open_index(table, admin_relations()->action_policy_by_action, policy_key, 1, 1);
+}
+
 static void
 read_policy_row(TupleTableSlot *row, ActionPolicy *policy)
 {
@@ -47,7 +59,7 @@ read_policy_row(TupleTableSlot *row, ActionPolicy *policy)
 	int			count;
 
 	slot_getallattrs(row);
-	array = DatumGetArrayTypePCopy(row->tts_values[POLICY_REQUIRED_ROLES - 1]);
+	array = DatumGetArrayTypePCopy(layout_set_column(row, POLICY_REQUIRED_ROLES));
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls, &count);
 	if (count > MAX_REQUIRED_SIGNERS)
 		elog(ERROR, "policy of an action has %d roles", count);
@@ -70,7 +82,7 @@ void
 action_policy_read(PolicyText action, Snapshot snapshot, ActionPolicy *policy)
 {
 	Relation	table = admin_relation_open(&admin_relations()->action_policy, AccessShareLock);
-	Relation	index = index_open(admin_relations()->action_policy_by_action, AccessShareLock);
+	Relation	index = open_policy_key(table);
 	TupleTableSlot *row = table_slot_create(table, NULL);
 	IndexScanDesc scan = compat_index_beginscan(table, index, snapshot, 1);
 	text	   *name = cstring_to_text_with_len(action.data, action.length);

@@ -247,7 +247,7 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Version		version;
 
-	guard_check_call(fcinfo, "admin.approval_guard()", admin_relations()->approval, APPROVAL_COLUMNS);
+	guard_check_call(fcinfo, "admin.approval_guard()", admin_relations()->approval, approval_types, APPROVAL_COLUMNS);
 	if (guard_is_copying(trigger))
 	{
 		insider_note_loaded(trigger->tg_relation);

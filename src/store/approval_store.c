@@ -22,8 +22,14 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "layout.h"
 #include "relations.h"
 #include "store/approval_store.h"
+
+const Oid	approval_types[APPROVAL_COLUMNS] = {
+	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, TEXTOID, TEXTOID
+};
 
 PolicyText
 policy_text_of(Datum value, bool isnull)
@@ -100,15 +106,26 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 	Datum		values[MaxHeapAttributeNumber];
 	bool		nulls[MaxHeapAttributeNumber];
 
+	layout_check_row(desc, "approval", approval_types, APPROVAL_COLUMNS);
 	heap_deform_tuple(tuple, desc, values, nulls);
 	approval_row_from_values(values, nulls, row);
+}
+
+/* Opens the primary key of a table that is as the extension made it. */
+static Relation
+open_approval_key(Relation table)
+{
+	static const AttrNumber key[] = {APPROVAL_ID};
+
+	layout_check_read(table, approval_types, APPROVAL_COLUMNS);
+	return layout_open_index(table, admin_relations()->approval_by_id, key, 1, 1);
 }
 
 bool
 approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->approval, AccessShareLock);
-	Relation	index = index_open(admin_relations()->approval_by_id, AccessShareLock);
+	Relation	index = open_approval_key(heap);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;

@@ -51,6 +51,10 @@ enum SignatureColumn
 	SIGNATURE_COLUMNS = SIGNATURE_COMMENT
 };
 
+/* The types of their columns, for layout.h. */
+extern const Oid approval_types[APPROVAL_COLUMNS];
+extern const Oid signature_types[SIGNATURE_COLUMNS];
+
 /* An approval as read: texts point into palloc'd memory of the reader's context. */
 typedef struct ApprovalRow
 {
@@ -69,6 +73,8 @@ typedef struct ApprovalRow
 
 /* From the columns of the table, in its order: values[APPROVAL_ID - 1] and so on. */
 extern void approval_row_from_values(const Datum *values, const bool *nulls, ApprovalRow *row);
+
+/* Raises 55000 unless the row's first columns are those of an approval. */
 extern void approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row);
 
 /* False when there is no such approval.  The snapshot must be registered or active. */

@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "layout.h"
 #include "relations.h"
 #include "settings.h"
 #include "store/guard.h"
@@ -65,20 +66,13 @@ check_is_last(const TriggerData *trigger)
 }
 
 void
-guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, int columns)
+guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, const Oid *types, int columns)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !is_table_or_partition(trigger->tg_relation, table))
 		refuse_call(name);
-	if (RelationGetDescr(trigger->tg_relation)->natts != columns)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"%s\" has other columns than admin_ext gave it",
-						RelationGetRelationName(trigger->tg_relation)),
-				 errdetail("It has had %d columns, not %d.",
-						   RelationGetDescr(trigger->tg_relation)->natts, columns),
-				 errhint("Keep further columns in a table of your own.")));
+	layout_check_exact(trigger->tg_relation, types, columns);
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) && TRIGGER_FIRED_BEFORE(trigger->tg_event) &&
 		!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		check_is_last(trigger);

@@ -13,7 +13,7 @@
  * with the columns it knows, and no other BEFORE trigger of a row comes after it: what
  * that one made of the row nobody would have looked at.
  */
-extern void guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, int columns);
+extern void guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, const Oid *types, int columns);
 
 /*
  * Raises 55000 for a row that a subscription brings while admin_ext.restoring is off: of a table of

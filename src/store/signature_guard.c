@@ -209,7 +209,7 @@ admin_signature_guard(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	guard_check_call(fcinfo, "admin.signature_guard()", admin_relations()->signature, SIGNATURE_COLUMNS);
+	guard_check_call(fcinfo, "admin.signature_guard()", admin_relations()->signature, signature_types, SIGNATURE_COLUMNS);
 	if (guard_is_restoring(trigger))
 	{
 		/* The AFTER trigger has nothing to do: the state of the approval is loaded, too. */

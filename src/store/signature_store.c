@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
+#include "layout.h"
 #include "relations.h"
 #include "store/approval_store.h"
 
@@ -36,6 +37,14 @@ enum IndexColumn
 	KEY_SIGNER,
 	KEY_DIGEST,
 	KEY_COLUMNS
+};
+
+static const AttrNumber key_columns[KEY_COLUMNS] = {
+	SIGNATURE_APPROVAL_ID, SIGNATURE_SIGNER_ROLE, SIGNATURE_ID, SIGNATURE_SIGNER, SIGNATURE_APPROVAL_DIGEST
+};
+
+const Oid	signature_types[SIGNATURE_COLUMNS] = {
+	INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID
 };
 
 /* A scan of the index, and the row it stands at: its values are good until the next one. */
@@ -56,12 +65,12 @@ static void
 begin_scan(SignatureScan *scan, Snapshot snapshot)
 {
 	scan->heap = admin_relation_open(&admin_relations()->signature, AccessShareLock);
-	scan->index = index_open(admin_relations()->signature_by_approval, AccessShareLock);
+	layout_check_read(scan->heap, signature_types, SIGNATURE_COLUMNS);
+	scan->index = layout_open_index(scan->heap, admin_relations()->signature_by_approval, key_columns, KEY_COLUMNS, 2);
 	scan->slot = table_slot_create(scan->heap, NULL);
 	scan->scan = compat_index_beginscan(scan->heap, scan->index, snapshot, 1);
 	scan->scan->xs_want_itup = true;
 	scan->visibility_map = InvalidBuffer;
-	Assert(IndexRelationGetNumberOfAttributes(scan->index) == KEY_COLUMNS);
 }
 
 static void

@@ -14,6 +14,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "layout.h"
 #include "owner.h"
 #include "relations.h"
 #include "text_limits.h"
@@ -27,8 +28,7 @@ ingest_found_texts(uint64 count, MemoryContext context)
 
 	for (uint64 i = 0; i < count; i++)
 	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		Datum		value = layout_set_value(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, TEXTOID);
 		MemoryContext before = MemoryContextSwitchTo(context);
 
 		texts[i] = DatumGetTextPCopy(value);
@@ -138,7 +138,7 @@ ingest_add_sources(Oid user, Datum sources)
 	bool		isnull;
 
 	(void) owner_run(&find, values, NULL, 1);
-	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	values[0] = layout_value(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, TEXTARRAYOID, &isnull);
 	if (!isnull)
 		(void) owner_run(superuser_arg(user) ? &add : &add_within, values, NULL, 0);
 }

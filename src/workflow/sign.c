@@ -13,6 +13,7 @@
 
 #include "decision/approval_id.h"
 #include "json_text.h"
+#include "layout.h"
 #include "owner.h"
 #include "workflow/step.h"
 
@@ -34,7 +35,7 @@ static PolicyText
 column_text(int row, int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
+	Datum		value = layout_value(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, TEXTOID, &isnull);
 
 	return policy_text_of(value, isnull);
 }
@@ -42,14 +43,13 @@ column_text(int row, int column)
 static void
 take_signature(Signing *signing, int row)
 {
+	HeapTuple	found = SPI_tuptable->vals[row];
+	TupleDesc	desc = SPI_tuptable->tupdesc;
 	bool		isnull;
 
-	signing->signature_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[row],
-			SPI_tuptable->tupdesc, 1, &isnull));
-	signing->signed_at = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[row],
-			SPI_tuptable->tupdesc, 2, &isnull));
-	signing->was_verified = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[row],
-			SPI_tuptable->tupdesc, 3, &isnull));
+	signing->signature_id = DatumGetInt64(layout_value(found, desc, 1, INT8OID, &isnull));
+	signing->signed_at = DatumGetTimestampTz(layout_value(found, desc, 2, TIMESTAMPTZOID, &isnull));
+	signing->was_verified = DatumGetBool(layout_value(found, desc, 3, BOOLOID, &isnull));
 }
 
 /*

@@ -25,6 +25,7 @@
 #include "audit/audit_append.h"
 #include "audit/insider.h"
 #include "audit/row_json.h"
+#include "layout.h"
 #include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
@@ -42,7 +43,7 @@ typedef struct Sweep
 	TimestampTz from;			/* what was due before this has been looked at */
 	int64		announced;
 	int64		most;
-	TupleDesc	approval_desc;
+	Relation	approval;
 	MemoryContext context;		/* of a chunk: SPI has a place of its own, and leaves us there */
 	Datum		ended[CHUNK];	/* rows of sweep_due with nothing left to be announced */
 	int			ended_count;
@@ -65,7 +66,7 @@ payload_of(const Sweep *sweep, TtlState before, TtlState after, const Datum *val
 	initStringInfo(&out);
 	appendStringInfo(&out, "{\"op\":\"SWEEP\",\"changed\":{\"ttl_state\":[\"%s\",\"%s\"]},\"row\":",
 					 ttl_state_name(before), ttl_state_name(after));
-	append_row_json(&out, sweep->approval_desc, values, nulls);
+	append_row_json(&out, RelationGetDescr(sweep->approval), values, nulls);
 	appendStringInfoChar(&out, '}');
 	return cstring_to_text_with_len(out.data, out.len);
 }
@@ -99,7 +100,8 @@ sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 
 	heap_deform_tuple(row, desc, values, nulls);
 	approval_row_from_tuple(row, desc, &approval);
-	next = strcmp(TextDatumGetCString(values[DUE_TTL_STATE - 1]), ttl_state_name(TTL_EXPIRED)) == 0 ? TTL_EXPIRED : TTL_STALE;
+	next = strcmp(TextDatumGetCString(layout_set_value(row, desc, DUE_TTL_STATE, TEXTOID)), ttl_state_name(TTL_EXPIRED)) == 0 ?
+		TTL_EXPIRED : TTL_STALE;
 	if (approval.closed || approval.state == STATE_WITHDRAWN)
 	{
 		sweep->ended[sweep->ended_count++] = values[DUE_TID - 1];
@@ -154,6 +156,15 @@ end_chunk(Sweep *sweep)
 	sweep->ended_count = sweep->to_turn_stale_count = 0;
 }
 
+/* What is read by number below: the columns of the approval, DUE_TID and DUE_AT. */
+static void
+check_rows(Relation approval, TupleDesc desc)
+{
+	layout_check_exact(approval, approval_types, APPROVAL_COLUMNS);
+	layout_check_column(desc, DUE_TID, TIDOID);
+	layout_check_column(desc, DUE_AT, TIMESTAMPTZOID);
+}
+
 /*
  * From where the chunk before has ended: what it has dealt with is dead weight in the index
  * until a vacuum.  Others who are at it leave rows behind, which the next call finds.
@@ -178,8 +189,8 @@ sweep_chunk(Sweep *sweep)
 	SPITupleTable *rows = SPI_tuptable;
 	bool		isnull;
 
-	if (rows->tupdesc->natts != DUE_AT)
-		elog(ERROR, "admin.approval has %d columns too many", rows->tupdesc->natts - DUE_AT);
+	if (count > 0)
+		check_rows(sweep->approval, rows->tupdesc);
 	MemoryContextSwitchTo(sweep->context);
 	/* What is left when enough have been announced stays locked, and due. */
 	for (int i = 0; i < count && sweep->announced < sweep->most; i++)
@@ -240,15 +251,13 @@ Datum
 admin_sweep_expired(PG_FUNCTION_ARGS)
 {
 	Sweep		sweep = {.now = GetCurrentTimestamp(),.from = DT_NOBEGIN,.most = most_argument(fcinfo)};
-	Relation	approval;
 	OwnerScope	scope;
 	int			count;
 
 	PreventCommandIfReadOnly("admin.sweep_expired()");
 	PreventCommandDuringRecovery("admin.sweep_expired()");
 	insider_refuse_while_restoring("admin.sweep_expired()");
-	approval = admin_relation_open(&admin_relations()->approval, RowShareLock);
-	sweep.approval_desc = RelationGetDescr(approval);
+	sweep.approval = admin_relation_open(&admin_relations()->approval, RowShareLock);
 	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);
 	owner_enter(&scope, admin_relations()->approval);
 	pin_plans();
@@ -260,6 +269,6 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 	} while (count > 0 && sweep.announced < sweep.most && (sweep.announced == 0 || !is_waited_for()));
 	owner_leave(&scope);
 	MemoryContextDelete(sweep.context);
-	table_close(approval, NoLock);
+	table_close(sweep.approval, NoLock);
 	PG_RETURN_INT64(sweep.announced);
 }

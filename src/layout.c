@@ -1,0 +1,163 @@
+/*
+ * layout.c
+ *	  See layout.h.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "storage/lockdefs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "layout.h"
+
+/* What is wrong with the first columns, or NULL. */
+static char *
+layout_fault(TupleDesc desc, const Oid *types, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (i >= desc->natts || TupleDescAttr(desc, i)->attisdropped)
+			return psprintf("Column %d is missing.", i + 1);
+		if (TupleDescAttr(desc, i)->atttypid != types[i])
+			return psprintf("Column \"%s\" is of type %s, not %s.", NameStr(TupleDescAttr(desc, i)->attname),
+							format_type_be(TupleDescAttr(desc, i)->atttypid), format_type_be(types[i]));
+	}
+	return NULL;
+}
+
+static void
+layout_refuse(const char *table, const char *fault)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" has other columns than admin_ext gave it", table),
+			 errdetail_internal("%s", fault),
+			 errhint("Give its columns back the types that they had, and keep further columns in a table of your own.")));
+}
+
+void
+layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count)
+{
+	char	   *fault = layout_fault(desc, types, count);
+
+	if (fault != NULL)
+		layout_refuse(table, fault);
+}
+
+void
+layout_check_read(Relation table, const Oid *types, int count)
+{
+	if (table->rd_rel->relkind != RELKIND_RELATION && table->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		layout_refuse(RelationGetRelationName(table), "It is not an ordinary table.");
+	layout_check_row(RelationGetDescr(table), RelationGetRelationName(table), types, count);
+}
+
+void
+layout_check_exact(Relation table, const Oid *types, int count)
+{
+	int			had = RelationGetDescr(table)->natts;
+
+	if (had != count)
+		layout_refuse(RelationGetRelationName(table), psprintf("It has had %d columns, not %d.", had, count));
+	layout_check_read(table, types, count);
+}
+
+/* Do the default operators of the column's type look up keys of it? */
+static bool
+layout_key_fits(Relation index, Relation table, int key)
+{
+	Oid			type = TupleDescAttr(RelationGetDescr(table), index->rd_index->indkey.values[key] - 1)->atttypid;
+
+	return index->rd_opcintype[key] == type &&
+		index->rd_opfamily[key] == lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
+}
+
+bool
+layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int count, int keys)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (form->indrelid != RelationGetRelid(table) || index->rd_rel->relkind != RELKIND_INDEX ||
+		index->rd_rel->relam != BTREE_AM_OID || !form->indisvalid || form->indnatts < count || form->indnkeyatts < keys)
+		return false;
+	for (int i = 0; i < count; i++)
+	{
+		if (form->indkey.values[i] != columns[i] || (i < keys && !layout_key_fits(index, table, i)))
+			return false;
+	}
+	return true;
+}
+
+Relation
+layout_open_index(Relation table, Oid oid, const AttrNumber *columns, int count, int keys)
+{
+	Relation	index = index_open(oid, AccessShareLock);
+
+	if (!layout_index_fits(index, table, columns, count, keys) || RelationGetIndexPredicate(index) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("index \"%s\" is not the one that admin_ext gave table \"%s\"",
+						RelationGetRelationName(index), RelationGetRelationName(table)),
+				 errdetail("It has another table, other columns, another predicate or other operators."),
+				 errhint("Drop it, and make the one that was there again. admin.cutover_readiness shows its definition.")));
+	return index;
+}
+
+void
+layout_check_column(TupleDesc desc, int column, Oid type)
+{
+	if (column > desc->natts || TupleDescAttr(desc, column - 1)->atttypid != type)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a table of admin_ext has other columns than admin_ext gave it"),
+				 column <= desc->natts ?
+				 errdetail("Column \"%s\" is of type %s, not %s.", NameStr(TupleDescAttr(desc, column - 1)->attname),
+						   format_type_be(TupleDescAttr(desc, column - 1)->atttypid), format_type_be(type)) : 0,
+				 errhint("The view admin.cutover_readiness names the column and its table.")));
+}
+
+Datum
+layout_value(HeapTuple row, TupleDesc desc, int column, Oid type, bool *isnull)
+{
+	layout_check_column(desc, column, type);
+	return heap_getattr(row, column, desc, isnull);
+}
+
+static void
+layout_refuse_null(TupleDesc desc, int column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("a row of admin_ext has a null in column \"%s\", which is not null as admin_ext made it",
+					NameStr(TupleDescAttr(desc, column - 1)->attname)),
+			 errhint("The view admin.cutover_readiness names the column and its table.")));
+}
+
+Datum
+layout_set_value(HeapTuple row, TupleDesc desc, int column, Oid type)
+{
+	bool		isnull;
+	Datum		value = layout_value(row, desc, column, type, &isnull);
+
+	if (isnull)
+		layout_refuse_null(desc, column);
+	return value;
+}
+
+Datum
+layout_set_column(TupleTableSlot *row, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(row, column, &isnull);
+
+	if (isnull)
+		layout_refuse_null(row->tts_tupleDescriptor, column);
+	return value;
+}

@@ -1,0 +1,45 @@
+/*
+ * layout.h
+ *	  Are tables, indexes and rows what the extension reads by column number?
+ *
+ * A superuser can give a column another type, or an index another table.  A Datum read as a type
+ * that it does not have crashes the server, so whatever reads by number asks here first.  All
+ * errors are 55000.
+ */
+#ifndef ADMIN_EXT_LAYOUT_H
+#define ADMIN_EXT_LAYOUT_H
+
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+
+/* Raises unless the first columns of the row have these types; the name is for the message. */
+extern void layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count);
+
+/* The same of a table, for those who only read it: further columns do no harm. */
+extern void layout_check_read(Relation table, const Oid *types, int count);
+
+/* Raises unless it has these columns and has never had others, for those who write it or guard it. */
+extern void layout_check_exact(Relation table, const Oid *types, int count);
+
+/*
+ * Is it a valid btree of that table, of all its rows, whose first columns are these, with the
+ * first so many of them as keys that the default operators of their types look up?
+ */
+extern bool layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int count, int keys);
+
+/* Opens an index of a table; raises unless layout_index_fits(). */
+extern Relation layout_open_index(Relation table, Oid index, const AttrNumber *columns, int count, int keys);
+
+/* Raises unless a column of a query's row has the type, and returns its value. */
+extern void layout_check_column(TupleDesc desc, int column, Oid type);
+extern Datum layout_value(HeapTuple row, TupleDesc desc, int column, Oid type, bool *isnull);
+
+/* The same of a column that is NOT NULL, as long as nobody has dropped that: raises for a null. */
+extern Datum layout_set_value(HeapTuple row, TupleDesc desc, int column, Oid type);
+
+/* A column of a table's row that is NOT NULL: raises for a null. */
+extern Datum layout_set_column(TupleTableSlot *row, int column);
+
+#endif							/* ADMIN_EXT_LAYOUT_H */
