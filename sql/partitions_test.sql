@@ -98,5 +98,88 @@ drop schema regress_views cascade;
 select admin.drop_audit_partitions('8 years');
 drop owned by regress_viewer;
 drop role regress_viewer;
+
+-- A guard is known by what it does.
+create function pass() returns trigger language plpgsql as $$ begin return null; end $$;
+create function guard(bent text) returns table (lacks text, made int, mended boolean) language plpgsql as $$
+begin
+    execute format('drop trigger audit_append_only_statement on %I.%I', 'admin', to_char(now(), '"audit_y"YYYY"m"MM'));
+    execute format(bent, format('on %I.%I', 'admin', to_char(now(), '"audit_y"YYYY"m"MM')));
+    lacks := (select string_agg(l, ', ') from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l);
+    made := admin.create_audit_partitions(1);
+    mended := not exists (select from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition)) and
+              (select bool_and(t.tgenabled = 'A') from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition);
+    return next;
+end
+$$;
+set client_min_messages = warning;
+select g.* from (values
+    ('create trigger audit_append_only_statement before insert or update or delete or truncate %s for each statement when (false) execute function admin.audit_append_only()'),
+    ('create trigger audit_append_only_statement before insert or update or delete or truncate %s for each statement execute function pass()'),
+    ('create trigger audit_append_only_statement before insert or update or delete or truncate %s for each statement execute function admin.audit_append_only(''x'')'),
+    ('create trigger audit_append_only_statement before update of actor or insert or delete or truncate %s for each statement execute function admin.audit_append_only()'),
+    ('create trigger audit_append_only_statement before update %s for each statement execute function admin.audit_append_only()'),
+    ('create trigger audit_append_only_statement after insert or update or delete or truncate %s for each statement execute function admin.audit_append_only()'),
+    ('create constraint trigger audit_append_only_statement after insert or update or delete %s for each row execute function admin.audit_append_only()'),
+    ('comment on trigger audit_append_only %s is ''x''')) as b(bent), lateral guard(b.bent) as g;
+drop function guard;
+truncate admin.:month;
+
+-- Several indexes are several reads under a lock: an operator is told, and its trigger is mended all the same.
+set admin_ext.restoring = on;
+insert into admin.audit (event_type, payload, recorded_at) select 'large', to_json(repeat('x', 1900)), '2016-05-05' from generate_series(1, 6000);
+reset admin_ext.restoring;
+select admin.create_audit_partitions(1);
+alter table admin.audit_y2016m05 drop constraint audit_y2016m05_pkey;
+do $$
+declare
+    index regclass;
+begin
+    for index in select i.indexrelid from pg_index as i where i.indrelid = 'admin.audit_y2016m05'::regclass loop
+        execute format('drop index %s', index);
+    end loop;
+end $$;
+drop trigger audit_append_only_statement on admin.audit_y2016m05;
+create role regress_operator;
+select admin.grant_access('regress_operator', 'operator');
+set session authorization regress_operator;
+\set VERBOSITY default
+select admin.create_audit_partitions(1);
+\set VERBOSITY terse
+reset session authorization;
+select admin.audit_partition_lacks('admin.audit_y2016m05');
+create index on admin.audit_y2016m05 (xid, audit_id);
+create index on admin.audit_y2016m05 (approval_id, audit_id) where approval_id is not null;
+create index on admin.audit_y2016m05 (approval_id) where event_type = 'approval.withdrawn';
+set session authorization regress_operator;
+select admin.create_audit_partitions(1);
+reset session authorization;
+select admin.audit_partition_lacks('admin.audit_y2016m05');
+drop owned by regress_operator;
+drop role regress_operator;
+drop extension admin_ext;
+
+-- A month that was detached and renamed keeps the names of its indexes; the next one gets others.
+set client_min_messages = error;
+create extension admin_ext;
+select admin.create_audit_partitions(1) > 0 as made;
+set client_min_messages = warning;
+alter table admin.audit detach partition admin.:month;
+alter table admin.:month rename to archive;
+select admin.sensitive_check('APP-000001-b') ->> 'reason' as reason;
+select admin.create_audit_partitions(1);
+select to_regclass('admin.' || :'month') is not null as made, array(select l from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l) as lacks,
+       (select count(*) from admin.audit_default) as caught,
+       (select string_agg(replace(i.indexrelid::regclass::text, :'month', 'MONTH'), ' ' order by i.indexrelid::regclass::text) from pg_index as i where i.indrelid = to_regclass('admin.' || :'month')) as indexes;
+-- A type has the name of a month.
+alter table admin.audit detach partition admin.:month;
+drop table admin.archive;
+alter table admin.:month rename to archive;
+create domain admin.:month as int;
+select admin.sensitive_check('APP-000001-b') ->> 'reason' as reason;
+select admin.create_audit_partitions(1);
+select string_agg(replace(p.partition::text, :'month', 'MONTH'), ' ' order by p.partition::text) from admin.audit_partitions() as p where p.lower_bound = admin_internal.month_start(0);
+drop table admin.archive;
+drop domain admin.:month;
 drop extension admin_ext;
 select to_regclass('admin.audit_default') is null as gone;

@@ -52,6 +52,14 @@ begin; alter table admin.audit_dropped set unlogged; :look rollback;
 begin; select pg_temp.run(format('alter table %s set unlogged', pg_temp.this_month())); :look rollback;
 \echo -- Named: membership
 begin; alter extension admin_ext drop table admin.approval; :look rollback;
+\echo -- Named, and mended: the guard of a month that is bent
+begin; select pg_temp.run(format('drop trigger audit_append_only_statement on %s', pg_temp.this_month())); :look rollback;
+begin; select pg_temp.run(format('drop trigger audit_append_only_statement on %1$s; create trigger audit_append_only_statement before truncate on %1$s for each statement when (false) execute function admin.audit_append_only(); alter table %1$s enable always trigger audit_append_only_statement', pg_temp.this_month())); :look select replace(relation::text, pg_temp.this_month(), 'MONTH') as relation, fault, mended from admin.restore_guards(); :look savepoint s; select pg_temp.run('truncate ' || pg_temp.this_month()); rollback;
+\echo -- Named: the triggers of the trail, and those of months with them
+begin; drop trigger audit_append_only on admin.audit; create trigger audit_append_only before insert or update or delete on admin.audit for each row when (false) execute function admin.audit_append_only(); alter table admin.audit enable always trigger audit_append_only; :look rollback;
+\echo -- Named: the trigger of an attached table that sees less
+begin; create table public.seen (id int); select admin.attach_audit('public.seen'); create or replace trigger audit_row_change after insert on public.seen for each row execute function admin.audit_row_change(); alter table public.seen enable always trigger audit_row_change; :look select admin.attach_audit('public.seen'); :look rollback;
+begin; create table public.seen (id int); select admin.attach_audit('public.seen'); create or replace trigger audit_row_change after insert or update or delete on public.seen for each row when (false) execute function admin.audit_row_change(); alter table public.seen enable always trigger audit_row_change; :look rollback;
 \echo -- All is as it was
 :look
 drop extension admin_ext;

@@ -106,6 +106,25 @@ $$;
 comment on function admin_internal.partition_has_index(regclass, text[], boolean, text) is
 'Has this partition a valid btree index with these columns, in this order, and this predicate?';
 
+-- A trigger of that name that does something else, or only sometimes, is no guard.
+create function admin_internal.partition_guard(partition regclass)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select case when t.oid is null then 'missing'
+                -- BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE, for each statement
+                when t.tgfoid = 'admin.audit_append_only()'::regprocedure and t.tgtype = 2 + 4 + 8 + 16 + 32 and t.tgqual is null
+                     and t.tgattr::text = '' and t.tgnargs = 0 and t.tgconstraint = 0 and not t.tgisinternal then 'fine'
+                when t.tgconstraint <> 0 then 'constraint'
+                else 'other' end
+    from (values (partition)) as p(oid)
+    left join pg_trigger as t on t.tgrelid = p.oid and t.tgname = 'audit_append_only_statement';
+end;
+
+comment on function admin_internal.partition_guard(regclass) is
+'Has a partition of the trail the trigger of its statements? fine, missing, or a trigger of that name with another function, other events or a condition: constraint, if it is a constraint trigger, or other.';
+
 create function admin.audit_partition_lacks(partition regclass)
 returns setof text
 language sql stable
@@ -114,11 +133,43 @@ begin atomic
     select n.need from admin.audit_partition_needs() as n
     where not admin_internal.partition_has_index(partition, n.columns, n.is_unique, n.predicate)
     union all
-    select 'trigger audit_append_only_statement'
-    where not exists (select from pg_trigger as t where t.tgrelid = partition and t.tgname = 'audit_append_only_statement');
+    select case g.guard when 'missing' then 'trigger audit_append_only_statement'
+                        else 'trigger audit_append_only_statement with its function and events, without a condition' end
+    from admin_internal.partition_guard(partition) as g(guard) where g.guard <> 'fine';
 end;
 
 comment on function admin.audit_partition_lacks(regclass) is 'What a partition of admin.audit needs and does not have.';
+
+create function admin_internal.prepare_partition_triggers(partition regclass)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    guard  text := admin_internal.partition_guard(partition);
+    making text;
+begin
+    -- That one cannot be replaced.
+    if guard = 'constraint' then
+        execute format('drop trigger audit_append_only_statement on %s', partition);
+    end if;
+    if guard <> 'fine' then
+        execute format('create or replace trigger audit_append_only_statement '
+                       'before insert or update or delete or truncate on %s '
+                       'for each statement execute function admin.audit_append_only()', partition);
+    end if;
+    -- A table that is not attached yet gets the row's trigger from its parent.
+    for making in
+        select format('alter table only %s enable always trigger %I', partition, t.tgname) from pg_trigger as t
+        where t.tgrelid = partition and t.tgname in ('audit_append_only', 'audit_append_only_statement') and t.tgenabled <> 'A'
+    loop
+        execute making;
+    end loop;
+end
+$$;
+
+comment on function admin_internal.prepare_partition_triggers(regclass) is
+'Gives a partition of admin.audit the trigger of its statements, where it lacks it or has another one of that name, and enables its triggers always.';
 
 create function admin.audit_prepare_partition(partition regclass)
 returns void
@@ -132,18 +183,7 @@ begin
     for making in select n.statement from admin.audit_partition_needs() as n where n.need = any (lacks) loop
         execute format(making, partition);
     end loop;
-    if 'trigger audit_append_only_statement' = any (lacks) then
-        execute format('create trigger audit_append_only_statement '
-                       'before insert or update or delete or truncate on %s '
-                       'for each statement execute function admin.audit_append_only()', partition);
-    end if;
-    -- A table that is not attached yet gets the row's trigger from its parent.
-    for making in
-        select format('alter table only %s enable always trigger %I', partition, t.tgname) from pg_trigger as t
-        where t.tgrelid = partition and t.tgname in ('audit_append_only', 'audit_append_only_statement') and t.tgenabled <> 'A'
-    loop
-        execute making;
-    end loop;
+    perform admin_internal.prepare_partition_triggers(partition);
 end
 $$;
 

@@ -37,18 +37,27 @@ return to_char(lower_bound at time zone 'UTC', '"audit_y"YYYY"m"MM')
 comment on function admin.audit_partition_name(timestamptz, timestamptz) is
 'Name of a partition by the month, or the first and the last month, of its bounds (UTC).';
 
--- A part of a month beside another part of it gets a number.
-create function admin_internal.free_partition_name(lower_bound timestamptz, upper_bound timestamptz)
+-- Tables, indexes and types share their names, and a table that was detached and renamed keeps those of its indexes.
+create function admin_internal.free_name(wanted text)
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     select n.name
-    from (select admin.audit_partition_name(lower_bound, upper_bound) || case when i > 1 then '_' || i else '' end, i
-          from generate_series(1, 1000) as i) as n(name, i)
-    where to_regclass(format('admin.%I', n.name)) is null
+    from (select case when i > 1 then left(wanted, 58) || '_' || i else wanted end, i from generate_series(1, 1000) as i) as n(name, i)
+    where to_regclass(format('admin.%I', n.name)) is null and to_regtype(format('admin.%I', n.name)) is null
     order by n.i limit 1;
 end;
+
+comment on function admin_internal.free_name(text) is
+'This name for a relation of the schema admin, with a number where it is taken.';
+
+-- A part of a month beside another part of it gets a number.
+create function admin_internal.free_partition_name(lower_bound timestamptz, upper_bound timestamptz)
+returns text
+language sql stable
+set search_path = pg_catalog, pg_temp
+return admin_internal.free_name(admin.audit_partition_name(lower_bound, upper_bound));
 
 comment on function admin_internal.free_partition_name(timestamptz, timestamptz) is
 'The name of a partition with these bounds, with a number where that name is taken.';
@@ -74,15 +83,15 @@ end;
 comment on function admin_internal.is_operators_call() is
 'False for a superuser who calls by hand: only then may a partition of any size be locked while it is read.';
 
--- Reading 64 MB takes some tens of milliseconds, and those who write wait as long.
-create function admin_internal.is_too_large(partition regclass)
+-- Reading 64 MB takes some tens of milliseconds, and those who write wait as long.  Making an index takes two such reads.
+create function admin_internal.is_too_large(partition regclass, indexes bigint default 0)
 returns boolean
 language sql volatile
 set search_path = pg_catalog, pg_temp
-return pg_relation_size(partition) > 64 * 1024 * 1024 and admin_internal.is_operators_call();
+return pg_relation_size(partition) > 64 * 1024 * 1024 / (1 + indexes) and admin_internal.is_operators_call();
 
-comment on function admin_internal.is_too_large(regclass) is
-'Would locking this partition while it is read make checks wait for too long?';
+comment on function admin_internal.is_too_large(regclass, bigint) is
+'Would locking this partition, while it is read or while so many indexes of it are made, make checks wait for too long?';
 
 create function admin_internal.make_partition(name text)
 returns regclass
@@ -123,6 +132,19 @@ $$;
 comment on function admin_internal.attach_partition(regclass, timestamptz, timestamptz) is
 'Attaches a table to admin.audit, with these bounds.';
 
+create function admin_internal.needs_triggers(partition regclass)
+returns boolean
+language sql stable
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select admin_internal.partition_guard(partition) <> 'fine'
+        or exists (select from pg_trigger as t where t.tgrelid = partition and t.tgenabled <> 'A'
+                   and t.tgname in ('audit_append_only', 'audit_append_only_statement'));
+end;
+
+comment on function admin_internal.needs_triggers(regclass) is
+'Has admin_internal.prepare_partition_triggers() anything to do for this partition?';
+
 -- Partitions that somebody else made, or that lost something.
 create function admin_internal.prepare_partitions()
 returns void
@@ -130,29 +152,34 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    part regclass;
+    part    regclass;
+    indexes text[];
+    making  text;
 begin
-    for part in select p.partition from admin.audit_partitions() as p
-                where exists (select from admin.audit_partition_lacks(p.partition))
-                   or exists (select from pg_trigger as t where t.tgrelid = p.partition and t.tgenabled <> 'A'
-                              and t.tgname in ('audit_append_only', 'audit_append_only_statement')) loop
-        if admin_internal.is_too_large(part) and exists (select from admin.audit_partition_lacks(part)) then
-            raise warning 'partition % lacks %', part, (select string_agg(l, ', ') from admin.audit_partition_lacks(part) as l)
-                using detail = 'It is too large to be locked while an index is made.',
-                      hint = format('A superuser can make it with CREATE INDEX CONCURRENTLY: %s',
-                                    (select string_agg(format(n.statement, part), '; ') from admin.audit_partition_needs() as n
-                                     where n.need in (select admin.audit_partition_lacks(part))));
-            continue;
+    for part in select p.partition from admin.audit_partitions() as p loop
+        indexes := array(select n.need from admin.audit_partition_needs() as n where n.need in (select admin.audit_partition_lacks(part)));
+        if cardinality(indexes) > 0 and admin_internal.is_too_large(part, cardinality(indexes)) then
+            making := (select string_agg(format(n.statement, part), '; ') from admin.audit_partition_needs() as n where n.need = any (indexes));
+            raise warning 'partition % lacks %', part, array_to_string(indexes, ', ')
+                using detail = format('It is too large to be locked while %s indexes are made.', cardinality(indexes)),
+                      hint = format('A superuser can call admin.create_audit_partitions() when checks may wait, or make them with CREATE INDEX CONCURRENTLY: %s', making);
+            indexes := '{}';
         end if;
-        perform admin_internal.lock_briefly('access exclusive', part);
-        perform admin.audit_prepare_partition(part);
-        perform admin_internal.give_way(part);
+        if cardinality(indexes) > 0 or admin_internal.needs_triggers(part) then
+            perform admin_internal.lock_briefly('access exclusive', part);
+            if cardinality(indexes) > 0 then
+                perform admin.audit_prepare_partition(part);
+            else
+                perform admin_internal.prepare_partition_triggers(part);
+            end if;
+            perform admin_internal.give_way(part);
+        end if;
     end loop;
 end
 $$;
 
 comment on function admin_internal.prepare_partitions() is
-'Gives each partition of admin.audit what it lacks; only warns where one is too large to be locked for it.';
+'Gives each partition of admin.audit what it lacks; only warns where one is too large to be locked while its indexes are made.';
 
 -- ---------------------------------------------------------------------------
 -- Rows that the default partition has caught.
@@ -171,14 +198,15 @@ begin
     for index in
         select i.indexrelid::regclass as name, c.relname
         from pg_index as i join pg_class as c on c.oid = i.indexrelid
-        where i.indrelid = partition
+        where i.indrelid = partition and replace(c.relname, old_name, new_name) <> c.relname
     loop
-        execute format('alter index %s rename to %I', index.name, replace(index.relname, old_name, new_name));
+        execute format('alter index %s rename to %I', index.name, admin_internal.free_name(replace(index.relname, old_name, new_name)));
     end loop;
 end
 $$;
 
-comment on function admin_internal.rename_partition(regclass, text) is 'Renames a table of the trail, and its indexes with it.';
+comment on function admin_internal.rename_partition(regclass, text) is
+'Renames a table of the trail, and its indexes with it. An index gets a number where its new name is taken.';
 
 -- A database that was loaded from a part of a dump may have none.
 create function admin_internal.attach_default()

@@ -77,7 +77,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin.readiness_verdict(
-        array(select format('partition %s lacks %s', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
+        array(select format('partition %s lacks %s; call admin.create_audit_partitions()', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
               union all
@@ -111,6 +111,13 @@ as $$
               select format('table %s: trigger %s is not enabled always; call admin.attach_audit(''%s'')', t.tgrelid::regclass, t.tgname, t.tgrelid::regclass)
               from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
               where t.tgfoid = 'admin.audit_row_change()'::regprocedure and t.tgenabled <> 'A' and c.relnamespace <> 'admin'::regnamespace
+              union all
+              -- Those of these names; others may be of somebody who wants less.
+              select format('table %s: trigger %s has other events or a condition; call admin.attach_audit(''%s'')', t.tgrelid::regclass, t.tgname, t.tgrelid::regclass)
+              from pg_trigger as t join pg_class as c on c.oid = t.tgrelid
+              where t.tgfoid = 'admin.audit_row_change()'::regprocedure and c.relnamespace <> 'admin'::regnamespace
+                and t.tgname in ('audit_row_change', 'audit_row_change_truncate') and t.tgparentid = 0
+                and (t.tgtype <> case t.tgname when 'audit_row_change' then 1 + 4 + 8 + 16 else 32 end or t.tgqual is not null or t.tgattr::text <> '')
               union all
               select r || ': guards and events stand aside' from admin_internal.setting_found('admin_ext.restoring', 'on') as r
               union all
