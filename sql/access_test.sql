@@ -96,7 +96,13 @@ select access, source_prefix from admin.granted_access where role_name = 'regres
 select f as function, has_function_privilege('regress_checker', 'admin.' || f, 'execute') as may
 from unnest(array['jwt_verify(text)', 'jws_verify(text, jsonb)', 'audit_ingest(jsonb)', 'withdraw_approval(text, text, text, text)']) as f;
 select has_schema_privilege('regress_checker', 'admin', 'usage') as usage;
-select admin.revoke_access('regress_checker', 'signer'), admin.revoke_access('regress_checker', 'signer');
+select admin.revoke_access('regress_checker', 'signer');
+-- What was never granted is a notice, and no event; a GRANT by hand is taken back, with one.
+set client_min_messages = notice;
+select admin.revoke_access('regress_checker', 'signer'), admin.revoke_access('regress_checker', 'operator');
+grant execute on function admin.withdraw_approval(text, text, text, text) to regress_checker;
+select admin.revoke_access('regress_checker', 'signer');
+set client_min_messages = error;
 select has_schema_privilege('regress_checker', 'admin', 'usage') as usage, (select count(*) from admin_internal.object_privileges() where grantee = 'regress_checker'::regrole) as left;
 select payload from admin.audit where event_type = 'access.revoked' and payload ->> 'role' = 'regress_checker' order by audit_id;
 -- What a role has given on goes with it.
@@ -108,11 +114,22 @@ select admin.revoke_access('regress_auditor', 'auditor');
 select count(*) as left from admin_internal.object_privileges() where grantee in ('regress_auditor'::regrole, 'regress_nobody'::regrole);
 
 -- Wrong arguments.
+create function pg_temp.refused(statement text) returns text language plpgsql as $$
+begin
+    execute statement;
+    return 'no';
+exception when others then
+    return sqlstate || ' ' || sqlerrm;
+end
+$$;
 select admin.grant_access('regress_nobody', 'god');
 select admin.grant_access('regress_nobody', null);
 select admin.grant_access(null, 'checker');
 select admin.grant_access(0::oid::regrole, 'checker');
 select admin.grant_access('regress_nobody', 'signer', '/ff/');
+select admin.grant_access('regress_nobody', 'archiver', '/archiver/');
+select p, pg_temp.refused(format('select admin.grant_access(%L, %L, %L)', 'regress_nobody', 'checker', p)) as refused
+from unnest(array['/admin_ext/', 'admin_ext', '/admin_ext', '//Admin_Ext/x/', '/x/../%61dmin_ext/', 'admin_ext/']) as p;
 select admin.grant_access('regress_nobody', 'checker', '');
 select admin.grant_access('regress_nobody', 'checker', repeat('x', 513));
 select admin.revoke_access('regress_nobody', 'god');

@@ -68,7 +68,7 @@ begin
         end loop;
     end loop;
     return query
-        select format('audit_id %s was never drawn: the last number is %s', max(h), s.last_value)
+        select format('audit_id %s was never drawn: the last number is %s; after a restore call admin.resync_sink() and admin.restore_guards()', max(h), s.last_value)
         from unnest(highs) as h, admin.audit_audit_id_seq as s group by s.last_value having max(h) > s.last_value;
 end
 $$;

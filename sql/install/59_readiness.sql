@@ -291,7 +291,11 @@ as $$
     select v.*
     from admin.sweep_status_row() as s,
          admin.readiness_verdict(
-             array(select format('nobody announces deadlines%s', ': ' || s.problem) where s.swept_by = 'nobody'
+             array(select format('nobody announces deadlines%s%s', ': ' || nullif(concat_ws('; ', s.problem, admin.delivery_obstacle()), ''),
+                                 case when current_setting('admin_ext.sweep_interval') = '0' then '; set admin_ext.sweep_interval, or call admin.schedule_sweep()'
+                                      when not exists (select from admin.workers_here() as w where w.pid is not null)
+                                      then '; list the database in admin_ext.databases, or call admin.schedule_sweep()' end)
+                   where s.swept_by = 'nobody'
                    union all
                    select s.problem where s.swept_by <> 'nobody' and s.problem is not null
                    union all

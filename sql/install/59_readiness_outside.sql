@@ -106,7 +106,7 @@ as $$
     with archiver as (select s.source, s.last_seen_at, (select count(*) from admin.ingest_gap as g where g.source = s.source and g.filled_at is null) as gaps
                       from admin.ingest_source as s where s.source like '/archiver/%')
     select case when not exists (select from archiver) then 'not_configured' else v.status end,
-           case when not exists (select from archiver) then 'no archiver reports to this database: no ingested event has a source that begins with /archiver/' else v.detail end
+           case when not exists (select from archiver) then 'no archiver reports to this database: no ingested event has a source that begins with /archiver/; its role needs admin.grant_access(role, ''checker'', ''/archiver/'')' else v.detail end
     from admin.readiness_verdict(
         array(select format('nothing was heard of %s since %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from archiver as a
               where a.last_seen_at < now() - interval '1 day'

@@ -174,7 +174,7 @@ alter table admin.granted_access replica identity full;
 
 comment on table admin.granted_access is
 'Who was granted what by admin.grant_access(): one row per role, access and source prefix. A row of this cluster means the role of its oid, whatever the role is called now. A row that a dump brought from another cluster means the role of its name.';
-comment on column admin.granted_access.role_name is 'The role''s name when the row was written.';
+comment on column admin.granted_access.role_name is 'The role''s name when the row was written. The next call of admin.grant_access() or admin.revoke_access() brings it up to date; role_oid::regrole is the name now.';
 comment on column admin.granted_access.access is 'checker, signer, auditor, operator, monitor, archiver or policy.';
 comment on column admin.granted_access.source_prefix is 'admin.audit_ingest() takes sources that begin with it from the role; null: the row gives no source.';
 comment on column admin.granted_access.granted_by is 'The session''s user.';
@@ -223,6 +223,14 @@ $$;
 comment on function admin_internal.tidy_granted_access() is
 'Removes rows of admin.granted_access of roles that were dropped, and gives those that a dump brought, or whose role was renamed, the role of this cluster.';
 
+create function admin_internal.is_own_source(source text)
+returns boolean
+as 'MODULE_PATHNAME', 'admin_is_own_source'
+language c immutable strict;
+
+comment on function admin_internal.is_own_source(text) is
+'Is this source of CloudEvents reserved for what happens here: admin_ext, or one below /admin_ext?';
+
 create function admin_internal.check_access(role regrole, access text, source_prefix text)
 returns void
 language plpgsql stable
@@ -246,13 +254,18 @@ begin
     if source_prefix is not null and not exists (select from admin_internal.access_functions() as f
                                                  where f.access = check_access.access and f.signature = 'audit_ingest(jsonb)') then
         raise exception 'access "%" takes no source prefix', access
-            using errcode = '22023', detail = 'It may not call admin.audit_ingest().';
+            using errcode = '22023', detail = 'It may not call admin.audit_ingest().',
+                  hint = format('Grant checker with that prefix as well: select admin.grant_access(%L, ''checker'', %L)', role, source_prefix);
+    end if;
+    if admin_internal.is_own_source(source_prefix) then
+        raise exception 'source prefix "%" is reserved for what happens here', left(source_prefix, 64)
+            using errcode = '22023', detail = 'admin.audit_ingest() takes no source that begins so.';
     end if;
 end
 $$;
 
 comment on function admin_internal.check_access(regrole, text, text) is
-'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that the access has no use for.';
+'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that is reserved or that the access has no use for.';
 
 create function admin_internal.append_access_event(event_type text, role regrole, access text, source_prefix text)
 returns void
@@ -295,7 +308,7 @@ end
 $$;
 
 comment on function admin.grant_access(regrole, text, text) is
-'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke), monitor (status and counters alone), archiver (receipts of the archive alone) or policy (the policies of actions). None has write rights on a table. admin.audit_ingest() takes from the role the sources that begin, byte by byte, with a source_prefix it was granted; end a prefix with "/". Each call can add a prefix. Kept in admin.granted_access, and in the trail as access.granted. Raises 22023 for an access or role that does not exist, or a prefix for an access that ingests nothing.';
+'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke), monitor (status and counters alone), archiver (receipts of the archive alone) or policy (the policies of actions). None has write rights on a table. admin.audit_ingest() takes from the role the sources that begin, byte by byte, with a source_prefix it was granted; end a prefix with "/". Each call can add a prefix. Kept in admin.granted_access, and in the trail as access.granted. Raises 22023 for an access or role that does not exist, or a prefix that is reserved (admin_ext) or for an access that ingests nothing.';
 
 create function admin.revoke_access(role regrole, access text)
 returns void
@@ -305,6 +318,7 @@ as $$
 declare
     statement text;
     prefixes  text[];
+    is_held   boolean;
 begin
     perform admin_internal.check_access(role, access, null);
     lock table admin.granted_access in share row exclusive mode;
@@ -312,6 +326,12 @@ begin
     with gone as (delete from admin.granted_access as g
                   where g.role_oid = role and g.access = revoke_access.access returning g.source_prefix)
     select array_agg(gone.source_prefix order by gone.source_prefix) into prefixes from gone;
+    -- By a GRANT that was not ours, for example.
+    is_held := exists (select from admin_internal.access_privileges() as p
+                       join admin_internal.object_privileges() as o on o.object = p.object and o.privilege = p.privilege and o.grantee = role
+                       where p.access = revoke_access.access
+                         and not exists (select from admin_internal.expected_privileges() as e
+                                         where e.grantee = role and e.object = p.object and e.privilege = p.privilege));
     for statement in
         select format('revoke %s on %s from %s cascade', p.privilege, p.object, role) from admin_internal.access_privileges() as p
         where p.access = revoke_access.access
@@ -320,7 +340,10 @@ begin
     loop
         execute statement;
     end loop;
-    if prefixes is null then
+    if prefixes is null and not is_held then
+        raise notice 'role "%" does not have access "%"', (select r.rolname from pg_roles as r where r.oid = role), access
+            using detail = 'Nothing was revoked.';
+    elsif prefixes is null then
         perform admin_internal.append_access_event('access.revoked', role, access, null);
     else
         perform admin_internal.append_access_event('access.revoked', role, access, p.prefix) from unnest(prefixes) as p(prefix);
@@ -329,4 +352,4 @@ end
 $$;
 
 comment on function admin.revoke_access(regrole, text) is
-'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes, and once where there is none. Raises 22023 for an access or role that does not exist.';
+'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes, and once where there is none and privileges were taken back all the same. Where the role has nothing of the access, a notice says so and the trail gets no event. Raises 22023 for an access or role that does not exist.';

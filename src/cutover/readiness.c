@@ -114,6 +114,20 @@ readiness_look(void *argument)
 	}
 }
 
+/* A library that was replaced is loaded by a restart; until then an older one compares. */
+static bool
+readiness_has_bodies(List *problems)
+{
+	ListCell   *cell;
+
+	foreach(cell, problems)
+	{
+		if (strstr(lfirst(cell), ": its body is not as shipped") != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* A failed item keeps what its function has said, and goes on with what differs. */
 static char *
 readiness_joined(const char *said, List *problems, bool enables)
@@ -133,8 +147,9 @@ readiness_joined(const char *said, List *problems, bool enables)
 	}
 	if (list_length(problems) > PROBLEMS_SHOWN)
 		appendStringInfo(&text, "and %d more; ", list_length(problems) - PROBLEMS_SHOWN);
-	appendStringInfo(&text, "%swhat is shipped stands in admin_ext--1.0.sql",
-					 enables ? "admin.restore_guards() enables triggers; " : "");
+	appendStringInfo(&text, "%s%swhat is shipped stands in admin_ext--1.0.sql",
+					 enables ? "admin.restore_guards() enables triggers; " : "",
+					 readiness_has_bodies(problems) ? "after an upgrade of the package restart the server; " : "");
 	return text.data;
 }
 

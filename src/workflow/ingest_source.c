@@ -4,8 +4,13 @@
  */
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "audit/audit_append.h"
+#include "compat.h"
 #include "workflow/ingest_source.h"
+
+PG_FUNCTION_INFO_V1(admin_is_own_source);
 
 static int
 hex_value(char c)
@@ -73,4 +78,13 @@ ingest_source_is_own(const char *source, int length)
 	result = bytes >= own && memcmp(path, AUDIT_OWN_SOURCE, own) == 0 && (bytes == own || path[own] == '/');
 	pfree(path);
 	return result;
+}
+
+/* (source) */
+Datum
+admin_is_own_source(PG_FUNCTION_ARGS)
+{
+	text	   *source = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_BOOL(ingest_source_is_own(VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source)));
 }

@@ -165,10 +165,12 @@ def becomes(connection, item, status, words, what):
 def broken_by_settings(connection):
     configure(connection, sweep_interval="0")
     becomes(connection, "C4", "fail", "nobody announces deadlines", "no pg_cron job, and the worker does not sweep")
+    becomes(connection, "C4", "fail", "; set admin_ext.sweep_interval, or call admin.schedule_sweep()", "what to do is said")
     configure(connection, sweep_interval=None)
     becomes(connection, "C4", "pass", "worker", "the worker sweeps again")
     configure(connection, databases="")
     becomes(connection, "D1", "fail", "not listed in admin_ext.databases", "nobody serves the database")
+    becomes(connection, "C4", "fail", "; list the database in admin_ext.databases, or call admin.schedule_sweep()", "nobody announces deadlines then, and what to do is said")
     ok(readiness(connection)["D4"][0] == "fail", "D4: nor does it keep up then", readiness(connection)["D4"])
     configure(connection, databases=None)
     becomes(connection, "D1", "pass", "ndjson", "it is served again")
