@@ -172,6 +172,7 @@ select pg_temp.bent('alter table admin.jwt_issuer drop constraint jwt_issuer_aud
 select pg_temp.bent('alter table admin.jwt_issuer drop column subject_claim', :verify) as subject_claim;
 select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key using hash (issuer)', :verify) as hash;
 select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key (issuer, kid text_pattern_ops)', :verify) as operators;
+select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key (issuer collate "default", kid)', :verify) as collation;
 select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.audit_attributes (audit_id)', :verify) as other_table;
 select pg_temp.bent('alter table admin.jwt_key drop constraint jwt_key_pkey', 'create index jwt_key_pkey on admin.jwt_key (issuer, kid) where revoked_at is null', :verify) as predicate;
 select pg_temp.bent('alter table admin.jwt_issuer add column more int', :verify) as more_columns_are_read_over;

@@ -8,6 +8,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_index.h"
 #include "storage/lockdefs.h"
 #include "utils/builtins.h"
@@ -95,17 +96,32 @@ layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int
 	return true;
 }
 
+/* What is looked up is in the order of bytes, and no two texts are equal but by their bytes. */
+static bool
+layout_collations_fit(Relation index, int keys)
+{
+	for (int i = 0; i < keys; i++)
+	{
+		Oid			collation = index->rd_indcollation[i];
+
+		if (OidIsValid(collation) && collation != C_COLLATION_OID && (i == 0 || collation != DEFAULT_COLLATION_OID))
+			return false;
+	}
+	return true;
+}
+
 Relation
 layout_open_index(Relation table, Oid oid, const AttrNumber *columns, int count, int keys)
 {
 	Relation	index = index_open(oid, AccessShareLock);
 
-	if (!layout_index_fits(index, table, columns, count, keys) || RelationGetIndexPredicate(index) != NIL)
+	if (!layout_index_fits(index, table, columns, count, keys) || !layout_collations_fit(index, keys) ||
+		RelationGetIndexPredicate(index) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("index \"%s\" is not the one that admin_ext gave table \"%s\"",
 						RelationGetRelationName(index), RelationGetRelationName(table)),
-				 errdetail("It has another table, other columns, another predicate or other operators."),
+				 errdetail("It has another table, other columns, another predicate, other operators or another collation."),
 				 errhint("Drop it, and make the one that was there again. admin.cutover_readiness shows its definition.")));
 	return index;
 }

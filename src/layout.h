@@ -24,12 +24,12 @@ extern void layout_check_read(Relation table, const Oid *types, int count);
 extern void layout_check_exact(Relation table, const Oid *types, int count);
 
 /*
- * Is it a valid btree of that table, of all its rows, whose first columns are these, with the
+ * Is it a valid btree of that table whose first columns are these, with the
  * first so many of them as keys that the default operators of their types look up?
  */
 extern bool layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int count, int keys);
 
-/* Opens an index of a table; raises unless layout_index_fits(). */
+/* Opens an index of a table; raises unless layout_index_fits(), of all rows, in the order of bytes. */
 extern Relation layout_open_index(Relation table, Oid index, const AttrNumber *columns, int count, int keys);
 
 /* Raises unless a column of a query's row has the type, and returns its value. */

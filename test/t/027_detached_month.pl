@@ -73,6 +73,17 @@ ok(wait_delivered($node), 'without the guard of the trail it is left alone');
 like($node->safe_psql('postgres', q{select payload ->> 'text' from admin.audit where event_type = 'guard.changed' order by audit_id desc limit 1}),
 	qr/drop trigger audit_append_only_statement/, 'which is an event');
 
+# What is sent again is read by the btree of audit_id, and by no other index of it.
+configure($node, 'admin_ext.sinks' => '');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while an index is replaced');
+$node->safe_psql('postgres', q{alter table admin.audit_default drop constraint audit_default_pkey; create index on admin.audit_default using hash (audit_id);
+	select admin.resync_sink('ndjson', (select min(audit_id) from admin.audit))});
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok($node->poll_query_until('postgres', q{select last_error ~ 'lacks an index that delivery reads by' from admin.worker_status}), 'an index of another kind is not read')
+  or diag(status($node, 'state, last_error'));
+$node->safe_psql('postgres', 'select admin.create_audit_partitions()');
+ok(wait_delivered($node), 'create_audit_partitions makes the index, and all is delivered');
+
 # The default partition, and a copy of a month that never was one.
 configure($node, 'admin_ext.sinks' => '');
 ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs a last time');
