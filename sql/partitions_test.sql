@@ -127,7 +127,7 @@ truncate admin.:month;
 
 -- Several indexes are several reads under a lock: an operator is told, and its trigger is mended all the same.
 set admin_ext.restoring = on;
-insert into admin.audit (event_type, payload, recorded_at) select 'large', to_json(repeat('x', 1900)), '2016-05-05' from generate_series(1, 6000);
+insert into admin.audit (event_type, payload, recorded_at) select 'large', to_json(repeat('x', 1900)), '2016-05-05' from generate_series(1, 4000);
 reset admin_ext.restoring;
 select admin.create_audit_partitions(1);
 alter table admin.audit_y2016m05 drop constraint audit_y2016m05_pkey;

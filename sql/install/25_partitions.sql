@@ -83,12 +83,12 @@ end;
 comment on function admin_internal.is_operators_call() is
 'False for a superuser who calls by hand: only then may a partition of any size be locked while it is read.';
 
--- Reading 64 MB takes some tens of milliseconds, and those who write wait as long.  Making an index takes two such reads.
+-- Reading 64 MB takes some tens of milliseconds, and those who write wait as long.  Making an index takes as long as two such reads.
 create function admin_internal.is_too_large(partition regclass, indexes bigint default 0)
 returns boolean
 language sql volatile
 set search_path = pg_catalog, pg_temp
-return pg_relation_size(partition) > 64 * 1024 * 1024 / (1 + indexes) and admin_internal.is_operators_call();
+return pg_relation_size(partition) > 64 * 1024 * 1024 / (1 + 2 * indexes) and admin_internal.is_operators_call();
 
 comment on function admin_internal.is_too_large(regclass, bigint) is
 'Would locking this partition, while it is read or while so many indexes of it are made, make checks wait for too long?';
