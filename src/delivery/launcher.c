@@ -329,6 +329,8 @@ admin_delivery_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
+	/* A reload that came before the handler was there is lost. */
+	ProcessConfigFile(PGC_SIGHUP);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
 	delivery_shared->launcher_latch = MyLatch;

@@ -348,6 +348,8 @@ admin_delivery_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();
+	/* A reload that came before the handler was there is lost. */
+	ProcessConfigFile(PGC_SIGHUP);
 	worker->slot = enter(arg);
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));
 	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
