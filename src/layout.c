@@ -17,6 +17,45 @@
 #include "utils/typcache.h"
 
 #include "layout.h"
+#include "relations.h"
+
+/*
+ * What was found to fit, until any relation changes: a check of an approval opens the same few
+ * tables and indexes each time.
+ */
+typedef enum Fit
+{
+	FIT_READ,
+	FIT_EXACT,
+	FIT_INDEX
+} Fit;
+
+#define KNOWN_FITS	64
+
+static struct
+{
+	Oid			relation;
+	Fit			fit;
+	uint64		generation;
+}			known[KNOWN_FITS];
+
+static bool
+layout_is_known(Oid relation, Fit fit)
+{
+	int			slot = (relation * 3 + fit) % KNOWN_FITS;
+
+	return known[slot].relation == relation && known[slot].fit == fit && known[slot].generation == relations_generation();
+}
+
+static void
+layout_note(Oid relation, Fit fit)
+{
+	int			slot = (relation * 3 + fit) % KNOWN_FITS;
+
+	known[slot].relation = relation;
+	known[slot].fit = fit;
+	known[slot].generation = relations_generation();
+}
 
 /* What is wrong with the first columns, or NULL. */
 static char *
@@ -55,9 +94,12 @@ layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count)
 void
 layout_check_read(Relation table, const Oid *types, int count)
 {
+	if (layout_is_known(RelationGetRelid(table), FIT_READ))
+		return;
 	if (table->rd_rel->relkind != RELKIND_RELATION && table->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		layout_refuse(RelationGetRelationName(table), "It is not an ordinary table.");
 	layout_check_row(RelationGetDescr(table), RelationGetRelationName(table), types, count);
+	layout_note(RelationGetRelid(table), FIT_READ);
 }
 
 void
@@ -65,9 +107,12 @@ layout_check_exact(Relation table, const Oid *types, int count)
 {
 	int			had = RelationGetDescr(table)->natts;
 
+	if (layout_is_known(RelationGetRelid(table), FIT_EXACT))
+		return;
 	if (had != count)
 		layout_refuse(RelationGetRelationName(table), psprintf("It has had %d columns, not %d.", had, count));
 	layout_check_read(table, types, count);
+	layout_note(RelationGetRelid(table), FIT_EXACT);
 }
 
 /* Do the default operators of the column's type look up keys of it? */
@@ -115,6 +160,8 @@ layout_open_index(Relation table, Oid oid, const AttrNumber *columns, int count,
 {
 	Relation	index = index_open(oid, AccessShareLock);
 
+	if (layout_is_known(oid, FIT_INDEX))
+		return index;
 	if (!layout_index_fits(index, table, columns, count, keys) || !layout_collations_fit(index, keys) ||
 		RelationGetIndexPredicate(index) != NIL)
 		ereport(ERROR,
@@ -123,6 +170,7 @@ layout_open_index(Relation table, Oid oid, const AttrNumber *columns, int count,
 						RelationGetRelationName(index), RelationGetRelationName(table)),
 				 errdetail("It has another table, other columns, another predicate, other operators or another collation."),
 				 errhint("Drop it, and make the one that was there again. admin.cutover_readiness shows its definition.")));
+	layout_note(oid, FIT_INDEX);
 	return index;
 }
 

@@ -15,7 +15,7 @@
 
 static AdminRelations cached;
 static bool cache_is_good = false;
-static uint64 invalidations = 0;
+static uint64 invalidations = 1;
 
 static void
 forget(Datum arg, Oid relid)
@@ -27,6 +27,12 @@ forget(Datum arg, Oid relid)
 		cache_is_good = false;
 	for (int i = 0; cache_is_good && i < sizeof(cached) / sizeof(Oid); i++)
 		cache_is_good = oids[i] != relid;
+}
+
+uint64
+relations_generation(void)
+{
+	return invalidations;
 }
 
 void

@@ -34,6 +34,9 @@ extern void relations_init(void);
 /* Raises 55000 where the extension is not installed in this database. */
 extern const AdminRelations *admin_relations(void);
 
+/* Another number, never 0, when any relation of the database has changed since. */
+extern uint64 relations_generation(void);
+
 /* Would admin_relations() find them all? */
 extern bool admin_relations_exist(void);
 

@@ -128,6 +128,12 @@ audit_has_layout(Relation parent, Relation partition)
 void
 audit_check_layout(Relation parent, Relation partition)
 {
+	static Oid	fits = InvalidOid;
+	static uint64 generation = 0;
+
+	/* The same month takes row after row. */
+	if (fits == RelationGetRelid(partition) && generation == relations_generation())
+		return;
 	if (!audit_has_layout(parent, partition))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -136,6 +142,8 @@ audit_check_layout(Relation parent, Relation partition)
 				 errdetail("A partition has to be an ordinary table with the %d columns that admin_ext gives the trail, in their order.",
 						   AUDIT_COLUMNS),
 				 errhint("Make partitions with admin.create_audit_partitions().")));
+	fits = RelationGetRelid(partition);
+	generation = relations_generation();
 }
 
 bool
