@@ -16,7 +16,6 @@
 #include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -25,13 +24,7 @@
 #include "relations.h"
 
 static List *known = NIL;
-static bool is_known = false;
-
-static void
-forget(Datum arg, Oid relation)
-{
-	is_known = false;
-}
+static uint64 known_at = 0;		/* relations_generation() */
 
 static Oid
 table_of_trigger(Relation triggers, Oid trigger)
@@ -80,25 +73,22 @@ guarded_tables(Oid function)
 const List *
 detached_months(const List *partitions)
 {
-	static bool is_registered = false;
+	/* What changes from here on is looked at next time. */
+	uint64		generation = relations_generation();
 	MemoryContext old;
 	List	   *found;
 
-	if (is_known)
+	if (known_at == generation)
 		return known;
-	if (!is_registered)
-		CacheRegisterRelcacheCallback(forget, (Datum) 0);
-	is_registered = true;
-	list_free(known);
-	known = NIL;
-	/* What changes from here on is looked at next time. */
-	is_known = true;
 	found = guarded_tables(LookupFuncName(list_make2(makeString("admin"), makeString("audit_append_only")), 0, NULL, true));
 	found = list_delete_oid(found, admin_relations()->audit);
 	/* The other table of the trail has the same guard. */
 	found = list_delete_oid(found, admin_relations()->audit_attributes);
+	list_free(known);
+	known = NIL;
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	known = list_difference_oid(found, partitions);
 	MemoryContextSwitchTo(old);
+	known_at = generation;
 	return known;
 }
