@@ -23,6 +23,9 @@ begin; set local admin_ext.restoring = on; insert into admin.approval (approval_
 \echo -- A signature likewise
 begin; alter table admin.signature disable trigger user; insert into admin.signature (approval_id, signer_role, signer, approval_digest) values ('APP-000001-a', 'b', 'eve', admin.approval_digest('APP-000001-a'));
 alter table admin.approval disable trigger user; update admin.approval set state = 'signed_full' where approval_id = 'APP-000001-a'; select admin.restore_guards() is not null as mended limit 1; :look rollback;
+\echo -- A signature by hand that names a token
+begin; insert into admin.signature (approval_id, signer_role, signer, token_issuer, token_key_id, token_sha256, token_id) values ('APP-000001-a', 'b', 'eve', 'https://idp', 'k', sha256('x'), 'j');
+select regexp_replace(r.detail, 'role ".*"', 'role "..."') as detail from admin.cutover_readiness as r where r.item = 'B3' and r.status = 'fail'; rollback;
 \echo -- An event twice, one of them in another month with the same number
 begin; select pg_temp.run('alter table admin.audit disable trigger user'); select pg_temp.run(format('alter table %s disable trigger all', p.partition)) from admin.audit_partitions() as p;
 insert into admin.audit (audit_id, xid, recorded_at, occurred_at, event_type, approval_id, payload) overriding system value

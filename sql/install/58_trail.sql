@@ -117,8 +117,9 @@ begin
             select a.approval_id, a.created_at, a.signatures, e.*
             from admin_internal.approvals_sampled(500, 500) as a,
                  lateral (select count(*) as events, count(*) filter (where e.event_type = 'approval.issued') as issued,
-                                 count(*) filter (where e.event_type = 'signature.added') as added
-                          from (select e.event_type from admin.audit as e where e.approval_id = a.approval_id order by e.audit_id limit 200) as e) as e)
+                                 count(*) filter (where e.event_type = 'signature.added') as added,
+                                 min(e.payload ->> 'by') filter (where e.event_type = 'signature.added' and e.payload #>> '{row,token_sha256}' is not null) as forger
+                          from (select e.event_type, e.payload from admin.audit as e where e.approval_id = a.approval_id order by e.audit_id limit 200) as e) as e)
         select format('%s of %s approvals that were looked at have no event approval.issued in the trail: they were not issued through the extension; one of them: %s',
                       count(*), (select count(*) from looked), min(l.approval_id))
         from looked as l where l.issued = 0 and l.events < 200 and l.created_at >= first_month having count(*) > 0
@@ -128,12 +129,16 @@ begin
         union all
         select format('%s approvals have not as many events signature.added as signatures; one of them: %s has %s events and %s signatures',
                       count(*), min(l.approval_id), (array_agg(l.added order by l.approval_id))[1], (array_agg(l.signatures order by l.approval_id))[1])
-        from looked as l where l.added <> l.signatures and l.issued = 1 and l.events < 200 having count(*) > 0;
+        from looked as l where l.added <> l.signatures and l.issued = 1 and l.events < 200 having count(*) > 0
+        union all
+        select format('%s approvals have signatures that name a token and were written by hand, so that no token was verified; one of them: %s, by role "%s"',
+                      count(*), min(l.approval_id), (array_agg(l.forger order by l.approval_id))[1])
+        from looked as l where l.forger is not null having count(*) > 0;
 end
 $$;
 
 comment on function admin_internal.event_problems() is
-'Approvals without approval.issued, or with more than one, and approvals whose signatures and signature.added differ in number, among admin_internal.approvals_sampled(). The first 200 events of each approval are read.';
+'Approvals without approval.issued, or with more than one, approvals whose signatures and signature.added differ in number, and approvals with a signature by hand that names a token, among admin_internal.approvals_sampled(). The first 200 events of each approval are read.';
 
 -- ---------------------------------------------------------------------------
 -- Where a setting has a value that it must not have.
