@@ -42,6 +42,23 @@ select admin.replay_check(1000000) -> 'equal' as faithful, admin.replay_check(10
        admin.replay_check(1000002) ? 'request' as has_request;
 select precedence, detail from admin.explain_replay(1000002) where precedence in (5, 6);
 
+-- An answer from before a signature, given again after another check has seen the signature: no change in flight explains it.
+select admin.issue_approval('payout', '{finance}', '2040-01-01', null, 'APP-000003-asked', 'ann') ->> 'state' as issued;
+create temp table pair (n serial, said json);
+insert into pair (said) values (admin.sensitive_check('APP-000003-asked'));
+select admin.sign_approval('APP-000003-asked', 'finance', 'bob') ->> 'state' as signed;
+insert into pair (said) values (admin.sensitive_check('APP-000003-asked'));
+select said ->> 'decision' as decision from pair order by n;
+set admin_ext.restoring = on;
+insert into admin.audit (audit_id, event_type, approval_id, payload) overriding system value
+select 2000000, r.event_type, r.approval_id,
+       regexp_replace(replace(r.payload::text, format('"audit_id":"%s"', r.audit_id), '"audit_id":"2000000"'), '"evaluated_at":"[^"]*"', '"evaluated_at":"2039-01-01T00:00:00.000000Z"')::json
+from pair as a join admin.audit as r on r.audit_id = (a.said #>> '{audit,audit_id}')::bigint where a.n = 1;
+reset admin_ext.restoring;
+select admin.replay_check(2000000) -> 'equal' as seen;
+-- Without that other check the signature may have been in flight.
+select admin.replay_check((said #>> '{audit,audit_id}')::bigint) -> 'equal' as equal from pair order by n;
+
 -- A preview writes nothing, so it says nothing of the request.
 select admin.sensitive_check_preview('APP-000001-asked', 'payout')::jsonb ? 'request' as has_request;
 drop extension admin_ext;
