@@ -84,7 +84,9 @@ def deliver_all(rows, database="postgres", peaks=None):
         peaks.append(memory.peak)
     seconds = float(sql(f"select extract(epoch from last_delivery_at - started_at) from admin.worker_status where database = '{database}'"))
     # Exactly once: what a read_committed consumer sees is so many records, no more and no less.
-    reader.span(rows)
+    # With the rows come a few events, of the position that was written by hand and of settings.
+    with connected_to(database):
+        reader.span(int(sql("select count(*) from admin.audit")))
     reader.close()
     return rows / seconds
 
@@ -101,7 +103,12 @@ def documents():
     kept = SCRATCH / "documents"
     shutil.rmtree(kept, ignore_errors=True)
     (SCRATCH / "data/admin_ext").rename(kept)
-    return sorted(kept.glob("*.ndjson"))
+    files = sorted(kept.glob("*.ndjson"))
+    for file in files:
+        # Without the few events of settings, which have no subject.
+        lines = [line for line in file.read_bytes().splitlines(keepends=True) if b'"subject":' in line]
+        file.write_bytes(b"".join(lines))
+    return files
 
 
 def build_sender():
