@@ -91,7 +91,7 @@ layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count)
 		layout_refuse(table, fault);
 }
 
-void
+static void
 layout_check_read(Relation table, const Oid *types, int count)
 {
 	if (layout_is_known(RelationGetRelid(table), FIT_READ))
@@ -156,13 +156,16 @@ layout_collations_fit(Relation index, int keys)
 }
 
 Relation
-layout_open_index(Relation table, Oid oid, const AttrNumber *columns, int count, int keys)
+layout_open_index(const TableLayout *layout, Relation table, Oid oid)
 {
-	Relation	index = index_open(oid, AccessShareLock);
+	Relation	index;
 
+	layout_check_read(table, layout->types, layout->count);
+	index = index_open(oid, AccessShareLock);
 	if (layout_is_known(oid, FIT_INDEX))
 		return index;
-	if (!layout_index_fits(index, table, columns, count, keys) || !layout_collations_fit(index, keys) ||
+	if (!layout_index_fits(index, table, layout->key, layout->key_count, layout->looked_up) ||
+		!layout_collations_fit(index, layout->looked_up) ||
 		RelationGetIndexPredicate(index) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -17,9 +17,6 @@
 /* Raises unless the first columns of the row have these types; the name is for the message. */
 extern void layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count);
 
-/* The same of a table, for those who only read it: further columns do no harm. */
-extern void layout_check_read(Relation table, const Oid *types, int count);
-
 /* Raises unless it has these columns and has never had others, for those who write it or guard it. */
 extern void layout_check_exact(Relation table, const Oid *types, int count);
 
@@ -29,8 +26,18 @@ extern void layout_check_exact(Relation table, const Oid *types, int count);
  */
 extern bool layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int count, int keys);
 
-/* Opens an index of a table; raises unless layout_index_fits(), of all rows, in the order of bytes. */
-extern Relation layout_open_index(Relation table, Oid index, const AttrNumber *columns, int count, int keys);
+/* A table that is read by an index of it. */
+typedef struct TableLayout
+{
+	const Oid  *types;			/* of its first columns; further ones do no harm */
+	int			count;
+	const AttrNumber *key;		/* columns of the index */
+	int			key_count;
+	int			looked_up;		/* so many of them are keys */
+} TableLayout;
+
+/* Opens the index; raises unless both are so, and layout_index_fits(), of all rows, in the order of bytes. */
+extern Relation layout_open_index(const TableLayout *layout, Relation table, Oid index);
 
 /* Raises unless a column of a query's row has the type, and returns its value. */
 extern void layout_check_column(TupleDesc desc, int column, Oid type);

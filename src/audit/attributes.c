@@ -30,21 +30,13 @@ enum AttributesColumn
 };
 
 static const Oid attributes_types[] = {INT8OID, JSONOID};
+static const AttrNumber attributes_key[] = {ATTRIBUTES_AUDIT_ID};
+static const TableLayout attributes_layout = {attributes_types, ATTRIBUTES_COLUMNS, attributes_key, 1, 1};
 
 static void
 check_layout(Relation through, Relation table)
 {
 	layout_check_exact(table, attributes_types, ATTRIBUTES_COLUMNS);
-}
-
-/* Opens the primary key of a table that is as the extension made it. */
-static Relation
-open_attributes_key(Relation table)
-{
-	static const AttrNumber key[] = {ATTRIBUTES_AUDIT_ID};
-
-	layout_check_read(table, attributes_types, ATTRIBUTES_COLUMNS);
-	return layout_open_index(table, admin_relations()->audit_attributes_by_id, key, 1, 1);
 }
 
 /* json_typeof(attributes) = 'object' */
@@ -105,7 +97,7 @@ text *
 audit_attributes(int64 audit_id, Snapshot snapshot)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->audit_attributes, AccessShareLock);
-	Relation	index = open_attributes_key(heap);
+	Relation	index = layout_open_index(&attributes_layout, heap, admin_relations()->audit_attributes_by_id);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;

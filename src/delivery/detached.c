@@ -19,7 +19,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "compat.h"
 #include "delivery/detached.h"
 #include "relations.h"
 

@@ -73,8 +73,9 @@ typedef void (*RowReader) (TupleTableSlot *row, void *arg);
 static Relation
 open_primary_key(const TrustTable *table, Relation heap, int count)
 {
-	layout_check_read(heap, table->types, table->columns);
-	return layout_open_index(heap, *table->primary_key, trust_keys, count, count);
+	TableLayout layout = {table->types, table->columns, trust_keys, count, count};
+
+	return layout_open_index(&layout, heap, *table->primary_key);
 }
 
 /* Reads the row of a primary key of one or two texts.  False: there is no such row. */

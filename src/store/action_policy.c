@@ -41,14 +41,7 @@ enum PolicyColumn
 
 static const Oid policy_types[] = {TEXTOID, TEXTARRAYOID, INTERVALOID, BOOLOID, TIMESTAMPTZOID, TEXTOID};
 static const AttrNumber policy_key[] = {POLICY_ACTION};
-
-/* Opens the primary key of a table that is as the extension made it. */
-static Relation
-open_policy_key(Relation table)
-{
-	layout_check_read(table, policy_types, lengthof(policy_types));
-	return layout_open_index(table, admin_relations()->action_policy_by_action, policy_key, 1, 1);
-}
+static const TableLayout policy_layout = {policy_types, lengthof(policy_types), policy_key, 1, 1};
 
 static void
 read_policy_row(TupleTableSlot *row, ActionPolicy *policy)
@@ -82,7 +75,7 @@ void
 action_policy_read(PolicyText action, Snapshot snapshot, ActionPolicy *policy)
 {
 	Relation	table = admin_relation_open(&admin_relations()->action_policy, AccessShareLock);
-	Relation	index = open_policy_key(table);
+	Relation	index = layout_open_index(&policy_layout, table, admin_relations()->action_policy_by_action);
 	TupleTableSlot *row = table_slot_create(table, NULL);
 	IndexScanDesc scan = compat_index_beginscan(table, index, snapshot, 1);
 	text	   *name = cstring_to_text_with_len(action.data, action.length);

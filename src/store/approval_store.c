@@ -111,21 +111,14 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 	approval_row_from_values(values, nulls, row);
 }
 
-/* Opens the primary key of a table that is as the extension made it. */
-static Relation
-open_approval_key(Relation table)
-{
-	static const AttrNumber key[] = {APPROVAL_ID};
-
-	layout_check_read(table, approval_types, APPROVAL_COLUMNS);
-	return layout_open_index(table, admin_relations()->approval_by_id, key, 1, 1);
-}
+static const AttrNumber approval_key[] = {APPROVAL_ID};
+static const TableLayout approval_layout = {approval_types, APPROVAL_COLUMNS, approval_key, 1, 1};
 
 bool
 approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->approval, AccessShareLock);
-	Relation	index = open_approval_key(heap);
+	Relation	index = layout_open_index(&approval_layout, heap, admin_relations()->approval_by_id);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
 	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
 	ScanKeyData key;

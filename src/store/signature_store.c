@@ -47,6 +47,8 @@ const Oid	signature_types[SIGNATURE_COLUMNS] = {
 	INT8OID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, BYTEAOID, TEXTOID, TEXTOID, TEXTOID, BYTEAOID, TEXTOID
 };
 
+static const TableLayout signature_layout = {signature_types, SIGNATURE_COLUMNS, key_columns, KEY_COLUMNS, 2};
+
 /* A scan of the index, and the row it stands at: its values are good until the next one. */
 typedef struct SignatureScan
 {
@@ -65,8 +67,7 @@ static void
 begin_scan(SignatureScan *scan, Snapshot snapshot)
 {
 	scan->heap = admin_relation_open(&admin_relations()->signature, AccessShareLock);
-	layout_check_read(scan->heap, signature_types, SIGNATURE_COLUMNS);
-	scan->index = layout_open_index(scan->heap, admin_relations()->signature_by_approval, key_columns, KEY_COLUMNS, 2);
+	scan->index = layout_open_index(&signature_layout, scan->heap, admin_relations()->signature_by_approval);
 	scan->slot = table_slot_create(scan->heap, NULL);
 	scan->scan = compat_index_beginscan(scan->heap, scan->index, snapshot, 1);
 	scan->scan->xs_want_itup = true;
