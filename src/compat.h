@@ -24,6 +24,7 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "replication/walsender_private.h"
 #include "utils/tuplestore.h"
 
 /* 16 took the access to variable-length data out of postgres.h. */
@@ -86,6 +87,20 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_insert_timeline() GetWALInsertionTimeLine()
 #else
 #define compat_insert_timeline() ThisTimeLineID
+#endif
+
+/* 15 gave it an argument. */
+#if PG_VERSION_NUM >= 150000
+#define compat_flushed() GetFlushRecPtr(NULL)
+#else
+#define compat_flushed() GetFlushRecPtr()
+#endif
+
+/* 18 made flags of it, and so did minor releases of those before. */
+#ifdef SYNC_STANDBY_DEFINED
+#define compat_standbys_defined(ctl) (((ctl)->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0)
+#else
+#define compat_standbys_defined(ctl) ((ctl)->sync_standbys_defined)
 #endif
 
 /* 16 made one function of the many. */

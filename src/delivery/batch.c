@@ -43,7 +43,7 @@ hand_over(Worker *worker, AdminSinkBatch *batch)
 	return result;
 }
 
-/* On disk before the batch is tried without it: from then on it is passed by. */
+/* Durable before the batch is tried without it: from then on it is passed by. */
 static void
 take_rejection(Worker *worker, const AdminSinkBatch *batch)
 {
@@ -51,7 +51,7 @@ take_rejection(Worker *worker, const AdminSinkBatch *batch)
 
 	worker_begin("recording a dead letter");
 	dead_letter_record(worker->sink_name, audit_id, batch->rejected_error);
-	worker_commit();
+	worker_commit_owed(worker);
 	worker->has_rejected = true;
 	SpinLockAcquire(&worker->slot->mutex);
 	worker->slot->status.dead_letters++;
@@ -62,38 +62,55 @@ take_rejection(Worker *worker, const AdminSinkBatch *batch)
 }
 
 /*
- * At the end of the newest window the commit need not be waited for: the next batch comes
- * after the next tick, whose commit waits for this one too, and a crash before that
- * delivers the last batch once more, as one before this commit would.  A sink that keeps
- * positions needs no waiting at all, but for a dead letter that it has taken after all:
- * only its newest position tells of that.
+ * At the end of the newest window nobody waits for the commit: the next batch comes after
+ * the next tick, whose commit comes later, and a crash before that delivers the last batch
+ * once more, as one before this commit would.  A sink that keeps positions needs no waiting
+ * at all, but for a dead letter that it has taken after all: only its newest position tells
+ * of that.
  */
+static bool
+is_covered_later(const Worker *worker)
+{
+	const Position *position = &worker->position;
+
+	return position->retried_audit_id == 0 &&
+		((worker->callbacks->keeps_position && !worker->recorded_is_resync) ||
+		 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->newest_tick));
+}
+
+static void
+purge(Worker *worker, const Position *position)
+{
+	if (position->position_id - worker->purged_position < PURGE_EVERY)
+		return;
+	worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
+										 position->position_id, worker->purged_tick);
+	worker->purged_position = position->position_id;
+}
+
 StepResult
 worker_record_position(Worker *worker)
 {
 	const Position *position = &worker->position;
-	bool		was_resync = worker->recorded_is_resync;
+	bool		is_covered = is_covered_later(worker);
 	bool		recorded;
 
 	worker_begin("recording the position");
-	if (position->retried_audit_id == 0 &&
-		((worker->callbacks->keeps_position && !was_resync) ||
-		 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->durable_tick)))
+	if (is_covered)
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	recorded = position_record(worker->sink_name, position, worker->recorded_id);
 	/* Where an operator's position came before, a sink that keeps its own has the letter all the same. */
 	if (position->retried_audit_id != 0 && (recorded || worker->callbacks->keeps_position))
 		dead_letter_delivered(worker->sink_name, position->retried_audit_id);
-	if (recorded && position->position_id - worker->purged_position >= PURGE_EVERY)
-	{
-		worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
-											 position->position_id, worker->purged_tick);
-		worker->purged_position = position->position_id;
-	}
+	if (recorded)
+		purge(worker, position);
 	worker_commit();
 	if (!recorded)
 		return STEP_REOPEN;
+	worker->recorded_lsn = XactLastCommitEnd;
+	if (!is_covered)
+		worker_owe(worker, worker->recorded_lsn);
 	worker->recorded_id = position->position_id;
 	worker->recorded_is_resync = position->is_resync;
 	worker->recorded_rows = position->delivered_rows;

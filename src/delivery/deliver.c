@@ -124,6 +124,8 @@ worker_step(Worker *worker)
 
 	if (worker_position_is_due(worker))
 		result = worker_record_position(worker);
+	if (result == STEP_MORE && !worker_is_durable(worker))
+		return STEP_UNCONFIRMED;
 	if (result == STEP_MORE)
 		result = worker_retry_dead_letter(worker);
 	if (result != STEP_MORE)

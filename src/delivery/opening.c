@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "commands/extension.h"
 #include "common/hashfn.h"
 #include "miscadmin.h"
@@ -16,6 +17,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "delivery/sink_table.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
@@ -128,7 +130,10 @@ take_position(Worker *worker)
 	worker_commit();
 
 	worker->done_tick = worker->position.tick_id;
-	worker->durable_tick = 0;
+	worker->newest_tick = 0;
+	worker->recorded_lsn = InvalidXLogRecPtr;
+	/* What was read may have been committed without waiting for a standby. */
+	worker_owe(worker, compat_flushed());
 	worker->recorded_id = worker->position.position_id;
 	worker->recorded_is_resync = worker->position.is_resync;
 	worker->recorded_rows = worker->position.delivered_rows;
@@ -384,6 +389,8 @@ worker_open(Worker *worker)
 		worker_look_at_position(worker);
 	if (!worker->is_positioned)
 		result = take_position(worker);
+	if (result == STEP_MORE && !worker_is_durable(worker))
+		return STEP_UNCONFIRMED;
 	if (result == STEP_MORE)
 		result = open_sink(worker);
 	if (result != STEP_MORE)

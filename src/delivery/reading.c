@@ -28,12 +28,12 @@ find_window(Worker *worker)
 	int64		resumed = worker->position.window_tick_id;
 	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
 	int64		last = resumed > worker->done_tick ? resumed :
-		Min(worker->durable_tick, worker->done_tick + MERGED_TICKS);
+		Min(worker->newest_tick, worker->done_tick + MERGED_TICKS);
 
 	worker->window = tick_next(first, last, worker->context);
 	/* Those in between may be gone where this sink is new. */
 	if (worker->window.tick_id == 0 && resumed <= worker->done_tick)
-		worker->window = tick_next(first, worker->durable_tick, worker->context);
+		worker->window = tick_next(first, worker->newest_tick, worker->context);
 	worker->keys.count = 0;
 	worker->keys.complete = false;
 	worker->next_key = 0;

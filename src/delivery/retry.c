@@ -84,7 +84,9 @@ worker_retry_dead_letter(Worker *worker)
 		pfree(tick.snapshot);
 	/* The position before may have been recorded asynchronously, on the promise of a tick before the next batch. */
 	if (!worker->callbacks->keeps_position)
-		worker_make_durable_tick(worker);
+		worker_owe(worker, worker->recorded_lsn);
+	if (!worker_is_durable(worker))
+		return STEP_UNCONFIRMED;
 	worker->has_retried = true;
 	next = position_after(worker, audit_id);
 	return worker_deliver_batch(worker, &next, tick.tick_id, tick.nonce);

@@ -2,8 +2,8 @@
  * ticking.c
  *	  When a worker makes a tick.
  *
- * A tick's commit returns before a row is read under it.  An idle database gets none:
- * a probe, read-only, looks first.
+ * A tick is on disk, and on synchronous standbys, before a row is sent under it; see durable.c.
+ * An idle database gets none: a probe, read-only, looks first.
  */
 #include "postgres.h"
 
@@ -34,16 +34,14 @@ forget_counted(Worker *worker)
 }
 
 void
-worker_make_durable_tick(Worker *worker)
+worker_make_tick(Worker *worker)
 {
 	Tick		tick;
 
 	worker_begin("making a tick");
 	tick = tick_make(CurrentMemoryContext);
-	worker->durable_tick = tick.tick_id;
-	worker_commit();
-	/* Shutting down, the wait for a synchronous standby may have been cut short. */
-	CHECK_FOR_INTERRUPTS();
+	worker_commit_owed(worker);
+	worker->newest_tick = tick.tick_id;
 }
 
 /*
@@ -69,8 +67,6 @@ probe_and_tick(Worker *worker)
 	else
 		tick_snapshot_keep(&worker->done, window.to, worker->context);
 	worker_commit();
-	/* Shutting down, the wait for a synchronous standby may have been cut short. */
-	CHECK_FOR_INTERRUPTS();
 	if (tick_id == 0)
 	{
 		forget_counted(worker);
@@ -79,19 +75,20 @@ probe_and_tick(Worker *worker)
 		worker_has_looked(worker);
 		return STEP_IDLE;
 	}
-	worker->durable_tick = tick_id;
+	worker_owe(worker, XactLastCommitEnd);
+	worker->newest_tick = tick_id;
 	worker->ticked_at = monotonic_ms();
 	return STEP_MORE;
 }
 
-StepResult
-worker_ensure_tick(Worker *worker)
+static StepResult
+find_tick(Worker *worker)
 {
 	int64		resumed = worker->position.window_tick_id;
 
-	if (resumed > worker->done_tick && resumed > worker->durable_tick)
-		worker_make_durable_tick(worker);
-	if (worker->durable_tick > worker->done_tick)
+	if (resumed > worker->done_tick && resumed > worker->newest_tick)
+		worker_make_tick(worker);
+	if (worker->newest_tick > worker->done_tick)
 		return STEP_MORE;
 	if (nothing_happened(worker->done))
 		return STEP_IDLE;
@@ -99,6 +96,15 @@ worker_ensure_tick(Worker *worker)
 	if (monotonic_ms() - worker->ticked_at < admin_linger_ms)
 		return STEP_IDLE;
 	return probe_and_tick(worker);
+}
+
+StepResult
+worker_ensure_tick(Worker *worker)
+{
+	StepResult	result = find_tick(worker);
+
+	/* Every commit that the tick sees came before its own. */
+	return result == STEP_MORE && !worker_is_durable(worker) ? STEP_UNCONFIRMED : result;
 }
 
 /* What a resync sends waits, too; *lowest becomes the first of it. */
@@ -117,12 +123,8 @@ count_backfill(const Worker *worker, int64 *lowest)
 	return found.total;
 }
 
-/*
- * While the sink is down windows are kept small by ticks, and what waits is counted:
- * each time only what became visible since the last time.
- */
-void
-worker_tick_while_down(Worker *worker)
+bool
+worker_count_new(Worker *worker)
 {
 	WindowKeys	found = {0};
 	Window		window;
@@ -133,7 +135,7 @@ worker_tick_while_down(Worker *worker)
 		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
 	window.above = worker->position.floor_audit_id;
 	if (nothing_happened(window.from))
-		return;
+		return false;
 	worker_begin("counting what waits");
 	worker_begin_look(worker);
 	window.to = tick_snapshot_now();
@@ -149,6 +151,13 @@ worker_tick_while_down(Worker *worker)
 	worker->behind += found.total;
 	worker_set_lag(worker, (is_first ? 0 : worker->known_lag) + found.total, since);
 	worker_has_looked(worker);
-	if (found.total > 0)
-		worker_make_durable_tick(worker);
+	return found.total > 0;
+}
+
+/* While the sink is down windows are kept small by ticks, and what waits is counted. */
+void
+worker_tick_while_down(Worker *worker)
+{
+	if (worker_count_new(worker))
+		worker_make_tick(worker);
 }

@@ -28,6 +28,7 @@
 
 #define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
 #define FIRST_BACKOFF_MS 100
+#define UNCONFIRMED_SHOWN_MS 1000	/* a standby that takes longer is worth a word */
 #define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
 
 static void
@@ -123,11 +124,11 @@ guarded(Worker *worker, StepResult (*action) (Worker *))
 
 /* A sink that has lost its connection says so also when there is nothing to deliver. */
 static StepResult
-look_after_sink(Worker *worker)
+look_after_sink(Worker *worker, StepResult step)
 {
 	AdminSinkResult result = worker->callbacks->idle ? worker->callbacks->idle(&worker->sink) : ADMIN_SINK_OK;
 
-	return result == ADMIN_SINK_OK ? STEP_IDLE : worker_step_result(result);
+	return result == ADMIN_SINK_OK ? step : worker_step_result(result);
 }
 
 static StepResult
@@ -137,7 +138,7 @@ open_and_step(Worker *worker)
 
 	if (result == STEP_MORE)
 		result = worker_step(worker);
-	return result == STEP_IDLE ? look_after_sink(worker) : result;
+	return result == STEP_IDLE || (result == STEP_UNCONFIRMED && worker->is_open) ? look_after_sink(worker, result) : result;
 }
 
 /* Counts what waits, and keeps its windows small where there is a position. */
@@ -149,6 +150,16 @@ count_while_down(Worker *worker)
 	else
 		worker_count_backlog(worker);
 	return STEP_MORE;
+}
+
+/* Since when it has waited for standbys. */
+static void
+note_confirmation(Worker *worker, StepResult result)
+{
+	if (result != STEP_UNCONFIRMED)
+		worker->unconfirmed_at = 0;
+	else if (worker->unconfirmed_at == 0)
+		worker->unconfirmed_at = worker->unconfirmed_counted_at = monotonic_ms();
 }
 
 static void
@@ -174,6 +185,11 @@ report(Worker *worker, StepResult result)
 			break;
 		case STEP_REOPEN:
 			return;
+		case STEP_UNCONFIRMED:
+			if (monotonic_ms() - worker->unconfirmed_at < UNCONFIRMED_SHOWN_MS)
+				return;
+			state = DELIVERY_BACKING_OFF;
+			break;
 		case STEP_FENCED:
 			state = DELIVERY_FENCED;
 			break;
@@ -283,6 +299,26 @@ is_steady(const Worker *worker)
 	return monotonic_ms() - worker->opened_at >= STEADY_MS;
 }
 
+static StepResult
+count_new(Worker *worker)
+{
+	(void) worker_count_new(worker);
+	return STEP_MORE;
+}
+
+/*
+ * Standbys have to confirm: what waits is counted meanwhile.  No ticks are made, since each
+ * would have to be confirmed, too, and a slow standby would never get so far.
+ */
+static void
+count_unconfirmed(Worker *worker)
+{
+	if (monotonic_ms() - worker->unconfirmed_counted_at < IDLE_MS)
+		return;
+	(void) guarded(worker, count_new);
+	worker->unconfirmed_counted_at = monotonic_ms();
+}
+
 /* What to do before the next step, after this one.  An outage after a steady time is followed by an attempt at once. */
 static void
 pause_after(Worker *worker, StepResult result, int *backoff)
@@ -298,6 +334,9 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 			if (is_steady(worker))
 				*backoff = 0;
 			wait_for_work(worker);
+			break;
+		case STEP_UNCONFIRMED:
+			count_unconfirmed(worker);
 			break;
 		case STEP_REOPEN:
 			worker_close(worker);
@@ -369,6 +408,7 @@ admin_delivery_worker_main(Datum arg)
 		reload(worker);
 		worker_begin_step();
 		result = guarded(worker, open_and_step);
+		note_confirmation(worker, result);
 		report(worker, result);
 		worker_upkeep(worker);
 		pause_after(worker, result, &backoff);

@@ -17,6 +17,7 @@ typedef enum StepResult
 	STEP_MORE,					/* go on at once */
 	STEP_DELIVERED,				/* a batch is with the sink for good; go on at once */
 	STEP_REOPEN,				/* what is known of the position holds no longer */
+	STEP_UNCONFIRMED,			/* a synchronous standby has to confirm first; sink.error says so */
 	STEP_RETRY,					/* an outage; sink.error says which */
 	STEP_FENCED,
 	STEP_STOP					/* somebody has to decide; sink.error says what */
@@ -57,7 +58,11 @@ typedef struct Worker
 	TickSnapshot *done;			/* delivered; at or after that of the position */
 	int64		done_tick;		/* id of the tick that done began with */
 	int64		ticked_at;		/* when the newest of them was made, by monotonic_ms() */
-	int64		durable_tick;	/* ticks up to here are on disk, and on synchronous standbys */
+	int64		newest_tick;	/* the newest one this worker has made; 0: none since it was opened */
+	XLogRecPtr	owed_lsn;		/* nothing is sent before the standbys have confirmed this */
+	XLogRecPtr	recorded_lsn;	/* of the position recorded last */
+	int64		unconfirmed_at; /* since when it waits for that; 0: it does not */
+	int64		unconfirmed_counted_at; /* when it counted last what waits meanwhile */
 	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
 	int64		behind;			/* how many those are */
 	int64		backlog_at;		/* when it is counted next without a position */
@@ -116,10 +121,20 @@ extern StepResult worker_record_position(Worker *worker);
 /* retry.c: sends a dead letter again where an operator has asked for it; STEP_MORE: there was none. */
 extern StepResult worker_retry_dead_letter(Worker *worker);
 
-/* ticking.c: sees to it that there is a durable tick whose window comes next. */
+/* ticking.c: sees to it that there is a tick whose window comes next, and that it is durable. */
 extern StepResult worker_ensure_tick(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
-extern void worker_make_durable_tick(Worker *worker);
+
+/* Counts what became visible since it was counted last; says whether that was any row. */
+extern bool worker_count_new(Worker *worker);
+extern void worker_make_tick(Worker *worker);
+
+/* durable.c: nothing is sent before this is where no failover can take it back. */
+extern void worker_owe(Worker *worker, XLogRecPtr lsn);
+extern void worker_commit_owed(Worker *worker);
+
+/* Is all that is owed there?  Waits for a slice; false: sink.error says what it waits for. */
+extern bool worker_is_durable(Worker *worker);
 
 /* worker_state.c */
 extern void worker_state_init(void);

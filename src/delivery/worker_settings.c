@@ -64,7 +64,8 @@ static const char *const pins[][2] = {
 	{"idle_session_timeout", "0"},
 	{"transaction_timeout", "0"},
 	{"exit_on_error", "off"},
-	/* what transactions are like */
+	/* what transactions are like; a commit waits for the disk, and durable.c for the standbys */
+	{"synchronous_commit", "local"},
 	{"default_transaction_isolation", "read committed"},
 	{"default_transaction_read_only", "off"},
 	{"default_transaction_deferrable", "off"},
@@ -94,10 +95,6 @@ worker_pin_settings(void)
 		if (is_known(pins[i][0]))
 			SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
-	/* A tick that is not on disk is none: pinned whatever it is, or a reload could lower it. */
-	SetConfigOption("synchronous_commit",
-					synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on",
-					PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 /* One row per setting that the worker pins. */

@@ -163,10 +163,11 @@ stop_at_short_file(AdminSink *sink, const char *path, long long size, long long 
 /*
  * Goes on with the file of the position, or lets it go: one that is gone was moved to
  * an archive; one of another length in a directory that the position was not written
- * to is a copy.  is_here: the marker says that it was.
+ * to is a copy.  was_written_here: the marker says that it is none, which after a failover
+ * decides about what is too long; is_here: this server wrote it besides.
  */
 static AdminSinkResult
-reopen(AdminSink *sink, const Place *place, bool is_here, bool may_be_short)
+reopen(AdminSink *sink, const Place *place, bool was_written_here, bool is_here, bool may_be_short)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
@@ -183,7 +184,7 @@ reopen(AdminSink *sink, const Place *place, bool is_here, bool may_be_short)
 		return ndjson_outage(sink, "open file", path);
 	if (st.st_size < place->offset && is_here && !may_be_short)
 		return stop_at_short_file(sink, path, st.st_size, place->offset);
-	if (st.st_size < place->offset || (st.st_size > place->offset && !is_here))
+	if (st.st_size < place->offset || (st.st_size > place->offset && !was_written_here && !is_here))
 	{
 		close_file(state);
 		log_letting_go(path, "was written elsewhere");
@@ -202,6 +203,7 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	Ndjson	   *state = sink->state;
 	const NdjsonMarker *marker = &state->beside.last;
 	Place		place = {0};
+	bool		was_written_here;
 	bool		is_here;
 	AdminSinkResult result = ndjson_take_over(sink, &state->beside);
 
@@ -219,9 +221,9 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 		result = cut(sink, marker->file, marker->from);
 	if (result != ADMIN_SINK_OK || place.file[0] == '\0')
 		return result;
-	is_here = strcmp(place.home, sink->home) == 0 &&
-		(marker->position_id == 0 || marker->position_id >= place.position_id);
-	return reopen(sink, &place, is_here, position->is_resync);
+	was_written_here = marker->position_id > 0 && marker->position_id >= place.position_id;
+	is_here = strcmp(place.home, sink->home) == 0 && (marker->position_id == 0 || was_written_here);
+	return reopen(sink, &place, was_written_here, is_here, position->is_resync);
 }
 
 /* A file of this name from an earlier store is gone on with, never overwritten. */

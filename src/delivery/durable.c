@@ -1,0 +1,86 @@
+/*
+ * durable.c
+ *	  What a failover could take back is not sent: the worker waits for synchronous standbys.
+ *
+ * That a commit has returned proves nothing.  Its wait for the standbys ends when it is
+ * cancelled, with success and a WARNING; the death of the postmaster ends it with nothing at
+ * all.  So the worker's own commits wait for the disk alone (worker_settings.c pins
+ * synchronous_commit to local), and what the standbys have flushed is read where the WAL
+ * senders record it: SyncRepReleaseWaiters() in syncrep.c sets WalSndCtl->lsn by the rules of
+ * synchronous_standby_names, whoever waits for it.
+ * A step waits for a slice at most: reloads, signals and the sink are served in between.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "utils/wait_event.h"
+
+#include "compat.h"
+#include "delivery/worker.h"
+#include "monotonic.h"
+
+#define POLL_MS 1				/* nobody sets our latch when a standby confirms */
+
+/*
+ * Whether commits wait for standbys.  While a change of synchronous_standby_names is on its
+ * way, this process and the checkpointer may disagree: then they do.
+ */
+static bool
+are_standbys_waited_for(void)
+{
+	return max_wal_senders > 0 &&
+		((SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0') || compat_standbys_defined(WalSndCtl));
+}
+
+static bool
+is_confirmed(XLogRecPtr lsn)
+{
+	bool		confirmed;
+
+	LWLockAcquire(SyncRepLock, LW_SHARED);
+	confirmed = !are_standbys_waited_for() || WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= lsn;
+	LWLockRelease(SyncRepLock);
+	return confirmed;
+}
+
+void
+worker_owe(Worker *worker, XLogRecPtr lsn)
+{
+	worker->owed_lsn = Max(worker->owed_lsn, lsn);
+}
+
+void
+worker_commit_owed(Worker *worker)
+{
+	worker_commit();
+	worker_owe(worker, XactLastCommitEnd);
+}
+
+bool
+worker_is_durable(Worker *worker)
+{
+	int64		until = monotonic_ms() + ADMIN_SINK_SLICE_MS;
+
+	/* A position may have been recorded without waiting for the disk. */
+	XLogFlush(worker->owed_lsn);
+	while (!is_confirmed(worker->owed_lsn))
+	{
+		if (monotonic_ms() >= until || ConfigReloadPending)
+		{
+			snprintf(worker->sink.error, sizeof(worker->sink.error),
+					 "no synchronous standby has confirmed what is to be sent; see pg_stat_replication, and start the standbys "
+					 "that synchronous_standby_names (\"%s\") asks for, or change it", SyncRepStandbyNames);
+			return false;
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, WAIT_EVENT_SYNC_REP);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+	return true;
+}
