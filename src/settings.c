@@ -23,6 +23,7 @@
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
 char	   *admin_sinks = NULL;
+int			admin_on_divergence = ON_DIVERGENCE_STOP;
 bool		admin_require_action_policy = false;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
@@ -272,6 +273,12 @@ define_identity(void)
 							PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
+static const struct config_enum_entry divergence_options[] = {
+	{"stop", ON_DIVERGENCE_STOP, false},
+	{"fork", ON_DIVERGENCE_FORK, false},
+	{NULL, 0, false}
+};
+
 static void
 define_workflow(void)
 {
@@ -288,6 +295,11 @@ define_workflow(void)
 							   "admin.drop_audit_partitions() refuses to drop what is younger.",
 							   &admin_retention, "7 years",
 							   PGC_SIGHUP, 0, check_retention, NULL, NULL);
+	DefineCustomEnumVariable("admin_ext.on_divergence",
+							 "What delivery does when a sink holds rows that the database has lost.",
+							 "\"stop\" waits for admin.resync_sink(); \"fork\" goes on as another store.",
+							 &admin_on_divergence, ON_DIVERGENCE_STOP, divergence_options,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.sweep_interval", "How often the worker announces deadlines that have passed.",
 							"It does so when pg_cron does not; 0 is never.",
 							&admin_sweep_interval_ms, 60 * 1000, 0, 86400 * 1000,

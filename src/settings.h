@@ -9,6 +9,13 @@
 
 #define MAX_SINKS	8
 
+/* What a worker does when its sink holds rows that the database has lost. */
+typedef enum OnDivergence
+{
+	ON_DIVERGENCE_STOP,
+	ON_DIVERGENCE_FORK
+} OnDivergence;
+
 /* A logical dump is being loaded: guard and row-change trigger stand aside. */
 extern bool admin_restoring;
 
@@ -22,6 +29,7 @@ extern char *admin_sinks;		/* list of names, as check_sinks() takes them */
 extern char *admin_retention;	/* an interval, as check_retention() takes it */
 extern int	admin_ingest_window_s;	/* how far back an event is looked for in the trail */
 extern int	admin_sweep_interval_ms;	/* of the worker's own sweep; 0: none */
+extern int	admin_on_divergence;	/* an OnDivergence */
 extern int	admin_batch_rows;
 extern int	admin_batch_kb;
 extern int	admin_linger_ms;

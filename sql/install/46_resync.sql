@@ -348,6 +348,43 @@ $$;
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
 
+-- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
+-- nothing to go on from, so the other sinks go on with it.
+create function admin_internal.fork_store(
+    sink text, out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    old   uuid := admin.store_id();
+    start bigint;
+    other text;
+begin
+    select t.highest_sent into lost_to from admin_internal.sink_trouble(fork_store.sink) as t;
+    -- What the newest tick sees is here; what was delivered under it can be no later.
+    select least(coalesce((select a.audit_id from admin.audit as a
+                           where a.audit_id <= lost_to and pg_visible_in_snapshot(a.xid, b.done)
+                           order by a.audit_id desc limit 1), 0) + 1, lost_to)
+    into lost_from from admin_internal.sink_base(fork_store.sink) as b;
+    for other in select p.sink from admin.sink_position as p group by p.sink order by p.sink <> fork_store.sink, p.sink loop
+        select p.from_audit_id into start from admin.resync_proposal(other) as p;
+        if other = fork_store.sink then
+            from_audit_id := start;
+        end if;
+        perform admin.resync_sink(other, start);
+    end loop;
+    new_store_id := admin.store_id();
+    perform admin_internal.append_event('sink.diverged', json_build_object(
+        'sink', fork_store.sink, 'from', from_audit_id, 'lost_from', lost_from, 'lost_to', lost_to,
+        'old_store_id', old, 'new_store_id', new_store_id));
+end
+$$;
+
+comment on function admin_internal.fork_store(text) is
+'For the worker: gives the store a new id where a sink holds rows that this database has lost, and lets each sink go on at the first row that it is not known to have. Leaves sink.resynced for each sink, and sink.diverged. The rows that were lost are among lost_from to lost_to.';
+
 -- A dead letter that somebody removes was never delivered.  Only the worker removes one because it was.
 create function admin_internal.is_delivery_worker()
 returns boolean

@@ -180,14 +180,6 @@ is_known(Worker *worker, const AdminSinkPosition *seen)
 }
 
 static void
-set_highest_sent(Worker *worker, int64 audit_id)
-{
-	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.highest_sent = audit_id;
-	SpinLockRelease(&worker->slot->mutex);
-}
-
-static void
 set_has_lost(Worker *worker, bool has_lost)
 {
 	SpinLockAcquire(&worker->slot->mutex);
@@ -232,19 +224,6 @@ is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 	return is_plausible(worker, what, problem);
 }
 
-static bool
-history_holds(Worker *worker, bool known, int64 highest_sent)
-{
-	if (known)
-		return true;
-	set_highest_sent(worker, highest_sent);
-	snprintf(worker->sink.error, sizeof(worker->sink.error),
-			 "the sink holds rows that this database has lost (up to audit_id " INT64_FORMAT
-			 "); call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
-			 highest_sent, worker->sink_name, worker->sink_name);
-	return false;
-}
-
 /*
  * Takes over a later position that the sink has kept: of the same resync, and built on
  * ticks that the database knows.
@@ -268,9 +247,10 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	if (problem[0] == '\0' && known)
 		done = tick_next(position.tick_id - 1, position.tick_id, worker->context);
 	worker_commit();
-	if (!is_plausible(worker, what, problem) ||
-		!history_holds(worker, known && done.snapshot != NULL, position.highest_audit_id))
+	if (!is_plausible(worker, what, problem))
 		return STEP_STOP;
+	if (!known || done.snapshot == NULL)
+		return worker_diverged(worker, position.highest_audit_id);
 	position.is_resync = false;
 	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
 	pfree(worker->done);
@@ -353,8 +333,10 @@ open_sink(Worker *worker)
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
-	if (!is_marker_sound(worker, &seen) || !history_holds(worker, is_known(worker, &seen), seen.audit_id))
+	if (!is_marker_sound(worker, &seen))
 		return STEP_STOP;
+	if (!is_known(worker, &seen))
+		return worker_diverged(worker, seen.audit_id);
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;
@@ -363,7 +345,7 @@ open_sink(Worker *worker)
 	{
 		worker->opened_at = monotonic_ms();
 		show_place(worker, sink->place);
-		set_highest_sent(worker, 0);
+		worker_set_highest_sent(worker, 0);
 	}
 	return recovered;
 }

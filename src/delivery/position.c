@@ -43,6 +43,7 @@ static Statement problem_statement = {
 	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
 	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
+static Statement fork_statement = {"select * from admin_internal.fork_store($1)", 1, {TEXTOID}};
 static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
 static Statement backlog_statement = {"select * from admin.sink_backlog($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
@@ -265,6 +266,21 @@ position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES
 	return sscanf(record, RECORD_FORM " %36s", &position->tick_id, &position->window_tick_id,
 				  &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
 				  &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id, nonce) == 9;
+}
+
+Fork
+position_fork(const char *sink)
+{
+	Datum		values[] = {CStringGetTextDatum(sink)};
+	Fork		fork;
+
+	execute(&fork_statement, values, false);
+	strlcpy(fork.store_id, get_text(1), UUID_TEXT_BYTES);
+	fork.from_audit_id = get_int64(2);
+	fork.lost_from = get_int64(3);
+	fork.lost_to = get_int64(4);
+	SPI_finish();
+	return fork;
 }
 
 void

@@ -73,6 +73,18 @@ extern bool position_problem(const char *sink, const Position *position, const c
 /* The same of the highest row that a sink has marked as written. */
 extern void marker_problem(int64 audit_id, char problem[PROBLEM_BYTES]);
 
+/* What became of a store whose history has forked. */
+typedef struct Fork
+{
+	char		store_id[UUID_TEXT_BYTES];	/* the new one */
+	int64		from_audit_id;	/* where delivery goes on */
+	int64		lost_from;		/* the rows that were lost are from here */
+	int64		lost_to;		/* to here */
+} Fork;
+
+/* Renews the store, and the positions of all its sinks. */
+extern Fork position_fork(const char *sink);
+
 /* Counts a row that the sink has rejected for good. */
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);
 

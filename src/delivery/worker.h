@@ -94,6 +94,15 @@ extern void worker_look_at_position(Worker *worker);
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
 
+/*
+ * divergence.c: the sink holds rows up to this one that the database has lost.  STEP_STOP: an
+ * operator has to decide; STEP_REOPEN: he has, and the store has a new id.
+ */
+extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
+
+/* The highest row that another fork of the data has sent; 0: there is no fork. */
+extern void worker_set_highest_sent(Worker *worker, int64 audit_id);
+
 /* backlog.c: sets the lag of a sink without a position to go on from; in a transaction of its own. */
 extern void worker_count_backlog(Worker *worker);
 

@@ -1,0 +1,90 @@
+# A sink that holds rows that the database has lost: admin_ext.on_divergence = fork goes on as
+# another store, with an event that says what was lost.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $files = PostgreSQL::Test::Utils::tempdir() . '/files';
+my $check = "select admin.sensitive_check('APP-100001-abcd')";
+my $primary = new_node('primary', init => { allows_streaming => 1 }, conf => "admin_ext.ndjson_directory = '$files'");
+create_extension($primary);
+# A sink that is not listed has a position, too.
+$primary->safe_psql('postgres', q{insert into admin.sink_position (sink, position_id, store_id, tick_id)
+	select 'unlisted', 1, s.store_id, 0 from admin.store as s});
+
+sub copy_of
+{
+	my ($node, $backup, $name) = @_;
+	my $copy = PostgreSQL::Test::Cluster->new($name);
+	$node->stop;
+	$copy->init_from_backup($node, $backup);
+	$copy->start;
+	return $copy;
+}
+
+# Rows of the database that the files do not hold under any store, and ids that are there twice.
+sub missing
+{
+	my ($node) = @_;
+	my %held = map { /"auditid":"(\d+)"/ ? ($1 => 1) : () } ndjson_lines($files);
+	return join ' ', grep { !$held{$_} } split /\n/, $node->safe_psql('postgres', 'select audit_id from admin.audit');
+}
+
+sub event
+{
+	my ($node, $key) = @_;
+	return $node->safe_psql('postgres', "select payload ->> '$key' from admin.audit
+		where event_type = 'sink.diverged' order by audit_id desc limit 1");
+}
+
+$primary->safe_psql('postgres', $check) for 1 .. 3;
+ok(wait_delivered($primary), 'delivered before the backup');
+$primary->backup('old');
+my $old = $primary->safe_psql('postgres', 'select admin.store_id()');
+my $kept = $primary->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+$primary->safe_psql('postgres', $check) for 1 .. 4;
+ok(wait_delivered($primary), 'and after it');
+my $sent = $primary->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+
+my $copy = copy_of($primary, 'old', 'copy');
+$copy->safe_psql('postgres', $check) for 1 .. 2;
+ok(wait_status($copy, 'stopped'), 'by default a database that lost rows stops');
+configure($copy, 'admin_ext.on_divergence' => 'fork');
+ok(wait_delivered($copy), 'told to fork it goes on');
+my $new = $copy->safe_psql('postgres', 'select admin.store_id()');
+isnt($new, $old, 'as another store');
+is(event($copy, 'old_store_id') . ' ' . event($copy, 'new_store_id'), "$old $new", 'sink.diverged names both');
+is(event($copy, 'sink') . ' ' . event($copy, 'lost_from') . ' ' . event($copy, 'lost_to'), 'ndjson ' . ($kept + 1) . " $sent",
+	'the sink, and the rows that were lost');
+is(event($copy, 'from'), $kept + 1, 'delivery goes on at the first row that the sink lacks');
+is(missing($copy), '', 'no row is missing');
+is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique');
+cmp_ok($copy->safe_psql('postgres', "select min(audit_id) from admin.audit where event_type = 'sink.diverged'"), '>', $sent,
+	'numbers go on above what was sent');
+is($copy->safe_psql('postgres', q{select count(*) from admin.sink_position as p, admin.store as s
+	where p.sink = 'unlisted' and p.store_id = s.store_id}), 1, 'the other sink goes on with the store');
+is(log_count($copy, qr/WARNING:  .*has lost rows that sink "ndjson" holds: some of audit_id \d+ to $sent/), 1, 'one warning');
+$copy->safe_psql('postgres', $check);
+ok(wait_delivered($copy), 'delivery goes on');
+$copy->restart;
+$copy->safe_psql('postgres', $check);
+ok(wait_delivered($copy), 'also after a restart');
+is($copy->safe_psql('postgres', 'select admin.store_id()'), $new, 'as the same store');
+is(event($copy, 'lost_to'), $sent, 'with no other event');
+
+# Once more, the setting in place from the start.
+$copy->backup('again');
+$copy->safe_psql('postgres', $check) for 1 .. 3;
+ok(wait_delivered($copy), 'delivered');
+my $second = copy_of($copy, 'again', 'second');
+ok($second->poll_query_until('postgres', "select admin.store_id() <> '$new'"), 'a second fork needs nobody');
+ok(wait_delivered($second), 'and delivery goes on');
+is(missing($second), '', 'no row is missing');
+is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique');
+
+done_testing();
