@@ -89,6 +89,13 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_insert_timeline() ThisTimeLineID
 #endif
 
+/* 16 said by what it finds the entry. */
+#if PG_VERSION_NUM >= 160000
+#define compat_backend_entry(index) pgstat_get_local_beentry_by_index(index)
+#else
+#define compat_backend_entry(index) pgstat_fetch_stat_local_beentry(index)
+#endif
+
 /* 15 gave it an argument. */
 #if PG_VERSION_NUM >= 150000
 #define compat_flushed() GetFlushRecPtr(NULL)

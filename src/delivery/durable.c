@@ -14,6 +14,7 @@
 
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
@@ -69,6 +70,9 @@ worker_is_durable(Worker *worker)
 
 	/* A position may have been recorded without waiting for the disk. */
 	XLogFlush(worker->owed_lsn);
+	if (is_confirmed(worker->owed_lsn))
+		return true;
+	pgstat_report_activity(STATE_IDLE, "waiting for synchronous standbys");
 	while (!is_confirmed(worker->owed_lsn))
 	{
 		if (monotonic_ms() >= until || ConfigReloadPending)

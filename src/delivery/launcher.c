@@ -23,10 +23,12 @@
 #include "storage/ipc.h"
 #include "storage/procarray.h"
 #include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "delivery/launcher.h"
 #include "delivery/shared.h"
 #include "monotonic.h"
@@ -131,6 +133,39 @@ end_worker(int i)
 	LWLockRelease(delivery_shared->lock);
 }
 
+/* Processes that are background workers now, this one and those of others included. */
+static int
+count_background_workers(void)
+{
+	int			count = 0;
+
+	pgstat_clear_backend_activity_snapshot();
+	for (int i = 1; i <= pgstat_fetch_stat_numbackends(); i++)
+	{
+		if (compat_backend_entry(i)->backendStatus.st_backendType == B_BG_WORKER)
+			count++;
+	}
+	return count;
+}
+
+/* One line per change of how many workers are needed: others want some of the server's, too. */
+static void
+log_need(int databases, int sinks)
+{
+	static int	logged = 0;
+	int			needed = databases * sinks;
+	int			running = 0;
+
+	if (needed == logged)
+		return;
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
+		running += charges[i].is_wanted && delivery_shared->slots[i].pid != 0;
+	ereport(LOG,
+			(errmsg("admin_ext: worker processes needed: %d (databases: %d, sinks: %d), running: %d, free: %d of %d (max_worker_processes)",
+					needed, databases, sinks, running, Max(max_worker_processes - count_background_workers(), 0), max_worker_processes)));
+	logged = needed;
+}
+
 /* Makes the slots what the settings list. */
 static void
 read_settings(void)
@@ -149,6 +184,7 @@ read_settings(void)
 			want(lfirst(database), lfirst(sink));
 	}
 	LWLockRelease(delivery_shared->lock);
+	log_need(list_length(databases), list_length(sinks));
 	for (int i = 0; i < DELIVERY_SLOTS; i++)
 	{
 		if (!charges[i].is_wanted)
@@ -325,7 +361,7 @@ admin_delivery_launcher_main(Datum arg)
 {
 	MemoryContext round;
 
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
@@ -345,6 +381,9 @@ admin_delivery_launcher_main(Datum arg)
 		bool		all_served;
 
 		ResetLatch(MyLatch);
+		/* With 1 the postmaster starts it again, unless the server ends. */
+		if (ShutdownRequestPending)
+			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(round);
 		MemoryContextReset(round);

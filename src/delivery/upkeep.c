@@ -23,6 +23,7 @@
 #include "settings.h"
 
 #define PARTITION_CHECK_MS	(6 * 3600 * 1000)
+#define FIRST_RETRY_MS		(5 * 1000)
 #define RETRY_MS			(60 * 1000)
 /* Who wants to sign or withdraw one of them waits for no more than these. */
 #define SWEPT_AT_A_TIME		"1000"
@@ -116,12 +117,15 @@ keep_partitions(Worker *worker)
 	outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
 	if (outcome == CHORE_DONE)
 		outcome = attempt("tidying", tidy, worker, error, sizeof(error));
-	if (outcome == CHORE_FAILED)
+	/* Workers of a database begin together, and one is in the way of another: the second failure is worth a line. */
+	if (outcome == CHORE_FAILED && worker->has_failed_partitions)
 		ereport(LOG,
 				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
 						worker->database, error)));
 	if (outcome != CHORE_HAS_MORE)
-		worker->partitions_at = monotonic_ms() + (outcome == CHORE_DONE ? PARTITION_CHECK_MS : RETRY_MS);
+		worker->partitions_at = monotonic_ms() + (outcome == CHORE_DONE ? PARTITION_CHECK_MS :
+												  worker->has_failed_partitions ? RETRY_MS : FIRST_RETRY_MS);
+	worker->has_failed_partitions = outcome == CHORE_FAILED;
 }
 
 /* Shows how the sweep went, with one line in the log per change of that. */

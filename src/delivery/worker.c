@@ -31,6 +31,8 @@
 #define UNCONFIRMED_SHOWN_MS 1000	/* a standby that takes longer is worth a word */
 #define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
 
+static volatile sig_atomic_t is_resting = false;
+
 static void
 leave(int code, Datum arg)
 {
@@ -205,12 +207,35 @@ report(Worker *worker, StepResult result)
 	worker_set_state(worker, state, error);
 }
 
+/*
+ * A worker that rests ends without a word in the log when it is told to: that is no failure.
+ * At work it is interrupted wherever that is safe, which the server calls FATAL.
+ */
+static void
+end_at_sigterm(SIGNAL_ARGS)
+{
+	int			error = errno;
+
+	if (is_resting)
+	{
+		ShutdownRequestPending = true;
+		SetLatch(MyLatch);
+	}
+	else
+		die(postgres_signal_arg);
+	errno = error;
+}
+
 /* Returns early when somebody sets the latch. */
 static void
 wait_ms(long milliseconds)
 {
+	is_resting = true;
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
 					 PG_WAIT_EXTENSION);
+	is_resting = false;
+	if (ShutdownRequestPending)
+		proc_exit(0);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }
@@ -228,7 +253,10 @@ wait_for_work(Worker *worker)
 	long		left;
 
 	if (pg_atomic_read_u32(&worker->slot->wake) == 0)
+	{
+		pgstat_report_activity(STATE_IDLE, "waiting for rows");
 		wait_ms(IDLE_MS);
+	}
 	/* The company of a commit sets no latch: wake is set already. */
 	while (pg_atomic_read_u32(&worker->slot->wake) != 0 && (left = linger_left(worker)) > 0)
 	{
@@ -267,6 +295,7 @@ back_off(Worker *worker, int milliseconds)
 		worker_upkeep(worker);
 		if (left <= 0)
 			return;
+		pgstat_report_activity(STATE_IDLE, "waiting to open the sink again");
 		wait_ms(Min(left, worker->is_sweeping ? 1 : IDLE_MS));
 	}
 }
@@ -383,7 +412,7 @@ admin_delivery_worker_main(Datum arg)
 	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 	int			backoff = 0;
 
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, end_at_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();

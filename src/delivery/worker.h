@@ -53,6 +53,7 @@ typedef struct Worker
 	bool		has_retried;	/* one was sent again: now it is the others' turn */
 	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
 	int64		partitions_at;	/* when months to come are looked at again */
+	bool		has_failed_partitions;	/* when they were looked at last */
 	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
 	bool		is_sweeping;	/* part of what is due has been announced */
 	TickSnapshot *done;			/* delivered; at or after that of the position */

@@ -58,8 +58,18 @@ my $status = q{select state || ' ' || coalesce(lag_rows::text, 'unknown') || ' '
 ok($node->poll_query_until('second', $status, 'stopped 4 true'), 'a sink without a worker shows what waits');
 is(sql($status), 'stopped unknown unknown', 'and is not shown as free of lag in another database');
 is(log_count($node, qr/WARNING: .*no background worker slot is free for 1 pair of a database and a sink/), 1, 'one warning says how many have no worker');
+is(log_count($node, qr/LOG: .*worker processes needed: 1 \(databases: 1, sinks: 1\), running: 0, free: \d of 3 \(max_worker_processes\)/), 1,
+	'a line says how many worker processes are needed, and free');
+is(log_count($node, qr/LOG: .*worker processes needed: 2 \(databases: 2, sinks: 1\), running: 1, free: /), 1, 'and another one when that changes');
 configure($node, 'admin_ext.databases' => 'postgres');
 ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.worker_status'), 'the database is taken off the list');
+
+# An idle worker says what it waits for, and ends without a word when it is told to.
+my $activity = q{select query from pg_stat_activity where backend_type = 'admin_ext worker'};
+ok($node->poll_query_until('postgres', $activity, 'waiting for rows'), 'an idle worker waits for rows');
+$node->restart;
+ok(wait_status($node, 'idle'), 'after a restart');
+is(log_count($node, qr/FATAL: .*terminating background worker "admin_ext/), 0, 'no failure is logged when an idle server stops');
 
 # A marker that claims what no database can have sent.
 configure($node, 'admin_ext.sinks' => '');
