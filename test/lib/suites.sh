@@ -102,6 +102,7 @@ seams() { test/seams/run "$@"; }
 python() { test/python/run "$@"; }
 kafka() { test/integration/run "$@"; }
 redis() { test/integration/run_redis "$@"; }
+patroni() { test/patroni/run; }
 demo() { test/demo_check; }
 
 # A sample, or with MUTATIONS=all every mutation.
