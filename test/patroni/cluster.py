@@ -35,6 +35,8 @@ bootstrap:
       parameters:
         shared_preload_libraries: admin_ext
         admin_ext.databases: postgres
+        admin_ext.sinks: ndjson, kafka
+        admin_ext.kafka_brokers: '{brokers}'
         admin_ext.ndjson_directory: '{files}'
         admin_ext.retry_backoff_max: 1s
         max_worker_processes: 20
@@ -100,6 +102,7 @@ class Node:
         self.home.mkdir()
         self.config = self.home / "patroni.yml"
         self.config.write_text(CONFIG.format(name=name, rest=self.rest, etcd=etcd.port, port=self.port, home=self.home, bin=BIN, files=FILES,
+                                             brokers=os.environ["KAFKA_BOOTSTRAP"],
                                              synchronous=str(synchronous).lower()))
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "postgres", self.home], check=True)

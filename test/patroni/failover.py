@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 
+import harness
 import psycopg2
 from cluster import FILES, Cluster, poll
 
@@ -64,6 +65,12 @@ class Writer(threading.Thread):
                 connection.close()
 
 
+def records():
+    """Every document of the topic, as a reader of committed records gets them; of each partition in order."""
+    for _, _, document in harness.read_topic():
+        yield document
+
+
 def lines():
     """Every document of the files, in the order of writing; half a line is an error."""
     for file in sorted(FILES.glob("postgres-*.ndjson"), key=lambda file: file.stat().st_mtime_ns):
@@ -73,10 +80,10 @@ def lines():
             yield json.loads(line)
 
 
-def compare(primary, acknowledged, what):
+def compare(primary, acknowledged, documents, what):
     rows = dict(primary.sql("select audit_id::text, coalesce(request_id, '') from admin.audit"))
     held, twice, foreign, last, disordered = {}, 0, 0, 0, 0  # last: change of the approval
-    for document in lines():
+    for document in documents:
         number = document["auditid"]
         twice += number in held
         held[number] = document.get("requestid", "")
@@ -125,6 +132,7 @@ def delivers(cluster):
 
 def main():
     chance = random.Random(SEED)
+    harness.make_topic(harness.TOPIC)
     cluster = Cluster()
     try:
         if not ok(cluster.start(), "a cluster with a synchronous standby"):
@@ -151,7 +159,8 @@ def main():
             ok(enough and good, f"round {number}, {fault.__name__}: there is a primary again")
             ok(poll(cluster.is_whole, 90), f"round {number}: and a synchronous standby")
             ok(delivers(cluster), f"round {number}: delivery goes on by itself")
-            compare(cluster.primary(), acknowledged, f"round {number}")
+            compare(cluster.primary(), acknowledged, lines(), f"round {number}, files")
+            compare(cluster.primary(), acknowledged, records(), f"round {number}, Kafka")
         ok(cluster.primary().value("select admin.store_id()") == store, "the store is the same")
     finally:
         cluster.stop()
