@@ -9,6 +9,8 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 
@@ -17,7 +19,7 @@
 
 PG_FUNCTION_INFO_V1(admin_wait_for_writers);
 
-#define POLL_US	5000
+#define POLL_MS	5
 
 /* wait_for_writers(timeout_ms int): false when some are still open after that time. */
 Datum
@@ -37,7 +39,8 @@ admin_wait_for_writers(PG_FUNCTION_ARGS)
 		{
 			if (monotonic_ms() >= until)
 				PG_RETURN_BOOL(false);
-			pg_usleep(POLL_US);
+			(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
+			ResetLatch(MyLatch);
 			CHECK_FOR_INTERRUPTS();
 		}
 	}
