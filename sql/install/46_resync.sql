@@ -348,10 +348,45 @@ $$;
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
 
+-- A tick that was made before the last promotion is the same in both forks of the history, and a sink that
+-- has done a later one has been delivered all that it sees.
+create function admin_internal.take_over_fork(sink text, delivered_tick bigint)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+as $$
+#variable_conflict use_column
+declare
+    newest admin.sink_position;
+    shared admin.tick;
+begin
+    select * into newest from admin.sink_position as p where p.sink = take_over_fork.sink order by p.position_id desc limit 1;
+    select * into shared from admin.tick as t
+    where t.tick_id <= delivered_tick and t.timeline < (select i.timeline from admin.store_identity() as i)
+    order by t.tick_id desc limit 1;
+    if shared.tick_id > newest.tick_id and newest.backfill_audit_id is null then
+        newest.position_id := newest.position_id + 1;
+        newest.tick_id := shared.tick_id;
+        newest.window_tick_id := null;
+        newest.window_audit_id := null;
+        newest.highest_audit_id := greatest(newest.highest_audit_id,
+                                            (select a.audit_id from admin.audit as a where pg_visible_in_snapshot(a.xid, shared.snap)
+                                             order by a.audit_id desc limit 1));
+        newest.is_resync := false;
+        newest.committed_at := clock_timestamp();
+        insert into admin.sink_position select newest.*;
+    end if;
+end
+$$;
+
+comment on function admin_internal.take_over_fork(text, bigint) is
+'For the worker: records that a sink has what both forks of the history have delivered to it. delivered_tick: the last one that the sink has done, by its own position; 0: not known.';
+
 -- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
 -- nothing to go on from, so the other sinks go on with it.
 create function admin_internal.fork_store(
-    sink text, out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
+    sink text, delivered_tick bigint, out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -362,6 +397,7 @@ declare
     start bigint;
     other text;
 begin
+    perform admin_internal.take_over_fork(fork_store.sink, fork_store.delivered_tick);
     select t.highest_sent into lost_to from admin_internal.sink_trouble(fork_store.sink) as t;
     -- What the newest tick sees is here; what was delivered under it can be no later.
     select least(coalesce((select a.audit_id from admin.audit as a
@@ -382,7 +418,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.fork_store(text) is
+comment on function admin_internal.fork_store(text, bigint) is
 'For the worker: gives the store a new id where a sink holds rows that this database has lost, and lets each sink go on at the first row that it is not known to have. Leaves sink.resynced for each sink, and sink.diverged. The rows that were lost are among lost_from to lost_to.';
 
 -- A dead letter that somebody removes was never delivered.  Only the worker removes one because it was.

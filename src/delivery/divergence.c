@@ -21,12 +21,12 @@ worker_set_highest_sent(Worker *worker, int64 audit_id)
 }
 
 static void
-fork_store(Worker *worker)
+fork_store(Worker *worker, int64 delivered_tick)
 {
 	Fork		fork;
 
 	worker_begin("going on as another store");
-	fork = position_fork(worker->sink_name);
+	fork = position_fork(worker->sink_name, delivered_tick);
 	worker_commit_owed(worker);
 	ereport(WARNING,
 			(errmsg("admin_ext: database \"%s\" has lost rows that sink \"%s\" holds: some of audit_id " INT64_FORMAT
@@ -37,12 +37,12 @@ fork_store(Worker *worker)
 }
 
 StepResult
-worker_diverged(Worker *worker, int64 highest_sent)
+worker_diverged(Worker *worker, int64 highest_sent, int64 delivered_tick)
 {
 	worker_set_highest_sent(worker, highest_sent);
 	if (admin_on_divergence == ON_DIVERGENCE_FORK)
 	{
-		fork_store(worker);
+		fork_store(worker, delivered_tick);
 		return STEP_REOPEN;
 	}
 	snprintf(worker->sink.error, sizeof(worker->sink.error),

@@ -250,7 +250,7 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	if (!is_plausible(worker, what, problem))
 		return STEP_STOP;
 	if (!known || done.snapshot == NULL)
-		return worker_diverged(worker, position.highest_audit_id);
+		return worker_diverged(worker, position.highest_audit_id, position.backfill_audit_id > 0 ? 0 : position.tick_id);
 	position.is_resync = false;
 	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
 	pfree(worker->done);
@@ -336,7 +336,7 @@ open_sink(Worker *worker)
 	if (!is_marker_sound(worker, &seen))
 		return STEP_STOP;
 	if (!is_known(worker, &seen))
-		return worker_diverged(worker, seen.audit_id);
+		return worker_diverged(worker, seen.audit_id, 0);
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	worker->is_open = recovered == STEP_MORE;

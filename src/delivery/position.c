@@ -43,7 +43,7 @@ static Statement problem_statement = {
 	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
 	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
-static Statement fork_statement = {"select * from admin_internal.fork_store($1)", 1, {TEXTOID}};
+static Statement fork_statement = {"select * from admin_internal.fork_store($1, $2)", 2, {TEXTOID, INT8OID}};
 static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
 static Statement backlog_statement = {"select * from admin.sink_backlog($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
@@ -269,9 +269,9 @@ position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES
 }
 
 Fork
-position_fork(const char *sink)
+position_fork(const char *sink, int64 delivered_tick)
 {
-	Datum		values[] = {CStringGetTextDatum(sink)};
+	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(delivered_tick)};
 	Fork		fork;
 
 	execute(&fork_statement, values, false);

@@ -82,8 +82,8 @@ typedef struct Fork
 	int64		lost_to;		/* to here */
 } Fork;
 
-/* Renews the store, and the positions of all its sinks. */
-extern Fork position_fork(const char *sink);
+/* Renews the store, and the positions of all its sinks.  delivered_tick: done by the sink's own position; 0: not known. */
+extern Fork position_fork(const char *sink, int64 delivered_tick);
 
 /* Counts a row that the sink has rejected for good. */
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);
