@@ -11,7 +11,7 @@ begin
     if relation is null
        or not exists (select from pg_class as c join pg_namespace as n on n.oid = c.relnamespace
                       where c.oid = relation and c.relkind in ('r', 'p') and c.relpersistence <> 't'
-                        and n.nspname not in ('admin', 'pg_catalog', 'information_schema', 'pg_toast')) then
+                        and n.nspname not in ('admin', 'admin_internal', 'pg_catalog', 'information_schema', 'pg_toast')) then
         raise exception 'relation "%" cannot be audited', coalesce(relation::text, 'null')
             using errcode = '22023',
                   detail = 'An ordinary or partitioned table outside the system and admin schemas can.';

@@ -243,6 +243,8 @@ begin
         update admin.store set store_id = gen_random_uuid(), system_identifier = here.system_identifier,
             database_oid = here.database_oid, timeline = here.timeline, adopted_at = now()
         returning * into store;
+        -- In the same transaction: a store without its key could not prove what it has sent.
+        perform admin_internal.position_key();
     end if;
     store_id := store.store_id;
 end

@@ -172,7 +172,7 @@ make_batch(const Worker *worker, const Position *next, int64 tick_id, const char
 	batch.position.tick_id = tick_id;
 	strlcpy(batch.position.nonce, tick_id > 0 ? nonce : "-", UUID_TEXT_BYTES);
 	batch.position.audit_id = next->highest_audit_id;
-	position_write(next, batch.position.nonce, batch.position.record, sizeof(batch.position.record));
+	position_write(&worker->key, next, batch.position.nonce, batch.position.record, sizeof(batch.position.record));
 	batch.rejected_record = ADMIN_SINK_NO_RECORD;
 	return batch;
 }

@@ -126,6 +126,7 @@ take_position(Worker *worker)
 	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
 	worker->context = context;
 	position_open(worker->sink_name, &worker->position, context, &worker->done);
+	position_key(worker->sink_name, &worker->key);
 	worker->audit = admin_relations()->audit;
 	worker_commit();
 
@@ -235,13 +236,16 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	char		nonce[UUID_TEXT_BYTES];
 	char		what[64];
 	char		problem[PROBLEM_BYTES];
+	const char *forgery;
 	Tick		done = {0};
 	bool		known;
 
 	snprintf(what, sizeof(what), "position " INT64_FORMAT " in the sink", found->position_id);
-	if (!position_read(found->record, &position, nonce))
-		return is_plausible(worker, what, "it is malformed") ? STEP_MORE : STEP_STOP;
 	position.position_id = found->position_id;
+	forgery = position_read(&worker->key, found->record, &position, nonce);
+	/* Nothing of a forged one is believed, not even that commits were lost. */
+	if (forgery != NULL)
+		return is_plausible(worker, what, forgery) ? STEP_MORE : STEP_STOP;
 	worker_begin("taking over the sink's position");
 	known = position_problem(worker->sink_name, &position, nonce, problem);
 	if (problem[0] == '\0' && known)
@@ -310,6 +314,18 @@ recover_sink(Worker *worker)
 	return STEP_MORE;
 }
 
+/* For the sink, which can name the record; what it adopts is looked at once more. */
+static const char *
+forgery_of(const AdminSink *sink, int64 position_id, const char *record)
+{
+	const Worker *worker = (const Worker *) ((const char *) sink - offsetof(Worker, sink));
+	Position	position = worker->position;
+	char		nonce[UUID_TEXT_BYTES];
+
+	position.position_id = position_id;
+	return position_read(&worker->key, record, &position, nonce);
+}
+
 static StepResult
 open_sink(Worker *worker)
 {
@@ -324,6 +340,7 @@ open_sink(Worker *worker)
 	sink->store_id = worker->position.store_id;
 	sink->home = worker->position.home;
 	sink->setting = settings_text;
+	sink->forgery = forgery_of;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
 	sink->place[0] = '\0';

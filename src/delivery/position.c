@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "delivery/position.h"
+#include "delivery/position_seal.h"
 #include "layout.h"
 
 /* One statement, its plan kept for the life of the process. */
@@ -25,6 +26,7 @@ typedef struct Statement
 static Statement open_statement = {
 	"select * from admin.delivery_open($1)", 1, {TEXTOID}
 };
+static Statement key_statement = {"select admin_internal.position_key()", 0, {InvalidOid}};
 static Statement newest_statement = {
 	"select p.position_id, p.store_id from admin.sink_position as p, admin.store as s "
 	"where p.sink = $1 and s.adopted_at is not null order by p.position_id desc limit 1", 1, {TEXTOID}
@@ -166,6 +168,23 @@ position_open(const char *sink, Position *position, MemoryContext context, TickS
 	SPI_finish();
 }
 
+void
+position_key(const char *sink, PositionKey *key)
+{
+	Datum		value;
+	bool		isnull;
+	bytea	   *secret;
+
+	execute(&key_statement, NULL, false);
+	value = layout_value(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, BYTEAOID, &isnull);
+	secret = isnull ? NULL : DatumGetByteaPP(value);
+	if (secret == NULL || VARSIZE_ANY_EXHDR(secret) != sizeof(key->secret))
+		elog(ERROR, "the key of the store is malformed");
+	strlcpy(key->sink, sink, sizeof(key->sink));
+	memcpy(key->secret, VARDATA_ANY(secret), sizeof(key->secret));
+	SPI_finish();
+}
+
 bool
 position_is_newest(const char *sink, int64 position_id, const char *store_id)
 {
@@ -253,19 +272,32 @@ marker_problem(int64 audit_id, char problem[PROBLEM_BYTES])
 	INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT
 
 void
-position_write(const Position *position, const char *nonce, char *record, Size size)
+position_write(const PositionKey *key, const Position *position, const char *nonce, char *record, Size size)
 {
-	snprintf(record, size, RECORD_FORM " %s", position->tick_id, position->window_tick_id, position->window_audit_id,
-			 position->highest_audit_id, position->floor_audit_id, position->backfill_audit_id,
-			 position->delivered_rows, position->retried_audit_id, nonce);
+	char		seal[POSITION_SEAL_BYTES];
+	int			length = snprintf(record, size, RECORD_FORM " %s", position->tick_id, position->window_tick_id,
+								  position->window_audit_id, position->highest_audit_id, position->floor_audit_id,
+								  position->backfill_audit_id, position->delivered_rows, position->retried_audit_id, nonce);
+
+	position_seal(key, position, record, length, seal);
+	Assert(length + 1 + sizeof(seal) <= size);
+	snprintf(record + length, size - length, " %s", seal);
 }
 
-bool
-position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES])
+const char *
+position_read(const PositionKey *key, const char *record, Position *position, char nonce[UUID_TEXT_BYTES])
 {
-	return sscanf(record, RECORD_FORM " %36s", &position->tick_id, &position->window_tick_id,
-				  &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
-				  &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id, nonce) == 9;
+	int			length = 0;
+
+	if (sscanf(record, RECORD_FORM " %36s%n", &position->tick_id, &position->window_tick_id,
+			   &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
+			   &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id, nonce, &length) != 9)
+		return "it is malformed";
+	if (record[length] == '\0')
+		return "it has no authentication code";
+	if (record[length] != ' ' || !position_seal_holds(key, position, record, length, record + length + 1))
+		return "its authentication code is wrong";
+	return NULL;
 }
 
 Fork

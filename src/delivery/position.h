@@ -32,6 +32,13 @@ typedef struct Position
 	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
 } Position;
 
+/* What proves that a position is of this store, and of that sink. */
+typedef struct PositionKey
+{
+	char		sink[NAMEDATALEN];
+	unsigned char secret[32];
+} PositionKey;
+
 typedef struct Tick
 {
 	int64		tick_id;		/* 0: none */
@@ -48,6 +55,9 @@ extern Position position_next(const Position *position);
 extern void position_open(const char *sink, Position *position, MemoryContext context,
 						  TickSnapshot **done);
 
+/* The store's key, for positions of the sink.  Never logged, never handed to a sink. */
+extern void position_key(const char *sink, PositionKey *key);
+
 /* Is this one, of that store, still the newest position of the sink, and the store this copy's own? */
 extern bool position_is_newest(const char *sink, int64 position_id, const char *store_id);
 
@@ -57,9 +67,14 @@ extern int64 position_backlog(const char *sink, TimestampTz *since);
 /* Records the position that follows the one recorded last.  False: somebody else has recorded one. */
 extern bool position_record(const char *sink, const Position *position, int64 recorded_id);
 
-/* As text that travels with the data, and back; nonce is of the newest tick it names.  False: malformed. */
-extern void position_write(const Position *position, const char *nonce, char *record, Size size);
-extern bool position_read(const char *record, Position *position, char nonce[UUID_TEXT_BYTES]);
+/*
+ * As text that travels with the data, with its seal, and back; nonce is of the newest tick it
+ * names.  position_read() expects store_id and position_id in *position, and returns what is wrong
+ * as a clause; NULL: nothing, and this store has written it.
+ */
+extern void position_write(const PositionKey *key, const Position *position, const char *nonce, char *record, Size size);
+extern const char *position_read(const PositionKey *key, const char *record, Position *position,
+								 char nonce[UUID_TEXT_BYTES]);
 
 #define PROBLEM_BYTES	128
 

@@ -46,6 +46,7 @@ typedef struct Worker
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
 	Position	position;		/* as the sink has it */
+	PositionKey key;			/* that positions of the sink are sealed with */
 	int64		recorded_id;	/* position_id of the one recorded last */
 	bool		recorded_is_resync;
 	int64		recorded_rows;	/* its delivered_rows */

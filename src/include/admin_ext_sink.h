@@ -20,7 +20,7 @@
 #define ADMIN_SINK_API_VERSION	1
 #define ADMIN_SINK_SLICE_MS		200
 #define ADMIN_SINK_DETAIL_BYTES	8192
-#define ADMIN_SINK_RECORD_BYTES	256
+#define ADMIN_SINK_RECORD_BYTES	320
 #define ADMIN_SINK_ERROR_BYTES	512
 #define ADMIN_SINK_PLACE_BYTES	320
 
@@ -46,7 +46,7 @@ typedef struct AdminSinkPosition
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
 	int64		audit_id;		/* the highest row delivered */
-	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink */
+	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink; nobody else can make one */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
 } AdminSinkPosition;
 
@@ -86,6 +86,12 @@ typedef struct AdminSink
 
 	/* A setting as text, those that hold secrets included; valid until the next reload. */
 	const char *(*setting) (const char *name);
+
+	/*
+	 * Why a position of this store that the sink has found was not written by it, as a
+	 * clause; NULL: it was.  For a sink that can say where it stands.
+	 */
+	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
 	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
@@ -112,7 +118,8 @@ typedef struct AdminSinkCallbacks
 	/*
 	 * Makes the sink hold exactly what the position says; ADMIN_SINK_PENDING: not yet,
 	 * call again.  A sink that keeps positions, and finds a later one of this store,
-	 * sets position_id, record and detail to that one's.
+	 * sets position_id, record and detail to that one's; the worker refuses a record
+	 * that it has not written.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 

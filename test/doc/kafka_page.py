@@ -20,7 +20,7 @@ NOT_SHOWN = {
 NOT_WRITTEN = "was not written by this database: …; find out who else writes to the sink, then call admin.resync_sink('…', ...) " \
     "with the number that admin.resync_proposal('…') returns"
 COMPOSED = {f"{what} {NOT_WRITTEN}" for what in ("position … in the sink", "the mark of batch … in the sink")}
-PARTS = {NOT_WRITTEN, "position … in the sink", "the mark of batch … in the sink", "it is malformed"}
+PARTS = {NOT_WRITTEN, "position … in the sink", "the mark of batch … in the sink"}
 # PostgreSQL's own that are worth a line.
 OF_POSTGRESQL = {'could not access file "$libdir/admin_ext_kafka"', "any other"}
 

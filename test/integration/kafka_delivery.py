@@ -1,4 +1,5 @@
 """What the Kafka sink delivers, and what it says when it is set up wrong; speaks TAP."""
+import hmac
 import json
 import os
 import pathlib
@@ -87,28 +88,65 @@ def too_large():
     compare_ledger("all but the dead letter")
 
 
-def forge(field, value):
-    """Another producer writes the newest position header of this store once more, with one field changed."""
+def newest_position():
+    """The fields of the newest position header: store, number of the batch, eight numbers, nonce, seal."""
     headers = [headers["admin-ext-position"].decode().split() for _, headers, _ in read_topic() if "admin-ext-position" in headers]
-    newest = max(headers, key=lambda header: int(header[1]))
-    newest[1] = str(int(newest[1]) + 1)
-    newest[2 + field] = value
+    return max(headers, key=lambda header: int(header[1]))
+
+
+def seal(fields):
+    """The seal of a position by the key of this store, which only a superuser can read."""
+    key = bytes.fromhex(sql("select encode(key, 'hex') from admin_internal.store_key"))
+    return hmac.new(key, " ".join(["kafka", *fields]).encode(), "sha256").hexdigest()
+
+
+def forge(header):
+    """Another producer writes a position header; returns where it stands."""
+    places = []
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
-    producer.produce(TOPIC, b"forged", headers={"admin-ext-position": " ".join(newest)})
+    producer.produce(TOPIC, b"forged", headers={"admin-ext-position": header},
+                     on_delivery=lambda _, message: places.append(f"partition {message.partition()}, offset {message.offset()}"))
     producer.flush(30)
     sql("select pg_reload_conf()")
+    return places[0]
+
+
+def forgeries():
+    """Headers that no worker has written, each with what is wrong with it; a later one follows a resync."""
+    def changed(field, value):
+        position = newest_position()[:11]
+        position[1] = str(int(position[1]) + 1)
+        position[field] = value
+        return position
+
+    wrong = "its authentication code is wrong"
+    yield " ".join(newest_position()[:1]), "it is malformed"
+    yield newest_position()[0] + " x " + "9" * 1000, "it is malformed"
+    yield " ".join(changed(4, "0")[:8]), "it is malformed"
+    yield " ".join(changed(6, "9000000000000000000")), "it has no authentication code"
+    yield " ".join([*changed(6, "9000000000000000000"), newest_position()[11]]), wrong
+    # A copy under a higher number, which would skip what comes next, and one that was sealed for another sink.
+    yield " ".join([*changed(1, str(int(newest_position()[1]) + 1)), newest_position()[11]]), wrong
+    yield " ".join([*changed(4, "0"), hmac.new(b"", b"", "sha256").hexdigest()]), wrong
+    # Whoever has the key, too, cannot contradict the database.
+    for field, value, problem in ((6, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
+                                  (5, "9000000000000000000", "it names audit_id 9000000000000000000"),
+                                  (7, "1", "its backfill_audit_id is 1, not 0"),
+                                  (8, "4711", "it counts 4711 delivered rows")):
+        position = changed(field, value)
+        yield " ".join([*position, seal(position)]), problem
 
 
 def forged():
-    """A position that contradicts the database stops delivery, and no row is lost."""
+    """A position that this store has not written stops delivery, and no row is lost."""
     highest = sql("select max(audit_id) from admin.audit")
-    for field, value, problem in ((4, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
-                                  (3, "9000000000000000000", "it names audit_id 9000000000000000000"),
-                                  (5, "1", "its backfill_audit_id is 1, not 0"),
-                                  (6, "4711", "it counts 4711 delivered rows")):
-        forge(field, value)
+    ok(seal(newest_position()[:11]) == newest_position()[11], "the seal of a position is HMAC-SHA-256 by the key of the store")
+    for header, problem in forgeries():
+        place = forge(header)
         sql(CHECK)
         wait(f"select state = 'stopped' and last_error ~ 'was not written by this database: {problem}' {KAFKA}", f"a forged position stops delivery: {problem}", 90)
+        if problem.endswith(("malformed", "code", "wrong")):
+            ok(f"({place})" in sql(f"select last_error {KAFKA}"), "and the message names the record", sql(f"select last_error {KAFKA}"))
         ok(sql("select sink_status from admin.audit_delivery where sink = 'kafka' order by audit_id desc limit 1") == "pending", "the row after it is pending")
         sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))")
         wait(DELIVERED, "the proposal is enough to go on", 90)

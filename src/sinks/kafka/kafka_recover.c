@@ -271,7 +271,10 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	return begin_reading(kafka);
 }
 
-/* The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>" */
+/*
+ * The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>"
+ * One that names this store and is not of that form comes back as it is: it is a forgery.
+ */
 static const char *
 position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
 {
@@ -283,15 +286,27 @@ position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
 	char	   *record;
 
 	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-		size >= sizeof(text))
+		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return "";
+	size = Min(size, sizeof(text) - 1);
 	memcpy(text, value, size);
 	text[size] = '\0';
-	if (strncmp(text, kafka->sink->store_id, id_length) != 0 || text[id_length] != ' ')
+	if (strncmp(text, kafka->sink->store_id, id_length) != 0)
 		return "";
-	*position_id = strtoll(text + id_length + 1, &record, 10);
-	return *record == ' ' ? record + 1 : "";
+	*position_id = strtoll(text + id_length, &record, 10);
+	return *record == ' ' ? record + 1 : text;
+}
+
+/* Only this store can write a position of its own: whoever may write to the topic cannot move it. */
+static AdminSinkResult
+stop_at_forgery(Kafka *kafka, const rd_kafka_message_t *message, int64 position_id, const char *forgery)
+{
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "position " INT64_FORMAT " in the sink (partition %d, offset " INT64_FORMAT ") was not written by this database: "
+			 "%s; find out who else writes to topic \"%.100s\", then call admin.resync_sink('%s', ...) with the number that "
+			 "admin.resync_proposal('%s') returns", position_id, message->partition, message->offset, forgery,
+			 kafka->topic, kafka->sink->name, kafka->sink->name);
+	return ADMIN_SINK_STOP;
 }
 
 static AdminSinkResult
@@ -300,7 +315,10 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 	KafkaPartition *partition = &kafka->partitions[message->partition];
 	int64		position_id = 0;
 	const char *record = position_of(kafka, message, &position_id);
+	const char *forgery = record[0] == '\0' ? NULL : kafka->sink->forgery(kafka->sink, position_id, record);
 
+	if (forgery != NULL)
+		return stop_at_forgery(kafka, message, position_id, forgery);
 	if (partition->due != NO_OFFSET &&
 		(message->offset != partition->due || (message->partition == kafka->due_partition && record[0] == '\0')))
 		return stop_at_loss(kafka, message->partition, message->offset, partition->high);

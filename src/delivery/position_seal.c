@@ -1,0 +1,47 @@
+/*
+ * position_seal.c
+ *	  Proof that a position which a sink has kept was written by this store.
+ *
+ * Who may write to the sink can copy a position, not make one.  The seal covers what says
+ * whose position it is and which, so a copy under another number, of another sink or of
+ * another store is worth nothing.
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "delivery/position_seal.h"
+#include "lib/stringinfo.h"
+
+#define SHA256_BYTES	32
+
+void
+position_seal(const PositionKey *key, const Position *position, const char *text, Size length,
+			  char seal[POSITION_SEAL_BYTES])
+{
+	StringInfoData sealed;
+	unsigned char digest[SHA256_BYTES];
+	unsigned int digest_length = sizeof(digest);
+
+	initStringInfo(&sealed);
+	appendStringInfo(&sealed, "%s %s " INT64_FORMAT " ", key->sink, position->store_id, position->position_id);
+	appendBinaryStringInfo(&sealed, text, length);
+	if (HMAC(EVP_sha256(), key->secret, sizeof(key->secret), (const unsigned char *) sealed.data, sealed.len,
+			 digest, &digest_length) == NULL || digest_length != sizeof(digest))
+		elog(ERROR, "could not authenticate a position");
+	pfree(sealed.data);
+	for (int i = 0; i < SHA256_BYTES; i++)
+		snprintf(seal + 2 * i, 3, "%02x", digest[i]);
+}
+
+bool
+position_seal_holds(const PositionKey *key, const Position *position, const char *text, Size length,
+					const char *seal)
+{
+	char		expected[POSITION_SEAL_BYTES];
+
+	position_seal(key, position, text, length, expected);
+	return strlen(seal) == POSITION_SEAL_BYTES - 1 && CRYPTO_memcmp(expected, seal, POSITION_SEAL_BYTES - 1) == 0;
+}
