@@ -3,11 +3,13 @@
 Nothing is delivered until the registry has answered, and what is delivered then is what a
 stock client reads.  What is in the way is named by worker_status.last_error, without a secret.
 """
+import http.server
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -62,6 +64,38 @@ class Registry:
 
 
 REGISTRY = Registry()
+
+
+class Gate(http.server.ThreadingHTTPServer):
+    """In front of the registry: answers by itself where it is told to, and passes on the rest."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), GateHandler)
+        self.address, self.answers, self.asked = f"http://127.0.0.1:{self.server_port}", {}, []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class GateHandler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        question = "register" if self.path.endswith("/versions") else "look up"
+        self.server.asked.append(question)
+        code, text = self.server.answers.get(question) or self.pass_on(body)
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def pass_on(self, body):
+        request = urllib.request.Request(HTTP + self.path, body, method="POST", headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def log_message(self, *arguments):
+        pass
 
 
 def fails(name, pattern, **values):
@@ -130,6 +164,57 @@ def incompatible():
     wait(DELIVERED, "delivered when the rule is settled")
     ok(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions") == (200, [1, 2]), "our schema is the second version")
     ok(json.loads(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions/latest")[1]["schema"]) == json.loads(SCHEMA), "as it is in the repository")
+
+
+def register(subject, schema):
+    """By whoever deploys; the status."""
+    return REGISTRY.ask("POST", f"/subjects/{subject}/versions", {"schemaType": "JSON", "schema": schema})[0]
+
+
+def no_right_to_register():
+    """A producer that may only read, as in production; the schema is registered by whoever deploys."""
+    ok(REGISTRY.ask("DELETE", f"/subjects/{SUBJECT}/versions/2")[0] == 200, "our schema is taken out of the registry")
+    gate = Gate()
+    gate.answers["register"] = (403, b'{"error_code":40301,"message":"User is denied operation Write on Subject"}')
+    fails("no right to register", f'answered 403 for subject "{SUBJECT}"; the user of admin_ext.schema_registry_auth may not register a schema; '
+          "register admin_ext_event.schema.json as another user, or allow it to this one: .*denied operation Write", schema_registry_url=gate.address)
+    gate.answers["register"] = (422, b'{"error_code":42205,"message":"Subject is in read-only mode"}')
+    fails("a registry that is read only", "answered 422 .*; it takes no schema here, as in its mode READONLY; "
+          "register admin_ext_event.schema.json where it does, or change the mode: .*read-only mode")
+    gate.answers["look up"] = (403, b'{"error_code":40301,"message":"User is denied operation Read on Subject"}')
+    fails("no right to look", "answered 403 .*; allow the user of admin_ext.schema_registry_auth to read the subject: .*denied operation Read")
+    ok(gate.asked[-1] == "look up", "and registering is not tried", gate.asked)
+    del gate.answers["look up"]
+    # Deployment tools reformat what they register.
+    ok(register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200, "registered by somebody else, in another layout")
+    wait(DELIVERED, "a schema that is registered is found, and delivery goes on without the right to register")
+    gate.asked.clear()
+    settings(schema_registry_url=HTTP)
+    sql(CHECK)
+    wait(DELIVERED, "and goes on at the registry itself")
+    gate.shutdown()
+
+
+def later_version():
+    """A version of our schema with one more member, under each rule that a registry may have."""
+    present = json.loads(SCHEMA)
+    described, typed = {"description": "What a later version adds."}, {"type": "object", "properties": {"seal": {"type": "string"}}}
+    closed = {name: value for name, value in present.items() if name != "additionalProperties"}
+
+    def after(rule, first, later):
+        subject = f"{rule}-{len(REGISTRY.ask('GET', '/subjects')[1])}-value".lower()
+        ok(REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})[0] in (200, 404) and register(subject, json.dumps(first)) == 200, f"{rule}: the present version")
+        # Apicurio takes a rule for a subject that it has.
+        REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})
+        return register(subject, json.dumps(later))
+
+    for rule in ("BACKWARD", "FORWARD", "FULL", "BACKWARD_TRANSITIVE", "FORWARD_TRANSITIVE", "FULL_TRANSITIVE"):
+        for member in (described, typed):
+            later = present | {"properties": present["properties"] | {"evidence": member}}
+            ok(after(rule, present, later) == 200, f"{rule}: a later version may add a member {member}")
+    ok(after("BACKWARD", closed, closed | {"properties": closed["properties"] | {"evidence": described}}) == 409, "which is so by additionalProperties")
+    for rule, required in (("BACKWARD", 409), ("FULL", 409)):
+        ok(after(rule, present, present | {"required": [*present["required"], "evidence"]}) == required, f"{rule}: no later version may require one")
 
 
 def stock_client():
@@ -205,4 +290,4 @@ def secrets():
 
 
 if __name__ == "__main__":
-    main(no_registry, incompatible, stock_client, paused, stopped_and_guarded, private_ca, secrets)
+    main(no_registry, incompatible, stock_client, no_right_to_register, later_version, paused, stopped_and_guarded, private_ca, secrets)

@@ -72,7 +72,7 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 		snprintf(sink->error, sizeof(sink->error), "no broker is configured; set admin_ext.kafka_brokers");
 		return ADMIN_SINK_STOP;
 	}
-	result = kafka_register_schema(kafka);
+	result = kafka_find_schema(kafka);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	kafka->producer = kafka_new_producer(kafka);

@@ -106,7 +106,7 @@ extern AdminSinkResult kafka_failure(Kafka *kafka, rd_kafka_error_t *error, cons
 extern AdminSinkResult kafka_no_answer(Kafka *kafka, const char *what);
 extern const char *kafka_remedy(rd_kafka_resp_err_t code);
 
-/* kafka_registry.c: registers the schema; sets kafka->schema_id, 0 without a registry. */
-extern AdminSinkResult kafka_register_schema(Kafka *kafka);
+/* kafka_registry.c: finds or registers the schema; sets kafka->schema_id, 0 without a registry. */
+extern AdminSinkResult kafka_find_schema(Kafka *kafka);
 
 #endif							/* ADMIN_EXT_KAFKA_H */

@@ -1,10 +1,10 @@
 /*
  * kafka_registry.c
- *	  Registers the event's JSON Schema with a Confluent-compatible schema registry, and
- *	  learns the id that values carry in front (wire format: 0, id in four bytes).
+ *	  Finds the event's JSON Schema in a Confluent-compatible schema registry, or registers
+ *	  it there, and learns the id that values carry in front (wire format: 0, id in four bytes).
  *
- * Without admin_ext.schema_registry_url nothing is registered and values carry no
- * prefix.  With it nothing is delivered until the registry has answered.
+ * Without admin_ext.schema_registry_url nobody is asked and values carry no prefix.
+ * With it nothing is delivered until the registry has answered.
  */
 #include "postgres.h"
 
@@ -154,14 +154,46 @@ make_printable(char *text)
 	}
 }
 
-static AdminSinkResult
-refused(Kafka *kafka, long status, const char *subject, char *answer)
+static const char *
+remedy_of_lookup(long status)
 {
-	const char *remedy = status == 409 ?
-		"its compatibility rule does not allow this schema; settle it there" :
-		status == 401 || status == 403 ? "correct admin_ext.schema_registry_auth" :
-		status == 404 || status < 400 ? "correct admin_ext.schema_registry_url" : "see its log";
+	switch (status)
+	{
+		case 401:
+			return "correct admin_ext.schema_registry_auth";
+		case 403:
+			return "allow the user of admin_ext.schema_registry_auth to read the subject";
+		default:
+			return status < 400 ? "correct admin_ext.schema_registry_url" : "see its log";
+	}
+}
 
+/* The schema is not there, and we cannot put it there. */
+static const char *
+remedy_of_registering(long status)
+{
+	switch (status)
+	{
+		case 401:
+			return "correct admin_ext.schema_registry_auth";
+		case 403:
+			return "the user of admin_ext.schema_registry_auth may not register a schema; "
+				"register admin_ext_event.schema.json as another user, or allow it to this one";
+		case 404:
+			return "correct admin_ext.schema_registry_url";
+		case 409:
+			return "its compatibility rule does not allow this schema; settle it there";
+		case 422:
+			return "it takes no schema here, as in its mode READONLY; register admin_ext_event.schema.json where it "
+				"does, or change the mode";
+		default:
+			return remedy_of_lookup(status);
+	}
+}
+
+static AdminSinkResult
+refused(Kafka *kafka, long status, const char *subject, const char *remedy, char *answer)
+{
 	make_printable(answer);
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 			 "the schema registry answered %ld for subject \"%s\"; %s%s%.200s", status, subject, remedy,
@@ -169,7 +201,7 @@ refused(Kafka *kafka, long status, const char *subject, char *answer)
 	return ADMIN_SINK_RETRY;
 }
 
-/* {"id": n}; 0 where there is none, as in a page for people. */
+/* {"id": n}; 0 where there is none, as in a page for people.  In the schema, which a lookup repeats, quotes are escaped. */
 static int
 id_of(const char *answer)
 {
@@ -179,13 +211,35 @@ id_of(const char *answer)
 	return at != NULL && sscanf(at, "\"id\" : %d", &id) == 1 && id > 0 ? id : 0;
 }
 
+static char *
+make_body(void)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
+	escape_json(&body, read_schema());
+	appendStringInfoChar(&body, '}');
+	return body.data;
+}
+
+/*
+ * Looks first: in production schemas are registered by whoever deploys, and a producer may only read.
+ * A registry that was given the schema in another layout finds it when it is asked to normalize.
+ * A subject, or a schema of it, that is unknown is a 404; so is a wrong address, as registering shows.
+ */
+static const char *const questions[] = {"", "?normalize=true", "/versions"};
+
+#define REGISTERING	(lengthof(questions) - 1)
+
 AdminSinkResult
-kafka_register_schema(Kafka *kafka)
+kafka_find_schema(Kafka *kafka)
 {
 	const char *url = kafka->sink->setting("admin_ext.schema_registry_url");
 	char	   *subject = psprintf("%s-value", kafka->topic);
 	int			length = strlen(url);
-	StringInfoData body;
+	int			question = 0;
+	const char *body;
 	StringInfoData answer;
 	long		status;
 
@@ -196,15 +250,20 @@ kafka_register_schema(Kafka *kafka)
 		length--;
 	initStringInfo(&answer);
 	enlargeStringInfo(&answer, MOST_ANSWER_BYTES);
-	initStringInfo(&body);
-	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
-	escape_json(&body, read_schema());
-	appendStringInfoChar(&body, '}');
-	status = post(kafka, psprintf("%.*s/subjects/%s/versions", length, url, subject), body.data, &answer);
+	body = make_body();
+	for (;;)
+	{
+		resetStringInfo(&answer);
+		status = post(kafka, psprintf("%.*s/subjects/%s%s", length, url, subject, questions[question]), body, &answer);
+		if (status != 404 || question == REGISTERING)
+			break;
+		question++;
+	}
 	if (status == 0)
 		return ADMIN_SINK_RETRY;
-	if (status != 200)
-		return refused(kafka, status, subject, answer.data);
-	kafka->schema_id = id_of(answer.data);
-	return kafka->schema_id > 0 ? ADMIN_SINK_OK : refused(kafka, status, subject, answer.data);
+	kafka->schema_id = status == 200 ? id_of(answer.data) : 0;
+	if (kafka->schema_id > 0)
+		return ADMIN_SINK_OK;
+	return refused(kafka, status, subject,
+				   question == REGISTERING ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
 }
