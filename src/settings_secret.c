@@ -11,6 +11,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "kafka_property.h"
 #include "settings_secret.h"
 
 typedef struct Secret
@@ -22,6 +23,26 @@ typedef struct Secret
 	char	   *variable;		/* empty */
 	const char *value;
 } Secret;
+
+/* The name is of letters, digits, dots and underscores, so it can be shown. */
+static bool
+is_property_taken(const char *name, int name_length, const char *value, int value_length)
+{
+	const char *problem;
+
+	while (value_length > 0 && strchr(" \t\r", *value))
+	{
+		value++;
+		value_length--;
+	}
+	while (value_length > 0 && strchr(" \t\r", value[value_length - 1]))
+		value_length--;
+	problem = kafka_property_problem(name, name_length, value, value_length);
+	if (problem == NULL)
+		return true;
+	GUC_check_errdetail("Property \"%.*s\" %s.", name_length, name, problem);
+	return false;
+}
 
 /*
  * name=value, separated by semicolons or line breaks.  What is not of that form may be part of
@@ -54,6 +75,8 @@ are_options(const char *value)
 		{
 			before = at + name;
 			before_length = named - name;
+			if (!is_property_taken(before, before_length, at + equals + 1, length - equals - 1))
+				return false;
 		}
 		at += length;
 		if (*at != '\0')
@@ -61,6 +84,19 @@ are_options(const char *value)
 		number++;
 	}
 	return true;
+}
+
+/* A scheme in front has to be one of HTTP's: no file is read, and nothing else is spoken. */
+static bool
+is_registry_url(const char *value)
+{
+	Size		scheme = strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-");
+
+	if (value[scheme] != ':' || value[scheme + 1] != '/' || (scheme == 4 && pg_strncasecmp(value, "http", 4) == 0) ||
+		(scheme == 5 && pg_strncasecmp(value, "https", 5) == 0))
+		return true;
+	GUC_check_errdetail("It begins with http:// or https://.");
+	return false;
 }
 
 static bool
@@ -86,7 +122,7 @@ static Secret secrets[SECRETS] = {
 	[KAFKA_OPTIONS] = {"admin_ext.kafka_options", "Properties of librdkafka.",
 	"name=value, separated by semicolons or line breaks.", are_options, NULL, ""},
 	[REGISTRY_URL] = {"admin_ext.schema_registry_url",
-	"Schema registry; values carry its wire format where it is set.", NULL, NULL, NULL, ""},
+	"Schema registry; values carry its wire format where it is set.", "http:// or https://.", is_registry_url, NULL, ""},
 	[REGISTRY_AUTH] = {"admin_ext.schema_registry_auth", "user:password of the schema registry.",
 	NULL, NULL, NULL, ""},
 	[REDIS_URL] = {"admin_ext.redis_url", "Where the Redis sink finds Redis.",

@@ -64,6 +64,31 @@ def missing_topic():
 def wrong_options():
     run = subprocess.run(["psql", "-Xc", "alter system set admin_ext.kafka_options = 'linger.ms=1; no value'"], capture_output=True, text=True)
     ok("Option 2" in run.stderr and "DETAIL:  Option 2" in run.stderr, "a malformed option is refused and pointed at", run.stderr)
+    marker = SCRATCH / "data" / "ran"
+    for property, reason in ((f"plugin.library.paths={marker}.so", 'Property "plugin.library.paths" loads libraries or runs commands'),
+                             (f"linger.ms=1\n\t sasl.kerberos.kinit.cmd =touch {marker}", 'Property "sasl.kerberos.kinit.cmd" loads libraries or runs commands'),
+                             ("ssl.engine.location=/x; linger.ms=1", 'Property "ssl.engine.location" loads'), (" ssl.providers = ../x", 'Property "ssl.providers" loads'),
+                             (f"sasl.kerberos.principal=$(touch {marker})", 'Property "sasl.kerberos.principal" is part of a command'),
+                             ("internal.termination.signal=9", 'Property "internal.termination.signal" is internal'),
+                             ("topic.offset.store.path=x", 'Property "topic.offset.store.path" is internal')):
+        run = subprocess.run(["psql", "-Xc", f"alter system set admin_ext.kafka_options = E'{property}'"], capture_output=True, text=True)
+        ok('invalid value for parameter "admin_ext.kafka_options"' in run.stderr and f"DETAIL:  {reason}" in run.stderr and "touch" not in run.stderr.split("LINE")[0],
+           f"a property that owns the server is refused: {property.split('=')[0].split()[-1]}", run.stderr)
+    # In the file it is refused as well, and what holds is the value before.
+    with open(SCRATCH / "data" / "postgresql.conf", "a") as conf:
+        conf.write(f"admin_ext.kafka_options = 'security.protocol=sasl_plaintext; sasl.mechanism=GSSAPI; sasl.kerberos.kinit.cmd=touch {marker}'\n")
+    sql("select pg_reload_conf()")
+    sql(CHECK)
+    wait(DELIVERED, "a file that has such a property changes nothing")
+    wait("select exists (select from pg_file_settings where name = 'admin_ext.kafka_options' and error is not null)", "and the file's error is shown")
+    ok(not marker.exists(), "no command has run")
+    with open(SCRATCH / "data" / "postgresql.conf", "a") as conf:
+        conf.write("admin_ext.kafka_options = ''\n")
+    for url in ("file:///etc/passwd", "file:/etc/passwd", "gopher://127.0.0.1:1/", "scp://127.0.0.1/x"):
+        run = subprocess.run(["psql", "-Xc", f"alter system set admin_ext.schema_registry_url = '{url}'"], capture_output=True, text=True)
+        ok("DETAIL:  It begins with http:// or https://." in run.stderr, f"a registry is no {url}", run.stderr)
+    setting("kafka_options", "topic.acks=1")
+    wait(f"select state = 'stopped' and last_error ~ 'property \"topic.acks\" is set by admin_ext alone' {KAFKA}", "nor is acks set by another name")
     setting("kafka_options", "no.such.property=secret-value")
     wait(f"select last_error ~ 'no.such.property' and last_error !~ 'secret-value' {KAFKA}", "an unknown property is named, its value is not")
     setting("kafka_options", "statistics.interval.ms=100")

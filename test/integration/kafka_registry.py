@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -23,7 +24,9 @@ from kafka_doc import Reader
 
 SUBJECT = f"{TOPIC}-value"
 HTTP, HTTPS = os.environ["REGISTRY_HTTP"], os.environ["REGISTRY_HTTPS"]
-SCHEMA = (pathlib.Path(__file__).parents[2] / "schema/admin_ext_event.schema.json").read_text()
+ROOT = pathlib.Path(__file__).parents[2]
+SCHEMA = (ROOT / "schema/admin_ext_event.schema.json").read_text()
+PAGE = (ROOT / "doc/kafka.md").read_text()
 OTHER_SCHEMA = json.dumps({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "additionalProperties": False})
 PASSWORD, WRONG_PASSWORD = "right-Hj5tr", "wrong-Bn3ds"
 BASIC_AUTH = ["-Dquarkus.http.auth.basic=true", "-Dquarkus.security.users.embedded.enabled=true",
@@ -188,10 +191,15 @@ def no_right_to_register():
     # Deployment tools reformat what they register.
     ok(register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200, "registered by somebody else, in another layout")
     wait(DELIVERED, "a schema that is registered is found, and delivery goes on without the right to register")
-    gate.asked.clear()
+    REGISTRY.ask("DELETE", f"/subjects/{SUBJECT}/versions/{REGISTRY.ask('GET', f'/subjects/{SUBJECT}/versions')[1][-1]}")
+    fails("no right to register any more", "answered 422 ", schema_registry_url=gate.address + "/")
+    command = re.search(r"^    (jq -Rs .*\n.*)$", PAGE, re.M).group(1).replace("https://registry:8081", HTTP)
+    run = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True)
+    ok("id" in json.loads(run.stdout), "the page's command registers the schema", (run.stdout, run.stderr))
+    wait(DELIVERED, "and it is found")
     settings(schema_registry_url=HTTP)
     sql(CHECK)
-    wait(DELIVERED, "and goes on at the registry itself")
+    wait(DELIVERED, "the registry itself finds it, too")
     gate.shutdown()
 
 

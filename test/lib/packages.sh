@@ -6,7 +6,7 @@ export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 
 BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
 TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap postgresql-15-cron postgresql-15-repack patroni etcd-server pgbouncer clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
-    pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl kcat"
+    pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl kcat jq curl"
 
 DEMO_KAFKA_PACKAGES="$BUILD_PACKAGES python3 python3-pip python3-venv pkg-config librdkafka-dev libcurl4-openssl-dev
     openjdk-17-jre-headless maven kcat"

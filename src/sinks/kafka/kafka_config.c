@@ -145,6 +145,9 @@ set_property(Kafka *kafka, rd_kafka_conf_t *conf, const char *name, const char *
 static bool
 is_fixed(const char *name)
 {
+	/* In front of a topic's property this means nothing to librdkafka. */
+	if (strncmp(name, "topic.", strlen("topic.")) == 0)
+		name += strlen("topic.");
 	for (int i = 0; i < lengthof(fixed); i++)
 	{
 		if (strcmp(name, fixed[i]) == 0)
