@@ -13,6 +13,7 @@
 
 #include "audit/insider.h"
 #include "settings.h"
+#include "settings_place.h"
 #include "settings_secret.h"
 #include "sinks/ndjson/ndjson.h"
 
@@ -115,20 +116,25 @@ check_sinks(char **value, void **extra, GucSource source)
 static bool
 check_directory(char **value, void **extra, GucSource source)
 {
-	if ((*value)[0] != '\0' && strlen(*value) < MAXPGPATH - 2 * NAMEDATALEN)
+	if (!settings_place_check(*value))
+		return false;
+	if ((*value)[0] != '\0' && settings_place_most_bytes(*value, PATH_DATABASE_BYTES) < MAXPGPATH - 2 * NAMEDATALEN)
 		return true;
 	GUC_check_errdetail("A directory of 1 to %d bytes is needed.", MAXPGPATH - 2 * NAMEDATALEN - 1);
 	return false;
 }
 
-/* The topic's name is part of a registry's address: nothing in it needs an escape. */
+/* What the name of a database brings along is looked at when the sink is opened. */
 static bool
 check_kafka_topic(char **value, void **extra, GucSource source)
 {
-	Size		length = strlen(*value);
+	int			length;
 
-	if (length >= 1 && length <= MAX_TOPIC_NAME &&
-		strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length)
+	if (!settings_place_check(*value))
+		return false;
+	length = settings_place_most_bytes(*value, 1);
+	if (length >= 1 && length <= MAX_TOPIC_NAME && strstr(*value, "%%") == NULL &&
+		(*value)[strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-%")] == '\0')
 		return true;
 	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", MAX_TOPIC_NAME);
 	return false;
@@ -174,6 +180,8 @@ check_length(const char *value, int least, int most)
 {
 	int			length = strlen(value);
 
+	if (!settings_place_check(value))
+		return false;
 	if (length >= least && length <= most)
 		return true;
 	GUC_check_errdetail("A name of %d to %d bytes is needed.", least, most);
@@ -210,7 +218,7 @@ define_kafka(void)
 	DefineCustomStringVariable("admin_ext.kafka_brokers", "Brokers of the Kafka sink, host:port,...",
 							   NULL, &brokers, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("admin_ext.kafka_topic", "Topic of the Kafka sink.",
-							   NULL, &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
+							   "%d stands for the database, %s for the store id.", &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
 }
 
 /* Read by the library admin_ext_redis, by name. */
@@ -222,10 +230,10 @@ define_redis(void)
 	static int	stream_length;
 
 	DefineCustomStringVariable("admin_ext.redis_channel", "Channel that the Redis sink publishes to.",
-							   NULL, &channel, "approval_ttl_refresh", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   "%d stands for the database, %s for the store id.", &channel, "approval_ttl_refresh", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_redis_channel, NULL, NULL);
 	DefineCustomStringVariable("admin_ext.redis_stream", "Stream that the Redis sink adds its messages to.",
-							   "Empty: none.", &stream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   "Empty: none. %d stands for the database, %s for the store id.", &stream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
 							   check_redis_stream, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.redis_stream_length", "About how many messages the stream keeps.",
 							NULL, &stream_length, 100000, 1, INT_MAX,
@@ -322,7 +330,7 @@ settings_init(void)
 	settings_define_secrets();
 	DefineCustomStringVariable("admin_ext.ndjson_directory",
 							   "Where the NDJSON sink writes.",
-							   "A relative path is under the data directory.",
+							   "A relative path is under the data directory. %d stands for the database, %s for the store id.",
 							   &ndjson_directory, "admin_ext",
 							   PGC_SIGHUP, 0, check_directory, NULL, NULL);
 	DefineCustomIntVariable("admin_ext.ndjson_rotate_size",

@@ -22,10 +22,13 @@
 #include "delivery/worker.h"
 #include "monotonic.h"
 #include "relations.h"
-#include "settings.h"
+#include "settings_place.h"
 
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
 #define RECOVERY_SHOWN_MS	3000
+
+/* A worker has one sink. */
+static const AdminSink *opened;
 
 /*
  * The session lock that keeps a second worker from a sink.  Not an advisory lock, which
@@ -314,6 +317,17 @@ recover_sink(Worker *worker)
 	return STEP_MORE;
 }
 
+/* Where a sink delivers may be different for each database and store; the callback is told no more than a name. */
+static const char *
+setting_of_opened(const char *name)
+{
+	MemoryContext caller = MemoryContextSwitchTo(opened->context);
+	const char *text = settings_text_for(name, opened->database, opened->store_id);
+
+	MemoryContextSwitchTo(caller);
+	return text;
+}
+
 /* For the sink, which can name the record; what it adopts is looked at once more. */
 static const char *
 forgery_of(const AdminSink *sink, int64 position_id, const char *record)
@@ -339,7 +353,8 @@ open_sink(Worker *worker)
 	sink->database = worker->database;
 	sink->store_id = worker->position.store_id;
 	sink->home = worker->position.home;
-	sink->setting = settings_text;
+	sink->setting = setting_of_opened;
+	opened = sink;
 	sink->forgery = forgery_of;
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';

@@ -84,7 +84,10 @@ typedef struct AdminSink
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
 
-	/* A setting as text, those that hold secrets included; valid until the next reload. */
+	/*
+	 * A setting as text, those that hold secrets included; valid until the next reload.
+	 * What says where a sink delivers is that of this database and store.
+	 */
 	const char *(*setting) (const char *name);
 
 	/*

@@ -3,7 +3,7 @@ import signal
 import subprocess
 
 from confluent_kafka import Producer
-from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, kill_worker, main, ok, read_topic,
+from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, expect, kill_worker, main, make_topic, ok, read_topic,
                      setting, sql, wait)
 
 NDJSON = DELIVERED.replace("kafka", "ndjson")
@@ -96,5 +96,33 @@ def others_transaction():
     compare_ledger("each row once")
 
 
+def topic_of_each():
+    """Each database has a topic of its own by %d, and a name that is no topic's is told."""
+    def ask(database, text):
+        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", database, "-c", text], check=True, capture_output=True, text=True).stdout.strip()
+
+    for database in ("postgres", "two"):
+        make_topic(f"trail.{database}")
+    setting("kafka_topic", "trail.%d")
+    for database in ("postgres", "two"):
+        wait(f"select state = 'stopped' and last_error ~ 'recorded for another topic than \"trail.{database}\"' from admin.worker_status "
+             f"where sink = 'kafka' and database = '{database}'", f"{database}: another topic is noticed", 90)
+        ask(database, "select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
+        number = ask(database, f"{CHECK}; select max(audit_id) from admin.audit").splitlines()[-1]
+        expect(lambda: ask(database, DELIVERED) == "t", f"{database}: delivered after a resync", 90)
+        store = ask(database, "select store_id from admin.store")
+        records = [event for _, _, event in read_topic(f"trail.{database}")]
+        ok({event["source"] for event in records} == {f"/admin_ext/{store}"} and number in {event["auditid"] for event in records}, f"{database}: into a topic of its own")
+        place = ask(database, "select place from admin.sink_places() where sink = 'kafka' and database = current_database()")
+        ok(place == f'topic "trail.{database}", no schema registry', f"{database}: which is shown", place)
+    sql('create database "three four"')
+    ask("three four", "set client_min_messages = error; create extension admin_ext")
+    sql("alter system set admin_ext.databases = 'postgres, two, \"three four\"'")
+    sql("select pg_reload_conf()")
+    wait("select state = 'stopped' and last_error ~ 'makes the name \"trail.three four\" for this database, .*; change admin_ext.kafka_topic' "
+         "from admin.worker_status where sink = 'kafka' and database = 'three four'", "a database whose name is no topic's is told so")
+    wait(f"select state = 'idle' {KAFKA}", "which is no matter to the others")
+
+
 if __name__ == "__main__":
-    main(begin, held_transaction, one_sink_down, databases, others_transaction)
+    main(begin, held_transaction, one_sink_down, databases, others_transaction, topic_of_each)

@@ -140,14 +140,15 @@ def stream():
 def renamed():
     """A reload is enough."""
     redis = connect()
-    other = Subscriber("another channel")
-    settings(redis_channel="another channel", redis_stream="another stream")
+    other = Subscriber("100% postgres")
+    settings(redis_channel="100%% %d", redis_stream="%d of %s")
     approval = issue(40)
     wanted = list(expected(f"approval_id = '{approval}'"))
     before = len(LISTENER.messages)
     ok(other.hears(1) == wanted, "another channel", other.messages)
     wait(DELIVERED, "delivered")
-    ok([entry[b"message"] for _, entry in redis.xrange("another stream")] == wanted, "and another stream")
+    ok([entry[b"message"] for _, entry in redis.xrange("postgres of " + sql("select store_id from admin.store"))] == wanted, "and another stream")
+    ok(sql("select place from admin.sink_places() where sink = 'redis'") == 'channel "100% postgres"', "whose names are those of this database and store")
     ok(len(LISTENER.messages) == before, "and the old one no more")
     other.close()
     settings(redis_channel=CHANNEL, redis_stream="")

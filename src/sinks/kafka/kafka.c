@@ -25,6 +25,7 @@
 PG_MODULE_MAGIC;
 
 #define CONTENT_TYPE		"application/cloudevents+json; charset=UTF-8"
+#define MOST_TOPIC_BYTES	249
 #define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id, big-endian */
 /* Once a set of records was too large for the topic, and after so many batches another attempt at more. */
 #define MOST_SET_BYTES		(1024 * 1024)
@@ -55,6 +56,16 @@ say_place(Kafka *kafka)
 	pfree(place.data);
 }
 
+/* The setting has been checked; a database may have any name.  The topic is part of a registry's address, too. */
+static bool
+is_topic_name(const char *name)
+{
+	Size		length = strlen(name);
+
+	return length >= 1 && length <= MOST_TOPIC_BYTES &&
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+}
+
 static AdminSinkResult
 kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 {
@@ -67,6 +78,13 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	kafka->header_offset = NO_OFFSET;
 	kafka->due_partition = NO_OFFSET;
 	sink->state = kafka;
+	if (!is_topic_name(kafka->topic))
+	{
+		snprintf(sink->error, sizeof(sink->error),
+				 "admin_ext.kafka_topic makes the name \"%.200s\" for this database, and a topic's name is 1 to %d letters, digits, "
+				 "dots, underscores and hyphens; change admin_ext.kafka_topic", kafka->topic, MOST_TOPIC_BYTES);
+		return ADMIN_SINK_STOP;
+	}
 	if (sink->setting("admin_ext.kafka_brokers")[0] == '\0')
 	{
 		snprintf(sink->error, sizeof(sink->error), "no broker is configured; set admin_ext.kafka_brokers");

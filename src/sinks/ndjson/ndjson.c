@@ -123,7 +123,7 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 
 	sink->state = state;
 	state->file = state->beside.marker = state->beside.lock = -1;
-	strlcpy(state->directory, ndjson_directory, sizeof(state->directory));
+	strlcpy(state->directory, sink->setting("admin_ext.ndjson_directory"), sizeof(state->directory));
 	result = make_directory(sink, state->directory);
 	if (result == ADMIN_SINK_OK)
 		result = ndjson_beside_open(sink, &state->beside, state->directory);

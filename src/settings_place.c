@@ -1,0 +1,99 @@
+/*
+ * settings_place.c
+ *	  Settings that say where a sink delivers, with a part for each database and store.
+ *
+ * In a path the name of a database is one component, whatever it is: a slash in it, or a dot in
+ * front, is written as a percent sign and two digits.  Elsewhere it stands as it is.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "utils/guc.h"
+
+#include "settings.h"
+#include "settings_place.h"
+
+#define STORE_ID_BYTES	36
+
+static const struct
+{
+	const char *name;
+	bool		is_path;
+}			places[] = {
+	{"admin_ext.kafka_topic", false},
+	{"admin_ext.ndjson_directory", true},
+	{"admin_ext.redis_channel", false},
+	{"admin_ext.redis_stream", false},
+};
+
+bool
+settings_place_check(const char *pattern)
+{
+	for (const char *at = strchr(pattern, '%'); at != NULL; at = strchr(at + 2, '%'))
+	{
+		if (at[1] != '\0' && strchr("ds%", at[1]))
+			continue;
+		GUC_check_errdetail("After a percent sign comes d (the database), s (the store id) or another percent sign.");
+		return false;
+	}
+	return true;
+}
+
+int
+settings_place_most_bytes(const char *pattern, int database_bytes)
+{
+	int			bytes = strlen(pattern);
+
+	for (const char *at = strchr(pattern, '%'); at != NULL; at = strchr(at + 2, '%'))
+		bytes += at[1] == 'd' ? database_bytes - 2 : at[1] == 's' ? STORE_ID_BYTES - 2 : -1;
+	return bytes;
+}
+
+static void
+append_component(StringInfo text, const char *database)
+{
+	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+
+	for (const char *c = database; *c != '\0'; c++)
+	{
+		if (strchr(plain, *c) && !(c == database && *c == '.'))
+			appendStringInfoChar(text, *c);
+		else
+			appendStringInfo(text, "%%%02X", (unsigned char) *c);
+	}
+}
+
+static const char *
+expand(const char *pattern, const char *database, const char *store_id, bool is_path)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	for (const char *at = pattern; *at != '\0'; at++)
+	{
+		if (*at != '%')
+			appendStringInfoChar(&text, *at);
+		else if (*++at == 's')
+			appendStringInfoString(&text, store_id);
+		else if (*at == 'd' && is_path)
+			append_component(&text, database);
+		else if (*at == 'd')
+			appendStringInfoString(&text, database);
+		else
+			appendStringInfoChar(&text, '%');
+	}
+	return text.data;
+}
+
+const char *
+settings_text_for(const char *name, const char *database, const char *store_id)
+{
+	const char *text = settings_text(name);
+
+	for (int i = 0; i < lengthof(places); i++)
+	{
+		if (strcmp(name, places[i].name) == 0)
+			return expand(text, database, store_id, places[i].is_path);
+	}
+	return text;
+}

@@ -1,0 +1,23 @@
+/*
+ * settings_place.h
+ *	  Settings that say where a sink delivers, with a part for each database and store.
+ */
+#ifndef ADMIN_EXT_SETTINGS_PLACE_H
+#define ADMIN_EXT_SETTINGS_PLACE_H
+
+/*
+ * %d stands for the name of the database, %s for the store id, %% for a percent sign.
+ * False for any other sequence, with GUC_check_errdetail().
+ */
+extern bool settings_place_check(const char *pattern);
+
+/* The most bytes that a checked one can become, with so many for a database. */
+extern int	settings_place_most_bytes(const char *pattern, int database_bytes);
+
+/* The most that the name of a database becomes in a path. */
+#define PATH_DATABASE_BYTES	(3 * (NAMEDATALEN - 1))
+
+/* The value of a setting for this database and store: expanded where it says where a sink delivers.  In the current context. */
+extern const char *settings_text_for(const char *name, const char *database, const char *store_id);
+
+#endif							/* ADMIN_EXT_SETTINGS_PLACE_H */
