@@ -20,6 +20,8 @@ my $schema = "select item || ' ' || status || ' ' || detail from admin.cutover_r
 my $ready = $old->safe_psql('postgres', $schema);
 unlike($ready, qr/^A\d fail/m, 'the schema is as shipped before');
 my $store = $old->safe_psql('postgres', 'select store_id from admin.store');
+my $key = 'select k.store_id, k.key, c.relrowsecurity from admin_internal.store_key as k, pg_class as c where c.oid = k.tableoid';
+my $old_key = $old->safe_psql('postgres', $key);
 # What is still waiting when the old cluster ends.
 configure($old, 'admin_ext.sinks' => '');
 ok($old->poll_query_until('postgres', 'select count(*) = 0 from admin.worker_status'), 'nobody delivers');
@@ -44,6 +46,7 @@ is($new->safe_psql('postgres', $schema), $ready, 'until it is put right');
 $new->safe_psql('postgres', $check) for 1 .. 20;
 ok(wait_delivered($new), 'what was waiting and what came is delivered');
 is($new->safe_psql('postgres', 'select store_id from admin.store'), $store, 'the store is the same');
+is($new->safe_psql('postgres', $key), $old_key, 'and so is its key: what is in a topic stays provable');
 is(log_count($new, qr/store \S+ adopted by system/), 1, 'adopted once');
 compare_ledger($new, 'each row once', $files);
 $new->stop;
