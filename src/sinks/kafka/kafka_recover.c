@@ -286,7 +286,7 @@ position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
 	char	   *record;
 
 	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR || value == NULL)
 		return "";
 	size = Min(size, sizeof(text) - 1);
 	memcpy(text, value, size);
