@@ -40,6 +40,20 @@ select e.precedence, e.detail from admin.audit as a, lateral admin.explain_repla
 where a.event_type = 'sensitive.check.2b' and e.matched order by a.audit_id;
 select item, fits, detail from admin.verify_approval('APP-000001-a') where item not in ('state');
 
+-- how long a token may live
+select admin.set_jwt_issuer_max_life('https://idp.example', '10 years');
+select admin.jwt_verify(:ann);
+select admin.add_jwt_issuer('https://idp.example', 'admin');
+select max_token_life = '10 years' as stays from admin.jwt_issuer;
+select admin.set_jwt_issuer_max_life('https://idp.example', '100 years');
+select admin.jwt_verify(:ann) ->> 'sub' as sub;
+select admin.set_jwt_issuer_max_life('https://idp.example', null);
+select admin.set_jwt_issuer_max_life('https://idp.example', '0');
+select admin.set_jwt_issuer_max_life('https://idp.example', '100 years 1 day');
+select admin.set_jwt_issuer_max_life('https://other.example', '1 day');
+select event_type, payload #>> '{row,max_token_life}' as life, payload -> 'changed' as changed
+from admin.audit where payload ->> 'table' = 'admin.jwt_issuer' or payload ->> 'relation' = 'admin.jwt_issuer' order by audit_id;
+
 -- revoked
 select admin.revoke_jwt_key('https://idp.example', 'far');
 select admin.jwt_verify(:ann);

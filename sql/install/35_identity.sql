@@ -7,10 +7,12 @@ create table admin.jwt_issuer (
     audience      text    not null,
     roles_claim   text    not null default 'roles',
     subject_claim text    not null default 'sub',
+    max_token_life interval not null default make_interval(years => 100),
     constraint jwt_issuer_issuer_length check (octet_length(issuer) between 1 and 256),
     constraint jwt_issuer_audience_length check (octet_length(audience) between 1 and 256),
     constraint jwt_issuer_roles_claim_length check (octet_length(roles_claim) between 1 and 256),
-    constraint jwt_issuer_subject_claim_length check (octet_length(subject_claim) between 1 and 256)
+    constraint jwt_issuer_subject_claim_length check (octet_length(subject_claim) between 1 and 256),
+    constraint jwt_issuer_max_token_life check (max_token_life > make_interval() and max_token_life <= make_interval(years => 100))
 );
 
 comment on table admin.jwt_issuer is
@@ -19,6 +21,8 @@ comment on column admin.jwt_issuer.issuer is 'Claim iss of its tokens, byte for 
 comment on column admin.jwt_issuer.audience is 'What claim aud has to be, or to name among others (RFC 7519, 4.1.3).';
 comment on column admin.jwt_issuer.roles_claim is 'The claim that holds the roles of a person: an array of strings, or one string that is one role.';
 comment on column admin.jwt_issuer.subject_claim is 'The claim that says who the person is; a string of 1 to 256 bytes.';
+comment on column admin.jwt_issuer.max_token_life is
+'The longest time from claim iat to claim exp of its tokens; from now to exp where a token has no iat. Set by admin.set_jwt_issuer_max_life().';
 
 create table admin.jwt_key (
     issuer     text collate "C" not null references admin.jwt_issuer,
@@ -200,6 +204,31 @@ $$;
 
 comment on function admin.set_jwt_one_use(text, boolean) is
 'Marks an issuer whose tokens are good for one step each: a jti issues, signs or withdraws once; checks do not use it up. Tokens without jti take no step then. Raises 22023 for an unknown issuer.';
+
+create function admin.set_jwt_issuer_max_life(issuer text, max_token_life interval)
+returns void
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if set_jwt_issuer_max_life.max_token_life is null then
+        raise exception 'argument "max_token_life" is null' using errcode = '22023';
+    elsif set_jwt_issuer_max_life.max_token_life <= make_interval() or set_jwt_issuer_max_life.max_token_life > make_interval(years => 100) then
+        raise exception 'argument "max_token_life" is out of range'
+            using errcode = '22023', detail = format('It is %s; more than 0 and at most 100 years are allowed.', set_jwt_issuer_max_life.max_token_life);
+    end if;
+    update admin.jwt_issuer as i set max_token_life = set_jwt_issuer_max_life.max_token_life where i.issuer = set_jwt_issuer_max_life.issuer;
+    if not found then
+        raise exception 'issuer "%" is unknown', coalesce(left(set_jwt_issuer_max_life.issuer, 64), 'null')
+            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
+    end if;
+end
+$$;
+
+comment on function admin.set_jwt_issuer_max_life(text, interval) is
+'Refuses tokens of the issuer that live longer: from claim iat to claim exp, or from now to exp without iat. A new issuer has 100 years, which refuses tokens that never end. A month counts as 30 days. Leaves row.updated in the trail. Nobody but superusers is granted this. Raises 22023 for an unknown issuer, and for a time of 0 or less, or of more than 100 years.';
 
 -- A set may hold keys that are not for us; RFC 7517, section 5, has them ignored.
 create function admin.jwk_is_foreign(jwk jsonb)

@@ -6,12 +6,8 @@
 
 #include <math.h>
 
-#include "identity/invisible.h"
-#ifndef FRONTEND
-#include "mb/pg_wchar.h"
-#endif
+#include "identity/identifier.h"
 
-#define CLAIM_MAX_BYTES		256
 #define NUMERIC_DATE_MAX	253402300799.0	/* the end of the year 9999 */
 
 /* NumericDate (RFC 7519, section 2): seconds since 1970, possibly with a fraction. */
@@ -33,29 +29,6 @@ read_date(const JsonMembers *members, const char *name, int64 *date)
 	return true;
 }
 
-#ifdef FRONTEND
-#define in_utf8(text, length) (text)
-#else
-#define in_utf8(text, length) pg_server_to_any(text, length, PG_UTF8)
-#endif
-
-/*
- * Who or what a token names; as long as the columns that such a name is stored in.  A name that
- * differs from another by what a reader does not see would be taken for that one.
- */
-static bool
-is_identifier(const char *text)
-{
-	size_t		length = text == NULL ? 0 : strlen(text);
-
-	const char *utf8;
-
-	if (length == 0 || length > CLAIM_MAX_BYTES || text[0] == ' ' || text[length - 1] == ' ')
-		return false;
-	utf8 = in_utf8(text, length);
-	return !has_invisible(utf8, utf8 == text ? length : strlen(utf8));
-}
-
 const char *
 claims_read(const char *json, int length, Claims *claims)
 {
@@ -68,7 +41,7 @@ claims_read(const char *json, int length, Claims *claims)
 		return fault;
 	claims->issuer = json_member_string(&claims->members, "iss");
 	if (!is_identifier(claims->issuer))
-		return "claim iss is missing, or is not a string of 1 to 256 bytes";
+		return "claim iss is missing, or is not a string of 1 to 256 bytes without look-alike characters";
 	if (json_member(&claims->members, "exp") == NULL)
 		return "claim exp is missing";
 	if (!read_date(&claims->members, "exp", &claims->expires_at) ||
@@ -78,7 +51,7 @@ claims_read(const char *json, int length, Claims *claims)
 	token_id = json_member(&claims->members, "jti");
 	claims->token_id = json_member_string(&claims->members, "jti");
 	if (token_id != NULL && !is_identifier(claims->token_id))
-		return "claim jti is not a string of 1 to 256 bytes";
+		return "claim jti is not a string of 1 to 256 bytes without look-alike characters";
 	return NULL;
 }
 
@@ -102,6 +75,27 @@ is_texts(const JsonMember *member)
 	return member->kind == JSON_KIND_STRING || (member->kind == JSON_KIND_ARRAY && member->all_strings);
 }
 
+/*
+ * RFC 7800, RFC 8705 and RFC 9449: such a token is good together with a proof of possession only,
+ * which nobody hands down.  Taken without it, it would be good for whoever has stolen it.
+ */
+static bool
+is_bound_to_key(const Claims *claims)
+{
+	const JsonMember *confirmation = json_member(&claims->members, "cnf");
+
+	return confirmation != NULL && confirmation->kind != JSON_KIND_NULL;
+}
+
+/* A token that does not say when it was issued lives from now on. */
+static bool
+lives_too_long(const Claims *claims, const ClaimsExpected *expected)
+{
+	int64		from = claims->issued_at == PG_INT64_MIN ? expected->now : claims->issued_at;
+
+	return claims->expires_at - from > expected->max_life;
+}
+
 const char *
 claims_check(const Claims *claims, const ClaimsExpected *expected)
 {
@@ -119,8 +113,12 @@ claims_check(const Claims *claims, const ClaimsExpected *expected)
 		return "it is not valid yet";
 	if (claims->issued_at > expected->now + expected->leeway)
 		return "it was issued in the future";
+	if (lives_too_long(claims, expected))
+		return "its life is longer than its issuer's tokens may have";
+	if (is_bound_to_key(claims))
+		return "it is bound to a key of its holder by claim cnf, so it is no bearer token";
 	if (!is_identifier(subject))
-		return "the claim of its subject is missing, or is not a string of 1 to 256 bytes";
+		return "the claim of its subject is missing, or is not a string of 1 to 256 bytes without look-alike characters";
 	if (roles != NULL && !is_texts(roles))
 		return "the claim of its roles is neither a string nor an array of strings";
 	return NULL;

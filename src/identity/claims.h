@@ -27,6 +27,7 @@ typedef struct ClaimsExpected
 	const char *roles_claim;
 	int64		now;
 	int64		leeway;			/* on nbf and iat; exp has none */
+	int64		max_life;		/* from iat, or from now on without it, to exp */
 } ClaimsExpected;
 
 /* Returns NULL, or what is wrong.  What it allocates is of the current memory context. */

@@ -133,6 +133,7 @@ identity_verify(const text *token, Identity *identity)
 	expected.roles_claim = issuer.roles_claim;
 	expected.now = GetCurrentTimestamp() + UNIX_EPOCH_US;
 	expected.leeway = admin_jwt_leeway_s * USECS_PER_SEC;
+	expected.max_life = issuer.max_token_life;
 	refuse_if(claims_check(&claims, &expected));
 	fill(identity, &jws, &claims, &expected);
 }

@@ -15,6 +15,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "identity/trust.h"
@@ -29,7 +30,8 @@ enum IssuerColumn
 	ISSUER_NAME = 1,
 	ISSUER_AUDIENCE,
 	ISSUER_ROLES_CLAIM,
-	ISSUER_SUBJECT_CLAIM
+	ISSUER_SUBJECT_CLAIM,
+	ISSUER_MAX_TOKEN_LIFE
 };
 
 enum KeyColumn
@@ -51,7 +53,7 @@ typedef struct TrustTable
 	int			columns;
 } TrustTable;
 
-static const Oid issuer_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+static const Oid issuer_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, INTERVALOID};
 static const Oid one_use_types[] = {TEXTOID};
 static const Oid key_types[] = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
 static const AttrNumber trust_keys[] = {1, 2};
@@ -108,6 +110,21 @@ read_row(const TrustTable *table, const char *const *values, int count, RowReade
 	return found;
 }
 
+/*
+ * In microseconds, a month as 30 days.  The table's constraint keeps it within 100 years; without it
+ * a longer one counts as 100 years.
+ */
+static int64
+life_of(const Interval *life)
+{
+	const int64 most_days = 100 * MONTHS_PER_YEAR * DAYS_PER_MONTH;
+	int64		days = (int64) life->month * DAYS_PER_MONTH + life->day + life->time / USECS_PER_DAY;
+
+	if (days >= most_days)
+		return most_days * USECS_PER_DAY;
+	return days < 0 ? 0 : days * USECS_PER_DAY + life->time % USECS_PER_DAY;
+}
+
 static void
 read_issuer(TupleTableSlot *row, void *arg)
 {
@@ -116,6 +133,7 @@ read_issuer(TupleTableSlot *row, void *arg)
 	found->audience = TextDatumGetCString(layout_set_column(row, ISSUER_AUDIENCE));
 	found->roles_claim = TextDatumGetCString(layout_set_column(row, ISSUER_ROLES_CLAIM));
 	found->subject_claim = TextDatumGetCString(layout_set_column(row, ISSUER_SUBJECT_CLAIM));
+	found->max_token_life = life_of(DatumGetIntervalP(layout_set_column(row, ISSUER_MAX_TOKEN_LIFE)));
 }
 
 bool

@@ -18,6 +18,7 @@ typedef struct TrustedIssuer
 	const char *audience;
 	const char *roles_claim;
 	const char *subject_claim;
+	int64		max_token_life; /* microseconds */
 } TrustedIssuer;
 
 extern bool trust_find_issuer(const char *issuer, TrustedIssuer *found);

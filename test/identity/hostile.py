@@ -207,6 +207,13 @@ tokens = [
     ("sub with a control character", said(sub="re\x7fq"), "its subject is missing"),
     *((f"sub with U+{ord(character):04X}", said(sub=f"re{character}q"), "its subject is missing")
       for character in "\u0085\u00a0\u00ad\u200b\u200e\u202e\u2066\u3000\ufeff\ufe0f\uff41\U000e0061"),
+    *((f"sub that is not its own form NFKC: {name!a}", said(sub=name), "its subject is missing")
+      for name in ("Jo\u0308rg", "\ufb01nn", "\U0001d41ann", "ann\u00b2", "\uff71", "\u2168", "\u212bke", "\u017fam")),
+    ("bound to a key of its holder", said(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), "claim cnf"),
+    ("bound to a certificate of its holder", said(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}), "claim cnf"),
+    ("bound to something that is no object", said(cnf=False), "claim cnf"),
+    ("good to the end of the year 9999", said(exp=253402300799), "its life is longer"),
+    ("good to the end of the year 9999, without iat", said(exp=253402300799, iat=None), "its life is longer"),
     ("iss with a character that cannot be seen", made(json.dumps({**claims(), "iss": claims()["iss"] + "\u200b"}, ensure_ascii=False)), "claim iss is missing"),
     ("an exponent below all exponents", made(json.dumps(claims())[:-1] + ',"x":1e-99999999999999999999}'), "out of range"),
     ("an exponent above all exponents", made(json.dumps(claims())[:-1] + ',"x":[0e99999999999999999999]}'), "out of range"),
@@ -231,6 +238,7 @@ good = [
     ("typ at+jwt", headed(typ="at+jwt")), ("typ in other case", headed(typ="jwt")), ("no typ", made()),
     ("audience among others", said(aud=["x", AUDIENCE])), ("roles that are one string", said(roles="finance")), ("no roles", said(roles=None)),
     ("a clock that is ahead", said(iat=now + 20, nbf=now + 20)), ("fractions of a second", said(exp=now + 60.5)),
+    ("cnf that is null", made(json.dumps({**claims(), "cnf": None}))), ("a subject of composed letters", said(sub="J\u00f6rg \u5b89 \u0410\u043d\u043d\u0430")),
     ("a subject with other letters", said(sub="J\u00f6rg \u2713")), ("members that are not ours", headed(x5t="AAAA", jku="https://evil.example")),
     ("exactly the limit", None)]
 for name, token in good:
@@ -242,3 +250,13 @@ one(connection, "set admin_ext.jwt_leeway = 0")
 code, text = error(connection, "select admin.jwt_verify(%s)", said(iat=int(time.time()) + 20))
 ok(code == "28000" and "issued in the future" in text, "without leeway a clock that is ahead is refused", text)
 done()
+
+# How long a token may live, from iat, or from now on without it.
+one(connection, "select admin.set_jwt_issuer_max_life(%s, '1 hour')", ISSUER)
+for name, changes, is_good in (("an hour from iat", {"iat": now, "exp": now + 3600}, True), ("a second more", {"iat": now, "exp": now + 3601}, False),
+                               ("more than an hour, most of it behind us", {"iat": now - 3500, "exp": now + 600}, False),
+                               ("without iat, less than an hour from now", {"iat": None, "exp": now + 3500}, True),
+                               ("without iat, more than an hour from now", {"iat": None, "exp": now + 3800}, False)):
+    code, text = error(connection, "select admin.jwt_verify(%s)", said(**changes))
+    ok(code == "none" if is_good else code == "28000" and "its life is longer" in text, f"life: {name}", f"{code} {text[:300]}")
+one(connection, "select admin.set_jwt_issuer_max_life(%s, '100 years')", ISSUER)

@@ -42,7 +42,7 @@ from (values
         'role_oid oid', 'system_identifier bigint']),
     ('action_policy', array['action text', 'required_roles text[]', 'max_ttl interval', 'resource_required boolean',
         'added_at timestamp with time zone', 'added_by text']),
-    ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text']),
+    ('jwt_issuer', array['issuer text', 'audience text', 'roles_claim text', 'subject_claim text', 'max_token_life interval']),
     ('jwt_key', array['issuer text', 'kid text', 'alg text', 'jwk jsonb', 'added_at timestamp with time zone', 'revoked_at timestamp with time zone'])
 ) as r(relation, columns);
 select has_column('admin', 'store', name, 'store has ' || name)
@@ -99,6 +99,7 @@ from (values
     ('jwt_verify', 'token text -> jsonb, v'),
     ('replay_check', 'audit_id bigint -> jsonb, s'),
     ('revoke_jwt_key', 'issuer text, kid text -> void, v'),
+    ('set_jwt_issuer_max_life', 'issuer text, max_token_life interval -> void, v'),
     ('set_jwt_one_use', 'issuer text, one_use boolean DEFAULT true -> void, v'),
     ('sign_approval', 'approval_id text, signer_role text, signer text DEFAULT NULL::text, comment text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v'),
     ('verify_approval', 'approval_id text -> TABLE(item text, fits boolean, detail text), s'),
