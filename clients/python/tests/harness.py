@@ -112,6 +112,30 @@ def sessions(where="true"):
     return sql(f"select count(*) from pg_stat_activity where usename = 'ff' and {where}")
 
 
+@contextlib.asynccontextmanager
+async def slow_link(rate):
+    """A way to the server that takes so many bytes a second from each connection; gives its DSN."""
+
+    async def pump(reader, writer, slowly):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(8192):
+                writer.write(data)
+                await writer.drain()
+                await asyncio.sleep(len(data) / rate if slowly else 0)
+        writer.close()
+
+    async def handle(reader, writer):
+        with contextlib.suppress(OSError):
+            up_reader, up_writer = await asyncio.open_unix_connection(str(SCRATCH / f".s.PGSQL.{os.environ.get('PGPORT', '5432')}"))
+            await asyncio.gather(pump(reader, up_writer, True), pump(up_reader, writer, False))
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=8192)
+    try:
+        yield f"postgresql://ff@127.0.0.1:{server.sockets[0].getsockname()[1]}/postgres"
+    finally:
+        server.close()
+
+
 @contextlib.contextmanager
 def trail_locked():
     """Nobody can write the trail: a check waits."""

@@ -8,10 +8,11 @@ import sys
 
 import asyncpg
 import pytest
-from harness import PATHS, approval, client, kill_pooler, kill_server, sql, start_pooler, start_server, trail_locked, until
+from harness import PATHS, approval, client, kill_pooler, kill_server, slow_link, sql, start_pooler, start_server, trail_locked, until
 
 from admin_client import EventRefused, SpoolError
 from admin_client.events import Event
+from admin_client.pace import Pace
 from admin_client.shipper import Shipper
 from admin_client.spool import Spool
 
@@ -232,3 +233,76 @@ async def test_an_answer_that_does_not_add_up_removes_nothing(tmp_path):
     assert await spool.count() == 1
     task.cancel()
     await spool.close(1)
+
+
+async def test_a_backlog_goes_through_a_slow_link(spool):
+    """In one batch it would take three times as long as a batch may."""
+    async with slow_link(200_000) as dsn:
+        async with client(dsn, ship_seconds=2, **spool, **QUICK) as admin:
+            ids = await asyncio.gather(*(admin.record("ptt.ff.bulk", {"d": "x" * 4000}) for _ in range(300)))
+            assert await admin.flush(90)
+            assert admin._shipper.pace.events < 300, "the batches have become smaller"
+    as_promised(spool["source"], ids)
+
+
+async def test_an_event_that_is_too_large_for_its_time_is_given_more(spool):
+    async with slow_link(200_000) as dsn:
+        async with client(dsn, ship_seconds=0.5, **spool, **QUICK) as admin:
+            ids = [await admin.record("ptt.ff.bulk", {"d": "x" * 250_000})]
+            assert await admin.flush(60)
+            await until(lambda: admin._shipper.pace.seconds == 0.5)
+    as_promised(spool["source"], ids)
+
+
+async def test_a_backlog_goes_through_under_a_statement_timeout(spool):
+    sql("alter role ff set statement_timeout = '25ms'")
+    try:
+        async with client(**spool, **QUICK) as admin:
+            ids = await asyncio.gather(*(admin.record("ptt.ff.bulk", {"d": "x" * 4000}) for _ in range(2000)))
+            assert await admin.flush(90)
+    finally:
+        sql("alter role ff reset statement_timeout")
+    as_promised(spool["source"], ids)
+
+
+@pytest.mark.parametrize("error", [TimeoutError, asyncpg.QueryCanceledError])
+async def test_batches_shrink_when_the_time_is_over_and_grow_when_it_is_not(tmp_path, error):
+    """Whoever ends the statement: what fits is what counts."""
+    spool, sizes, fits = Spool(tmp_path / "spool", "/ff"), [], 40
+    await spool.open()
+    await asyncio.gather(*(spool.append(Event(str(n), '{"n":1}')) for n in range(3000)))
+
+    async def ask(document):
+        events = json.loads(document)
+        sizes.append(len(events))
+        if len(events) > fits:
+            await asyncio.sleep(0.01)
+            raise error("too slow")
+        return json.dumps({"accepted": len(events), "duplicates": 0, "rejected": []})
+
+    shipper = Shipper(spool, ask, 1000, 10)
+    task = asyncio.create_task(shipper.run())
+    await until(lambda: 31 in sizes)
+    fits = 5000
+    await asyncio.wait_for(spool.is_empty.wait(), 20)
+    assert sizes[:6] == [1000, 500, 250, 125, 62, 31] and max(sizes[6:]) > 500 and await spool.count() == 0
+    task.cancel()
+    await spool.close(1)
+
+
+def test_a_batch_grows_only_where_twice_as_much_is_sure_to_arrive():
+    pace = Pace(1000, 1000, 10)
+    pace.late(1000, 800, 10)
+    assert (pace.events, pace.bytes, pace.seconds) == (500, 400, 10)
+    pace.arrived(6)
+    assert pace.events == 500, "it would take 12 s"
+    pace.arrived(2)
+    assert (pace.events, pace.bytes) == (1000, 800)
+    pace.late(1, 800, 0.1)          # the server's own limit
+    assert (pace.events, pace.seconds) == (1000, 20)
+    pace.late(2, 800, 0.1)
+    pace.arrived(0.1)
+    assert pace.events == 1 and pace.seconds == 10, "nearly as long as the server lets it"
+    for _ in range(20):
+        pace.arrived(0.02)
+    assert (pace.events, pace.bytes) == (1000, 1000)

@@ -40,6 +40,7 @@ class AdminClient:
         self._checks: Pool | None = None
         self._shadows: Pool | None = None
         self._ships: Pool | None = None
+        self._shipper: Shipper | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -65,7 +66,8 @@ class AdminClient:
             self._spool = spool
             self._ships = Pool(settings, INGEST, 1, settings.ship_seconds)
             await self._ships.open()
-            self._tasks.append(asyncio.create_task(Shipper(spool, self._send, settings.backoff_seconds).run()))
+            self._shipper = Shipper(spool, self._send, settings.backoff_seconds, settings.ship_seconds)
+            self._tasks.append(asyncio.create_task(self._shipper.run()))
         if settings.redis_url is not None and settings.cache_seconds:
             self._tasks.append(asyncio.create_task(Subscriber(settings, self._cache).run()))
         self._checks = Pool(settings, CHECK, settings.connections, settings.budget)
@@ -166,10 +168,10 @@ class AdminClient:
         return self._cache.get(key) is answer       # a change may have been heard meanwhile
 
     async def _send(self, document: str) -> str:
-        pool = self._ships
-        if pool is None:
+        pool, shipper = self._ships, self._shipper
+        if pool is None or shipper is None:
             raise SpoolError("the client is closed")
-        answer: str = await pool.value(document, deadline=asyncio.get_running_loop().time() + self._settings.ship_seconds)
+        answer: str = await pool.value(document, deadline=asyncio.get_running_loop().time() + shipper.pace.seconds)
         return answer
 
     def _deny(self, error: Exception) -> Decision:

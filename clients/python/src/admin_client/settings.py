@@ -42,7 +42,7 @@ class Settings:
     """File that keeps events until the trail has them.  One process at a time, on a disk that outlives the process."""
 
     ship_seconds: float = 10.0
-    """Within this a batch of events is taken, or sent again later."""
+    """Within this a batch of events is taken; otherwise a smaller one is sent.  A single event has up to 16 times as long."""
 
     backoff_seconds: float = 30.0
     """Longest pause between two attempts, to ship or to hear Redis."""

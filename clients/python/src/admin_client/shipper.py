@@ -1,17 +1,19 @@
 """Ships what the spool holds by `admin.audit_ingest`, each event once.
 
 A batch whose answer was not heard is sent again: the trail knows its events by source and id.  Only then is it
-removed from the spool.
+removed from the spool.  A batch that did not arrive in time is followed by a smaller one.
 """
 import asyncio
 import json
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 from .decision import describe
+from .pace import Pace
 from .pool import ArgumentRefused
 from .spool import Numbered, Spool, SpoolError
 
@@ -22,18 +24,29 @@ BATCH_EVENTS = 1000
 BATCH_BYTES = 4 << 20
 FIRST_PAUSE = 0.1
 
+# The time was over: the client's own, or the server's statement_timeout.
+DEADLINES = (TimeoutError, asyncpg.QueryCanceledError)
 # Nothing is wrong but that others were in between.
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+
+
+class Late(Exception):
+    """A batch did not arrive in time."""
+
+    def __init__(self, can_shrink: bool) -> None:
+        super().__init__("a batch did not arrive in time")
+        self.can_shrink = can_shrink
 
 
 class Shipper:
     """Runs as a task until it is cancelled.
 
-    ask: executes INGEST with a document, and gives its value or raises, within a time of its own.
+    ask: executes INGEST with a document, and gives its value or raises, within `pace.seconds`.  seconds: how long that usually is.
     """
 
-    def __init__(self, spool: Spool, ask: Callable[[str], Awaitable[str]], longest_pause: float) -> None:
+    def __init__(self, spool: Spool, ask: Callable[[str], Awaitable[str]], longest_pause: float, seconds: float = 10.0) -> None:
         self._spool, self._ask, self._longest_pause = spool, ask, longest_pause
+        self.pace = Pace(BATCH_EVENTS, BATCH_BYTES, seconds)
 
     async def run(self) -> None:
         """Ships; after a failure again, with pauses that grow."""
@@ -42,10 +55,14 @@ class Shipper:
             batch: list[Numbered] = []
             self._spool.appended.clear()
             try:
-                batch = await self._spool.first(BATCH_EVENTS, BATCH_BYTES)
+                batch = await self._spool.first(self.pace.events, self.pace.bytes)
                 if batch:
                     await self._ship(batch)
                 pause = FIRST_PAUSE
+            except Late as late:
+                await asyncio.sleep(pause * random.uniform(0.5, 1))
+                pause = FIRST_PAUSE if late.can_shrink else min(2 * pause, self._longest_pause)
+                continue
             except Exception as error:
                 log.warning("%s events are not shipped yet: %s", len(batch), describe(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1))
@@ -57,7 +74,7 @@ class Shipper:
 
     async def _ship(self, batch: list[Numbered]) -> None:
         try:
-            answer = json.loads(await self._ask(_document(batch)))
+            answer = json.loads(await self._ask_in_time(batch))
         except ArgumentRefused as error:
             # One of them spoils the whole document: halve it until that one is alone.
             if len(batch) == 1:
@@ -73,6 +90,18 @@ class Shipper:
             log.error("event %s was refused and set aside: %s", batch[index].event.id, reason)
         await self._spool.settle((numbered.sequence for index, numbered in enumerate(batch) if index not in refused),
                                  ((batch[index], reason) for index, reason in refused.items()))
+
+
+    async def _ask_in_time(self, batch: list[Numbered]) -> str:
+        """The answer.  Raises Late, and has the next batch be smaller."""
+        document, began = _document(batch), time.monotonic()
+        try:
+            answer = await self._ask(document)
+        except DEADLINES as error:
+            self.pace.late(len(batch), len(document), time.monotonic() - began)
+            raise Late(len(batch) > 1) from error
+        self.pace.arrived(time.monotonic() - began)
+        return answer
 
 
 def _document(batch: list[Numbered]) -> str:
