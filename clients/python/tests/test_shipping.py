@@ -150,7 +150,10 @@ async def test_one_that_spoils_the_document_does_not_hold_up_the_rest(spool):
 REFUSED = {"NUL": {"data": {"a": "x\0y"}}, "NUL in a key": {"data": {"\0": 1}}, "NUL behind a backslash": {"data": "\\\0"}, "surrogate": {"data": ["\ud800"]},
            "surrogate in a key": {"data": {"\udfff": 1}}, "pair of halves": {"data": "\ud83d\ude00"}, "NaN": {"data": float("nan")}, "infinity": {"data": [float("inf")]},
            "no JSON": {"data": {1, 2}}, "too large": {"data": "x" * 262144}, "type": {"type": ""}, "long type": {"type": "t" * 257}, "actor": {"actor": "é" * 129},
-           "actor NUL": {"actor": "a\0"}, "subject": {"subject": "\ud800"}, "request": {"request_id": 7}, "loop": {}}
+           "actor NUL": {"actor": "a\0"}, "schema": {"dataschema": "not a uri"}, "relative schema": {"dataschema": "x/y.json"}, "schema that is no text": {"dataschema": 7},
+           "upper-case name": {"extensions": {"Tenant": "x"}}, "name with a hyphen": {"extensions": {"a-b": "x"}}, "long name": {"extensions": {"a" * 21: "x"}}, "no name": {"extensions": {"": "x"}},
+           "name of ours": {"extensions": {"auditid": "1"}}, "name of an attribute": {"extensions": {"sequence": "1"}}, "empty extension": {"extensions": {"a": ""}}, "number": {"extensions": {"a": 1}},
+           "NUL in an extension": {"extensions": {"a": "\0"}}, "surrogate in an extension": {"extensions": {"a": "\ud800"}}, "large extensions": {"extensions": {"a": "x" * 8192}}, "subject": {"subject": "\ud800"}, "request": {"request_id": 7}, "loop": {}}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -162,8 +165,16 @@ async def test_what_cannot_be_kept_is_refused_at_once(spool, what):
     async with client(**spool) as admin:
         with pytest.raises(EventRefused) as refused:
             await admin.record(**event)
-        assert str(refused.value).split()[0] in ("data", "type", "actor", "subject", "requestid")
+        assert str(refused.value).split()[0] in ("data", "type", "actor", "subject", "requestid", "dataschema", "extensions:", "extensions", "a")
         assert await admin._spool.count() == 0
+
+
+async def test_what_an_event_may_have_besides(spool):
+    async with client(**spool) as admin:
+        ids = [await admin.record("ptt.ff.done", {"n": 1}, dataschema="https://ff.example/done.json", extensions={"tenant": "eu", "a1": "\u00e9"})]
+        assert await admin.flush(10)
+        assert await admin._spool.rejected() == []
+    as_promised(spool["source"], ids)
 
 
 async def test_a_literal_backslash_is_no_nul(spool):

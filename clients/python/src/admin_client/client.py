@@ -2,7 +2,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Self
 
 import asyncpg
@@ -130,16 +130,17 @@ class AdminClient:
         return decision
 
     async def record(self, type: str, data: Any = None, *, subject: str | None = None, actor: str | None = None,
-                     request_id: str | None = None, traceparent: str | None = None) -> str:
+                     request_id: str | None = None, traceparent: str | None = None, dataschema: str | None = None, extensions: Mapping[str, str] | None = None) -> str:
         """Puts an event of FF's own into the spool, from where it is shipped to the trail; gives its id.
 
         Once this returns, the event survives a crash of the process and of the machine.  subject: the approval, where
-        there is one.  Raises EventRefused for what the trail could not keep, SpoolError where there is no spool or it
+        there is one.  dataschema: the URI of data's schema.  extensions: more attributes of the CloudEvent.  Raises EventRefused for what the trail could not keep, SpoolError where there is no spool or it
         cannot be written.
         """
         if self._spool is None:
             raise SpoolError("there is no spool, or it is closed")
-        event = make_event(self._spool.source, type, data, subject=subject, actor=actor, requestid=request_id, traceparent=traceparent)
+        event = make_event(self._spool.source, type, data, subject=subject, actor=actor, requestid=request_id, traceparent=traceparent,
+                           dataschema=dataschema, extensions=extensions)
         await self._spool.append(event)
         return event.id
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .uris import is_uri_reference
+
 SOURCE_MAX_BYTES = 512      # as doc/ff.md has it
 
 
@@ -79,3 +81,6 @@ def check_source(source: str) -> None:
         raise ValueError(f"source has to have 1 to {SOURCE_MAX_BYTES} bytes of text: {source[:64]!r}")
     if source == "admin_ext" or source.startswith("/admin_ext/"):
         raise ValueError(f"source is the trail's own: {source[:64]!r}")
+    if not is_uri_reference(source):
+        raise ValueError(f"source is no URI reference (RFC 3986), as CloudEvents need it, such as /ff/eu-1: {source[:64]!r}; "
+                         "what is not a letter, a digit or one of -._~ is percent-encoded")
