@@ -1,5 +1,6 @@
 """A valid answer may be repeated for a moment: with an event of its own, and never when it may be out of date."""
 import asyncio
+import json
 import os
 import time
 from datetime import datetime, timedelta, timezone
@@ -10,6 +11,7 @@ from harness import REDIS, REDIS_URL, approval, ask, client, kill_redis, paused,
 from admin_client import Settings, Source, SpoolError
 from admin_client.cache import Cache
 from admin_client.decision import read_answer
+from admin_client.refresh import MOST_APPROVALS, Subscriber
 
 ANSWER = ('{"contract":"sensitive.check.2b","approval_id":"A","decision":"valid","reason":null,"valid_until":"2100-01-01T00:00:00.000000Z",'
           '"evaluated_at":"2026-11-26T00:10:00.123456Z","audit":{"audit_id":"4711"}}')
@@ -203,3 +205,39 @@ def test_it_stays_small():
 def test_settings_that_do_not_go_together(wrong):
     with pytest.raises(ValueError):
         Settings(dsn="postgresql:///", **wrong)
+
+
+def told(subscriber, **members):
+    subscriber._take({"type": "message", "data": json.dumps({"approval_id": "A", "ttl_state": "not-applicable", **members})})
+
+
+def is_kept(cache):
+    return kept(cache, time.monotonic())
+
+
+async def test_a_message_that_comes_again_drops_nothing_and_another_stores_does():
+    """Two databases share a channel, and have approvals and numbers of the same names."""
+    cache = Cache(60, 1, heard=False)
+    subscriber = Subscriber(Settings(dsn="postgresql:///", redis_url=REDIS_URL), cache)
+    subscriber._take({"type": "subscribe"})
+    told(subscriber, store="s1", database="payments", audit_id="8")
+    assert is_kept(cache)
+    told(subscriber, store="s1", database="payments", audit_id="8")
+    told(subscriber, store="s1", database="payments", audit_id="7")
+    assert cache.get(KEY) is not None, "published again"
+    for members in ({"store": "s2", "database": "treasury", "audit_id": "8"}, {"store": "s2", "database": "treasury", "audit_id": "10"}, {"store": "s1", "database": "payments", "audit_id": "10"},
+                    {"audit_id": "3"}, {"audit_id": "3"}, {"store": "s3", "audit_id": "x"}, {"store": "s3"}):
+        assert is_kept(cache)
+        told(subscriber, **members)
+        assert cache.get(KEY) is None, members
+    subscriber._take({"type": "subscribe"})
+    assert is_kept(cache)
+    told(subscriber, store="s1", database="payments", audit_id="8")
+    assert cache.get(KEY) is None, "nothing is remembered of before a pause"
+
+
+def test_what_was_taken_is_remembered_of_so_many():
+    subscriber = Subscriber(Settings(dsn="postgresql:///", redis_url=REDIS_URL), Cache(60, 1, heard=True))
+    for n in range(MOST_APPROVALS + 100):
+        told(subscriber, store="s", approval_id=f"A{n}", audit_id=str(n))
+    assert len(subscriber._taken) == MOST_APPROVALS

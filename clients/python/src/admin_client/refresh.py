@@ -2,11 +2,15 @@
 
 Redis tells nobody what it could not deliver.  So the cache is emptied whenever a subscription begins or ends, and
 off in between; a connection that is silent is asked for a sign of life.
+
+A message may come twice.  Numbers of the trail are a store's own, and several stores may share a channel, so what was taken already is known by
+store and approval.  A message without a store, of an older version, always counts as new.
 """
 import asyncio
 import json
 import logging
 import random
+from collections import OrderedDict
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,6 +24,8 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1
+MOST_APPROVALS = 10_000
+"""Of so many approvals the last message is remembered."""
 
 
 class Subscriber:
@@ -31,6 +37,7 @@ class Subscriber:
         self._silence, self._longest_pause = settings.redis_silence, settings.backoff_seconds
         self._cache = cache
         self._pause = FIRST_PAUSE
+        self._taken: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def run(self) -> None:
         """Subscribes, and again after each failure, with pauses that grow."""
@@ -69,9 +76,26 @@ class Subscriber:
         if message["type"] == "subscribe":
             log.info("Redis is heard")
             self._pause = FIRST_PAUSE
+            self._taken.clear()
             self._cache.hear(True)
         elif message["type"] == "message":
             try:
-                self._cache.drop(json.loads(message["data"])["approval_id"])
-            except (ValueError, KeyError, TypeError):       # something has changed; who knows what
+                event = json.loads(message["data"])
+                if self._is_new(event):
+                    self._cache.drop(event["approval_id"])
+            except (ValueError, KeyError, TypeError, RecursionError):       # something has changed; who knows what
                 self._cache.hear(True)
+
+    def _is_new(self, event: dict[str, Any]) -> bool:
+        """Messages of one approval come in order, so one that is not newer than the last of its store has been taken."""
+        store = event.get("store")
+        if not isinstance(store, str):
+            return True
+        key, number = (store, event["approval_id"]), int(event["audit_id"])
+        if number <= self._taken.get(key, -1):
+            return False
+        self._taken[key] = number
+        self._taken.move_to_end(key)
+        if len(self._taken) > MOST_APPROVALS:
+            self._taken.popitem(last=False)
+        return True
