@@ -370,3 +370,24 @@ def test_alembics_own_file_may_name_the_database(database, tmp_path):
                              env={**os.environ, "ADMIN_DSN": "postgresql://nobody@127.0.0.1:1/x"}, capture_output=True, text=True, timeout=60)
     assert process.returncode == 0, process.stderr
     assert database.sql("select extversion from pg_extension where extname = 'admin_ext'") == "1.0"
+
+
+def run_alembic(tmp_path, url):
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(f"[alembic]\nscript_location = admin_client:migrations\nsqlalchemy.url = {url}\n")
+    return subprocess.run([str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"], capture_output=True, text=True, env={**os.environ, "ADMIN_DSN": "postgresql:///nowhere"})
+
+
+@pytest.mark.parametrize("sign", ["%", "%%"], ids=["as it is", "doubled"])
+def test_a_password_in_the_file_is_not_told(tmp_path, sign):
+    process = run_alembic(tmp_path, f"postgresql://u:secret{sign}40word@127.0.0.1:1/db")
+    told = process.stdout + process.stderr
+    assert process.returncode != 0 and "the database cannot be reached" in told, told
+    assert "secret" not in told and "40word" not in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("sign", ["%", "%%"], ids=["as it is", "doubled"])
+def test_a_percent_sign_in_the_file_is_the_urls(database, tmp_path, sign):
+    head, host = database.url.split("?host=")
+    process = run_alembic(tmp_path, f"{head}?host={host.replace('/', sign + '2F')}")
+    assert process.returncode == 0, process.stdout + process.stderr

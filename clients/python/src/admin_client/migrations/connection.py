@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator
+from configparser import InterpolationError
 from typing import Any
 
 import asyncpg
+from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
@@ -28,6 +30,18 @@ ADVICE = {
     "42P05": NO_POOLER,
     "26000": NO_POOLER,
 }
+
+
+def configured(config: Config) -> str | None:
+    """What Alembic's own file says, if it does.
+
+    A percent sign in it begins a reference to another option, or is doubled.  One that is neither is the URL's own, as in `%40`: the file's parser
+    would refuse it with a message that quotes the password.
+    """
+    try:
+        return config.get_main_option("sqlalchemy.url")
+    except InterpolationError:
+        return config.file_config.get(config.config_ini_section, "sqlalchemy.url", raw=True)
 
 
 def url(configured: str | None = None) -> str:

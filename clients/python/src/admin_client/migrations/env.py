@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from admin_client.migrations import steps
-from admin_client.migrations.connection import connect, explained
+from admin_client.migrations.connection import configured, connect, explained
 
 DIALECT = "postgresql+asyncpg://"
 
@@ -30,8 +30,7 @@ def migrate(**target: Any) -> None:
 
 
 async def online() -> None:
-    configured = context.config.get_main_option("sqlalchemy.url")
-    engine = create_async_engine(DIALECT, async_creator=partial(connect, configured), poolclass=NullPool)
+    engine = create_async_engine(DIALECT, async_creator=partial(connect, configured(context.config)), poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(lambda it: migrate(connection=it))
 
