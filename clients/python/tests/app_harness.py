@@ -38,10 +38,15 @@ def as_person(subject="ann", *roles, **more):
     return {"Authorization": f"Bearer {token(subject, *roles, **more)}"}
 
 
+def as_reader():
+    """Eve, who may look at approvals."""
+    return as_person("eve", "reader")
+
+
 @contextlib.asynccontextmanager
 async def served(path="direct", **settings):
     """A client of the app, which runs in this process."""
-    app = create_app(AppSettings(**{"dsn": APP_PATHS.get(path, path), "pooler": path == "pooled", **settings}))
+    app = create_app(AppSettings(**{"dsn": APP_PATHS.get(path, path), "pooler": path == "pooled", "reader_role": "reader", **settings}))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin.test", timeout=30) as client:

@@ -8,7 +8,7 @@ import sys
 
 import httpx
 import pytest
-from app_harness import APP_PATHS, APPROVALS, CHECK, as_person, issued, new_id, order, problem, served, set_up
+from app_harness import APP_PATHS, APPROVALS, CHECK, as_person, as_reader, issued, new_id, order, problem, served, set_up
 from harness import sql, until
 
 from admin_client import readiness
@@ -38,7 +38,7 @@ async def test_an_approval_from_its_issue_to_its_withdrawal(path):
         problem(await client.post(sign, json={"signer_role": "t"}, headers=as_person("bob", "t")), 409, sqlstate="22023")
         assert (await client.post(sign, json={"signer_role": "s"}, headers=as_person("bob", "s"))).json()["state"] == "signed_full"
 
-        told = (await client.get(f"{APPROVALS}/{approval_id}", headers=as_person("eve"))).json()
+        told = (await client.get(f"{APPROVALS}/{approval_id}", headers=as_reader())).json()
         assert told["ttl_state"] == "valid" and told["valid_until"] == told["sla_deadline"] == "2100-01-01T00:00:00.000000Z"
         assert [(s["signer_role"], s["signer"], s["comment"]) for s in told["signatures"]] == [("r", "ann", "looks right"), ("s", "bob", None)]
         answer = await client.post(CHECK, json={"approval_id": approval_id, "action": "pay", "resource": "account 7"}, headers=as_person("FF"))
@@ -90,12 +90,12 @@ async def test_pages_follow_each_other(path):
         await client.post(f"{APPROVALS}/{ids[2]}/sign", json={"signer_role": "r"}, headers=as_person("ann", "r"))
         seen, after, pages = [], prefix, 0
         while after:
-            page = (await client.get(APPROVALS, params={"limit": 2, "after": after}, headers=as_person("eve"))).json()
+            page = (await client.get(APPROVALS, params={"limit": 2, "after": after}, headers=as_reader())).json()
             seen += [one["approval_id"] for one in page["approvals"] if one["approval_id"].startswith(prefix)]
             after, pages = page["next"], pages + 1
             assert len(page["approvals"]) <= 2 and pages < 200
         assert seen == ids
-        signed = (await client.get(APPROVALS, params={"state": "signed_full", "after": prefix, "limit": 1}, headers=as_person("eve"))).json()["approvals"]
+        signed = (await client.get(APPROVALS, params={"state": "signed_full", "after": prefix, "limit": 1}, headers=as_reader())).json()["approvals"]
         assert [one["approval_id"] for one in signed] == [ids[2]] and signed[0]["signatures"][0]["signer"] == "ann"
 
 
@@ -125,7 +125,7 @@ async def test_events_are_taken_once_and_what_is_wrong_is_named(path):
 
 async def test_readiness_is_the_views(path):
     async with served(path) as client:
-        told = (await client.get("/api/cutover-readiness", headers=as_person("eve"))).json()
+        told = (await client.get("/api/cutover-readiness", headers=as_reader())).json()
     assert [item["item"] for item in told["items"]] == list(readiness.ITEMS) and sum(told["counts"].values()) == 28
     assert told["ready"] == (told["counts"]["fail"] == 0)
 
@@ -158,7 +158,7 @@ async def test_as_a_process_of_its_own():
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-m", "uvicorn", "admin_client.app:app", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
-                               env={**os.environ, "ADMIN_DSN": APP_PATHS["pooled"], "ADMIN_POOLER": "on", "ADMIN_POOL_SIZE": "2"})
+                               env={**os.environ, "ADMIN_DSN": APP_PATHS["pooled"], "ADMIN_POOLER": "on", "ADMIN_POOL_SIZE": "2", "ADMIN_INGEST_ROLE": "service"})
 
     def answers():
         try:
@@ -176,7 +176,7 @@ async def test_as_a_process_of_its_own():
             async def chunks():
                 for _ in range(20):
                     yield b"[" + b" " * 100_000
-            problem(await client.post("/api/audit/ingest", content=chunks(), headers={**as_person("FF"), "Content-Type": "application/json"}), 413)
+            problem(await client.post("/api/audit/ingest", content=chunks(), headers={**as_person("FF", "service"), "Content-Type": "application/json"}), 413)
             assert (await client.get("/openapi.json")).json()["openapi"].startswith("3.1")
     finally:
         process.terminate()
@@ -189,24 +189,6 @@ async def test_an_app_without_an_ingest_role_takes_no_events():
             assert "ADMIN_INGEST_ROLE" in problem(await client.post("/api/audit/ingest", json=[], headers=headers), 403)["detail"]
     async with served(require_token=False) as client:
         assert "ADMIN_INGEST_ROLE" in problem(await client.post("/api/audit/ingest", json=[]), 403)["detail"]
-
-
-async def test_unreadable_events_are_looked_through_once():
-    """Once, not once for every event: a body of 1 MiB would hold the app up for minutes."""
-    from admin_client.web.ingest import kept, merged, set_aside
-
-    class Counted(list):
-        rounds = 0
-
-        def __iter__(self):
-            Counted.rounds += 1
-            return super().__iter__()
-
-    assert kept(2000, Counted(range(0, 2000, 2))) == list(range(1, 2000, 2)) and Counted.rounds == 1
-    document, unreadable = set_aside(json.dumps(["\0", "a", "\0"]))
-    assert (document, unreadable) == ('["a"]', [0, 2])
-    told = merged({"accepted": 0, "duplicates": 0, "rejected": [{"index": 0, "id": None, "error": "x"}]}, ["\0", "a", "\0"], unreadable)
-    assert [one["index"] for one in told["rejected"]] == [0, 1, 2]
 
 
 async def test_events_come_from_services_alone():

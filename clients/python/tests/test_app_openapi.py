@@ -12,7 +12,7 @@ from admin_client.web.settings import AppSettings
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "15"))
 SEEDS = [int(one) for one in os.environ.get("SCHEMATHESIS_SEEDS", "1,2,3").split(",")]
-app = create_app(AppSettings(dsn=APP_PATHS["direct"], budget=10, connections=2, ingest_role="r"))
+app = create_app(AppSettings(dsn=APP_PATHS["direct"], budget=10, connections=2, ingest_role="r", reader_role="r"))
 schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 OPERATIONS = [found.ok() for found in schema.get_all_operations()]
 

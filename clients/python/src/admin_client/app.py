@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from .web import approvals, checks, ingest, probes, problems, readiness
+from .web.bodies import Parsing
 from .web.database import Database
 from .web.settings import AppSettings
 
@@ -24,10 +25,12 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings or AppSettings.from_environment())
         await database.open()
-        app.state.database = database
+        app.state.database, app.state.parsing = database, Parsing()
+        app.openapi()       # takes a while, and is kept
         try:
             yield
         finally:
+            app.state.parsing.close()
             await database.close()
 
     requires_token = (settings or AppSettings.from_environment()).require_token

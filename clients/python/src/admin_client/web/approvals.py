@@ -9,7 +9,8 @@ import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from . import models
-from .bodies import JsonRoute
+from .access import Access, reading
+from .bodies import route_for
 from .database import database_of
 from .problems import ProblemError, may_answer
 
@@ -50,21 +51,22 @@ async def step(request: Request, statement: str, *arguments: Any) -> str:
 
 def router(requires_token: bool) -> APIRouter:
     """For requests with a token, or for those that name people themselves."""
-    routes = APIRouter(prefix="/api/policy/approvals", tags=["approvals"], route_class=JsonRoute)
+    routes = APIRouter(prefix="/api/policy/approvals", tags=["approvals"], route_class=route_for(Access(requires_token)))
+    for_readers: Any = {"response_model": None, "route_class_override": route_for(reading(requires_token))}
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
     IssueBody: Any = models.IssueRequest if requires_token else models.PlainIssueRequest
     SignBody: Any = models.SignRequest if requires_token else models.PlainSignRequest
     WithdrawBody: Any = models.WithdrawRequest if requires_token else models.PlainWithdrawRequest
-    reading, writing = (401, 403, 422, 500, 503, 504), (400, 401, 403, 409, 413, 415, 422, 500, 503, 504)
+    reads, writes = (401, 403, 422, 500, 503, 504), (400, 401, 403, 408, 409, 413, 415, 422, 500, 503, 504)
 
     async def list_approvals(request: Request, query: models.ListQuery, token: str | None) -> Response:
-        async with database_of(request).connection(token) as connection:
+        async with database_of(request).connection() as connection:
             rows = await connection.fetch(MANY, query.after or "", query.state, query.limit)
         following = rows[-1][0] if len(rows) == query.limit else None
         return answer(f'{{"approvals":[{",".join(row[1] for row in rows)}],"next":{json.dumps(following)}}}')
 
     async def get_approval(request: Request, approval_id: str, token: str | None) -> Response:
-        text = await database_of(request).value(ONE, approval_id, token=token)
+        text = await database_of(request).value(ONE, approval_id)
         if text is None:
             raise ProblemError(404, f"approval {approval_id} does not exist")
         return answer(text)
@@ -92,14 +94,14 @@ def router(requires_token: bool) -> APIRouter:
     for function in (list_approvals, get_approval, issue, sign, withdraw):
         function.__annotations__["return"] = Response
     common: dict[str, Any] = {"response_model": None}
-    routes.add_api_route("", list_approvals, methods=["GET"], summary="A page of approvals", responses={200: {"model": models.Page}, **may_answer(*reading)}, **common)
+    routes.add_api_route("", list_approvals, methods=["GET"], summary="A page of approvals", responses={200: {"model": models.Page}, **may_answer(*reads)}, **for_readers)
     routes.add_api_route("", issue, methods=["POST"], summary="Issues an approval", status_code=201,
                          responses={201: {"model": models.Step}, 200: {"model": models.Step, "description": "It was issued before, by the same person"},
-                                    **may_answer(*writing)}, **common)
+                                    **may_answer(*writes)}, **common)
     routes.add_api_route("/{approval_id}", get_approval, methods=["GET"], summary="One approval and its signatures",
-                         responses={200: {"model": models.Approval}, **may_answer(404, *reading)}, **common)
+                         responses={200: {"model": models.Approval}, **may_answer(404, *reads)}, **for_readers)
     routes.add_api_route("/{approval_id}/sign", sign, methods=["POST"], summary="Signs an approval in a role",
-                         responses={200: {"model": models.Step}, **may_answer(404, *writing)}, **common)
+                         responses={200: {"model": models.Step}, **may_answer(404, *writes)}, **common)
     routes.add_api_route("/{approval_id}/withdraw", withdraw, methods=["POST"], summary="Withdraws an approval for good",
-                         responses={200: {"model": models.Step}, **may_answer(404, *writing)}, **common)
+                         responses={200: {"model": models.Step}, **may_answer(404, *writes)}, **common)
     return routes

@@ -1,28 +1,56 @@
-"""Bodies of requests: their type, size, encoding and form, before anything of them is used."""
+"""Requests before anything of them is used: who asks, and the type, size, encoding and form of a body.
+
+The order is that of cost: a token is verified before its request's body is read, and a body is read before it is parsed.  A large one is
+parsed in a thread, one after the other, so that the loop goes on.
+"""
 from __future__ import annotations
 
-import json
+import asyncio
+import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, TypeVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
+from .access import Access, admit
+from .database import SPENT, database_of
+from .json_text import TooWide, parse
 from .problems import ProblemError
 
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 MOST_BYTES = 1024 * 1024
+MOST_QUERY_BYTES = 4096
+LARGE = 16 * 1024
+"""Longer texts are looked through in the thread."""
+
+CLOSE = {"Connection": "close"}
 
 
-def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+class Parsing:
+    """The thread for large texts.  One: it and the loop take turns, and the loop would have to wait for each of several."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="admin_client.parsing")
+
+    async def run(self, work: Callable[[str], T], text: str) -> T:
+        """Raises what the work raises.  Who gives up waiting leaves the queue."""
+        if len(text) <= LARGE:
+            return work(text)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, text)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
-def parse(text: str) -> Any:
-    """JSON as RFC 8259 has it: no NaN.  Raises ValueError, also for what is nested too deep."""
-    try:
-        return json.loads(text, parse_constant=refuse_constant)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+def parsing_of(request: Request) -> Parsing:
+    """The app's."""
+    parsing: Parsing = request.app.state.parsing
+    return parsing
 
 
 def check_type(request: Request) -> None:
@@ -33,6 +61,14 @@ def check_type(request: Request) -> None:
     if not (name == "application/json" or (name.startswith("application/") and name.endswith("+json"))) or charset not in ("utf-8", "utf8", "us-ascii"):
         raise ProblemError(415, f"The content type is {request.headers.get('content-type', 'missing')[:128]!r}; application/json in UTF-8 is taken.",
                            headers={"Accept": "application/json"})
+
+
+def check_head(request: Request) -> None:
+    """Raises 400 for two lengths of one body, which a proxy in between may have understood otherwise (RFC 9112, section 6.1), and 422 for a long query."""
+    if "transfer-encoding" in request.headers and "content-length" in request.headers:
+        raise ProblemError(400, "The request has both Content-Length and Transfer-Encoding.", headers=CLOSE)
+    if len(request.scope["query_string"]) > MOST_QUERY_BYTES:
+        raise ProblemError(422, f"The query is longer than {MOST_QUERY_BYTES} bytes.")
 
 
 async def read(request: Request) -> bytes:
@@ -46,24 +82,74 @@ async def read(request: Request) -> bytes:
                 break
         else:
             return bytes(body)
-    raise ProblemError(413, f"The body is larger than {MOST_BYTES} bytes.", headers={"Connection": "close"})
+    raise ProblemError(413, f"The body is larger than {MOST_BYTES} bytes.", headers=CLOSE)
+
+
+async def read_text(request: Request) -> str:
+    """The body as text, within its time.  Raises 408, 413, and 400 for what is no UTF-8."""
+    seconds = database_of(request).settings.body_budget
+    try:
+        async with asyncio.timeout(seconds):
+            request._body = await read(request)
+    except TimeoutError:
+        raise ProblemError(408, f"The body has not come within {seconds:g} s.", headers=CLOSE) from None
+    try:
+        return request._body.decode()
+    except UnicodeDecodeError as error:
+        raise no_json(error) from None
+
+
+async def parsed(request: Request, work: Callable[[str], T], text: str) -> T:
+    """What the work makes of the text.  Raises 400 for what is no JSON, 422 for what is too large for any request, 503 where others are parsed for too long."""
+    try:
+        async with asyncio.timeout(database_of(request).settings.body_budget):
+            return await parsing_of(request).run(work, text)
+    except TimeoutError:
+        raise ProblemError(503, "Other large bodies are being read; this one had to wait for too long.") from None
+    except TooWide as error:
+        raise ProblemError(422, f"The body is not what this operation takes: {error}.") from None
+    except ValueError as error:
+        raise no_json(error) from None
+
+
+def no_json(error: Exception) -> ProblemError:
+    return ProblemError(400, f"The body is no JSON text in UTF-8: {str(error)[:256]}")
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is JSON.  Raises 415, 413, and 400 for what is no UTF-8 or no JSON."""
+    """A route whose body is JSON.  Raises what its parts do; a client that goes away is no error."""
+
+    access: ClassVar[Access | None] = None
+    """Who is let in; None: everybody."""
+
+    is_parsed = True
+    """The body is parsed for FastAPI; otherwise it is left to the operation, by read_text()."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def checked(request: Request) -> Response:
-            if request.method == "POST":
-                check_type(request)
-                body = await read(request)
-                try:
-                    request._json = parse(body.decode())    # for FastAPI, which would parse it once more
-                except ValueError as error:     # UnicodeDecodeError is one
-                    raise ProblemError(400, f"The body is no JSON text in UTF-8: {str(error)[:256]}") from None
-                request._body = body
-            return await handle(request)
+            try:
+                await self.prepare(request)
+                return await handle(request)
+            except ClientDisconnect:
+                log.debug("the client of %s %s went away", request.method, request.url.path)
+                return Response(status_code=400)        # heard by nobody
 
         return checked
+
+    async def prepare(self, request: Request) -> None:
+        """All that comes before the operation itself."""
+        SPENT.set(0.0)
+        check_head(request)
+        if self.access is not None:
+            await admit(request, self.access)
+        if request.method == "POST":
+            check_type(request)
+            if self.is_parsed:
+                request._json = await parsed(request, parse, await read_text(request))      # for FastAPI, which would parse it once more
+
+
+def route_for(access: Access, *, is_parsed: bool = True) -> type[JsonRoute]:
+    """A class of routes that lets in whom the access lets in."""
+    return type("AccessRoute", (JsonRoute,), {"access": access, "is_parsed": is_parsed})

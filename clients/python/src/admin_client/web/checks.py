@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from . import models
+from .access import Access
 from .approvals import answer
-from .bodies import JsonRoute
+from .bodies import route_for
 from .database import database_of
 from .problems import may_answer
 
@@ -17,17 +18,17 @@ PREVIEW = "select admin.sensitive_check_preview($1, $2, $3, $4::text::timestampt
 
 def router(requires_token: bool) -> APIRouter:
     """Who asks is the subject of the token; without one, the request may say."""
-    routes = APIRouter(prefix="/api/policy/sensitive-check", tags=["check"], route_class=JsonRoute)
+    routes = APIRouter(prefix="/api/policy/sensitive-check", tags=["check"], route_class=route_for(Access(requires_token)))
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
     Body: Any = models.CheckRequest if requires_token else models.PlainCheckRequest
-    errors = may_answer(400, 401, 403, 413, 415, 422, 500, 503, 504)
+    errors = may_answer(400, 401, 403, 408, 413, 415, 422, 500, 503, 504)
 
     async def check(request: Request, body: models.CheckRequest, token: str | None) -> Response:
         return answer(await database_of(request).value(CHECK, body.approval_id, body.action, body.resource, getattr(body, "actor", None),
                                                        body.request_id, body.traceparent, token))
 
     async def preview(request: Request, body: models.PreviewRequest, token: str | None) -> Response:
-        return answer(await database_of(request).value(PREVIEW, body.approval_id, body.action, body.resource, models.written(body.at), token=token))
+        return answer(await database_of(request).value(PREVIEW, body.approval_id, body.action, body.resource, models.written(body.at)))
 
     check.__annotations__ |= {"request": Request, "body": Body, "token": Token, "return": Response}
     preview.__annotations__ |= {"request": Request, "body": models.PreviewRequest, "token": Token, "return": Response}

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import asyncpg
@@ -19,6 +20,10 @@ from .settings import AppSettings
 log = logging.getLogger(__name__)
 
 CLEAN_UP_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+
+SPENT: ContextVar[float] = ContextVar("SPENT", default=0.0)
+"""Seconds of its budget that the request has spent already, on its token."""
 
 
 class Unavailable(Exception):
@@ -37,6 +42,7 @@ class Database:
         self._pool = asyncpg.create_pool(settings.dsn, min_size=0, max_size=settings.connections, reset=_no_reset, timeout=settings.budget,
                                          **({"statement_cache_size": 0} if settings.pooler else {}))
         self._returning: set[asyncio.Task[None]] = set()
+        self.probe = Probe(self)
 
     async def open(self) -> None:
         await self._pool
@@ -51,25 +57,23 @@ class Database:
             await asyncio.wait(self._returning, timeout=CLEAN_UP_SECONDS)
 
     @asynccontextmanager
-    async def connection(self, token: str | None = None, seconds: float | None = None) -> AsyncIterator[asyncpg.Connection]:
-        """One, for the request's time; with a token, once it has been verified.
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[asyncpg.Connection]:
+        """One, for what is left of the request's time.
 
-        Raises Unavailable, TimeoutError when the time is over, and what the server raises: 28000 for a token that is not good.
+        Raises Unavailable, TimeoutError when the time is over, and what the server raises.
         """
-        async with asyncio.timeout(seconds or self.settings.budget):
+        async with asyncio.timeout((seconds or self.settings.budget) - SPENT.get()):
             connection = await self._acquire()
             try:
-                if token is not None:
-                    await connection.execute("select admin.jwt_verify($1)", token)
                 yield connection
             except BaseException:
                 self._give_back_later(connection)
                 raise
             await self._pool.release(connection)
 
-    async def value(self, statement: str, *arguments: Any, token: str | None = None, seconds: float | None = None) -> Any:
+    async def value(self, statement: str, *arguments: Any) -> Any:
         """The one value of a statement."""
-        async with self.connection(token, seconds) as connection:
+        async with self.connection() as connection:
             return await connection.fetchval(statement, *arguments)
 
     async def _acquire(self) -> asyncpg.Connection:
@@ -90,6 +94,31 @@ class Database:
             await self._pool.release(connection, timeout=CLEAN_UP_SECONDS)
         except Exception as error:      # asyncpg has ended it, and makes a new one when needed
             log.debug("a connection was ended: %r", error)
+
+
+class Probe:
+    """Does the database answer?  Anybody may ask, so all who ask within a second share one question."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._asking: asyncio.Task[Exception | None] | None = None
+        self._asked_at = 0.0
+
+    async def ask(self) -> None:
+        """Raises what the question has ended with."""
+        now = asyncio.get_running_loop().time()
+        if self._asking is None or (self._asking.done() and now - self._asked_at >= PROBE_SECONDS):
+            self._asking, self._asked_at = asyncio.create_task(self._ask()), now
+        error = await asyncio.shield(self._asking)
+        if error is not None:
+            raise error.with_traceback(None)
+
+    async def _ask(self) -> Exception | None:
+        try:
+            await self._database.value("select admin.sensitive_check_preview('APP-000000-ready')")
+        except Exception as error:
+            return error
+        return None
 
 
 def database_of(request: Request) -> Database:

@@ -8,6 +8,7 @@ from fastapi import Depends, Path
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from ..names import check_name
 from .problems import unauthorized
 
 ID_PATTERN = "^APP-[0-9]{6}-[a-z0-9]+$"
@@ -51,7 +52,7 @@ ApprovalId = Annotated[str, Field(pattern=ID_PATTERN, max_length=64)]
 PathId = Annotated[str, Path(pattern=ID_PATTERN, max_length=64, description="The approval.")]
 Instant = Annotated[datetime, BeforeValidator(to_instant, json_schema_input_type=Annotated[str, Field(pattern=INSTANT_PATTERN, json_schema_extra={"format": "date-time"})])]
 Role = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL), at_most(128)]
-Person = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256)]
+Person = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256), AfterValidator(check_name)]
 Action = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256)]
 Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=NO_NUL), at_most(2048)]
 Reason = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL), at_most(4096)]

@@ -27,6 +27,9 @@ class AppSettings:
     readiness_budget: float = 10.0
     """The same of /api/cutover-readiness, which looks at every approval.  ADMIN_READINESS_BUDGET."""
 
+    body_budget: float = 10.0
+    """Seconds within which the body of a request has to come, and again to be parsed.  ADMIN_BODY_BUDGET."""
+
     require_token: bool = True
     """A request without a bearer token is refused.  Off, people are named in the request, as far as the database takes that.
     ADMIN_REQUIRE_TOKEN."""
@@ -34,10 +37,13 @@ class AppSettings:
     ingest_role: str = ""
     """The role that a token must hold to bring events into the trail.  Empty: the app takes no events.  ADMIN_INGEST_ROLE."""
 
+    reader_role: str = ""
+    """The role that a token must hold to read approvals and the state of the cutover.  Empty: nobody reads them here.  ADMIN_READER_ROLE."""
+
     def __post_init__(self) -> None:
         if not self.dsn:
             raise ValueError("ADMIN_DSN is not set: postgresql://role@host/database")
-        for name in ("connections", "budget", "readiness_budget"):
+        for name in ("connections", "budget", "readiness_budget", "body_budget"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is not greater than zero: {getattr(self, name)}")
 
@@ -46,7 +52,8 @@ class AppSettings:
         """Raises ValueError that names the variable."""
         return cls(dsn=environment.get("ADMIN_DSN", ""), pooler=flag(environment, "ADMIN_POOLER", False), connections=whole(environment, "ADMIN_POOL_SIZE", 10),
                    budget=number(environment, "ADMIN_BUDGET", 1.0), readiness_budget=number(environment, "ADMIN_READINESS_BUDGET", 10.0),
-                   require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True), ingest_role=environment.get("ADMIN_INGEST_ROLE", ""))
+                   require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True), ingest_role=environment.get("ADMIN_INGEST_ROLE", ""),
+                   reader_role=environment.get("ADMIN_READER_ROLE", ""), body_budget=number(environment, "ADMIN_BODY_BUDGET", 10.0))
 
 
 def flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
