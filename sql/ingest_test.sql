@@ -83,6 +83,15 @@ from jsonb_array_elements(admin.audit_ingest(pg_temp.events(
     pg_temp.event('g-7', jsonb_build_object('data', (repeat('[', 100) || repeat(']', 100))::jsonb)),
     pg_temp.event('g-2', '{"datacontenttype": "application/json", "subject": "no approval"}'), pg_temp.event('g-3', jsonb_build_object('data', repeat('x', 262142))),
     pg_temp.event('g-4', '{"time": "2026-06-30T23:59:60Z"}'), pg_temp.event('g-5', jsonb_build_object('id', repeat('i', 256))))) -> 'rejected') as r;
+-- What readers of CloudEvents stop at: URIs that are none, and characters that no attribute may have.
+select v as source, a #>> '{rejected,0,error}' as error from unnest(array['ff eu 1', ':x', '/ff/%zz', '/ff/{id}', '/ff/ü', e'/ff\nx', '1:x', 'x:', 'X:y', '/ff#', '#', '//', '//h:8a', 'http://[::1', '/ff|1', '\\ff\1', '-',
+        '/ff/eu-1?q=1#f', 'urn:ff:eu-1', 'https://u@ff.invalid:8443/a%20b', 'http://[::1]:80/', 'mailto:ff@x.invalid', '../ff', '?']) with ordinality as u(v, n),
+    lateral (select admin.audit_ingest(pg_temp.events(pg_temp.event('u-' || n, jsonb_build_object('source', v))))) as x(a) order by n;
+select v as dataschema, a #>> '{rejected,0,error}' as error from unnest(array['not a uri', 'x/y.json', '/x', 'https://ff.invalid/x#f', 'https:', 'https://ff.invalid/x?v=1', 'urn:x:y']) with ordinality as u(v, n),
+    lateral (select admin.audit_ingest(pg_temp.events(pg_temp.event('s-' || n, jsonb_build_object('dataschema', v))))) as x(a) order by n;
+select name, to_hex(ascii(right(v, 1))) as ends_in, a #>> '{rejected,0,error}' as error from unnest(array['id', 'type', 'subject', 'actor', 'requestid', 'traceparent', 'partitionkey', 'tenant']) with ordinality as m(name, m),
+    unnest(array[e'a\nb', e'\u007f', e'\u0085', e'\uFDD0', e'\U0001FFFE', e'a\u00A0\u2028\uFFFD']) with ordinality as u(v, n),
+    lateral (select admin.audit_ingest(pg_temp.events(pg_temp.event('k-' || m || '-' || n, jsonb_build_object(name, v))))) as x(a) where n in (2, 6) or m = 8 or a ->> 'accepted' <> '0' order by m, n;
 select source_event_id, length(payload::text) from admin.audit where source_event_id ~ '^g-|^iii' order by audit_id;
 select payload ->> 2 as nested, (payload ->> 0)::float8 as large, (payload ->> 1)::float8 as small from admin.audit where source_event_id = 'g-6';
 select occurred_at at time zone 'UTC' as leap from admin.audit where source_event_id = 'g-4';

@@ -93,3 +93,31 @@ utf8_of(const char *data, Size length, Size *utf8_length)
 	return GetDatabaseEncoding() == PG_SQL_ASCII ? repaired(data, length, utf8_length) :
 		converted(data, length, utf8_length);
 }
+
+/* The character of so many bytes of UTF-8. */
+static bool
+is_forbidden_character(const unsigned char *c, int bytes)
+{
+	pg_wchar	code = utf8_to_unicode(c);
+
+	if (bytes <= 2)
+		return code < 0x20 || (code >= 0x7f && code <= 0x9f);
+	return (code >= 0xfdd0 && code <= 0xfdef) || (code & 0xfffe) == 0xfffe;
+}
+
+bool
+utf8_is_forbidden(const char *data, Size length)
+{
+	Size		bytes;
+	const char *text = utf8_of(data, length, &bytes);
+
+	for (const char *at = text; at < text + bytes;)
+	{
+		Size		width = utf8_character_bytes(at, text + bytes - at);
+
+		if (width == 0 || is_forbidden_character((const unsigned char *) at, (int) width))
+			return true;
+		at += width;
+	}
+	return false;
+}

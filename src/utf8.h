@@ -12,4 +12,11 @@
  */
 extern const char *utf8_of(const char *data, Size length, Size *utf8_length);
 
+/*
+ * Has the text a character that CloudEvents 1.0 (section 3.2) allows in no attribute: a control
+ * character, or one that Unicode calls a noncharacter?  In a database without an encoding the text
+ * is UTF-8.
+ */
+extern bool utf8_is_forbidden(const char *data, Size length);
+
 #endif							/* ADMIN_EXT_UTF8_H */

@@ -19,6 +19,7 @@
 
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
 #define ESCAPED_BYTES 6				/* \u00xx */
+#define SEQUENCE_DIGITS 19
 
 /* A text in the database's encoding made UTF-8, as bytes. */
 typedef struct Bytes
@@ -142,6 +143,18 @@ put_int64(char *at, int64 value)
 	return at + pg_lltoa(value, at);
 }
 
+/* The CloudEvents extension wants numbers that order as strings: with leading zeros, as many digits as a bigint has. */
+static char *
+put_sequence(char *at, int64 value)
+{
+	for (int i = SEQUENCE_DIGITS - 1; i >= 0; i--)
+	{
+		at[i] = '0' + value % 10;
+		value /= 10;
+	}
+	return at + SEQUENCE_DIGITS;
+}
+
 /* A line break in JSON text that was valid on input is blank space between tokens. */
 static char *
 put_payload(char *at, Bytes payload)
@@ -215,7 +228,7 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 	if (own)
 	{
 		at = PUT(at, ",\"sequence\":\"");
-		at = put_int64(at, audit_id);
+		at = put_sequence(at, audit_id);
 		*at++ = '"';
 	}
 	at = PUT(at, ",\"recordedtime\":\"");

@@ -6,8 +6,9 @@
 #include "postgres.h"
 
 #include "access/detoast.h"
+#include "access/transam.h"
 #include "catalog/pg_type.h"
-#include "common/jsonapi.h"
+#include "common/shortest_dec.h"
 #include "miscadmin.h"
 #include "parser/parse_type.h"
 #include "utils/array.h"
@@ -15,11 +16,14 @@
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/json.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "audit/row_json.h"
+#include "json_number.h"
 #include "json_text.h"
+#include "json_value.h"
 
 #define PIECE_BYTES	65536
 
@@ -111,14 +115,48 @@ pin_settings(void)
 	return level;
 }
 
-/* NaN and the infinities are no JSON numbers. */
+/* What is no number to every reader is a string: NaN and the infinities, too. */
 static void
 append_number(StringInfo out, const char *number)
 {
-	if (IsValidJsonNumber(number, strlen(number)))
+	if (json_number_judge(number, strlen(number)) == JSON_NUMBER_PLAIN)
 		appendStringInfoString(out, number);
 	else
 		escape_json(out, number);
+}
+
+/* The shortest decimal that is this number, whatever extra_float_digits says. */
+static void
+append_float(StringInfo out, Datum value, Oid type)
+{
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	if (type == FLOAT4OID)
+		float_to_shortest_decimal_buf(DatumGetFloat4(value), text);
+	else
+		double_to_shortest_decimal_buf(DatumGetFloat8(value), text);
+	append_number(out, text);
+}
+
+/* What audit_ingest() would refuse is a string that holds the text. */
+static void
+append_json(StringInfo out, TupleDesc desc, Datum value, Oid type)
+{
+	char	   *json;
+	Size		length;
+
+	if (type == JSONBOID)
+	{
+		Jsonb	   *jsonb = DatumGetJsonbP(value);
+
+		json = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+	}
+	else
+		json = TextDatumGetCString(value);
+	length = strlen(json);
+	check_room(out, desc, length);
+	if (!json_value_append(out, json, length))
+		append_string(out, desc, json, length);
 }
 
 static void
@@ -132,13 +170,7 @@ append_by_output_function(StringInfo out, TupleDesc desc, Datum value, Oid type)
 	getTypeOutputInfo(type, &output, &is_varlena);
 	text = OidOutputFunctionCall(output, value);
 	AtEOXact_GUC(false, level);
-	check_room(out, desc, strlen(text));
-	if (type == JSONOID || type == JSONBOID)
-		appendStringInfoString(out, text);
-	else if (type == FLOAT4OID || type == FLOAT8OID || type == NUMERICOID)
-		append_number(out, text);
-	else
-		append_string(out, desc, text, strlen(text));
+	append_string(out, desc, text, strlen(text));
 }
 
 /* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */
@@ -170,10 +202,28 @@ append_array(StringInfo out, TupleDesc desc, Datum value, Oid element)
 	return true;
 }
 
+/* Domains are written as their base type, arrays element by element, the rest by output functions. */
+static void
+append_other(StringInfo out, TupleDesc desc, Datum value, Oid type)
+{
+	/* The types that initdb begins with are no domains. */
+	Oid			base = type < FirstGenbkiObjectId ? type : getBaseType(type);
+	Oid			element;
+
+	if (base != type)
+	{
+		append_value(out, desc, value, false, base);
+		return;
+	}
+	check_value(out, desc, value, type);
+	element = get_element_type(type);
+	if (!OidIsValid(element) || !append_array(out, desc, value, element))
+		append_by_output_function(out, desc, value, type);
+}
+
 static void
 append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 {
-	Oid			element;
 
 	if (isnull)
 	{
@@ -204,11 +254,20 @@ append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 			append_timestamp(out, DatumGetTimestampTz(value));
 			appendStringInfoChar(out, '"');
 			return;
+		case FLOAT4OID:
+		case FLOAT8OID:
+			append_float(out, value, type);
+			return;
+		case NUMERICOID:
+			append_number(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
+			return;
+		case JSONOID:
+		case JSONBOID:
+			check_value(out, desc, value, type);
+			append_json(out, desc, value, type);
+			return;
 	}
-	check_value(out, desc, value, type);
-	element = get_element_type(type);
-	if (!OidIsValid(element) || !append_array(out, desc, value, element))
-		append_by_output_function(out, desc, value, type);
+	append_other(out, desc, value, type);
 }
 
 static void

@@ -2,10 +2,12 @@
  * row_json.h
  *	  Rows as JSON text that does not depend on any session setting.
  *
- * Strings, numbers and booleans as JSON has them; 64-bit integers as strings;
- * timestamptz as RFC 3339 in UTC; bytea as "\\x" and hex digits; one-dimensional
- * arrays as arrays; json and jsonb as they are; everything else as the string its
- * output function gives under ISO dates and UTC.
+ * Booleans and texts as JSON has them.  int8 as a string, smaller integers as numbers.  float4,
+ * float8 and numeric as numbers where every reader takes them for the same (json_number.h), else as
+ * strings.  json and jsonb as values, numbers in them likewise; as a string what readers refuse
+ * (json_value.h).  timestamptz as RFC 3339 in UTC.  bytea as "\\x" and hex digits.  One-dimensional
+ * arrays as arrays.  A domain as its base type.  Everything else as the string its output function
+ * gives under ISO dates and UTC.
  */
 #ifndef ADMIN_EXT_ROW_JSON_H
 #define ADMIN_EXT_ROW_JSON_H

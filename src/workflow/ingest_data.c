@@ -11,6 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "json_number.h"
+#include "json_value.h"
 #include "workflow/ingest_data.h"
 
 /* What stands around the value at hand. */
@@ -32,12 +34,12 @@ ingest_number_text(Numeric number)
 	{
 		MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-		limit = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("1e%d", INGEST_MAX_DIGITS)),
+		limit = DatumGetNumeric(DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("1e%d", JSON_MAX_DIGITS)),
 													ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 		MemoryContextSwitchTo(old);
 	}
 	if (DatumGetBool(DirectFunctionCall2(numeric_ge, magnitude, NumericGetDatum(limit))) ||
-		DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))) > INGEST_MAX_DIGITS)
+		DatumGetInt32(DirectFunctionCall1(numeric_scale, NumericGetDatum(number))) > JSON_MAX_DIGITS)
 		return NULL;
 	return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(number)));
 }
@@ -76,8 +78,11 @@ append_scalar(StringInfo out, const JsonbValue *value, int max_bytes)
 		case jbvNumeric:
 			digits = ingest_number_text(value->val.numeric);
 			if (digits == NULL)
-				return psprintf("it has a number of more than %d digits", INGEST_MAX_DIGITS);
-			appendStringInfoString(out, digits);
+				return psprintf("it has a number of more than %d digits", JSON_MAX_DIGITS);
+			if (json_number_judge(digits, strlen(digits)) == JSON_NUMBER_PLAIN)
+				appendStringInfoString(out, digits);
+			else
+				appendStringInfo(out, "\"%s\"", digits);
 			return NULL;
 		default:
 			return append_string(out, value, max_bytes);
@@ -104,8 +109,8 @@ append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value
 			separate(writing);
 			appendStringInfoChar(writing->out, token == WJB_BEGIN_ARRAY ? '[' : '{');
 			writing->is_first = true;
-			if (++writing->depth > INGEST_MAX_DEPTH)
-				return psprintf("it is nested deeper than %d", INGEST_MAX_DEPTH);
+			if (++writing->depth > JSON_MAX_DEPTH)
+				return psprintf("it is nested deeper than %d", JSON_MAX_DEPTH);
 			return NULL;
 		case WJB_END_ARRAY:
 		case WJB_END_OBJECT:

@@ -8,12 +8,10 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
-#define INGEST_MAX_DEPTH	100
-#define INGEST_MAX_DIGITS	1000	/* of a number, before the decimal point and behind it */
-
 /*
- * Appends the value as compact JSON; NULL, or why it cannot be kept: it would be longer than
- * max_bytes, nested deeper or with longer numbers than the limits.  What jsonb holds in few
+ * Appends the value as compact JSON, numbers that not every reader takes for the same as strings
+ * (json_number.h); NULL, or why it cannot be kept: it would be longer than max_bytes, nested deeper
+ * than JSON_MAX_DEPTH or with numbers of more than JSON_MAX_DIGITS digits.  What jsonb holds in few
  * bytes (1e131000) is not written out to find that.
  */
 extern const char *ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes);

@@ -17,6 +17,8 @@
 #include "decision/approval_id.h"
 #include "rfc3339.h"
 #include "text_limits.h"
+#include "uri.h"
+#include "utf8.h"
 #include "workflow/ingest_data.h"
 #include "workflow/ingest_event.h"
 #include "workflow/ingest_source.h"
@@ -71,6 +73,19 @@ is_text(const JsonbValue *value, const char *text)
 	return value->val.string.len == strlen(text) && memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
+/* What is no text would be delivered as another one; the rest is CloudEvents' type String. */
+static bool
+check_characters(Reading *reading, const char *name, const JsonbValue *value)
+{
+	if (!ingest_is_text(value))
+		refuse(reading, "\"%s\" is not UTF-8", name);
+	else if (utf8_is_forbidden(value->val.string.val, value->val.string.len))
+		refuse(reading, "\"%s\" has a control character or a noncharacter", name);
+	else
+		return true;
+	return false;
+}
+
 /* NULL with a refusal unless it is a string of 1 to so many bytes. */
 static text *
 read_text(Reading *reading, const char *name, const JsonbValue *value, int max_bytes)
@@ -82,10 +97,7 @@ read_text(Reading *reading, const char *name, const JsonbValue *value, int max_b
 	else if (value->val.string.len > max_bytes)
 		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, shown(value),
 			   value->val.string.len, max_bytes);
-	/* What is no text would be delivered as another one. */
-	else if (!ingest_is_text(value))
-		refuse(reading, "\"%s\" is not UTF-8", name);
-	else
+	else if (check_characters(reading, name, value))
 		return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
 	return NULL;
 }
@@ -125,6 +137,36 @@ read_source(Reading *reading, const JsonbValue *value)
 	/* What happened here is told apart from what happened elsewhere by its source. */
 	if (ingest_source_is_own(value->val.string.val, value->val.string.len))
 		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", shown(value));
+	/* Readers that parse it would stop at the event. */
+	else if (!uri_is_reference(value->val.string.val, value->val.string.len))
+		refuse(reading, "\"source\" is not a URI reference (RFC 3986): \"%s\"", shown(value));
+}
+
+/* NULL with a refusal unless it is a string; other attributes may be of other types. */
+static text *
+read_kept_text(Reading *reading, const char *name, const JsonbValue *value)
+{
+	return read_text(reading, name, value, INGEST_ATTRIBUTES_MAX_BYTES);
+}
+
+static void
+read_schema(Reading *reading, const JsonbValue *value)
+{
+	text	   *schema = read_kept_text(reading, "dataschema", value);
+
+	if (schema != NULL && !uri_is_absolute(value->val.string.val, value->val.string.len))
+		refuse(reading, "\"dataschema\" is not an absolute URI (RFC 3986): \"%s\"", shown(value));
+	else if (schema != NULL)
+		keep_string(reading, "dataschema", text_to_cstring(schema));
+}
+
+static void
+read_partition_key(Reading *reading, const JsonbValue *value)
+{
+	text	   *key = read_kept_text(reading, "partitionkey", value);
+
+	if (key != NULL)
+		keep_string(reading, "partitionkey", text_to_cstring(key));
 }
 
 static void
@@ -263,10 +305,11 @@ read_extension(Reading *reading, const char *name, const JsonbValue *value)
 			   pg_mbcliplen(name, strlen(name), SHOWN_CHARACTERS), name, NAME_MAX_BYTES);
 	else if (value->type == jbvString && value->val.string.len > INGEST_ATTRIBUTES_MAX_BYTES)
 		refuse(reading, "\"%s\" is too long: it has %d bytes, the limit is %d", name, value->val.string.len, INGEST_ATTRIBUTES_MAX_BYTES);
-	else if (value->type == jbvString && !ingest_is_text(value))
-		refuse(reading, "\"%s\" is not UTF-8", name);
 	else if (value->type == jbvString)
-		keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
+	{
+		if (check_characters(reading, name, value))
+			keep_string(reading, name, pnstrdup(value->val.string.val, value->val.string.len));
+	}
 	else if (value->type == jbvBool)
 		text = value->val.boolean ? "true" : "false";
 	else if (value->type == jbvNumeric)
@@ -294,6 +337,8 @@ static const struct
 	{"time", read_time},
 	{"sequence", read_sequence},
 	{"datacontenttype", read_content_type},
+	{"dataschema", read_schema},
+	{"partitionkey", read_partition_key},
 	{"data", read_data},
 	{"data_base64", refuse_base64},
 	{"auditid", refuse_own},
@@ -313,9 +358,6 @@ static const struct
 	{"traceparent", offsetof(IngestEvent, traceparent), TRACEPARENT_MAX_BYTES},
 };
 
-/* Strings without one; other attributes may be of other types. */
-static const char *const kept_texts[] = {"dataschema", "partitionkey"};
-
 static bool
 is_text_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
 {
@@ -325,17 +367,6 @@ is_text_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
 			continue;
 		if (value->type != jbvNull)
 			*(text **) ((char *) reading->event + texts[i].place) = read_text(reading, texts[i].name, value, texts[i].max_bytes);
-		return true;
-	}
-	for (int i = 0; i < lengthof(kept_texts); i++)
-	{
-		text	   *kept;
-
-		if (!is_text(key, kept_texts[i]))
-			continue;
-		if (value->type != jbvNull &&
-			(kept = read_text(reading, kept_texts[i], value, INGEST_ATTRIBUTES_MAX_BYTES)) != NULL)
-			keep_string(reading, kept_texts[i], text_to_cstring(kept));
 		return true;
 	}
 	return false;

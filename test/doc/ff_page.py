@@ -7,13 +7,13 @@ PAGE = (ROOT / "doc/ff.md").read_text()
 
 
 def limits():
-    source = (ROOT / "src/workflow/ingest_event.h").read_text() + (ROOT / "src/workflow/ingest_data.h").read_text() + (ROOT / "src/text_limits.h").read_text()
+    source = (ROOT / "src/workflow/ingest_event.h").read_text() + (ROOT / "src/json_value.h").read_text() + (ROOT / "src/json_number.h").read_text() + (ROOT / "src/text_limits.h").read_text()
     defined = {name: eval(value) for name, value in re.findall(r"#define (\w+_(?:MAX_BYTES|DEPTH|DIGITS))\s+(\(?[\d *]+\)?)", source)}
     told = {"id": "INGEST_ID_MAX_BYTES", "source": "INGEST_SOURCE_MAX_BYTES", "type": "INGEST_TYPE_MAX_BYTES", "data": "INGEST_DATA_MAX_BYTES"}
     for attribute, name in told.items():
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{attribute}` |"))
         ok(str(defined[name]) in row, f"the limit of {attribute}", row)
-    for name in ("INGEST_ATTRIBUTES_MAX_BYTES", "PERSON_MAX_BYTES", "REQUEST_ID_MAX_BYTES", "TRACEPARENT_MAX_BYTES", "INGEST_MAX_DEPTH", "INGEST_MAX_DIGITS"):
+    for name in ("INGEST_ATTRIBUTES_MAX_BYTES", "PERSON_MAX_BYTES", "REQUEST_ID_MAX_BYTES", "TRACEPARENT_MAX_BYTES", "JSON_MAX_DEPTH", "JSON_MAX_DIGITS"):
         ok(str(defined[name]) in PAGE, f"{name} is told", defined[name])
     most = re.search(r"#define MOST_EVENTS\s+(\d+)", (ROOT / "src/workflow/ingest.c").read_text()).group(1)
     ok(f"up to {most} CloudEvents" in PAGE, "how many events a call takes")
@@ -22,7 +22,7 @@ def limits():
 def attributes():
     """Each one that is treated in a way of its own is in the table."""
     source = (ROOT / "src/workflow/ingest_event.c").read_text()
-    tables = [source[source.index(begin):].split("};")[0] for begin in ("members[] = {", "texts[] = {", "kept_texts[] = {")]
+    tables = [source[source.index(begin):].split("};")[0] for begin in ("members[] = {", "texts[] = {")]
     treated = set(re.findall(r'"(\w+)"', "".join(tables)))
     table = PAGE[PAGE.index("| attribute | where it goes"):].split("\n\n")[0]
     listed = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))

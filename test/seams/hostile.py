@@ -32,7 +32,10 @@ def to_json(thing):
 
 
 STRINGS = ["", "a", "é", "\U0001f600", "\u2028", 'q"', "\\", "\n\r\t", "\x01", "\x7f", "a" * 64, "a" * 256, "a" * 257, "ü" * 128, "ü" * 129, "a" * 512, "a" * 513, "admin_ext", "admin_ext ",
-           "/admin_ext/", "/admin_ext", "APP-000001-a", "APP-000001-", "APP-000001-" + "a" * 60, '"auditid":"1"', '","data":{}', "null", "x" * 9000]
+           "/admin_ext/", "/admin_ext", "APP-000001-a", "APP-000001-", "APP-000001-" + "a" * 60, '"auditid":"1"', '","data":{}', "null", "x" * 9000, "\x85", "\ufdd0", "\ufffe", "\U0010ffff", "\U0001fffe", "\ufffd",
+           "/ff/a b", "/ff/%zz", "/ff/%2f?q#f", "/ff/{id}", ":x", "urn:x:y", "https://ff.invalid/x?y", "urn:x#y", "x:", "X:y", "/a#"]
+# Control characters, and what Unicode calls noncharacters.
+FORBIDDEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef" + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xfffe, 0xffff)) + "]")
 NUMBERS = ["0", "-0", "1", "17", "2147483647", "2147483648", "-2147483648", "-2147483649", "9223372036854775806", "9223372036854775807", "1.5", "1e3", "1e999", "1e1000", "1e131000", "1e-1000", "1e-1001", "1.0"]
 TIMES = ["2026-11-23T20:00:00Z", "2026-11-23T20:00:00.123456789+01:30", "2026-02-29T00:00:00Z", "2024-02-29T23:59:60Z", "2026-11-23", "now", "2026-11-23T24:00:00Z", "0001-01-01T00:00:00Z",
          "9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-01:00", "2026-11-23 20:00:00z", "2026-11-23T20:00:00"]
@@ -81,7 +84,18 @@ def size(text):
 
 
 def is_string(thing, most):
-    return isinstance(thing, str) and 1 <= size(thing) <= most
+    return isinstance(thing, str) and 1 <= size(thing) <= most and not FORBIDDEN.search(thing)
+
+
+def is_reference(text):
+    """Of the strings above: none has an authority with anything odd in it."""
+    character = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})"
+    colon_first = ":" in re.split("[/?#]", text)[0]
+    return re.fullmatch(f"{character}*(#{character}+)?", text) is not None and text != "" and (not colon_first or re.match(r"[a-z][a-z0-9+.-]*:[^#]", text) is not None)
+
+
+def is_absolute(text):
+    return re.match(r"[a-z][a-z0-9+.-]*:", text) is not None and "#" not in text and is_reference(text)
 
 
 def digits(thing):
@@ -121,14 +135,15 @@ def is_sequence(thing):
 
 
 def is_extension(thing):
-    return isinstance(thing, (str, bool)) or (isinstance(thing, Number) and re.fullmatch(r"-?\d+", digits(thing) or "") is not None and -2**31 <= int(digits(thing)) < 2**31)
+    return isinstance(thing, bool) or (isinstance(thing, str) and not FORBIDDEN.search(thing)) or (isinstance(thing, Number) and re.fullmatch(r"-?\d+", digits(thing) or "") is not None and -2**31 <= int(digits(thing)) < 2**31)
 
 
 RULES = {"specversion": lambda v: v == "1.0", "id": lambda v: is_string(v, 256), "type": lambda v: is_string(v, 256), "time": is_time, "sequence": is_sequence, "data": is_keepable,
-         "source": lambda v: is_string(v, 512) and not re.match(r"/*admin_ext(/|\Z)", v, re.IGNORECASE), "datacontenttype": lambda v: v == "application/json",
+         "source": lambda v: is_string(v, 512) and is_reference(v) and not re.match(r"/*admin_ext(/|\Z)", v, re.IGNORECASE), "datacontenttype": lambda v: v == "application/json",
          "data_base64": lambda v: False, "auditid": lambda v: False, "recordedtime": lambda v: False,
          **{name: lambda v: is_string(v, 256) for name in ("actor", "requestid", "traceparent")},
-         **{name: lambda v: is_string(v, 8000) for name in ("subject", "dataschema", "partitionkey")}}
+         "dataschema": lambda v: is_string(v, 8000) and is_absolute(v),
+         **{name: lambda v: is_string(v, 8000) for name in ("subject", "partitionkey")}}
 
 
 def is_sound(thing):

@@ -47,5 +47,11 @@ is($node->safe_psql('postgres', q{select count(*) from admin.ingest_gap where fi
 set_clock(60 * $day);
 is($node->safe_psql('postgres', q{select admin.ingest_tidy(10); select count(*) from admin.ingest_gap}), "1\n0", 'which is forgotten after the window');
 ok(wait_delivered($node), 'all is delivered');
+# CloudEvents' extension sequence orders as a string.
+my @lines = ndjson_lines($node->data_dir . '/admin_ext');
+my @own = grep { !m{^\{"specversion":"1.0","id":"\d+","source":"/ff"} } @lines;
+is(join(' ', map { m/"id":"(\d+)".*"sequence":"(\d+)"/ && length $2 == 19 && $2 == $1 ? () : $_ } @own), '', 'the sequence of our own events is the audit_id in 19 digits');
+is(join(' ', sort map { m/"sequence":"(\d+)"/ } grep { m{^\{"specversion":"1.0","id":"\d+","source":"/ff"} } @lines), '1 2 3', 'an ingested event keeps its own');
+ok(@own > 0, 'there are events of both');
 $node->stop;
 done_testing();

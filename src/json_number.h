@@ -1,0 +1,28 @@
+/*
+ * json_number.h
+ *	  Which numbers every reader of JSON takes for the number that it is.  PURE: no server.
+ *
+ * Readers differ in what they do with long numbers: they lose digits, make an infinity of one,
+ * or refuse the whole document.  RFC 8259, section 6, names the range that all agree on.
+ */
+#ifndef ADMIN_EXT_JSON_NUMBER_H
+#define ADMIN_EXT_JSON_NUMBER_H
+
+#include <stddef.h>
+
+#define JSON_MAX_DIGITS		1000	/* that audit_ingest takes, before the decimal point and behind it */
+
+typedef enum JsonNumber
+{
+	JSON_NUMBER_PLAIN,			/* a 64-bit integer, or a double of at most 15 significant digits */
+	JSON_NUMBER_LONG,			/* any other, or no JSON number: it travels as a string */
+	JSON_NUMBER_TOO_LONG		/* a number that audit_ingest refuses */
+} JsonNumber;
+
+/*
+ * Digits count as they are written, from the first that is not zero: 1.500 has four.  An integer
+ * is a number without point and exponent.
+ */
+extern JsonNumber json_number_judge(const char *number, size_t length);
+
+#endif							/* ADMIN_EXT_JSON_NUMBER_H */
