@@ -1,5 +1,6 @@
 """What doc/kafka.md says to readers and operators, tried as it stands there; speaks TAP."""
 import atexit
+import base64
 import json
 import pathlib
 import re
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
 from common import block
@@ -25,7 +27,7 @@ class Reader:
         program.write_text(block(PAGE, "python"))
         self.lines = []
         # Whoever runs us in the background has SIGINT ignored; it is what ends the reader.
-        self.process = subprocess.Popen([sys.executable, program, BOOTSTRAP, TOPIC, "archive"], stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([sys.executable, program, BOOTSTRAP, TOPIC, "archive"], stdout=subprocess.PIPE, cwd=SCRATCH,
                                         stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         atexit.register(self.process.kill)
         self.thread = threading.Thread(target=self.listen, daemon=True)
@@ -97,6 +99,31 @@ def reader():
     archive.stop()
 
 
+def unreadable():
+    """Records of somebody else that are no documents, each in front of one of ours."""
+    values = [b"\xff\xfe", b"{", b"", None, b"[1]", b"17", b"{}", b'{"source": "/x"}', b'"\xff"', b"\0\0\0\0", b'{"n": %s}' % (b"7" * 5000), b"[" * 100000, b'{"source": [], "id": {}}']
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
+    reader = Reader()
+    reader.wait_for(0, "a reader that has read all")
+    for value in values:
+        for partition in range(3):
+            producer.produce(TOPIC, value=value, partition=partition)
+        producer.flush(30)
+        sql(CHECK)
+    wait(DELIVERED, "delivered behind records that nobody can read")
+    reader.wait_for(len(values), "the reader has each of ours")
+    reader.stop()
+    letters = [json.loads(line) for line in (SCRATCH / "archive.dead.jsonl").read_text().splitlines()]
+    ok(sorted((base64.b64decode(letter["value"]), letter["partition"]) for letter in letters) == sorted((value or b"", n) for value in values for n in range(3)),
+       "and the others are set aside, with their bytes", letters)
+    sql(CHECK)
+    wait(DELIVERED, "one more row is delivered")
+    reader = Reader()
+    reader.wait_for(1, "started again it goes on behind them")
+    reader.stop()
+    ok(len((SCRATCH / "archive.dead.jsonl").read_text().splitlines()) == len(letters), "and sets none aside again")
+
+
 def position_header():
     """On the last record of each transaction, and on no other."""
     before = sum("admin-ext-position" in headers for _, headers, _ in read_topic())
@@ -144,4 +171,4 @@ def who_sees_options():
 
 
 if __name__ == "__main__":
-    main(begin, reader, position_header, more_partitions, options, who_sees_options)
+    main(begin, reader, unreadable, position_header, more_partitions, options, who_sees_options)
