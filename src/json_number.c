@@ -12,7 +12,7 @@
 #define SURE_INTEGER_DIGITS	18	/* any integer of so many digits has 64 bits */
 #define INT64_DIGITS		19
 #define DOUBLE_DIGITS		15	/* any decimal of so many survives a double */
-#define DOUBLE_SURE_EXPONENT 307
+#define DOUBLE_SURE_EXPONENT 307	/* below -307 a double has fewer digits, above 307 it may be too large */
 #define PLAIN_MAX_BYTES		400 /* 1e-307 of 15 digits, written without an exponent, has 324 */
 
 /* The parts of a number, by the grammar of RFC 8259, section 6. */
@@ -118,19 +118,19 @@ magnitude_of(const Parts *parts)
 	return parts->integer_digits - 1 - parts->leading_zeros + parts->exponent;
 }
 
-/* What is near the ends of a double's range is converted to see. */
+/* What is near the upper end of a double's range is converted to see. */
 static bool
 is_double(const Parts *parts, const char *number, size_t length)
 {
 	char		text[PLAIN_MAX_BYTES + 1];
-	double		value;
 
 	if (parts->is_zero || labs(magnitude_of(parts)) <= DOUBLE_SURE_EXPONENT)
 		return true;
+	if (magnitude_of(parts) < 0)
+		return false;
 	memcpy(text, number, length);
 	text[length] = '\0';
-	value = strtod(text, NULL);
-	return isfinite(value) && value != 0;
+	return isfinite(strtod(text, NULL));
 }
 
 JsonNumber

@@ -21,7 +21,8 @@ typedef enum JsonNumber
 
 /*
  * Digits count as they are written, from the first that is not zero: 1.500 has four.  An integer
- * is a number without point and exponent.
+ * is a number without point and exponent.  A double is zero or at least 1e-307, as what is smaller
+ * has fewer digits.
  */
 extern JsonNumber json_number_judge(const char *number, size_t length);
 

@@ -56,7 +56,7 @@ check_value(const char *text)
 	}
 	else if (!isfinite(value) || (value == 0 && strcspn(text, "123456789") < strcspn(text, "eE")))
 		fail("plain, but no double");
-	else if (fabs(value) >= 1e-307)
+	else
 	{
 		char		again[64];
 

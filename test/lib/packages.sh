@@ -8,6 +8,11 @@ BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
 TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap postgresql-15-cron postgresql-15-repack patroni etcd-server pgbouncer clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
     pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl kcat jq curl"
 
+# What readers in other languages need: a package where the machine has no such command already.
+for each in jq=jq go=golang-go node=nodejs npm=npm javac=openjdk-17-jdk-headless; do
+    command -v "${each%%=*}" >/dev/null || TEST_PACKAGES="$TEST_PACKAGES ${each#*=}"
+done
+
 DEMO_KAFKA_PACKAGES="$BUILD_PACKAGES python3 python3-pip python3-venv pkg-config librdkafka-dev libcurl4-openssl-dev
     openjdk-17-jre-headless maven kcat"
 DEMO_REDIS_PACKAGES="$BUILD_PACKAGES python3 openssl pkg-config libcurl4-openssl-dev libhiredis-dev redis-server"

@@ -99,6 +99,7 @@ unit() { test/unit/run "$@"; }
 majors() { test/majors/run "$@"; }
 identity() { test/identity/run "$@"; }
 seams() { test/seams/run "$@"; }
+readers() { test/readers/run; }
 python() { test/python/run "$@"; }
 kafka() { test/integration/run "$@"; }
 redis() { test/integration/run_redis "$@"; }
