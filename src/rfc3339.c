@@ -6,9 +6,6 @@
 
 #define USECS			INT64_C(1000000)
 #define DAY_SECONDS		INT64_C(86400)
-/* Of the first day of the year 1 and the first after the year 9999, from 2000-01-01 on. */
-#define FIRST_DAY		(-INT64_C(730119))
-#define END_DAY			INT64_C(2921940)
 
 /* What is left to be read. */
 typedef struct Text
@@ -123,7 +120,7 @@ rfc3339_parse(const char *string, size_t length, int64_t *at)
 		!number(&text, 2, 0, 60, &second) || !fraction(&text, &microseconds) || !offset(&text, &zone) || text.at != text.end)
 		return false;
 	seconds = day_number(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second - zone;
-	if (seconds < FIRST_DAY * DAY_SECONDS || seconds >= END_DAY * DAY_SECONDS)
+	if (seconds < RFC3339_BEGIN / USECS || seconds >= RFC3339_END / USECS)
 		return false;
 	*at = seconds * USECS + microseconds;
 	return true;

@@ -11,6 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The years 1 to 9999 in UTC: the first microsecond, and the one behind the last. */
+#define RFC3339_BEGIN	(INT64_C(-730119) * 86400 * 1000000)
+#define RFC3339_END		(INT64_C(2921940) * 86400 * 1000000)
+
 /*
  * Microseconds since 2000-01-01 00:00 UTC, as TimestampTz counts them; digits beyond the
  * sixth of a second are dropped, second 60 is the first of the next minute.  False for what

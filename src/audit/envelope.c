@@ -15,6 +15,7 @@
 #include "audit/audit_append.h"
 #include "audit/envelope.h"
 #include "json_text.h"
+#include "rfc3339.h"
 #include "utf8.h"
 
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
@@ -155,6 +156,18 @@ put_sequence(char *at, int64 value)
 	return at + SEQUENCE_DIGITS;
 }
 
+/*
+ * CloudEvents wants RFC 3339.  What happened in another year (a deadline that a superuser has
+ * written by hand passed) is at the nearest instant that it knows; the payload has the true one.
+ */
+static char *
+put_instant(char *at, Datum instant)
+{
+	TimestampTz time = DatumGetTimestampTz(instant);
+
+	return at + format_timestamp(at, Max(RFC3339_BEGIN, Min(time, RFC3339_END - 1)));
+}
+
 /* A line break in JSON text that was valid on input is blank space between tokens. */
 static char *
 put_payload(char *at, Bytes payload)
@@ -223,7 +236,7 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 	at = put_type(at, texts[AUDIT_EVENT_TYPE], own);
 	at = PUT_MEMBER(at, "subject", texts[AUDIT_APPROVAL_ID]);
 	at = PUT(at, ",\"time\":\"");
-	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_OCCURRED_AT - 1]));
+	at = put_instant(at, values[AUDIT_OCCURRED_AT - 1]);
 	at = PUT(at, "\",\"datacontenttype\":\"application/json\"");
 	if (own)
 	{
@@ -232,7 +245,7 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 		*at++ = '"';
 	}
 	at = PUT(at, ",\"recordedtime\":\"");
-	at += format_timestamp(at, DatumGetTimestampTz(values[AUDIT_RECORDED_AT - 1]));
+	at = put_instant(at, values[AUDIT_RECORDED_AT - 1]);
 	*at++ = '"';
 	if (!has_member(members, "\"partitionkey\":"))
 		at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);

@@ -8,15 +8,14 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/datetime.h"
 #include "utils/timestamp.h"
 
 #include "decision/approval_id.h"
 #include "json_text.h"
 #include "owner.h"
+#include "rfc3339.h"
 #include "workflow/step.h"
 
-#define RFC3339_END			((date2j(10000, 1, 1) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
 #define GENERATED_DIGITS	6
 #define GENERATED_LETTERS	16	/* 82 bits: two of them are not going to be the same */
 #define GENERATED_ATTEMPTS	4

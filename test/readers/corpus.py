@@ -99,7 +99,9 @@ def documents():
     # Numbers of 19 digits, and every kind of event of our own.
     one(connection, "select setval('admin.audit_audit_id_seq', 999999999999999990)")
     one(connection, "set admin_ext.require_verified_jwt = off")
-    for query in ("select admin.issue_approval('pay', '{a}', now() + interval '1 day', 'r \u2028\"', 'APP-000001-o', 'ann \U0001f600')", "select admin.sign_approval('APP-000001-o', 'a', 'bob', 'a comment \x7f')",
+    one(connection, """insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values
+        ('APP-000002-o', 'pay', '{x}', 1, 'boss', '4713-01-01 00:00:00 BC'), ('APP-000003-o', 'pay', '{x}', 1, 'boss', '294276-12-31 23:59:59.999999 UTC')""")
+    for query in ("select admin.sweep_expired()", "select admin.issue_approval('pay', '{a}', now() + interval '1 day', 'r \u2028\"', 'APP-000001-o', 'ann \U0001f600')", "select admin.sign_approval('APP-000001-o', 'a', 'bob', 'a comment \x7f')",
                   "select admin.sensitive_check('APP-000001-o', 'pay', 'r', 'ff', 'request \u0085', 'trace')", "select admin.withdraw_approval('APP-000001-o', 'no', 'ann \U0001f600')", "truncate odd"):
         one(connection, query)
     ok(poll(lambda: one(connection, "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"), 60), "all is delivered")
@@ -128,6 +130,8 @@ def parse(line):
     numbers = []
     event = json.loads(line, parse_int=lambda text: numbers.append(text) or int(text), parse_float=lambda text: numbers.append(text) or float(text), parse_constant=lambda name: 1 / 0, object_pairs_hook=one_each)
     json.dumps(event, ensure_ascii=False).encode()
+    if not all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.]\d{6}Z", event[name]) for name in ("time", "recordedtime")):
+        raise ValueError(event["time"])
     wrong = [text for text in numbers if not is_plain(text)]
     if wrong or re.search(r"(?<!\\)(\\\\)*\\u0000", line):
         raise ValueError(f"numbers {wrong[:3]}")
