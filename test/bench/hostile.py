@@ -102,13 +102,13 @@ def slowest(address, token, senders):
     return max(times)
 
 
-def p19():
+def p26():
     token = prepare()
     with app() as address:
         rounds = alternate(lambda: slowest(address, token, SENDERS), lambda: ALLOWED, lambda: slowest(address, token, 0))
     notes = (f"fastapi {metadata.version('fastapi')}, uvicorn {metadata.version('uvicorn')}, Python {sys.version.split()[0]}; {len(BODIES)} bodies, {SENDERS} processes that post them with a good token, "
              "on the same machine",)
-    report("P19", f"milliseconds of the slowest answer of /healthz while 1 MiB of the worst JSON is posted to ingest and the check, against {ALLOWED:.0f}; besides, the slowest without that",
+    report("P26", f"milliseconds of the slowest answer of /healthz while 1 MiB of the worst JSON is posted to ingest and the check, against {ALLOWED:.0f}; besides, the slowest without that",
            ("under attack", "allowed", "quiet"), rounds, 1.0, "ms", at_most=True, notes=notes)
 
 
