@@ -269,6 +269,25 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	return worker_record_position(worker);
 }
 
+/*
+ * The sink may have lost rows that it confirmed.  They are read again in order of audit_id,
+ * as after a resync; of a window that is under way all rows are.
+ */
+static StepResult
+deliver_again(Worker *worker, int64 from_audit_id)
+{
+	Position	next = position_next(&worker->position);
+
+	ereport(LOG, (errmsg("admin_ext: sink \"%s\" of database \"%s\" may have lost rows from audit_id " INT64_FORMAT " on, delivering them again",
+						 worker->sink_name, worker->database, from_audit_id)));
+	if (next.backfill_audit_id == 0 || next.backfill_audit_id > from_audit_id)
+		next.backfill_audit_id = from_audit_id;
+	next.window_tick_id = next.window_audit_id = 0;
+	worker->position = next;
+	(void) worker_record_position(worker);
+	return STEP_REOPEN;
+}
+
 /* A recovery that takes long is an outage to who looks: what waits is ticked and counted. */
 static void
 show_recovery(Worker *worker)
@@ -308,6 +327,8 @@ recover_sink(Worker *worker)
 	strlcpy(worker->position.sink_detail, position.detail, sizeof(position.detail));
 	if (position.position_id > worker->position.position_id)
 		return adopt_position(worker, &position);
+	if (position.again_from > 0)
+		return deliver_again(worker, position.again_from);
 	/* What an operator has decided is done with before anything is sent: it would be decided again. */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{

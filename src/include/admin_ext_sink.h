@@ -48,6 +48,7 @@ typedef struct AdminSinkPosition
 	int64		audit_id;		/* the highest row delivered */
 	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink; nobody else can make one */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
+	int64		again_from;		/* out of recover: delivered rows from this audit_id on are to be delivered again; 0: none */
 } AdminSinkPosition;
 
 /* One CloudEvents document: UTF-8, no line break; the byte after it is '\n'. */
@@ -123,6 +124,8 @@ typedef struct AdminSinkCallbacks
 	 * call again.  A sink that keeps positions, and finds a later one of this store,
 	 * sets position_id, record and detail to that one's; the worker refuses a record
 	 * that it has not written.
+	 * One that keeps none, and may have lost rows that it confirmed, sets again_from and the
+	 * detail that holds then: the worker records that, and opens the sink again.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 

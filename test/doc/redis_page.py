@@ -7,7 +7,7 @@ from pages import ROOT, compare, end, messages_of, ok
 PAGE = (ROOT / "doc/redis.md").read_text()
 SINK = ROOT / "src/sinks/redis"
 OF_POSTGRESQL = {'could not access file "$libdir/admin_ext_redis"'}
-RULES = {"+auth", "+select", "+xadd ~", "+publish &"}
+RULES = {"+auth", "+select", "+info", "+xadd ~", "+publish &"}
 
 
 def replies():
@@ -24,11 +24,11 @@ def messages():
 def message():
     """The keys of the table are those of the example and of the code, in order."""
     source = (SINK / "redis_message.c").read_text()
-    code = re.findall(r'\\"(\w+)\\":', source[source.index("append_change(StringInfo"):].split("\n}\n")[0])
+    code = re.findall(r'\\"(\w+)\\":', source[source.index("append_source(StringInfo"):].split("redis_message(")[0])
     wanted = list(dict.fromkeys(code))
     example = json.loads(re.search(r"^```json\n(.*?)^```", PAGE, re.S | re.M).group(1))
     table = re.findall(r"^\| `(\w+)` \|", PAGE[PAGE.index("| key | what |"):].split("\n\n")[0], re.M)
-    ok(len(wanted) == 7 and list(example) == wanted, "the example has the keys of the code, in order", (list(example), wanted))
+    ok(len(wanted) == 9 and list(example) == wanted, "the example has the keys of the code, in order", (list(example), wanted))
     ok(table == wanted, "and so has the table", table)
     names = re.findall(r'\] = "([a-z-]+)"', (ROOT / "src/decision/ttl.c").read_text().split("ttl_names[] = {")[1].split("};")[0])
     ok(len(names) == 4 and all(f"`{name}`" in PAGE for name in names), "and every ttl_state", names)
@@ -50,7 +50,7 @@ def rules():
     needed = set(re.findall(r'"(\+[a-z|]+)', source))
     told = set(re.search(r"^\| the worker's user \| `([^`]+)`", PAGE, re.M).group(1).replace("\\", "").split())
     # Two that the worker can do without.
-    ok(len(needed) == 4 and {rule for rule in told if rule[0] == "+"} == needed | {"+client|setname", "+ping"}, "the rules of the worker's user", told)
+    ok(len(needed) == 5 and {rule for rule in told if rule[0] == "+"} == needed | {"+client|setname", "+ping"}, "the rules of the worker's user", told)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What the Redis sink tells its subscribers, and what not; speaks TAP."""
 import json
+import subprocess
 
-from common import CHECK, ok, setting, settings, sql, wait
-from redis_harness import (CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, Subscriber, connect, create_extension, expected, issue, main, sign)
+from common import CHECK, ok, poll, setting, settings, sql, wait
+from redis_harness import (CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, URL, Subscriber, connect, create_extension, expected, issue, main, sign)
 
 LISTENER = None
 
@@ -168,5 +169,21 @@ def databases():
     ok(all(message in LISTENER.messages for message in expected("approval_id in ('APP-000050-k', 'APP-000051-k')")), "a channel is in none of them")
 
 
+def two_databases():
+    """They share a channel: numbers and approvals of one are not those of the other."""
+    sql("create database payments")
+    sql("alter system set admin_ext.databases = 'postgres, payments'")
+    other = ["psql", "-XAtq", "-d", "payments", "-v", "ON_ERROR_STOP=1", "-c"]
+    subprocess.run([*other, "set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()"], check=True, stdout=subprocess.DEVNULL)
+    settings(redis_url=URL)
+    subprocess.run([*other, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
+                    "values ('APP-000001-k', 'pay', '{x}', 1, 'boss', '2040-01-01')"], check=True)
+    store = subprocess.run([*other, "select store_id from admin.store"], check=True, capture_output=True, text=True).stdout.strip()
+    ok(poll(lambda: json.loads(LISTENER.messages[-1])["database"] == "payments", 30), "another database publishes to the same channel", LISTENER.messages[-1])
+    event = json.loads(LISTENER.messages[-1])
+    ok(list(event)[:3] == ["store", "database", "approval_id"] and event["store"] == store != sql("select store_id from admin.store") and event["approval_id"] == "APP-000001-k",
+       "a message says first which store and database it is from", event)
+
+
 if __name__ == "__main__":
-    main(begin, one_life, deadlines, nothing_else, odd_texts, impossible, many, stream, renamed, databases)
+    main(begin, one_life, deadlines, nothing_else, odd_texts, impossible, many, stream, renamed, databases, two_databases)

@@ -102,6 +102,7 @@ def query():
     answer = sql("set role reader; prepare reconcile as " + block(PAGE, "sql") + " execute reconcile(array['APP-000001-k', 'APP-000002-k', 'APP-999999-k'])")
     rows = sorted(line.split("|") for line in answer.splitlines())
     newest = sql("select max(audit_id) from admin.audit where event_type like 'approval.%' and approval_id = 'APP-000002-k'")
+    ok([row[5] for row in rows] == [sql("select store_id from admin.store")] * 2, "the query says which store", rows)
     ok([row[:3] for row in rows] == [["APP-000001-k", "withdrawn", "not-applicable"], ["APP-000002-k", "withdrawn", "not-applicable"]] and rows[1][4] == newest, "the query answers", rows)
 
 

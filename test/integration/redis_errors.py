@@ -119,7 +119,7 @@ def replica():
     settings(redis_stream="approvals")
     connect().replicaof("127.0.0.1", 1)
     issue(4)
-    fails("a replica", "READONLY .*; name the primary in admin_ext.redis_url")
+    fails("a replica", "Redis at 127.0.0.1:\\d+ is a replica; name the primary in admin_ext.redis_url, by a name that follows a failover")
     connect().replicaof("NO", "ONE")
     wait(DELIVERED, "a primary again: delivered")
 
@@ -175,11 +175,18 @@ def read_command(lines):
     return [lines.read(int(lines.readline()[1:]) + 2)[:-2] for _ in range(int(count[1:]))][0]
 
 
+PRIMARY = b"# Replication\r\nrole:master\r\nmaster_replid:" + b"a" * 40 + b"\r\nmaster_replid2:" + b"0" * 40 + b"\r\nmaster_repl_offset:1\r\nsecond_repl_offset:-1\r\n"
+
+
+def bulk(text):
+    return b"$%d\r\n%s\r\n" % (len(text), text)
+
+
 class StandIn:
     """Answers a command by what it is told for it, and what belongs to logging in as Redis does."""
 
     def __init__(self, answers=(), greeting=b""):
-        self.answers = {b"AUTH": b"+OK\r\n", b"CLIENT": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"PING": b"+PONG\r\n", **dict(answers)}
+        self.answers = {b"AUTH": b"+OK\r\n", b"CLIENT": b"+OK\r\n", b"SELECT": b"+OK\r\n", b"PING": b"+PONG\r\n", b"INFO": bulk(PRIMARY), **dict(answers)}
         self.greeting = greeting
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
@@ -232,6 +239,11 @@ def replies():
          answers={b"AUTH": f"-ERR unknown command `AUTH`, with args beginning with: `app`, `{SECRET}`, \r\n".encode()})
     says("a password repeated", 'could not log in as user "app" .*ERR; see its log', 41, login, answers={b"AUTH": f"-ERR no {SECRET}\r\n".encode()})
     says("no users", "a user needs Redis 6 or newer", 42, login, answers={b"AUTH": b"-ERR wrong number of arguments for 'auth' command\r\n"})
+    says("no role", 'does not say that it is a primary \\(role "sentinel"\\); name the primary in admin_ext.redis_url', 46, answers={b"INFO": bulk(b"role:sentinel\r\n")})
+    says("nothing about replication", 'does not say that it is a primary \\(role ""\\)', 47, answers={b"INFO": bulk(b"")})
+    denied = {b"INFO": b"-NOPERM no\r\n"}
+    says("neither INFO nor ROLE", "could not ask for the role .*NOPERM .*; allow it by ACL SETUSER ... \\+info", 48, answers={**denied, b"ROLE": b"-NOPERM no\r\n"})
+    says("a replica by ROLE", "is a replica; name the primary", 49, answers={**denied, b"ROLE": b"*5\r\n$5\r\nslave\r\n$1\r\nh\r\n:1\r\n$9\r\nconnected\r\n:0\r\n"})
     says("no login", "NOAUTH .*; put user and password into admin_ext.redis_url", 43, answers={b"CLIENT": b"-NOAUTH Authentication required.\r\n"})
     says("bytes that are no text", "\\?\\?\\?", 44, answers={b"PUBLISH": b"-ERR \xff\xfe\x01 no\r\n"})
     says("protected mode", "DENIED .*; let it ask for a password", 45, greeting=b"-DENIED Redis is running in protected mode because\r\n", answers={b"AUTH": None, b"CLIENT": None})
@@ -248,6 +260,8 @@ def drips(connection):
 def no_redis():
     not_redis = "what answers at 127.0.0.1:\\d+ does not speak Redis's protocol"
     says("an array without end", not_redis, 60, answers={b"PUBLISH": b"*2000000000\r\n"})
+    says("a role without end", not_redis, 63, answers={b"INFO": b"-NOPERM no\r\n", b"ROLE": b"*2000000000\r\n"})
+    says("a role of nothing", 'does not say that it is a primary \\(role ""\\)', 64, answers={b"INFO": b"-NOPERM no\r\n", b"ROLE": b"*0\r\n"})
     says("an array before anything was asked", not_redis, 61, greeting=b"*2000000000\r\n" + b":1\r\n" * 1000)
     says("an answer that drips", "Redis at .* does not answer", 62, answers={b"PUBLISH": drips})
     says("not Redis", "what answers at 127.0.0.1:\\d+ does not speak Redis's protocol; correct admin_ext.redis_url", 50, greeting=b"220 mail.example ESMTP\r\n")

@@ -67,9 +67,11 @@ SERVER = Server()
 class Subscriber:
     """Hears a channel in a thread of its own until it is closed; has the messages as bytes, in order."""
 
-    def __init__(self, channel=CHANNEL):
+    def __init__(self, channel=CHANNEL, connection=None):
         self.messages, self.is_closed = [], False
-        self.pubsub = connect(socket_timeout=None).pubsub()
+        # A client that is let go of closes its connections.
+        self.connection = connection or connect(socket_timeout=None)
+        self.pubsub = self.connection.pubsub()
         self.pubsub.subscribe(channel)
         expect(lambda: (self.pubsub.get_message(timeout=1) or {}).get("type") == "subscribe", "a subscriber is let in")
         self.thread = threading.Thread(target=self.listen, daemon=True)
@@ -112,13 +114,14 @@ def ttl_of(row, at):
 
 def expected(where="true"):
     """The messages of the trail's approval events, in order of audit_id, as bytes."""
+    store, database = sql("select store_id, current_database() from admin.store").split("|")
     rows = sql("""select json_build_object('id', audit_id::text, 'approval', approval_id, 'type', event_type, 'row', payload -> 'row',
                          'at', to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
                   from admin.audit where event_type like 'approval.%' and source_event_id is null and """ + where + " order by audit_id")
     for event in map(json.loads, rows.splitlines()):
         row = event["row"]
         ttl = ttl_of(row, instant(event["at"]))
-        message = {"approval_id": event["approval"], "state": row["state"], "ttl_state": ttl,
+        message = {"store": store, "database": database, "approval_id": event["approval"], "state": row["state"], "ttl_state": ttl,
                    "valid_until": row["sla_deadline"] if ttl == "valid" else None, "event_type": event["type"],
                    "audit_id": event["id"], "occurred_at": event["at"]}
         yield json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()

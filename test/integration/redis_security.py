@@ -11,7 +11,7 @@ from common import SCRATCH, hides, ok, poll, setting, sql, wait
 from redis_harness import CERTIFICATES, CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, TLS_PORT, URL, Subscriber, connect, create_extension, expected, issue, main
 
 SECRETS = {"app": "p@s:s/w?o#r%d &;=+ü", "default": "default-Gh7wq", "wrong": "wrong-Xc4vb"}
-RULES = ["reset", "on", f">{SECRETS['app']}", "+auth", "+client|setname", "+select", "+ping", "+publish", "+xadd", f"&{CHANNEL}", "~approvals"]
+RULES = ["reset", "on", f">{SECRETS['app']}", "+auth", "+client|setname", "+select", "+ping", "+info", "+publish", "+xadd", f"&{CHANNEL}", "~approvals"]
 CONTROL = None
 numbers = iter(range(1, 999))
 

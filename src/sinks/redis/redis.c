@@ -4,8 +4,9 @@
  *	  after its commit, in order per approval.
  *
  * The commands of a batch are sent in one go while their replies are read; the batch is
- * delivered when each has been answered.  The position is recorded after that, so what
- * was sent before an outage may be sent once more: at least once, and audit_id tells.
+ * delivered when each has been answered, and the server is a primary after that.  The
+ * position is recorded then, so what was sent before an outage or a failover may be sent
+ * once more: at least once, and audit_id tells.
  *
  * The connection is watched while there is nothing to send, too: that Redis is down is a
  * state, and not found out by the message that should have come through.
@@ -25,6 +26,7 @@ PG_MODULE_MAGIC;
 #define READ_BYTES			16384
 #define WRITE_BYTES			(256 * 1024)
 #define MOST_REPLY_BYTES	(1024 * 1024)
+#define MOST_ELEMENTS		1024	/* of the reply to ROLE */
 #define KEPT_BYTES			(1024 * 1024)	/* of a buffer that a large batch has made grow */
 /* What the protocol adds to a command, and to each of its arguments, at most. */
 #define FRAME_BYTES			32
@@ -65,12 +67,38 @@ say_words(Redis *redis, RedisCommand command, const char *first, const char *sec
 	say(redis, command, count, words, lengths);
 }
 
+/* Is it a primary?  INFO says besides which history it has; a user may have the right to ask ROLE alone. */
+static void
+ask_role(Redis *redis)
+{
+	if (redis->asks_role)
+		say_words(redis, REDIS_ROLE, "ROLE", NULL, NULL);
+	else
+		say_words(redis, REDIS_INFO, "INFO", "replication", NULL);
+}
+
 /* That we have no name, or may not ask whether it is there, is no reason to do without: it has answered. */
 static bool
 is_refusal(RedisCommand command, const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ERROR &&
 		!((command == REDIS_SETNAME || command == REDIS_PING) && strncmp(reply->str, "NOPERM", strlen("NOPERM")) == 0);
+}
+
+static AdminSinkResult
+take_reply(Redis *redis, RedisCommand command, const redisReply *reply)
+{
+	if (command == REDIS_INFO && reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", strlen("NOPERM")) == 0)
+	{
+		redis->asks_role = true;
+		ask_role(redis);
+		return ADMIN_SINK_OK;
+	}
+	if (is_refusal(command, reply))
+		return redis_refused(redis, command, reply->str);
+	if (redis->answered == redis->due.len)
+		return redis_outage(redis, "Redis at %s has answered what it was not asked", redis->config.where);
+	return command == REDIS_INFO || command == REDIS_ROLE ? redis_take_role(redis, reply) : ADMIN_SINK_OK;
 }
 
 /* What the server has said, reply by reply. */
@@ -89,10 +117,7 @@ take_replies(Redis *redis)
 		if (reply == NULL)
 			break;
 		command = redis->answered < redis->due.len ? redis->due.data[redis->answered] : REDIS_PING;
-		if (is_refusal(command, reply))
-			result = redis_refused(redis, command, ((redisReply *) reply)->str);
-		else if (redis->answered == redis->due.len)
-			result = redis_outage(redis, "Redis at %s has answered what it was not asked", redis->config.where);
+		result = take_reply(redis, command, reply);
 		redis->answered++;
 		redis->progress_at = monotonic_ms();
 		freeReplyObject(reply);
@@ -195,25 +220,31 @@ exchange(Redis *redis, int64 until)
 	}
 }
 
-/* Also what makes the reader give up: it takes a missing object for a lack of memory. */
+static redisReplyObjectFunctions plain_functions;
+static redisReplyObjectFunctions functions;
+
+/* NULL makes the reader give up: it takes a missing object for a lack of memory. */
 static void *
-no_array(const redisReadTask *task, compat_elements count)
+create_array(const redisReadTask *task, compat_elements count)
 {
-	return NULL;
+	const Redis *redis = task->privdata;
+
+	return redis->asks_role && count <= MOST_ELEMENTS ? plain_functions.createArray(task, count) : NULL;
 }
 
 /*
- * Nothing that is said here is answered by an array: one is not even allocated, however many
+ * Nothing but ROLE is answered by an array: another one is not even allocated, however many
  * elements it promises.
  */
 static void
-refuse_aggregates(redisReader *reader)
+refuse_aggregates(Redis *redis)
 {
-	static redisReplyObjectFunctions functions;
-
-	functions = *reader->fn;
-	functions.createArray = no_array;
-	reader->fn = &functions;
+	if (plain_functions.createArray == NULL)
+		plain_functions = *redis->reader->fn;
+	functions = plain_functions;
+	functions.createArray = create_array;
+	redis->reader->fn = &functions;
+	redis->reader->privdata = redis;
 }
 
 static AdminSinkResult
@@ -235,7 +266,7 @@ redis_open(AdminSink *sink, AdminSinkPosition *seen)
 	redis->reader = redisReaderCreate();
 	if (redis->reader == NULL)
 		elog(ERROR, "out of memory");
-	refuse_aggregates(redis->reader);
+	refuse_aggregates(redis);
 	return redis_configure(redis);
 }
 
@@ -255,9 +286,10 @@ log_in(Redis *redis)
 	if (config->database != 0)
 		say_words(redis, REDIS_SELECT, "SELECT", psprintf("%d", config->database), NULL);
 	say_words(redis, REDIS_PING, "PING", NULL, NULL);
+	ask_role(redis);
 }
 
-/* Redis keeps nothing that could be held against the position. */
+/* Redis keeps nothing of the position; but it knows whose history it goes on with. */
 static AdminSinkResult
 redis_recover(AdminSink *sink, AdminSinkPosition *position)
 {
@@ -271,7 +303,10 @@ redis_recover(AdminSink *sink, AdminSinkPosition *position)
 		log_in(redis);
 	result = exchange(redis, until);
 	if (result == ADMIN_SINK_OK)
+	{
 		redis->phase = REDIS_READY;
+		redis_history_resume(redis, position);
+	}
 	return result;
 }
 
@@ -302,19 +337,22 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 {
 	StringInfo	message = &redis->message;
 
+	redis->first_audit_id = 0;
 	for (int i = 0; i < batch->count; i++)
 	{
 		const AdminSinkRecord *record = &batch->records[i];
 
 		resetStringInfo(message);
 		MemoryContextReset(redis->batch_context);
-		switch (redis_message(redis->sink->store_id, record->audit_id, batch->data + record->offset, record->length,
+		switch (redis_message(redis->sink, record->audit_id, batch->data + record->offset, record->length,
 							  message, batch->rejected_error, sizeof(batch->rejected_error)))
 		{
 			case REDIS_MESSAGE_NONE:
 				break;
 			case REDIS_MESSAGE_MADE:
 				say_message(redis, message->data, message->len);
+				if (redis->first_audit_id == 0)
+					redis->first_audit_id = record->audit_id;
 				break;
 			case REDIS_MESSAGE_IMPOSSIBLE:
 				batch->rejected_record = i;
@@ -323,6 +361,9 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 		if (i % INTERRUPTS_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
+	/* A node that was demoted takes messages all the same, and nobody hears them. */
+	if (redis->first_audit_id != 0)
+		ask_role(redis);
 	return ADMIN_SINK_OK;
 }
 
@@ -359,24 +400,28 @@ look_after(Redis *redis)
 	if (redis->due.len == 0 && now - redis->heard_at >= PING_AFTER_MS)
 	{
 		say_words(redis, REDIS_PING, "PING", NULL, NULL);
+		ask_role(redis);
 		redis->progress_at = now;
 	}
 	result = exchange(redis, now);
 	return result == ADMIN_SINK_PENDING ? ADMIN_SINK_OK : result;
 }
 
-static bool
-has_messages(const Redis *redis)
-{
-	return redis->due.len > redis->answered && redis->due.data[redis->due.len - 1] == REDIS_PUBLISH;
-}
-
 static AdminSinkResult
 redis_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Redis	   *redis = sink->state;
+	bool		has_messages = redis->first_audit_id != 0;
+	AdminSinkResult result = has_messages ? exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : look_after(redis);
 
-	return has_messages(redis) ? exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : look_after(redis);
+	if (result == ADMIN_SINK_OK)
+	{
+		if (has_messages)
+			redis_history_add(redis, redis->first_audit_id);
+		redis->first_audit_id = 0;
+		redis_history_write(redis, batch->position.detail, sizeof(batch->position.detail));
+	}
+	return result;
 }
 
 static AdminSinkResult

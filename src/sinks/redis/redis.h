@@ -28,6 +28,8 @@ typedef int compat_elements;
 /* How long each phase of connecting may take, and how long an answer. */
 #define REDIS_ANSWER_MS		5000
 #define REDIS_SHOWN_BYTES	128 /* of a host, or of the name of a file */
+#define REDIS_ID_BYTES		41	/* of a replication id, as text */
+#define REDIS_SPANS			12
 
 /* admin_ext.redis_url, taken apart. */
 typedef struct RedisConfig
@@ -62,9 +64,27 @@ typedef enum RedisCommand
 	REDIS_SETNAME,
 	REDIS_SELECT,
 	REDIS_PING,
+	REDIS_INFO,
+	REDIS_ROLE,
 	REDIS_XADD,
 	REDIS_PUBLISH
 } RedisCommand;
+
+/* Messages that were published one after the other. */
+typedef struct RedisSpan
+{
+	int64		until;			/* when the last one was, in seconds since 1970 */
+	int64		offset;			/* of the primary's replication stream after it */
+	int64		first_audit_id; /* the lowest of them */
+} RedisSpan;
+
+/* What a failover may have lost, from the oldest span to the newest. */
+typedef struct RedisHistory
+{
+	char		replication_id[REDIS_ID_BYTES];	/* of the stream that the spans are in; "-": unknown */
+	int			count;
+	RedisSpan	spans[REDIS_SPANS];
+} RedisHistory;
 
 typedef struct Redis
 {
@@ -91,6 +111,13 @@ typedef struct Redis
 	bool		is_heard;		/* the server has said something on this connection */
 	int64		heard_at;
 	int64		progress_at;	/* when something was sent or read */
+	bool		asks_role;		/* by ROLE, for INFO is denied */
+	char		replication_id[REDIS_ID_BYTES]; /* this and what follows as the server said last */
+	char		previous_id[REDIS_ID_BYTES];	/* of the history before that id */
+	int64		previous_end;	/* the first offset that is not of that history */
+	int64		offset;			/* of the replication stream */
+	RedisHistory history;
+	int64		first_audit_id; /* of the messages that are being confirmed; 0: there are none */
 	StringInfoData message;		/* of the record at hand */
 	MemoryContext batch_context;	/* what making it takes */
 } Redis;
@@ -121,8 +148,18 @@ extern void redis_wait(Redis *redis, int64 until);
 extern void redis_disconnect(Redis *redis);
 
 /* redis_message.c: appends the message of a record.  Why it is impossible goes into error. */
-extern RedisMessage redis_message(const char *store_id, int64 audit_id, const char *document, Size length,
+extern RedisMessage redis_message(const AdminSink *sink, int64 audit_id, const char *document, Size length,
 								  StringInfo message, char *error, Size size);
+
+/* redis_role.c: takes the reply to INFO or ROLE; ADMIN_SINK_OK: from a primary of the history that is known. */
+extern AdminSinkResult redis_take_role(Redis *redis, const redisReply *reply);
+
+/* Sets position->again_from and detail by what this server has of what was published. */
+extern void redis_history_resume(Redis *redis, AdminSinkPosition *position);
+
+/* Messages have been published, the one of this row first. */
+extern void redis_history_add(Redis *redis, int64 first_audit_id);
+extern void redis_history_write(const Redis *redis, char *detail, Size size);
 
 /* redis_errors.c: sink->error, and the result that goes with it. */
 extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);

@@ -99,6 +99,9 @@ what_of(const Redis *redis, RedisCommand command)
 			return psprintf("select database %d", redis->config.database);
 		case REDIS_PING:
 			return pstrdup("try the connection");
+		case REDIS_INFO:
+		case REDIS_ROLE:
+			return pstrdup("ask for the role");
 		case REDIS_XADD:
 			return psprintf("add to stream \"%s\"", redis_shown(redis->stream, SHOWN_BYTES));
 		case REDIS_PUBLISH:
@@ -120,6 +123,9 @@ rules_of(const Redis *redis, RedisCommand command)
 		case REDIS_SETNAME:
 		case REDIS_PING:
 			break;
+		case REDIS_INFO:
+		case REDIS_ROLE:
+			return pstrdup("+info");
 		case REDIS_XADD:
 			return psprintf("+xadd ~%s", redis_shown(redis->stream, SHOWN_BYTES));
 		case REDIS_PUBLISH:

@@ -1,7 +1,7 @@
 /*
  * redis_message.c
  *	  What a subscriber is told of an approval's change: made of the change's own document,
- *	  and of nothing else.
+ *	  with the store and the database it is of, and of nothing else.
  *
  * So a message is the same bytes whenever it is sent: its ttl_state is the one at the time
  * of the change, not of the sending.  Only PostgreSQL's memory is touched, no table.
@@ -10,6 +10,7 @@
 
 #include <ctype.h>
 
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
@@ -155,8 +156,29 @@ append_string(StringInfo message, const char *name, const JsonbValue *value, int
 	escape_json(message, pnstrdup(value->val.string.val + from, value->val.string.len - from));
 }
 
+/* The name of a database is bytes of no known encoding: those that are no UTF-8 become '?'. */
+static void
+append_source(StringInfo message, const AdminSink *sink)
+{
+	char	   *database = pstrdup(sink->database);
+	char	   *at = database;
+	int			left = strlen(at);
+
+	while (left > 0)
+	{
+		int			good = pg_encoding_verifymbstr(PG_UTF8, at, left);
+
+		if (good < left)
+			at[good++] = '?';
+		at += good;
+		left -= good;
+	}
+	appendStringInfo(message, "{\"store\":\"%s\",\"database\":", sink->store_id);
+	escape_json(message, database);
+}
+
 static bool
-append_change(StringInfo message, const Change *change)
+append_change(StringInfo message, const AdminSink *sink, const Change *change)
 {
 	ApprovalState state = approval_state_parse(change->state.val.string.val, change->state.val.string.len);
 	Timestamp	deadline;
@@ -166,7 +188,8 @@ append_change(StringInfo message, const Change *change)
 	if (!read_instant(&change->deadline, &deadline) || !read_instant(&change->occurred_at, &occurred_at))
 		return false;
 	ttl = ttl_state(state, change->closed_at.type != jbvNull, deadline, occurred_at);
-	append_string(message, "{\"approval_id\":", &change->approval_id, 0);
+	append_source(message, sink);
+	append_string(message, ",\"approval_id\":", &change->approval_id, 0);
 	append_string(message, ",\"state\":", &change->state, 0);
 	appendStringInfo(message, ",\"ttl_state\":\"%s\"", ttl_state_name(ttl));
 	if (ttl == TTL_VALID)
@@ -208,18 +231,18 @@ parse(const char *document, Size length, char *error, Size size)
 }
 
 RedisMessage
-redis_message(const char *store_id, int64 audit_id, const char *document, Size length, StringInfo message,
+redis_message(const AdminSink *sink, int64 audit_id, const char *document, Size length, StringInfo message,
 			  char *error, Size size)
 {
 	Change		change;
 	Jsonb	   *parsed;
 
-	if (!is_ours(document, length, store_id, audit_id))
+	if (!is_ours(document, length, sink->store_id, audit_id))
 		return REDIS_MESSAGE_NONE;
 	parsed = parse(document, length, error, size);
 	if (parsed == NULL)
 		return REDIS_MESSAGE_IMPOSSIBLE;
-	if (take_apart(parsed, &change) && append_change(message, &change))
+	if (take_apart(parsed, &change) && append_change(message, sink, &change))
 		return REDIS_MESSAGE_MADE;
 	snprintf(error, size, "the event carries no row of admin.approval: state, sla_deadline or closed_at is missing or malformed");
 	return REDIS_MESSAGE_IMPOSSIBLE;
