@@ -124,6 +124,25 @@ check_directory(char **value, void **extra, GucSource source)
 	return false;
 }
 
+/* Only the server writes, and nobody runs the files. */
+static bool
+check_file_mode(int *value, void **extra, GucSource source)
+{
+	if ((*value & ~0644) == 0 && (*value & 0600) == 0600)
+		return true;
+	GUC_check_errdetail("Modes are 0600, 0640, 0604 and 0644.");
+	return false;
+}
+
+static const char *
+show_file_mode(void)
+{
+	static char text[12];
+
+	snprintf(text, sizeof(text), "%04o", ndjson_file_mode);
+	return text;
+}
+
 /* What the name of a database brings along is looked at when the sink is opened. */
 static bool
 check_kafka_topic(char **value, void **extra, GucSource source)
@@ -333,6 +352,11 @@ settings_init(void)
 							   "A relative path is under the data directory. %d stands for the database, %s for the store id.",
 							   &ndjson_directory, "admin_ext",
 							   PGC_SIGHUP, 0, check_directory, NULL, NULL);
+	DefineCustomIntVariable("admin_ext.ndjson_file_mode",
+							"Mode of the files of the NDJSON sink, in octal.",
+							"A directory that the sink makes can be listed by whoever may read the files.",
+							&ndjson_file_mode, 0600, 0600, 0644,
+							PGC_SIGHUP, 0, check_file_mode, NULL, show_file_mode);
 	DefineCustomIntVariable("admin_ext.ndjson_rotate_size",
 							"Size at which the NDJSON sink begins a new file.",
 							NULL, &ndjson_rotate_size_kb, 256 * 1024, 1, INT_MAX / 2,

@@ -104,6 +104,7 @@ python() { test/python/run "$@"; }
 kafka() { test/integration/run "$@"; }
 redis() { test/integration/run_redis "$@"; }
 patroni() { test/patroni/run; }
+ndjson() { test/integration/run_ndjson "$@"; }
 demo() { test/demo_check; }
 
 # A sample, or with MUTATIONS=all every mutation.

@@ -2,22 +2,21 @@
  * ndjson.c
  *	  Appends batches to <database>-<first audit_id>.ndjson, exactly once.
  *
- * The position (file and offset) is committed in PostgreSQL after the file is
- * flushed; on start the file is cut back to it, so what a crash left behind the
- * position is written again and never twice.  Cut is only what the marker beside the
- * files says was written by this store and not recorded: a directory that is a copy, or
- * was used and left and used again, keeps what it has.
+ * The position (file and offset) is committed in PostgreSQL after the file is flushed.  On
+ * start what a crash left behind the position is cut off, and written again into a new
+ * file: bytes at an offset never change, so who follows a file by offset misses no line.
+ * Cut is only what the marker beside the files says was written by this store and not
+ * recorded: a directory that is a copy, or was used and left and used again, keeps what it has.
  *
  * Knows PostgreSQL's files and memory, no tables and no transactions.
  */
 #include "postgres.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/file_perm.h"
 #include "miscadmin.h"
+#include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
@@ -25,33 +24,39 @@
 #include "sinks/ndjson/ndjson_marker.h"
 
 #define CHUNK_BYTES (1024 * 1024)
+#define RESERVED_BYTES (1024 * 1024)
+#define TAIL_BYTES 4096
+#define NAMES_TRIED 100
 
 char	   *ndjson_directory = NULL;
 int			ndjson_rotate_size_kb = 256 * 1024;
+int			ndjson_file_mode = 0600;
 
 typedef struct Ndjson
 {
-	char		directory[MAXPGPATH];
+	NdjsonDirectory directory;
 	NdjsonBeside beside;
-	int			file;			/* -1: none is open */
+	int			file;			/* -1: none is open, the next batch begins one */
 	char		file_name[MAXPGPATH];
 	off_t		offset;			/* end of what has been written */
-	off_t		begun_at;		/* where this store's part of the file begins */
+	off_t		reserved;		/* room up to here is on the disk */
 } Ndjson;
 
-/* What the position says, taken apart: "<position_id> <offset> <home> <file>". */
+/* What the position says, taken apart: "<position_id> <offset> <home> <file> <tail_bytes>:<tail_crc>". */
 typedef struct Place
 {
 	long long	position_id;	/* of the batch that was written last */
 	long long	offset;			/* where it ends */
 	char		home[64];
 	char		file[MAXPGPATH];	/* empty before the first one */
+	int			tail_bytes;		/* of the batch, before the offset; 0: not known */
+	pg_crc32c	tail_crc;		/* CRC-32C of those */
 } Place;
 
 static void
 path_of(const Ndjson *state, const char *name, char *path)
 {
-	snprintf(path, MAXPGPATH, "%s/%s", state->directory, name);
+	snprintf(path, MAXPGPATH, "%s/%s", state->directory.path, name);
 }
 
 /* Once per file, however often the sink is opened before it has a new one. */
@@ -66,11 +71,18 @@ log_letting_go(const char *path, const char *why)
 	ereport(LOG, (errmsg("admin_ext: file \"%s\" %s, going on in a new one", path, why)));
 }
 
+/* What was reserved and not needed is given back. */
 static void
 close_file(Ndjson *state)
 {
+	struct stat st;
+
 	if (state->file >= 0)
+	{
+		if (state->reserved > state->offset && fstat(state->file, &st) == 0)
+			(void) !ftruncate(state->file, st.st_size);
 		close(state->file);
+	}
 	state->file = -1;
 }
 
@@ -102,16 +114,15 @@ write_all(int file, const char *data, Size length, off_t offset)
 	return true;
 }
 
-static AdminSinkResult
-make_directory(AdminSink *sink, const char *path)
+static pg_crc32c
+crc_of(const char *data, int length)
 {
-	char		parent[MAXPGPATH];
+	pg_crc32c	crc;
 
-	if (MakePGDirectory(path) < 0)
-		return errno == EEXIST ? ADMIN_SINK_OK : ndjson_outage(sink, "create directory", path);
-	strlcpy(parent, path, sizeof(parent));
-	get_parent_directory(parent);
-	return ndjson_fsync_directory(sink, parent[0] ? parent : ".");
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, data, length);
+	FIN_CRC32C(crc);
+	return crc;
 }
 
 static AdminSinkResult
@@ -122,14 +133,15 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 	AdminSinkResult result;
 
 	sink->state = state;
-	state->file = state->beside.marker = state->beside.lock = -1;
-	strlcpy(state->directory, sink->setting("admin_ext.ndjson_directory"), sizeof(state->directory));
-	result = make_directory(sink, state->directory);
+	state->file = state->beside.marker = state->beside.lock = state->directory.fd = -1;
+	strlcpy(state->directory.path, sink->setting("admin_ext.ndjson_directory"), sizeof(state->directory.path));
+	result = ndjson_directory_open(sink, &state->directory);
 	if (result == ADMIN_SINK_OK)
-		result = ndjson_beside_open(sink, &state->beside, state->directory);
+		result = ndjson_beside_open(sink, &state->beside, &state->directory);
 	if (result != ADMIN_SINK_OK)
 		return result;
-	snprintf(sink->place, sizeof(sink->place), "directory \"%s\"", state->directory);
+	snprintf(sink->place, sizeof(sink->place), "directory \"%s\"", state->directory.path);
+	sink->travels = ndjson_directory_travels(&state->directory);
 	seen->position_id = marker->position_id;
 	seen->tick_id = marker->tick_id;
 	seen->audit_id = marker->audit_id;
@@ -137,16 +149,32 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 	return ADMIN_SINK_OK;
 }
 
-/* A file begun for a batch that was never recorded holds nothing of this store's that counts. */
+/* No more is written to it, and the room that was reserved is given back. */
 static AdminSinkResult
-cut(AdminSink *sink, const char *name, off_t length)
+cut_to(AdminSink *sink, int file, const char *name, off_t length)
 {
-	char		path[MAXPGPATH];
-
-	path_of(sink->state, name, path);
-	if (truncate(path, length) < 0 && errno != ENOENT)
-		return ndjson_outage(sink, "truncate file", path);
+	if (ftruncate(file, length) < 0 || pg_fsync(file) < 0)
+		return ndjson_outage(sink, "truncate file", name);
 	return ADMIN_SINK_OK;
+}
+
+/* A file begun for a batch that was never recorded holds nothing that counts. */
+static AdminSinkResult
+cut_begun(AdminSink *sink, const NdjsonMarker *marker)
+{
+	Ndjson	   *state = sink->state;
+	struct stat st;
+	int			file;
+	AdminSinkResult result = ndjson_file_open(sink, &state->directory, marker->file, 0, ndjson_mode_of_files(), &file);
+
+	if (result != ADMIN_SINK_OK || file < 0)
+		return result;
+	if (fstat(file, &st) < 0)
+		result = ndjson_outage(sink, "look at file", marker->file);
+	else if (st.st_size > marker->from)
+		result = cut_to(sink, file, marker->file, marker->from);
+	close(file);
+	return result;
 }
 
 static AdminSinkResult
@@ -160,41 +188,96 @@ stop_at_short_file(AdminSink *sink, const char *path, long long size, long long 
 	return ADMIN_SINK_STOP;
 }
 
+static AdminSinkResult
+stop_at_other_file(AdminSink *sink, const char *path, long long offset)
+{
+	snprintf(sink->error, sizeof(sink->error),
+			 "file \"%s\" is not what was delivered to it (the bytes before %lld are others); restore it, "
+			 "or call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 path, offset, sink->name, sink->name);
+	sink->has_lost = true;
+	return ADMIN_SINK_STOP;
+}
+
+/* Does the end of the batch that was recorded last stand before the offset? */
+static bool
+has_tail(int file, const Place *place)
+{
+	char		tail[TAIL_BYTES];
+	int			bytes = place->tail_bytes > 0 ? place->tail_bytes : 1;
+
+	if (bytes > TAIL_BYTES || bytes > place->offset ||
+		pread(file, tail, bytes, place->offset - bytes) != bytes || tail[bytes - 1] != '\n')
+		return false;
+	return place->tail_bytes == 0 || EQ_CRC32C(crc_of(tail, bytes), place->tail_crc);
+}
+
+static void
+let_go(Ndjson *state, const char *path, const char *why)
+{
+	close_file(state);
+	log_letting_go(path, why);
+}
+
+/* What the position recorded last and the marker say of its file. */
+typedef struct Standing
+{
+	bool		is_here;		/* it was written to this directory, from this home */
+	bool		is_vouched;		/* the marker says so: what is behind the position was not recorded */
+	bool		is_left;		/* a batch was under way: bytes behind the position may have been read */
+	bool		may_differ;		/* an operator has decided */
+} Standing;
+
 /*
- * Goes on with the file of the position, or lets it go: one that is gone was moved to
- * an archive; one of another length in a directory that the position was not written
- * to is a copy.  was_written_here: the marker says that it is none, which after a failover
- * decides about what is too long; is_here: this server wrote it besides.
+ * Goes on with the file of the position, or lets it go: one that is gone was moved to an
+ * archive; one of another length in a directory that the position was not written to is a
+ * copy.  One that something was cut off is finished.
  */
 static AdminSinkResult
-reopen(AdminSink *sink, const Place *place, bool was_written_here, bool is_here, bool may_be_short)
+reopen(AdminSink *sink, const Place *place, const Standing *standing)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
 	struct stat st;
+	bool		is_whole;
+	AdminSinkResult result = ndjson_file_open(sink, &state->directory, place->file, 0, ndjson_mode_of_files(), &state->file);
 
 	path_of(state, place->file, path);
-	state->file = BasicOpenFilePerm(path, O_RDWR | PG_BINARY, 0);
-	if (state->file < 0 && errno == ENOENT)
+	if (result != ADMIN_SINK_OK)
+		return result;
+	if (state->file < 0)
 	{
 		log_letting_go(path, "is gone");
 		return ADMIN_SINK_OK;
 	}
-	if (state->file < 0 || fstat(state->file, &st) < 0)
-		return ndjson_outage(sink, "open file", path);
-	if (st.st_size < place->offset && is_here && !may_be_short)
-		return stop_at_short_file(sink, path, st.st_size, place->offset);
-	if (st.st_size < place->offset || (st.st_size > place->offset && !was_written_here && !is_here))
+	if (fstat(state->file, &st) < 0)
+		return ndjson_outage(sink, "look at file", path);
+	is_whole = st.st_size >= place->offset && has_tail(state->file, place);
+	if (!is_whole && standing->is_here && !standing->may_differ)
+		return st.st_size < place->offset ? stop_at_short_file(sink, path, st.st_size, place->offset) :
+			stop_at_other_file(sink, path, place->offset);
+	if (!is_whole || (st.st_size > place->offset && !standing->is_vouched))
 	{
-		close_file(state);
-		log_letting_go(path, "was written elsewhere");
+		let_go(state, path, "was written elsewhere");
 		return ADMIN_SINK_OK;
 	}
+	if (st.st_size > place->offset)
+		result = cut_to(sink, state->file, path, place->offset);
+	if (result == ADMIN_SINK_OK && (standing->is_left || st.st_size > place->offset))
+		let_go(state, path, "was left in the middle of a batch");
 	strlcpy(state->file_name, place->file, sizeof(state->file_name));
-	state->offset = place->offset;
-	if (ftruncate(state->file, state->offset) < 0 || pg_fsync(state->file) < 0)
-		return ndjson_outage(sink, "truncate file", path);
-	return ADMIN_SINK_OK;
+	state->offset = state->reserved = place->offset;
+	return result;
+}
+
+static void
+read_place(const char *detail, Place *place)
+{
+	if (detail[0] != '\0' &&
+		(sscanf(detail, "%lld %lld %63s %1023s %d:%x", &place->position_id, &place->offset,
+				place->home, place->file, &place->tail_bytes, &place->tail_crc) < 4 ||
+		 !ndjson_is_file_name(place->file)))
+		elog(ERROR, "malformed position \"%s\"", detail);
 }
 
 static AdminSinkResult
@@ -203,55 +286,85 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	Ndjson	   *state = sink->state;
 	const NdjsonMarker *marker = &state->beside.last;
 	Place		place = {0};
-	bool		was_written_here;
-	bool		is_here;
+	Standing	standing = {.may_differ = position->is_resync};
+	bool		is_home;
 	AdminSinkResult result = ndjson_take_over(sink, &state->beside);
 
 	if (result != ADMIN_SINK_OK)
 		return result;
-	if (position->detail[0] != '\0' &&
-		sscanf(position->detail, "%lld %lld %63s %1023s", &place.position_id, &place.offset,
-			   place.home, place.file) != 4)
-		elog(ERROR, "malformed position \"%s\"", position->detail);
+	read_place(position->detail, &place);
 	/* Another store has written to files of these names since: they are left as they are. */
 	if (!state->beside.is_ours)
 		return ADMIN_SINK_OK;
 	/* A batch that was being written, or whose position an operator's came before. */
-	if (marker->position_id > place.position_id && strcmp(marker->file, place.file) != 0)
-		result = cut(sink, marker->file, marker->from);
+	standing.is_left = marker->position_id > place.position_id;
+	if (standing.is_left && strcmp(marker->file, place.file) != 0)
+		result = cut_begun(sink, marker);
 	if (result != ADMIN_SINK_OK || place.file[0] == '\0')
 		return result;
-	was_written_here = marker->position_id > 0 && marker->position_id >= place.position_id;
-	is_here = strcmp(place.home, sink->home) == 0 && (marker->position_id == 0 || was_written_here);
-	return reopen(sink, &place, was_written_here, is_here, position->is_resync);
+	is_home = strcmp(place.home, sink->home) == 0;
+	standing.is_vouched = marker->position_id == 0 ? is_home : marker->position_id >= place.position_id;
+	standing.is_here = is_home && (marker->position_id == 0 || standing.is_vouched);
+	return reopen(sink, &place, &standing);
 }
 
-/* A file of this name from an earlier store is gone on with, never overwritten. */
+/*
+ * A file of this name, from an earlier store or cut to nothing, is left as it is: leading
+ * zeros make the number another name.
+ */
 static AdminSinkResult
 begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
 	char		database[MAXPGPATH];
-	char		path[MAXPGPATH];
-	char		last = '\n';
-	struct stat st;
+	char		number[NAMES_TRIED + 24];
+	AdminSinkResult result = ADMIN_SINK_OK;
 
 	close_file(state);
 	ndjson_encode_name(sink->database, database, sizeof(database));
-	snprintf(state->file_name, MAXPGPATH, "%s-" INT64_FORMAT ".ndjson", database,
-			 batch->records[0].audit_id);
-	path_of(state, state->file_name, path);
-	state->file = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
-	if (state->file < 0 || fstat(state->file, &st) < 0 ||
-		(st.st_size > 0 && pread(state->file, &last, 1, st.st_size - 1) != 1))
-		return ndjson_outage(sink, "create file", path);
-	if (last != '\n')
+	for (int zeros = 0; zeros < NAMES_TRIED && result == ADMIN_SINK_OK && state->file < 0; zeros++)
+	{
+		snprintf(number + zeros, sizeof(number) - zeros, INT64_FORMAT, batch->records[0].audit_id);
+		memset(number, '0', zeros);
+		snprintf(state->file_name, MAXPGPATH, "%s-%s.ndjson", database, number);
+		result = ndjson_file_open(sink, &state->directory, state->file_name, O_CREAT | O_EXCL,
+								  ndjson_mode_of_files(), &state->file);
+	}
+	state->offset = state->reserved = 0;
+	if (result == ADMIN_SINK_OK && state->file < 0)
 	{
 		snprintf(sink->error, sizeof(sink->error),
-				 "file \"%s\" ends in half a line of somebody else's; move it away", path);
-		return ADMIN_SINK_RETRY;
+				 "directory \"%s\" has %d files that begin with audit_id " INT64_FORMAT "; move them away",
+				 state->directory.path, NAMES_TRIED, batch->records[0].audit_id);
+		result = ADMIN_SINK_RETRY;
 	}
-	state->offset = state->begun_at = st.st_size;
+	return result;
+}
+
+/*
+ * A full disk is found out before a byte is written: what a follower has read would have to
+ * be cut off again.  A file that was begun for nothing is removed.
+ */
+static AdminSinkResult
+reserve(AdminSink *sink, Size length, bool begins)
+{
+	Ndjson	   *state = sink->state;
+	off_t		end = state->offset + length;
+	AdminSinkResult result;
+
+	if (end <= state->reserved)
+		return ADMIN_SINK_OK;
+	if (ndjson_file_reserve(state->file, state->offset, Max((off_t) length, RESERVED_BYTES)))
+		state->reserved = state->offset + Max((off_t) length, RESERVED_BYTES);
+	else if (ndjson_file_reserve(state->file, state->offset, length))
+		state->reserved = end;
+	else
+	{
+		result = ndjson_outage(sink, "write file", state->file_name);
+		if (begins)
+			(void) unlinkat(state->directory.fd, state->file_name, 0);
+		return result;
+	}
 	return ADMIN_SINK_OK;
 }
 
@@ -262,41 +375,50 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 static bool
 is_still_there(const Ndjson *state, off_t *size)
 {
-	char		path[MAXPGPATH];
 	struct stat by_name;
 	struct stat open;
 
-	path_of(state, state->file_name, path);
 	*size = fstat(state->file, &open) == 0 ? open.st_size : -1;
-	return *size >= 0 && stat(path, &by_name) == 0 &&
+	return *size >= 0 && fstatat(state->directory.fd, state->file_name, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
 		by_name.st_dev == open.st_dev && by_name.st_ino == open.st_ino;
+}
+
+/* The marker goes before the batch, and the entry of a new file with it. */
+static AdminSinkResult
+mark(AdminSink *sink, const AdminSinkBatch *batch, bool begins)
+{
+	Ndjson	   *state = sink->state;
+	NdjsonMarker marker = {0};
+	AdminSinkResult result;
+
+	marker.position_id = batch->position.position_id;
+	marker.tick_id = batch->position.tick_id;
+	strlcpy(marker.nonce, batch->position.nonce, sizeof(marker.nonce));
+	marker.audit_id = batch->position.audit_id;
+	strlcpy(marker.file, state->file_name, sizeof(marker.file));
+	result = ndjson_marker_write(sink, &state->beside, &marker, begins);
+	if (result == ADMIN_SINK_OK && begins)
+		result = ndjson_directory_fsync(sink, &state->directory);
+	return result;
 }
 
 static AdminSinkResult
 ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
-	NdjsonMarker marker = {0};
-	AdminSinkResult result = ADMIN_SINK_OK;
+	AdminSinkResult result = ndjson_directory_look(sink, &state->directory);
 	off_t		size = 0;
 	bool		begins = state->file < 0 || !is_still_there(state, &size) ||
 		state->offset >= (off_t) ndjson_rotate_size_kb * 1024;
 
-	if (begins)
-		result = begin_file(sink, batch);
-	else if (size < state->offset)
-		result = stop_at_short_file(sink, state->file_name, size, state->offset);
-	if (result != ADMIN_SINK_OK)
-		return result;
-	marker.position_id = batch->position.position_id;
-	marker.tick_id = batch->position.tick_id;
-	strlcpy(marker.nonce, batch->position.nonce, sizeof(marker.nonce));
-	marker.audit_id = batch->position.audit_id;
-	marker.from = state->begun_at;
-	strlcpy(marker.file, state->file_name, sizeof(marker.file));
-	result = ndjson_marker_write(sink, &state->beside, &marker, begins);
 	if (result == ADMIN_SINK_OK && begins)
-		result = ndjson_fsync_directory(sink, state->directory);
+		result = begin_file(sink, batch);
+	else if (result == ADMIN_SINK_OK && size < state->offset)
+		result = stop_at_short_file(sink, state->file_name, size, state->offset);
+	if (result == ADMIN_SINK_OK)
+		result = reserve(sink, batch->length, begins);
+	if (result == ADMIN_SINK_OK)
+		result = mark(sink, batch, begins);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
@@ -314,6 +436,7 @@ static AdminSinkResult
 ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
+	int			tail = Min(batch->length, TAIL_BYTES);
 	off_t		size;
 
 	if (pg_fdatasync(state->file) < 0)
@@ -327,9 +450,9 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 				 "file \"%s\" was moved away, removed or cut while it was being written", state->file_name);
 		return ADMIN_SINK_RETRY;
 	}
-	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %lld %s %s",
+	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %lld %s %s %d:%08x",
 			 (long long) batch->position.position_id, (long long) state->offset, sink->home,
-			 state->file_name);
+			 state->file_name, tail, crc_of(batch->data + batch->length - tail, tail));
 	return ADMIN_SINK_OK;
 }
 
@@ -343,6 +466,7 @@ ndjson_close(AdminSink *sink)
 		return;
 	close_file(state);
 	ndjson_beside_close(&state->beside);
+	ndjson_directory_close(&state->directory);
 }
 
 static const AdminSinkCallbacks callbacks = {

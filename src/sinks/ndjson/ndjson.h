@@ -10,6 +10,7 @@
 /* Settings, defined by settings.c. */
 extern char *ndjson_directory;
 extern int	ndjson_rotate_size_kb;
+extern int	ndjson_file_mode;
 
 extern const AdminSinkCallbacks *ndjson_sink_init(void);
 

@@ -24,37 +24,14 @@
 #define MARKER_BYTES	512
 #define STORE_ID_BYTES	36
 
-AdminSinkResult
-ndjson_outage(AdminSink *sink, const char *what, const char *path)
-{
-	snprintf(sink->error, sizeof(sink->error), "could not %s \"%s\": %s", what, path,
-			 strerror(errno));
-	return ADMIN_SINK_RETRY;
-}
-
-AdminSinkResult
-ndjson_fsync_directory(AdminSink *sink, const char *path)
-{
-	int			file = BasicOpenFilePerm(path, O_RDONLY, 0);
-	bool		good = file >= 0 && pg_fsync(file) == 0;
-	int			error = errno;
-
-	if (file >= 0)
-		close(file);
-	errno = error;
-	return good ? ADMIN_SINK_OK : ndjson_outage(sink, "fsync directory", path);
-}
-
 void
 ndjson_encode_name(const char *database, char *out, Size size)
 {
-	static const char plain[] =
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
 	Size		used = 0;
 
 	for (const unsigned char *c = (const unsigned char *) database; *c && used + 4 < size; c++)
 	{
-		if (strchr(plain, *c))
+		if (strchr(NDJSON_PLAIN_CHARACTERS, *c))
 			out[used++] = *c;
 		else
 			used += snprintf(out + used, size - used, "%%%02X", *c);
@@ -63,69 +40,84 @@ ndjson_encode_name(const char *database, char *out, Size size)
 }
 
 static AdminSinkResult
-damaged(AdminSink *sink, const char *path)
+damaged(AdminSink *sink, const NdjsonBeside *beside, const char *name)
 {
 	snprintf(sink->error, sizeof(sink->error),
-			 "file \"%s\" is damaged; remove it, then call admin.resync_sink('%s', ...) with the number that "
-			 "admin.resync_proposal('%s') returns", path, sink->name, sink->name);
+			 "file \"%s/%s\" is damaged; remove it, then call admin.resync_sink('%s', ...) with the number that "
+			 "admin.resync_proposal('%s') returns", beside->directory->path, name, sink->name, sink->name);
 	return ADMIN_SINK_STOP;
+}
+
+/* One of the two, of which every worker of the database has the same. */
+static AdminSinkResult
+open_beside(AdminSink *sink, const NdjsonBeside *beside, const char *name, int *fd)
+{
+	return ndjson_file_open(sink, beside->directory, name, O_CREAT, pg_file_create_mode, fd);
+}
+
+/* It names a file that is cut to a length: both have to be this sink's doing. */
+static bool
+is_sound(const NdjsonMarker *marker)
+{
+	return marker->position_id > 0 && marker->from >= 0 && ndjson_is_file_name(marker->file);
 }
 
 static AdminSinkResult
 open_marker(AdminSink *sink, NdjsonBeside *beside)
 {
 	NdjsonMarker *last = &beside->last;
-	char		path[MAXPGPATH];
+	char		name[STORE_ID_BYTES + 16];
 	char		text[MARKER_BYTES + 1] = "";
 	ssize_t		bytes;
+	AdminSinkResult result;
 
 	memset(last, 0, sizeof(*last));
-	snprintf(path, sizeof(path), "%s/%s.position", beside->directory, sink->store_id);
-	beside->marker = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
-	if (beside->marker < 0)
-		return ndjson_outage(sink, "open file", path);
+	snprintf(name, sizeof(name), "%s.position", sink->store_id);
+	result = open_beside(sink, beside, name, &beside->marker);
+	if (result != ADMIN_SINK_OK)
+		return result;
 	bytes = pread(beside->marker, text, MARKER_BYTES, 0);
 	if (bytes < 0)
-		return ndjson_outage(sink, "read file", path);
+		return ndjson_outage(sink, "read file", name);
 	if (bytes > 0 &&
-		sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " %511s",
-			   &last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from,
-			   last->file) != 6)
-		return damaged(sink, path);
+		(sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " %511s",
+				&last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from,
+				last->file) != 6 || !is_sound(last)))
+		return damaged(sink, beside, name);
 	return ADMIN_SINK_OK;
 }
 
 static AdminSinkResult
 open_lock(AdminSink *sink, NdjsonBeside *beside)
 {
-	char		path[MAXPGPATH];
 	char		name[MAXPGPATH];
 	char		owner[STORE_ID_BYTES];
 	ssize_t		bytes;
+	AdminSinkResult result;
 
-	ndjson_encode_name(sink->database, name, sizeof(name));
-	snprintf(path, sizeof(path), "%s/%s.lock", beside->directory, name);
-	beside->lock = BasicOpenFilePerm(path, O_RDWR | O_CREAT | PG_BINARY, pg_file_create_mode);
-	if (beside->lock < 0)
-		return ndjson_outage(sink, "open file", path);
+	ndjson_encode_name(sink->database, name, sizeof(name) - strlen(".lock"));
+	strlcat(name, ".lock", sizeof(name));
+	result = open_beside(sink, beside, name, &beside->lock);
+	if (result != ADMIN_SINK_OK)
+		return result;
 	if (flock(beside->lock, LOCK_EX | LOCK_NB) < 0)
 	{
 		if (errno != EWOULDBLOCK)
-			return ndjson_outage(sink, "lock file", path);
+			return ndjson_outage(sink, "lock file", name);
 		snprintf(sink->error, sizeof(sink->error),
-				 "another worker holds \"%s\"; two clusters must not share a directory", path);
+				 "another worker holds \"%s/%s\"; two clusters must not share a directory", beside->directory->path, name);
 		return ADMIN_SINK_FENCED;
 	}
 	bytes = pread(beside->lock, owner, STORE_ID_BYTES, 0);
 	if (bytes < 0)
-		return ndjson_outage(sink, "read file", path);
+		return ndjson_outage(sink, "read file", name);
 	beside->is_named = bytes == STORE_ID_BYTES && memcmp(owner, sink->store_id, STORE_ID_BYTES) == 0;
 	beside->is_ours = beside->is_named || bytes == 0;
 	return ADMIN_SINK_OK;
 }
 
 AdminSinkResult
-ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside, const char *directory)
+ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside, const NdjsonDirectory *directory)
 {
 	AdminSinkResult result;
 
@@ -170,13 +162,13 @@ ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside, const NdjsonMarker *m
 	{
 		snprintf(sink->error, sizeof(sink->error),
 				 "another cluster has written to directory \"%s\" for store %s; "
-				 "two clusters must not share a directory", beside->directory, sink->store_id);
+				 "two clusters must not share a directory", beside->directory->path, sink->store_id);
 		return ADMIN_SINK_FENCED;
 	}
 	marker_text(marker, text);
 	if (pwrite(beside->marker, text, MARKER_BYTES, 0) != MARKER_BYTES ||
 		(flush && pg_fsync(beside->marker) < 0))
-		return ndjson_outage(sink, "write marker in directory", beside->directory);
+		return ndjson_outage(sink, "write marker in directory", beside->directory->path);
 	beside->last = *marker;
 	return ADMIN_SINK_OK;
 }
@@ -188,7 +180,7 @@ ndjson_take_over(AdminSink *sink, NdjsonBeside *beside)
 		return ADMIN_SINK_OK;
 	if (pwrite(beside->lock, sink->store_id, STORE_ID_BYTES, 0) != STORE_ID_BYTES ||
 		pg_fsync(beside->lock) < 0)
-		return ndjson_outage(sink, "write lock in directory", beside->directory);
+		return ndjson_outage(sink, "write lock in directory", beside->directory->path);
 	beside->is_named = true;
 	return ADMIN_SINK_OK;
 }

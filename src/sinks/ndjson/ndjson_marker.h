@@ -6,6 +6,10 @@
 #define ADMIN_EXT_NDJSON_MARKER_H
 
 #include "admin_ext_sink.h"
+#include "sinks/ndjson/ndjson_files.h"
+
+/* What an encoded name of a database consists of. */
+#define NDJSON_PLAIN_CHARACTERS	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 
 /* The batch that was written last, or was about to be.  file is empty when there is none. */
 typedef struct NdjsonMarker
@@ -20,7 +24,7 @@ typedef struct NdjsonMarker
 
 typedef struct NdjsonBeside
 {
-	const char *directory;
+	const NdjsonDirectory *directory;
 	int			marker;			/* open file <store id>.position; -1: none */
 	int			lock;			/* open and locked file <database>.lock; -1: none */
 	bool		is_ours;		/* no other store has written for this database since */
@@ -29,7 +33,8 @@ typedef struct NdjsonBeside
 } NdjsonBeside;
 
 /* Fenced when another process holds the lock, stopped when the marker is damaged. */
-extern AdminSinkResult ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside, const char *directory);
+extern AdminSinkResult ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside,
+										  const NdjsonDirectory *directory);
 
 /* Fenced when somebody else has written the marker meanwhile. */
 extern AdminSinkResult ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside,
@@ -38,12 +43,6 @@ extern AdminSinkResult ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside
 /* Says in the lock that from now on files of this database are written by this store. */
 extern AdminSinkResult ndjson_take_over(AdminSink *sink, NdjsonBeside *beside);
 extern void ndjson_beside_close(NdjsonBeside *beside);
-
-/* An outage, by errno. */
-extern AdminSinkResult ndjson_outage(AdminSink *sink, const char *what, const char *path);
-
-/* Flushes a directory's entries. */
-extern AdminSinkResult ndjson_fsync_directory(AdminSink *sink, const char *path);
 
 /* A database may be named anything; a file may not.  Writes the name, encoded. */
 extern void ndjson_encode_name(const char *database, char *out, Size size);
