@@ -87,6 +87,8 @@ create table admin.sink_position (
     sink_detail       text        not null default '',
     delivered_rows    bigint      not null default 0,
     is_resync         boolean     not null default false,
+    home              text        not null default '',
+    is_synchronous    boolean     not null default false,
     committed_at      timestamptz not null default clock_timestamp(),
     primary key (sink, position_id)
 );
@@ -106,6 +108,8 @@ comment on column admin.sink_position.resent_audit_id is 'Rows of that part belo
 comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
 comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
 comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): it says where to go on, whatever the sink holds.';
+comment on column admin.sink_position.home is 'System identifier and timeline of the server that recorded it.';
+comment on column admin.sink_position.is_synchronous is 'Whether commits of that server waited for a standby.';
 comment on column admin.sink_position.committed_at is 'When the position was recorded.';
 
 create table admin.dead_letter (
@@ -195,7 +199,7 @@ create function admin.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
     out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
     out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
-    out is_resync bigint, out backfill_end bigint)
+    out is_resync bigint, out backfill_end bigint, out recorded_home text, out is_synchronous bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -216,8 +220,9 @@ begin
     select * into newest from admin.sink_position as p
     where p.sink = delivery_open.sink order by p.position_id desc limit 1;
     if newest.position_id is null then
-        insert into admin.sink_position (sink, position_id, store_id, tick_id)
-        values (sink, 1, store.store_id, 0)
+        insert into admin.sink_position (sink, position_id, store_id, tick_id, home, is_synchronous)
+        values (sink, 1, store.store_id, 0, here.system_identifier || '/' || here.timeline,
+                current_setting('synchronous_standby_names') <> '')
         returning * into newest;
     end if;
     if (store.system_identifier, store.database_oid, store.timeline)
@@ -242,6 +247,8 @@ begin
     sink_detail := newest.sink_detail;
     delivered_rows := newest.delivered_rows;
     is_resync := newest.is_resync::int;
+    recorded_home := newest.home;
+    is_synchronous := newest.is_synchronous::int;
     -- Rows that came later are above, and are not visible in the tick.
     if newest.backfill_audit_id is not null then
         select coalesce(max(a.audit_id), 0) into backfill_end from admin.audit as a;

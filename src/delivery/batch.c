@@ -112,6 +112,7 @@ worker_record_position(Worker *worker)
 	if (!is_covered)
 		worker_owe(worker, worker->recorded_lsn);
 	worker->recorded_id = position->position_id;
+	strlcpy(worker->position.recorded_home, position->home, HOME_TEXT_BYTES);
 	worker->recorded_is_resync = position->is_resync;
 	worker->recorded_rows = position->delivered_rows;
 	worker->recorded_at = monotonic_ms();

@@ -229,6 +229,29 @@ is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 }
 
 /*
+ * A sink in the data directory was copied with it, its memory too: it does not know what the
+ * server before this one delivered after that.  The database knows whether there can be any.
+ */
+static StepResult
+check_promotion(Worker *worker)
+{
+	const Position *position = &worker->position;
+	StepResult	result;
+
+	if (!worker->sink.travels || position->was_synchronous ||
+		promotion_lost_nothing(position->recorded_home, position->home))
+		return STEP_MORE;
+	result = worker_diverged(worker, Max(position->highest_audit_id, 1), 0);
+	if (result == STEP_STOP)
+		snprintf(worker->sink.error, sizeof(worker->sink.error),
+				 "the server before this one was not shut down before this one was promoted, and may have delivered rows that this "
+				 "database has lost; the sink cannot tell, for its memory is new or a copy: call admin.resync_sink('%s', ...) "
+				 "with the number that admin.resync_proposal('%s') returns, and let the servers share a directory outside",
+				 worker->sink_name, worker->sink_name);
+	return result;
+}
+
+/*
  * Takes over a later position that the sink has kept: of the same resync, and built on
  * ticks that the database knows.
  */
@@ -392,6 +415,14 @@ open_sink(Worker *worker)
 		return worker_diverged(worker, seen.audit_id, 0);
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
+	if (recovered == STEP_MORE)
+		recovered = check_promotion(worker);
+	/* The WAL that proves it is not kept. */
+	if (recovered == STEP_MORE && sink->travels && strcmp(worker->position.recorded_home, worker->position.home) != 0)
+	{
+		worker->position = position_next(&worker->position);
+		recovered = worker_record_position(worker);
+	}
 	worker->is_open = recovered == STEP_MORE;
 	set_has_lost(worker, sink->has_lost);
 	if (worker->is_open)

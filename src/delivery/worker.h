@@ -106,6 +106,12 @@ extern StepResult worker_diverged(Worker *worker, int64 highest_sent, int64 deli
 /* The highest row that another fork of the data has sent; 0: there is no fork. */
 extern void worker_set_highest_sent(Worker *worker, int64 audit_id);
 
+/*
+ * promotion.c: was the server before this one at its end when this one took over?  False
+ * where it may have committed, and delivered, what this one does not have.
+ */
+extern bool promotion_lost_nothing(const char *home_before, const char *home);
+
 /* backlog.c: sets the lag of a sink without a position to go on from; in a transaction of its own. */
 extern void worker_count_backlog(Worker *worker);
 

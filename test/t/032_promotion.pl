@@ -1,0 +1,150 @@
+# A sink within the data directory is copied to standbys.  After a promotion the copy does not know
+# what the server before has delivered: delivery goes on only where that can be nothing.
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::Bin;
+use Delivery;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $check = "select admin.sensitive_check('APP-100001-abcd')";
+my $unknown = 'was not shut down before this one was promoted';
+
+sub check
+{
+	my ($node, $count) = @_;
+	$node->safe_psql('postgres', $check) for 1 .. $count;
+}
+
+sub standby_of
+{
+	my ($primary, $name) = @_;
+	$primary->backup($name);
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+	$standby->init_from_backup($primary, $name, has_streaming => 1);
+	$standby->start;
+	$primary->wait_for_catchup($standby);
+	return $standby;
+}
+
+sub stops
+{
+	my ($node, $name) = @_;
+	ok($node->poll_query_until('postgres', "select state = 'stopped' and last_error ~ '$unknown' from admin.worker_status"), $name);
+}
+
+# Commits are lost: three rows that the primary has delivered never reached the standby.
+my $primary = new_node('primary', init => { allows_streaming => 1 });
+create_extension($primary);
+check($primary, 2);
+ok(wait_delivered($primary), 'delivered before the standby is made');
+my $standby = standby_of($primary, 'standby');
+$standby->stop;
+check($primary, 3);
+ok(wait_delivered($primary), 'the primary delivers rows that the standby does not have');
+$primary->stop;
+$standby->start;
+$standby->promote;
+check($standby, 40);
+stops($standby, 'promoted without them, the standby delivers nothing');
+like(status($standby, 'last_error'), qr/admin\.resync_sink\('ndjson'/, 'and says what to do');
+my @lost = event_keys(ndjson_lines($primary->data_dir . '/admin_ext'));
+my $store = $standby->safe_psql('postgres', 'select store_id from admin.store');
+$standby->restart;
+stops($standby, 'a restart changes nothing');
+$standby->safe_psql('postgres', q{select admin.resync_sink('ndjson', p.from_audit_id) from admin.resync_proposal('ndjson') as p});
+ok(wait_delivered($standby), 'resync_sink decides');
+isnt($standby->safe_psql('postgres', 'select store_id from admin.store'), $store, 'it is another store');
+my %before = map { $_ => 1 } @lost[ 2 .. $#lost ];
+is(scalar(grep { $before{$_} } event_keys(ndjson_lines($standby->data_dir . '/admin_ext'))), 0,
+	'source and id of a lost row are never used again');
+$standby->restart;
+check($standby, 1);
+ok(wait_delivered($standby), 'and delivery goes on after a restart');
+
+# Nothing was delivered before the standby was made: its copy is empty.
+my $empty = new_node('empty', init => { allows_streaming => 1 });
+create_extension($empty);
+ok(wait_status($empty, 'idle'), 'a worker has not delivered anything');
+my $behind = standby_of($empty, 'behind');
+$behind->stop;
+check($empty, 3);
+ok(wait_delivered($empty), 'delivered after that');
+$empty->stop;
+$behind->start;
+$behind->promote;
+check($behind, 1);
+stops($behind, 'a standby with an empty copy is stopped, too');
+$behind->stop;
+
+# A primary that is shut down has sent everything.
+my $clean = standby_of($standby, 'clean');
+check($standby, 3);
+ok(wait_delivered($standby), 'delivered');
+$standby->wait_for_catchup($clean);
+$standby->stop;
+$clean->promote;
+ok(wait_status($clean, 'idle'), 'after a shutdown nothing can be lost');
+# Before a row is delivered: the proof is not kept for ever.
+$clean->safe_psql('postgres', 'select pg_switch_wal(); checkpoint') for 1 .. 3;
+$clean->restart;
+check($clean, 3);
+ok(wait_delivered($clean), 'delivery goes on');
+
+# A primary that is killed may have gone on; nothing tells.
+my $next = standby_of($clean, 'next');
+check($clean, 3);
+ok(wait_delivered($clean), 'delivered by the next primary');
+$clean->wait_for_catchup($next);
+$clean->stop('immediate');
+$next->promote;
+check($next, 1);
+stops($next, 'after a crash of the primary its standby cannot know what was delivered');
+$next->safe_psql('postgres', q{select admin.resync_sink('ndjson', p.from_audit_id) from admin.resync_proposal('ndjson') as p});
+ok(wait_delivered($next), 'resync_sink decides');
+
+# Unless the primary waits for it with each commit.
+my $safe = standby_of($next, 'safe');
+configure($next, 'synchronous_standby_names' => '*');
+ok($next->poll_query_until('postgres', q{select count(*) = 1 from pg_stat_replication where sync_state = 'sync'}), 'the standby is synchronous');
+check($next, 3);
+ok(wait_delivered($next), 'delivered with a synchronous standby');
+$next->wait_for_catchup($safe);
+$next->stop('immediate');
+configure_stopped($safe);
+$safe->promote;
+check($safe, 3);
+ok(wait_delivered($safe), 'after a crash its standby goes on by itself');
+my @keys = event_keys(map { ndjson_lines($_->data_dir . '/admin_ext') } $safe);
+is(repeated(@keys), '', 'and repeats nothing');
+$safe->stop;
+
+sub configure_stopped
+{
+	my ($node) = @_;
+	$node->append_conf('postgresql.conf', "synchronous_standby_names = ''");
+	$node->reload;
+}
+
+# Restored to a point before the end.
+my $archived = new_node('archived', init => { has_archiving => 1, allows_streaming => 1 });
+create_extension($archived);
+check($archived, 3);
+ok(wait_delivered($archived), 'delivered before the backup');
+$archived->backup('early');
+my $lsn = $archived->safe_psql('postgres', 'select pg_current_wal_lsn()');
+check($archived, 3);
+ok(wait_delivered($archived), 'and after it');
+$archived->safe_psql('postgres', 'select pg_switch_wal()');
+$archived->stop;
+my $restored = PostgreSQL::Test::Cluster->new('restored');
+$restored->init_from_backup($archived, 'early', has_restoring => 1, standby => 0);
+$restored->append_conf('postgresql.conf', "recovery_target_lsn = '$lsn'\nrecovery_target_action = 'promote'\narchive_mode = off");
+$restored->start;
+$restored->poll_query_until('postgres', 'select not pg_is_in_recovery()');
+check($restored, 1);
+stops($restored, 'restored to an earlier point: stopped');
+$restored->stop;
+done_testing();
