@@ -229,8 +229,9 @@ is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 }
 
 /*
- * A sink in the data directory was copied with it, its memory too: it does not know what the
- * server before this one delivered after that.  The database knows whether there can be any.
+ * A sink in the data directory was copied with it, its memory too, and one that each server
+ * has for itself is new: it does not know what the server before this one delivered after
+ * that.  The database knows whether there can be any.
  */
 static StepResult
 check_promotion(Worker *worker)
@@ -238,7 +239,7 @@ check_promotion(Worker *worker)
 	const Position *position = &worker->position;
 	StepResult	result;
 
-	if (!worker->sink.travels || position->was_synchronous ||
+	if (!worker->sink.cannot_tell || position->was_synchronous ||
 		promotion_lost_nothing(position->recorded_home, position->home))
 		return STEP_MORE;
 	result = worker_diverged(worker, Max(position->highest_audit_id, 1), 0);
@@ -403,7 +404,7 @@ open_sink(Worker *worker)
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
 	sink->place[0] = '\0';
-	sink->has_lost = false;
+	sink->has_lost = sink->cannot_tell = false;
 	show_place(worker, "");
 	worker->has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
@@ -418,7 +419,7 @@ open_sink(Worker *worker)
 	if (recovered == STEP_MORE)
 		recovered = check_promotion(worker);
 	/* The WAL that proves it is not kept. */
-	if (recovered == STEP_MORE && sink->travels && strcmp(worker->position.recorded_home, worker->position.home) != 0)
+	if (recovered == STEP_MORE && sink->cannot_tell && strcmp(worker->position.recorded_home, worker->position.home) != 0)
 	{
 		worker->position = position_next(&worker->position);
 		recovered = worker_record_position(worker);

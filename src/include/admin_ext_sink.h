@@ -99,7 +99,7 @@ typedef struct AdminSink
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
 	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
-	bool		travels;		/* out of open: standbys and backups have copies of all it holds, its memory too */
+	bool		cannot_tell;	/* out: its memory is new, or copied to standbys: it need not know of all that was delivered */
 } AdminSink;
 
 typedef struct AdminSinkCallbacks

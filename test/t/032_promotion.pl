@@ -128,6 +128,26 @@ sub configure_stopped
 	$node->reload;
 }
 
+# A directory outside: what is shared tells, and what each server has for itself does not.
+my $root = PostgreSQL::Test::Utils::tempdir();
+my $sharing = new_node('sharing', init => { allows_streaming => 1 }, conf => "admin_ext.ndjson_directory = '$root/shared'\n");
+create_extension($sharing);
+check($sharing, 3);
+ok(wait_delivered($sharing), 'delivered to a directory outside');
+my ($shares, $alone) = map { standby_of($sharing, $_) } qw(shares alone);
+$alone->append_conf('postgresql.conf', "admin_ext.ndjson_directory = '$root/alone'");
+$alone->reload;
+$sharing->stop('immediate');
+$alone->promote;
+check($alone, 1);
+stops($alone, 'a server with a directory of its own cannot know what was delivered');
+$alone->stop;
+$shares->promote;
+check($shares, 3);
+ok(wait_delivered($shares), 'one that shares the directory can');
+is(repeated(event_keys(ndjson_lines("$root/shared"))), '', 'and repeats nothing');
+$shares->stop;
+
 # Restored to a point before the end.
 my $archived = new_node('archived', init => { has_archiving => 1, allows_streaming => 1 });
 create_extension($archived);

@@ -141,7 +141,7 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 	if (result != ADMIN_SINK_OK)
 		return result;
 	snprintf(sink->place, sizeof(sink->place), "directory \"%s\"", state->directory.path);
-	sink->travels = ndjson_directory_travels(&state->directory);
+	sink->cannot_tell = ndjson_directory_travels(&state->directory);
 	seen->position_id = marker->position_id;
 	seen->tick_id = marker->tick_id;
 	seen->audit_id = marker->audit_id;
@@ -288,11 +288,14 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	Place		place = {0};
 	Standing	standing = {.may_differ = position->is_resync};
 	bool		is_home;
-	AdminSinkResult result = ndjson_take_over(sink, &state->beside);
+	AdminSinkResult result;
 
+	read_place(position->detail, &place);
+	/* Each server may have a directory of its own. */
+	sink->cannot_tell |= !state->beside.is_named || marker->position_id < place.position_id;
+	result = ndjson_take_over(sink, &state->beside);
 	if (result != ADMIN_SINK_OK)
 		return result;
-	read_place(position->detail, &place);
 	/* Another store has written to files of these names since: they are left as they are. */
 	if (!state->beside.is_ours)
 		return ADMIN_SINK_OK;
