@@ -56,7 +56,7 @@ isolation() {
 # A file system that fills up, for whoever writes to it.
 mount_small_disk() {
     SMALL_DISK=$(mktemp -d /tmp/admin_ext.disk.XXXXXX)
-    mount -t tmpfs -o size=12m admin_ext "$SMALL_DISK" || return 1
+    mount -t tmpfs -o size=12m,mode=700 admin_ext "$SMALL_DISK" || return 1
     head -c 9000000 /dev/zero >"$SMALL_DISK/ballast"
     chown -R postgres "$SMALL_DISK"
 }
