@@ -77,6 +77,15 @@ $behind->start;
 $behind->promote;
 check($behind, 1);
 stops($behind, 'a standby with an empty copy is stopped, too');
+$store = $behind->safe_psql('postgres', 'select store_id from admin.store');
+configure($behind, 'admin_ext.on_divergence' => 'fork');
+ok(wait_delivered($behind), 'with admin_ext.on_divergence = fork it goes on');
+isnt($behind->safe_psql('postgres', 'select store_id from admin.store'), $store, 'as another store');
+my $forked = $behind->safe_psql('postgres', 'select store_id from admin.store');
+$behind->restart;
+check($behind, 1);
+ok(wait_delivered($behind), 'and goes on after a restart');
+is($behind->safe_psql('postgres', 'select store_id from admin.store'), $forked, 'as that one');
 $behind->stop;
 
 # A primary that is shut down has sent everything.
