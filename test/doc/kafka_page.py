@@ -14,6 +14,8 @@ NOT_SHOWN = {
     "SSL routines", "incorrect security.protocol", "unknown ca", "probably due to",  # looked for in librdkafka's words
     "admin_ext: statistics of librdkafka", "There can be … pairs of a database and a sink.",  # of the log
     "Their rows wait in the audit trail.", "Raise max_worker_processes.",
+    "As admin_ext.on_divergence asks for, delivery goes on as store … from audit_id ….",
+    "What was lost is in the sink alone: event sink.diverged of admin.audit says where.",
     "",  # forms of positions
 }
 # What the worker says of something in the sink, and its parts in the source.
@@ -37,7 +39,7 @@ def messages_of_sql(*functions):
 
 def sources():
     yield from messages_of(*(path.relative_to(ROOT) for path in sorted((ROOT / "src/sinks/kafka").glob("*.c"))))
-    yield from messages_of("src/delivery/opening.c", "src/delivery/launcher.c", "src/delivery/sink_table.c", "src/delivery/retry.c")
+    yield from messages_of("src/delivery/opening.c", "src/delivery/divergence.c", "src/delivery/durable.c", "src/delivery/launcher.c", "src/delivery/sink_table.c", "src/delivery/retry.c")
     yield from messages_of_sql("admin_internal.delivery_problem", "admin.delivery_open", "admin.make_tick")
 
 

@@ -31,7 +31,7 @@ def messages_of(*names):
         source = re.sub(r"/\*.*?\*/|^\s*#include.*?$", "", (ROOT / name).read_text(), flags=re.S | re.M)
         for found in LITERALS.finditer(source):
             text = text_of(found.group())
-            activity = re.search(r"\b(worker_begin|appendStringInfo|appendStringInfoString|errmsg_internal)\((&?\w+, *)?$", source[:found.start()])
+            activity = re.search(r"\b(worker_begin|appendStringInfo|appendStringInfoString|errmsg_internal|pgstat_report_activity)\((STATE_IDLE, |&?\w+, *)?$", source[:found.start()])
             # Names of processes and memory begin with the extension's, lines of the log with its and a colon.
             is_ours = text.startswith(("admin_ext ", "admin_ext: "))
             if " " in text.strip() and not activity and not is_ours:
