@@ -11,50 +11,36 @@ alter table admin.sink_position disable trigger bookkeeping;
 create function check_once() returns bigint language sql as
 $$ select (admin.sensitive_check('APP-000001-x') #>> '{audit,audit_id}')::bigint $$;
 
--- Three rows, each seen by a tick of its own, and one that none sees; no sink has got any.
+-- Two rows, of which the sink has got the first, and a second sink that has got nothing.
 select position_id, tick_id from admin.delivery_open('ndjson');
--- Ticks 1 and 2 were made before a promotion.
+select position_id, tick_id from admin.delivery_open('kafka');
 select check_once() as first \gset
-insert into admin.tick (tick_id, snap, timeline) values (1, admin.tick_snapshot(), 0);
-select check_once() as second \gset
-insert into admin.tick (tick_id, snap, timeline) values (2, admin.tick_snapshot(), 0);
-select check_once() as third \gset
 select tick_id from admin.make_tick();
-select timeline from admin.tick where tick_id = 3;
-select check_once() as fourth \gset
+insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id) select 'ndjson', 2, s.store_id, 1, :first from admin.store as s;
+select check_once() as second \gset
+select admin.store_id() as store \gset
 
--- Where the row is of this list; one transaction each, undone.
-create function row_of(first bigint, second bigint, third bigint, fourth bigint, from_audit_id bigint) returns text
-language sql as $$ select case from_audit_id when first then 'first' when second then 'second' when third then 'third' when fourth then 'fourth' else case when from_audit_id < first then 'an earlier one' end end $$;
-\set from 'row_of(:first, :second, :third, :fourth, from_audit_id) as goes_on_at'
+-- Somebody has recorded another position, or forked: the worker looks again.
+select count(*) as forks from admin_internal.fork_store('ndjson', 1, :'store') where new_store_id is not null;
+select count(*) as forks from admin_internal.fork_store('ndjson', 2, gen_random_uuid()) where new_store_id is not null;
+select count(*) as forks from admin_internal.fork_store('nosuch', 2, :'store') where new_store_id is not null;
+select count(*) as events from admin.audit where event_type like 'sink.%';
 
--- The sink says nothing of itself: its position, which covers nothing.
-begin;
-select :from, lost_from, lost_to, new_store_id = admin.store_id() as is_store from admin_internal.fork_store('ndjson', 0);
-rollback;
-
--- What an earlier timeline's tick sees is in both forks.
-begin;
-select :from from admin_internal.fork_store('ndjson', 1);
-rollback;
-begin;
-select :from from admin_internal.fork_store('ndjson', 2);
-rollback;
--- A later one the database has lost; its own tick of that number is another.
-begin;
-select :from from admin_internal.fork_store('ndjson', 3);
-select event_type, payload ->> 'sink' as sink, payload ? 'old_store_id' as has_stores, (payload ->> 'from')::bigint = :third as from_third
+-- No fork of the data has sent anything here, so the store keeps its id.
+select from_audit_id = :second as from_second, lost_from, lost_to, new_store_id = :'store' as is_store
+from admin_internal.fork_store('ndjson', 2, :'store');
+select event_type, payload ->> 'sink' as sink, payload ->> 'old_store_id' = :'store' as is_old, (payload ->> 'from')::bigint = :second as from_second
 from (select audit_id, event_type, payload::jsonb from admin.audit where event_type like 'sink.%') as a order by audit_id;
-rollback;
-
--- What is being sent again is not passed.
-select admin.resync_sink('ndjson', :first) ->> 'from' = :'first' as is_first;
+select distinct on (sink) sink, is_resync from admin.sink_position order by sink, position_id desc;
+-- Its transaction waits for the disk alone.
+select max(position_id) as newest from admin.sink_position where sink = 'ndjson' \gset
 begin;
-select :from from admin_internal.fork_store('ndjson', 2);
+select count(*) as forks from admin_internal.fork_store('ndjson', :newest, :'store') where new_store_id is not null;
+show synchronous_commit;
 rollback;
 
 -- No access may call it.
-select has_function_privilege('public', 'admin_internal.fork_store(text, bigint)', 'execute') as may_call;
+select has_function_privilege('public', 'admin_internal.fork_store(text, bigint, uuid)', 'execute') as may_call;
 
-drop function check_once(), row_of(bigint, bigint, bigint, bigint, bigint);
+drop function check_once();
 drop extension admin_ext;

@@ -24,7 +24,6 @@
 #include "executor/executor.h"
 #include "funcapi.h"
 #include "miscadmin.h"
-#include "replication/walsender_private.h"
 #include "utils/tuplestore.h"
 
 /* 16 took the access to variable-length data out of postgres.h. */
@@ -101,13 +100,6 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_flushed() GetFlushRecPtr(NULL)
 #else
 #define compat_flushed() GetFlushRecPtr()
-#endif
-
-/* 18 made flags of it, and so did minor releases of those before. */
-#ifdef SYNC_STANDBY_DEFINED
-#define compat_standbys_defined(ctl) (((ctl)->sync_standbys_status & SYNC_STANDBY_DEFINED) != 0)
-#else
-#define compat_standbys_defined(ctl) ((ctl)->sync_standbys_defined)
 #endif
 
 /* 16 made one function of the many. */

@@ -58,8 +58,7 @@ create table admin.tick (
     snap      pg_snapshot not null,
     tick_xid  xid8        not null default pg_current_xact_id(),
     nonce     uuid        not null default gen_random_uuid(),
-    ticked_at timestamptz not null default clock_timestamp(),
-    timeline  int         not null default (admin.store_identity()).timeline
+    ticked_at timestamptz not null default clock_timestamp()
 );
 
 comment on table admin.tick is
@@ -69,7 +68,6 @@ comment on column admin.tick.snap is 'The snapshot; its xmax never goes back fro
 comment on column admin.tick.tick_xid is 'The transaction that wrote the tick: equal to the row''s xmin unless the row came from a dump.';
 comment on column admin.tick.nonce is 'Tells this tick from one of the same number in a fork of the data.';
 comment on column admin.tick.ticked_at is 'When it was made.';
-comment on column admin.tick.timeline is 'The timeline that WAL was written on: ticks of an earlier one were made before a promotion.';
 
 insert into admin.tick (tick_id, snap) values (0, '1:1:');
 

@@ -352,10 +352,11 @@ $$;
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
 
--- A tick that was made before the last promotion is the same in both forks of the history, and a sink that
--- has done a later one has been delivered all that it sees.
-create function admin_internal.take_over_fork(sink text, delivered_tick bigint)
-returns void
+-- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
+-- nothing to go on from, so the other sinks go on with it; one that has lost rows is left to an operator.
+create function admin_internal.fork_store(
+    sink text, position_id bigint, store_id uuid,
+    out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set enable_seqscan = off
@@ -363,52 +364,25 @@ as $$
 #variable_conflict use_column
 declare
     newest admin.sink_position;
-    shared admin.tick;
+    start  bigint;
+    other  text;
 begin
-    select * into newest from admin.sink_position as p where p.sink = take_over_fork.sink order by p.position_id desc limit 1;
-    select * into shared from admin.tick as t
-    where t.tick_id <= delivered_tick and t.timeline < (select i.timeline from admin.store_identity() as i)
-    order by t.tick_id desc limit 1;
-    if shared.tick_id > newest.tick_id and newest.backfill_audit_id is null then
-        newest.position_id := newest.position_id + 1;
-        newest.tick_id := shared.tick_id;
-        newest.window_tick_id := null;
-        newest.window_audit_id := null;
-        newest.highest_audit_id := greatest(newest.highest_audit_id,
-                                            (select a.audit_id from admin.audit as a where pg_visible_in_snapshot(a.xid, shared.snap)
-                                             order by a.audit_id desc limit 1));
-        newest.is_resync := false;
-        newest.committed_at := clock_timestamp();
-        insert into admin.sink_position select newest.*;
+    -- Whoever forks or resyncs first decides: the worker looks again.
+    lock table admin.sink_position in share row exclusive mode;
+    select * into newest from admin.sink_position as p where p.sink = fork_store.sink order by p.position_id desc limit 1;
+    if (newest.position_id, newest.store_id) is distinct from (fork_store.position_id, fork_store.store_id)
+       or fork_store.store_id is distinct from admin.store_id() then
+        return;
     end if;
-end
-$$;
-
-comment on function admin_internal.take_over_fork(text, bigint) is
-'For the worker: records that a sink has what both forks of the history have delivered to it. delivered_tick: the last one that the sink has done, by its own position; 0: not known.';
-
--- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
--- nothing to go on from, so the other sinks go on with it.
-create function admin_internal.fork_store(
-    sink text, delivered_tick bigint, out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set enable_seqscan = off
-as $$
-#variable_conflict use_column
-declare
-    old   uuid := admin.store_id();
-    start bigint;
-    other text;
-begin
-    perform admin_internal.take_over_fork(fork_store.sink, fork_store.delivered_tick);
     select t.highest_sent into lost_to from admin_internal.sink_trouble(fork_store.sink) as t;
-    -- What the newest tick sees is here; what was delivered under it can be no later.
+    -- What the position's tick sees is here.
     select least(coalesce((select a.audit_id from admin.audit as a
                            where a.audit_id <= lost_to and pg_visible_in_snapshot(a.xid, b.done)
                            order by a.audit_id desc limit 1), 0) + 1, lost_to)
     into lost_from from admin_internal.sink_base(fork_store.sink) as b;
-    for other in select p.sink from admin.sink_position as p group by p.sink order by p.sink <> fork_store.sink, p.sink loop
+    for other in select p.sink from admin.sink_position as p
+                 where p.sink = fork_store.sink or not (admin_internal.sink_trouble(p.sink)).has_lost
+                 group by p.sink order by p.sink <> fork_store.sink, p.sink loop
         select p.from_audit_id into start from admin.resync_proposal(other) as p;
         if other = fork_store.sink then
             from_audit_id := start;
@@ -418,12 +392,14 @@ begin
     new_store_id := admin.store_id();
     perform admin_internal.append_event('sink.diverged', json_build_object(
         'sink', fork_store.sink, 'from', from_audit_id, 'lost_from', lost_from, 'lost_to', lost_to,
-        'old_store_id', old, 'new_store_id', new_store_id));
+        'old_store_id', fork_store.store_id, 'new_store_id', new_store_id));
+    -- resync_sink() has set it; a worker waits for standbys by itself, where it can be told something else meanwhile.
+    set local synchronous_commit = local;
 end
 $$;
 
-comment on function admin_internal.fork_store(text, bigint) is
-'For the worker: gives the store a new id where a sink holds rows that this database has lost, and lets each sink go on at the first row that it is not known to have. Leaves sink.resynced for each sink, and sink.diverged. The rows that were lost are among lost_from to lost_to.';
+comment on function admin_internal.fork_store(text, bigint, uuid) is
+'For the worker: gives the store a new id where a sink holds rows that this database has lost, and lets each sink go on at the first row that it is not known to have. position_id and store_id: what the worker has read; returns nulls where that is not the newest any more. Leaves sink.resynced for each sink, and sink.diverged. The rows that were lost are among lost_from to lost_to.';
 
 -- A dead letter that somebody removes was never delivered.  Only the worker removes one because it was.
 create function admin_internal.is_delivery_worker()

@@ -18,25 +18,21 @@
 #include "postmaster/interrupt.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
+#include "replication/walsender_private.h"
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 #include "utils/wait_event.h"
 
-#include "compat.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
 
 #define POLL_MS 1				/* nobody sets our latch when a standby confirms */
 
-/*
- * Whether commits wait for standbys.  While a change of synchronous_standby_names is on its
- * way, this process and the checkpointer may disagree: then they do.
- */
+/* By this process's own setting: what the server keeps in shared memory has another form in each minor release. */
 static bool
 are_standbys_waited_for(void)
 {
-	return max_wal_senders > 0 &&
-		((SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0') || compat_standbys_defined(WalSndCtl));
+	return max_wal_senders > 0 && SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
 }
 
 static bool
@@ -70,6 +66,9 @@ worker_is_durable(Worker *worker)
 
 	/* A position may have been recorded without waiting for the disk. */
 	XLogFlush(worker->owed_lsn);
+	/* It may be that setting. */
+	if (ConfigReloadPending)
+		return false;
 	if (is_confirmed(worker->owed_lsn))
 		return true;
 	pgstat_report_activity(STATE_IDLE, "waiting for synchronous standbys");

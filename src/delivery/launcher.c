@@ -30,6 +30,7 @@
 
 #include "compat.h"
 #include "delivery/launcher.h"
+#include "delivery/rest.h"
 #include "delivery/shared.h"
 #include "monotonic.h"
 #include "settings.h"
@@ -361,7 +362,7 @@ admin_delivery_launcher_main(Datum arg)
 {
 	MemoryContext round;
 
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	pqsignal(SIGTERM, rest_end_at_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
@@ -381,9 +382,6 @@ admin_delivery_launcher_main(Datum arg)
 		bool		all_served;
 
 		ResetLatch(MyLatch);
-		/* With 1 the postmaster starts it again, unless the server ends. */
-		if (ShutdownRequestPending)
-			proc_exit(1);
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(round);
 		MemoryContextReset(round);
@@ -394,7 +392,7 @@ admin_delivery_launcher_main(Datum arg)
 			read_settings();
 		}
 		all_served = tend();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (all_served ? 0 : WL_TIMEOUT),
-						 POLL_MS, PG_WAIT_EXTENSION);
+		/* With 1 the postmaster starts it again, unless the server ends. */
+		rest(all_served ? -1 : POLL_MS, 1);
 	}
 }

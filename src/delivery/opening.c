@@ -242,7 +242,7 @@ check_promotion(Worker *worker)
 	if (!worker->sink.cannot_tell || position->was_synchronous ||
 		promotion_lost_nothing(position->recorded_home, position->home))
 		return STEP_MORE;
-	result = worker_diverged(worker, Max(position->highest_audit_id, 1), 0);
+	result = worker_diverged(worker, Max(position->highest_audit_id, 1));
 	if (result == STEP_STOP)
 		snprintf(worker->sink.error, sizeof(worker->sink.error),
 				 "the server before this one was not shut down before this one was promoted, and may have delivered rows that this "
@@ -281,7 +281,7 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	if (!is_plausible(worker, what, problem))
 		return STEP_STOP;
 	if (!known || done.snapshot == NULL)
-		return worker_diverged(worker, position.highest_audit_id, position.backfill_audit_id > 0 ? 0 : position.tick_id);
+		return worker_diverged(worker, position.highest_audit_id);
 	position.is_resync = false;
 	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
 	pfree(worker->done);
@@ -413,7 +413,7 @@ open_sink(Worker *worker)
 	if (!is_marker_sound(worker, &seen))
 		return STEP_STOP;
 	if (!is_known(worker, &seen))
-		return worker_diverged(worker, seen.audit_id, 0);
+		return worker_diverged(worker, seen.audit_id);
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	if (recovered == STEP_MORE)

@@ -45,7 +45,9 @@ static Statement problem_statement = {
 	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
 	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
-static Statement fork_statement = {"select * from admin_internal.fork_store($1, $2)", 2, {TEXTOID, INT8OID}};
+static Statement fork_statement = {
+	"select * from admin_internal.fork_store($1, $2, $3::text::uuid)", 3, {TEXTOID, INT8OID, TEXTOID}
+};
 static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
 static Statement backlog_statement = {"select * from admin.sink_backlog($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
@@ -303,19 +305,18 @@ position_read(const PositionKey *key, const char *record, Position *position, ch
 	return NULL;
 }
 
-Fork
-position_fork(const char *sink, int64 delivered_tick)
+bool
+position_fork(const char *sink, int64 position_id, const char *store_id, Fork *fork)
 {
-	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(delivered_tick)};
-	Fork		fork;
+	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(position_id), CStringGetTextDatum(store_id)};
 
 	execute(&fork_statement, values, false);
-	strlcpy(fork.store_id, get_text(1), UUID_TEXT_BYTES);
-	fork.from_audit_id = get_int64(2);
-	fork.lost_from = get_int64(3);
-	fork.lost_to = get_int64(4);
+	strlcpy(fork->store_id, get_text(1), UUID_TEXT_BYTES);
+	fork->from_audit_id = get_int64(2);
+	fork->lost_from = get_int64(3);
+	fork->lost_to = get_int64(4);
 	SPI_finish();
-	return fork;
+	return fork->store_id[0] != '\0';
 }
 
 void

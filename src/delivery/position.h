@@ -99,8 +99,11 @@ typedef struct Fork
 	int64		lost_to;		/* to here */
 } Fork;
 
-/* Renews the store, and the positions of all its sinks.  delivered_tick: done by the sink's own position; 0: not known. */
-extern Fork position_fork(const char *sink, int64 delivered_tick);
+/*
+ * Renews the store, and the positions of its sinks.  False: this position, of that store, is
+ * not the newest one any more.
+ */
+extern bool position_fork(const char *sink, int64 position_id, const char *store_id, Fork *fork);
 
 /* Counts a row that the sink has rejected for good. */
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);

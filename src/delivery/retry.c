@@ -84,7 +84,12 @@ worker_retry_dead_letter(Worker *worker)
 		pfree(tick.snapshot);
 	/* The position before may have been recorded asynchronously, on the promise of a tick before the next batch. */
 	if (!worker->callbacks->keeps_position)
+	{
+		/* Where that was is not known of one that another worker has recorded; a tick comes after it. */
+		if (worker->recorded_lsn == InvalidXLogRecPtr && worker->newest_tick == 0)
+			worker_make_tick(worker);
 		worker_owe(worker, worker->recorded_lsn);
+	}
 	if (!worker_is_durable(worker))
 		return STEP_UNCONFIRMED;
 	worker->has_retried = true;

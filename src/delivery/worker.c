@@ -22,16 +22,15 @@
 
 #include "audit/insider.h"
 #include "delivery/launcher.h"
+#include "delivery/rest.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
 #include "settings.h"
 
 #define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
 #define FIRST_BACKOFF_MS 100
-#define UNCONFIRMED_SHOWN_MS 1000	/* a standby that takes longer is worth a word */
+#define UNCONFIRMED_SHOWN_MS 3000	/* a standby that takes longer is worth a word */
 #define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
-
-static volatile sig_atomic_t is_resting = false;
 
 static void
 leave(int code, Datum arg)
@@ -207,37 +206,11 @@ report(Worker *worker, StepResult result)
 	worker_set_state(worker, state, error);
 }
 
-/*
- * A worker that rests ends without a word in the log when it is told to: that is no failure.
- * At work it is interrupted wherever that is safe, which the server calls FATAL.
- */
-static void
-end_at_sigterm(SIGNAL_ARGS)
-{
-	int			error = errno;
-
-	if (is_resting)
-	{
-		ShutdownRequestPending = true;
-		SetLatch(MyLatch);
-	}
-	else
-		die(postgres_signal_arg);
-	errno = error;
-}
-
 /* Returns early when somebody sets the latch. */
 static void
 wait_ms(long milliseconds)
 {
-	is_resting = true;
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, milliseconds,
-					 PG_WAIT_EXTENSION);
-	is_resting = false;
-	if (ShutdownRequestPending)
-		proc_exit(0);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	rest(milliseconds, 0);
 }
 
 /* How long commits still wait for company: ticks are that far apart. */
@@ -412,7 +385,7 @@ admin_delivery_worker_main(Datum arg)
 	Worker	   *worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 	int			backoff = 0;
 
-	pqsignal(SIGTERM, end_at_sigterm);
+	pqsignal(SIGTERM, rest_end_at_sigterm);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();

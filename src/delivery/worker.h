@@ -97,11 +97,10 @@ extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
 
 /*
- * divergence.c: the sink holds rows up to this one that the database has lost, and has done
- * this tick, which the database may not know (0: not told).  STEP_STOP: an
+ * divergence.c: the sink holds rows up to this one that the database has lost.  STEP_STOP: an
  * operator has to decide; STEP_REOPEN: he has, and the store has a new id.
  */
-extern StepResult worker_diverged(Worker *worker, int64 highest_sent, int64 delivered_tick);
+extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
 
 /* The highest row that another fork of the data has sent; 0: there is no fork. */
 extern void worker_set_highest_sent(Worker *worker, int64 audit_id);

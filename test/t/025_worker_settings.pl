@@ -21,7 +21,7 @@ my $harmless = qr/^(?:
 	tcp_\w+ | client_connection_check_interval | wal_sender_timeout | local_preload_libraries | session_preload_libraries | dynamic_library_path | extension_\w+ | output_plugin_libraries |
 	backtrace_functions | allow_in_place_tablespaces | debug_discard_caches | debug_\w+ | ignore_checksum_failure | ignore_system_indexes | zero_damaged_pages | post_auth_delay |
 	wal_\w+ | commit_delay | commit_siblings | deadlock_timeout | composite_type_mismatch | send_abort_for_\w+ | file_copy_method | event_triggers | allow_alter_system |
-	transaction_(?:isolation|read_only|deferrable) | synchronous_commit | bonjour\w* | icu_validation_level | restart_after_crash | reserved_connections |
+	transaction_(?:isolation|read_only|deferrable) | bonjour\w* | icu_validation_level | restart_after_crash | reserved_connections |
 	admin_ext\.(?:jwt_leeway|require_verified_jwt|\w+) | plpgsql\.\w+
 )$/x;
 
@@ -48,7 +48,7 @@ my %odd = (
 	default_table_access_method => 'odd_heap', default_toast_compression => 'pglz', statement_timeout => '1ms', lock_timeout => '1ms',
 	idle_in_transaction_session_timeout => '1ms', idle_session_timeout => '1ms', transaction_timeout => '1ms', exit_on_error => 'on',
 	default_transaction_isolation => 'serializable', default_transaction_read_only => 'on', default_transaction_deferrable => 'on',
-	force_parallel_mode => 'on', debug_parallel_query => 'on', gin_fuzzy_search_limit => '1', 'admin_ext.restoring' => 'on');
+	force_parallel_mode => 'on', debug_parallel_query => 'on', gin_fuzzy_search_limit => '1', synchronous_commit => 'off', 'admin_ext.restoring' => 'on');
 is(join(' ', grep { !exists $odd{$_} } sort keys %pinned), '', 'each pinned setting is tried');
 my %there = map { $_ => 1 } @names, 'role', 'plpgsql.variable_conflict', 'plpgsql.extra_errors';
 my @tried = grep { $there{$_} } sort keys %odd;

@@ -17,14 +17,16 @@ create_extension($primary);
 $primary->safe_psql('postgres', q{insert into admin.sink_position (sink, position_id, store_id, tick_id)
 	select 'unlisted', 1, s.store_id, 0 from admin.store as s});
 
-sub copy_of
+# An asynchronous standby that has got no further than the backup, promoted.
+sub promoted
 {
 	my ($node, $backup, $name) = @_;
-	my $copy = PostgreSQL::Test::Cluster->new($name);
-	$node->stop;
-	$copy->init_from_backup($node, $backup);
-	$copy->start;
-	return $copy;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+	$node->stop('immediate');
+	$standby->init_from_backup($node, $backup, has_streaming => 1);
+	$standby->start;
+	$standby->promote;
+	return $standby;
 }
 
 # Rows of the database that the files do not hold under any store, and ids that are there twice.
@@ -51,7 +53,18 @@ $primary->safe_psql('postgres', $check) for 1 .. 4;
 ok(wait_delivered($primary), 'and after it');
 my $sent = $primary->safe_psql('postgres', 'select max(audit_id) from admin.audit');
 
-my $copy = copy_of($primary, 'old', 'copy');
+# Started without a promotion it may stand beside the server that goes on.
+my $clone = PostgreSQL::Test::Cluster->new('clone');
+$primary->stop;
+$clone->init_from_backup($primary, 'old');
+$clone->append_conf('postgresql.conf', "admin_ext.on_divergence = 'fork'");
+$clone->start;
+ok(wait_status($clone, 'stopped'), 'a copy that was not promoted is left to an operator');
+is($clone->safe_psql('postgres', 'select admin.store_id()'), $old, 'as the same store');
+$clone->stop;
+$primary->start;
+
+my $copy = promoted($primary, 'old', 'copy');
 $copy->safe_psql('postgres', $check) for 1 .. 2;
 ok(wait_status($copy, 'stopped'), 'by default a database that lost rows stops');
 configure($copy, 'admin_ext.on_divergence' => 'fork');
@@ -81,7 +94,7 @@ is(event($copy, 'lost_to'), $sent, 'with no other event');
 $copy->backup('again');
 $copy->safe_psql('postgres', $check) for 1 .. 3;
 ok(wait_delivered($copy), 'delivered');
-my $second = copy_of($copy, 'again', 'second');
+my $second = promoted($copy, 'again', 'second');
 ok($second->poll_query_until('postgres', "select admin.store_id() <> '$new'"), 'a second fork needs nobody');
 ok(wait_delivered($second), 'and delivery goes on');
 is(missing($second), '', 'no row is missing');

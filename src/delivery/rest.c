@@ -1,0 +1,50 @@
+/*
+ * rest.c
+ *	  See rest.h.
+ *
+ * A process at work, which may wait for a lock, is interrupted wherever that is safe: the
+ * server calls that FATAL, and logs it.  One that rests has nothing to be interrupted in.
+ */
+#include "postgres.h"
+
+#include <signal.h>
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+
+#include "delivery/rest.h"
+
+static volatile sig_atomic_t is_resting = false;
+
+void
+rest_end_at_sigterm(SIGNAL_ARGS)
+{
+	int			error = errno;
+
+	if (is_resting)
+	{
+		ShutdownRequestPending = true;
+		SetLatch(MyLatch);
+	}
+	else
+		die(postgres_signal_arg);
+	errno = error;
+}
+
+void
+rest(long milliseconds, int exit_code)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds >= 0 ? WL_TIMEOUT : 0);
+
+	is_resting = true;
+	(void) WaitLatch(MyLatch, events, milliseconds, PG_WAIT_EXTENSION);
+	is_resting = false;
+	if (ShutdownRequestPending)
+		proc_exit(exit_code);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
