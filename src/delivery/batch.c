@@ -26,8 +26,12 @@
 static AdminSinkResult
 hand_over(Worker *worker, AdminSinkBatch *batch)
 {
+	DeliveryState state = delivery_status_of(worker->slot).state;
 	AdminSinkResult result;
 
+	/* A sink that takes its time is not idle. */
+	if (state == DELIVERY_IDLE || state == DELIVERY_STARTING)
+		worker_set_state(worker, DELIVERY_DELIVERING, NULL);
 	result = worker->callbacks->deliver(&worker->sink, batch);
 	if (result == ADMIN_SINK_OK)
 	{

@@ -183,11 +183,11 @@ is_known(Worker *worker, const AdminSinkPosition *seen)
 	return known;
 }
 
-static void
-set_has_lost(Worker *worker, bool has_lost)
+void
+worker_show_loss(Worker *worker)
 {
 	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.has_lost = has_lost;
+	worker->slot->status.has_lost = worker->sink.has_lost;
 	SpinLockRelease(&worker->slot->mutex);
 }
 
@@ -425,7 +425,7 @@ open_sink(Worker *worker)
 		recovered = worker_record_position(worker);
 	}
 	worker->is_open = recovered == STEP_MORE;
-	set_has_lost(worker, sink->has_lost);
+	worker_show_loss(worker);
 	if (worker->is_open)
 	{
 		worker->opened_at = monotonic_ms();

@@ -104,7 +104,8 @@ static int
 fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *first_recorded)
 {
 	const WindowKeys *keys = &worker->keys;
-	Size		limit = (Size) admin_batch_kb * 1024;
+	Size		full = (Size) admin_batch_kb * 1024;
+	Size		limit = worker->sink.most_bytes > 0 ? Min(full, worker->sink.most_bytes) : full;
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
 												  ALLOCSET_DEFAULT_SIZES);
 	AuditReader *reader = audit_reader_open(keys);
@@ -112,7 +113,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 	int			rejected_count = find_rejected(worker, next_key, &rejected);
 	int			passed = 0;
 
-	envelopes_reset(envelopes, 2 * limit);
+	envelopes_reset(envelopes, 2 * full);
 	for (; next_key < keys->count && envelopes->count < admin_batch_rows && envelopes->length < limit; next_key++)
 	{
 		int64		audit_id = keys->keys[next_key].audit_id;

@@ -195,6 +195,8 @@ report(Worker *worker, StepResult result)
 			state = DELIVERY_FENCED;
 			break;
 		case STEP_STOP:
+			/* An open sink may notice a loss, too. */
+			worker_show_loss(worker);
 			state = DELIVERY_STOPPED;
 			break;
 		default:

@@ -98,6 +98,7 @@ typedef struct AdminSink
 	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
+	Size		most_bytes;		/* out: no batch is to have more, a single record apart; 0: no limit; outlives close */
 	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
 	bool		cannot_tell;	/* out: its memory is new, or copied to standbys: it need not know of all that was delivered */
 } AdminSink;

@@ -62,6 +62,8 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
 	Kafka	   *kafka = opaque;
 
+	if (handle == kafka->producer)
+		kafka_pace_heard(kafka, code, reason);
 	/* What names a cause is not overwritten by the silence that follows from it. */
 	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
 		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL)
@@ -70,6 +72,15 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 		return;
 	kafka->broker_code = cause_of(code, reason);
 	strlcpy(kafka->broker_error, reason, sizeof(kafka->broker_error));
+}
+
+static void
+take_throttle(rd_kafka_t *handle, const char *broker, int32_t broker_id, int milliseconds, void *opaque)
+{
+	Kafka	   *kafka = opaque;
+
+	if (handle == kafka->producer && milliseconds > 0)
+		kafka->throttled_at = monotonic_ms();
 }
 
 static void
@@ -92,6 +103,29 @@ take_statistics(rd_kafka_t *handle, char *json, size_t length, void *opaque)
 	return 0;
 }
 
+/*
+ * Below what is remembered only the place of a marker that was not written is free: at any
+ * other offset the partition is not the one that took the records before.
+ */
+static void
+take_offset(Kafka *kafka, int32 number, int64 offset)
+{
+	KafkaPartition *partition;
+
+	if (number < 0 || number >= kafka->partition_room || offset < 0)
+		return;
+	/* Partitions may be added at any time. */
+	kafka->partition_count = Max(kafka->partition_count, number + 1);
+	partition = &kafka->partitions[number];
+	if (offset < partition->next && !kafka_is_without_marker(partition->newest, partition->next, offset))
+	{
+		kafka->shrunk_partition = number;
+		kafka->shrunk_offset = offset;
+	}
+	partition->is_open |= offset < partition->next;
+	partition->last = Max(partition->last, offset);
+}
+
 /* Of a record of the transaction at hand: opaque is its place in the batch, from 1 on. */
 static void
 take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
@@ -101,13 +135,7 @@ take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 
 	if (message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		if (message->partition >= 0 && message->partition < kafka->partition_count)
-		{
-			KafkaPartition *partition = &kafka->partitions[message->partition];
-
-			partition->last = Max(partition->last, message->offset);
-			partition->is_open |= message->offset < partition->next;
-		}
+		take_offset(kafka, message->partition, message->offset);
 		kafka->reported++;
 		if (kafka->batch != NULL && record == kafka->batch->count - 1)
 		{
@@ -246,6 +274,7 @@ new_conf(Kafka *kafka)
 	rd_kafka_conf_set_opaque(conf, kafka);
 	rd_kafka_conf_set_error_cb(conf, take_error);
 	rd_kafka_conf_set_log_cb(conf, take_log);
+	rd_kafka_conf_set_throttle_cb(conf, take_throttle);
 	rd_kafka_conf_set_stats_cb(conf, take_statistics);
 	return conf;
 }
@@ -311,8 +340,8 @@ kafka_new_producer(Kafka *kafka)
 	return start(kafka, RD_KAFKA_PRODUCER, conf);
 }
 
-rd_kafka_t *
-kafka_new_consumer(Kafka *kafka, const char *isolation)
+static rd_kafka_conf_t *
+consumer_conf(Kafka *kafka, const char *isolation)
 {
 	rd_kafka_conf_t *conf = new_conf(kafka);
 	char		id[128];
@@ -330,7 +359,40 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
+	return conf;
+}
+
+rd_kafka_t *
+kafka_new_consumer(Kafka *kafka, const char *isolation)
+{
+	rd_kafka_conf_t *conf = consumer_conf(kafka, isolation);
+
+	return conf ? start(kafka, RD_KAFKA_CONSUMER, conf) : NULL;
+}
+
+rd_kafka_t *
+kafka_new_watcher(Kafka *kafka)
+{
+	rd_kafka_conf_t *conf = consumer_conf(kafka, "read_uncommitted");
+
+	if (conf == NULL)
+		return NULL;
+	if (!set_property(kafka, conf, "fetch.message.max.bytes", "65536") ||
+		!set_property(kafka, conf, "queued.min.messages", "1000") ||
+		!set_property(kafka, conf, "queued.max.messages.kbytes", "64") ||
+		!set_property(kafka, conf, "fetch.wait.max.ms", "500"))
+	{
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
 	return start(kafka, RD_KAFKA_CONSUMER, conf);
+}
+
+void
+kafka_forget_error(Kafka *kafka)
+{
+	kafka->broker_error[0] = '\0';
+	kafka->broker_code = RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 void

@@ -28,6 +28,9 @@
 
 #define FENCING_MS	30000
 #define LOOKING_MS	15000
+/* What a broker that has just come back says of its topics and watermarks may be old. */
+#define PATIENCE_MS	2000
+#define SPARE_PARTITIONS	256
 /* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
 #define READING_MS	(20 * 60 * 1000)
 
@@ -42,6 +45,13 @@ enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
 {
 	kafka->phase = phase;
 	kafka->deadline = monotonic_ms() + milliseconds;
+}
+
+/* So long has the phase gone on. */
+static int64
+phase_age(const Kafka *kafka, int milliseconds)
+{
+	return monotonic_ms() - (kafka->deadline - milliseconds);
 }
 
 /* An outage, for what a broker has answered. */
@@ -101,8 +111,15 @@ read_detail(Kafka *kafka, const char *detail)
 		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n-" INT64_FORMAT "%n", &partition, &next, &used, &distance, &used) < 2)
 			return false;
 		used++;
-		if (partition < 0 || partition >= kafka->partition_count)
+		if (partition < 0)
+			return false;
+		if (partition >= kafka->partition_count)
+		{
+			/* Partitions never become fewer, unless the topic is another one. */
+			if (next > 0)
+				kafka->shrunk_partition = partition;
 			continue;
+		}
 		kafka->partitions[partition].next = next;
 		if (distance > 0)
 			kafka->partitions[partition].newest = next - distance;
@@ -153,9 +170,12 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 		return give_up(kafka, code, "find the topic");
 	}
 
-	kafka->partitions = MemoryContextAllocZero(kafka->sink->context, count * sizeof(KafkaPartition));
 	kafka->partition_count = count;
-	for (int i = 0; i < count; i++)
+	kafka->partition_room = count + SPARE_PARTITIONS;
+	if (kafka->partitions != NULL)
+		pfree(kafka->partitions);
+	kafka->partitions = MemoryContextAllocZero(kafka->sink->context, kafka->partition_room * sizeof(KafkaPartition));
+	for (int i = 0; i < kafka->partition_room; i++)
 	{
 		KafkaPartition *partition = &kafka->partitions[i];
 
@@ -169,6 +189,16 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 				 kafka->topic, kafka->sink->name, kafka->sink->name);
 		return ADMIN_SINK_STOP;
 	}
+	if (kafka->shrunk_partition != NO_OFFSET)
+	{
+		int			gone = kafka->shrunk_partition;
+
+		kafka->shrunk_partition = NO_OFFSET;
+		if (phase_age(kafka, LOOKING_MS) >= PATIENCE_MS)
+			return kafka_stop_at_loss(kafka, gone, "is not there any more");
+		rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
+		return ADMIN_SINK_PENDING;
+	}
 	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
 	if (kafka->consumer == NULL)
 		return kafka->why_none;
@@ -176,16 +206,25 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	return ADMIN_SINK_PENDING;
 }
 
+AdminSinkResult
+kafka_stop_at_loss(Kafka *kafka, int partition, const char *found)
+{
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "topic \"%s\" has lost what was delivered to it, or was made anew: partition %d %s"
+			 "; call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 kafka->topic, partition, found, kafka->sink->name, kafka->sink->name);
+	kafka->sink->has_lost = true;
+	return ADMIN_SINK_STOP;
+}
+
 static AdminSinkResult
 stop_at_loss(Kafka *kafka, int partition, int64 low, int64 high)
 {
-	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-			 "topic \"%s\" has lost what was delivered to it, or was made anew: partition %d holds offsets " INT64_FORMAT
-			 " to " INT64_FORMAT ", remembered is " INT64_FORMAT
-			 "; call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
-			 kafka->topic, partition, low, high, kafka->partitions[partition].next, kafka->sink->name, kafka->sink->name);
-	kafka->sink->has_lost = true;
-	return ADMIN_SINK_STOP;
+	char		found[128];
+
+	snprintf(found, sizeof(found), "holds offsets " INT64_FORMAT " to " INT64_FORMAT ", remembered is " INT64_FORMAT,
+			 low, high, kafka->partitions[partition].next);
+	return kafka_stop_at_loss(kafka, partition, found);
 }
 
 /* Assigns the consumer that reads what is new; nothing is, after an operator's resync. */
@@ -212,11 +251,10 @@ begin_reading(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/* The topic ends with the last of our records: all that is missing is the marker behind it. */
-static bool
-is_without_marker(const KafkaPartition *partition, int64 high)
+bool
+kafka_is_without_marker(int64 newest, int64 next, int64 high)
 {
-	return partition->newest != NO_OFFSET && partition->newest == high - 1 && partition->next == high + 1;
+	return newest != NO_OFFSET && newest == high - 1 && next == high + 1;
 }
 
 static AdminSinkResult
@@ -245,12 +283,13 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	}
 	else if (partition->next == NO_OFFSET)
 		partition->next = low;	/* never heard of: all of it is new */
-	else if (is_without_marker(partition, high))
+	else if (kafka_is_without_marker(partition->newest, partition->next, high))
 	{
 		partition->is_open = true;
 		partition->next = high;
 	}
-	else if (partition->next > high && !is_late(kafka))
+	else if (partition->next > high && !is_late(kafka) &&
+			 !(kafka_suspects_loss() && phase_age(kafka, LOOKING_MS) >= PATIENCE_MS))
 	{
 		/* The watermark of a new leader may be behind for a moment. */
 		rd_kafka_poll(kafka->consumer, ADMIN_SINK_SLICE_MS);
@@ -275,8 +314,8 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
  * The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>"
  * One that names this store and is not of that form comes back as it is: it is a forgery.
  */
-static const char *
-position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
+const char *
+kafka_position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
 {
 	static char text[ADMIN_SINK_RECORD_BYTES + 128];
 	rd_kafka_headers_t *headers;
@@ -314,7 +353,7 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 {
 	KafkaPartition *partition = &kafka->partitions[message->partition];
 	int64		position_id = 0;
-	const char *record = position_of(kafka, message, &position_id);
+	const char *record = kafka_position_of(kafka, message, &position_id);
 	const char *forgery = record[0] == '\0' ? NULL : kafka->sink->forgery(kafka->sink, position_id, record);
 
 	if (forgery != NULL)
@@ -386,8 +425,8 @@ finish(Kafka *kafka, AdminSinkPosition *position)
 {
 	kafka_destroy(&kafka->consumer);
 	kafka->phase = KAFKA_READY;
-	kafka->broker_error[0] = '\0';
-	kafka->broker_code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	kafka_forget_error(kafka);
+	kafka_forget_suspicion();
 	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
 	return ADMIN_SINK_OK;
 }

@@ -1,0 +1,155 @@
+/*
+ * kafka_pace.c
+ *	  How much is sent at once: what to do with a batch that does not get through.
+ *
+ * A transaction that is left open is ended by the broker, so a batch has a deadline.  The
+ * deadline moves on while records are taken, as far as transaction.timeout.ms allows.  A batch
+ * that misses it would miss it again: the next one is smaller, and batches grow again while
+ * they go well.
+ *
+ * A broker closes the connection on a request that it will never take (socket.request.max.bytes),
+ * and says nothing.  So does a broker that is restarted.  They are told apart by what else is
+ * seen meanwhile.  The connection was closed behind a record, none is taken since, no
+ * connection was refused, and a look after the topic, by a connection of its own, went well after
+ * that.  Then smaller batches follow, down to a single record.  That one is rejected when it
+ * has come to this three times, each time by a new handle, which has begun with small requests.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "sinks/kafka/kafka.h"
+
+#define HANG_UP_MS		3000
+#define HANG_UPS		3
+#define LEAST_BYTES		16384
+/* Batches that took no longer than this went well; so many of them, and the next may be twice as large. */
+#define QUICK_MS		3000
+#define QUICK_BATCHES	4
+/* One that took longer than this was too large. */
+#define SLOW_MS			15000
+
+/* The record that a broker has hung up on, alone in its batch.  Outlives the handle. */
+static int64 hung_up_audit_id = 0;
+static int	hang_ups = 0;
+static int	quick_batches = 0;
+
+void
+kafka_pace_heard(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason)
+{
+	if (code != RD_KAFKA_RESP_ERR__TRANSPORT)
+		return;
+	if (strstr(reason, "Connect to ") != NULL)
+		kafka->refused_at = monotonic_ms();
+	else
+		kafka->hung_up_at = monotonic_ms();
+}
+
+void
+kafka_pace_begin(Kafka *kafka)
+{
+	kafka->begun = monotonic_ms();
+	kafka->deadline = kafka->begun + KAFKA_TRANSACTION_MS;
+	kafka->taken = 0;
+	kafka->is_flushed = false;
+	kafka->taken_at = kafka->begun;
+}
+
+/* The last moment for records: what is left is for the commit. */
+static int64
+pace_end(const Kafka *kafka)
+{
+	return kafka->begun + kafka->timeout_ms - KAFKA_TRANSACTION_MS / 2;
+}
+
+static AdminSinkResult
+pace_shrink(Kafka *kafka, Size bytes, const char *why)
+{
+	kafka->sink->most_bytes = bytes;
+	quick_batches = 0;
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error), why, kafka->topic);
+	return ADMIN_SINK_RETRY;
+}
+
+static bool
+pace_is_hung_up(const Kafka *kafka, int64 now)
+{
+	return kafka->hung_up_at >= kafka->begun && kafka->refused_at < kafka->begun &&
+		now - Max(kafka->hung_up_at, kafka->taken_at) >= HANG_UP_MS && kafka->answered_at > kafka->hung_up_at;
+}
+
+static AdminSinkResult
+pace_isolate(Kafka *kafka)
+{
+	AdminSinkBatch *batch = kafka->batch;
+
+	if (batch->count > 1)
+		return pace_shrink(kafka, Max(batch->length / 16, 1),
+						   "the broker closes the connection when a batch is sent to topic \"%s\"; smaller batches follow");
+	hang_ups = batch->records[0].audit_id == hung_up_audit_id ? hang_ups + 1 : 1;
+	hung_up_audit_id = batch->records[0].audit_id;
+	if (hang_ups < HANG_UPS)
+		return pace_shrink(kafka, 1, "the broker closes the connection when a record is sent to topic \"%s\"; it is tried again");
+	hang_ups = 0;
+	batch->rejected_record = 0;
+	snprintf(batch->rejected_error, sizeof(batch->rejected_error),
+			 "the broker closes the connection when it is sent (%zu bytes), as it does with more than its "
+			 "socket.request.max.bytes", batch->length);
+	kafka->transaction = KAFKA_ABORTING;
+	kafka->deadline = monotonic_ms() + KAFKA_TRANSACTION_MS;
+	return ADMIN_SINK_PENDING;
+}
+
+/* The deadline has passed.  Brokers that do not answer may be slow only: then, too, less is more. */
+static AdminSinkResult
+pace_give_up(Kafka *kafka)
+{
+	AdminSinkBatch *batch = kafka->batch;
+	Size		bytes = kafka->taken > 0 ? batch->length / 2 * kafka->taken / batch->count : batch->length / 4;
+	AdminSinkResult result = kafka_no_answer(kafka, "send a batch");
+
+	bytes = Max(bytes, LEAST_BYTES);
+	if (kafka->taken > 0 || kafka->throttled_at >= kafka->begun || kafka->answered_at >= kafka->begun)
+		return pace_shrink(kafka, bytes, "the brokers are slow, or throttle what is sent to topic \"%s\"; smaller batches follow");
+	kafka->sink->most_bytes = bytes;
+	return result;
+}
+
+AdminSinkResult
+kafka_pace(Kafka *kafka)
+{
+	int64		now = monotonic_ms();
+
+	if (kafka_watch(kafka, false) != ADMIN_SINK_OK)
+		return ADMIN_SINK_RETRY;
+	if (kafka->reported > kafka->taken)
+	{
+		kafka->taken = kafka->reported;
+		kafka->taken_at = now;
+		kafka->deadline = Min(now + KAFKA_TRANSACTION_MS, pace_end(kafka));
+	}
+	/* A broker that throttles does not read what comes next for as long as it likes. */
+	if (kafka->throttled_at >= kafka->begun)
+		kafka->deadline = pace_end(kafka);
+	if (pace_is_hung_up(kafka, now))
+		return pace_isolate(kafka);
+	return now < kafka->deadline ? ADMIN_SINK_PENDING : pace_give_up(kafka);
+}
+
+void
+kafka_pace_committed(Kafka *kafka)
+{
+	int64		taken = monotonic_ms() - kafka->begun;
+	AdminSink  *sink = kafka->sink;
+
+	if (taken >= SLOW_MS)
+	{
+		sink->most_bytes = Max(kafka->batch->length / 2, LEAST_BYTES);
+		quick_batches = 0;
+	}
+	else if (sink->most_bytes > 0 && taken < QUICK_MS && ++quick_batches >= QUICK_BATCHES)
+	{
+		sink->most_bytes = sink->most_bytes < MaxAllocSize ? sink->most_bytes * 2 : 0;
+		quick_batches = 0;
+	}
+}

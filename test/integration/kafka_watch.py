@@ -1,0 +1,212 @@
+"""A topic that loses what was delivered, and a broker that goes away, while the worker is connected; speaks TAP."""
+import contextlib
+import json
+import os
+import signal
+import threading
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import NewPartitions
+from harness import (ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, expect, main, make_topic, ok,
+                     poll, read_topic, sql, state_changes, wait)
+
+# What is promised is 10 s; a machine that is busy has more.
+SOON = 20
+STOPPED = f"select state = 'stopped' and last_error ~ 'has lost what was delivered to it, or was made anew' {KAFKA}"
+
+
+def deliver_some(rows=5):
+    for _ in range(rows):
+        sql(CHECK)
+    wait(DELIVERED, f"{rows} rows are delivered", 60)
+    expect(lambda: sql(f"select state = 'idle' {KAFKA}") == "t", "the worker is idle")
+
+
+def can_make_topic(partitions):
+    try:
+        make_topic(TOPIC, partitions)
+    except KafkaException:
+        return False
+    return True
+
+
+def recreate(partitions=3):
+    ADMIN.delete_topics([TOPIC])[TOPIC].result()
+    # For a moment the broker says that the topic is there.
+    expect(lambda: can_make_topic(partitions), "the topic is created again", 30)
+
+
+def resync(name):
+    """An operator decides: what is pending goes on."""
+    sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
+    sql(CHECK)
+    wait(DELIVERED, f"resync_sink lets delivery go on: {name}", 60)
+
+
+def notices(name):
+    wait(STOPPED, name, SOON)
+    ok(sql("select admin.resync_proposal('kafka')") != "", "an operator is told what to do")
+    before = len(read_topic())
+    sql(CHECK)
+    poll(lambda: sql(f"select lag_rows > 0 {KAFKA}") == "t", 10)
+    ok(len(read_topic()) == before, "nothing further is sent")
+    sql("select pg_reload_conf()")
+    expect(lambda: sql(f"select state <> 'starting' {KAFKA}") == "t", "the worker reads its settings again")
+    wait(STOPPED, "a reload does not hide the loss", SOON)
+    resync(name)
+
+
+def recreated_while_idle():
+    for partitions in (3, 6, 1, 3):
+        deliver_some()
+        recreate(partitions)
+        notices(f"an idle worker notices that the topic was recreated with {partitions} partitions")
+
+
+def fill(records=200):
+    """Another producer writes to all partitions of the topic."""
+    other = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
+    for partition in range(3):
+        for _ in range(records):
+            other.produce(TOPIC, b"not ours", partition=partition)
+    other.flush(30)
+
+
+def recreated_and_filled():
+    """So offsets alone tell nothing."""
+    deliver_some()
+    recreate()
+    fill()
+    notices("an idle worker notices that the topic was recreated and filled by others")
+
+
+def recreated_under_load():
+    deliver_some()
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            sql(CHECK)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    expect(lambda: sql(f"select delivered_rows > 50 {KAFKA}") == "t", "delivery is busy")
+    recreate()
+    wait(STOPPED, "a busy worker notices that the topic was recreated", SOON)
+    stop.set()
+    writer.join()
+    gone = sql("select count(*) from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > "
+               "(select max(audit_id) - 5 from admin.audit)")
+    ok(gone == "0", "the rows that came last are not called delivered", gone)
+    resync("after a load")
+
+
+def ends():
+    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "ends"})
+    partitions = range(len(consumer.list_topics(TOPIC, 30).topics[TOPIC].partitions))
+    result = [consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in partitions]
+    consumer.close()
+    return result
+
+
+def delete_up_to(offsets):
+    for future in ADMIN.delete_records([TopicPartition(TOPIC, p, offset) for p, offset in enumerate(offsets)]).values():
+        future.result()
+
+
+def truncated_while_idle():
+    """Records that came behind ours are gone, too: nobody can say what they were."""
+    deliver_some()
+    BROKER.kill(signal.SIGSTOP)
+    worker = int(sql(f"select pid {KAFKA}"))
+    os.kill(worker, signal.SIGSTOP)
+    BROKER.kill(signal.SIGCONT)
+    fill(10)
+    delete_up_to([end - 2 for end in ends()])
+    os.kill(worker, signal.SIGCONT)
+    notices("an idle worker notices that the topic was truncated past what it remembers")
+
+
+def batches(log):
+    """Where the batches of records in a segment begin."""
+    at, found = 0, []
+    while at < len(log):
+        found.append(at)
+        at += 12 + int.from_bytes(log[at + 8:at + 12], "big")
+    return found
+
+
+def rolled_back():
+    """A broker comes back from an older copy of its disk."""
+    before = ends()
+    deliver_some(1)
+    partition = next(p for p, (then, now) in enumerate(zip(before, ends())) if then < now)
+    expect(lambda: ends()[partition] == before[partition] + 2, "the marker is written")
+    BROKER.kill()
+    data = BROKER.directory / "data"
+    folder = data / f"{TOPIC}-{partition}"
+    segment = max(folder.glob("*.log"))
+    with open(segment, "r+b") as file:
+        # The record and its marker.
+        file.truncate(batches(segment.read_bytes())[-2])
+    for stale in (*folder.glob("*.snapshot"), data / "recovery-point-offset-checkpoint"):
+        stale.unlink(missing_ok=True)
+    BROKER.start()
+    wait(STOPPED, "a topic that was rolled back is noticed", 60)
+    resync("after a topic was rolled back")
+
+
+@contextlib.contextmanager
+def undisturbed(name, seconds=12):
+    """The worker stays idle over several looks."""
+    expect(lambda: sql(f"select state = 'idle' {KAFKA}") == "t", "the worker is idle")
+    changes = state_changes()
+    yield
+    ok(not poll(lambda: state_changes() != changes, seconds), name)
+
+
+def no_loss():
+    deliver_some()
+    with undisturbed("an idle topic that its retention has emptied is no loss"):
+        delete_up_to(ends())
+    with undisturbed("records of others are no loss"):
+        fill(10)
+    deliver_some()
+    with undisturbed("partitions that are added are no loss"):
+        ADMIN.create_partitions([NewPartitions(TOPIC, 5)])[TOPIC].result()
+    sql("select pg_reload_conf()")
+    deliver_some(20)
+    compare_known("partitions were added")
+
+
+def compare_known(name):
+    """Every row that is delivered since the last resync is in the topic once."""
+    first = sql("select max(audit_id) from admin.audit where event_type = 'sink.resynced'") or "0"
+    delivered = set(sql(f"select audit_id from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > {first}").splitlines())
+    seen = [event["auditid"] for _, _, event in read_topic() if int(event["auditid"]) > int(first)]
+    ok(len(seen) == len(set(seen)) and set(seen) <= delivered, f"{name}: nothing twice")
+
+
+def broker_away():
+    deliver_some()
+    BROKER.kill(signal.SIGSTOP)
+    wait(f"select state = 'backing_off' and last_error is not null {KAFKA}", "an idle worker notices that the broker is paused", SOON)
+    BROKER.kill(signal.SIGCONT)
+    wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it answers again", 60)
+    BROKER.kill()
+    wait(f"select state = 'backing_off' and last_error ~ 'start the brokers' {KAFKA}", "an idle worker notices that the broker is gone", SOON)
+    BROKER.start()
+    wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it is back", 60)
+    deliver_some()
+
+
+def topic_away():
+    ADMIN.delete_topics([TOPIC])[TOPIC].result()
+    wait(f"select state = 'backing_off' and last_error ~ 'create the topic' {KAFKA}", "an idle worker notices that the topic was deleted", SOON)
+    expect(lambda: can_make_topic(3), "the topic is created again", 30)
+    notices("a topic that was deleted and comes back is another one")
+
+
+if __name__ == "__main__":
+    main(create_extension, recreated_while_idle, recreated_and_filled, recreated_under_load, truncated_while_idle, rolled_back, no_loss, broker_away,
+         topic_away)
