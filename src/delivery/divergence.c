@@ -42,19 +42,20 @@ fork_store(Worker *worker)
  * Commits are lost in a promotion.  A copy that was started without one, beside the server it
  * was made of perhaps, looks the same from the sink, and is left to an operator.
  */
-static bool
-was_promoted(const Worker *worker)
+bool
+worker_may_fork(const Worker *worker)
 {
 	const Position *position = &worker->position;
 
-	return position->recorded_home[0] != '\0' && strcmp(position->recorded_home, position->home) != 0;
+	return admin_on_divergence == ON_DIVERGENCE_FORK && position->recorded_home[0] != '\0' &&
+		strcmp(position->recorded_home, position->home) != 0;
 }
 
 StepResult
 worker_diverged(Worker *worker, int64 highest_sent)
 {
 	worker_set_highest_sent(worker, highest_sent);
-	if (admin_on_divergence == ON_DIVERGENCE_FORK && highest_sent > 0 && was_promoted(worker))
+	if (highest_sent > 0 && worker_may_fork(worker))
 	{
 		fork_store(worker);
 		return STEP_REOPEN;
@@ -64,4 +65,28 @@ worker_diverged(Worker *worker, int64 highest_sent)
 			 "); call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
 			 highest_sent, worker->sink_name, worker->sink_name);
 	return STEP_STOP;
+}
+
+/*
+ * A sink in the data directory was copied with it, its memory too, and one that each server
+ * has for itself is new: it does not know what the server before this one delivered after
+ * that.  The database knows whether there can be any.
+ */
+StepResult
+worker_check_promotion(Worker *worker)
+{
+	const Position *position = &worker->position;
+	StepResult	result;
+
+	if (!worker->sink.cannot_tell || position->was_synchronous ||
+		promotion_lost_nothing(position->recorded_home, position->home))
+		return STEP_MORE;
+	result = worker_diverged(worker, Max(position->highest_audit_id, 1));
+	if (result == STEP_STOP)
+		snprintf(worker->sink.error, sizeof(worker->sink.error),
+				 "the server before this one was not shut down before this one was promoted, and may have delivered rows that this "
+				 "database has lost; the sink cannot tell, for its memory is new or a copy: call admin.resync_sink('%s', ...) "
+				 "with the number that admin.resync_proposal('%s') returns, and let the servers share a directory outside",
+				 worker->sink_name, worker->sink_name);
+	return result;
 }

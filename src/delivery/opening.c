@@ -27,9 +27,6 @@
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
 #define RECOVERY_SHOWN_MS	3000
 
-/* A worker has one sink. */
-static const AdminSink *opened;
-
 /*
  * The session lock that keeps a second worker from a sink.  Not an advisory lock, which
  * anybody could take; of their method all the same, since only those outlive an aborted
@@ -229,30 +226,6 @@ is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 }
 
 /*
- * A sink in the data directory was copied with it, its memory too, and one that each server
- * has for itself is new: it does not know what the server before this one delivered after
- * that.  The database knows whether there can be any.
- */
-static StepResult
-check_promotion(Worker *worker)
-{
-	const Position *position = &worker->position;
-	StepResult	result;
-
-	if (!worker->sink.cannot_tell || position->was_synchronous ||
-		promotion_lost_nothing(position->recorded_home, position->home))
-		return STEP_MORE;
-	result = worker_diverged(worker, Max(position->highest_audit_id, 1));
-	if (result == STEP_STOP)
-		snprintf(worker->sink.error, sizeof(worker->sink.error),
-				 "the server before this one was not shut down before this one was promoted, and may have delivered rows that this "
-				 "database has lost; the sink cannot tell, for its memory is new or a copy: call admin.resync_sink('%s', ...) "
-				 "with the number that admin.resync_proposal('%s') returns, and let the servers share a directory outside",
-				 worker->sink_name, worker->sink_name);
-	return result;
-}
-
-/*
  * Takes over a later position that the sink has kept: of the same resync, and built on
  * ticks that the database knows.
  */
@@ -362,29 +335,6 @@ recover_sink(Worker *worker)
 	return STEP_MORE;
 }
 
-/* Where a sink delivers may be different for each database and store; the callback is told no more than a name. */
-static const char *
-setting_of_opened(const char *name)
-{
-	MemoryContext caller = MemoryContextSwitchTo(opened->context);
-	const char *text = settings_text_for(name, opened->database, opened->store_id);
-
-	MemoryContextSwitchTo(caller);
-	return text;
-}
-
-/* For the sink, which can name the record; what it adopts is looked at once more. */
-static const char *
-forgery_of(const AdminSink *sink, int64 position_id, const char *record)
-{
-	const Worker *worker = (const Worker *) ((const char *) sink - offsetof(Worker, sink));
-	Position	position = worker->position;
-	char		nonce[UUID_TEXT_BYTES];
-
-	position.position_id = position_id;
-	return position_read(&worker->key, record, &position, nonce);
-}
-
 static StepResult
 open_sink(Worker *worker)
 {
@@ -394,17 +344,7 @@ open_sink(Worker *worker)
 	StepResult	recovered;
 
 	worker->callbacks = sink_callbacks(worker->sink_name);
-	sink->name = worker->sink_name;
-	sink->database = worker->database;
-	sink->store_id = worker->position.store_id;
-	sink->home = worker->position.home;
-	sink->setting = setting_of_opened;
-	opened = sink;
-	sink->forgery = forgery_of;
-	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
-	sink->error[0] = '\0';
-	sink->place[0] = '\0';
-	sink->has_lost = sink->cannot_tell = false;
+	worker_prepare_sink(worker);
 	show_place(worker, "");
 	worker->has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
@@ -417,7 +357,7 @@ open_sink(Worker *worker)
 	worker->has_fenced = worker->callbacks->keeps_position;
 	recovered = recover_sink(worker);
 	if (recovered == STEP_MORE)
-		recovered = check_promotion(worker);
+		recovered = worker_check_promotion(worker);
 	/* The WAL that proves it is not kept. */
 	if (recovered == STEP_MORE && sink->cannot_tell && strcmp(worker->position.recorded_home, worker->position.home) != 0)
 	{

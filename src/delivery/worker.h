@@ -105,6 +105,15 @@ extern void worker_close(Worker *worker);
  */
 extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
 
+/* Has an operator said that it is to go on as another store where commits were lost, and can they have been? */
+extern bool worker_may_fork(const Worker *worker);
+
+/* After a promotion, where the sink cannot tell: were none lost?  STEP_MORE: none were. */
+extern StepResult worker_check_promotion(Worker *worker);
+
+/* sink_context.c: what the sink is given when it is opened. */
+extern void worker_prepare_sink(Worker *worker);
+
 /* The highest row that another fork of the data has sent; 0: there is no fork. */
 extern void worker_set_highest_sent(Worker *worker, int64 audit_id);
 

@@ -85,6 +85,9 @@ typedef struct AdminSink
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
 
+	/* Does the database know what a position that was found is built on?  To be asked before others are shut out. */
+	bool		(*knows) (struct AdminSink *sink, int64 position_id, const char *record);
+
 	/*
 	 * A setting as text, those that hold secrets included; valid until the next reload.
 	 * What says where a sink delivers is that of this database and store.

@@ -11,7 +11,7 @@ from pages import ROOT, compare, end, messages_of, ok, plain
 PAGE = (ROOT / "doc/kafka.md").read_text()
 NOT_SHOWN = {
     "application/cloudevents+json; charset=UTF-8", "Content-Type: application/vnd.schemaregistry.v1+json", '"id"',  # what is sent, or read
-    "SSL routines", "incorrect security.protocol", "unknown ca", "probably due to",  # looked for in librdkafka's words
+    "SSL routines", "incorrect security.protocol", "unknown ca", "probably due to", "Connect to",  # looked for in librdkafka's words
     "admin_ext: statistics of librdkafka", "There can be … pairs of a database and a sink.",  # of the log
     "Their rows wait in the audit trail.", "Raise max_worker_processes.",
     "As admin_ext.on_divergence asks for, delivery goes on as store … from audit_id ….",
@@ -23,6 +23,12 @@ NOT_WRITTEN = "was not written by this database: …; find out who else writes t
     "with the number that admin.resync_proposal('…') returns"
 COMPOSED = {f"{what} {NOT_WRITTEN}" for what in ("position … in the sink", "the mark of batch … in the sink")}
 PARTS = {NOT_WRITTEN, "position … in the sink", "the mark of batch … in the sink"}
+# What a partition holds instead of what was delivered to it.
+LOST = "topic \"…\" has lost what was delivered to it, or was made anew: partition … {}; call admin.resync_sink('…', ...) " \
+    "with the number that admin.resync_proposal('…') returns"
+FOUND = {"holds offsets … to …, remembered is", "took a record at offset …, remembered is", "is not there any more"}
+COMPOSED |= {LOST.format(found + " …" * found.endswith(" is")) for found in FOUND}
+PARTS |= {LOST.format("…")} | FOUND
 # PostgreSQL's own that are worth a line.
 OF_POSTGRESQL = {'could not access file "$libdir/admin_ext_kafka"', "any other"}
 

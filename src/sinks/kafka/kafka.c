@@ -212,6 +212,16 @@ stop_at_shrunk(Kafka *kafka)
 }
 
 /*
+ * The broker has forgotten our transactional id, and with it whom it has fenced: librdkafka would ask for
+ * a new one and go on.  Only who begins anew learns from the topic whether another has delivered meanwhile.
+ */
+static bool
+has_expired(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING || code == RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID;
+}
+
+/*
  * All reports come before the commit, which would send the rest and go on by itself.  Without
  * it the transaction is never seen: whoever comes next aborts it.
  */
@@ -236,7 +246,7 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 		return ADMIN_SINK_PENDING;
 	}
 	/* What was too large is tried again in parts, what no record is to blame for as it is; all else is an outage. */
-	if (rd_kafka_error_txn_requires_abort(error) &&
+	if (rd_kafka_error_txn_requires_abort(error) && !has_expired(rd_kafka_error_code(error)) &&
 		(kafka_is_too_large(kafka) || kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
 		kafka->transaction = KAFKA_ABORTING;

@@ -69,6 +69,9 @@ typedef struct Kafka
 	int			partition_count;
 	int			partition_room;	/* as many may there be, those included that are added while the sink is open */
 	int			measured;		/* partitions whose watermark is known */
+	bool		is_peeking;		/* recovery reads, and has fenced nobody yet */
+	int64		peeked_id;		/* position_id before it did */
+	char		peeked_record[ADMIN_SINK_RECORD_BYTES];
 	int32		header_partition;	/* where the last header record is; NO_OFFSET: unknown */
 	int64		header_offset;
 	int32		due_partition;	/* where the record due has to be that one; NO_OFFSET: nowhere */
@@ -116,7 +119,6 @@ extern const char *kafka_option(const Kafka *kafka, const char *wanted);
 
 /* kafka_recover.c */
 extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *position);
-extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);
 
 /* The topic ends with the last of our records: all that is missing is the marker behind it. */
 extern bool kafka_is_without_marker(int64 newest, int64 next, int64 high);
@@ -137,6 +139,13 @@ extern void kafka_watch_close(Kafka *kafka);
 /* Such a look has seen a log that is too short; recovery need not be patient.  Outlives the handle. */
 extern bool kafka_suspects_loss(void);
 extern void kafka_forget_suspicion(void);
+
+/*
+ * kafka_detail.c: reads what kafka_write_detail() has written; false: it was written for another topic.  A
+ * partition that is remembered, and is not there, is kafka->shrunk_partition.
+ */
+extern bool kafka_read_detail(Kafka *kafka, const char *detail);
+extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);
 
 /* kafka_errors.c: an outage or worse, in one sentence a DBA can act on. */
 extern AdminSinkResult kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const char *what);

@@ -93,8 +93,8 @@ pace_isolate(Kafka *kafka)
 	hang_ups = 0;
 	batch->rejected_record = 0;
 	snprintf(batch->rejected_error, sizeof(batch->rejected_error),
-			 "the broker closes the connection when it is sent (%zu bytes), as it does with more than its "
-			 "socket.request.max.bytes", batch->length);
+			 "the broker closes the connection when it is sent (%lu bytes), as it does with more than its "
+			 "socket.request.max.bytes", (unsigned long) batch->length);
 	kafka->transaction = KAFKA_ABORTING;
 	kafka->deadline = monotonic_ms() + KAFKA_TRANSACTION_MS;
 	return ADMIN_SINK_PENDING;

@@ -7,6 +7,10 @@
  * and where the last such header was: offsets alone would not recognise a topic that
  * was made anew.  Each call waits for one slice at the most.
  *
+ * 0. A peek: steps 2 and 3, as far as they get at once.  A copy that finds a position built on
+ *    ticks it does not know is an older one: it stops here, and has fenced nobody.  So an old
+ *    primary that comes up for a moment does not end the delivery of the new one.  Whatever
+ *    else goes wrong is step 1's and what follows to find.
  * 1. init_transactions fences an older worker and settles its transaction.
  * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
  *    one, is answered the last stable offset.
@@ -31,6 +35,7 @@
 /* What a broker that has just come back says of its topics and watermarks may be old. */
 #define PATIENCE_MS	2000
 #define SPARE_PARTITIONS	256
+#define PEEKING_MS	2000
 /* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
 #define READING_MS	(20 * 60 * 1000)
 
@@ -86,65 +91,6 @@ fence(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/*
- * "<topic> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail() writes
- * it.  The newest record is so far before next; without a distance it is unknown.
- */
-static bool
-read_detail(Kafka *kafka, const char *detail)
-{
-	Size		length = strlen(kafka->topic);
-	const char *at = detail;
-	int			used;
-
-	if (strncmp(at, kafka->topic, length) != 0 || at[length] != ' ')
-		return detail[0] == '\0';
-	at += length + 1;
-	if (sscanf(at, "%d:" INT64_FORMAT "%n", &kafka->header_partition, &kafka->header_offset, &used) != 2)
-		return false;
-	for (at += used; *at == ' ' || *at == ','; at += used)
-	{
-		int			partition;
-		int64		next;
-		int64		distance = 0;
-
-		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n-" INT64_FORMAT "%n", &partition, &next, &used, &distance, &used) < 2)
-			return false;
-		used++;
-		if (partition < 0)
-			return false;
-		if (partition >= kafka->partition_count)
-		{
-			/* Partitions never become fewer, unless the topic is another one. */
-			if (next > 0)
-				kafka->shrunk_partition = partition;
-			continue;
-		}
-		kafka->partitions[partition].next = next;
-		if (distance > 0)
-			kafka->partitions[partition].newest = next - distance;
-	}
-	return *at == '\0';
-}
-
-void
-kafka_write_detail(const Kafka *kafka, char *detail, Size size)
-{
-	Size		used = snprintf(detail, size, "%s %d:" INT64_FORMAT, kafka->topic,
-								kafka->header_partition, kafka->header_offset);
-
-	for (int i = 0; i < kafka->partition_count && used < size; i++)
-	{
-		const KafkaPartition *partition = &kafka->partitions[i];
-
-		used += snprintf(detail + used, size - used, "%c%d:" INT64_FORMAT, i == 0 ? ' ' : ',', i, partition->next);
-		if (partition->newest != NO_OFFSET && used < size)
-			used += snprintf(detail + used, size - used, "-" INT64_FORMAT, partition->next - partition->newest);
-	}
-	if (used >= size)
-		elog(ERROR, "topic \"%s\" has too many partitions (%d)", kafka->topic, kafka->partition_count);
-}
-
 static AdminSinkResult
 look(Kafka *kafka, const AdminSinkPosition *position)
 {
@@ -181,7 +127,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 
 		partition->next = partition->newest = partition->due = partition->last = NO_OFFSET;
 	}
-	if (!position->is_resync && !read_detail(kafka, position->detail))
+	if (!position->is_resync && !kafka_read_detail(kafka, position->detail))
 	{
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 				 "the position was recorded for another topic than \"%s\"; call "
@@ -202,7 +148,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
 	if (kafka->consumer == NULL)
 		return kafka->why_none;
-	enter(kafka, KAFKA_MEASURING, LOOKING_MS);
+	enter(kafka, KAFKA_MEASURING, kafka->is_peeking ? PEEKING_MS : LOOKING_MS);
 	return ADMIN_SINK_PENDING;
 }
 
@@ -393,7 +339,7 @@ take_end(Kafka *kafka, const rd_kafka_message_t *message)
 		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
 	/* Commit markers are passed by unseen. */
 	partition->next = Max(partition->next, message->offset);
-	partition->is_read = message->offset >= partition->high;
+	partition->is_read = message->offset >= partition->high || kafka->is_peeking;
 	partition->is_held_back = !partition->is_read;
 	return ADMIN_SINK_PENDING;
 }
@@ -426,7 +372,8 @@ finish(Kafka *kafka, AdminSinkPosition *position)
 	kafka_destroy(&kafka->consumer);
 	kafka->phase = KAFKA_READY;
 	kafka_forget_error(kafka);
-	kafka_forget_suspicion();
+	if (!kafka->is_peeking)
+		kafka_forget_suspicion();
 	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
 	return ADMIN_SINK_OK;
 }
@@ -465,17 +412,45 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 	return is_late(kafka) ? ADMIN_SINK_RETRY : ADMIN_SINK_PENDING;
 }
 
-AdminSinkResult
-kafka_recover(AdminSink *sink, AdminSinkPosition *position)
+/* Nothing of a peek is left when the fence is up: then it is read anew. */
+static AdminSinkResult
+end_peek(Kafka *kafka, AdminSinkPosition *position)
 {
-	Kafka	   *kafka = sink->state;
+	kafka_destroy(&kafka->consumer);
+	kafka->is_peeking = false;
+	kafka->measured = 0;
+	kafka->due_partition = NO_OFFSET;
+	kafka->header_partition = NO_OFFSET;
+	kafka->header_offset = NO_OFFSET;
+	position->position_id = kafka->peeked_id;
+	strlcpy(position->record, kafka->peeked_record, sizeof(position->record));
+	kafka->sink->error[0] = '\0';
+	kafka->sink->has_lost = false;
+	enter(kafka, KAFKA_FENCING, FENCING_MS);
+	return ADMIN_SINK_PENDING;
+}
 
+/* Where the topic may have lost something there is no time for it; an operator who has decided needs none. */
+static AdminSinkResult
+begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
+{
+	kafka->is_peeking = !position->is_resync && !kafka_suspects_loss();
+	kafka->peeked_id = position->position_id;
+	strlcpy(kafka->peeked_record, position->record, sizeof(kafka->peeked_record));
+	if (kafka->is_peeking)
+		enter(kafka, KAFKA_LOOKING, PEEKING_MS);
+	else
+		enter(kafka, KAFKA_FENCING, FENCING_MS);
+	return ADMIN_SINK_PENDING;
+}
+
+static AdminSinkResult
+recover_step(Kafka *kafka, AdminSinkPosition *position)
+{
 	switch (kafka->phase)
 	{
 		case KAFKA_FENCING:
-			if (kafka->deadline == 0)
-				enter(kafka, KAFKA_FENCING, FENCING_MS);
-			return fence(kafka);
+			return kafka->deadline == 0 ? begin_recovery(kafka, position) : fence(kafka);
 		case KAFKA_LOOKING:
 			return look(kafka, position);
 		case KAFKA_MEASURING:
@@ -486,4 +461,19 @@ kafka_recover(AdminSink *sink, AdminSinkPosition *position)
 			break;
 	}
 	return ADMIN_SINK_OK;
+}
+
+AdminSinkResult
+kafka_recover(AdminSink *sink, AdminSinkPosition *position)
+{
+	Kafka	   *kafka = sink->state;
+	AdminSinkResult result = recover_step(kafka, position);
+
+	if (!kafka->is_peeking || result == ADMIN_SINK_PENDING)
+		return result;
+	/* The worker stops at a position that its database does not know. */
+	if (result == ADMIN_SINK_OK && position->position_id > kafka->peeked_id &&
+		!sink->knows(sink, position->position_id, position->record))
+		return ADMIN_SINK_OK;
+	return end_peek(kafka, position);
 }

@@ -1,0 +1,79 @@
+/*
+ * sink_context.c
+ *	  What a sink is given when it is opened, and what it may ask the worker.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "delivery/worker.h"
+#include "settings_place.h"
+
+/* The one that is open, or being opened: a worker has one at a time. */
+static const AdminSink *opened;
+
+/* Where a sink delivers may be different for each database and store; the callback is told no more than a name. */
+static const char *
+setting_of_opened(const char *name)
+{
+	MemoryContext caller = MemoryContextSwitchTo(opened->context);
+	const char *text = settings_text_for(name, opened->database, opened->store_id);
+
+	MemoryContextSwitchTo(caller);
+	return text;
+}
+
+/* For the sink, which can name the record; what it adopts is looked at once more. */
+static const char *
+forgery_of(const AdminSink *sink, int64 position_id, const char *record)
+{
+	const Worker *worker = (const Worker *) ((const char *) sink - offsetof(Worker, sink));
+	Position	position = worker->position;
+	char		nonce[UUID_TEXT_BYTES];
+
+	position.position_id = position_id;
+	return position_read(&worker->key, record, &position, nonce);
+}
+
+/*
+ * Would such a position be taken over?  Where the worker goes on as another store it has to
+ * know all that the sink holds: there whoever delivers is shut out first.
+ */
+static bool
+knows_position(AdminSink *sink, int64 position_id, const char *record)
+{
+	Worker	   *worker = (Worker *) ((char *) sink - offsetof(Worker, sink));
+	Position	position = worker->position;
+	char		nonce[UUID_TEXT_BYTES];
+	char		problem[PROBLEM_BYTES];
+	bool		known;
+
+	if (worker_may_fork(worker))
+		return true;
+	position.position_id = position_id;
+	if (position_read(&worker->key, record, &position, nonce) != NULL)
+		return false;
+	worker_begin("looking at the sink's position");
+	known = position_problem(worker->sink_name, &position, nonce, problem);
+	worker_commit();
+	return known && problem[0] == '\0';
+}
+
+void
+worker_prepare_sink(Worker *worker)
+{
+	AdminSink  *sink = &worker->sink;
+
+	sink->name = worker->sink_name;
+	sink->database = worker->database;
+	sink->store_id = worker->position.store_id;
+	sink->home = worker->position.home;
+	sink->setting = setting_of_opened;
+	opened = sink;
+	sink->forgery = forgery_of;
+	sink->knows = knows_position;
+	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
+	sink->error[0] = '\0';
+	sink->place[0] = '\0';
+	sink->has_lost = sink->cannot_tell = false;
+}

@@ -1,0 +1,67 @@
+/*
+ * kafka_detail.c
+ *	  What the database remembers of the topic, as text: how far each partition is known to
+ *	  hold what is ours, and where the newest position is.
+ */
+#include "postgres.h"
+
+#include "sinks/kafka/kafka.h"
+
+/*
+ * "<topic> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail() writes
+ * it.  The newest record is so far before next; without a distance it is unknown.
+ */
+bool
+kafka_read_detail(Kafka *kafka, const char *detail)
+{
+	Size		length = strlen(kafka->topic);
+	const char *at = detail;
+	int			used;
+
+	if (strncmp(at, kafka->topic, length) != 0 || at[length] != ' ')
+		return detail[0] == '\0';
+	at += length + 1;
+	if (sscanf(at, "%d:" INT64_FORMAT "%n", &kafka->header_partition, &kafka->header_offset, &used) != 2)
+		return false;
+	for (at += used; *at == ' ' || *at == ','; at += used)
+	{
+		int			partition;
+		int64		next;
+		int64		distance = 0;
+
+		if (sscanf(at + 1, "%d:" INT64_FORMAT "%n-" INT64_FORMAT "%n", &partition, &next, &used, &distance, &used) < 2)
+			return false;
+		used++;
+		if (partition < 0)
+			return false;
+		if (partition >= kafka->partition_count)
+		{
+			/* Partitions never become fewer, unless the topic is another one. */
+			if (next > 0)
+				kafka->shrunk_partition = partition;
+			continue;
+		}
+		kafka->partitions[partition].next = next;
+		if (distance > 0)
+			kafka->partitions[partition].newest = next - distance;
+	}
+	return *at == '\0';
+}
+
+void
+kafka_write_detail(const Kafka *kafka, char *detail, Size size)
+{
+	Size		used = snprintf(detail, size, "%s %d:" INT64_FORMAT, kafka->topic,
+								kafka->header_partition, kafka->header_offset);
+
+	for (int i = 0; i < kafka->partition_count && used < size; i++)
+	{
+		const KafkaPartition *partition = &kafka->partitions[i];
+
+		used += snprintf(detail + used, size - used, "%c%d:" INT64_FORMAT, i == 0 ? ' ' : ',', i, partition->next);
+		if (partition->newest != NO_OFFSET && used < size)
+			used += snprintf(detail + used, size - used, "-" INT64_FORMAT, partition->next - partition->newest);
+	}
+	if (used >= size)
+		elog(ERROR, "topic \"%s\" has too many partitions (%d)", kafka->topic, kafka->partition_count);
+}
