@@ -112,6 +112,12 @@ def promoted():
     sql(CHECK, host=standby)
     wait(DELIVERED, "all there was, and what comes", 90, host=standby)
     compare_ledger("once", host=standby)
+    pg_ctl("start")
+    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "the old primary comes up, and stops", 90)
+    pg_ctl("stop", "-m", "fast")
+    sql(CHECK, host=standby)
+    wait(DELIVERED, "the new primary delivers on, and was not fenced", 60, host=standby)
+    compare_ledger("still once", host=standby)
     pg_ctl("stop", "-m", "fast", data=standby)
 
 
