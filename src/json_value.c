@@ -272,6 +272,7 @@ scan_structure(JsonScan *scan, char c)
 			scan->name_count = scan->first_name[scan->depth--];
 			return true;
 		case ',':
+			CHECK_FOR_INTERRUPTS();
 			scan->expects_name = scan->is_object[scan->depth];
 			return true;
 		default:

@@ -185,14 +185,14 @@ def no_right_to_register():
     fails("a registry that is read only", "answered 422 .*; it takes no schema here, as in its mode READONLY; "
           "register admin_ext_event.schema.json where it does, or change the mode: .*read-only mode")
     gate.answers["look up"] = (403, b'{"error_code":40301,"message":"User is denied operation Read on Subject"}')
-    fails("no right to look", "answered 403 .*; allow the user of admin_ext.schema_registry_auth to read the subject: .*denied operation Read")
-    ok(gate.asked[-1] == "look up", "and registering is not tried", gate.asked)
+    gate.answers["register"] = (403, b'{"error_code":40301,"message":"User is denied operation Write on Subject"}')
+    fails("no right to look, nor to register", "answered 403 .*; allow the user of admin_ext.schema_registry_auth to read the subject: .*denied operation")
     del gate.answers["look up"]
     # Deployment tools reformat what they register.
     ok(register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200, "registered by somebody else, in another layout")
     wait(DELIVERED, "a schema that is registered is found, and delivery goes on without the right to register")
     REGISTRY.ask("DELETE", f"/subjects/{SUBJECT}/versions/{REGISTRY.ask('GET', f'/subjects/{SUBJECT}/versions')[1][-1]}")
-    fails("no right to register any more", "answered 422 ", schema_registry_url=gate.address + "/")
+    fails("no right to register any more", "answered 403 .* may not register a schema", schema_registry_url=gate.address + "/")
     command = re.search(r"^    (jq -Rs .*\n.*)$", PAGE, re.M).group(1).replace("https://registry:8081", HTTP)
     run = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True)
     ok("id" in json.loads(run.stdout), "the page's command registers the schema", (run.stdout, run.stderr))
@@ -200,6 +200,12 @@ def no_right_to_register():
     settings(schema_registry_url=HTTP)
     sql(CHECK)
     wait(DELIVERED, "the registry itself finds it, too")
+    gate.answers = {"look up": (403, b'{"error_code":40301,"message":"User is denied operation Read on Subject"}')}
+    settings(schema_registry_url=gate.address)
+    sql(CHECK)
+    wait(DELIVERED, "who may register and not look registers")
+    ok(gate.asked[-1] == "register", "after having looked", gate.asked)
+    settings(schema_registry_url=HTTP)
     gate.shutdown()
 
 

@@ -232,6 +232,13 @@ static const char *const questions[] = {"", "?normalize=true", "/versions"};
 
 #define REGISTERING	(lengthof(questions) - 1)
 
+/* Who may not look a schema up, or not this way, may still register it. */
+static bool
+may_ask_on(long status)
+{
+	return status == 403 || status == 404 || status == 405 || status == 422;
+}
+
 AdminSinkResult
 kafka_find_schema(Kafka *kafka)
 {
@@ -241,6 +248,7 @@ kafka_find_schema(Kafka *kafka)
 	int			question = 0;
 	const char *body;
 	StringInfoData answer;
+	bool		may_look = true;
 	long		status;
 
 	kafka->schema_id = 0;
@@ -255,8 +263,9 @@ kafka_find_schema(Kafka *kafka)
 	{
 		resetStringInfo(&answer);
 		status = post(kafka, psprintf("%.*s/subjects/%s%s", length, url, subject, questions[question]), body, &answer);
-		if (status != 404 || question == REGISTERING)
+		if (!may_ask_on(status) || question == REGISTERING)
 			break;
+		may_look = may_look && status != 403;
 		question++;
 	}
 	if (status == 0)
@@ -264,6 +273,7 @@ kafka_find_schema(Kafka *kafka)
 	kafka->schema_id = status == 200 ? id_of(answer.data) : 0;
 	if (kafka->schema_id > 0)
 		return ADMIN_SINK_OK;
+	/* The right to read is the lesser one to ask for. */
 	return refused(kafka, status, subject,
-				   question == REGISTERING ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
+				   question == REGISTERING && (may_look || status != 403) ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
 }
