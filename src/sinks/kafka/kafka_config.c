@@ -344,14 +344,10 @@ static rd_kafka_conf_t *
 consumer_conf(Kafka *kafka, const char *isolation)
 {
 	rd_kafka_conf_t *conf = new_conf(kafka);
-	char		id[128];
 
 	if (conf == NULL)
 		return NULL;
-	/* Never subscribed and never committed: no group comes to be, and no right to one is needed. */
-	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
-	if (!set_property(kafka, conf, "group.id", id) ||
-		!set_property(kafka, conf, "isolation.level", isolation) ||
+	if (!set_property(kafka, conf, "isolation.level", isolation) ||
 		!set_property(kafka, conf, "enable.partition.eof", "true") ||
 		!set_property(kafka, conf, "enable.auto.commit", "false") ||
 		!set_property(kafka, conf, "auto.offset.reset", "error"))
@@ -366,13 +362,24 @@ rd_kafka_t *
 kafka_new_consumer(Kafka *kafka, const char *isolation)
 {
 	rd_kafka_conf_t *conf = consumer_conf(kafka, isolation);
+	char		id[128];
 
-	return conf ? start(kafka, RD_KAFKA_CONSUMER, conf) : NULL;
+	if (conf == NULL)
+		return NULL;
+	/* Never subscribed and never committed: no group comes to be, and no right to one is needed. */
+	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
+	if (!set_property(kafka, conf, "group.id", id))
+	{
+		rd_kafka_conf_destroy(conf);
+		return NULL;
+	}
+	return start(kafka, RD_KAFKA_CONSUMER, conf);
 }
 
 rd_kafka_t *
 kafka_new_watcher(Kafka *kafka)
 {
+	/* Without a group: librdkafka looks after one every second, which is most of what an idle handle costs. */
 	rd_kafka_conf_t *conf = consumer_conf(kafka, "read_uncommitted");
 
 	if (conf == NULL)
