@@ -137,7 +137,9 @@ async def test_all_connections_in_use(path):
         approval_id = await issued(client)
         with trail_locked():
             answers = await asyncio.gather(*(client.post(CHECK, json={"approval_id": approval_id}, headers=as_person("FF")) for _ in range(10)))
-        assert sorted(answer.status_code for answer in answers) == [503] * 8 + [504] * 2
+        # Two are held up in the database; who comes by a connection when they give up is held up, too.
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {503, 504} and statuses.count(504) >= 2, statuses
         for answer in answers:
             problem(answer, answer.status_code)
         async with asyncio.timeout(10):
