@@ -281,6 +281,8 @@ deliver_again(Worker *worker, int64 from_audit_id)
 		next.backfill_audit_id = from_audit_id;
 	next.window_tick_id = next.window_audit_id = 0;
 	worker->position = next;
+	/* Should it not be recorded, nothing of it is known: the sink is asked again, by what was recorded before. */
+	worker->is_positioned = false;
 	(void) worker_record_position(worker);
 	return STEP_REOPEN;
 }

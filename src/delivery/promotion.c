@@ -46,13 +46,21 @@ ends_with_shutdown(XLogRecPtr end)
 												 XL_ROUTINE(.page_read = &read_local_xlog_page,
 															.segment_open = &wal_segment_open,
 															.segment_close = &wal_segment_close), NULL);
-	bool		found = false;
+	volatile bool found = false;
 
 	if (reader == NULL)
 		return false;
-	for (int i = 0; !found && i < lengthof(headers); i++)
-		found = is_shutdown_checkpoint(reader, end - CHECKPOINT_BYTES - headers[i], end);
-	XLogReaderFree(reader);
+	/* It has a file open. */
+	PG_TRY();
+	{
+		for (int i = 0; !found && i < lengthof(headers); i++)
+			found = is_shutdown_checkpoint(reader, end - CHECKPOINT_BYTES - headers[i], end);
+	}
+	PG_FINALLY();
+	{
+		XLogReaderFree(reader);
+	}
+	PG_END_TRY();
 	return found;
 }
 

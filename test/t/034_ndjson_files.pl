@@ -152,5 +152,24 @@ my %before = map { $_ => -s $_ } glob "$root/elsewhere/*.ndjson";
 deliver();
 is(join(' ', grep { -s $_ != $before{$_} } sort keys %before), '', 'a directory that was moved away is not written to');
 cmp_ok(scalar(() = glob "$directory/*.ndjson"), '==', 1, 'but a new one');
+
+# A power loss may leave an older marker than the batch that was written last.
+my ($marker) = glob "$directory/*.position";
+my $older = slurp_file($marker);
+deliver();
+my $session = $node->background_psql('postgres', on_error_stop => 1);
+$session->query_safe('begin; lock table admin.sink_position in share mode');
+my $last = next_id();
+$node->safe_psql('postgres', $check);
+ok(poll(sub { grep { /"auditid":"$last"/ } ndjson_lines($directory) }), 'a batch is written, and its position is not recorded');
+$node->stop('immediate');
+eval { $session->quit };
+open my $handle, '>', $marker or die "$marker: $!";
+print $handle $older;
+close $handle;
+$node->start;
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'after the loss delivery goes on');
+is(repeated(event_keys(ndjson_lines($directory))), '', 'and no row is there twice');
 $node->stop;
 done_testing();

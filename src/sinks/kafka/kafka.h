@@ -71,6 +71,7 @@ typedef struct Kafka
 	int			measured;		/* partitions whose watermark is known */
 	bool		is_peeking;		/* recovery reads, and has fenced nobody yet */
 	int64		peeked_id;		/* position_id before it did */
+	char		peeked_detail[ADMIN_SINK_DETAIL_BYTES];
 	char		peeked_record[ADMIN_SINK_RECORD_BYTES];
 	int32		header_partition;	/* where the last header record is; NO_OFFSET: unknown */
 	int64		header_offset;

@@ -119,9 +119,10 @@ AdminSinkResult
 kafka_pace(Kafka *kafka)
 {
 	int64		now = monotonic_ms();
+	AdminSinkResult looked = kafka_watch(kafka, false);
 
-	if (kafka_watch(kafka, false) != ADMIN_SINK_OK)
-		return ADMIN_SINK_RETRY;
+	if (looked != ADMIN_SINK_OK)
+		return looked;
 	if (kafka->reported > kafka->taken)
 	{
 		kafka->taken = kafka->reported;

@@ -193,7 +193,7 @@ begin_reading(Kafka *kafka)
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		elog(ERROR, "could not assign partitions: %s", rd_kafka_err2str(code));
 	rd_kafka_poll_set_consumer(kafka->consumer);
-	enter(kafka, KAFKA_READING, READING_MS);
+	enter(kafka, KAFKA_READING, kafka->is_peeking ? PEEKING_MS : READING_MS);
 	return ADMIN_SINK_PENDING;
 }
 
@@ -424,6 +424,7 @@ end_peek(Kafka *kafka, AdminSinkPosition *position)
 	kafka->header_offset = NO_OFFSET;
 	position->position_id = kafka->peeked_id;
 	strlcpy(position->record, kafka->peeked_record, sizeof(position->record));
+	strlcpy(position->detail, kafka->peeked_detail, sizeof(position->detail));
 	kafka->sink->error[0] = '\0';
 	kafka->sink->has_lost = false;
 	enter(kafka, KAFKA_FENCING, FENCING_MS);
@@ -437,6 +438,7 @@ begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
 	kafka->is_peeking = !position->is_resync && !kafka_suspects_loss();
 	kafka->peeked_id = position->position_id;
 	strlcpy(kafka->peeked_record, position->record, sizeof(kafka->peeked_record));
+	strlcpy(kafka->peeked_detail, position->detail, sizeof(kafka->peeked_detail));
 	if (kafka->is_peeking)
 		enter(kafka, KAFKA_LOOKING, PEEKING_MS);
 	else

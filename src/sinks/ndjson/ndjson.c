@@ -173,6 +173,9 @@ cut_begun(AdminSink *sink, const NdjsonMarker *marker)
 		result = ndjson_outage(sink, "look at file", marker->file);
 	else if (st.st_size > marker->from)
 		result = cut_to(sink, file, marker->file, marker->from);
+	/* Nobody has read of one that was begun for nothing, again and again on a full disk: its name is free. */
+	else if (st.st_size == 0 && unlinkat(state->directory.fd, marker->file, 0) < 0)
+		result = ndjson_outage(sink, "remove file", marker->file);
 	close(file);
 	return result;
 }
@@ -287,12 +290,14 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	const NdjsonMarker *marker = &state->beside.last;
 	Place		place = {0};
 	Standing	standing = {.may_differ = position->is_resync};
+	bool		was_named = state->beside.is_named;
 	bool		is_home;
+	bool		is_marked;
 	AdminSinkResult result;
 
 	read_place(position->detail, &place);
 	/* Each server may have a directory of its own. */
-	sink->cannot_tell |= !state->beside.is_named || marker->position_id < place.position_id;
+	sink->cannot_tell |= !was_named || marker->position_id < place.position_id;
 	result = ndjson_take_over(sink, &state->beside);
 	if (result != ADMIN_SINK_OK)
 		return result;
@@ -306,8 +311,10 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	if (result != ADMIN_SINK_OK || place.file[0] == '\0')
 		return result;
 	is_home = strcmp(place.home, sink->home) == 0;
-	standing.is_vouched = marker->position_id == 0 ? is_home : marker->position_id >= place.position_id;
-	standing.is_here = is_home && (marker->position_id == 0 || standing.is_vouched);
+	is_marked = marker->position_id == 0 ? is_home : marker->position_id >= place.position_id;
+	/* A power loss may leave an older marker: then the end of the last batch, where it should be, vouches for the file. */
+	standing.is_vouched = is_marked || (is_home && was_named && place.tail_bytes > 0);
+	standing.is_here = is_home && is_marked;
 	return reopen(sink, &place, &standing);
 }
 
