@@ -12,6 +12,7 @@ import tempfile
 import threading
 
 import redis as client
+import session
 
 from common import expect, ok, poll, setting, sql, wait
 from redis_faults import first_of
@@ -203,6 +204,26 @@ def idle_failover():
     listener.close()
 
 
+def locked_position():
+    """Somebody's lock keeps the worker from recording what it is to publish again."""
+    old, new = reset()
+    approval = issue(next(numbers), tag="f")
+    wait(DELIVERED, "issued, delivered")
+    locker = session.connect()
+    locker.autocommit = False
+    with locker.cursor() as cursor:
+        cursor.execute("lock table admin.sink_position in share mode")
+        old.connect().execute_command("FAILOVER")
+        expect(lambda: new.role() == "master" and old.role() == "slave", "roles are swapped")
+        listener = listen_at(new)
+        wait(f"select last_error ~ 'waits for a lock on admin.sink_position' {REDIS}", "the worker waits for a lock")
+    locker.rollback()
+    hears(listener, approval, "approval.issued", "it is published again when the lock is gone")
+    wait(DELIVERED, "all is delivered")
+    listener.close()
+    locker.close()
+
+
 def demoted_while_idle():
     """Nothing is to be sent: the node is left all the same."""
     old, new = reset()
@@ -359,4 +380,4 @@ def end():
 
 
 if __name__ == "__main__":
-    main(begin, idle_failover, demoted_while_idle, no_primary, failover_under_load, replicaof_by_hand, long_ago, killed, sentinel, role_alone, end)
+    main(begin, idle_failover, locked_position, demoted_while_idle, no_primary, failover_under_load, replicaof_by_hand, long_ago, killed, sentinel, role_alone, end)
