@@ -16,9 +16,9 @@
 #include "settings_place.h"
 #include "settings_secret.h"
 #include "sinks/ndjson/ndjson.h"
+#include "text_limits.h"
 
 #define MAX_SINK_NAME	40
-#define MAX_TOPIC_NAME	249
 #define MAX_REDIS_NAME	512
 
 bool		admin_restoring = false;
@@ -152,10 +152,10 @@ check_kafka_topic(char **value, void **extra, GucSource source)
 	if (!settings_place_check(*value))
 		return false;
 	length = settings_place_most_bytes(*value, 1);
-	if (length >= 1 && length <= MAX_TOPIC_NAME && strstr(*value, "%%") == NULL &&
-		(*value)[strspn(*value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-%")] == '\0')
+	if (length >= 1 && length <= TOPIC_MAX_BYTES && strstr(*value, "%%") == NULL &&
+		(*value)[strspn(*value, TOPIC_CHARACTERS "%")] == '\0')
 		return true;
-	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", MAX_TOPIC_NAME);
+	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", TOPIC_MAX_BYTES);
 	return false;
 }
 

@@ -10,6 +10,7 @@
 #include "lib/stringinfo.h"
 #include "utils/guc.h"
 
+#include "path_component.h"
 #include "settings.h"
 #include "settings_place.h"
 
@@ -49,18 +50,17 @@ settings_place_most_bytes(const char *pattern, int database_bytes)
 	return bytes;
 }
 
+/* One that begins with a dot would be hidden, or lead elsewhere. */
 static void
 append_component(StringInfo text, const char *database)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	char		component[PATH_DATABASE_BYTES + 4];
 
-	for (const char *c = database; *c != '\0'; c++)
-	{
-		if (strchr(plain, *c) && !(c == database && *c == '.'))
-			appendStringInfoChar(text, *c);
-		else
-			appendStringInfo(text, "%%%02X", (unsigned char) *c);
-	}
+	path_component(database, component, sizeof(component));
+	if (component[0] == '.')
+		appendStringInfo(text, "%%2E%s", component + 1);
+	else
+		appendStringInfoString(text, component);
 }
 
 static const char *

@@ -13,6 +13,10 @@
 #define REQUEST_ID_MAX_BYTES	256
 #define TRACEPARENT_MAX_BYTES	256
 
+/* Of a topic of Kafka's, as its brokers have it: org.apache.kafka.common.internals.Topic. */
+#define TOPIC_MAX_BYTES			249
+#define TOPIC_CHARACTERS		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
 #define SHOWN_CHARACTERS		64	/* of a value that is refused */
 
 #endif							/* ADMIN_EXT_TEXT_LIMITS_H */

@@ -19,10 +19,10 @@
 #include "utils/wait_event.h"
 
 #include "sinks/kafka/kafka.h"
+#include "text_limits.h"
 
 PG_MODULE_MAGIC;
 
-#define MOST_TOPIC_BYTES	249
 /* A transaction that had to be aborted is begun again at once, by the same handle, so often. */
 #define MOST_ATTEMPTS		3
 #define MARKERS_US			5000
@@ -51,8 +51,8 @@ is_topic_name(const char *name)
 {
 	Size		length = strlen(name);
 
-	return length >= 1 && length <= MOST_TOPIC_BYTES &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == length;
+	return length >= 1 && length <= TOPIC_MAX_BYTES &&
+		strspn(name, TOPIC_CHARACTERS) == length;
 }
 
 static AdminSinkResult
@@ -73,7 +73,7 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	{
 		snprintf(sink->error, sizeof(sink->error),
 				 "admin_ext.kafka_topic makes the name \"%.200s\" for this database, and a topic's name is 1 to %d letters, digits, "
-				 "dots, underscores and hyphens; change admin_ext.kafka_topic", kafka->topic, MOST_TOPIC_BYTES);
+				 "dots, underscores and hyphens; change admin_ext.kafka_topic", kafka->topic, TOPIC_MAX_BYTES);
 		return ADMIN_SINK_STOP;
 	}
 	if (sink->setting("admin_ext.kafka_brokers")[0] == '\0')

@@ -20,6 +20,7 @@
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
+#include "path_component.h"
 #include "sinks/ndjson/ndjson.h"
 #include "sinks/ndjson/ndjson_marker.h"
 
@@ -331,7 +332,7 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 	AdminSinkResult result = ADMIN_SINK_OK;
 
 	close_file(state);
-	ndjson_encode_name(sink->database, database, sizeof(database));
+	path_component(sink->database, database, sizeof(database));
 	for (int zeros = 0; zeros < NAMES_TRIED && result == ADMIN_SINK_OK && state->file < 0; zeros++)
 	{
 		snprintf(number + zeros, sizeof(number) - zeros, INT64_FORMAT, batch->records[0].audit_id);

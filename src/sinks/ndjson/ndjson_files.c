@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 
+#include "path_component.h"
 #include "sinks/ndjson/ndjson.h"
 #include "sinks/ndjson/ndjson_files.h"
 #include "sinks/ndjson/ndjson_marker.h"
@@ -152,7 +153,7 @@ ndjson_is_file_name(const char *name)
 	Size		ending = strlen(ENDING);
 	const char *at = name + length - ending;
 
-	if (length <= ending || strcmp(at, ENDING) != 0 || strspn(name, NDJSON_PLAIN_CHARACTERS "%") != length)
+	if (length <= ending || strcmp(at, ENDING) != 0 || strspn(name, PATH_PLAIN_CHARACTERS "%") != length)
 		return false;
 	while (at > name && at[-1] >= '0' && at[-1] <= '9')
 		at--;

@@ -18,26 +18,12 @@
 #include "common/file_perm.h"
 #include "storage/fd.h"
 
+#include "path_component.h"
 #include "sinks/ndjson/ndjson_marker.h"
 
 /* One sector, so that it is replaced as a whole. */
 #define MARKER_BYTES	512
 #define STORE_ID_BYTES	36
-
-void
-ndjson_encode_name(const char *database, char *out, Size size)
-{
-	Size		used = 0;
-
-	for (const unsigned char *c = (const unsigned char *) database; *c && used + 4 < size; c++)
-	{
-		if (strchr(NDJSON_PLAIN_CHARACTERS, *c))
-			out[used++] = *c;
-		else
-			used += snprintf(out + used, size - used, "%%%02X", *c);
-	}
-	out[used] = '\0';
-}
 
 static AdminSinkResult
 damaged(AdminSink *sink, const NdjsonBeside *beside, const char *name)
@@ -95,7 +81,7 @@ open_lock(AdminSink *sink, NdjsonBeside *beside)
 	ssize_t		bytes;
 	AdminSinkResult result;
 
-	ndjson_encode_name(sink->database, name, sizeof(name) - strlen(".lock"));
+	path_component(sink->database, name, sizeof(name) - strlen(".lock"));
 	strlcat(name, ".lock", sizeof(name));
 	result = open_beside(sink, beside, name, &beside->lock);
 	if (result != ADMIN_SINK_OK)

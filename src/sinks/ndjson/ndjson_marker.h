@@ -8,9 +8,6 @@
 #include "admin_ext_sink.h"
 #include "sinks/ndjson/ndjson_files.h"
 
-/* What an encoded name of a database consists of. */
-#define NDJSON_PLAIN_CHARACTERS	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
-
 /* The batch that was written last, or was about to be.  file is empty when there is none. */
 typedef struct NdjsonMarker
 {
@@ -43,8 +40,5 @@ extern AdminSinkResult ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside
 /* Says in the lock that from now on files of this database are written by this store. */
 extern AdminSinkResult ndjson_take_over(AdminSink *sink, NdjsonBeside *beside);
 extern void ndjson_beside_close(NdjsonBeside *beside);
-
-/* A database may be named anything; a file may not.  Writes the name, encoded. */
-extern void ndjson_encode_name(const char *database, char *out, Size size);
 
 #endif							/* ADMIN_EXT_NDJSON_MARKER_H */
