@@ -224,7 +224,6 @@ append_other(StringInfo out, TupleDesc desc, Datum value, Oid type)
 static void
 append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 {
-
 	if (isnull)
 	{
 		appendStringInfoString(out, "null");

@@ -40,8 +40,10 @@ is_confirmed(XLogRecPtr lsn)
 {
 	bool		confirmed;
 
+	if (!are_standbys_waited_for())
+		return true;
 	LWLockAcquire(SyncRepLock, LW_SHARED);
-	confirmed = !are_standbys_waited_for() || WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= lsn;
+	confirmed = WalSndCtl->lsn[SYNC_REP_WAIT_FLUSH] >= lsn;
 	LWLockRelease(SyncRepLock);
 	return confirmed;
 }
