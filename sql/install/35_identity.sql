@@ -179,6 +179,21 @@ $$;
 comment on function admin.add_jwt_issuer(text, text, text, text) is
 'Trusts an issuer of tokens, or changes what its tokens are held against; arguments that are left out are their defaults again. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty or longer than 256 bytes.';
 
+create function admin_internal.check_jwt_issuer(issuer text)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not exists (select from admin.jwt_issuer as i where i.issuer = check_jwt_issuer.issuer) then
+        raise exception 'issuer "%" is unknown', coalesce(left(issuer, 64), 'null')
+            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
+    end if;
+end
+$$;
+
+comment on function admin_internal.check_jwt_issuer(text) is 'Raises 22023 where there is no such issuer.';
+
 create function admin.set_jwt_one_use(issuer text, one_use boolean default true)
 returns void
 language plpgsql
@@ -190,10 +205,7 @@ begin
     if set_jwt_one_use.one_use is null then
         raise exception 'argument "one_use" is null' using errcode = '22023';
     end if;
-    if not exists (select from admin.jwt_issuer as i where i.issuer = set_jwt_one_use.issuer) then
-        raise exception 'issuer "%" is unknown', coalesce(left(set_jwt_one_use.issuer, 64), 'null')
-            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
-    end if;
+    perform admin_internal.check_jwt_issuer(set_jwt_one_use.issuer);
     if set_jwt_one_use.one_use then
         insert into admin.jwt_one_use (issuer) values (set_jwt_one_use.issuer) on conflict do nothing;
     else
@@ -219,11 +231,8 @@ begin
         raise exception 'argument "max_token_life" is out of range'
             using errcode = '22023', detail = format('It is %s; more than 0 and at most 100 years are allowed.', set_jwt_issuer_max_life.max_token_life);
     end if;
+    perform admin_internal.check_jwt_issuer(set_jwt_issuer_max_life.issuer);
     update admin.jwt_issuer as i set max_token_life = set_jwt_issuer_max_life.max_token_life where i.issuer = set_jwt_issuer_max_life.issuer;
-    if not found then
-        raise exception 'issuer "%" is unknown', coalesce(left(set_jwt_issuer_max_life.issuer, 64), 'null')
-            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
-    end if;
 end
 $$;
 
@@ -300,10 +309,7 @@ declare
     ignored   jsonb[] := '{}';
     reason    text;
 begin
-    if not exists (select from admin.jwt_issuer as i where i.issuer = import_jwks.issuer) then
-        raise exception 'issuer "%" is unknown', coalesce(left(issuer, 64), 'null')
-            using errcode = '22023', hint = 'Add it with admin.add_jwt_issuer().';
-    end if;
+    perform admin_internal.check_jwt_issuer(import_jwks.issuer);
     if jwks is null or jsonb_typeof(jwks -> 'keys') is distinct from 'array' or jsonb_array_length(jwks -> 'keys') > 100 then
         raise exception 'argument "jwks" is not a JSON Web Key Set'
             using errcode = '22023',

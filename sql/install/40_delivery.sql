@@ -10,6 +10,14 @@ language c stable parallel restricted;
 comment on function admin.store_identity() is
 'Where this session runs: system identifier of the cluster, oid of the database, timeline that WAL is written on (0 on a standby).';
 
+create function admin_internal.home()
+returns text
+language sql stable
+return (admin.store_identity()).system_identifier || '/' || (admin.store_identity()).timeline;
+
+comment on function admin_internal.home() is
+'Where this session runs, as text: "<system identifier>/<timeline>".';
+
 create table admin.store (
     store_id          uuid        not null primary key default gen_random_uuid(),
     system_identifier bigint      not null,
@@ -85,8 +93,8 @@ create table admin.sink_position (
     sink_detail       text        not null default '',
     delivered_rows    bigint      not null default 0,
     is_resync         boolean     not null default false,
-    home              text        not null default '',
-    is_synchronous    boolean     not null default false,
+    home              text        not null default admin_internal.home(),
+    is_synchronous    boolean     not null default current_setting('synchronous_standby_names') <> '',
     committed_at      timestamptz not null default clock_timestamp(),
     primary key (sink, position_id)
 );
@@ -218,9 +226,8 @@ begin
     select * into newest from admin.sink_position as p
     where p.sink = delivery_open.sink order by p.position_id desc limit 1;
     if newest.position_id is null then
-        insert into admin.sink_position (sink, position_id, store_id, tick_id, home, is_synchronous)
-        values (sink, 1, store.store_id, 0, here.system_identifier || '/' || here.timeline,
-                current_setting('synchronous_standby_names') <> '')
+        insert into admin.sink_position (sink, position_id, store_id, tick_id)
+        values (sink, 1, store.store_id, 0)
         returning * into newest;
     end if;
     if (store.system_identifier, store.database_oid, store.timeline)
@@ -233,7 +240,7 @@ begin
     end if;
 
     store_id := store.store_id;
-    home := here.system_identifier || '/' || here.timeline;
+    home := admin_internal.home();
     position_id := newest.position_id;
     tick_id := newest.tick_id;
     select t.snap::text into done from admin.tick as t where t.tick_id = newest.tick_id;

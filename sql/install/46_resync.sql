@@ -208,14 +208,12 @@ begin
             base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id, clock_timestamp(), session_user);
     end if;
     insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id, backfill_audit_id,
-                                     resent_audit_id, sink_detail, delivered_rows, is_resync, home, is_synchronous)
+                                     resent_audit_id, sink_detail, delivered_rows, is_resync)
     values (sink, next_id, store_id, tick_id, greatest(highest, newest.highest_audit_id), floor,
             case when from_audit_id <= highest then from_audit_id end,
             case when from_audit_id <= highest and resent > from_audit_id then resent end,
             -- What another store wrote is not cut back.
-            case when newest.store_id = store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true,
-            (select h.system_identifier || '/' || h.timeline from admin.store_identity() as h),
-            current_setting('synchronous_standby_names') <> '');
+            case when newest.store_id = store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);
 end
 $$;
 

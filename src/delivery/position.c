@@ -34,12 +34,12 @@ static Statement newest_statement = {
 /* What only a resync changes is taken from the position before. */
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
-	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows, home, is_synchronous) "
+	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows) "
 	"select $1, $2, newest.store_id, $3, nullif($4, 0), nullif($5, 0), $6, newest.floor_audit_id, nullif($7, 0), "
-	"case when $7 > 0 then newest.resent_audit_id end, $8, $9, $11, current_setting('synchronous_standby_names') <> '' "
+	"case when $7 > 0 then newest.resent_audit_id end, $8, $9 "
 	"from (select * from admin.sink_position where sink = $1 "
-	"order by position_id desc limit 1) as newest where newest.position_id = $10 on conflict do nothing", 11,
-	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID}
+	"order by position_id desc limit 1) as newest where newest.position_id = $10 on conflict do nothing", 10,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID}
 };
 static Statement problem_statement = {
 	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
@@ -227,8 +227,7 @@ position_record(const char *sink, const Position *position, int64 recorded_id)
 		Int64GetDatum(position->backfill_audit_id),
 		CStringGetTextDatum(position->sink_detail),
 		Int64GetDatum(position->delivered_rows),
-		Int64GetDatum(recorded_id),
-		CStringGetTextDatum(position->home)
+		Int64GetDatum(recorded_id)
 	};
 	bool		is_recorded;
 
