@@ -93,27 +93,37 @@ def begin():
         has_read(name, "has read it")
 
 
+def read_unrecorded(what):
+    """A row is in the file, and followers have read it; its position is locked."""
+    sql(CHECK)
+    newest = ("/admin_ext/" + sql("select store_id from admin.store"), sql("select max(audit_id) from admin.audit"))
+    poll(lambda: newest in lines(), 20)
+    for name in FOLLOWERS:
+        has_read(name, what, {newest})
+
+
+def end_worker(locker, before):
+    """The worker dies after something else was committed; then the lock is given up, and the next worker goes on."""
+    pid = sql(f"select pid {NDJSON}")
+    before()
+    sql(f"select pg_terminate_backend({pid})")
+    poll(lambda: sql("select count(*) from pg_stat_activity where pid = " + pid) == "0", 20)
+    locker.rollback()
+    locker.close()
+    wait(DELIVERED, "the next worker delivers")
+    for name in FOLLOWERS:
+        has_read(name, "has every row after the crash")
+
+
 def crashes():
     """A batch is in the file, followers have read it, and the worker dies before the position is recorded."""
     for _ in range(ROUNDS):
         writer, locker = session(), session()
         writer.cursor().execute(CHECK)          # draws its number, and is open
         locker.cursor().execute("lock table admin.sink_position in share mode")
-        sql(CHECK)
-        newest = ("/admin_ext/" + sql("select store_id from admin.store"), sql("select max(audit_id) from admin.audit"))
-        poll(lambda: newest in lines(), 20)
-        for name in FOLLOWERS:
-            has_read(name, "reads a line that is not recorded", {newest})
-        pid = sql(f"select pid {NDJSON}")
-        writer.commit()
-        sql(f"select pg_terminate_backend({pid})")
-        poll(lambda: sql("select count(*) from pg_stat_activity where pid = " + pid) == "0", 20)
-        locker.rollback()
-        wait(DELIVERED, "the next worker delivers")
-        for name in FOLLOWERS:
-            has_read(name, "has every row after the crash")
+        read_unrecorded("reads a line that is not recorded")
+        end_worker(locker, writer.commit)
         writer.close()
-        locker.close()
 
 
 def crashes_of_the_first_batch():
@@ -130,20 +140,8 @@ def crashes_with_rotation():
     wait(DELIVERED, "a file is full")
     locker = session()
     locker.cursor().execute("lock table admin.sink_position in share mode")
-    sql(CHECK)
-    newest = ("/admin_ext/" + sql("select store_id from admin.store"), sql("select max(audit_id) from admin.audit"))
-    poll(lambda: newest in lines(), 20)
-    for name in FOLLOWERS:
-        has_read(name, "reads the first line of a file", {newest})
-    pid = sql(f"select pid {NDJSON}")
-    sql(CHECK)
-    sql(f"select pg_terminate_backend({pid})")
-    poll(lambda: sql("select count(*) from pg_stat_activity where pid = " + pid) == "0", 20)
-    locker.rollback()
-    locker.close()
-    wait(DELIVERED, "the next worker delivers")
-    for name in FOLLOWERS:
-        has_read(name, "has every row after the crash")
+    read_unrecorded("reads the first line of a file")
+    end_worker(locker, lambda: sql(CHECK))
 
 
 def at_last():
