@@ -11,7 +11,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*
 HEADERS = src/include/admin_ext_sink.h
 SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA = schema/admin_ext_event.schema.json
-DOCS = doc/copies.md doc/cutover.md doc/ff.md doc/identity.md doc/kafka.md doc/redis.md
+DOCS = doc/auditor.md doc/copies.md doc/cutover.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/receipts.md doc/redis.md
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))
@@ -21,7 +21,7 @@ EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql test/unit/build test/fuzz/buil
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/include
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers $(WERROR)
-SHLIB_LINK = -lcrypto
+SHLIB_LINK = -lcrypto -lpthread
 
 # The Kafka sink is a library of its own, built where librdkafka and libcurl are.
 ifeq ($(shell pkg-config --exists rdkafka libcurl 2>/dev/null && echo yes),yes)
@@ -75,7 +75,7 @@ sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
 manifest:
 	PG_CONFIG="$(PG_CONFIG)" test/lib/manifest.sh
 
-.PHONY: test test-release demo demo-kafka demo-redis bench
+.PHONY: test test-release demo demo-kafka demo-redis demo-archive bench verifier
 test:
 	test/run
 
@@ -92,5 +92,12 @@ demo-kafka:
 demo-redis:
 	test/demo redis
 
+demo-archive:
+	test/demo archive
+
 bench:
 	test/bench/run
+
+# One file that needs Python and cryptography only: doc/auditor.md.
+verifier:
+	python3 clients/python/build_verifier.py admin_verify.pyz

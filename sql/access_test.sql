@@ -16,7 +16,7 @@ create extension admin_ext schema admin;
 alter default privileges in schema admin grant execute on functions to regress_app;
 alter default privileges in schema admin grant insert on tables to public;
 select admin.create_audit_partitions() > 0 as partitions;
--- Rows that the default partition caught: a table that was made anew.
+-- Rows that the default partition caught: a table that was recreated.
 set admin_ext.restoring = on;
 insert into admin.audit (recorded_at, event_type, payload) values ('1999-05-05', 'old', '{}');
 set admin_ext.restoring = off;
@@ -132,6 +132,7 @@ select p, pg_temp.refused(format('select admin.grant_access(%L, %L, %L)', 'regre
 from unnest(array['/admin_ext/', 'admin_ext', '/admin_ext', '//Admin_Ext/x/', '/x/../%61dmin_ext/', 'admin_ext/']) as p;
 select admin.grant_access('regress_nobody', 'checker', '');
 select admin.grant_access('regress_nobody', 'checker', repeat('x', 513));
+select admin.grant_access('regress_nobody', 'checker', E'/ff/\n');
 select admin.revoke_access('regress_nobody', 'god');
 select count(*) as kept from admin.granted_access where role_name = 'regress_nobody';
 set role regress_operator;

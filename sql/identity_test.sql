@@ -15,11 +15,17 @@ select admin.jwt_verify(:ann);
 select admin.import_jwks('https://idp.example', '{"keys": [{"crv": "Ed25519", "x": "Kp9-iqodb6Q9vJto--tNMhyamsAd4sr99OC5tBQ2i4M", "kty": "OKP", "kid": "far", "alg": "EdDSA", "use": "sig"}]}');
 select admin.jwt_verify(:ann);
 select admin.jwt_verify(:ann || 'A');
+select admin.jwt_verify(null);
 
 -- the whole way
 select admin.issue_approval('pay', '{finance,legal}', '2100-01-01', approval_id => 'APP-000001-a', token => :req);
+select admin.sign_approval('APP-000001-a', 'finance', token => :ann, expected_digest => sha256('another approval'));
+select admin.sign_approval('APP-000001-a', 'finance', token => :ann, expected_digest => substr(admin.approval_digest('APP-000001-a'), 1, 31));
+select admin.sign_approval('APP-000001-a', 'finance', token => :ann, expected_digest => '');
+select count(*) as signatures from admin.signature;
+select admin.sign_approval('APP-000001-a', 'finance', token => :ann, expected_digest => admin.approval_digest('APP-000001-a')) - 'signed_at' - 'signature_id';
 select admin.sign_approval('APP-000001-a', 'finance', token => :ann) - 'signed_at' - 'signature_id';
-select admin.sign_approval('APP-000001-a', 'finance', token => :ann) - 'signed_at' - 'signature_id';
+select admin.sign_approval('APP-000001-a', 'finance', token => :ann, expected_digest => sha256('another approval'));
 select admin.sign_approval('APP-000001-a', 'legal', token => :ann);
 select admin.sign_approval('APP-000001-a', 'finance', token => :req);
 select admin.sign_approval('APP-000001-a', 'legal', 'eve');
@@ -44,7 +50,12 @@ select item, fits, detail from admin.verify_approval('APP-000001-a') where item 
 select admin.set_jwt_issuer_max_life('https://idp.example', '10 years');
 select admin.jwt_verify(:ann);
 select admin.add_jwt_issuer('https://idp.example', 'admin');
+select admin.add_jwt_issuer(E'https://idp.example\n', 'admin');
+select admin.add_jwt_issuer('https://idp.example', 'admin', E'ro\tles');
 select max_token_life = '10 years' as stays from admin.jwt_issuer;
+select status, detail from admin.cutover_readiness where item = 'F1';
+select admin.set_jwt_issuer_max_life('https://idp.example', '24 hours');
+select status, detail from admin.cutover_readiness where item = 'F1';
 select admin.set_jwt_issuer_max_life('https://idp.example', '100 years');
 select admin.jwt_verify(:ann) ->> 'sub' as sub;
 select admin.set_jwt_issuer_max_life('https://idp.example', null);

@@ -201,7 +201,9 @@ insert into admin.audit_attributes select max(audit_id) + 1000, '5' from admin.a
 rollback;
 begin;
 set local admin_ext.restoring = on;
+\set VERBOSITY sqlstate
 insert into admin.audit (event_type, source, source_event_id, payload) values ('ingest.x', '/ff/eu-1', 'e-1', '{}');
+\set VERBOSITY default
 rollback;
 -- It is no row of the check's: reading it again is refused, and no approval's history has it.
 select admin.replay_check((select min(audit_id) from admin.audit where source_event_id is not null));

@@ -8,7 +8,7 @@ create table public.looked (audit_id bigint);
 insert into public.looked values (0);
 create function public.look(out event_type text, out payload json) returns setof record language plpgsql as $$
 begin
-    return query select a.event_type, a.payload from admin.audit as a
+    return query select a.event_type, regexp_replace(a.payload::text, 'audit_y\d{4}m\d\d', 'audit_<month>')::json from admin.audit as a
                  where a.audit_id > (select max(l.audit_id) from public.looked as l) and a.actor = session_user order by a.audit_id;
     insert into public.looked select coalesce(max(a.audit_id), 0) from admin.audit as a;
 end
@@ -16,12 +16,23 @@ $$;
 
 -- INSERT by hand is refused, in the trail, in a partition of it, and in what belongs to it.
 select admin.create_audit_partitions(0) > 0 as made;
+-- The month has a name of its own each month.
+\set VERBOSITY sqlstate
 insert into admin.audit (event_type, approval_id, actor, payload) values ('approval.issued', 'APP-000001-x', 'ann', '{}');
 select format('admin.%I', relname) as month from pg_class where relnamespace = 'admin'::regnamespace and relname ~ '^audit_y.*[0-9]$' and relkind = 'r' \gset
 insert into :month (audit_id, recorded_at, event_type, payload) overriding system value select 1, now(), 'approval.issued', '{}';
+\set VERBOSITY terse
 insert into admin.audit_default (audit_id, event_type, payload) overriding system value values (1, 'x', '{}');
 insert into admin.audit_attributes values (1, '{}');
 select admin_internal.append_event('signature.added', '{}');
+-- Nor is an event of a function of the extension forged; one of another type has the caller as its actor.
+select admin_internal.append_event('sink.resynced', '{"sink": "kafka"}');
+select admin_internal.append_access_event('access.granted', current_user::regrole, 'auditor', null);
+do $$ begin perform admin_internal.append_event('guard.changed', '{}'); end $$;
+create function public.as_owner() returns bigint language sql security definer as $$select admin_internal.append_event('partition.dropped', '{}')$$;
+select public.as_owner();
+drop function public.as_owner();
+select admin_internal.append_event('note', '{}') > 0 as appended;
 select * from public.look();
 
 -- Rows that are loaded have no trail of their own: the store is marked, and the trail says what was loaded.
@@ -338,6 +349,74 @@ select event_type, payload ->> 'command' as command, regexp_replace(payload ->> 
 -- Everything that was there comes to an end with the extension; a text has a limit.
 do $$ begin execute 'alter /*' || repeat('x', 70000) || '*/ table admin.approval set (fillfactor = 90)'; end $$;
 select length(payload ->> 'text') as kept, right(payload ->> 'text', 49) as ends, payload ->> 'text_bytes' as bytes from public.look() where payload ->> 'command' = 'ALTER TABLE';
+
+-- A catalog that hides the extension: the event is in the trail before.
+select max(audit_id) as before from admin.audit \gset
+begin;
+update pg_extension set extname = 'hidden' where extname = 'admin_ext';
+create temp table something ();
+commit;
+alter table admin.approval disable trigger approval_guard;
+alter table admin.approval enable always trigger approval_guard;
+update pg_extension set extname = 'admin_ext' where extname = 'hidden';
+begin;
+update pg_class set relname = 'hidden' where oid = 'admin.audit'::regclass;
+create temp table another ();
+commit;
+update pg_class set relname = 'audit' where oid = 'admin.hidden'::regclass;
+select event_type, payload ->> 'object' as object, payload ->> 'text' as text from admin.audit where audit_id > :before order by audit_id;
+-- Who takes another name is named by the login, and what was done before has the name of then.
+create role regress_alias superuser;
+create table public.audited (i int);
+select admin.attach_audit('public.audited');
+select max(audit_id) as before from admin.audit \gset
+begin;
+alter table admin.approval disable trigger approval_guard;
+set session authorization regress_alias;
+alter table admin.approval enable always trigger approval_guard;
+insert into public.audited values (1);
+select admin.grant_access('regress_alias', 'auditor');
+update admin.store set adopted_at = '2026-01-01';
+commit;
+reset session authorization;
+select event_type, replace(actor, session_user, 'me') as actor, payload ->> 'authenticated' = session_user as is_login, coalesce(payload ->> 'command', payload ->> 'relation') as what
+from admin.audit where audit_id > :before order by audit_id;
+select admin.revoke_access('regress_alias', 'auditor');
+drop table public.audited;
+drop role regress_alias;
+
+-- A session that has read disabled triggers goes on without them after a catalog has enabled them. What it removes then is an event.
+set allow_system_table_mods = on;
+select max(audit_id) as before from admin.audit \gset
+alter table admin.audit disable trigger all;
+do $$ begin execute (select format('alter table %s disable trigger all', tableoid::regclass) from admin.audit order by audit_id desc limit 1); end $$;
+update pg_trigger set tgenabled = 'A' where tgrelid = 'admin.audit'::regclass or tgrelid in (select inhrelid from pg_inherits where inhparent = 'admin.audit'::regclass);
+begin;
+with gone as (delete from admin.audit where audit_id > :before returning event_type) select count(*) as removed from gone;
+delete from admin.audit where audit_id > :before;
+update admin.audit set actor = actor where false;
+commit;
+-- So is what an INSERT changes,
+select format('insert into %s (audit_id, event_type, payload) overriding system value select audit_id, event_type, payload from admin.audit where audit_id = %s on conflict (audit_id) do update set actor = excluded.actor',
+    tableoid::regclass, audit_id) as overwriting, audit_id as removing from admin.audit where audit_id > :before order by audit_id limit 1 \gset
+:overwriting;
+-- and what is removed while another table of ours has another name.  The trail cannot lose a row without an event.
+begin;
+alter index admin.jwt_key_pkey rename to hidden;
+delete from admin.audit where audit_id > :before and event_type = 'guard.changed' and payload ->> 'command' = 'ALTER INDEX';
+alter index admin.hidden rename to jwt_key_pkey;
+commit;
+begin;
+delete from admin.audit where audit_id = :removing;
+alter index admin.jwt_key_pkey rename to hidden;
+commit;
+\c -
+select tgname, tgenabled from pg_trigger where tgrelid = 'admin.audit'::regclass order by 1;
+select event_type, payload ->> 'command' as command, payload ->> 'object' as object, regexp_replace(payload ->> 'text', 'audit_y\d+m\d+|\d+', 'N', 'g') as text from admin.audit where audit_id > :before order by audit_id;
+-- What is refused changes nothing.
+select max(audit_id) as before from admin.audit \gset
+delete from admin.audit where false;
+select count(*) as events from admin.audit where audit_id > :before;
 
 drop table public.looked;
 drop function public.look();

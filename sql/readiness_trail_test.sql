@@ -23,13 +23,20 @@ begin; set local admin_ext.restoring = on; insert into admin.approval (approval_
 \echo -- A signature likewise
 begin; alter table admin.signature disable trigger user; insert into admin.signature (approval_id, signer_role, signer, approval_digest) values ('APP-000001-a', 'b', 'eve', admin.approval_digest('APP-000001-a'));
 alter table admin.approval disable trigger user; update admin.approval set state = 'signed_full' where approval_id = 'APP-000001-a'; select admin.restore_guards() is not null as mended limit 1; :look rollback;
+\echo -- An approval that is another one than its events say
+begin; alter table admin.approval disable trigger user; update admin.approval set sla_deadline = sla_deadline + interval '1 year' where approval_id = 'APP-000001-a'; select admin.restore_guards() is not null as mended limit 1; :look rollback;
+\echo -- The same behind so many checks that they are most of its events, and an approval that was slipped in behind as many
+begin; select count(admin.sensitive_check('APP-000001-a')) as checks from generate_series(1, 250); alter table admin.approval disable trigger user; update admin.approval set sla_deadline = sla_deadline + interval '1 year' where approval_id = 'APP-000001-a'; select admin.restore_guards() is not null as mended limit 1; :look rollback;
+begin; select count(admin.sensitive_check('APP-000002-x')) as checks from generate_series(1, 250); set local admin_ext.restoring = on; insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000002-x', 'pay', '{a}', 1, 'ann', now() + interval '1 day'); set local admin_ext.restoring = off; :look rollback;
+\echo -- A sound approval that was signed after as many checks
+begin; select count(admin.sensitive_check('APP-000001-a')) as checks from generate_series(1, 250); set local admin_ext.require_verified_jwt = off; select admin.sign_approval('APP-000001-a', 'b', 'eve') ->> 'state' as state; set local admin_ext.require_verified_jwt = on; :look rollback;
 \echo -- A signature by hand that names a token
 begin; insert into admin.signature (approval_id, signer_role, signer, token_issuer, token_key_id, token_sha256, token_id) values ('APP-000001-a', 'b', 'eve', 'https://idp', 'k', sha256('x'), 'j');
 select regexp_replace(r.detail, 'role ".*"', 'role "..."') as detail from admin.cutover_readiness as r where r.item = 'B3' and r.status = 'fail'; rollback;
 \echo -- An event twice, one of them in another month with the same number
 begin; select pg_temp.run('alter table admin.audit disable trigger user'); select pg_temp.run(format('alter table %s disable trigger all', p.partition)) from admin.audit_partitions() as p;
 insert into admin.audit (audit_id, xid, recorded_at, occurred_at, event_type, approval_id, payload) overriding system value
-select a.audit_id, a.xid, a.recorded_at + interval '1 month', a.occurred_at, a.event_type, a.approval_id, a.payload from admin.audit as a where a.event_type = 'approval.issued';
+select a.audit_id, a.xid, (date_trunc('month', a.recorded_at at time zone 'UTC') + interval '1 month 1 day') at time zone 'UTC', a.occurred_at, a.event_type, a.approval_id, a.payload from admin.audit as a where a.event_type = 'approval.issued';
 select r.item, regexp_replace(regexp_replace(r.detail, 'y20..m..', 'yYYYYmMM', 'g'), 'audit_id [0-9]+', 'audit_id N') as detail from admin.cutover_readiness as r where r.item in ('A3', 'B3') and r.status = 'fail'; rollback;
 \echo -- A number that was never drawn
 begin; select pg_temp.run('alter table admin.audit disable trigger user'); select pg_temp.run(format('alter table %s disable trigger all', p.partition)) from admin.audit_partitions() as p;

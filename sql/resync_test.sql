@@ -153,25 +153,26 @@ from admin.sink_position as p where sink = 'ndjson' order by position_id desc li
 select pg_temp.rows(2);
 select case_name, p.problem is null and p.known = 1 as taken, regexp_replace(p.problem, '\d+', 'N', 'g') as problem, p.known
 from newest as n cross join lateral (values
-    ('as it is', 1, 0, 0, 0, 0, 0, 0, n.nonce),
-    ('a floor above all', 1, 0, 9000000000000000000, 0, 0, 0, 0, n.nonce),
-    ('rows that are sent again', 1, 0, 0, 5, 0, 0, 0, n.nonce),
-    ('a number that was not drawn', 1, 9000000000000000000 - n.highest_audit_id, 0, 0, 0, 0, 0, n.nonce),
-    ('a number that a fork may have', 1, 1000, 0, 0, 0, 0, 0, n.nonce),
-    ('a number below', 1, -1, 0, 0, 0, 0, 0, n.nonce),
-    ('rows that were not delivered', 1, 0, 0, 0, 2, 0, 0, n.nonce),
-    ('an earlier tick', 1, 0, 0, 0, 0, -n.tick_id, 0, (select t.nonce::text from admin.tick as t where t.tick_id = 0)),
-    ('no tick named', 1, 0, 0, 0, 0, -1, 0, '-'),
-    ('an unknown tick', 1, 0, 0, 0, 0, 5, 0, 'x'),
-    ('a position far ahead', 100000000, 0, 0, 0, 0, 0, 0, n.nonce),
-    ('another resync', 4294967296, 0, 0, 0, 0, 0, 0, n.nonce)) as c(case_name, ids, highest, floor, backfill, delivered, ticks, retried, nonce)
+    ('as it is', 1, 0, 0, 0, 0, 0, 0, 0, n.nonce),
+    ('a floor above all', 1, 0, 9000000000000000000, 0, 0, 0, 0, 0, n.nonce),
+    ('rows that are sent again', 1, 0, 0, 5, 0, 0, 0, 0, n.nonce),
+    ('a number that was not drawn', 1, 9000000000000000000 - n.highest_audit_id, 0, 0, 0, 0, 0, 0, n.nonce),
+    ('a number that a fork may have', 1, 1000, 0, 0, 0, 0, 0, 0, n.nonce),
+    ('a number below', 1, -1, 0, 0, 0, 0, 0, 0, n.nonce),
+    ('rows that were not delivered', 1, 0, 0, 0, 2, 0, 0, 0, n.nonce),
+    ('a number left out', 1, 0, 0, 0, 0, 0, 0, 1, n.nonce),
+    ('an earlier tick', 1, 0, 0, 0, 0, -n.tick_id, 0, 0, (select t.nonce::text from admin.tick as t where t.tick_id = 0)),
+    ('no tick named', 1, 0, 0, 0, 0, -1, 0, 0, '-'),
+    ('an unknown tick', 1, 0, 0, 0, 0, 5, 0, 0, 'x'),
+    ('a position far ahead', 100000000, 0, 0, 0, 0, 0, 0, 0, n.nonce),
+    ('another resync', 4294967296, 0, 0, 0, 0, 0, 0, 0, n.nonce)) as c(case_name, ids, highest, floor, backfill, delivered, ticks, retried, number, nonce)
 cross join lateral admin_internal.position_problem('ndjson', n.position_id + c.ids, n.tick_id + c.ticks, 0, 0, n.highest_audit_id + c.highest,
-    n.floor_audit_id + c.floor, c.backfill, n.delivered_rows + c.delivered, c.retried, c.nonce) as p;
+    n.floor_audit_id + c.floor, c.backfill, n.delivered_rows + c.delivered, c.retried, n.last_number + c.delivered + c.number, c.nonce) as p;
 -- A dead letter that was asked for again may be named as delivered, another not.
 insert into admin.dead_letter (sink, audit_id, error) values ('ndjson', 1, 'test');
-select p.problem from newest as n, admin_internal.position_problem('ndjson', n.position_id + 1, n.tick_id, 0, 0, n.highest_audit_id, n.floor_audit_id, 0, n.delivered_rows + 1, 1, n.nonce) as p;
+select p.problem from newest as n, admin_internal.position_problem('ndjson', n.position_id + 1, n.tick_id, 0, 0, n.highest_audit_id, n.floor_audit_id, 0, n.delivered_rows + 1, 1, n.last_number + 1, n.nonce) as p;
 select admin.retry_dead_letter('ndjson', 1);
-select p.problem from newest as n, admin_internal.position_problem('ndjson', n.position_id + 1, n.tick_id, 0, 0, n.highest_audit_id, n.floor_audit_id, 0, n.delivered_rows + 1, 1, n.nonce) as p;
+select p.problem from newest as n, admin_internal.position_problem('ndjson', n.position_id + 1, n.tick_id, 0, 0, n.highest_audit_id, n.floor_audit_id, 0, n.delivered_rows + 1, 1, n.last_number + 1, n.nonce) as p;
 select actor = session_user as actor, payload ->> 'sink' as sink, payload ->> 'audit_id' as audit_id, payload ->> 'error' as error
 from admin.audit where event_type = 'dead_letter.retried';
 select admin.retry_dead_letter('ndjson', 1);

@@ -47,6 +47,14 @@ set admin_ext.require_verified_jwt = off;
 select public.check_once(), public.ingest('1');
 select public.statements() as statements;
 
+-- A check opens and locks the indexes that its row has an entry in, and none of the others.
+begin;
+select admin.sensitive_check('APP-000001-a') ->> 'reason' as reason;
+select regexp_replace(c.relname, '^audit_y\d+m\d+', 'audit_MONTH') as written
+from pg_locks as l join pg_class as c on c.oid = l.relation
+where l.pid = pg_backend_pid() and l.mode = 'RowExclusiveLock' and c.relkind = 'i' order by written;
+rollback;
+
 -- An AFTER trigger fires for each row, and after the own guard has let the row pass.
 create table public.seen (relation text, audit_id bigint);
 create function public.note() returns trigger language plpgsql as
@@ -89,7 +97,9 @@ create function public.discard() returns trigger language plpgsql as $$begin ret
 create function public.change() returns trigger language plpgsql as $$begin new.actor := 'mallory'; return new; end$$;
 create function public.keep() returns trigger language plpgsql as $$begin return new; end$$;
 -- Outside a transaction the trigger itself is refused: the trail could not take the event of it.
+\set VERBOSITY sqlstate
 create trigger aa before insert on admin.audit for each row execute function public.discard();
+\set VERBOSITY default
 begin;
 create trigger aa before insert on admin.audit for each row execute function public.discard();
 select public.check_once(), public.ingest('3');

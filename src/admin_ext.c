@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "audit/audit_number.h"
 #include "audit/insider.h"
 #include "check/latency.h"
 #include "delivery/delivery.h"
@@ -23,6 +24,7 @@ _PG_init(void)
 	settings_init();
 	relations_init();
 	insider_init();
+	audit_number_init();
 	check_latency_init();
 	delivery_init();
 #if PG_VERSION_NUM >= 150000

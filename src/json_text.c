@@ -66,18 +66,58 @@ append_timestamp(StringInfo out, TimestampTz at)
 }
 
 void
+append_int(StringInfo out, int64 value)
+{
+	char		digits[MAXINT8LEN + 1];
+
+	appendBinaryStringInfo(out, digits, pg_lltoa(value, digits));
+}
+
+/* Is there a byte that a JSON string has to escape (RFC 8259, section 7)? */
+static bool
+json_needs_escape(const char *value, Size length)
+{
+	unsigned	found = 0;
+
+	/* Without a branch for each byte: a row has hundreds of them and hardly ever one to escape. */
+	for (Size i = 0; i < length; i++)
+		found |= (unsigned char) value[i] < ' ' || value[i] == '"' || value[i] == '\\';
+	return found != 0;
+}
+
+void
+append_json_string(StringInfo out, const char *value, Size length)
+{
+	char	   *copy;
+
+	if (!json_needs_escape(value, length))
+	{
+		appendStringInfoCharMacro(out, '"');
+		appendBinaryStringInfo(out, value, length);
+		appendStringInfoCharMacro(out, '"');
+		return;
+	}
+	copy = pnstrdup(value, length);
+	escape_json(out, copy);
+	pfree(copy);
+}
+
+void
 append_json_cstring(StringInfo out, const char *value)
 {
 	if (value == NULL)
 		appendBinaryStringInfo(out, "null", 4);
 	else
-		escape_json(out, value);
+		append_json_string(out, value, strlen(value));
 }
 
 void
 append_json_text(StringInfo out, const text *value)
 {
-	append_json_cstring(out, value == NULL ? NULL : text_to_cstring(value));
+	if (value == NULL)
+		appendBinaryStringInfo(out, "null", 4);
+	else
+		append_json_string(out, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
 void

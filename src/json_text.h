@@ -15,7 +15,13 @@
 extern int	format_timestamp(char out[TIMESTAMP_TEXT_BYTES], TimestampTz at);
 extern void append_timestamp(StringInfo out, TimestampTz at);
 
-/* A quoted and escaped JSON string; null for NULL. */
+/* In decimal. */
+extern void append_int(StringInfo out, int64 value);
+
+/* A quoted and escaped JSON string. */
+extern void append_json_string(StringInfo out, const char *value, Size length);
+
+/* The same; null for NULL. */
 extern void append_json_text(StringInfo out, const text *value);
 extern void append_json_cstring(StringInfo out, const char *value);
 

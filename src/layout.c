@@ -27,8 +27,11 @@ typedef enum Fit
 {
 	FIT_READ,
 	FIT_EXACT,
+	FIT_PARTITION,
 	FIT_INDEX
 } Fit;
+
+#define FIT_KINDS	4
 
 #define KNOWN_FITS	64
 
@@ -42,7 +45,7 @@ static struct
 static bool
 layout_is_known(Oid relation, Fit fit)
 {
-	int			slot = (relation * 3 + fit) % KNOWN_FITS;
+	int			slot = (relation * FIT_KINDS + fit) % KNOWN_FITS;
 
 	return known[slot].relation == relation && known[slot].fit == fit && known[slot].generation == relations_generation();
 }
@@ -50,7 +53,7 @@ layout_is_known(Oid relation, Fit fit)
 static void
 layout_note(Oid relation, Fit fit)
 {
-	int			slot = (relation * 3 + fit) % KNOWN_FITS;
+	int			slot = (relation * FIT_KINDS + fit) % KNOWN_FITS;
 
 	known[slot].relation = relation;
 	known[slot].fit = fit;
@@ -113,6 +116,24 @@ layout_check_exact(Relation table, const Oid *types, int count)
 		layout_refuse(RelationGetRelationName(table), psprintf("It has had %d columns, not %d.", had, count));
 	layout_check_read(table, types, count);
 	layout_note(RelationGetRelid(table), FIT_EXACT);
+}
+
+bool
+layout_fits_partition(Relation parent, Relation partition, const Oid *types, int count)
+{
+	TupleDesc	a = RelationGetDescr(parent);
+	TupleDesc	b = RelationGetDescr(partition);
+	bool		fits = a->natts == count && b->natts == count && partition->rd_rel->relkind == RELKIND_RELATION;
+
+	/* The same month takes row after row. */
+	if (layout_is_known(RelationGetRelid(partition), FIT_PARTITION))
+		return true;
+	for (int i = 0; i < count && fits; i++)
+		fits = TupleDescAttr(b, i)->atttypid == types[i] &&
+			namestrcmp(&TupleDescAttr(a, i)->attname, NameStr(TupleDescAttr(b, i)->attname)) == 0;
+	if (fits)
+		layout_note(RelationGetRelid(partition), FIT_PARTITION);
+	return fits;
 }
 
 /* Do the default operators of the column's type look up keys of it? */

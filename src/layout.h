@@ -20,6 +20,9 @@ extern void layout_check_row(TupleDesc desc, const char *table, const Oid *types
 /* Raises unless it has these columns and has never had others, for those who write it or guard it. */
 extern void layout_check_exact(Relation table, const Oid *types, int count);
 
+/* Is the partition an ordinary table with these columns alone, named and placed as its parent has them? */
+extern bool layout_fits_partition(Relation parent, Relation partition, const Oid *types, int count);
+
 /*
  * Is it a valid btree of that table whose first columns are these, with the
  * first so many of them as keys that the default operators of their types look up?

@@ -9,7 +9,7 @@
 #include "utils/guc.h"
 #include "utils/rel.h"
 
-#include "audit/insider.h"
+#include "audit/insider_own.h"
 #include "owner.h"
 
 static Oid

@@ -86,11 +86,9 @@ look_up_all(void)
 	}
 }
 
-const AdminRelations *
-admin_relations(void)
+static void
+refill_cache(void)
 {
-	/* An open transaction hears of another session's DDL when it takes a lock, or here. */
-	AcceptInvalidationMessages();
 	while (!cache_is_good)
 	{
 		uint64		before = invalidations;
@@ -98,6 +96,14 @@ admin_relations(void)
 		look_up_all();
 		cache_is_good = before == invalidations;
 	}
+}
+
+const AdminRelations *
+admin_relations(void)
+{
+	/* An open transaction hears of another session's DDL when it takes a lock, or here. */
+	AcceptInvalidationMessages();
+	refill_cache();
 	return &cached;
 }
 
@@ -112,8 +118,9 @@ admin_relation_lock(const Oid *table, LOCKMODE mode)
 		if (OidIsValid(locked))
 			UnlockRelationOid(locked, mode);
 		locked = *table;
+		/* Reads the invalidations, unless this transaction has the lock already and nothing can have changed. */
 		LockRelationOid(locked, mode);
-		(void) admin_relations();
+		refill_cache();
 	}
 	return locked;
 }

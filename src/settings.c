@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-#include "audit/insider.h"
+#include "audit/insider_setting.h"
 #include "settings.h"
 #include "settings_place.h"
 #include "settings_secret.h"
@@ -29,6 +29,7 @@ bool		admin_require_action_policy = false;
 bool		admin_require_verified_jwt = true;
 int			admin_jwt_leeway_s = 30;
 char	   *admin_retention = NULL;
+bool		admin_archive_required = false;
 int			admin_ingest_window_s = 7 * 86400;
 int			admin_sweep_interval_ms = 60 * 1000;
 int			admin_batch_rows = 10000;
@@ -322,6 +323,10 @@ define_workflow(void)
 							   "admin.drop_audit_partitions() refuses to drop what is younger.",
 							   &admin_retention, "7 years",
 							   PGC_SIGHUP, 0, check_retention, NULL, NULL);
+	DefineCustomBoolVariable("admin_ext.archive_required", "Rows of the audit trail are kept until the archive has confirmed them.",
+							 "admin.drop_audit_partitions() refuses to drop what has no receipt.",
+							 &admin_archive_required, false,
+							 PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("admin_ext.on_divergence",
 							 "What delivery does when a sink holds rows that the database has lost.",
 							 "\"stop\" waits for admin.resync_sink(); \"fork\" goes on as another store.",

@@ -27,6 +27,7 @@ extern int	admin_jwt_leeway_s;		/* on nbf and iat */
 extern char *admin_databases;	/* list of identifiers */
 extern char *admin_sinks;		/* list of names, as check_sinks() takes them */
 extern char *admin_retention;	/* an interval, as check_retention() takes it */
+extern bool admin_archive_required; /* months that the archive has not confirmed stay */
 extern int	admin_ingest_window_s;	/* how far back an event is looked for in the trail */
 extern int	admin_sweep_interval_ms;	/* of the worker's own sweep; 0: none */
 extern int	admin_on_divergence;	/* an OnDivergence */

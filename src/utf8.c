@@ -94,11 +94,10 @@ utf8_of(const char *data, Size length, Size *utf8_length)
 		converted(data, length, utf8_length);
 }
 
-/* The character of so many bytes of UTF-8. */
-static bool
-is_forbidden_character(const unsigned char *c, int bytes)
+bool
+utf8_is_forbidden_character(const char *data, Size bytes)
 {
-	pg_wchar	code = utf8_to_unicode(c);
+	pg_wchar	code = utf8_to_unicode((const unsigned char *) data);
 
 	if (bytes <= 2)
 		return code < 0x20 || (code >= 0x7f && code <= 0x9f);
@@ -115,7 +114,7 @@ utf8_is_forbidden(const char *data, Size length)
 	{
 		Size		width = utf8_character_bytes(at, text + bytes - at);
 
-		if (width == 0 || is_forbidden_character((const unsigned char *) at, (int) width))
+		if (width == 0 || utf8_is_forbidden_character(at, width))
 			return true;
 		at += width;
 	}

@@ -19,4 +19,7 @@ extern const char *utf8_of(const char *data, Size length, Size *utf8_length);
  */
 extern bool utf8_is_forbidden(const char *data, Size length);
 
+/* Is the one character of so many bytes of UTF-8 such a one? */
+extern bool utf8_is_forbidden_character(const char *data, Size bytes);
+
 #endif							/* ADMIN_EXT_UTF8_H */

@@ -28,7 +28,7 @@ comment on table admin.audit is
 comment on column admin.audit.audit_id is 'Identity, without gaps in meaning but with gaps in number: a rolled-back row leaves one.';
 comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery reads the trail by it, so no other value is accepted.';
 comment on column admin.audit.recorded_at is 'When the row was written, by the clock of this server.';
-comment on column admin.audit.occurred_at is 'When what it tells of happened; for a check, the instant it was evaluated at.';
+comment on column admin.audit.occurred_at is 'When the event happened; for a check, the instant it was evaluated at.';
 comment on column admin.audit.event_type is 'sensitive.check.2b, approval.*, signature.added, row.* or ingest.*';
 comment on column admin.audit.approval_id is 'The approval it is about, if any.';
 comment on column admin.audit.actor is 'Who acted, as far as the data say; for a change to another table, the session''s user.';
@@ -196,7 +196,20 @@ as 'MODULE_PATHNAME', 'admin_append_event'
 language c volatile;
 
 comment on function admin_internal.append_event(text, json, text) is
-'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null, or for a type of event that somebody else''s act leaves (approval.*, signature.*, sensitive.check*, row.*, ingest.*).';
+'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null, or for a type of event that somebody else''s act leaves (approval.*, signature.*, sensitive.check*, row.*, ingest.*). Raises 23001 for a type that a function of the extension leaves (access.*, archive.*, dead_letter.*, gap.*, guard.*, partition.*, setting.*, shadow.*, sink.*) when a superuser calls it, as far as admin_ext is in shared_preload_libraries.';
+
+-- Texts that name something are shown on one line, by a view or in a log.  Reasons and comments may have lines.
+create function admin_internal.has_control_character(value text)
+returns boolean
+language sql immutable parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+    -- In other encodings 80 to 9F can be letters.
+    select value collate "C" ~ case when getdatabaseencoding() = 'UTF8' then '[\u0001-\u001f\u007f-\u009f\u2028\u2029]' else '[\u0001-\u001f\u007f]' end;
+end;
+
+comment on function admin_internal.has_control_character(text) is
+'Whether a text has a control character or, in a database in UTF8, a separator of lines or paragraphs.';
 
 create function admin_internal.refuse_while_restoring(function text)
 returns void

@@ -145,41 +145,66 @@ end;
 comment on function admin_internal.needs_triggers(regclass) is
 'Has admin_internal.prepare_partition_triggers() anything to do for this partition?';
 
--- Partitions that somebody else made, or that lost something.
-create function admin_internal.prepare_partitions()
-returns void
+-- What one partition lacks and may be given now; warns of what it may not.
+create function admin_internal.indexes_to_make(part regclass)
+returns text[]
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    part    regclass;
-    indexes text[];
+    indexes text[] := array(select n.need from admin.audit_partition_needs() as n where n.need in (select admin.audit_partition_lacks(part)));
     making  text;
 begin
+    if cardinality(indexes) = 0 or not admin_internal.is_too_large(part, cardinality(indexes)) then
+        return indexes;
+    end if;
+    making := (select string_agg(format(n.statement, part), '; ') from admin.audit_partition_needs() as n where n.need = any (indexes));
+    raise warning 'partition % lacks %', part, array_to_string(indexes, ', ')
+        using detail = format('It is too large to be locked while %s indexes are made.', cardinality(indexes)),
+              hint = format('A superuser can call admin.create_audit_partitions() when checks may wait, or make them with CREATE INDEX CONCURRENTLY: %s', making);
+    return '{}';
+end
+$$;
+
+comment on function admin_internal.indexes_to_make(regclass) is
+'The indexes that this partition lacks; none, with a warning, where it is too large to be locked while they are made.';
+
+-- Partitions that somebody else made, or that lost something.  They stay locked until the
+-- transaction ends, so none is waited for once another one is held.
+create function admin_internal.prepare_partitions()
+returns regclass[]
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    part     regclass;
+    indexes  text[];
+    prepared regclass[] := '{}';
+begin
     for part in select p.partition from admin.audit_partitions() as p loop
-        indexes := array(select n.need from admin.audit_partition_needs() as n where n.need in (select admin.audit_partition_lacks(part)));
-        if cardinality(indexes) > 0 and admin_internal.is_too_large(part, cardinality(indexes)) then
-            making := (select string_agg(format(n.statement, part), '; ') from admin.audit_partition_needs() as n where n.need = any (indexes));
-            raise warning 'partition % lacks %', part, array_to_string(indexes, ', ')
-                using detail = format('It is too large to be locked while %s indexes are made.', cardinality(indexes)),
-                      hint = format('A superuser can call admin.create_audit_partitions() when checks may wait, or make them with CREATE INDEX CONCURRENTLY: %s', making);
-            indexes := '{}';
-        end if;
-        if cardinality(indexes) > 0 or admin_internal.needs_triggers(part) then
+        indexes := admin_internal.indexes_to_make(part);
+        continue when cardinality(indexes) = 0 and not admin_internal.needs_triggers(part);
+        if cardinality(prepared) = 0 then
             perform admin_internal.lock_briefly('access exclusive', part);
-            if cardinality(indexes) > 0 then
-                perform admin.audit_prepare_partition(part);
-            else
-                perform admin_internal.prepare_partition_triggers(part);
-            end if;
-            perform admin_internal.give_way(part);
+        elsif admin_internal.is_waited_for(variadic prepared) or not admin_internal.try_lock('access exclusive', array[part]) then
+            raise warning 'partition % was not prepared', part
+                using detail = format('Others hold it, or wait for %s, which was prepared before.', array_to_string(prepared, ', ')),
+                      hint = 'Call admin.create_audit_partitions() again.';
+            exit;
         end if;
+        if cardinality(indexes) > 0 then
+            perform admin.audit_prepare_partition(part);
+        else
+            perform admin_internal.prepare_partition_triggers(part);
+        end if;
+        prepared := prepared || part;
     end loop;
+    return prepared;
 end
 $$;
 
 comment on function admin_internal.prepare_partitions() is
-'Gives each partition of admin.audit what it lacks; only warns where one is too large to be locked while its indexes are made.';
+'Gives each partition of admin.audit what it lacks; only warns where one is too large to be locked while its indexes are made. Returns those that it has changed, which stay locked until the transaction ends.';
 
 -- ---------------------------------------------------------------------------
 -- Rows that the default partition has caught.
@@ -265,193 +290,3 @@ $$;
 
 comment on function admin_internal.release_default(regclass) is
 'Makes what the default partition has caught a partition of its own, and an empty table the default partition.';
-
--- ---------------------------------------------------------------------------
--- Months.
--- ---------------------------------------------------------------------------
-
-create function admin_internal.missing_months(ahead int)
-returns table (lower_bound timestamptz, upper_bound timestamptz)
-language sql stable
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select r.lo, m.hi
-    from (select admin_internal.month_start(i), admin_internal.month_start(i + 1) from generate_series(0, ahead) as i) as m(lo, hi)
-    cross join lateral (select greatest(m.lo, max(p.upper_bound)) from admin.audit_partitions() as p
-                        where p.lower_bound < m.hi and p.upper_bound > m.lo) as r(lo)
-    where r.lo < m.hi
-    order by r.lo;
-end;
-
-comment on function admin_internal.missing_months(int) is
-'The months from this one on, so many ahead, that have no partition; of a month that has one for its beginning, the rest.';
-
--- Somebody's table in the place of a month: it may be the month itself, detached.
-create function admin_internal.warn_of_stranger(lower_bound timestamptz, upper_bound timestamptz)
-returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-set datestyle = 'ISO, YMD'
-set timezone = 'UTC'
-as $$
-declare
-    stranger regclass := to_regclass(format('admin.%I', admin.audit_partition_name(lower_bound, upper_bound)));
-    hi       timestamptz;
-begin
-    if stranger is null or exists (select from admin.audit_partitions() as p where p.partition = stranger) then
-        return false;
-    end if;
-    -- Rows that came since are in the default partition: the month ends before them.
-    select coalesce(min(d.recorded_at), upper_bound) into hi from admin.audit_default as d
-    where d.recorded_at >= lower_bound and d.recorded_at < upper_bound;
-    raise warning 'no partition was made for the month that begins at %', lower_bound
-        using detail = format('Table %s has its name and is not a partition of admin.audit. Rows of this month go to the default partition.', stranger),
-              hint = format('If it was detached, attach it again: ALTER TABLE admin.audit ATTACH PARTITION %s FOR VALUES FROM (%L) TO (%L). '
-                            'If not, rename it. Then call admin.create_audit_partitions().', stranger, lower_bound, hi);
-    return true;
-end
-$$;
-
-comment on function admin_internal.warn_of_stranger(timestamptz, timestamptz) is
-'Is the name of this month taken by a table that is no partition of admin.audit? Then warns, and says what to do.';
-
-create function admin_internal.has_strange_months()
-returns boolean
-language sql volatile
-set search_path = pg_catalog, pg_temp
-begin atomic
-    select coalesce(bool_or(t.stranger is not null and not exists (select from admin.audit_partitions() as p where p.partition = t.stranger)), false)
-    from (select distinct to_regclass(format('admin.%I', to_char(d.recorded_at at time zone 'UTC', '"audit_y"YYYY"m"MM'))) as stranger
-          from admin.audit as d where d.tableoid = to_regclass('admin.audit_default')) as t;
-end;
-
-comment on function admin_internal.has_strange_months() is
-'Has the default partition rows of a month whose name is taken by a table that is no partition of admin.audit? That table would have to be attached first.';
-
--- Called while nobody else can add to the default partition.  Caught rows that could not be
--- released keep their part of the month.
-create function admin_internal.add_month(apart regclass, lower_bound timestamptz, upper_bound timestamptz)
-returns boolean
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    lo timestamptz;
-begin
-    select coalesce(max(d.recorded_at) + interval '1 microsecond', lower_bound) into lo
-    from admin.audit_default as d where d.recorded_at >= lower_bound and d.recorded_at < upper_bound;
-    if lo >= upper_bound then
-        return false;
-    end if;
-    perform admin_internal.attach_partition(coalesce(apart, admin_internal.make_partition(admin_internal.free_partition_name(lo, upper_bound))),
-                                            lo, upper_bound);
-    return true;
-end
-$$;
-
-comment on function admin_internal.add_month(regclass, timestamptz, timestamptz) is
-'Gives a month, or the rest of it, its partition: a table that was made apart, or one that is made now.';
-
-create function admin_internal.add_months(ahead int, ends timestamptz[], apart regclass[])
-returns int
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    locked_at timestamptz := clock_timestamp();
-    month     record;
-    part      regclass;
-    made      int := 0;
-begin
-    for month in select m.*, array_position(ends, m.upper_bound) as i from admin_internal.missing_months(ahead) as m where m.upper_bound = any (ends) loop
-        -- Those who came meanwhile have waited enough.
-        if made > 0 and clock_timestamp() > locked_at + interval '80 ms' and admin_internal.is_waited_for('admin.audit', 'admin.audit_default') then
-            raise notice 'made % of % months, since others wait for the trail', made, cardinality(ends)
-                using hint = 'Call admin.create_audit_partitions() again.';
-            exit;
-        end if;
-        made := made + admin_internal.add_month(apart[month.i], month.lower_bound, month.upper_bound)::int;
-    end loop;
-    for part in select u from unnest(apart) as u where u is not null and not exists (select from pg_inherits as i where i.inhrelid = u) loop
-        execute format('drop table %s', part);
-    end loop;
-    return made;
-end
-$$;
-
-comment on function admin_internal.add_months(int, timestamptz[], regclass[]) is
-'Gives the months with these ends their partitions, those made apart for them or new ones; returns how many. Called under an exclusive lock of the default partition; stops early when others wait for it.';
-
-create function admin_internal.make_months(ahead int)
-returns int
-language plpgsql
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-    most_apart constant int := 24;
-    month      record;
-    ends       timestamptz[] := '{}';
-    apart      regclass[] := '{}';
-    successor  regclass;
-    made       int;
-    is_caught  boolean := exists (select from admin.audit_default) and not admin_internal.has_strange_months();
-begin
-    for month in select * from admin_internal.missing_months(ahead) loop
-        continue when admin_internal.warn_of_stranger(month.lower_bound, month.upper_bound);
-        ends := ends || month.upper_bound;
-        -- Made apart, before anybody has to wait.
-        apart := apart || case when cardinality(apart) < most_apart
-                                    and not exists (select from admin.audit_default as d
-                                                    where d.recorded_at >= month.lower_bound and d.recorded_at < month.upper_bound)
-                               then admin_internal.make_partition(admin_internal.free_partition_name(month.lower_bound, month.upper_bound)) end;
-    end loop;
-    if is_caught then
-        successor := admin_internal.make_partition('audit_default_next');
-        perform admin_internal.lock_briefly('access exclusive', 'admin.audit', 'admin.audit_default');
-        perform admin_internal.release_default(successor);
-    elsif cardinality(ends) > 0 then
-        perform admin_internal.lock_briefly('access exclusive', 'admin.audit_default');
-    else
-        return 0;
-    end if;
-    made := admin_internal.add_months(ahead, ends, apart);
-    perform admin_internal.give_way('admin.audit', 'admin.audit_default');
-    return made;
-end
-$$;
-
-comment on function admin_internal.make_months(int) is
-'Makes the months that are missing, and releases what the default partition has caught; returns how many it made.';
-
-create function admin.create_audit_partitions(ahead int default 3)
-returns int
-language plpgsql
-security definer
-set search_path = pg_catalog, pg_temp
-set quote_all_identifiers = off
-set default_tablespace = ''
-set default_table_access_method = 'heap'
-set default_toast_compression = 'pglz'
-as $$
-begin
-    if ahead is null or ahead not between 0 and 120 then
-        raise exception 'argument "ahead" is out of range'
-            using errcode = '22023',
-                  detail = format('Its value %s is not between 0 and 120 months.', coalesce(ahead::text, 'null'));
-    end if;
-    -- One maker at a time; writers are not in the way of this lock, nor it in theirs.
-    perform admin_internal.lock_briefly('share update exclusive', 'admin.audit');
-    perform admin_internal.attach_default();
-    perform admin_internal.prepare_partitions();
-    if admin_internal.is_too_large('admin.audit_default') then
-        raise warning 'no months were made: the default partition holds % of rows', pg_size_pretty(pg_relation_size('admin.audit_default'))
-            using detail = 'To make them it has to be read under a lock, and checks would wait.',
-                  hint = 'A superuser can call admin.create_audit_partitions() when checks may wait.';
-        return 0;
-    end if;
-    return admin_internal.make_months(ahead);
-end
-$$;
-
-comment on function admin.create_audit_partitions(int) is
-'Makes the monthly partitions (UTC) of admin.audit for this month and so many ahead, gives every partition the indexes and the triggers it needs, enabled always, and returns how many it made. Its locks are taken in short tries: others wait for no longer than 200 ms. Where the caller leaves its transaction open and another waits, the session is ended. Warns where a table has the name of a month without being its partition. Raises 22023 unless "ahead" is 0 to 120, 55P03 where locks of others were in the way for too long.';

@@ -69,6 +69,7 @@ begin
         from pg_trigger as t
         where t.tgrelid in (select p.relid from pg_partition_tree(relation) as p union select relation)
           and t.tgfoid = 'admin.audit_row_change'::regproc and t.tgparentid = 0
+        order by t.tgrelid, t.tgname desc
     loop
         execute format('drop trigger %I on %s', attached.tgname, attached.relation);
     end loop;

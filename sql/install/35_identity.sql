@@ -113,10 +113,10 @@ comment on trigger audit_row_change_statement on admin.jwt_one_use is 'Appends r
 create function admin.jwt_verify(token text)
 returns jsonb
 as 'MODULE_PATHNAME', 'admin_jwt_verify'
-language c volatile strict parallel unsafe;
+language c volatile parallel unsafe;
 
 comment on function admin.jwt_verify(text) is
-'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Null for null. Raises 28000 with the reason.';
+'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Raises 28000 with the reason, also for null.';
 
 create function admin.requires_tokens()
 returns boolean
@@ -153,11 +153,13 @@ begin
     elsif octet_length(value) not between 1 and 256 then
         raise exception 'argument "%" is out of range', name
             using errcode = '22023', detail = format('It has %s bytes; 1 to 256 are allowed.', octet_length(value));
+    elsif admin_internal.has_control_character(value) then
+        raise exception 'argument "%" has a control character', name using errcode = '22023', detail = 'It is shown on one line.';
     end if;
 end
 $$;
 
-comment on function admin.check_jwt_text(text, text) is 'Raises 22023 unless the argument has 1 to 256 bytes.';
+comment on function admin.check_jwt_text(text, text) is 'Raises 22023 unless the argument has 1 to 256 bytes and no control character.';
 
 create function admin.add_jwt_issuer(issuer text, audience text, roles_claim text default 'roles', subject_claim text default 'sub')
 returns void
@@ -177,7 +179,7 @@ end
 $$;
 
 comment on function admin.add_jwt_issuer(text, text, text, text) is
-'Trusts an issuer of tokens, or changes what its tokens are held against; arguments that are left out are their defaults again. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty or longer than 256 bytes.';
+'Trusts an issuer of tokens, or changes what its tokens are held against; arguments that are left out are their defaults again. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty, longer than 256 bytes or has a control character.';
 
 create function admin_internal.check_jwt_issuer(issuer text)
 returns void

@@ -79,6 +79,14 @@ comment on column admin.tick.ticked_at is 'When it was made.';
 
 insert into admin.tick (tick_id, snap) values (0, '1:1:');
 
+create function admin_internal.chain_start(store_id uuid, sink text)
+returns bytea
+as 'MODULE_PATHNAME', 'admin_chain_start'
+language c immutable strict parallel safe;
+
+comment on function admin_internal.chain_start(uuid, text) is
+'The delivery chain before the first document of a store at a sink; see doc/evidence.md.';
+
 create table admin.sink_position (
     sink              text        not null,
     position_id       bigint      not null,
@@ -96,7 +104,13 @@ create table admin.sink_position (
     home              text        not null default admin_internal.home(),
     is_synchronous    boolean     not null default current_setting('synchronous_standby_names') <> '',
     committed_at      timestamptz not null default clock_timestamp(),
-    primary key (sink, position_id)
+    last_number       bigint      not null default 0,
+    chain             bytea,
+    continued_store_id uuid,
+    continued_number  bigint,
+    continued_chain   bytea,
+    primary key (sink, position_id),
+    constraint sink_position_chain check ((last_number = 0) = (chain is null) and octet_length(chain) = 32)
 );
 
 comment on table admin.sink_position is
@@ -117,6 +131,11 @@ comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sin
 comment on column admin.sink_position.home is 'System identifier and timeline of the server that recorded it.';
 comment on column admin.sink_position.is_synchronous is 'Whether commits of that server waited for a standby.';
 comment on column admin.sink_position.committed_at is 'When the position was recorded.';
+comment on column admin.sink_position.last_number is 'Delivery number of the last document of this store that the sink was delivered; 0: none was. See doc/evidence.md.';
+comment on column admin.sink_position.chain is 'The delivery chain after that document; null before the first one.';
+comment on column admin.sink_position.continued_store_id is 'The store before this one, where a resync or a fork has made it; null where it continues none.';
+comment on column admin.sink_position.continued_number is 'The last delivery number of that store that the database knew.';
+comment on column admin.sink_position.continued_chain is 'The delivery chain after that one.';
 
 create table admin.dead_letter (
     sink      text        not null,
@@ -205,7 +224,8 @@ create function admin.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
     out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
     out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
-    out is_resync bigint, out backfill_end bigint, out recorded_home text, out is_synchronous bigint)
+    out is_resync bigint, out backfill_end bigint, out recorded_home text, out is_synchronous bigint,
+    out last_number bigint, out chain text, out continued_store_id text, out continued_number bigint, out continued_chain text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -254,6 +274,11 @@ begin
     is_resync := newest.is_resync::int;
     recorded_home := newest.home;
     is_synchronous := newest.is_synchronous::int;
+    last_number := newest.last_number;
+    chain := encode(coalesce(newest.chain, admin_internal.chain_start(newest.store_id, newest.sink)), 'hex');
+    continued_store_id := newest.continued_store_id;
+    continued_number := newest.continued_number;
+    continued_chain := encode(newest.continued_chain, 'hex');
     -- Rows that came later are above, and are not visible in the tick.
     if newest.backfill_audit_id is not null then
         select coalesce(max(a.audit_id), 0) into backfill_end from admin.audit as a;

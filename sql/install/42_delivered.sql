@@ -94,28 +94,6 @@ end;
 comment on function admin.sink_newest_position() is
 'The newest position of each enabled sink with its snapshots, nulls for a sink that has none yet; and which audit_ids admin.is_skipped() has to be asked about, nulls for none.';
 
-create view admin.audit_delivery as
-with p as materialized (select * from admin.sink_newest_position())
-select a.audit_id,
-       a.recorded_at,
-       p.sink,
-       case when exists (select from admin.dead_letter as d
-                         where d.sink = p.sink and d.audit_id = a.audit_id) then 'failed'
-            when a.audit_id >= p.skipped_first and a.audit_id < p.skipped_before
-                 and admin.is_skipped(p.sink, a.audit_id, a.xid) then 'skipped'
-            when admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id,
-                                    p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id) then 'delivered'
-            else 'pending'
-       end as sink_status
-from admin.audit as a cross join p;
-
-comment on view admin.audit_delivery is
-'Each row of the trail with what became of it at each enabled sink: pending, delivered, skipped (by a superuser''s resync), or failed (see admin.dead_letter). Derived from the position of the sink.';
-comment on column admin.audit_delivery.audit_id is 'As in admin.audit.';
-comment on column admin.audit_delivery.recorded_at is 'As in admin.audit.';
-comment on column admin.audit_delivery.sink is 'Name of the sink.';
-comment on column admin.audit_delivery.sink_status is 'pending, delivered, skipped or failed.';
-
 -- The position as far as it can be proved.  Where its tick is missing, an earlier one is a lower bound: ticks are
 -- numbered in order, and numbers are not given out again.
 create function admin_internal.sink_base(sink text)

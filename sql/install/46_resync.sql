@@ -162,7 +162,7 @@ comment on function admin_internal.is_caller_superuser() is
 
 create function admin_internal.record_resync(
     sink text, from_audit_id bigint, store_id uuid, tick_id bigint, snap pg_snapshot, floor bigint,
-    out first_undelivered bigint, out skipped bigint, out sent_again bigint)
+    out first_undelivered bigint, out skipped bigint, out sent_again bigint, out old_number bigint, out old_chain text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -178,6 +178,8 @@ declare
 begin
     select * into base from (select) as always left join admin_internal.sink_base(sink) on true;
     select * into newest from admin.sink_position as p where p.sink = record_resync.sink order by p.position_id desc limit 1;
+    old_number := newest.last_number;
+    old_chain := encode(coalesce(newest.chain, admin_internal.chain_start(newest.store_id, newest.sink)), 'hex');
     select min(u.audit_id), count(*) filter (where u.audit_id < from_audit_id) into first_undelivered, skipped
     from admin_internal.undelivered_rows(sink, base.done, base."window", base.window_audit_id,
                                          base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id) as u
@@ -200,6 +202,12 @@ begin
     select coalesce(max(a.audit_id), 0) into highest from admin.audit as a;
     select least(coalesce(first_undelivered, highest + 1), min(greatest(s.first_audit_id, from_audit_id))) into resent
     from admin.sink_skipped as s where s.sink = record_resync.sink and s.before_audit_id > from_audit_id;
+    -- Receipts for what was delivered before do not cover rows that were skipped then.
+    insert into admin_internal.resync_record (sink, position_id, store_id, begins_store, from_audit_id, unskipped_audit_id, snap, floor_audit_id)
+    values (sink, next_id, store_id, newest.store_id is distinct from store_id, from_audit_id,
+            (select min(greatest(s.first_audit_id, from_audit_id)) from admin.sink_skipped as s
+             where s.sink = record_resync.sink and s.before_audit_id > from_audit_id),
+            snap, floor);
     delete from admin.sink_skipped as s where s.sink = record_resync.sink and s.first_audit_id >= from_audit_id;
     update admin.sink_skipped as s set before_audit_id = from_audit_id
     where s.sink = record_resync.sink and s.before_audit_id > from_audit_id;
@@ -208,12 +216,18 @@ begin
             base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id, clock_timestamp(), session_user);
     end if;
     insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id, floor_audit_id, backfill_audit_id,
-                                     resent_audit_id, sink_detail, delivered_rows, is_resync)
+                                     resent_audit_id, sink_detail, delivered_rows, is_resync,
+                                     last_number, chain, continued_store_id, continued_number, continued_chain)
     values (sink, next_id, store_id, tick_id, greatest(highest, newest.highest_audit_id), floor,
             case when from_audit_id <= highest then from_audit_id end,
             case when from_audit_id <= highest and resent > from_audit_id then resent end,
             -- What another store wrote is not cut back.
-            case when newest.store_id = store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true);
+            case when newest.store_id = store_id then newest.sink_detail else '' end, coalesce(newest.delivered_rows, 0), true,
+            case when newest.store_id = store_id then newest.last_number else 0 end,
+            case when newest.store_id = store_id then newest.chain end,
+            case when newest.store_id = store_id then newest.continued_store_id else newest.store_id end,
+            case when newest.store_id = store_id then newest.continued_number else newest.last_number end,
+            case when newest.store_id = store_id then newest.continued_chain else decode(old_chain, 'hex') end);
 end
 $$;
 
@@ -292,7 +306,8 @@ begin
     perform admin_internal.append_event('sink.resynced', json_build_object(
         'sink', resync_sink.sink, 'from', resync_sink.from_audit_id, 'first_undelivered', done.first_undelivered,
         'sent_again', done.sent_again, 'skipped', done.skipped,
-        'old_store_id', store.old_store_id, 'new_store_id', store.store_id));
+        'old_store_id', store.old_store_id, 'new_store_id', store.store_id,
+        'old_last_number', done.old_number, 'old_chain', done.old_chain));
     return jsonb_build_object('first_undelivered', done.first_undelivered, 'from', resync_sink.from_audit_id,
                               'sent_again', done.sent_again, 'skipped', done.skipped, 'store_id', store.store_id);
 end
@@ -390,7 +405,9 @@ begin
     new_store_id := admin.store_id();
     perform admin_internal.append_event('sink.diverged', json_build_object(
         'sink', fork_store.sink, 'from', from_audit_id, 'lost_from', lost_from, 'lost_to', lost_to,
-        'old_store_id', fork_store.store_id, 'new_store_id', new_store_id));
+        'old_store_id', fork_store.store_id, 'new_store_id', new_store_id,
+        'old_last_number', newest.last_number,
+        'old_chain', encode(coalesce(newest.chain, admin_internal.chain_start(newest.store_id, newest.sink)), 'hex')));
     -- resync_sink() has set it; a worker waits for standbys by itself, where it can be told something else meanwhile.
     set local synchronous_commit = local;
 end

@@ -55,7 +55,8 @@ comment on function admin_internal.position_range_problem(admin.sink_position, b
 
 create function admin_internal.position_problem(
     sink text, position_id bigint, tick_id bigint, window_tick_id bigint, window_audit_id bigint, highest bigint,
-    floor bigint, backfill bigint, delivered bigint, retried bigint, nonce text, out problem text, out known bigint)
+    floor bigint, backfill bigint, delivered bigint, retried bigint, last_number bigint, nonce text,
+    out problem text, out known bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -98,9 +99,12 @@ begin
       and not exists (select from admin.dead_letter as d where d.sink = position_problem.sink and d.audit_id = u.audit_id);
     if delivered <> expected then
         problem := format('it counts %s delivered rows, not %s', delivered, expected);
+    -- Each delivered row has a number of its own.
+    elsif last_number - newest.last_number <> delivered - newest.delivered_rows then
+        problem := format('its last number is %s, not %s', last_number, newest.last_number + delivered - newest.delivered_rows);
     end if;
 end
 $$;
 
-comment on function admin_internal.position_problem(text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text) is
+comment on function admin_internal.position_problem(text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text) is
 'For the worker: what is wrong with a later position that a sink has kept; null: nothing. known is 1 where it is of the same resync and the database has its ticks, else 0.';

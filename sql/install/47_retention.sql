@@ -132,7 +132,8 @@ create type admin_internal.doomed_partition as (
     upper_bound    timestamptz,
     row_count      bigint,
     first_audit_id bigint,
-    last_audit_id  bigint
+    last_audit_id  bigint,
+    last_numbers   json
 );
 
 comment on type admin_internal.doomed_partition is 'A partition that may be dropped, and what it holds.';
@@ -161,7 +162,11 @@ begin
         -- Nobody adds to an old month but by a clock that was set back.
         perform admin_internal.lock_briefly('share', part.partition);
         proof := admin_internal.prove_delivered(part.partition);
-        return next (part.partition, part.lower_bound, part.upper_bound, proof.row_count, proof.first_audit_id, proof.last_audit_id);
+        if current_setting('admin_ext.archive_required')::boolean then
+            perform admin_internal.prove_archived(part.partition);
+        end if;
+        return next (part.partition, part.lower_bound, part.upper_bound, proof.row_count, proof.first_audit_id, proof.last_audit_id,
+                     admin_internal.last_delivery_numbers(part.partition, proof.last_audit_id));
     end loop;
 end
 $$;
@@ -177,6 +182,7 @@ as $$
 declare
     name text := (select c.relname from pg_class as c where c.oid = doomed.partition);
 begin
+    execute format('delete from admin_internal.late_delivery as e where exists (select from %s as a where a.audit_id = e.audit_id)', doomed.partition);
     execute format('drop table admin.%I', name);
     perform admin_internal.append_event('partition.dropped', json_build_object(
         'partition', name,
@@ -186,7 +192,8 @@ begin
         'sinks', (select coalesce(json_object_agg(s.sink, n.highest_audit_id::text), '{}')
                   from admin.enabled_sinks() as s(sink)
                   left join lateral (select p.highest_audit_id from admin.sink_position as p
-                                     where p.sink = s.sink order by p.position_id desc limit 1) as n on true)));
+                                     where p.sink = s.sink order by p.position_id desc limit 1) as n on true),
+        'last_numbers', doomed.last_numbers));
 end
 $$;
 
@@ -250,4 +257,4 @@ end
 $$;
 
 comment on function admin.drop_audit_partitions(interval) is
-'Drops the partitions of admin.audit whose rows are all older, oldest first, and returns how many; each leaves partition.dropped in the trail. Never drops the current month, or what the setting admin_ext.retention keeps (55000). First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. A month with ingested events stays for admin_ext.ingest_window at least; their attributes are removed by the worker, or by the next call. Others wait for no longer than 200 ms: call it again after a notice that it stopped early, and outside of a transaction that stays open. Raises 22023 unless each part of the interval is positive or 0, 2BP01 naming what depends on a partition, 55P03 naming whose locks were in the way.';
+'Drops the partitions of admin.audit whose rows are all older, oldest first, and returns how many; each leaves partition.dropped in the trail. Never drops the current month, or what the setting admin_ext.retention keeps (55000). First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. With the setting admin_ext.archive_required on it also proves that a receipt of the archive covers every row. A month with ingested events stays for admin_ext.ingest_window at least; their attributes are removed by the worker, or by the next call. Others wait for no longer than 200 ms: call it again after a notice that it stopped early, and outside of a transaction that stays open. Raises 22023 unless each part of the interval is positive or 0, 2BP01 naming what depends on a partition, 55P03 naming whose locks were in the way.';

@@ -21,7 +21,7 @@ begin atomic
 end;
 
 comment on function admin.trail_of(text) is
-'What the trail tells of the steps of an approval, in order: the row after each.';
+'The steps of an approval as the trail has them, in order: the row after each.';
 
 create function admin.verify_row(a admin.approval)
 returns table (item text, fits boolean, detail text)
@@ -120,7 +120,7 @@ begin atomic
 end;
 
 comment on function admin.verify_trail(admin.approval) is
-'An approval and its signatures held against what the trail tells of each step, and the tokens against the keys.';
+'Compares an approval and its signatures with each step in the trail, and the tokens with the keys.';
 
 create function admin.verify_approval(approval_id text)
 returns table (item text, fits boolean, detail text)

@@ -69,12 +69,19 @@ begin
     end loop;
     return query
         select format('audit_id %s was never drawn: the last number is %s; after a restore call admin.resync_sink() and admin.restore_guards()', max(h), s.last_value)
-        from unnest(highs) as h, admin.audit_audit_id_seq as s group by s.last_value having max(h) > s.last_value;
+        from unnest(highs) as h, admin.audit_audit_id_seq as s group by s.last_value having max(h) > s.last_value
+        union all
+        select format('sequence %s is behind %s, which a row of %s has; call admin.restore_guards()', b.sequence, b.highest, b.relation)
+        from admin_internal.sequences_behind() as b where b.relation <> 'admin.audit'::regclass
+        union all
+        -- Checks fail when the last one was drawn; nothing but setval() comes near it.
+        select format('sequence admin.audit_audit_id_seq is at %s: few numbers are left', s.last_value)
+        from admin.audit_audit_id_seq as s where s.last_value > 9000000000000000000;
 end
 $$;
 
 comment on function admin_internal.number_problems() is
-'Numbers of the trail that are in two partitions, or higher than any that was drawn. Of partitions that share a long range of numbers, 10000 rows of each are looked up.';
+'Numbers of the trail that are in two partitions, or higher than any that was drawn, sequences that are behind their tables, and a sequence of the trail that is near its end. Of partitions that share a long range of numbers, 10000 rows of each are looked up.';
 
 -- Approvals to look at: all of a small store; of a large one those that were stored last, and others at random.
 create function admin_internal.approvals_sampled(newest int, others int)
@@ -98,7 +105,7 @@ $$;
 comment on function admin_internal.approvals_sampled(int, int) is
 'Approvals and the number of their signatures: those of the last pages of the table, and some at random. All of them where the table is small.';
 
--- The first events of an approval are enough: more are checks of an approval that is much used.
+-- All events of an approval are looked at: whoever may check could append any number of checks.  About a second for a million of them.
 create function admin_internal.event_problems()
 returns setof text
 language plpgsql stable
@@ -114,22 +121,30 @@ declare
 begin
     return query
         with looked as materialized (
-            select a.approval_id, a.created_at, a.signatures, e.*
-            from admin_internal.approvals_sampled(500, 500) as a,
-                 lateral (select count(*) as events, count(*) filter (where e.event_type = 'approval.issued') as issued,
+            select a.approval_id, a.created_at, a.signatures, e.*, json_populate_record(null::admin.approval, e.last_row) is distinct from present as is_other_row
+            from admin_internal.approvals_sampled(500, 500) as a join admin.approval as present using (approval_id),
+                 lateral (select count(*) filter (where e.event_type = 'approval.issued') as issued,
                                  count(*) filter (where e.event_type = 'signature.added') as added,
+                                 (array_agg(e.payload -> 'row' order by e.audit_id desc)
+                                  filter (where e.event_type <> 'signature.added'))[1] as last_row,
                                  min(e.payload ->> 'by') filter (where e.event_type = 'signature.added' and e.payload #>> '{row,token_sha256}' is not null) as forger
-                          from (select e.event_type, e.payload from admin.audit as e where e.approval_id = a.approval_id order by e.audit_id limit 200) as e) as e)
+                          from admin.audit as e
+                          where e.approval_id = a.approval_id
+                            and e.event_type in ('approval.issued', 'approval.signed_partial', 'approval.signed_full', 'approval.withdrawn', 'approval.altered', 'signature.added')) as e)
         select format('%s of %s approvals that were looked at have no event approval.issued in the trail: they were not issued through the extension; one of them: %s',
                       count(*), (select count(*) from looked), min(l.approval_id))
-        from looked as l where l.issued = 0 and l.events < 200 and l.created_at >= first_month having count(*) > 0
+        from looked as l where l.issued = 0 and l.created_at >= first_month having count(*) > 0
         union all
         select format('%s approvals have more than one event approval.issued; one of them: %s', count(*), min(l.approval_id))
         from looked as l where l.issued > 1 having count(*) > 0
         union all
         select format('%s approvals have not as many events signature.added as signatures; one of them: %s has %s events and %s signatures',
                       count(*), min(l.approval_id), (array_agg(l.added order by l.approval_id))[1], (array_agg(l.signatures order by l.approval_id))[1])
-        from looked as l where l.added <> l.signatures and l.issued = 1 and l.events < 200 having count(*) > 0
+        from looked as l where l.added <> l.signatures and l.issued = 1 having count(*) > 0
+        union all
+        select format('%s of %s approvals that were looked at are not what their last event left: they were altered behind their triggers; one of them: %s',
+                      count(*), (select count(*) from looked), min(l.approval_id))
+        from looked as l where l.is_other_row and l.last_row is not null having count(*) > 0
         union all
         select format('%s approvals have signatures that name a token and were written by hand, so that no token was verified; one of them: %s, by role "%s"',
                       count(*), min(l.approval_id), (array_agg(l.forger order by l.approval_id))[1])
@@ -138,7 +153,7 @@ end
 $$;
 
 comment on function admin_internal.event_problems() is
-'Approvals without approval.issued, or with more than one, approvals whose signatures and signature.added differ in number, and approvals with a signature by hand that names a token, among admin_internal.approvals_sampled(). The first 200 events of each approval are read.';
+'Approvals without approval.issued, or with more than one, approvals whose signatures and signature.added differ in number, approvals that differ from what their last event says, and approvals with a signature by hand that names a token, among admin_internal.approvals_sampled(). Every event of them is read.';
 
 -- ---------------------------------------------------------------------------
 -- Where a setting has a value that it must not have.

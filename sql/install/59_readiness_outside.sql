@@ -98,21 +98,70 @@ as $$
         'no row was rejected') as v
 $$;
 
--- What writes the trail to write-once storage tells of it by events of its own, whose source begins so.
+create function admin_internal.archive_problems()
+returns setof text
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    with s as materialized (select * from admin.archive_status_rows()),
+         -- Some sinks are not read by an archiver.
+         archived as materialized (select * from s where s.sink in (select r.sink from s as r where r.received_at is not null)),
+         most as (select interval '1 hour' as lag)
+    select format('%s receipts for sink %s of store %s have another delivery chain than the database: the archive does not hold what was delivered', a.mismatches, a.sink, a.store_id)
+    from archived as a where a.is_present and a.mismatches > 0
+    union all
+    select format('the archiver of sink %s has stopped after number %s of store %s: %s', b.sink, b.last_number, b.store_id, b.location)
+    from archived as a
+    cross join lateral (select r.* from admin.archive_receipt as r where r.store_id = a.store_id and r.sink = a.sink and r.status = 'broken'
+                        order by r.received_at desc limit 1) as b
+    where a.is_present and a.broken > 0
+    union all
+    -- A copy that was loaded from a dump has receipts of stores that it cannot compare with.
+    select format('a receipt says that sink %s is archived up to number %s, and admin.record_receipt() has recorded %s: it was written by hand', a.sink, m.last_number, coalesce(a.archived_number::text, 'none'))
+    from archived as a
+    cross join lateral (select max(r.last_number) as last_number from admin.archive_receipt as r where r.store_id = a.store_id and r.sink = a.sink and r.status = 'ok') as m
+    where a.is_present and m.last_number > coalesce(a.archived_number, -1)
+    union all
+    select format('sink %s counts as archived up to number %s, which %s: it was written by hand', b.sink, b.last_number,
+                  case when r.is_there then 'was not delivered' else 'no receipt says' end)
+    from admin.store as o
+    join admin_internal.archive_base as b using (store_id)
+    cross join lateral (select exists (select from admin.archive_receipt as r
+                                       where r.store_id = b.store_id and r.sink = b.sink and r.last_number = b.last_number and r.status = 'ok') as is_there,
+                               exists (select from admin_internal.delivery_link as l
+                                       where l.store_id = b.store_id and l.sink = b.sink and l.last_number >= b.last_number) as is_delivered) as r
+    where not (r.is_there and r.is_delivered)
+    union all
+    select format('the storage may delete the archive of sink %s: it was to be kept until %s', b.sink, to_char(b.retain_until at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+    from archived as a join admin_internal.archive_base as b on b.store_id = a.store_id and b.sink = a.sink and b.last_number = a.archived_number
+    where a.is_present and b.retain_until <= now()
+    union all
+    select format('the archive of sink %s is %s rows and %s s behind', a.sink, a.lag_rows, round(a.lag_seconds::numeric))
+    from archived as a, most where a.is_present and make_interval(secs => a.lag_seconds) > most.lag
+    union all
+    select 'admin_ext.archive_required is on, and no archiver has sent a receipt'
+    where current_setting('admin_ext.archive_required')::boolean and not exists (select from admin.archive_receipt)
+$$;
+
+comment on function admin_internal.archive_problems() is
+'Receipts of the present store that do not fit, or that admin.record_receipt() has not recorded, those whose objects the storage may delete, archivers that have stopped, and an archive that is more than an hour behind.';
+
 create function admin.readiness_d6(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with archiver as (select s.source, s.last_seen_at, (select count(*) from admin.ingest_gap as g where g.source = s.source and g.filled_at is null) as gaps
-                      from admin.ingest_source as s where s.source like '/archiver/%')
-    select case when not exists (select from archiver) then 'not_configured' else v.status end,
-           case when not exists (select from archiver) then 'no archiver reports to this database: no ingested event has a source that begins with /archiver/; its role needs admin.grant_access(role, ''checker'', ''/archiver/'')' else v.detail end
-    from admin.readiness_verdict(
-        array(select format('nothing was heard of %s since %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')) from archiver as a
-              where a.last_seen_at < now() - interval '1 day'
-              union all
-              select format('%s gaps in what %s told', a.gaps, a.source) from archiver as a where a.gaps > 0),
-        (select string_agg(format('%s was heard at %s', a.source, to_char(a.last_seen_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), ', ') from archiver as a)) as v
+    select case when n.is_there then v.status else 'not_configured' end,
+           case when n.is_there then v.detail else 'no archiver has sent a receipt to this database; its role needs admin.grant_access(role, ''archiver'')' end
+    from (select exists (select from admin.archive_receipt) or current_setting('admin_ext.archive_required')::boolean as is_there) as n,
+         admin.readiness_verdict(
+             array(select p from admin_internal.archive_problems() as p),
+             coalesce((select string_agg(format('sink %s: archived up to number %s, %s rows and %s s behind; the newest receipt came at %s', s.sink, coalesce(s.archived_number::text, 'none'),
+                                                coalesce(s.lag_rows, 0), round(coalesce(s.lag_seconds, 0)::numeric), to_char(s.received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '; ' order by s.sink)
+                       from admin.archive_status_rows() as s where s.received_at is not null and s.is_present),
+                      'nothing of the present store has been archived yet')
+             -- Nobody can mend a store that has ended.
+             || coalesce((select string_agg(format('; receipts of the earlier store %s for sink %s: %s with another delivery chain, %s broken', e.store_id, e.sink, e.mismatches, e.broken), '' order by e.sink, e.store_id)
+                          from admin.archive_status_rows() as e where not e.is_present and e.mismatches + e.broken > 0), '')) as v
 $$;
 
 -- ---------------------------------------------------------------------------
@@ -142,7 +191,11 @@ begin
               union all
               select format('%s has %s on %s: %s; run %s', f.grantee, f.privilege, f.object, f.problem, f.remedy)
               from admin_internal.foreign_privileges() as f),
-        (select format('%s may check; all privileges are those that admin.grant_access() gave', string_agg(c.name, ', ' order by c.name)) from checker as c)) as v;
+        (select format('%s may check; all privileges are those that admin.grant_access() gave', string_agg(c.name, ', ' order by c.name)) from checker as c)
+        || coalesce('; by membership: ' || (select string_agg(format('%I has %s of %I', m.member, m.access, m.through), ', ' order by m.access, m.member, m.through)
+                                                || case when max(m.all_of_them) > 20 then format(' and %s more', max(m.all_of_them) - 20) else '' end
+                                            from (select a.*, count(*) over () as all_of_them from admin_internal.access_by_membership() as a
+                                                  order by a.access, a.member, a.through limit 20) as m), '')) as v;
 end
 $$;
 
@@ -210,7 +263,10 @@ as $$
               select format('issuer %s has no key that is good; see admin.import_jwks()', i.issuer) from admin.jwt_issuer as i
               where not exists (select from admin.jwt_key as k where k.issuer = i.issuer and k.revoked_at is null)),
         (select string_agg(format('%s: %s keys', k.issuer, k.keys), ', ' order by k.issuer)
-         from (select k.issuer, count(*) as keys from admin.jwt_key as k where k.revoked_at is null group by k.issuer) as k)) as v
+         from (select k.issuer, count(*) as keys from admin.jwt_key as k where k.revoked_at is null group by k.issuer) as k)
+        -- A stolen token is good for as long.  Only the issuer knows how long its tokens live, so this is advice.
+        || coalesce((select '; tokens may live longer than 24 hours: ' || string_agg(i.issuer, ', ' order by i.issuer) || '; call admin.set_jwt_issuer_max_life()'
+                     from admin.jwt_issuer as i where i.max_token_life > make_interval(hours => 24)), '')) as v
 $$;
 
 create function admin.readiness_f2(findings jsonb, out status text, out detail text)
@@ -247,6 +303,11 @@ begin
     end if;
     if status = 'pass' then
         select * into status, detail from admin.readiness_found(findings, 'against_policy', 'do not meet the policy of their action; withdraw them, or change the policy', detail);
+    end if;
+    if status = 'pass' then
+        select * into status, detail from admin.readiness_verdict(
+            array(select s || ': approvals of actions without a policy are issued there' from admin_internal.setting_found('admin_ext.require_action_policy', 'off') as s
+                  where exists (select from admin_internal.setting_found('admin_ext.require_action_policy', 'on') as o where o like '% of a configuration file')), detail);
     end if;
     if status = 'pass' and unruled <> '' then
         select * into status, detail from admin.readiness_verdict(

@@ -17,7 +17,7 @@ begin atomic
         ('jwt_verify(text)', '{checker, signer, operator}'),
         ('jws_verify(text, jsonb)', '{checker, signer, auditor, operator}'),
         ('issue_approval(text, text[], timestamptz, text, text, text, text)', '{signer}'),
-        ('sign_approval(text, text, text, text, text)', '{signer}'),
+        ('sign_approval(text, text, text, text, text, bytea)', '{signer}'),
         ('withdraw_approval(text, text, text, text)', '{signer}'),
         ('approval_digest(text)', '{signer, auditor, operator}'),
         ('ttl_state(text, timestamptz, timestamptz, timestamptz)', '{auditor, operator}'),
@@ -32,6 +32,9 @@ begin atomic
         ('sink_backlog(text)', '{auditor, operator, monitor}'),
         ('enabled_sinks()', '{auditor, operator}'),
         ('sink_newest_position()', '{auditor, operator}'),
+        ('is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint)', '{auditor, operator}'),
+        ('sink_archived()', '{auditor, operator}'),
+        ('archive_status_rows()', '{auditor, operator, monitor}'),
         ('sink_places()', '{auditor, operator}'),
         ('cutover_readiness_rows()', '{auditor, operator}'),
         ('readiness_items()', '{auditor, operator}'),
@@ -68,7 +71,9 @@ begin atomic
         -- Functions that another part of this version makes: a row counts once its function exists.
         ('set_action_policy(text, text[], interval, boolean)', '{policy}'),
         ('drop_action_policy(text)', '{policy}'),
-        ('store_id()', '{checker, auditor, operator, monitor, archiver}')
+        ('record_receipt(uuid, text, bigint, bytea, bytea, timestamptz, text)', '{archiver}'),
+        ('store_id()', '{checker, auditor, operator, monitor, archiver}'),
+        ('delivery_chain(text)', '{auditor, operator, monitor}')
     ) as f(signature, accesses), unnest(f.accesses) as a(access);
 end;
 
@@ -87,6 +92,8 @@ begin atomic
         ('batch_latency', '{auditor, operator, monitor}'),
         ('check_latency', '{auditor, operator, monitor}'),
         ('sweep_status', '{auditor, operator, monitor}'),
+        ('archive_status', '{auditor, operator, monitor}'),
+        ('archive_receipt', '{auditor, operator}'),
         ('approval', '{auditor, operator}'),
         ('signature', '{auditor, operator}'),
         ('approval_ttl_state', '{auditor, operator}'),
@@ -251,6 +258,9 @@ begin
         raise exception 'argument "source_prefix" is out of range'
             using errcode = '22023', detail = format('"%s" has %s bytes; 1 to 512 are allowed.', left(source_prefix, 64), octet_length(source_prefix));
     end if;
+    if admin_internal.has_control_character(source_prefix) then
+        raise exception 'argument "source_prefix" has a control character' using errcode = '22023', detail = 'admin.audit_ingest() takes no source that has one.';
+    end if;
     if source_prefix is not null and not exists (select from admin_internal.access_functions() as f
                                                  where f.access = check_access.access and f.signature = 'audit_ingest(jsonb)') then
         raise exception 'access "%" takes no source prefix', access
@@ -265,7 +275,7 @@ end
 $$;
 
 comment on function admin_internal.check_access(regrole, text, text) is
-'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that is reserved or that the access has no use for.';
+'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that is reserved, has a control character, or that the access has no use for.';
 
 create function admin_internal.append_access_event(event_type text, role regrole, access text, source_prefix text)
 returns void

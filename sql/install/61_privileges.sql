@@ -137,3 +137,18 @@ $$;
 
 comment on function admin_internal.foreign_privileges() is
 'Where privileges differ from what admin.grant_access() gave: on every object of the schemas admin and admin_internal, on settings of the extension, and by membership of roles that write everything. One row per difference, with the statement that puts it right.';
+
+-- A membership can be granted from any database of the server, where no trail has an event of it.
+create function admin_internal.access_by_membership()
+returns table (member name, access text, through name)
+language sql stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select distinct m.rolname, h.access, g.rolname
+    from admin_internal.access_holders() as h
+    join pg_roles as g on g.oid = h.role
+    join pg_roles as m on m.rolcanlogin and not m.rolsuper and m.oid <> g.oid and pg_has_role(m.oid, g.oid, 'member')
+$$;
+
+comment on function admin_internal.access_by_membership() is
+'Roles that can log in and have access as members of a role that was granted it, directly or through others, also those that do not inherit it.';

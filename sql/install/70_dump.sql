@@ -16,6 +16,7 @@ select pg_catalog.pg_extension_config_dump('admin.sweep_due', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter', '');
 select pg_catalog.pg_extension_config_dump('admin.dead_letter_retry', '');
 select pg_catalog.pg_extension_config_dump('admin.action_policy', '');
+select pg_catalog.pg_extension_config_dump('admin.archive_receipt', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_issuer', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_key', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_one_use', '');

@@ -12,7 +12,7 @@
 #include "utils/rel.h"
 
 #include "audit/audit_append.h"
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "relations.h"
 #include "store/guard.h"
 

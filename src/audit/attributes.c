@@ -94,12 +94,12 @@ audit_attributes_close(RowWriter *writer)
 }
 
 text *
-audit_attributes(int64 audit_id, Snapshot snapshot)
+audit_attributes(int64 audit_id)
 {
 	Relation	heap = admin_relation_open(&admin_relations()->audit_attributes, AccessShareLock);
 	Relation	index = layout_open_index(&attributes_layout, heap, admin_relations()->audit_attributes_by_id);
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	IndexScanDesc scan = compat_index_beginscan(heap, index, snapshot, 1);
+	IndexScanDesc scan = compat_index_beginscan(heap, index, SnapshotSelf, 1);
 	ScanKeyData key;
 	text	   *attributes = NULL;
 

@@ -7,7 +7,6 @@
 
 #include "postgres.h"
 
-#include "utils/snapshot.h"
 
 #include "audit/row_writer.h"
 
@@ -16,9 +15,7 @@ extern void audit_attributes_open(RowWriter *writer);
 extern void audit_attributes_add(RowWriter *writer, int64 audit_id, text *attributes);
 extern void audit_attributes_close(RowWriter *writer);
 
-/*
- * A JSON object, in the current memory context; NULL: the event has none that the snapshot sees.
- */
-extern text *audit_attributes(int64 audit_id, Snapshot snapshot);
+/* A JSON object, in the current memory context; NULL: the event has none. */
+extern text *audit_attributes(int64 audit_id);
 
 #endif							/* ADMIN_EXT_ATTRIBUTES_H */

@@ -14,7 +14,6 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/sequence.h"
 #include "nodes/primnodes.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -26,7 +25,9 @@
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
+#include "audit/audit_number.h"
 #include "audit/row_writer.h"
+#include "layout.h"
 #include "relations.h"
 
 struct AuditWriter
@@ -58,8 +59,7 @@ audit_draw_id(void)
 {
 	/* The table first: who has it locked against writers finds no number drawn and not yet used. */
 	(void) admin_relation_lock(&admin_relations()->audit, RowExclusiveLock);
-	/* Whoever may call the function that records need not own the sequence. */
-	return nextval_internal(admin_relations()->audit_sequence, false);
+	return audit_number_draw();
 }
 
 /* The partition for an instant: its month's, else the default one, which the extension owns; or none. */
@@ -95,55 +95,6 @@ route(Relation parent, TimestampTz recorded_at)
 				 errmsg("admin.audit has no partition to take a row"),
 				 errhint("Attach admin.audit_default again as its default partition.")));
 	return partition;
-}
-
-/* The trail's columns, in the order of the table. */
-#define COLUMN_NAMES \
-	"audit_id, xid, recorded_at, occurred_at, event_type, approval_id, actor, source, source_event_id, " \
-	"request_id, traceparent, payload"
-#define COLUMN_TYPES \
-	INT8OID, XID8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, \
-	TEXTOID, TEXTOID, JSONOID
-
-const Oid	audit_types[AUDIT_COLUMNS] = {COLUMN_TYPES};
-
-/*
- * A partition made elsewhere could have its columns in another order, or be no table of
- * this server, and the type of a column can be altered: refuse it, never misplace a row.
- */
-bool
-audit_has_layout(Relation parent, Relation partition)
-{
-	TupleDesc	a = RelationGetDescr(parent);
-	TupleDesc	b = RelationGetDescr(partition);
-	bool		same = a->natts == AUDIT_COLUMNS && b->natts == AUDIT_COLUMNS &&
-		partition->rd_rel->relkind == RELKIND_RELATION;
-
-	for (int i = 0; i < a->natts && same; i++)
-		same = TupleDescAttr(b, i)->atttypid == audit_types[i] &&
-			namestrcmp(&TupleDescAttr(a, i)->attname, NameStr(TupleDescAttr(b, i)->attname)) == 0;
-	return same;
-}
-
-void
-audit_check_layout(Relation parent, Relation partition)
-{
-	static Oid	fits = InvalidOid;
-	static uint64 generation = 0;
-
-	/* The same month takes row after row. */
-	if (fits == RelationGetRelid(partition) && generation == relations_generation())
-		return;
-	if (!audit_has_layout(parent, partition))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("partition \"%s\" of admin.audit cannot take a row",
-						RelationGetRelationName(partition)),
-				 errdetail("A partition has to be an ordinary table with the %d columns that admin_ext gives the trail, in their order.",
-						   AUDIT_COLUMNS),
-				 errhint("Make partitions with admin.create_audit_partitions().")));
-	fits = RelationGetRelid(partition);
-	generation = relations_generation();
 }
 
 bool
@@ -200,10 +151,10 @@ AuditWriter *
 audit_writer_open(TimestampTz recorded_at)
 {
 	static OwnerQuery insert = {
-		.text = "insert into admin.audit (" COLUMN_NAMES ") overriding system value "
-		"values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning " COLUMN_NAMES,
+		.text = "insert into admin.audit (" AUDIT_COLUMN_NAMES ") overriding system value "
+		"values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning " AUDIT_COLUMN_NAMES,
 		.nargs = AUDIT_COLUMNS,
-		.types = {COLUMN_TYPES},
+		.types = {AUDIT_COLUMN_TYPES},
 		.result = SPI_OK_INSERT_RETURNING
 	};
 	static const RowTable kind = {audit_check_layout, check_holds, "audit_append_only"};

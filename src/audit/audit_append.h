@@ -8,32 +8,14 @@
 #include "datatype/timestamp.h"
 #include "utils/relcache.h"
 
+#include "audit/audit_table.h"
 #include "audit/row_writer.h"
-
-/* Columns of admin.audit, in the order of the table. */
-enum AuditColumn
-{
-	AUDIT_ID = 1,
-	AUDIT_XID,
-	AUDIT_RECORDED_AT,
-	AUDIT_OCCURRED_AT,
-	AUDIT_EVENT_TYPE,
-	AUDIT_APPROVAL_ID,
-	AUDIT_ACTOR,
-	AUDIT_SOURCE,
-	AUDIT_SOURCE_EVENT_ID,
-	AUDIT_REQUEST_ID,
-	AUDIT_TRACEPARENT,
-	AUDIT_PAYLOAD,
-	AUDIT_COLUMNS = AUDIT_PAYLOAD
-};
-
-/* The types of the columns. */
-extern const Oid audit_types[AUDIT_COLUMNS];
 
 /* Column source of what happened here, and what precedes the type of what happened elsewhere in event_type. */
 #define AUDIT_OWN_SOURCE		"admin_ext"
 #define AUDIT_INGESTED_PREFIX	"ingest."
+
+#define CHECK_EVENT_TYPE		"sensitive.check.2b"
 
 /* NULL texts become SQL nulls; event_type and payload must be there. */
 typedef struct AuditEvent
@@ -76,10 +58,6 @@ extern AuditWriter *audit_writer_open(TimestampTz recorded_at);
 extern Oid	audit_writer_partition(const AuditWriter *writer);
 extern void audit_writer_append(AuditWriter *writer, const AuditEvent *event);
 extern void audit_writer_close(AuditWriter *writer);
-
-/* Raises 55000 unless a partition has its columns where the trail has them. */
-extern void audit_check_layout(Relation parent, Relation partition);
-extern bool audit_has_layout(Relation parent, Relation partition);
 
 /* Has the trail a partition, of the layout that it needs, for a row of now?  Needs the relations to exist. */
 extern bool audit_can_append(void);

@@ -9,14 +9,17 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
+#include "audit/audit_actor.h"
 #include "audit/audit_append.h"
 #include "audit/audit_event.h"
-#include "audit/insider.h"
+#include "audit/insider_own.h"
+#include "audit/insider_restoring.h"
+#include "json_text.h"
 
 PG_FUNCTION_INFO_V1(admin_append_event);
 
 int64
-audit_append_event(const char *event_type, const text *approval_id, const text *payload)
+audit_append_event_of(const char *actor, const char *event_type, const text *approval_id, const text *payload)
 {
 	AuditEvent	event = {0};
 
@@ -25,10 +28,28 @@ audit_append_event(const char *event_type, const text *approval_id, const text *
 	event.occurred_at = event.recorded_at;
 	event.event_type = event_type;
 	event.approval_id = approval_id;
-	event.actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
+	event.actor = cstring_to_text(actor);
 	event.payload = payload;
 	audit_append(&event);
 	return event.audit_id;
+}
+
+int64
+audit_append_event(const char *event_type, const text *approval_id, const text *payload)
+{
+	return audit_append_event_of(audit_actor(), event_type, approval_id,
+								 cstring_to_text(audit_payload_with_login(text_to_cstring(payload))));
+}
+
+static bool
+event_has_prefix(const char *event_type, const char *const *prefixes, int count)
+{
+	for (int i = 0; i < count; i++)
+	{
+		if (strncmp(event_type, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Events of these kinds say what somebody else did; only the code that sees it done writes them. */
@@ -37,16 +58,31 @@ refuse_other_types(const char *event_type)
 {
 	static const char *const others[] = {"approval.", "signature.", "sensitive.check", "row.", AUDIT_INGESTED_PREFIX};
 
-	for (int i = 0; i < lengthof(others); i++)
-	{
-		if (strncmp(event_type, others[i], strlen(others[i])) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("event type \"%s\" is not one about the trail itself", event_type)));
-	}
+	if (event_has_prefix(event_type, others, lengthof(others)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("event type \"%s\" is not one about the trail itself", event_type)));
 }
 
-/* append_event(event_type text, payload json, approval_id text): no caller but our own functions. */
+/* Events of these kinds say what a function of the extension did; a superuser's own call would forge them. */
+static void
+refuse_by_hand(const char *event_type)
+{
+	static const char *const acts[] = {
+		"access.", "archive.", "dead_letter.", "gap.", "guard.", "partition.", "setting.", "shadow.", "sink."
+	};
+
+	if (insider_is_by_hand() && event_has_prefix(event_type, acts, lengthof(acts)))
+		ereport(ERROR,
+				(errcode(ERRCODE_RESTRICT_VIOLATION),
+				 errmsg("an event of type \"%s\" by hand is refused", event_type),
+				 errdetail("The functions of admin_ext append it when they have done what it says.")));
+}
+
+/*
+ * append_event(event_type text, payload json, approval_id text): a superuser who calls it can append
+ * events of types that the extension does not use, and is their actor.
+ */
 Datum
 admin_append_event(PG_FUNCTION_ARGS)
 {
@@ -56,6 +92,7 @@ admin_append_event(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" is null", PG_ARGISNULL(0) ? "event_type" : "payload")));
 	insider_refuse_while_restoring("a function of admin_ext that leaves an event");
 	refuse_other_types(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	refuse_by_hand(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_INT64(audit_append_event(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 									   PG_ARGISNULL(2) ? NULL : PG_GETARG_TEXT_PP(2),
 									   PG_GETARG_TEXT_PP(1)));

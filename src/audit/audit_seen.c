@@ -19,7 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "audit/audit_append.h"
+#include "audit/audit_table.h"
 #include "audit/audit_seen.h"
 #include "audit/row_plan.h"
 #include "compat.h"

@@ -8,7 +8,6 @@
 
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "audit/attributes.h"
@@ -17,6 +16,7 @@
 #include "json_text.h"
 #include "rfc3339.h"
 #include "utf8.h"
+#include "utf8_repair.h"
 
 #define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
 #define ESCAPED_BYTES 6				/* \u00xx */
@@ -32,7 +32,10 @@ typedef struct Bytes
 void
 envelopes_init(Envelopes *envelopes, MemoryContext context, const char *store_id)
 {
+	Hashing    *hashing = envelopes->hashing;
+
 	memset(envelopes, 0, sizeof(*envelopes));
+	envelopes->hashing = hashing;
 	envelopes->context = context;
 	snprintf(envelopes->source, sizeof(envelopes->source), ADMIN_SINK_SOURCE_PREFIX "%s", store_id);
 }
@@ -93,32 +96,64 @@ put(char *at, const char *data, Size length)
 #define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
 
 /* What RFC 8259 section 7 requires to be escaped, and nothing else. */
-static char *
-put_escaped(char *at, Bytes bytes)
+static inline char *
+put_escaped_byte(char *at, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
 
+	if (c >= 0x20 && c != '"' && c != '\\')
+		*at++ = c;
+	else if (c == '"' || c == '\\')
+	{
+		*at++ = '\\';
+		*at++ = c;
+	}
+	else if (c == '\n')
+		at = PUT(at, "\\n");
+	else if (c == '\t')
+		at = PUT(at, "\\t");
+	else
+	{
+		at = PUT(at, "\\u00");
+		*at++ = hex[c >> 4];
+		*at++ = hex[c & 15];
+	}
+	return at;
+}
+
+static char *
+put_escaped(char *at, Bytes bytes)
+{
 	for (Size i = 0; i < bytes.length; i++)
+		at = put_escaped_byte(at, bytes.data[i]);
+	return at;
+}
+
+/*
+ * The value of an attribute.  What CloudEvents 1.0 (section 3.2) allows in none becomes U+FFFD: a
+ * caller of sensitive_check() chooses some of these texts, and there are readers that stop at such
+ * an event.  audit_ingest() refuses what has one, so an event from elsewhere keeps its own.
+ */
+static char *
+put_attribute(char *at, Bytes bytes)
+{
+	for (Size i = 0; i < bytes.length;)
 	{
 		unsigned char c = bytes.data[i];
+		Size		width;
 
-		if (c >= 0x20 && c != '"' && c != '\\')
-			*at++ = c;
-		else if (c == '"' || c == '\\')
+		if (c >= 0x20 && c < 0x7f)
 		{
-			*at++ = '\\';
-			*at++ = c;
+			at = put_escaped_byte(at, c);
+			i++;
+			continue;
 		}
-		else if (c == '\n')
-			at = PUT(at, "\\n");
-		else if (c == '\t')
-			at = PUT(at, "\\t");
+		width = Max(utf8_character_bytes(bytes.data + i, bytes.length - i), 1);
+		if (utf8_is_forbidden_character(bytes.data + i, width))
+			at = PUT(at, UTF8_REPLACEMENT);
 		else
-		{
-			at = PUT(at, "\\u00");
-			*at++ = hex[c >> 4];
-			*at++ = hex[c & 15];
-		}
+			at = put(at, bytes.data + i, width);
+		i += width;
 	}
 	return at;
 }
@@ -135,8 +170,22 @@ put_member(char *at, const char *name, Size name_length, Bytes value)
 	return at;
 }
 
+/* The same for a text of the caller's, unless it is null or empty. */
+static char *
+put_told(char *at, const char *name, Size name_length, Bytes value)
+{
+	if (value.length == 0)
+		return at;
+	at = put(at, name, name_length);
+	at = put_attribute(at, value);
+	*at++ = '"';
+	return at;
+}
+
 #define PUT_MEMBER(at, name, value) \
 	put_member(at, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, value)
+#define PUT_TOLD(at, name, value) \
+	put_told(at, ",\"" name "\":\"", sizeof(",\"" name "\":\"") - 1, value)
 
 static char *
 put_int64(char *at, int64 value)
@@ -249,9 +298,9 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 	*at++ = '"';
 	if (!has_member(members, "\"partitionkey\":"))
 		at = PUT_MEMBER(at, "partitionkey", texts[AUDIT_APPROVAL_ID]);
-	at = PUT_MEMBER(at, "actor", texts[AUDIT_ACTOR]);
-	at = PUT_MEMBER(at, "traceparent", texts[AUDIT_TRACEPARENT]);
-	at = PUT_MEMBER(at, "requestid", texts[AUDIT_REQUEST_ID]);
+	at = PUT_TOLD(at, "actor", texts[AUDIT_ACTOR]);
+	at = PUT_TOLD(at, "traceparent", texts[AUDIT_TRACEPARENT]);
+	at = PUT_TOLD(at, "requestid", texts[AUDIT_REQUEST_ID]);
 	if (members.data != NULL)
 	{
 		*at++ = ',';
@@ -263,6 +312,33 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 	at = put_payload(at, texts[AUDIT_PAYLOAD]);
 	*at++ = '}';
 	return at;
+}
+
+static bool
+is_check(Bytes event_type)
+{
+	return event_type.length == strlen(CHECK_EVENT_TYPE) &&
+		memcmp(event_type.data, CHECK_EVENT_TYPE, strlen(CHECK_EVENT_TYPE)) == 0;
+}
+
+/*
+ * Can a text that a check was asked about be a subject?  Not one with a character that an attribute
+ * may not have, and it has something to see: there are readers that stop at a blank one, for each of
+ * Unicode's blanks.
+ */
+static bool
+is_subject(Bytes text)
+{
+	bool		is_visible = false;
+
+	for (Size i = 0, width; i < text.length; i += width)
+	{
+		width = Max(utf8_character_bytes(text.data + i, text.length - i), 1);
+		if (utf8_is_forbidden_character(text.data + i, width))
+			return false;
+		is_visible = is_visible || (text.data[i] > ' ' && text.data[i] < 0x7f);
+	}
+	return is_visible;
 }
 
 static AdminSinkRecord *
@@ -301,13 +377,17 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 		bound += texts[column].length * (column == AUDIT_PAYLOAD ? 1 : 2 * ESCAPED_BYTES);
 	}
 	if (texts[AUDIT_SOURCE_EVENT_ID].data != NULL)
-		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]), GetActiveSnapshot())));
+		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]))));
+	if (envelopes->length + bound + members.length > envelopes->capacity)
+		hashing_settle(envelopes->hashing);
 	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound + members.length);
 	if (texts[AUDIT_SOURCE_EVENT_ID].data == NULL)
 	{
 		texts[AUDIT_SOURCE].data = envelopes->source;
 		texts[AUDIT_SOURCE].length = strlen(envelopes->source);
 	}
+	if (is_check(texts[AUDIT_EVENT_TYPE]) && !is_subject(texts[AUDIT_APPROVAL_ID]))
+		memset(&texts[AUDIT_APPROVAL_ID], 0, sizeof(Bytes));
 	key = texts[AUDIT_APPROVAL_ID].data ? texts[AUDIT_APPROVAL_ID] : texts[AUDIT_SOURCE];
 	reserve(envelopes->context, &envelopes->keys, &envelopes->keys_capacity,
 			envelopes->keys_length + key.length);
@@ -317,6 +397,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 	record->offset = envelopes->length;
 	record->key_offset = envelopes->keys_length;
 	record->key_length = key.length;
+	record->is_ingested = texts[AUDIT_SOURCE_EVENT_ID].data != NULL;
 	put(envelopes->keys + envelopes->keys_length, key.data, key.length);
 	envelopes->keys_length += key.length;
 	end = put_document(envelopes->data + envelopes->length, row, texts, members);

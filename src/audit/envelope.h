@@ -8,6 +8,7 @@
 #include "executor/tuptable.h"
 
 #include "admin_ext_sink.h"
+#include "hashing.h"
 
 /*
  * The documents of a batch.  Buffers are kept from batch to batch, and given back
@@ -25,6 +26,8 @@ typedef struct Envelopes
 	AdminSinkRecord *records;
 	int			count;
 	int			records_capacity;
+	Hashing    *hashing;		/* of data, in the background; the worker's, and kept by envelopes_init() */
+	Size		hashed;			/* how much of them was given to it */
 	char		source[64];		/* "/admin_ext/<store id>" */
 } Envelopes;
 

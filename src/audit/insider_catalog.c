@@ -1,25 +1,37 @@
 /*
  * insider_catalog.c
- *	  INSERT, UPDATE and DELETE of a system catalog by hand leave guard.changed in the trail.
+ *	  INSERT, UPDATE and DELETE of a system catalog by hand leave guard.changed in the trail, and
+ *	  so do UPDATE and DELETE of the trail's rows that no trigger has refused.
  *
  * A superuser can disable a trigger, or replace a function's body, with a plain UPDATE of
  * pg_trigger or pg_proc: no DDL command runs then.  The server's own changes of its catalogs do
  * not go through the executor.
+ *
+ * A session that has read a disabled trigger goes on without it after an UPDATE of pg_trigger has
+ * enabled it, since no invalidation is sent.  It could remove the events of both commands, while
+ * they are undelivered.  So the removal leaves an event, too.
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_namespace.h"
 #include "access/transam.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "commands/extension.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "nodes/pathnodes.h"
 #include "parser/parsetree.h"
+#include "tcop/utility.h"
 #include "utils/lsyscache.h"
 
+#include "audit/audit_table.h"
 #include "audit/insider.h"
+#include "audit/insider_own.h"
 
 static ExecutorStart_hook_type previous_start = NULL;
+static ExecutorFinish_hook_type previous_finish = NULL;
+static bool has_changed_trail = false;	/* in this transaction */
 
 /* The first catalog that a statement writes to. */
 static Oid
@@ -37,20 +49,11 @@ written_catalog(const PlannedStmt *statement)
 	return InvalidOid;
 }
 
+/* A SELECT has a WITH that writes. */
 static const char *
-operation_name(CmdType operation)
+command_name(const PlannedStmt *statement)
 {
-	switch (operation)
-	{
-		case CMD_INSERT:
-			return "INSERT";
-		case CMD_UPDATE:
-			return "UPDATE";
-		case CMD_DELETE:
-			return "DELETE";
-		default:
-			return "SELECT";	/* with a WITH that writes */
-	}
+	return GetCommandTagName(CreateCommandTag((Node *) unconstify(PlannedStmt *, statement)));
 }
 
 /* The catalog lookups come last: every statement that writes comes by here. */
@@ -62,18 +65,130 @@ at_executor_start(QueryDesc *query, int flags)
 
 	/* pg_upgrade writes to catalogs; so may the extension's own functions. */
 	if (OidIsValid(catalog) && !(flags & EXEC_FLAG_EXPLAIN_ONLY) && !IsBinaryUpgrade &&
-		!creating_extension && !insider_is_own() && OidIsValid(get_extension_oid("admin_ext", true)))
-		insider_collect_command(operation_name(query->operation), psprintf("pg_catalog.%s", get_rel_name(catalog)),
-								statement, query->sourceText);
+		!insider_is_own_or_script() && OidIsValid(get_extension_oid("admin_ext", true)))
+		insider_record_command(command_name(statement), psprintf("pg_catalog.%s", get_rel_name(catalog)),
+							   statement, query->sourceText);
 	if (previous_start)
 		previous_start(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
 }
 
+/* The relations that a statement writes to because it names the parent of them. */
+static Bitmapset *
+expanded_relations(const PlannedStmt *statement)
+{
+	Bitmapset  *children = NULL;
+	ListCell   *cell;
+
+	foreach(cell, statement->appendRelations)
+	{
+		const AppendRelInfo *info = lfirst(cell);
+
+		if (info != NULL)
+			children = bms_add_member(children, info->child_relid);
+	}
+	return children;
+}
+
+static bool
+names_relation(const PlannedStmt *statement, Oid relation)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->rtable)
+	{
+		const RangeTblEntry *entry = lfirst(cell);
+
+		if (entry->rtekind == RTE_RELATION && entry->relid == relation)
+			return true;
+	}
+	return false;
+}
+
+/* Is it to change or remove rows?  What an INSERT adds is the matter of the triggers, and of restoring. */
+static bool
+changes_rows(const PlannedStmt *statement)
+{
+	if (statement->commandType != CMD_INSERT || statement->hasModifyingCTE)
+		return true;
+	return IsA(statement->planTree, ModifyTable) &&
+		castNode(ModifyTable, statement->planTree)->onConflictAction == ONCONFLICT_UPDATE;
+}
+
+/*
+ * Does a statement change or remove rows of the trail?  Every statement that writes comes by here.  Most
+ * tables are done with after one lookup, and of a partitioned table's many partitions the parent is asked
+ * once.
+ */
+static bool
+changes_trail(const PlannedStmt *statement)
+{
+	Bitmapset  *expanded = NULL;
+	bool		is_expanded = false;
+	ListCell   *cell;
+
+	if (!changes_rows(statement))
+		return false;
+	if (statement->appendRelations != NIL)
+		expanded = expanded_relations(statement);
+	foreach(cell, statement->resultRelations)
+	{
+		Oid			relation = rt_fetch(lfirst_int(cell), statement->rtable)->relid;
+
+		if (bms_is_member(lfirst_int(cell), expanded))
+			is_expanded = true;
+		else if ((get_rel_relispartition(relation) || get_rel_relkind(relation) == RELKIND_PARTITIONED_TABLE) &&
+				 audit_is_trail(relation))
+			return true;
+	}
+	if (!is_expanded || !names_relation(statement, audit_trail()))
+		return false;
+	foreach(cell, statement->resultRelations)
+	{
+		if (audit_is_trail(rt_fetch(lfirst_int(cell), statement->rtable)->relid))
+			return true;
+	}
+	return false;
+}
+
+/* A statement that a trigger has refused does not get here.  The event is written at the commit: the statement cannot remove it. */
+static void
+at_executor_finish(QueryDesc *query)
+{
+	if (previous_finish)
+		previous_finish(query);
+	else
+		standard_ExecutorFinish(query);
+	if (query->plannedstmt->resultRelations != NIL && !IsBinaryUpgrade && !insider_is_own_or_script() &&
+		changes_trail(query->plannedstmt))
+	{
+		has_changed_trail = true;
+		insider_collect_command(command_name(query->plannedstmt), "admin.audit", query->plannedstmt, query->sourceText);
+	}
+}
+
+void
+insider_catalog_check(void)
+{
+	if (has_changed_trail && OidIsValid(get_extension_oid("admin_ext", true)))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("rows of the audit trail were changed, and the trail cannot take the event of it"),
+				 errhint("Give the extension's tables their names, columns and partitions back before the transaction commits.")));
+}
+
+void
+insider_catalog_reset(void)
+{
+	has_changed_trail = false;
+}
+
 void
 insider_catalog_init(void)
 {
+	previous_finish = ExecutorFinish_hook;
+	ExecutorFinish_hook = at_executor_finish;
 	previous_start = ExecutorStart_hook;
 	ExecutorStart_hook = at_executor_start;
 }

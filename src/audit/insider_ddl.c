@@ -4,7 +4,7 @@
  *
  * The utility hook sees every command, in functions, DO blocks and strings of several commands,
  * too.  What a command is about is read from its parse tree (insider_target.c) and, for what is
- * altered or dropped with it, from the object access hook.  No SQL removes the hooks.  Commands of
+ * made, altered or dropped by it, from the object access hook.  No SQL removes the hooks.  Commands of
  * the extension's own functions and scripts are left out.  The event is part of the transaction.
  */
 #include "postgres.h"
@@ -15,16 +15,26 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_largeobject.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 
+#include "audit/audit_number.h"
+#include "audit/audit_table.h"
 #include "audit/insider.h"
+#include "audit/insider_collect.h"
+#include "audit/insider_own.h"
+#include "audit/insider_restoring.h"
 #include "json_text.h"
+#include "relations.h"
 #include "settings.h"
 
 /* Of a longer text an event has both ends. */
@@ -37,25 +47,95 @@ typedef struct Command
 	char	   *object;			/* identity of the first object of ours */
 	bool		is_trail;		/* which is the trail or a partition of it */
 	bool		is_place;		/* that is a schema or the extension: what is made there says more */
-	Oid			made;			/* a function that was made, or replaced */
+	List	   *made;			/* ObjectAddress of each object that was made, or replaced */
+	MemoryContext context;		/* of all of that: it lives as long as the command */
 } Command;
 
 static Command *current = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 static object_access_hook_type previous_access = NULL;
 
+static char *
+identity_of(const Command *command, Oid class, Oid object)
+{
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+	ObjectAddress address;
+	char	   *identity;
+
+	ObjectAddressSet(address, class, object);
+	identity = getObjectIdentity(&address, true);
+	MemoryContextSwitchTo(old);
+	return identity;
+}
+
 static void
 touch(Command *command, Oid class, Oid object)
 {
-	ObjectAddress address;
-
 	if (command->is_ours)
 		return;
-	ObjectAddressSet(address, class, object);
-	command->object = getObjectIdentity(&address, true);
-	command->is_trail = class == RelationRelationId && insider_is_trail(object);
+	command->object = identity_of(command, class, object);
+	command->is_trail = class == RelationRelationId && audit_is_trail(object);
 	command->is_place = class == NamespaceRelationId || class == ExtensionRelationId;
 	command->is_ours = true;
+}
+
+static bool
+is_guard(Oid class, Oid object)
+{
+	return insider_owns(class, object) || insider_serves_ours(class, object);
+}
+
+static void
+note_made(Command *command, Oid class, Oid object)
+{
+	MemoryContext old;
+	ObjectAddress *made;
+
+	/* A large object guards nothing, and a query may make any number of them. */
+	if (class == LargeObjectRelationId)
+		return;
+	old = MemoryContextSwitchTo(command->context);
+	made = palloc(sizeof(ObjectAddress));
+	ObjectAddressSet(*made, class, object);
+	command->made = lappend(command->made, made);
+	MemoryContextSwitchTo(old);
+}
+
+/* What a command has made is visible, and can be judged, when it is through. */
+static void
+touch_made(Command *command)
+{
+	ListCell   *cell;
+
+	if (command->made == NIL || (command->is_ours && !command->is_place))
+		return;
+	CommandCounterIncrement();
+	foreach(cell, command->made)
+	{
+		const ObjectAddress *made = lfirst(cell);
+
+		CHECK_FOR_INTERRUPTS();
+		/* A new partition of an audited table is audited, too. */
+		if (made->classId == TriggerRelationId && insider_is_cloned_trigger(made->objectId))
+			continue;
+		/* A function elsewhere that is bound to our library is one of the extension's place. */
+		if (is_guard(made->classId, made->objectId) || (command->is_place && made->classId == ProcedureRelationId))
+		{
+			command->object = identity_of(command, made->classId, made->objectId);
+			command->is_ours = true;
+			return;
+		}
+	}
+}
+
+/*
+ * The copy that becomes a table or a materialized view, with its indexes and types.  The server drops other things
+ * in this way, too, like the triggers of a partition that is detached.
+ */
+static bool
+is_copy_of_rewrite(Oid class, const ObjectAccessDrop *drop)
+{
+	return (drop->dropflags & PERFORM_DELETION_INTERNAL) && (class == RelationRelationId || class == TypeRelationId);
 }
 
 static void
@@ -63,15 +143,19 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 {
 	if (previous_access)
 		previous_access(access, class, object, column, arg);
+	if (access == OAT_FUNCTION_EXECUTE && (object == F_SETVAL_REGCLASS_INT8 || object == F_SETVAL_REGCLASS_INT8_BOOL))
+		audit_number_note_setval();
 	if (current == NULL)
 		return;
-	if (access == OAT_POST_CREATE && class == ProcedureRelationId && !OidIsValid(current->made))
-		current->made = object;
+	if (access == OAT_POST_CREATE && !(arg != NULL && ((ObjectAccessPostCreate *) arg)->is_internal))
+		note_made(current, class, object);
 	if (access != OAT_DROP && access != OAT_POST_ALTER)
 		return;
 	if (access == OAT_POST_ALTER && (arg != NULL && ((ObjectAccessPostAlter *) arg)->is_internal))
 		return;
-	if (!current->is_ours && insider_owns(class, object))
+	if (access == OAT_DROP && is_copy_of_rewrite(class, (ObjectAccessDrop *) arg))
+		return;
+	if (!current->is_ours && is_guard(class, object))
 		touch(current, class, object);
 }
 
@@ -88,7 +172,6 @@ is_watched(Node *statement)
 		case T_PrepareStmt:
 		case T_ExecuteStmt:
 		case T_DeallocateStmt:
-		case T_ExplainStmt:
 		case T_VariableSetStmt:
 		case T_VariableShowStmt:
 		case T_DiscardStmt:
@@ -112,12 +195,6 @@ is_watched(Node *statement)
 		default:
 			return true;
 	}
-}
-
-static bool
-is_our_own(void)
-{
-	return insider_is_own() || (creating_extension && insider_is_our_extension(CurrentExtensionObject));
 }
 
 /* The command's part of a string that may hold several. */
@@ -146,15 +223,22 @@ text_of(const PlannedStmt *statement, const char *query, int *bytes)
 }
 
 /*
- * pg_restore makes indexes, constraints and triggers of months, in several sessions at once, and may
- * switch triggers off while it loads.  Each would wait for the month that the other has locked.  A
- * copy that is being loaded has no history of its own yet, and its trail says that it was loaded.
+ * The months of a dump are made and attached before the trail takes a row.  Then pg_restore makes
+ * their indexes, constraints and triggers, in several sessions at once, and may switch triggers off
+ * while it loads.  Each would wait for the month that the other has locked.  Other extensions, like a
+ * language with its functions in pg_catalog, come before the trail has a month.  A copy that is being
+ * loaded has no history of its own yet, and its trail says that it was loaded.
  */
 static bool
 belongs_to_restore(Node *statement)
 {
-	return admin_restoring && statement != NULL &&
-		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt)) &&
+	if (statement == NULL || !admin_relations_exist())
+		return false;
+	if (IsA(statement, CreateStmt))
+		return insider_trail_is_fresh();
+	return admin_restoring &&
+		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt) ||
+		 IsA(statement, CreateExtensionStmt)) &&
 		(!insider_store_is_adopted() || insider_trail_is_fresh());
 }
 
@@ -193,13 +277,29 @@ insider_collect_command(const char *tag, const char *object, const PlannedStmt *
 		insider_collect("guard.changed", payload);
 }
 
-/* A command that gives the trail other columns, or one of our tables another name: after it no row may be written. */
+void
+insider_record_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+{
+	const char *payload;
+
+	if (admin_restoring || !insider_trail_can_take())
+	{
+		insider_collect_command(tag, object, statement, query);
+		return;
+	}
+	payload = describe_command(tag, object, statement, query);
+	if (payload != NULL)
+		insider_append_now("guard.changed", payload);
+}
+
+/* A command that gives the trail other columns, or something of ours another name: after it no row may be written. */
 static bool
 may_close_trail(const Command *command, Node *statement)
 {
 	ListCell   *cell;
 
-	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt))
+	/* A COPY that is ours writes to a catalog. */
+	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt) || IsA(statement, CopyStmt))
 		return true;
 	if (!IsA(statement, AlterTableStmt) || !command->is_trail)
 		return false;
@@ -213,20 +313,10 @@ may_close_trail(const Command *command, Node *statement)
 	return false;
 }
 
-/* A function that is made in one of our schemas is visible by the end of the command. */
 static const char *
-object_of(const Command *command)
+object_name(const Command *command)
 {
-	char	   *made = NULL;
-	ObjectAddress address;
-
-	if (command->is_place && OidIsValid(command->made))
-	{
-		ObjectAddressSet(address, ProcedureRelationId, command->made);
-		CommandCounterIncrement();
-		made = getObjectIdentity(&address, true);
-	}
-	return made ? made : command->object ? command->object : "";
+	return command->object ? command->object : "";
 }
 
 /* The event of such a command is written before it.  Answers whether it was. */
@@ -238,7 +328,7 @@ record_before(const Command *command, const PlannedStmt *statement, const char *
 	if (!command->is_ours || !may_close_trail(command, statement->utilityStmt) || !insider_trail_can_take())
 		return false;
 	payload = describe_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-							   object_of(command), statement, query);
+							   object_name(command), statement, query);
 	if (payload != NULL)
 		insider_append_now("guard.changed", payload);
 	return true;
@@ -249,12 +339,19 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 {
 	if (command->is_ours && !is_recorded)
 		insider_collect_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)),
-								object_of(command), statement, query);
+								object_name(command), statement, query);
 	else if (is_recorded && !insider_trail_can_take())
 		ereport(WARNING,
 				(errmsg("the audit trail cannot take a row after this command"),
 				 errdetail("Every check and every change of an approval will fail."),
 				 errhint("Roll back, or undo the command.")));
+}
+
+/* What the script of another extension makes is its CREATE EXTENSION's, unless the command names what is ours. */
+static bool
+is_part_of_script(const Command *command, const Command *outer)
+{
+	return creating_extension && outer != NULL && !command->is_ours;
 }
 
 static void
@@ -264,13 +361,13 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 {
 	ProcessUtility_hook_type next = previous_utility ? previous_utility : standard_ProcessUtility;
 	Command    *outer = current;
-	Command		command = {0};
+	Command		command = {.context = CurrentMemoryContext};
 	Oid			object;
 	Oid			class;
 	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
 	bool		is_recorded;
 	/* pg_upgrade creates every object by itself, and the trail with them: it changes nothing. */
-	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !is_our_own() &&
+	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !insider_is_own_or_script() &&
 		OidIsValid(get_extension_oid("admin_ext", true));
 
 	if (is_part)
@@ -283,7 +380,9 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	if (is_seen && insider_find_target(statement->utilityStmt, &class, &object))
 		touch(&command, class, object);
 	is_recorded = record_before(&command, statement, query);
-	current = is_seen ? &command : NULL;
+	if (command.is_trail && IsA(statement->utilityStmt, TruncateStmt))
+		insider_keep_events(castNode(TruncateStmt, statement->utilityStmt));
+	current = !is_seen ? NULL : is_part_of_script(&command, outer) ? outer : &command;
 	PG_TRY();
 	{
 		next(statement, query, read_only_tree, context, params, environment, dest, completion);
@@ -295,6 +394,7 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	PG_END_TRY();
 	if (!is_seen || !IsTransactionState())
 		return;
+	touch_made(&command);
 	record_after(&command, statement, query, is_recorded);
 	insider_record_setting_command(statement->utilityStmt);
 }

@@ -1,10 +1,9 @@
 /*
  * insider_events.c
- *	  Collects events about the trail during a transaction, and appends them before it commits.
+ *	  Appends the events about the trail that a transaction has collected, before it commits.
  *
  * At the end, not at once: a command may have left the trail unable to take a row for as long as
- * the transaction runs, and a dump attaches the months after other commands.  Memory: the events
- * live in TopMemoryContext until the transaction ends.
+ * the transaction runs, and a dump attaches the months after other commands.
  */
 #include "postgres.h"
 
@@ -22,73 +21,24 @@
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
 #include "audit/audit_event.h"
+#include "audit/audit_number.h"
 #include "audit/insider.h"
+#include "audit/insider_collect.h"
+#include "audit/insider_own.h"
+#include "audit/insider_restoring.h"
+#include "audit/insider_setting.h"
 #include "owner.h"
 #include "relations.h"
 #include "settings.h"
-
-typedef struct CollectedEvent
-{
-	SubTransactionId subid;
-	const char *event_type;
-	char	   *payload;
-} CollectedEvent;
-
-static List *collected = NIL;
-
-void
-insider_collect(const char *event_type, const char *payload)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
-	CollectedEvent *event = palloc(sizeof(CollectedEvent));
-
-	event->subid = GetCurrentSubTransactionId();
-	event->event_type = event_type;
-	event->payload = pstrdup(payload);
-	collected = lappend(collected, event);
-	MemoryContextSwitchTo(old);
-}
-
-void
-insider_log(const char *message)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("log_min_messages", "log", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	ereport(LOG,
-			(errmsg("admin_ext: %s", message),
-			 errhidestmt(true)));
-	AtEOXact_GUC(true, level);
-}
-
-static void
-forget(CollectedEvent *event)
-{
-	pfree(event->payload);
-	pfree(event);
-}
-
-static void
-forget_all(void)
-{
-	ListCell   *cell;
-
-	foreach(cell, collected)
-		forget(lfirst(cell));
-	list_free(collected);
-	collected = NIL;
-}
 
 bool
 insider_trail_can_take(void)
@@ -151,16 +101,8 @@ draw_above_what_is_loaded(void)
 		.types = {INT8OID},
 		.result = SPI_OK_SELECT
 	};
-	Datum		highest[] = {Int64GetDatum(insider_highest_loaded())};
-	OwnerScope	scope;
 
-	/* One at a time where a dump is loaded by several sessions; who draws meanwhile is not in the way. */
-	LockRelationOid(admin_relations()->audit_sequence, ShareUpdateExclusiveLock);
-	owner_enter(&scope, admin_relations()->audit);
-	(void) owner_run(&query, highest, NULL, 0);
-	owner_leave(&scope);
-	/* setval() is no part of the transaction, which may hold a month that others wait for. */
-	UnlockRelationOid(admin_relations()->audit_sequence, ShareUpdateExclusiveLock);
+	(void) audit_number_move(&query, insider_highest_loaded());
 }
 
 static void
@@ -168,11 +110,11 @@ append_collected(void)
 {
 	ListCell   *cell;
 
-	foreach(cell, collected)
+	foreach(cell, insider_collected())
 	{
 		const CollectedEvent *event = lfirst(cell);
 
-		(void) audit_append_event(event->event_type, NULL, cstring_to_text(event->payload));
+		(void) audit_append_event_of(event->actor, event->event_type, NULL, cstring_to_text(event->payload));
 	}
 }
 
@@ -189,7 +131,7 @@ before_commit(void)
 {
 	bool		was_read_only = XactReadOnly;
 
-	if (collected == NIL && !insider_has_loaded() && !insider_has_settings())
+	if (insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() && !audit_number_is_to_check())
 		return;
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
@@ -206,17 +148,21 @@ before_commit(void)
 		if (!is_too_early)
 			insider_collect_settings(true);
 		/* Rows may still come: the schema, with its grants, can be loaded long before the data. */
-		if (insider_has_loaded() || (admin_restoring && (!is_too_early || collected != NIL)))
+		if (insider_has_loaded() || (admin_restoring && (!is_too_early || insider_collected() != NIL)))
 			draw_above_what_is_loaded();
+		audit_number_check();
 		insider_collect_loaded();
 		if (!is_too_early)
 			insider_collect_settings(false);
 		append_collected();
 	}
-	else if (collected != NIL)
+	else if (insider_collected() != NIL)
+	{
+		insider_catalog_check();
 		ereport(WARNING,
-				(errmsg("the audit trail cannot take the %d events of this transaction", list_length(collected)),
+				(errmsg("the audit trail cannot take the %d events of this transaction", list_length(insider_collected())),
 				 errdetail("They are in the server's log alone.")));
+	}
 	PopActiveSnapshot();
 	XactReadOnly = was_read_only;
 }
@@ -233,35 +179,14 @@ at_transaction_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
 		case XACT_EVENT_ABORT:
-			forget_all();
+			insider_collect_reset();
 			insider_own_reset();
+			insider_catalog_reset();
+			audit_number_reset();
 			insider_settings_end(event != XACT_EVENT_ABORT);
 			break;
 		default:
 			break;
-	}
-}
-
-static void
-at_savepoint_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
-{
-	ListCell   *cell;
-
-	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
-		return;
-	foreach(cell, collected)
-	{
-		CollectedEvent *collection = lfirst(cell);
-
-		if (collection->subid != subid)
-			continue;
-		if (event == SUBXACT_EVENT_COMMIT_SUB)
-			collection->subid = parent;
-		else
-		{
-			forget(collection);
-			collected = foreach_delete_current(collected, cell);
-		}
 	}
 }
 
@@ -272,5 +197,5 @@ insider_init(void)
 	insider_ddl_init();
 	insider_catalog_init();
 	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_savepoint_end, NULL);
+	insider_collect_init();
 }

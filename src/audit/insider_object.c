@@ -3,7 +3,7 @@
  *	  Which objects of a database belong to the extension's guards.
  *
  * The members of the extension and the partitions of the trail, with what stands on them:
- * triggers, rules, policies, constraints, indexes; and whatever is in the schemas of the extension
+ * triggers, rules, policies, constraints, indexes, statistics; and whatever is in the schemas of the extension
  * and found by its name.  Reads catalogs; takes no lock on the objects.
  */
 #include "postgres.h"
@@ -14,6 +14,7 @@
 #include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
+#include "catalog/objectaddress.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
@@ -23,6 +24,7 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_rewrite.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -32,6 +34,8 @@
 #include "utils/syscache.h"
 
 #include "audit/insider.h"
+#include "audit/insider_own.h"
+#include "catalog_row.h"
 #include "relations.h"
 
 bool
@@ -58,66 +62,64 @@ insider_owns_relation(Oid relation)
 		insider_owns_relation(parent);
 }
 
-/* What a row of a catalog is about, by the column that says so; none where the server made the row for itself. */
-static Oid
-table_of(Oid catalog, Oid by_oid, AttrNumber oid_column, Oid object, AttrNumber table_column)
-{
-	Relation	relation = table_open(catalog, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			table = InvalidOid;
+/* PostgreSQL 14 marks a partition's triggers as internal. */
+static const CatalogColumn trigger_function = {TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgfoid};
 
-	ScanKeyInit(&key, oid_column, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(object));
-	scan = systable_beginscan(relation, by_oid, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple) &&
-		!(catalog == TriggerRelationId && ((Form_pg_trigger) GETSTRUCT(tuple))->tgisinternal))
-	{
-		bool		isnull;
-
-		table = DatumGetObjectId(heap_getattr(tuple, table_column, RelationGetDescr(relation), &isnull));
-	}
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return table;
-}
+/* What stands on a table, and where its catalog names the table.  Not the triggers that the server has made for itself. */
+static const CatalogColumn on_table[] = {
+	{TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgrelid, Anum_pg_trigger_tgisinternal},
+	{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
+	{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
+	{ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
+	{AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
+	{StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
+};
 
 /* On a table of somebody's, a trigger with a function of ours. */
 static bool
 owns_trigger_function(Oid trigger)
 {
-	Oid			function = table_of(TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, trigger, Anum_pg_trigger_tgfoid);
+	Oid			function = catalog_row_oid(&trigger_function, trigger);
 
 	return OidIsValid(function) && insider_owns(ProcedureRelationId, function);
+}
+
+bool
+insider_is_cloned_trigger(Oid trigger)
+{
+	static const CatalogColumn parent = {TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgparentid};
+
+	return OidIsValid(catalog_row_oid(&parent, trigger)) && !insider_owns_relation(catalog_table_of_trigger(trigger));
 }
 
 static bool
 owns_on_table(Oid class, Oid object)
 {
-	Oid			table;
+	Oid			table = InvalidOid;
 
-	switch (class)
+	if (class == TriggerRelationId && owns_trigger_function(object))
+		return true;
+	for (int i = 0; i < lengthof(on_table); i++)
 	{
-		case TriggerRelationId:
-			if (owns_trigger_function(object))
-				return true;
-			table = table_of(class, TriggerOidIndexId, Anum_pg_trigger_oid, object, Anum_pg_trigger_tgrelid);
-			break;
-		case RewriteRelationId:
-			table = table_of(class, RewriteOidIndexId, Anum_pg_rewrite_oid, object, Anum_pg_rewrite_ev_class);
-			break;
-		case PolicyRelationId:
-			table = table_of(class, PolicyOidIndexId, Anum_pg_policy_oid, object, Anum_pg_policy_polrelid);
-			break;
-		case ConstraintRelationId:
-			table = table_of(class, ConstraintOidIndexId, Anum_pg_constraint_oid, object, Anum_pg_constraint_conrelid);
-			break;
-		default:
-			table = table_of(class, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, object, Anum_pg_attrdef_adrelid);
-			break;
+		if (on_table[i].catalog == class)
+			table = catalog_row_oid(&on_table[i], object);
 	}
 	return OidIsValid(table) && insider_owns_relation(table);
+}
+
+Oid
+insider_schema_of(Oid class, Oid object)
+{
+	ObjectAddress address;
+	int			cache;
+
+	if (!is_objectclass_supported(class) || get_object_attnum_namespace(class) == InvalidAttrNumber)
+		return InvalidOid;
+	cache = get_object_catcache_oid(class);
+	if (cache < 0 || !SearchSysCacheExists1(cache, ObjectIdGetDatum(object)))
+		return InvalidOid;
+	ObjectAddressSet(address, class, object);
+	return get_object_namespace(&address);
 }
 
 bool
@@ -133,25 +135,16 @@ insider_owns(Oid class, Oid object)
 		case ConstraintRelationId:
 		case AttrDefaultRelationId:
 			return owns_on_table(class, object);
-		case ProcedureRelationId:
-			return insider_is_our_schema(get_func_namespace(object)) ||
-				insider_is_our_extension(getExtensionOfObject(class, object));
+		case StatisticExtRelationId:
+			return owns_on_table(class, object) || insider_is_our_schema(insider_schema_of(class, object));
 		case NamespaceRelationId:
 			return insider_is_our_schema(object);
 		case ExtensionRelationId:
 			return insider_is_our_extension(object);
 		default:
-			return insider_is_our_extension(getExtensionOfObject(class, object));
+			return insider_is_our_schema(insider_schema_of(class, object)) ||
+				insider_is_our_extension(getExtensionOfObject(class, object));
 	}
-}
-
-bool
-insider_is_trail(Oid relation)
-{
-	Oid			trail = admin_relations_exist() ? admin_relations()->audit : InvalidOid;
-
-	return OidIsValid(trail) &&
-		(relation == trail || (get_rel_relispartition(relation) && get_partition_parent(relation, true) == trail));
 }
 
 bool

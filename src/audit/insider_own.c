@@ -17,12 +17,13 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
-#include "audit/insider.h"
+#include "audit/insider_own.h"
 
 /* What is known of a function; what is not called through the hook changes nothing. */
 typedef enum FunctionKind
@@ -50,6 +51,7 @@ typedef struct CallFrame
 
 static bool is_own = false;
 static bool is_worker = false;
+static bool sees_every_call = false;
 static needs_fmgr_hook_type previous_needs_hook = NULL;
 static fmgr_hook_type previous_hook = NULL;
 
@@ -57,6 +59,12 @@ bool
 insider_is_own(void)
 {
 	return is_own;
+}
+
+bool
+insider_is_by_hand(void)
+{
+	return sees_every_call && !is_own;
 }
 
 bool
@@ -94,11 +102,23 @@ insider_is_our_extension(Oid extension)
 }
 
 bool
+insider_is_own_or_script(void)
+{
+	return insider_is_own() || (creating_extension && insider_is_our_extension(CurrentExtensionObject));
+}
+
+bool
+insider_is_our_schema_name(const char *name)
+{
+	return strcmp(name, "admin") == 0 || strcmp(name, "admin_internal") == 0;
+}
+
+bool
 insider_is_our_schema(Oid schema)
 {
 	const char *name = get_namespace_name(schema);
 
-	return name != NULL && (strcmp(name, "admin") == 0 || strcmp(name, "admin_internal") == 0);
+	return name != NULL && insider_is_our_schema_name(name);
 }
 
 /*
@@ -109,7 +129,9 @@ static bool
 is_entry(Form_pg_proc form)
 {
 	static const char *const entries[] = {
-		"grant_access", "revoke_access", "restore_guards", "import_approvals", "catch_up_approvals"
+		"grant_access", "revoke_access", "restore_guards", "import_approvals", "catch_up_approvals",
+		/* the worker's, which leave sink.diverged and guard.changed */
+		"fork_store", "look_at_reach"
 	};
 	const char *schema = get_namespace_name(form->pronamespace);
 
@@ -118,14 +140,12 @@ is_entry(Form_pg_proc form)
 	/* What a trigger of ours does follows from a change that has its event. */
 	if (form->prorettype == TRIGGEROID)
 		return true;
-	if (schema == NULL || strcmp(schema, "admin") != 0)
-		return false;
 	for (int i = 0; i < lengthof(entries); i++)
 	{
 		if (strcmp(NameStr(form->proname), entries[i]) == 0)
 			return true;
 	}
-	return form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
+	return schema != NULL && strcmp(schema, "admin") == 0 && form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
 }
 
 static FunctionKind
@@ -212,6 +232,7 @@ at_call(FmgrHookEventType event, FmgrInfo *info, Datum *private)
 void
 insider_own_init(void)
 {
+	sees_every_call = process_shared_preload_libraries_in_progress;
 	CacheRegisterSyscacheCallback(PROCOID, forget, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);
 	previous_needs_hook = needs_fmgr_hook;

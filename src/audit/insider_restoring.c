@@ -9,16 +9,22 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "replication/logicalworker.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#include "audit/insider.h"
+#include "audit/audit_table.h"
+#include "audit/insider_collect.h"
+#include "audit/insider_restoring.h"
+#include "audit/row_pins.h"
 #include "compat.h"
 #include "json_text.h"
 #include "owner.h"
@@ -184,8 +190,7 @@ insider_collect_loaded(void)
 		if (comes_again(entry) || name == NULL)
 			continue;
 		appendStringInfoString(&payload, separator);
-		append_json_cstring(&payload, quote_qualified_identifier(
-								get_namespace_name(get_rel_namespace(entry->table)), name));
+		append_json_cstring(&payload, row_table_name(get_rel_namespace(entry->table), name));
 		appendStringInfo(&payload, ":" INT64_FORMAT, rows_of(entry->table));
 		separator = ",";
 	}
@@ -193,6 +198,59 @@ insider_collect_loaded(void)
 	insider_collect("setting.changed", payload.data);
 	loaded = NULL;
 	loaded_in = InvalidLocalTransactionId;
+}
+
+/* Events that a load has left in a month so far, also while this session waited for the lock.  The limit is for a month of somebody's. */
+static void
+collect_events_of(Oid month)
+{
+	OwnerScope	scope;
+	StringInfoData query;
+
+	initStringInfo(&query);
+	appendStringInfo(&query,
+					 "select a.event_type, a.payload::text from only %s as a "
+					 "where a.event_type in ('setting.changed', 'guard.changed') order by a.audit_id limit 10000",
+					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(month)), get_rel_name(month)));
+	owner_enter(&scope, admin_relations()->audit);
+	if (SPI_execute(query.data, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the events of a month");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		insider_collect(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+						SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+	owner_leave(&scope);
+}
+
+/* The lock is the one that the command takes: no other session adds an event in between. */
+static Oid
+lock_month(RangeVar *name)
+{
+	Oid			month = RangeVarGetRelid(name, NoLock, true);
+
+	if (!OidIsValid(month) || !audit_is_trail(month) || get_rel_relkind(month) != RELKIND_RELATION ||
+		pg_class_aclcheck(month, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
+		return InvalidOid;
+	return RangeVarGetRelid(name, AccessExclusiveLock, true);
+}
+
+/*
+ * pg_restore in several sessions truncates each month before it loads it, and another session may
+ * have left its events there.  They are appended again when the transaction commits.
+ */
+void
+insider_keep_events(const TruncateStmt *statement)
+{
+	ListCell   *cell;
+
+	if (!admin_restoring || !admin_relations_exist())
+		return;
+	foreach(cell, statement->relations)
+	{
+		Oid			month = lock_month(lfirst_node(RangeVar, cell));
+
+		if (OidIsValid(month))
+			collect_events_of(month);
+	}
 }
 
 void

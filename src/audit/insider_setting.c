@@ -14,7 +14,8 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
-#include "audit/insider.h"
+#include "audit/insider_collect.h"
+#include "audit/insider_setting.h"
 #include "compat.h"
 #include "json_text.h"
 

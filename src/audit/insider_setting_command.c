@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/insider.h"
+#include "audit/insider_collect.h"
 #include "json_text.h"
 
 /* Which change of a setting weakens what the trail promises. */

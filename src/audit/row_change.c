@@ -17,10 +17,13 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "audit/audit_actor.h"
 #include "audit/audit_append.h"
 #include "audit/evidence.h"
-#include "audit/insider.h"
+#include "audit/insider_own.h"
+#include "audit/insider_restoring.h"
 #include "audit/row_json.h"
+#include "audit/row_pins.h"
 #include "json_text.h"
 #include "layout.h"
 #include "relations.h"
@@ -83,7 +86,8 @@ static void
 append_hand(StringInfo out)
 {
 	appendStringInfoString(out, ",\"by\":");
-	append_json_cstring(out, GetUserNameFromId(GetSessionUserId(), false));
+	append_json_cstring(out, audit_actor());
+	audit_append_login(out, ",");
 }
 
 /* NULL when an UPDATE changed nothing: there is nothing to record then. */
@@ -93,7 +97,9 @@ payload_of(const RowChange *change, bool is_ours)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	appendStringInfo(&out, "{\"op\":\"%s\",\"changed\":", change->op);
+	appendStringInfoString(&out, "{\"op\":\"");
+	appendStringInfoString(&out, change->op);
+	appendStringInfoString(&out, "\",\"changed\":");
 	if (!change->has_old || !change->has_new)
 		appendStringInfoString(&out, "{}");
 	else if (append_changed_json(&out, change->desc, change->old_values, change->old_nulls,
@@ -116,9 +122,9 @@ payload_of(const RowChange *change, bool is_ours)
 	else
 	{
 		appendStringInfoString(&out, ",\"relation\":");
-		append_json_cstring(&out, quote_qualified_identifier(
-								get_namespace_name(RelationGetNamespace(change->relation)),
-								RelationGetRelationName(change->relation)));
+		append_json_cstring(&out, row_table_name(RelationGetNamespace(change->relation),
+												 RelationGetRelationName(change->relation)));
+		audit_append_login(&out, ",");
 	}
 	appendStringInfoChar(&out, '}');
 	return cstring_to_text_with_len(out.data, out.len);
@@ -145,7 +151,7 @@ describe_approval(const RowChange *change, AuditEvent *event)
 							   datum_image_eq(change->old_values[APPROVAL_STATE - 1], PointerGetDatum(state), false, -1)))
 	{
 		event->event_type = "approval.altered";
-		event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
+		event->actor = cstring_to_text(audit_actor());
 	}
 	else
 	{
@@ -174,7 +180,7 @@ describe_row(const RowChange *change, AuditEvent *event)
 		default:
 			event->event_type = "row.truncated";
 	}
-	event->actor = cstring_to_text(GetUserNameFromId(GetSessionUserId(), false));
+	event->actor = cstring_to_text(audit_actor());
 }
 
 static void

@@ -16,11 +16,12 @@
 #include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/json.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
 #include "audit/row_json.h"
+#include "audit/row_jsonb.h"
+#include "audit/row_pins.h"
 #include "json_number.h"
 #include "json_text.h"
 #include "json_value.h"
@@ -45,10 +46,7 @@ check_room(StringInfo out, TupleDesc desc, Size more)
 			 errhint("Store large values in a table that is not given to admin.attach_audit().")));
 }
 
-/*
- * As a JSON string.  A long text goes in pieces: escapes may make it six times as long.  A short
- * one ends with a zero byte.
- */
+/* As a JSON string.  A long text goes in pieces: escapes may make it six times as long. */
 static void
 append_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 {
@@ -58,7 +56,7 @@ append_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 	check_room(out, desc, length + 2);
 	if (length <= PIECE_BYTES)
 	{
-		escape_json(out, text);
+		append_json_string(out, text, length);
 		return;
 	}
 	initStringInfo(&piece);
@@ -80,39 +78,31 @@ append_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 	pfree(piece.data);
 }
 
+/* What is detoasted and written as text is refused first: each step of that may take a gigabyte. */
 static void
-append_text(StringInfo out, TupleDesc desc, const text *value)
+check_varlena(StringInfo out, TupleDesc desc, Datum value)
 {
-	Size		length = VARSIZE_ANY_EXHDR(value);
-
-	if (length <= PIECE_BYTES)
-		append_json_text(out, value);
-	else
-		append_string(out, desc, VARDATA_ANY(value), length);
+	check_room(out, desc, toast_raw_datum_size(value));
 }
 
-/* What is detoasted and written as text is refused first: each step of that may take a gigabyte. */
+static void
+append_text(StringInfo out, TupleDesc desc, Datum value)
+{
+	const text *unpacked;
+
+	check_varlena(out, desc, value);
+	unpacked = DatumGetTextPP(value);
+	append_string(out, desc, VARDATA_ANY(unpacked), VARSIZE_ANY_EXHDR(unpacked));
+}
+
+/* As check_varlena(), for a type that may have no such values. */
 static void
 check_value(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
-	if (get_typlen(type) == -1)
-		check_room(out, desc, toast_raw_datum_size(value) * (type == BYTEAOID ? 2 : 1));
-}
-
-/* As the client tools pin them for transfer; undone by AtEOXact_GUC(). */
-static int
-pin_settings(void)
-{
-	static const char *const pinned[][2] = {
-		{"datestyle", "ISO"}, {"intervalstyle", "iso_8601"}, {"timezone", "UTC"},
-		{"extra_float_digits", "1"}, {"bytea_output", "hex"}
-	};
-	int			level = NewGUCNestLevel();
-
-	for (int i = 0; i < lengthof(pinned); i++)
-		(void) set_config_option(pinned[i][0], pinned[i][1], PGC_USERSET, PGC_S_SESSION,
-								 GUC_ACTION_SAVE, true, 0, false);
-	return level;
+	if (type == BYTEAOID)
+		check_room(out, desc, toast_raw_datum_size(value) * 2);
+	else if (get_typlen(type) == -1)
+		check_varlena(out, desc, value);
 }
 
 /* What is no number to every reader is a string: NaN and the infinities, too. */
@@ -142,14 +132,17 @@ append_float(StringInfo out, Datum value, Oid type)
 static void
 append_json(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
+	StringInfoData buffer;
 	char	   *json;
 	Size		length;
 
+	check_varlena(out, desc, value);
 	if (type == JSONBOID)
 	{
-		Jsonb	   *jsonb = DatumGetJsonbP(value);
-
-		json = JsonbToCString(NULL, &jsonb->root, VARSIZE(jsonb));
+		initStringInfo(&buffer);
+		if (!jsonb_text(&buffer, DatumGetJsonbP(value), ROW_JSON_MAX_BYTES))
+			check_room(out, desc, buffer.len);
+		json = buffer.data;
 	}
 	else
 		json = TextDatumGetCString(value);
@@ -164,7 +157,7 @@ append_by_output_function(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
 	Oid			output;
 	bool		is_varlena;
-	int			level = pin_settings();
+	int			level = row_pin_settings(type);
 	char	   *text;
 
 	getTypeOutputInfo(type, &output, &is_varlena);
@@ -173,28 +166,36 @@ append_by_output_function(StringInfo out, TupleDesc desc, Datum value, Oid type)
 	append_string(out, desc, text, strlen(text));
 }
 
-/* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */
-static bool
-append_array(StringInfo out, TupleDesc desc, Datum value, Oid element)
+typedef struct ArrayElement
 {
-	ArrayType  *array = DatumGetArrayTypeP(value);
+	Oid			type;
 	int16		length;
 	bool		by_value;
 	char		align;
+} ArrayElement;
+
+/* Each approval has roles: the catalog is not asked for each of its changes. */
+static const ArrayElement text_element = {TEXTOID, -1, false, TYPALIGN_INT};
+
+/* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */
+static bool
+append_array(StringInfo out, TupleDesc desc, Datum value, const ArrayElement *element)
+{
+	ArrayType  *array = DatumGetArrayTypeP(value);
 	Datum	   *values;
 	bool	   *nulls;
 	int			count;
 
 	if (ARR_NDIM(array) > 1)
 		return false;
-	get_typlenbyvalalign(element, &length, &by_value, &align);
-	deconstruct_array(array, element, length, by_value, align, &values, &nulls, &count);
+	deconstruct_array(array, element->type, element->length, element->by_value, element->align,
+					  &values, &nulls, &count);
 	appendStringInfoChar(out, '[');
 	for (int i = 0; i < count; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		append_value(out, desc, values[i], nulls[i], element);
+		append_value(out, desc, values[i], nulls[i], element->type);
 		check_room(out, desc, 0);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -208,7 +209,7 @@ append_other(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
 	/* The types that initdb begins with are no domains. */
 	Oid			base = type < FirstGenbkiObjectId ? type : getBaseType(type);
-	Oid			element;
+	ArrayElement element = {0};
 
 	if (base != type)
 	{
@@ -216,8 +217,10 @@ append_other(StringInfo out, TupleDesc desc, Datum value, Oid type)
 		return;
 	}
 	check_value(out, desc, value, type);
-	element = get_element_type(type);
-	if (!OidIsValid(element) || !append_array(out, desc, value, element))
+	element.type = get_element_type(type);
+	if (OidIsValid(element.type))
+		get_typlenbyvalalign(element.type, &element.length, &element.by_value, &element.align);
+	if (!OidIsValid(element.type) || !append_array(out, desc, value, &element))
 		append_by_output_function(out, desc, value, type);
 }
 
@@ -235,19 +238,25 @@ append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 			appendStringInfoString(out, DatumGetBool(value) ? "true" : "false");
 			return;
 		case INT2OID:
-			appendStringInfo(out, "%d", DatumGetInt16(value));
+			append_int(out, DatumGetInt16(value));
 			return;
 		case INT4OID:
-			appendStringInfo(out, "%d", DatumGetInt32(value));
+			append_int(out, DatumGetInt32(value));
 			return;
 		case INT8OID:
-			appendStringInfo(out, "\"" INT64_FORMAT "\"", DatumGetInt64(value));
+			appendStringInfoChar(out, '"');
+			append_int(out, DatumGetInt64(value));
+			appendStringInfoChar(out, '"');
 			return;
 		case TEXTOID:
 		case VARCHAROID:
-			check_value(out, desc, value, type);
-			append_text(out, desc, DatumGetTextPP(value));
+			append_text(out, desc, value);
 			return;
+		case TEXTARRAYOID:
+			check_varlena(out, desc, value);
+			if (append_array(out, desc, value, &text_element))
+				return;
+			break;
 		case TIMESTAMPTZOID:
 			appendStringInfoChar(out, '"');
 			append_timestamp(out, DatumGetTimestampTz(value));
@@ -258,11 +267,10 @@ append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type)
 			append_float(out, value, type);
 			return;
 		case NUMERICOID:
-			append_number(out, DatumGetCString(DirectFunctionCall1(numeric_out, value)));
+			append_number(out, numeric_text(DatumGetNumeric(value)));
 			return;
 		case JSONOID:
 		case JSONBOID:
-			check_value(out, desc, value, type);
 			append_json(out, desc, value, type);
 			return;
 	}
@@ -274,7 +282,7 @@ append_key(StringInfo out, TupleDesc desc, int i, bool first)
 {
 	if (!first)
 		appendStringInfoChar(out, ',');
-	escape_json(out, NameStr(TupleDescAttr(desc, i)->attname));
+	append_json_cstring(out, NameStr(TupleDescAttr(desc, i)->attname));
 	appendStringInfoChar(out, ':');
 }
 

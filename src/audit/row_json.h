@@ -5,9 +5,9 @@
  * Booleans and texts as JSON has them.  int8 as a string, smaller integers as numbers.  float4,
  * float8 and numeric as numbers where every reader takes them for the same (json_number.h), else as
  * strings.  json and jsonb as values, numbers in them likewise; as a string what readers refuse
- * (json_value.h).  timestamptz as RFC 3339 in UTC.  bytea as "\\x" and hex digits.  One-dimensional
+ * (json_value.h); a number of more than JSON_MAX_DIGITS with an exponent.  timestamptz as RFC 3339 in UTC.  bytea as "\\x" and hex digits.  One-dimensional
  * arrays as arrays.  A domain as its base type.  Everything else as the string its output function
- * gives under ISO dates and UTC.
+ * gives under the settings of row_pins.h.
  */
 #ifndef ADMIN_EXT_ROW_JSON_H
 #define ADMIN_EXT_ROW_JSON_H

@@ -129,7 +129,7 @@ read_indexes(Relation table, RowPlan *plan)
 		return false;
 	foreach(cell, oids)
 	{
-		Relation	index = index_open(lfirst_oid(cell), RowExclusiveLock);
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 		/* Until it is ready, whoever builds it adds our row to it. */
 		bool		is_ready = index->rd_index->indisready;
 		bool		is_known = !is_ready || read_index(index, &plan->indexes[plan->index_count]);

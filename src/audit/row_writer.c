@@ -3,8 +3,8 @@
  *	  See row_writer.h.
  *
  * The indexes that the extension gives its tables are plain; setting up the executor for them
- * costs more than filling them.  Locks: RowExclusiveLock on each, to the end of the
- * transaction.
+ * costs more than filling them.  Locks: RowExclusiveLock on each that a row has an entry in, to the
+ * end of the transaction.
  */
 #include "postgres.h"
 
@@ -25,10 +25,7 @@ row_writer_open(RowWriter *writer, Relation through, Relation table, const RowTa
 	writer->table = table;
 	writer->slot = table_slot_create(table, NULL);
 	writer->insert = insert;
-	if (!writer->plan.is_plain)
-		writer->plan.index_count = 0;
-	for (int i = 0; i < writer->plan.index_count; i++)
-		writer->indexes[i] = index_open(writer->plan.indexes[i].oid, RowExclusiveLock);
+	memset(writer->indexes, 0, sizeof(writer->indexes));
 }
 
 bool
@@ -110,6 +107,24 @@ is_in_index(const RowIndex *index, const TupleTableSlot *slot)
 	return true;
 }
 
+/*
+ * Opens the indexes that the row has an entry in.  Locking and opening an index costs a fifth of an
+ * entry, and most rows are in none of the partial ones.  The lock on the table keeps an index from
+ * being dropped or made again; the lock on the index is for whoever moves its file (ALTER INDEX ...
+ * SET TABLESPACE locks nothing else), which matters only to what is written into it.
+ */
+static void
+open_indexes_of_row(RowWriter *writer)
+{
+	for (int i = 0; i < writer->plan.index_count; i++)
+	{
+		const RowIndex *index = &writer->plan.indexes[i];
+
+		if (writer->indexes[i] == NULL && is_in_index(index, writer->slot))
+			writer->indexes[i] = index_open(index->oid, RowExclusiveLock);
+	}
+}
+
 static void
 insert_index_entry(Relation table, Relation index, const RowIndex *plan, TupleTableSlot *slot)
 {
@@ -117,7 +132,8 @@ insert_index_entry(Relation table, Relation index, const RowIndex *plan, TupleTa
 	bool		nulls[ROW_PLAN_KEYS];
 	IndexInfo	info = {.type = T_IndexInfo};
 
-	if (!is_in_index(plan, slot))
+	/* An earlier row may have had an entry where this one has none. */
+	if (index == NULL || !is_in_index(plan, slot))
 		return;
 	for (int i = 0; i < plan->key_count; i++)
 	{
@@ -140,6 +156,7 @@ row_writer_insert(RowWriter *writer)
 		insert_by_statement(writer);
 		return;
 	}
+	open_indexes_of_row(writer);
 	ExecStoreVirtualTuple(writer->slot);
 	table_tuple_insert(writer->table, writer->slot, GetCurrentCommandId(true), 0, NULL);
 	for (int i = 0; i < writer->plan.index_count; i++)
@@ -151,6 +168,9 @@ void
 row_writer_close(RowWriter *writer)
 {
 	for (int i = 0; i < writer->plan.index_count; i++)
-		index_close(writer->indexes[i], NoLock);
+	{
+		if (writer->indexes[i] != NULL)
+			index_close(writer->indexes[i], NoLock);
+	}
 	ExecDropSingleTupleTableSlot(writer->slot);
 }

@@ -22,11 +22,11 @@ typedef struct RowWriter
 	TupleTableSlot *slot;		/* for the caller to fill: tts_values, tts_isnull */
 	OwnerQuery *insert;			/* INSERT of all columns, in order, RETURNING them */
 	RowPlan		plan;
-	Relation	indexes[ROW_PLAN_INDEXES];
+	Relation	indexes[ROW_PLAN_INDEXES];	/* NULL until a row has an entry in it */
 } RowWriter;
 
 /*
- * Opens the indexes of a table that is open, with a lock to write.  `through` is the table that
+ * Prepares to write to a table that is open, with a lock to write.  `through` is the table that
  * `insert` names.
  */
 extern void row_writer_open(RowWriter *writer, Relation through, Relation table, const RowTable *kind,
@@ -35,7 +35,10 @@ extern void row_writer_open(RowWriter *writer, Relation through, Relation table,
 /* Does the row that the slot's values make need an INSERT?  Then triggers run. */
 extern bool row_writer_needs_statement(const RowWriter *writer);
 
-/* Adds the row that the slot's values make. */
+/*
+ * Adds the row that the slot's values make.  Opens and locks (RowExclusiveLock) the indexes that
+ * it has an entry in.
+ */
 extern void row_writer_insert(RowWriter *writer);
 
 /* Closes what was opened; the table is the caller's. */

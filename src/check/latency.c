@@ -13,15 +13,10 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "storage/ipc.h"
-#include "storage/lwlock.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 #include "check/latency.h"
-
-#define SHARED_NAME "admin_ext check latency"
-#define SHARED_BYTES (LATENCY_DATABASES * sizeof(LatencyDatabase))
+#include "shared_area.h"
 
 /* Calls under way, by statement: a transaction with more of them adds to the last one. */
 #define OPEN_STATEMENTS	256
@@ -36,11 +31,6 @@ typedef struct OpenStatement
 static LatencyDatabase *shared = NULL;	/* NULL where the library was not preloaded */
 static OpenStatement open_statements[OPEN_STATEMENTS];
 static int	open_count = 0;
-
-static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request = NULL;
-#endif
 
 LatencyDatabase *
 check_latency_here(void)
@@ -153,16 +143,6 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionI
 }
 
 static void
-request(void)
-{
-#if PG_VERSION_NUM >= 150000
-	if (previous_request)
-		previous_request();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(SHARED_BYTES));
-}
-
-static void
 init_database(LatencyDatabase *database)
 {
 	memset(database, 0, sizeof(LatencyDatabase));
@@ -175,32 +155,21 @@ init_database(LatencyDatabase *database)
 }
 
 static void
-startup(void)
+latency_attach(void *memory, bool found)
 {
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	shared = ShmemInitStruct(SHARED_NAME, SHARED_BYTES, &found);
+	shared = memory;
 	for (int i = 0; i < LATENCY_DATABASES && !found; i++)
 		init_database(&shared[i]);
-	LWLockRelease(AddinShmemInitLock);
 }
 
 void
 check_latency_init(void)
 {
+	static const SharedArea area = {"admin_ext check latency", LATENCY_DATABASES * sizeof(LatencyDatabase), 0, latency_attach};
+
+	shared_area_add(&area);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
 	RegisterXactCallback(at_transaction_end, NULL);
 	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }

@@ -8,7 +8,7 @@
  *
  * Races, all of them harmless: a call that ends while a minute begins counts for that minute or for
  * the one before, and for once its failure for the other; who reads in that instant may miss the
- * minute.  A clock that is set makes the hour tell of other minutes, never of fewer than no calls.
+ * minute.  A clock that is set makes the hour show other minutes, never of fewer than no calls.
  */
 #ifndef ADMIN_EXT_LATENCY_H
 #define ADMIN_EXT_LATENCY_H

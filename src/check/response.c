@@ -30,14 +30,6 @@ append_word(StringInfo out, const char *word)
 }
 
 static void
-append_int(StringInfo out, int64 value)
-{
-	char		digits[MAXINT8LEN + 1];
-
-	appendBinaryStringInfo(out, digits, pg_lltoa(value, digits));
-}
-
-static void
 append_bool(StringInfo out, bool value)
 {
 	if (value)
@@ -114,7 +106,10 @@ response_build(const text *approval_id, const PolicyRequest *request, const Appr
 static void
 append_policy_text(StringInfo out, PolicyText value)
 {
-	append_json_cstring(out, value.data == NULL ? NULL : pnstrdup(value.data, value.length));
+	if (value.data == NULL)
+		LITERAL(out, "null");
+	else
+		append_json_string(out, value.data, value.length);
 }
 
 text *

@@ -7,10 +7,9 @@
 
 #include "postgres.h"
 
+#include "audit/audit_append.h"
 #include "audit/evidence.h"
 #include "decision/policy.h"
-
-#define CHECK_EVENT_TYPE	"sensitive.check.2b"
 
 /*
  * approval_id is NULL for SQL's null.  audit_id 0 makes it a preview: no row, and

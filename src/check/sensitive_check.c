@@ -111,7 +111,7 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	event.traceparent = text_argument(fcinfo, 5, "traceparent", TRACEPARENT_MAX_BYTES);
 	check_read_request(fcinfo, &check, GetCurrentTimestamp());
 
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot = approval_store_snapshot();
 	check_decide(&check, snapshot);
 	UnregisterSnapshot(snapshot);
 

@@ -13,7 +13,7 @@
 #include "layout.h"
 #include "owner.h"
 
-/* The columns of both queries that tell of the event, from one on. */
+/* The columns of both queries that describe the event, from one on. */
 static TrailEvent *
 add_event(Trail *trail, HeapTuple row, TupleDesc desc, int first)
 {

@@ -80,7 +80,7 @@ static const char *const object_queries[] = {
 	"select c.item, 'view', c.name, 'definition', null, r.ev_action::text, c.oid, 2 "
 	"from c join pg_rewrite as r on r.ev_class = c.oid where c.relkind = 'v' and r.rulename = '_RETURN'",
 
-	/* C reads columns by their number.  Columns that were dropped need not be told of. */
+	/* C reads columns by their number.  Columns that were dropped need not be listed. */
 	OBJECTS_WITH
 	"select c.item, 'column', format('%s.%I', c.name, a.attname), 'type', "
 	"  concat_ws(' ', a.attnum || ':', format_type(a.atttypid, a.atttypmod), "

@@ -106,10 +106,14 @@ worker_record_position(Worker *worker)
 	recorded = position_record(worker->sink_name, position, worker->recorded_id);
 	/* Where an operator's position came before, a sink that keeps its own has the letter all the same. */
 	if (position->retried_audit_id != 0 && (recorded || worker->callbacks->keeps_position))
-		dead_letter_delivered(worker->sink_name, position->retried_audit_id);
+		dead_letter_delivered(worker->sink_name, position);
 	if (recorded)
+	{
+		links_record(&worker->links, worker->sink_name);
 		purge(worker, position);
+	}
 	worker_commit();
+	worker->has_unrecorded = false;
 	if (!recorded)
 		return STEP_REOPEN;
 	worker->recorded_lsn = XactLastCommitEnd;
@@ -131,6 +135,7 @@ worker_position_is_due(const Worker *worker)
 		return false;
 	return !worker->callbacks->keeps_position || worker->position.retried_audit_id != 0 ||
 		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
+		worker->links.count == MOST_LINKS ||
 		monotonic_ms() - worker->recorded_at >= RECORD_MS;
 }
 
@@ -173,6 +178,11 @@ make_batch(const Worker *worker, const Position *next, int64 tick_id, const char
 		.count = envelopes->count,
 	};
 
+	batch.first_number = next->last_number - envelopes->count + 1;
+	chain_write(worker->position.chain, batch.chain_before);
+	chain_write(next->chain, batch.chain_after);
+	batch.position.last_number = next->last_number;
+	strlcpy(batch.position.chain, batch.chain_after, sizeof(batch.position.chain));
 	batch.position.position_id = next->position_id;
 	batch.position.tick_id = tick_id;
 	strlcpy(batch.position.nonce, tick_id > 0 ? nonce : "-", UUID_TEXT_BYTES);
@@ -182,14 +192,31 @@ make_batch(const Worker *worker, const Position *next, int64 tick_id, const char
 	return batch;
 }
 
+/* The documents at hand get their numbers: those that follow the ones that were delivered. */
+static void
+number_batch(Position *next, Envelopes *envelopes)
+{
+	unsigned char content[CHAIN_BYTES];
+
+	worker_content_of(envelopes, content);
+	if (!chain_extend(next->chain, next->last_number + 1, envelopes->count, content))
+		elog(ERROR, "could not compute SHA-256 digest");
+	next->last_number += envelopes->count;
+	next->batch_count = envelopes->count;
+}
+
 StepResult
 worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *nonce)
 {
-	AdminSinkBatch batch = make_batch(worker, next, tick_id, nonce);
+	AdminSinkBatch batch;
 	int64		begun = monotonic_ms();
-	AdminSinkResult result = hand_over(worker, &batch);
-	int64		taken = monotonic_ms() - begun;
+	AdminSinkResult result;
+	int64		taken;
 
+	number_batch(next, &worker->envelopes);
+	batch = make_batch(worker, next, tick_id, nonce);
+	result = hand_over(worker, &batch);
+	taken = monotonic_ms() - begun;
 	if (result == ADMIN_SINK_REJECTED)
 	{
 		take_rejection(worker, &batch);
@@ -199,7 +226,10 @@ worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *
 		return worker_step_result(result);
 	strlcpy(next->sink_detail, batch.position.detail, sizeof(next->sink_detail));
 	worker->position = *next;
-	if (worker_position_is_due(worker) && worker_record_position(worker) != STEP_MORE)
+	links_add(&worker->links, next, worker->context);
+	/* Also after an error, until one is recorded. */
+	worker->has_unrecorded = worker_position_is_due(worker);
+	if (worker->has_unrecorded && worker_record_position(worker) != STEP_MORE)
 		return STEP_REOPEN;
 	report_batch(worker, taken);
 	return STEP_DELIVERED;

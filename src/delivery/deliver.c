@@ -121,6 +121,7 @@ StepResult
 worker_step(Worker *worker)
 {
 	StepResult	result = STEP_MORE;
+	bool		has_retried = worker->has_retried;
 
 	if (worker_position_is_due(worker))
 		result = worker_record_position(worker);
@@ -136,5 +137,8 @@ worker_step(Worker *worker)
 		end_window(worker);
 	if (worker->window.tick_id == 0)
 		result = worker_ensure_tick(worker);
+	/* Nothing else is due: the next dead letter need not wait until something is. */
+	if (result == STEP_IDLE && has_retried)
+		return STEP_MORE;
 	return result == STEP_MORE ? step_batch(worker) : result;
 }

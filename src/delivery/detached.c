@@ -19,34 +19,18 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "catalog_row.h"
 #include "delivery/detached.h"
 #include "relations.h"
 
 static List *known = NIL;
 static uint64 known_at = 0;		/* relations_generation() */
 
-static Oid
-table_of_trigger(Relation triggers, Oid trigger)
-{
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			table;
-
-	ScanKeyInit(&key, Anum_pg_trigger_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(triggers, TriggerOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	table = HeapTupleIsValid(tuple) ? ((Form_pg_trigger) GETSTRUCT(tuple))->tgrelid : InvalidOid;
-	systable_endscan(scan);
-	return table;
-}
-
 /* Tables with a trigger that calls the function. */
 static List *
 guarded_tables(Oid function)
 {
 	Relation	depends = table_open(DependRelationId, AccessShareLock);
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
 	List	   *tables = NIL;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -58,13 +42,12 @@ guarded_tables(Oid function)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		Oid			table = form->classid == TriggerRelationId ? table_of_trigger(triggers, form->objid) : InvalidOid;
+		Oid			table = form->classid == TriggerRelationId ? catalog_table_of_trigger(form->objid) : InvalidOid;
 
 		if (OidIsValid(table))
 			tables = list_append_unique_oid(tables, table);
 	}
 	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
 	table_close(depends, AccessShareLock);
 	return tables;
 }

@@ -23,6 +23,7 @@
 #include "storage/lwlock.h"
 #include "utils/wait_event.h"
 
+#include "compat.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
 
@@ -59,6 +60,12 @@ worker_commit_owed(Worker *worker)
 {
 	worker_commit();
 	worker_owe(worker, XactLastCommitEnd);
+}
+
+bool
+worker_is_recorded(const Worker *worker)
+{
+	return compat_flushed() >= worker->recorded_lsn && is_confirmed(worker->recorded_lsn);
 }
 
 bool

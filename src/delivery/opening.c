@@ -80,6 +80,7 @@ worker_close(Worker *worker)
 	if (worker->is_locked)
 		unlock_sink(worker->sink_name);
 	worker->is_locked = worker->is_positioned = false;
+	worker_content_settle(worker);
 	if (worker->context)
 		MemoryContextDelete(worker->context);
 	worker->context = NULL;
@@ -139,6 +140,7 @@ take_position(Worker *worker)
 	worker->recorded_is_resync = worker->position.is_resync;
 	worker->recorded_rows = worker->position.delivered_rows;
 	worker->recorded_at = monotonic_ms();
+	memset(&worker->links, 0, sizeof(worker->links));
 	worker->has_rejected = true;
 	worker->counted = NULL;
 	worker->behind = 0;
@@ -261,6 +263,10 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	worker->done = done.snapshot;
 	worker->done_tick = position.tick_id;
 	worker->position = position;
+	/* Those before it that were not recorded are lost; the chain stands for them. */
+	worker->links.count = 0;
+	if (position.last_number > 0)
+		links_add(&worker->links, &position, worker->context);
 	/* A batch that was thought lost may have come through: its window is read again. */
 	forget_window(worker);
 	return worker_record_position(worker);
@@ -296,6 +302,23 @@ show_recovery(Worker *worker)
 	worker_tick_while_down(worker);
 }
 
+/*
+ * Another one has delivered what this database does not have, or may have: it goes on.  Should an
+ * operator decide otherwise, this one needs a store id of its own, as where it has diverged.
+ */
+static void
+show_outdone(Worker *worker, const AdminSinkPosition *found)
+{
+	Position	position = worker->position;
+	int64		highest_sent = Max(position.highest_audit_id, 1);
+	char		nonce[UUID_TEXT_BYTES];
+
+	position.position_id = found->position_id;
+	if (found->position_id > worker->position.position_id && position_read(&worker->key, found->record, &position, nonce) == NULL)
+		highest_sent = Max(highest_sent, position.highest_audit_id);
+	worker_set_highest_sent(worker, highest_sent);
+}
+
 /* Called until the sink holds what the position says; a reload comes first. */
 static StepResult
 recover_sink(Worker *worker)
@@ -309,6 +332,9 @@ recover_sink(Worker *worker)
 	position.tick_id = worker->position.tick_id;
 	position.audit_id = worker->position.highest_audit_id;
 	strlcpy(position.detail, worker->position.sink_detail, sizeof(position.detail));
+	position.last_number = worker->position.last_number;
+	position.repeating_from = worker->position.backfill_audit_id;
+	chain_write(worker->position.chain, position.chain);
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -321,9 +347,12 @@ recover_sink(Worker *worker)
 			show_at = monotonic_ms() + RECOVERY_SHOWN_MS;
 		}
 	} while (result == ADMIN_SINK_PENDING);
+	if (result == ADMIN_SINK_FENCED && worker->sink.is_outdone)
+		show_outdone(worker, &position);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
 	strlcpy(worker->position.sink_detail, position.detail, sizeof(position.detail));
+	worker->again = position.again;
 	if (position.position_id > worker->position.position_id)
 		return adopt_position(worker, &position);
 	if (position.again_from > 0)
@@ -331,10 +360,38 @@ recover_sink(Worker *worker)
 	/* What an operator has decided is done with before anything is sent: it would be decided again. */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{
+		if (position.kept_id > 0)
+			worker_take_kept_number(worker, &position);
 		worker->position = position_next(&worker->position);
 		return worker_record_position(worker);
 	}
 	return STEP_MORE;
+}
+
+/*
+ * The WAL that proves that nothing was lost is not kept, nor may the claim be, which is left in
+ * the sink once.  And where the position of the last batch could not be recorded, that of the
+ * next one may not be either: it would be written in vain, and to a new file each time.
+ */
+static bool
+must_record_first(const Worker *worker, bool has_left_claim)
+{
+	return worker->has_unrecorded ||
+		((worker->sink.cannot_tell || has_left_claim) &&
+		 strcmp(worker->position.recorded_home, worker->position.home) != 0);
+}
+
+static StepResult
+record_first(Worker *worker)
+{
+	StepResult	result;
+
+	worker->position = position_next(&worker->position);
+	/* Should it not be recorded, nothing of it is known. */
+	worker->is_positioned = false;
+	result = worker_record_position(worker);
+	worker->is_positioned = result == STEP_MORE;
+	return result;
 }
 
 static StepResult
@@ -344,6 +401,7 @@ open_sink(Worker *worker)
 	AdminSinkPosition seen = {0};
 	AdminSinkResult result;
 	StepResult	recovered;
+	bool		has_claim;
 
 	worker->callbacks = sink_callbacks(worker->sink_name);
 	worker_prepare_sink(worker);
@@ -357,20 +415,18 @@ open_sink(Worker *worker)
 	if (!is_known(worker, &seen))
 		return worker_diverged(worker, seen.audit_id);
 	worker->has_fenced = worker->callbacks->keeps_position;
+	has_claim = sink->claim[0] != '\0';
 	recovered = recover_sink(worker);
 	if (recovered == STEP_MORE)
 		recovered = worker_check_promotion(worker);
-	/* The WAL that proves it is not kept. */
-	if (recovered == STEP_MORE && sink->cannot_tell && strcmp(worker->position.recorded_home, worker->position.home) != 0)
-	{
-		worker->position = position_next(&worker->position);
-		recovered = worker_record_position(worker);
-	}
+	if (recovered == STEP_MORE && must_record_first(worker, has_claim && sink->claim[0] == '\0'))
+		recovered = record_first(worker);
 	worker->is_open = recovered == STEP_MORE;
 	worker_show_loss(worker);
 	if (worker->is_open)
 	{
 		worker->opened_at = monotonic_ms();
+		sink->was_fenced = false;
 		show_place(worker, sink->place);
 		worker_set_highest_sent(worker, 0);
 	}

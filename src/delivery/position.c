@@ -5,23 +5,14 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "delivery/position.h"
 #include "delivery/position_seal.h"
+#include "delivery/statement.h"
 #include "layout.h"
-
-/* One statement, its plan kept for the life of the process. */
-typedef struct Statement
-{
-	const char *sql;
-	int			count;
-	Oid			types[11];
-	SPIPlanPtr	plan;
-} Statement;
 
 static Statement open_statement = {
 	"select * from admin.delivery_open($1)", 1, {TEXTOID}
@@ -34,16 +25,18 @@ static Statement newest_statement = {
 /* What only a resync changes is taken from the position before. */
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
-	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows) "
+	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows, "
+	"last_number, chain, continued_store_id, continued_number, continued_chain) "
 	"select $1, $2, newest.store_id, $3, nullif($4, 0), nullif($5, 0), $6, newest.floor_audit_id, nullif($7, 0), "
-	"case when $7 > 0 then newest.resent_audit_id end, $8, $9 "
+	"case when $7 > 0 then newest.resent_audit_id end, $8, $9, "
+	"$11, case when $11 > 0 then $12 end, newest.continued_store_id, newest.continued_number, newest.continued_chain "
 	"from (select * from admin.sink_position where sink = $1 "
-	"order by position_id desc limit 1) as newest where newest.position_id = $10 on conflict do nothing", 10,
-	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID}
+	"order by position_id desc limit 1) as newest where newest.position_id = $10 on conflict do nothing", 12,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID, INT8OID, INT8OID, INT8OID, BYTEAOID}
 };
 static Statement problem_statement = {
-	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)", 11,
-	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
+	"select * from admin_internal.position_problem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", 12,
+	{TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, TEXTOID}
 };
 static Statement fork_statement = {
 	"select * from admin_internal.fork_store($1, $2, $3::text::uuid)", 3, {TEXTOID, INT8OID, TEXTOID}
@@ -82,10 +75,21 @@ static Statement wanted_statement = {
 };
 /* The request goes with it. */
 static Statement delivered_statement = {
-	"delete from admin.dead_letter where sink = $1 and audit_id = $2", 2, {TEXTOID, INT8OID}
+	"with gone as (delete from admin.dead_letter as d where d.sink = $1 and d.audit_id = $2 returning d.sink, d.audit_id) "
+	"insert into admin_internal.late_delivery (sink, audit_id, store_id, delivery_number) "
+	"select g.sink, g.audit_id, $3::uuid, $4 from gone as g on conflict on constraint late_delivery_pkey "
+	"do update set store_id = excluded.store_id, delivery_number = excluded.delivery_number, xid = excluded.xid", 4,
+	{TEXTOID, INT8OID, TEXTOID, INT8OID}
 };
 static Statement rejected_statement = {
 	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 order by audit_id", 3,
+	{TEXTOID, INT8OID, INT8OID}
+};
+static Statement withheld_statement = {
+	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 "
+	"union select a.audit_id from admin.audit as a where a.audit_id between $2 and $3 "
+	"and exists (select from admin.sink_skipped as s where s.sink = $1 and s.first_audit_id <= $3 and s.before_audit_id > $2) "
+	"and admin.is_skipped($1, a.audit_id, a.xid) order by audit_id", 3,
 	{TEXTOID, INT8OID, INT8OID}
 };
 
@@ -100,47 +104,11 @@ position_next(const Position *position)
 	return next;
 }
 
-static void
-execute(Statement *statement, Datum *values, bool read_only)
-{
-	SPI_connect();
-	if (statement->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(statement->sql, statement->count, statement->types);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\"", statement->sql);
-		statement->plan = plan;
-	}
-	if (SPI_execute_plan(statement->plan, values, NULL, read_only, 0) < 0)
-		elog(ERROR, "could not execute \"%s\"", statement->sql);
-}
-
-static int64
-get_int64(int column)
-{
-	bool		isnull;
-	TupleDesc	desc = SPI_tuptable->tupdesc;
-	/* A TimestampTz is an int64. */
-	Oid			type = SPI_gettypeid(desc, column) == TIMESTAMPTZOID ? TIMESTAMPTZOID : INT8OID;
-	Datum		value = layout_value(SPI_tuptable->vals[0], desc, column, type, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
-static const char *
-get_text(int column)
-{
-	char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
-
-	return value ? value : "";
-}
-
 static TickSnapshot *
 get_snapshot(int column, MemoryContext context)
 {
 	MemoryContext old = MemoryContextSwitchTo(context);
-	TickSnapshot *snapshot = tick_snapshot_parse(get_text(column));
+	TickSnapshot *snapshot = tick_snapshot_parse(statement_text(column));
 
 	MemoryContextSwitchTo(old);
 	return snapshot;
@@ -151,24 +119,30 @@ position_open(const char *sink, Position *position, MemoryContext context, TickS
 {
 	Datum		values[] = {CStringGetTextDatum(sink)};
 
-	execute(&open_statement, values, false);
+	statement_run(&open_statement, values);
 	memset(position, 0, sizeof(*position));
-	strlcpy(position->store_id, get_text(1), UUID_TEXT_BYTES);
-	strlcpy(position->home, get_text(2), HOME_TEXT_BYTES);
-	position->position_id = get_int64(3);
-	position->tick_id = get_int64(4);
+	strlcpy(position->store_id, statement_text(1), UUID_TEXT_BYTES);
+	strlcpy(position->home, statement_text(2), HOME_TEXT_BYTES);
+	position->position_id = statement_int64(3);
+	position->tick_id = statement_int64(4);
 	*done = get_snapshot(5, context);
-	position->window_tick_id = get_int64(6);
-	position->window_audit_id = get_int64(7);
-	position->highest_audit_id = get_int64(8);
-	position->floor_audit_id = get_int64(9);
-	position->backfill_audit_id = get_int64(10);
-	strlcpy(position->sink_detail, get_text(11), ADMIN_SINK_DETAIL_BYTES);
-	position->delivered_rows = get_int64(12);
-	position->is_resync = get_int64(13) != 0;
-	position->backfill_end = get_int64(14);
-	strlcpy(position->recorded_home, get_text(15), HOME_TEXT_BYTES);
-	position->was_synchronous = get_int64(16) != 0;
+	position->window_tick_id = statement_int64(6);
+	position->window_audit_id = statement_int64(7);
+	position->highest_audit_id = statement_int64(8);
+	position->floor_audit_id = statement_int64(9);
+	position->backfill_audit_id = statement_int64(10);
+	strlcpy(position->sink_detail, statement_text(11), ADMIN_SINK_DETAIL_BYTES);
+	position->delivered_rows = statement_int64(12);
+	position->is_resync = statement_int64(13) != 0;
+	position->backfill_end = statement_int64(14);
+	strlcpy(position->recorded_home, statement_text(15), HOME_TEXT_BYTES);
+	position->was_synchronous = statement_int64(16) != 0;
+	position->last_number = statement_int64(17);
+	if (!chain_read(statement_text(18), position->chain))
+		elog(ERROR, "the delivery chain of sink \"%s\" is malformed", sink);
+	strlcpy(position->continued.store_id, statement_text(19), UUID_TEXT_BYTES);
+	position->continued.last_number = statement_int64(20);
+	strlcpy(position->continued.chain, statement_text(21), CHAIN_TEXT_BYTES);
 	SPI_finish();
 }
 
@@ -179,7 +153,7 @@ position_key(const char *sink, PositionKey *key)
 	bool		isnull;
 	bytea	   *secret;
 
-	execute(&key_statement, NULL, false);
+	statement_run(&key_statement, NULL);
 	value = layout_value(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, BYTEAOID, &isnull);
 	secret = isnull ? NULL : DatumGetByteaPP(value);
 	if (secret == NULL || VARSIZE_ANY_EXHDR(secret) != sizeof(key->secret))
@@ -195,8 +169,8 @@ position_is_newest(const char *sink, int64 position_id, const char *store_id)
 	Datum		values[] = {CStringGetTextDatum(sink)};
 	bool		is_newest;
 
-	execute(&newest_statement, values, true);
-	is_newest = SPI_processed == 1 && get_int64(1) == position_id && strcmp(get_text(2), store_id) == 0;
+	statement_run(&newest_statement, values);
+	is_newest = SPI_processed == 1 && statement_int64(1) == position_id && strcmp(statement_text(2), store_id) == 0;
 	SPI_finish();
 	return is_newest;
 }
@@ -207,9 +181,9 @@ position_backlog(const char *sink, TimestampTz *since)
 	Datum		values[] = {CStringGetTextDatum(sink)};
 	int64		rows;
 
-	execute(&backlog_statement, values, true);
-	rows = get_int64(1);
-	*since = get_int64(2);
+	statement_run(&backlog_statement, values);
+	rows = statement_int64(1);
+	*since = statement_int64(2);
 	SPI_finish();
 	return rows;
 }
@@ -227,11 +201,13 @@ position_record(const char *sink, const Position *position, int64 recorded_id)
 		Int64GetDatum(position->backfill_audit_id),
 		CStringGetTextDatum(position->sink_detail),
 		Int64GetDatum(position->delivered_rows),
-		Int64GetDatum(recorded_id)
+		Int64GetDatum(recorded_id),
+		Int64GetDatum(position->last_number),
+		statement_bytea(position->chain, CHAIN_BYTES)
 	};
 	bool		is_recorded;
 
-	execute(&record_statement, values, false);
+	statement_run(&record_statement, values);
 	is_recorded = SPI_processed == 1;
 	SPI_finish();
 	return is_recorded;
@@ -251,13 +227,14 @@ position_problem(const char *sink, const Position *position, const char *nonce, 
 		Int64GetDatum(position->backfill_audit_id),
 		Int64GetDatum(position->delivered_rows),
 		Int64GetDatum(position->retried_audit_id),
+		Int64GetDatum(position->last_number),
 		CStringGetTextDatum(nonce)
 	};
 	bool		known;
 
-	execute(&problem_statement, values, true);
-	strlcpy(problem, get_text(1), PROBLEM_BYTES);
-	known = get_int64(2) != 0;
+	statement_run(&problem_statement, values);
+	strlcpy(problem, statement_text(1), PROBLEM_BYTES);
+	known = statement_int64(2) != 0;
 	SPI_finish();
 	return known;
 }
@@ -267,22 +244,26 @@ marker_problem(int64 audit_id, char problem[PROBLEM_BYTES])
 {
 	Datum		values[] = {Int64GetDatum(audit_id)};
 
-	execute(&marker_statement, values, true);
-	strlcpy(problem, get_text(1), PROBLEM_BYTES);
+	statement_run(&marker_statement, values);
+	strlcpy(problem, statement_text(1), PROBLEM_BYTES);
 	SPI_finish();
 }
 
 #define RECORD_FORM INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " \
-	INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT
+	INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT
 
 void
 position_write(const PositionKey *key, const Position *position, const char *nonce, char *record, Size size)
 {
 	char		seal[POSITION_SEAL_BYTES];
-	int			length = snprintf(record, size, RECORD_FORM " %s", position->tick_id, position->window_tick_id,
-								  position->window_audit_id, position->highest_audit_id, position->floor_audit_id,
-								  position->backfill_audit_id, position->delivered_rows, position->retried_audit_id, nonce);
+	char		chain[CHAIN_TEXT_BYTES];
+	int			length;
 
+	chain_write(position->chain, chain);
+	length = snprintf(record, size, RECORD_FORM " %s %s", position->tick_id, position->window_tick_id,
+					  position->window_audit_id, position->highest_audit_id, position->floor_audit_id,
+					  position->backfill_audit_id, position->delivered_rows, position->retried_audit_id,
+					  position->last_number, position->batch_count, chain, nonce);
 	position_seal(key, position, record, length, seal);
 	Assert(length + 1 + sizeof(seal) <= size);
 	snprintf(record + length, size - length, " %s", seal);
@@ -291,11 +272,14 @@ position_write(const PositionKey *key, const Position *position, const char *non
 const char *
 position_read(const PositionKey *key, const char *record, Position *position, char nonce[UUID_TEXT_BYTES])
 {
+	char		chain[CHAIN_TEXT_BYTES];
 	int			length = 0;
 
-	if (sscanf(record, RECORD_FORM " %36s%n", &position->tick_id, &position->window_tick_id,
+	if (sscanf(record, RECORD_FORM " %64s %36s%n", &position->tick_id, &position->window_tick_id,
 			   &position->window_audit_id, &position->highest_audit_id, &position->floor_audit_id,
-			   &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id, nonce, &length) != 9)
+			   &position->backfill_audit_id, &position->delivered_rows, &position->retried_audit_id,
+			   &position->last_number, &position->batch_count, chain, nonce, &length) != 12 ||
+		!chain_read(chain, position->chain))
 		return "it is malformed";
 	if (record[length] == '\0')
 		return "it has no authentication code";
@@ -309,11 +293,11 @@ position_fork(const char *sink, int64 position_id, const char *store_id, Fork *f
 {
 	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(position_id), CStringGetTextDatum(store_id)};
 
-	execute(&fork_statement, values, false);
-	strlcpy(fork->store_id, get_text(1), UUID_TEXT_BYTES);
-	fork->from_audit_id = get_int64(2);
-	fork->lost_from = get_int64(3);
-	fork->lost_to = get_int64(4);
+	statement_run(&fork_statement, values);
+	strlcpy(fork->store_id, statement_text(1), UUID_TEXT_BYTES);
+	fork->from_audit_id = statement_int64(2);
+	fork->lost_from = statement_int64(3);
+	fork->lost_to = statement_int64(4);
 	SPI_finish();
 	return fork->store_id[0] != '\0';
 }
@@ -323,10 +307,10 @@ dead_letter_record(const char *sink, int64 audit_id, const char *error)
 {
 	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(audit_id), CStringGetTextDatum(error)};
 
-	execute(&reject_statement, values, false);
+	statement_run(&reject_statement, values);
 	SPI_finish();
 	/* An answer to whoever has asked for another attempt. */
-	execute(&answered_statement, values, false);
+	statement_run(&answered_statement, values);
 	SPI_finish();
 }
 
@@ -336,29 +320,32 @@ dead_letter_wanted(const char *sink)
 	Datum		values[] = {CStringGetTextDatum(sink)};
 	int64		audit_id;
 
-	execute(&wanted_statement, values, true);
-	audit_id = SPI_processed == 1 ? get_int64(1) : 0;
+	statement_run(&wanted_statement, values);
+	audit_id = SPI_processed == 1 ? statement_int64(1) : 0;
 	SPI_finish();
 	return audit_id;
 }
 
 void
-dead_letter_delivered(const char *sink, int64 audit_id)
+dead_letter_delivered(const char *sink, const Position *position)
 {
-	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(audit_id)};
+	Datum		values[] = {
+		CStringGetTextDatum(sink), Int64GetDatum(position->retried_audit_id),
+		CStringGetTextDatum(position->store_id), Int64GetDatum(position->last_number)
+	};
 
-	execute(&delivered_statement, values, false);
+	statement_run(&delivered_statement, values);
 	SPI_finish();
 }
 
 int
-dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids)
+dead_letters(const char *sink, int64 first, int64 last, bool with_skipped, int64 **audit_ids)
 {
 	Datum		values[] = {CStringGetTextDatum(sink), Int64GetDatum(first), Int64GetDatum(last)};
 	MemoryContext caller = CurrentMemoryContext;
 	int			count;
 
-	execute(&rejected_statement, values, true);
+	statement_run(with_skipped ? &withheld_statement : &rejected_statement, values);
 	count = SPI_processed;
 	*audit_ids = MemoryContextAlloc(caller, Max(count, 1) * sizeof(int64));
 	for (int i = 0; i < count; i++)
@@ -382,8 +369,8 @@ position_purge(const char *sink, int64 from_position, int64 to_position, int64 f
 	};
 	int64		next;
 
-	execute(&purge_statement, values, false);
-	next = get_int64(1);
+	statement_run(&purge_statement, values);
+	next = statement_int64(1);
 	SPI_finish();
 	return next;
 }
@@ -395,9 +382,9 @@ get_tick(MemoryContext context)
 
 	if (SPI_processed == 1)
 	{
-		tick.tick_id = get_int64(1);
+		tick.tick_id = statement_int64(1);
 		tick.snapshot = get_snapshot(2, context);
-		strlcpy(tick.nonce, get_text(3), UUID_TEXT_BYTES);
+		strlcpy(tick.nonce, statement_text(3), UUID_TEXT_BYTES);
 	}
 	SPI_finish();
 	return tick;
@@ -406,7 +393,7 @@ get_tick(MemoryContext context)
 Tick
 tick_make(MemoryContext context)
 {
-	execute(&make_statement, NULL, false);
+	statement_run(&make_statement, NULL);
 	return get_tick(context);
 }
 
@@ -415,7 +402,7 @@ tick_next(int64 after, int64 up_to, MemoryContext context)
 {
 	Datum		values[] = {Int64GetDatum(after), Int64GetDatum(up_to)};
 
-	execute(&next_statement, values, true);
+	statement_run(&next_statement, values);
 	return get_tick(context);
 }
 
@@ -425,7 +412,7 @@ tick_exists(int64 tick_id, const char *nonce)
 	Datum		values[] = {Int64GetDatum(tick_id), CStringGetTextDatum(nonce)};
 	bool		exists;
 
-	execute(&exists_statement, values, true);
+	statement_run(&exists_statement, values);
 	exists = SPI_processed == 1;
 	SPI_finish();
 	return exists;
@@ -437,9 +424,9 @@ trail_recorded_at(int64 audit_id)
 	Datum		values[] = {Int64GetDatum(audit_id)};
 	TimestampTz result;
 
-	execute(&recorded_statement, values, true);
+	statement_run(&recorded_statement, values);
 	/* A TimestampTz is an int64. */
-	result = SPI_processed == 1 ? get_int64(1) : 0;
+	result = SPI_processed == 1 ? statement_int64(1) : 0;
 	SPI_finish();
 	return result;
 }

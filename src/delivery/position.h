@@ -8,6 +8,7 @@
 #include "datatype/timestamp.h"
 
 #include "admin_ext_sink.h"
+#include "delivery/chain.h"
 #include "delivery/tick.h"
 
 #define UUID_TEXT_BYTES	37
@@ -31,6 +32,10 @@ typedef struct Position
 	int64		backfill_end;	/* and the last one; the database's alone */
 	int64		delivered_rows;
 	int64		retried_audit_id;	/* the dead letter that was delivered last of all, alone */
+	int64		last_number;	/* delivery number of the last document; 0: none of this store */
+	int64		batch_count;	/* documents of the batch that it came in; 0: not known */
+	unsigned char chain[CHAIN_BYTES];	/* the delivery chain after it */
+	AdminSinkContinued continued;	/* the database's alone */
 	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
 } Position;
 
@@ -108,14 +113,17 @@ extern bool position_fork(const char *sink, int64 position_id, const char *store
 /* Counts a row that the sink has rejected for good. */
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);
 
-/* Those of the sink from one audit_id to another, ascending, in the current context; returns how many. */
-extern int	dead_letters(const char *sink, int64 first, int64 last, int64 **audit_ids);
+/*
+ * Those of the sink from one audit_id to another, ascending, in the current context; returns how
+ * many.  with_skipped: and the rows that an operator has skipped.
+ */
+extern int	dead_letters(const char *sink, int64 first, int64 last, bool with_skipped, int64 **audit_ids);
 
 /* One that an operator wants sent again and that delivery has passed by; 0: none. */
 extern int64 dead_letter_wanted(const char *sink);
 
-/* It is none any more. */
-extern void dead_letter_delivered(const char *sink, int64 audit_id);
+/* That of the position, delivered alone, is none any more: notes with which number it was delivered, and as which store. */
+extern void dead_letter_delivered(const char *sink, const Position *position);
 
 /* Removes positions before this one, and ticks nobody needs; returns where to begin next time. */
 extern int64 position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick);

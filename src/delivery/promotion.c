@@ -1,6 +1,6 @@
 /*
  * promotion.c
- *	  What the WAL tells of the server before this one.
+ *	  What the WAL says about the server before this one.
  *
  * A timeline ends where a standby, or a restore, left it.  A primary that was shut down wrote
  * a shutdown checkpoint last of all, and sent it to its standbys before it ended.  Where a

@@ -53,6 +53,45 @@ above(const Worker *worker)
 	return Max(Max(position->floor_audit_id, recorded), worker->passed_audit_id);
 }
 
+bool
+worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range)
+{
+	const Position *position = &worker->position;
+	int64		first = Max(position->backfill_audit_id, above + 1);
+
+	range->first = first;
+	range->last = position->backfill_end;
+	for (int i = 0; i < worker->again.count; i++)
+	{
+		if (worker->again.ranges[i].last < first)
+			continue;
+		range->first = Max(first, worker->again.ranges[i].first);
+		range->last = Min(position->backfill_end, worker->again.ranges[i].last);
+		return range->first <= range->last;
+	}
+	return worker->again.count == 0 && range->first <= range->last;
+}
+
+/* The first rows that are left of a backfill; those of a range that holds none any more are not the last. */
+static void
+collect_backfill(Worker *worker)
+{
+	AdminSinkRange range;
+	AdminSinkRange next;
+	int64		above = worker->passed_audit_id;
+
+	worker->keys.count = 0;
+	worker->keys.total = 0;
+	worker->keys.complete = true;
+	while (worker->keys.count == 0 && worker_next_backfill(worker, above, &range))
+	{
+		window_collect_backfill(range.first, range.last, &worker->keys);
+		above = range.last;
+	}
+	if (worker->keys.count > 0 && worker_next_backfill(worker, above, &next))
+		worker->keys.complete = false;
+}
+
 static void
 collect_keys(Worker *worker)
 {
@@ -60,8 +99,7 @@ collect_keys(Worker *worker)
 	Window		window = {worker->done, worker->window.snapshot, above(worker)};
 
 	if (position->backfill_audit_id > 0)
-		window_collect_backfill(Max(position->backfill_audit_id, worker->passed_audit_id + 1),
-								position->backfill_end, &worker->keys);
+		collect_backfill(worker);
 	else
 		window_collect(&window, &worker->keys);
 	worker->next_key = 0;
@@ -72,16 +110,21 @@ collect_keys(Worker *worker)
 	worker_has_looked(worker);
 }
 
-/* What the sink has rejected for good from this key on. */
+/*
+ * What the sink has rejected for good from this key on.  Rows that are read again, because
+ * the sink may have lost them, are among others that an operator has skipped meanwhile.
+ */
 static int
-find_rejected(Worker *worker, int next_key, int64 **rejected)
+find_rejected(Worker *worker, int next_key, int end, int64 **rejected)
 {
 	WindowKeys *keys = &worker->keys;
 
-	if (!worker->has_rejected || next_key == keys->count)
+	bool		is_backfill = worker->position.backfill_audit_id > 0;
+
+	if ((!worker->has_rejected && !is_backfill) || next_key == end)
 		return 0;
 	return dead_letters(worker->sink_name, keys->keys[next_key].audit_id,
-						keys->keys[keys->count - 1].audit_id, rejected);
+						keys->keys[end - 1].audit_id, is_backfill, rejected);
 }
 
 /* A resync sends what was committed then; what has been committed since is the windows' part. */
@@ -110,11 +153,14 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 												  ALLOCSET_DEFAULT_SIZES);
 	AuditReader *reader = audit_reader_open(keys);
 	int64	   *rejected = NULL;
-	int			rejected_count = find_rejected(worker, next_key, &rejected);
+	/* What was skipped is looked for row by row, so for no more rows than a batch may have. */
+	int			end = worker->position.backfill_audit_id > 0 ? Min(keys->count, next_key + admin_batch_rows) : keys->count;
+	int			rejected_count = find_rejected(worker, next_key, end, &rejected);
 	int			passed = 0;
 
+	worker_content_begin(envelopes);
 	envelopes_reset(envelopes, 2 * full);
-	for (; next_key < keys->count && envelopes->count < admin_batch_rows && envelopes->length < limit; next_key++)
+	for (; next_key < end && envelopes->count < admin_batch_rows && envelopes->length < limit; next_key++)
 	{
 		int64		audit_id = keys->keys[next_key].audit_id;
 		TupleTableSlot *row;
@@ -122,7 +168,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 		while (passed < rejected_count && rejected[passed] < audit_id)
 			passed++;
 		if (passed < rejected_count && rejected[passed] == audit_id)
-			worker->has_passed_by = true;	/* it has been told of */
+			worker->has_passed_by = true;	/* it has been reported */
 		else if (audit_reader_fetch(reader, &keys->keys[next_key], &row) && is_due(worker, row))
 		{
 			MemoryContext old;
@@ -133,6 +179,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 			envelopes_add(envelopes, row);
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(per_row);
+			worker_content_grown(envelopes);
 		}
 		CHECK_FOR_INTERRUPTS();
 	}

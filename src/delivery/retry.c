@@ -5,7 +5,7 @@
  * Delivery has passed it by, so it goes between two batches, as one of its own that
  * leaves the place in the window as it is.  Before anything follows it, the position is
  * recorded and the dead letter removed, in one transaction: where the sink keeps the
- * position, at most the newest one tells of a dead letter that the database still has,
+ * position, at most the newest one names a dead letter that the database still has,
  * and taking that position over removes it.
  */
 #include "postgres.h"
@@ -26,11 +26,16 @@ read_row(Worker *worker, int64 audit_id)
 	AuditReader *reader;
 	TupleTableSlot *row;
 
+	worker_content_begin(&worker->envelopes);
 	envelopes_reset(&worker->envelopes, MaxAllocHugeSize);
 	window_collect_backfill(audit_id, audit_id, &keys);
 	reader = audit_reader_open(&keys);
-	if (keys.count == 1 && audit_reader_fetch(reader, &keys.keys[0], &row))
-		envelopes_add(&worker->envelopes, row);
+	/* Vacuum may not have removed yet what is left of a row that was rolled back, or changed by a superuser. */
+	for (int i = 0; i < keys.count && worker->envelopes.count == 0; i++)
+	{
+		if (audit_reader_fetch(reader, &keys.keys[i], &row))
+			envelopes_add(&worker->envelopes, row);
+	}
 	audit_reader_close(reader);
 	return worker->envelopes.count == 1;
 }

@@ -5,67 +5,38 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "storage/ipc.h"
-#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 #include "delivery/shared.h"
+#include "shared_area.h"
 
 #define SHARED_NAME "admin_ext"
 
 DeliveryShared *delivery_shared = NULL;
 
-static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type previous_request = NULL;
-#endif
-
 static void
-request(void)
+delivery_attach(void *memory, bool found)
 {
-#if PG_VERSION_NUM >= 150000
-	if (previous_request)
-		previous_request();
-#endif
-	RequestAddinShmemSpace(MAXALIGN(sizeof(DeliveryShared)));
-	RequestNamedLWLockTranche(SHARED_NAME, 1);
-}
-
-static void
-startup(void)
-{
-	bool		found;
-
-	if (previous_startup)
-		previous_startup();
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	delivery_shared = ShmemInitStruct(SHARED_NAME, sizeof(DeliveryShared), &found);
-	if (!found)
+	delivery_shared = memory;
+	if (found)
+		return;
+	memset(delivery_shared, 0, sizeof(DeliveryShared));
+	delivery_shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
+	for (int i = 0; i < DELIVERY_SLOTS; i++)
 	{
-		memset(delivery_shared, 0, sizeof(DeliveryShared));
-		delivery_shared->lock = &GetNamedLWLockTranche(SHARED_NAME)->lock;
-		for (int i = 0; i < DELIVERY_SLOTS; i++)
-		{
-			SpinLockInit(&delivery_shared->slots[i].mutex);
-			pg_atomic_init_u32(&delivery_shared->slots[i].database_oid, 0);
-			pg_atomic_init_u32(&delivery_shared->slots[i].wake, 0);
-			pg_atomic_init_u64(&delivery_shared->slots[i].committed_rows, 0);
-		}
+		SpinLockInit(&delivery_shared->slots[i].mutex);
+		pg_atomic_init_u32(&delivery_shared->slots[i].database_oid, 0);
+		pg_atomic_init_u32(&delivery_shared->slots[i].wake, 0);
+		pg_atomic_init_u64(&delivery_shared->slots[i].committed_rows, 0);
 	}
-	LWLockRelease(AddinShmemInitLock);
 }
 
 void
 delivery_shared_init(void)
 {
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = request;
-#else
-	request();
-#endif
-	previous_startup = shmem_startup_hook;
-	shmem_startup_hook = startup;
+	static const SharedArea area = {SHARED_NAME, sizeof(DeliveryShared), 1, delivery_attach};
+
+	shared_area_add(&area);
 }
 
 const char *

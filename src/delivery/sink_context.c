@@ -59,6 +59,23 @@ knows_position(AdminSink *sink, int64 position_id, const char *record)
 	return known && problem[0] == '\0';
 }
 
+/* For the sink, which is outside of any transaction. */
+static int
+counts_of(AdminSink *sink, int64 first, int64 last, int64 **counts)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	int64	   *found;
+	int			count;
+
+	worker_begin("reading links of the delivery chain");
+	count = links_counts(sink->name, sink->store_id, first, last, &found);
+	*counts = MemoryContextAllocHuge(caller, Max(count, 1) * sizeof(int64));
+	memcpy(*counts, found, count * sizeof(int64));
+	worker_commit();
+	MemoryContextSwitchTo(caller);
+	return count;
+}
+
 void
 worker_prepare_sink(Worker *worker)
 {
@@ -72,8 +89,12 @@ worker_prepare_sink(Worker *worker)
 	opened = sink;
 	sink->forgery = forgery_of;
 	sink->knows = knows_position;
+	sink->counts = counts_of;
+	sink->continued = &worker->position.continued;
+	sink->yields = worker_yields;
+	worker_make_claim(worker);
 	sink->context = AllocSetContextCreate(TopMemoryContext, "admin_ext sink", ALLOCSET_DEFAULT_SIZES);
 	sink->error[0] = '\0';
 	sink->place[0] = '\0';
-	sink->has_lost = sink->cannot_tell = false;
+	sink->has_lost = sink->cannot_tell = sink->is_outdone = false;
 }

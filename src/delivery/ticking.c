@@ -111,16 +111,21 @@ worker_ensure_tick(Worker *worker)
 static int64
 count_backfill(const Worker *worker, int64 *lowest)
 {
-	const Position *position = &worker->position;
-	int64		first = Max(position->backfill_audit_id, worker->passed_audit_id + 1);
-	WindowKeys	found = {0};
+	int64		above = worker->passed_audit_id;
+	int64		total = 0;
+	AdminSinkRange range;
 
-	if (position->backfill_audit_id == 0)
-		return 0;
-	window_count_backfill(first, position->backfill_end, &found);
-	if (found.total > 0)
-		*lowest = found.lowest;
-	return found.total;
+	while (worker->position.backfill_audit_id > 0 && worker_next_backfill(worker, above, &range))
+	{
+		WindowKeys	found = {0};
+
+		window_count_backfill(range.first, range.last, &found);
+		if (found.total > 0 && total == 0)
+			*lowest = found.lowest;
+		total += found.total;
+		above = range.last;
+	}
+	return total;
 }
 
 bool

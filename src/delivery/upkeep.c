@@ -23,6 +23,7 @@
 #include "settings.h"
 
 #define PARTITION_CHECK_MS	(6 * 3600 * 1000)
+#define REACH_CHECK_MS		(3600 * 1000)
 #define FIRST_RETRY_MS		(5 * 1000)
 #define RETRY_MS			(60 * 1000)
 /* Who wants to sign or withdraw one of them waits for no more than these. */
@@ -81,6 +82,14 @@ attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *e
 	return outcome;
 }
 
+/* Those that lack something stay locked until the transaction ends: months are made in another one. */
+static int64
+prepare_partitions(Worker *worker)
+{
+	return ask("select pg_catalog.cardinality(admin_internal.prepare_partitions())::bigint "
+			   "from admin_internal.lock_briefly('share update exclusive', 'admin.audit')");
+}
+
 /* A transaction that may hold the trail against everybody: nothing else is done in it. */
 static int64
 make_partitions(Worker *worker)
@@ -114,7 +123,9 @@ keep_partitions(Worker *worker)
 
 	if (!worker->is_positioned || monotonic_ms() < worker->partitions_at)
 		return;
-	outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
+	outcome = attempt("preparing partitions", prepare_partitions, worker, error, sizeof(error));
+	if (outcome != CHORE_FAILED)
+		outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
 	if (outcome == CHORE_DONE)
 		outcome = attempt("tidying", tidy, worker, error, sizeof(error));
 	/* Workers of a database begin together, and one is in the way of another: the second failure is worth a line. */
@@ -174,19 +185,25 @@ record_settings(Worker *worker)
 	return 0;
 }
 
+static bool
+is_first_sink(const Worker *worker)
+{
+	List	   *sinks = settings_list(admin_sinks);
+
+	return sinks != NIL && strcmp(linitial(sinks), worker->sink_name) == 0;
+}
+
 /* One worker of a database says what a reload has weakened. */
 static void
 keep_settings(Worker *worker)
 {
 	static int64 retry_at = 0;
 	char		error[ADMIN_SINK_ERROR_BYTES];
-	List	   *sinks;
 
 	if (!insider_is_reloaded() || monotonic_ms() < retry_at)
 		return;
 	retry_at = monotonic_ms() + RETRY_MS;
-	sinks = settings_list(admin_sinks);
-	if (sinks == NIL || strcmp(linitial(sinks), worker->sink_name) != 0 ||
+	if (!is_first_sink(worker) ||
 		attempt("recording changed settings", record_settings, worker, error, sizeof(error)) == CHORE_DONE)
 	{
 		insider_reload_recorded();
@@ -194,10 +211,38 @@ keep_settings(Worker *worker)
 	}
 }
 
+static int64
+look_at_reach(Worker *worker)
+{
+	(void) ask("select admin_internal.look_at_reach()");
+	return 0;
+}
+
+/* One worker of a database says who can reach the trail now and could not before. */
+static void
+keep_looking(Worker *worker)
+{
+	static int64 look_at = 0;
+	char		error[ADMIN_SINK_ERROR_BYTES];
+
+	if (!worker->is_positioned || monotonic_ms() < look_at)
+		return;
+	if (!is_first_sink(worker) || attempt("looking at memberships", look_at_reach, worker, error, sizeof(error)) == CHORE_DONE)
+		look_at = monotonic_ms() + REACH_CHECK_MS;
+	else
+	{
+		ereport(LOG,
+				(errmsg("admin_ext: could not look at memberships and stored settings in database \"%s\", trying again later: %s",
+						worker->database, error)));
+		look_at = monotonic_ms() + RETRY_MS;
+	}
+}
+
 void
 worker_upkeep(Worker *worker)
 {
 	keep_settings(worker);
+	keep_looking(worker);
 	keep_partitions(worker);
 	keep_sweeping(worker);
 }

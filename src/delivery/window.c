@@ -104,12 +104,39 @@ take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
 	return collector->purpose == PROBE;
 }
 
+/*
+ * A row that a superuser has changed, past the guards, is not where its index entry leads: it is a later version on the
+ * same page.  Without this it would count as rolled back, and would never be delivered.
+ */
+static bool
+fetch_changed(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
+{
+	ItemPointerData at = *tid;
+	IndexFetchTableData *chain = table_index_fetch_begin(heap);
+	bool		has_more = false;
+	bool		found = table_index_fetch_tuple(chain, &at, SnapshotSelf, slot, &has_more, NULL);
+
+	table_index_fetch_end(chain);
+	return found;
+}
+
+/*
+ * Is there a row now?  The transaction's snapshot may be older than the lock on its table was waited
+ * for: what has been written again meanwhile, by pg_repack say, it does not see.
+ */
+static bool
+fetch(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
+{
+	ItemPointerData at = *tid;
+
+	return table_tuple_fetch_row_version(heap, &at, SnapshotSelf, slot) || fetch_changed(heap, tid, slot);
+}
+
 static bool
 is_visible(Relation heap, const ItemPointerData *tid)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	ItemPointerData at = *tid;
-	bool		visible = table_tuple_fetch_row_version(heap, &at, GetActiveSnapshot(), slot);
+	bool		visible = fetch(heap, tid, slot);
 
 	ExecDropSingleTupleTableSlot(slot);
 	return visible;
@@ -420,20 +447,19 @@ open_partition(AuditReader *reader, int i)
 }
 
 /*
- * A key that a snapshot taken after its tick does not see was rolled back: its
- * transaction had ended by the tick, and nothing deletes rows of the trail.
+ * A key without a row was rolled back: its transaction had ended by the tick, and nothing
+ * deletes rows of the trail.  Or a superuser has changed the row, and another key leads to it.
  * Vacuum may have given the place to another row since.
  */
 bool
 audit_reader_fetch(AuditReader *reader, const AuditKey *key, TupleTableSlot **slot)
 {
 	int			i = key->partition;
-	ItemPointerData tid = key->tid;
 
 	if (reader->relations[i] == NULL)
 		open_partition(reader, i);
 	*slot = reader->slots[i];
-	if (!table_tuple_fetch_row_version(reader->relations[i], &tid, GetActiveSnapshot(), *slot))
+	if (!fetch(reader->relations[i], &key->tid, *slot))
 		return false;
 	slot_getsomeattrs(*slot, AUDIT_COLUMNS);
 	return DatumGetInt64((*slot)->tts_values[AUDIT_ID - 1]) == key->audit_id;

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/insider.h"
+#include "audit/insider_own.h"
 #include "delivery/launcher.h"
 #include "delivery/rest.h"
 #include "delivery/worker.h"
@@ -127,8 +128,10 @@ guarded(Worker *worker, StepResult (*action) (Worker *))
 static StepResult
 look_after_sink(Worker *worker, StepResult step)
 {
-	AdminSinkResult result = worker->callbacks->idle ? worker->callbacks->idle(&worker->sink) : ADMIN_SINK_OK;
+	AdminSinkResult result;
 
+	worker->sink.is_recorded = worker_is_recorded(worker);
+	result = worker->callbacks->idle ? worker->callbacks->idle(&worker->sink) : ADMIN_SINK_OK;
 	return result == ADMIN_SINK_OK ? step : worker_step_result(result);
 }
 
@@ -284,13 +287,14 @@ look_at_position(Worker *worker)
 
 /*
  * Opening a sink that keeps the position fences whoever else delivers to it: after it has
- * fenced or stopped this one, it is left shut until a reload, or an operator's position.
+ * fenced or stopped this one, it is left shut until a reload, or an operator's position, or,
+ * fenced, until it is time to come back.
  */
 static bool
 is_shut(Worker *worker)
 {
 	worker_begin_step();
-	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending)
+	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending || worker_returns(worker))
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
 	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
@@ -349,6 +353,9 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 		case STEP_FENCED:
 		case STEP_STOP:
 			/* The position stays, so that what waits is counted. */
+			worker->returns_at = 0;
+			if (result == STEP_FENCED)
+				worker_plan_return(worker);
 			worker_close_sink(worker);
 			do
 				back_off(worker, IDLE_MS);
@@ -371,6 +378,8 @@ reload(Worker *worker)
 	ProcessConfigFile(PGC_SIGHUP);
 	insider_reload_noticed();
 	worker_close_sink(worker);
+	worker->sink.was_fenced = false;
+	worker->return_pause = 0;
 }
 
 /* A lock_timeout reaches its process as a SIGINT; an operator's pg_cancel_backend() would, too. */

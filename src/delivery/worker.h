@@ -6,6 +6,7 @@
 #define ADMIN_EXT_WORKER_H
 
 #include "audit/envelope.h"
+#include "delivery/links.h"
 #include "delivery/position.h"
 #include "delivery/shared.h"
 #include "delivery/window.h"
@@ -33,6 +34,8 @@ typedef struct Worker
 	bool		has_rejected;	/* there may be dead letters to pass by */
 
 	bool		has_fenced;		/* opening it went so far that another's worker is fenced */
+	int64		returns_at;		/* fenced, it comes back at this time, by monotonic_ms(); 0: it does not */
+	int			return_pause;	/* in milliseconds, before it last did; 0: it has not been fenced lately */
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
@@ -48,7 +51,9 @@ typedef struct Worker
 	Position	position;		/* as the sink has it */
 	PositionKey key;			/* that positions of the sink are sealed with */
 	int64		recorded_id;	/* position_id of the one recorded last */
+	Links		links;			/* batches delivered since */
 	bool		recorded_is_resync;
+	bool		has_unrecorded; /* the sink has a batch whose position could not be recorded */
 	int64		recorded_rows;	/* its delivered_rows */
 	int64		recorded_at;	/* this and what follows by monotonic_ms() */
 	bool		has_retried;	/* one was sent again: now it is the others' turn */
@@ -73,6 +78,7 @@ typedef struct Worker
 
 	Tick		window;			/* being delivered; tick_id 0: none */
 	WindowKeys	keys;			/* of it, or of the backfill */
+	AdminSinkRanges again;		/* the backfill is of these rows alone; no range: of all */
 	int			first_key;		/* of the batch at hand */
 	int			next_key;
 	bool		has_passed_by;	/* dead letters of this window */
@@ -111,6 +117,21 @@ extern bool worker_may_fork(const Worker *worker);
 /* After a promotion, where the sink cannot tell: were none lost?  STEP_MORE: none were. */
 extern StepResult worker_check_promotion(Worker *worker);
 
+/* kept_number.c: after an operator's resync, number and chain go on from what the sink holds. */
+extern void worker_take_kept_number(Worker *worker, const AdminSinkPosition *found);
+
+/* claim.c: sets sink.claim, where this server has come after the one that recorded the position. */
+extern void worker_make_claim(Worker *worker);
+
+/* Was the claim made for this store, by a server that has come after this one? */
+extern bool worker_yields(const AdminSink *sink, const char *claim);
+
+/* Fenced by another worker, its sink still open: decides whether and when this one comes back. */
+extern void worker_plan_return(Worker *worker);
+
+/* Is it time?  Then sink.was_fenced is set. */
+extern bool worker_returns(Worker *worker);
+
 /* sink_context.c: what the sink is given when it is opened. */
 extern void worker_prepare_sink(Worker *worker);
 
@@ -135,8 +156,22 @@ extern StepResult worker_step(Worker *worker);
 /* reading.c: the next batch.  False: what is known of the position holds no longer. */
 extern bool worker_read_batch(Worker *worker);
 
+/* What is left of a backfill above this row, as far as it is in one piece; false: nothing is. */
+extern bool worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range);
+
 /* The one after it, if its keys are at hand. */
 extern void worker_read_ahead(Worker *worker);
+
+/*
+ * content.c: the SHA-256 of the documents of a batch, computed in the background while they are
+ * made.  To be begun before the first, updated after each, and taken once when they are complete.
+ */
+extern void worker_content_begin(Envelopes *envelopes);
+extern void worker_content_grown(Envelopes *envelopes);
+extern void worker_content_of(Envelopes *envelopes, unsigned char content[CHAIN_BYTES]);
+
+/* Afterwards the documents of both batches may be let go of. */
+extern void worker_content_settle(Worker *worker);
 
 /*
  * batch.c: the envelopes at hand, up to the position that holds afterwards; tick_id and
@@ -164,6 +199,9 @@ extern void worker_commit_owed(Worker *worker);
 
 /* Is all that is owed there?  Waits for a slice; false: sink.error says what it waits for. */
 extern bool worker_is_durable(Worker *worker);
+
+/* Is the position that was recorded last there, too? */
+extern bool worker_is_recorded(const Worker *worker);
 
 /* worker_state.c */
 extern void worker_state_init(void);

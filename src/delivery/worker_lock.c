@@ -29,25 +29,24 @@ can_lock(Form_pg_class form)
 	return ConditionalLockRelationOid(form->oid, mode);
 }
 
-/* The first table of schema admin that cannot be locked now, or NULL. */
+/* The first table of a schema that cannot be locked now, with the schema, or NULL. */
 static char *
-find_locked_table(void)
+find_locked_table(const char *schema)
 {
-	Oid			schema = get_namespace_oid("admin", true);
 	Relation	catalog = table_open(RelationRelationId, AccessShareLock);
 	char	   *found = NULL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
+	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(get_namespace_oid(schema, true)));
 	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
 	while (found == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
 
 		if ((form->relkind == RELKIND_RELATION || form->relkind == RELKIND_PARTITIONED_TABLE) && !can_lock(form))
-			found = pstrdup(NameStr(form->relname));
+			found = psprintf("%s.%s", schema, NameStr(form->relname));
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -64,10 +63,12 @@ name_lock(Worker *worker)
 	PG_TRY();
 	{
 		worker_begin("looking for who holds a lock");
-		name = find_locked_table();
+		name = find_locked_table("admin");
+		if (name == NULL)
+			name = find_locked_table("admin_internal");
 		if (name != NULL)
 			snprintf(worker->sink.error, sizeof(worker->sink.error),
-					 "waits for a lock on admin.%s; see pg_locks for who holds it", name);
+					 "waits for a lock on %s; see pg_locks for who holds it", name);
 		worker_commit();
 	}
 	PG_CATCH();

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -20,6 +21,9 @@
 #include "delivery/worker.h"
 
 PG_FUNCTION_INFO_V1(admin_worker_pins);
+
+#define LONGEST_LOCK_TIMEOUT	1000	/* milliseconds */
+#define SHORTEST_LOCK_TIMEOUT	10
 
 static const char *const pins[][2] = {
 	/* who acts, and what he sees */
@@ -59,7 +63,7 @@ static const char *const pins[][2] = {
 	{"default_toast_compression", "pglz"},
 	/* how long a statement may take, and what ends the worker */
 	{"statement_timeout", "0"},
-	{"lock_timeout", "1s"},
+	{"lock_timeout", CppAsString2(LONGEST_LOCK_TIMEOUT)},	/* less where deadlock_timeout is short, see below */
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"transaction_timeout", "0"},
@@ -83,6 +87,19 @@ is_known(const char *name)
 	return strchr(name, '.') != NULL || GetConfigOption(name, true, false) != NULL;
 }
 
+/*
+ * Half of deadlock_timeout at most, as that is when the worker begins: who waits for a worker that
+ * waits for him, DROP EXTENSION say, is not refused as a deadlock.
+ */
+static void
+pin_lock_timeout(void)
+{
+	char		text[16];
+
+	snprintf(text, sizeof(text), "%d", Max(Min(DeadlockTimeout / 2, LONGEST_LOCK_TIMEOUT), SHORTEST_LOCK_TIMEOUT));
+	SetConfigOption("lock_timeout", text, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void
 worker_pin_settings(void)
 {
@@ -95,6 +112,7 @@ worker_pin_settings(void)
 		if (is_known(pins[i][0]))
 			SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
+	pin_lock_timeout();
 }
 
 /* One row per setting that the worker pins. */

@@ -187,6 +187,12 @@ admin_jwt_verify(PG_FUNCTION_ARGS)
 {
 	Identity	identity;
 
+	/* Not strict: a caller that only waits for an error would take a missing token for a good one. */
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+				 errmsg("token is missing"),
+				 errhint("Pass a JSON Web Token of an issuer that was added with admin.add_jwt_issuer().")));
 	identity_verify(PG_GETARG_TEXT_PP(0), &identity);
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(identity.claims)));
 }

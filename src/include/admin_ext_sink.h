@@ -17,12 +17,15 @@
 
 #include "postgres.h"
 
-#define ADMIN_SINK_API_VERSION	2
+#define ADMIN_SINK_API_VERSION	5
 #define ADMIN_SINK_SLICE_MS		200
 #define ADMIN_SINK_DETAIL_BYTES	8192
-#define ADMIN_SINK_RECORD_BYTES	320
+#define ADMIN_SINK_RECORD_BYTES	512
 #define ADMIN_SINK_ERROR_BYTES	512
 #define ADMIN_SINK_PLACE_BYTES	320
+#define ADMIN_SINK_CHAIN_BYTES	65	/* SHA-256 as lower-case hexadecimal digits, and the end */
+#define ADMIN_SINK_CLAIM_BYTES	160
+#define ADMIN_SINK_MOST_RANGES	8
 
 /* What documents of the trail's own begin source (the store id follows) and type with. */
 #define ADMIN_SINK_SOURCE_PREFIX	"/admin_ext/"
@@ -38,6 +41,19 @@ typedef enum AdminSinkResult
 	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
 } AdminSinkResult;
 
+/* Rows by their audit_ids: in order, with a gap between any two ranges. */
+typedef struct AdminSinkRange
+{
+	int64		first;
+	int64		last;
+} AdminSinkRange;
+
+typedef struct AdminSinkRanges
+{
+	int			count;
+	AdminSinkRange ranges[ADMIN_SINK_MOST_RANGES];
+} AdminSinkRanges;
+
 /* How far a sink has got.  tick_id and nonce name the newest tick it saw rows of. */
 typedef struct AdminSinkPosition
 {
@@ -48,7 +64,13 @@ typedef struct AdminSinkPosition
 	int64		audit_id;		/* the highest row delivered */
 	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink; nobody else can make one */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
+	int64		last_number;	/* into recover: delivery number of the last document that was delivered; 0: none of this store */
+	char		chain[ADMIN_SINK_CHAIN_BYTES];	/* and the delivery chain after it */
+	int64		kept_id;		/* out of recover, for an operator's: the newest position that a sink that keeps them holds; 0: none */
+	char		kept_record[ADMIN_SINK_RECORD_BYTES];	/* and its record: its number and chain are gone on from */
+	int64		repeating_from; /* into recover: delivered rows from this audit_id on are being delivered again; 0: none are */
 	int64		again_from;		/* out of recover: delivered rows from this audit_id on are to be delivered again; 0: none */
+	AdminSinkRanges again;		/* out of recover: of rows that are delivered again these alone are; no range: all of them */
 } AdminSinkPosition;
 
 /* One CloudEvents document: UTF-8, no line break; the byte after it is '\n'. */
@@ -59,9 +81,23 @@ typedef struct AdminSinkRecord
 	Size		length;			/* in bytes, without the line break */
 	Size		key_offset;		/* of the partition key (approval_id, else source) in the batch's keys */
 	Size		key_length;
+	bool		is_ingested;	/* it came from elsewhere: its source does not name the store */
 } AdminSinkRecord;
 
-/* Records in order; their documents, each with its line break, fill data without gaps. */
+/* The store before this one, where history has forked: what the database knew of its delivery. */
+typedef struct AdminSinkContinued
+{
+	char		store_id[37];	/* empty: there was none */
+	int64		last_number;
+	char		chain[ADMIN_SINK_CHAIN_BYTES];
+} AdminSinkContinued;
+
+/*
+ * Records in order; their documents, each with its line break, fill data without gaps.
+ * They have the delivery numbers first_number, first_number + 1, ... of this store at this sink,
+ * and the batch extends the delivery chain, as doc/evidence.md defines it.  A sink that keeps
+ * numbers and chain beside the documents lets anybody prove later that none is missing.
+ */
 typedef struct AdminSinkBatch
 {
 	const char *data;
@@ -69,6 +105,9 @@ typedef struct AdminSinkBatch
 	const char *keys;
 	const AdminSinkRecord *records;
 	int			count;
+	int64		first_number;
+	char		chain_before[ADMIN_SINK_CHAIN_BYTES];
+	char		chain_after[ADMIN_SINK_CHAIN_BYTES];
 	AdminSinkPosition position; /* what holds once the batch is confirmed */
 	int			rejected_record;	/* out: with ADMIN_SINK_REJECTED, which one; else ADMIN_SINK_NO_RECORD */
 	char		rejected_error[ADMIN_SINK_ERROR_BYTES]; /* out: and why */
@@ -82,6 +121,7 @@ typedef struct AdminSink
 	const char *database;		/* name of the database that is served */
 	const char *store_id;		/* uuid of the store, as text */
 	const char *home;			/* "<system identifier>/<timeline>": where this runs */
+	const AdminSinkContinued *continued;	/* what the batch that begins with number 1 continues */
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
 
@@ -99,10 +139,28 @@ typedef struct AdminSink
 	 * clause; NULL: it was.  For a sink that can say where it stands.
 	 */
 	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
+
+	/*
+	 * How many documents each batch from one delivery number to another had, in order; returns how
+	 * many batches, 0: they are not all known any more.  Valid until the callback that asks returns.
+	 */
+	int			(*counts) (struct AdminSink *sink, int64 first, int64 last, int64 **counts);
+
+	/*
+	 * For a sink that keeps the position: what this server leaves in it, once it has shut out
+	 * others, for those to find that have the same identity; empty: nothing.  The sink empties it when it is there.
+	 */
+	char		claim[ADMIN_SINK_CLAIM_BYTES];
+
+	/* Was a claim that the sink has found made by a server that came after this one?  Then that one goes on. */
+	bool		(*yields) (const struct AdminSink *sink, const char *claim);
+	bool		was_fenced;		/* others have shut out this one: it comes back only if it finds nothing against that */
+	bool		is_outdone;		/* out, with ADMIN_SINK_FENCED: another one has delivered, or comes after this one */
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
 	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
 	Size		most_bytes;		/* out: no batch is to have more, a single record apart; 0: no limit; outlives close */
 	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
+	bool		is_recorded;	/* into idle: no crash and no failover can take back the position of the last batch */
 	bool		cannot_tell;	/* out: its memory is new, or copied to standbys: it need not know of all that was delivered */
 } AdminSink;
 
@@ -130,7 +188,8 @@ typedef struct AdminSinkCallbacks
 	 * sets position_id, record and detail to that one's; the worker refuses a record
 	 * that it has not written.
 	 * One that keeps none, and may have lost rows that it confirmed, sets again_from and the
-	 * detail that holds then: the worker records that, and opens the sink again.
+	 * detail that holds then: the worker records that, and opens the sink again.  While
+	 * repeating_from is set the sink says each time which rows are meant, by again.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 

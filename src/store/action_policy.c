@@ -150,6 +150,8 @@ action_policy_check(const ApprovalRow *approval, TimestampTz created_at)
 	if (approval->action.data == NULL || approval->id.data == NULL)
 		return;
 	action = pnstrdup(approval->action.data, approval->action.length);
+	/* As in approval_store_snapshot(). */
+	(void) admin_relation_lock(&admin_relations()->action_policy, AccessShareLock);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	action_policy_read(approval->action, snapshot, &policy);
 	UnregisterSnapshot(snapshot);

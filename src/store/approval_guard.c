@@ -19,7 +19,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "relations.h"
 #include "store/action_policy.h"
 #include "store/approval_store.h"
@@ -179,7 +179,7 @@ check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 	}
 	if (changed == 0)
 		return;
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot = approval_store_snapshot();
 	if (signature_store_count(old->values[0], snapshot, NULL, 0) > 0)
 		refuse_immutable(desc, old, changed, "The approval has been signed.");
 	UnregisterSnapshot(snapshot);

@@ -114,6 +114,14 @@ approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
 static const AttrNumber approval_key[] = {APPROVAL_ID};
 static const TableLayout approval_layout = {approval_types, APPROVAL_COLUMNS, approval_key, 1, 1};
 
+Snapshot
+approval_store_snapshot(void)
+{
+	(void) admin_relation_lock(&admin_relations()->approval, AccessShareLock);
+	(void) admin_relation_lock(&admin_relations()->signature, AccessShareLock);
+	return RegisterSnapshot(GetLatestSnapshot());
+}
+
 bool
 approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 {

@@ -77,6 +77,13 @@ extern void approval_row_from_values(const Datum *values, const bool *nulls, App
 /* Raises 55000 unless the row's first columns are those of an approval. */
 extern void approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row);
 
+/*
+ * A registered snapshot of approvals and signatures as they are now.  Their tables are locked first, to
+ * the end of the transaction: one that was taken before a lock was waited for would not see what has
+ * been written again meanwhile, by pg_repack say.
+ */
+extern Snapshot approval_store_snapshot(void);
+
 /* False when there is no such approval.  The snapshot must be registered or active. */
 extern bool approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row);
 

@@ -17,7 +17,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
@@ -97,7 +97,7 @@ check_digest(HeapTuple tuple, TupleDesc desc, const ApprovalRow *approval, Datum
 				 errmsg("approval_digest is not that of approval \"%.*s\"",
 						(int) approval->id.length, approval->id.data),
 				 errdetail("It is the SHA-256 of something else, or of an earlier form of the approval."),
-				 errhint("Sign what admin.approval_digest() tells of the approval as it is now.")));
+				 errhint("Sign the digest that admin.approval_digest() returns for the approval as it is now.")));
 	return tuple;
 }
 
@@ -163,7 +163,7 @@ advance(HeapTuple tuple, TupleDesc desc)
 	approval_id = values[SIGNATURE_APPROVAL_ID - 1];
 	/* The signature becomes visible to this transaction. */
 	CommandCounterIncrement();
-	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	snapshot = approval_store_snapshot();
 	if (!approval_store_read(approval_id, snapshot, &approval))
 		elog(ERROR, "approval of a signature has vanished");
 	goal = approval_state_from_signatures(

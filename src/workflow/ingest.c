@@ -19,7 +19,7 @@
 #include "audit/attributes.h"
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "json_text.h"
 #include "owner.h"
 #include "relations.h"

@@ -10,7 +10,6 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "audit/attributes.h"
@@ -120,7 +119,7 @@ ingest_differing_attribute(TupleTableSlot *recorded, const IngestEvent *event)
 {
 	bool		isnull;
 	int64		audit_id = DatumGetInt64(slot_getattr(recorded, AUDIT_ID, &isnull));
-	text	   *known = audit_attributes(audit_id, SnapshotSelf);
+	text	   *known = audit_attributes(audit_id);
 	Jsonb	   *before;
 	Jsonb	   *now;
 	const char *name;

@@ -25,6 +25,7 @@ typedef struct Signing
 	text	   *approval_id;
 	text	   *role;
 	text	   *comment;
+	const bytea *expected_digest;	/* of what the signer saw, or NULL */
 	int64		signature_id;	/* of the signature that is there; 0: none yet */
 	TimestampTz signed_at;
 	bool		was_verified;
@@ -119,6 +120,26 @@ refuse_after_deadline(const Signing *signing, const ApprovalRow *approval)
 			 errhint("Issue another approval.")));
 }
 
+/* What is signed is what the signer saw: without a signature yet, an approval can still change. */
+static void
+refuse_unexpected(const Signing *signing, const ApprovalRow *approval)
+{
+	uint8		digest[APPROVAL_DIGEST_BYTES];
+
+	if (signing->expected_digest == NULL)
+		return;
+	approval_digest(approval, digest);
+	if (VARSIZE_ANY_EXHDR(signing->expected_digest) == sizeof(digest) &&
+		memcmp(VARDATA_ANY(signing->expected_digest), digest, sizeof(digest)) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("argument \"expected_digest\" is not the digest of approval \"%s\"",
+					text_to_cstring(signing->approval_id)),
+			 errdetail("It is the SHA-256 of something else, or of an earlier form of the approval."),
+			 errhint("Look at the approval as it is now, and sign what admin.approval_digest() returns for it.")));
+}
+
 /* The guard holds the first as well; here it comes before anything is used up. */
 static void
 check_person(const Signing *signing, const ApprovalRow *approval)
@@ -183,6 +204,7 @@ sign(Step *step, StringInfo answer)
 
 	step_lock(step, PointerGetDatum(signing->approval_id), &approval);
 	step_refuse_withdrawn(&approval);
+	refuse_unexpected(signing, &approval);
 	look_for_signatures(signing);
 	is_repeated = signing->signature_id != 0;
 	if (!is_repeated)
@@ -217,5 +239,6 @@ admin_sign_approval(PG_FUNCTION_ARGS)
 	signing.approval_id = required_argument(fcinfo, 0, "approval_id", APPROVAL_ID_MAX_BYTES);
 	signing.role = required_argument(fcinfo, 1, "signer_role", ROLE_MAX_BYTES);
 	signing.comment = optional_argument(fcinfo, 3, "comment", REASON_MAX_BYTES);
+	signing.expected_digest = PG_ARGISNULL(5) ? NULL : PG_GETARG_BYTEA_PP(5);
 	return step_run(&signing.step, sign);
 }

@@ -12,7 +12,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "compat.h"
 #include "identity/trust.h"
 #include "json_text.h"
@@ -163,7 +163,7 @@ step_use_token(const Step *step)
 void
 step_append_state(const Step *step, StringInfo answer, Datum approval_id)
 {
-	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Snapshot	snapshot = approval_store_snapshot();
 	ApprovalFacts facts;
 	TtlState	ttl;
 

@@ -23,7 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/audit_append.h"
-#include "audit/insider.h"
+#include "audit/insider_restoring.h"
 #include "audit/row_json.h"
 #include "layout.h"
 #include "owner.h"

@@ -114,7 +114,7 @@ ok(rows(connection, "select distinct payload ->> 'verified', payload ->> 'token'
 ok(one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token("req"))["verified"] is True, "a token is verified all the same")
 refused("28000", "its signature", "and a bad one refused", "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token()[:-8] + "AAAAAAAA")
 
-# A retry tells of the step that was taken, not of itself.
+# A retry describes the step that was taken, not itself.
 approval = one(connection, "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', requested_by => 'req')")["approval_id"]
 one(connection, "select admin.sign_approval(%s, 'finance', 'ann')", approval)
 answer = one(connection, SIGN, approval, "finance", issuer.token("ann"))
@@ -258,5 +258,5 @@ found = rows(connection, "select item, detail from admin.verify_approval('APP-00
 ok(len(found) == 1 and "the trail does not" in found[0][1], "verify_approval finds: a token that only the row knows of", found)
 one(connection, "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)
 found = rows(connection, "select fits, detail from admin.verify_approval(%s) where item = 'signature of finance'", approval)
-ok(found[0][0] and "revoked since" in found[0][1], "a key revoked later does not unsign, and is told of", found)
+ok(found[0][0] and "revoked since" in found[0][1], "a key revoked later does not unsign, and is reported", found)
 done()

@@ -58,7 +58,7 @@ CHECK = "select admin.sensitive_check('APP-100001-abcd')"
 
 
 def state_changes(sink):
-    """Lines of the server's log that tell of another state of the sink."""
+    """Lines of the server's log that report another state of the sink."""
     log = (SCRATCH / "server.log").read_text(errors="replace")
     return len(re.findall(f'to sink "{sink}" (?:is|works)', log))
 

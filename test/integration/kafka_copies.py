@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_ledger, create_extension, expect, main, ok, pg_ctl,
+from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_chain, compare_ledger, create_extension, expect, main, ok, pg_ctl,
                      poll, read_topic, setting, sql, state_changes, wait)
 
 
@@ -81,6 +81,7 @@ def restored():
     pg_ctl("start", data=old)
     wait(f"select state = 'stopped' {KAFKA}", "the older copy stops again", 90, host=old)
     store = sql("select store_id from admin.store", host=old)
+    known = sql("select last_number, encode(chain, 'hex') from admin.delivery_chain('kafka')", host=old).split("|")
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))", host=old)
     highest = max(int(event["auditid"]) for _, _, event in read_topic())
     sql(CHECK, host=old)
@@ -89,10 +90,14 @@ def restored():
     ok(len(records) == before + 2, "what it sends is what came since, the event of the resync included", (before, len(records)))
     newest = max((event for _, _, event in records), key=lambda event: int(event["auditid"]))
     ok(store not in newest["source"] and int(newest["auditid"]) > highest, "of another source, and numbered above all that was sent", newest)
+    first = compare_chain("the new store", host=old)[0]
+    ok(first["first"] == 1 and first["continues"] == {"store": store, "last": int(known[0]), "chain": known[1]},
+       "its chain begins anew, and its first seal names what the older copy knew of the one before", first)
     pg_ctl("stop", "-m", "fast", data=old)
     shutil.rmtree(old)
     pg_ctl("start")
     wait(f"select state = 'idle' {KAFKA}", "the newer copy, had it not been lost, would still be in order", 90)
+    compare_chain("the store before it")
 
 
 def promoted():
@@ -118,6 +123,7 @@ def promoted():
     sql(CHECK, host=standby)
     wait(DELIVERED, "the new primary delivers on, and was not fenced", 60, host=standby)
     compare_ledger("still once", host=standby)
+    compare_chain("a promoted standby goes on with numbers and chain", host=standby)
     pg_ctl("stop", "-m", "fast", data=standby)
 
 

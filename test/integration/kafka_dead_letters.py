@@ -4,7 +4,7 @@ import random
 import subprocess
 import time
 
-from harness import DELIVERED, KAFKA, TOPIC, alter_topic, compare_ledger, create_extension, expect, kill_worker, main, ok, setting, sql, wait
+from harness import DELIVERED, KAFKA, TOPIC, alter_topic, compare_chain, compare_ledger, create_extension, expect, kill_worker, main, ok, setting, sql, wait
 
 ROUNDS = int(os.environ.get("RETRY_ROUNDS", "12"))
 DEAD = "from admin.dead_letter where sink = 'kafka'"
@@ -56,6 +56,7 @@ def retried():
     sql(f"select admin.retry_dead_letter('kafka', {second})")
     wait(f"select count(*) = 0 {DEAD}", "the other one too")
     compare_ledger("each of them once")
+    compare_chain("a dead letter has a number once it is delivered")
     run = subprocess.run(["psql", "-X", "-v", "VERBOSITY=verbose", "-c", f"select admin.retry_dead_letter('kafka', {second})"],
                          capture_output=True, text=True)
     ok("P0002" in run.stderr, "what is no dead letter cannot be sent again", run.stderr)
@@ -78,6 +79,7 @@ def killed_while_retried():
     wait(f"select count(*) = 0 {DEAD}", f"all are delivered after {ROUNDS} rounds", 120)
     wait(DELIVERED, "and all else", 90)
     compare_ledger("retries under kills")
+    compare_chain("retries under kills")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 
 import jsonschema
 from confluent_kafka import Producer
-from harness import BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, make_topic, ok, read_topic, setting, sql, wait
+from harness import BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, main, make_topic, ok, pg_ctl, read_topic, setting, sql, wait
 
 
 def delivery():
@@ -46,6 +46,9 @@ def ingested():
     ok(all({**by_id[event["id"]][1], **event} == by_id[event["id"]][1] for event in (own, other)), "as they came", records)
     ok(by_id["e-1"][0] == "APP-000001-k" and by_id["e-2"][0] == "/ff/eu-1", "one about an approval under its key, one about none under its source's", records)
     ok(all(event["auditid"] == sql(f"select audit_id from admin.audit where source_event_id = '{name}'") for name, (_, event) in by_id.items()), "with the number of the row")
+    store = sql("select store_id from admin.store").encode()
+    named = [(headers.get("admin-ext-store"), event["source"] == f"/admin_ext/{store.decode()}") for _, headers, event in read_topic()]
+    ok(set(named) == {(None, True), (store, False)}, "a header names the store of each event that does not name it, and of no other", set(named))
     schema = json.loads((pathlib.Path(__file__).parents[2] / "schema/admin_ext_event.schema.json").read_text())
     for _, _, event in read_topic():
         jsonschema.validate(event, schema)
@@ -111,10 +114,14 @@ def too_large():
     ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "its error is kept")
     ok(sql(f"select dead_letters {KAFKA}") == "1", "and it is counted")
     compare_ledger("all but the dead letter")
+    compare_chain("all but the dead letter")
+
+
+SEAL = 14  # which of a position's fields
 
 
 def newest_position():
-    """The fields of the newest position header: store, number of the batch, eight numbers, nonce, seal."""
+    """The fields of the newest position header: store, number of the batch, ten numbers, chain, nonce, seal."""
     headers = [headers["admin-ext-position"].decode().split() for _, headers, _ in read_topic() if "admin-ext-position" in headers]
     return max(headers, key=lambda header: int(header[1]))
 
@@ -139,7 +146,7 @@ def forge(header):
 def forgeries():
     """Headers that no worker has written, each with what is wrong with it; a later one follows a resync."""
     def changed(field, value):
-        position = newest_position()[:11]
+        position = newest_position()[:SEAL]
         position[1] = str(int(position[1]) + 1)
         position[field] = value
         return position
@@ -149,15 +156,16 @@ def forgeries():
     yield newest_position()[0] + " x " + "9" * 1000, "it is malformed"
     yield " ".join(changed(4, "0")[:8]), "it is malformed"
     yield " ".join(changed(6, "9000000000000000000")), "it has no authentication code"
-    yield " ".join([*changed(6, "9000000000000000000"), newest_position()[11]]), wrong
+    yield " ".join([*changed(6, "9000000000000000000"), newest_position()[SEAL]]), wrong
     # A copy under a higher number, which would skip what comes next, and one that was sealed for another sink.
-    yield " ".join([*changed(1, str(int(newest_position()[1]) + 1)), newest_position()[11]]), wrong
+    yield " ".join([*changed(1, str(int(newest_position()[1]) + 1)), newest_position()[SEAL]]), wrong
     yield " ".join([*changed(4, "0"), hmac.new(b"", b"", "sha256").hexdigest()]), wrong
     # Whoever has the key, too, cannot contradict the database.
     for field, value, problem in ((6, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
                                   (5, "9000000000000000000", "it names audit_id 9000000000000000000"),
                                   (7, "1", "its backfill_audit_id is 1, not 0"),
-                                  (8, "4711", "it counts 4711 delivered rows")):
+                                  (8, "4711", "it counts 4711 delivered rows"),
+                                  (10, "4711", "its last number is 4711")):
         position = changed(field, value)
         yield " ".join([*position, seal(position)]), problem
 
@@ -165,7 +173,7 @@ def forgeries():
 def forged():
     """A position that this store has not written stops delivery, and no row is lost."""
     highest = sql("select max(audit_id) from admin.audit")
-    ok(seal(newest_position()[:11]) == newest_position()[11], "the seal of a position is HMAC-SHA-256 by the key of the store")
+    ok(seal(newest_position()[:SEAL]) == newest_position()[SEAL], "the seal of a position is HMAC-SHA-256 by the key of the store")
     for header, problem in forgeries():
         place = forge(header)
         sql(CHECK)
@@ -178,6 +186,31 @@ def forged():
     sent = [int(event["auditid"]) for _, _, event in read_topic()]
     ok(len(sent) == len(set(sent)), "no row is there twice")
     ok(set(sql(f"select audit_id from admin.audit where audit_id > {highest}").splitlines()) <= {str(number) for number in sent}, "and none is missing")
+    compare_chain("resyncs that keep the store")
+
+
+def crashed():
+    """What was delivered in the second before a crash is not recorded, and an operator resyncs before a worker has looked."""
+    for _ in range(20):
+        delivered = int(sql(f"select delivered_rows {KAFKA}"))
+        for _ in range(12):
+            sql(CHECK)
+        wait(f"select delivered_rows >= {delivered + 12} {KAFKA}", "more is delivered")
+        pg_ctl("stop", "-m", "immediate")
+        pg_ctl("start", "-o", "-c admin_ext.sinks=ndjson")
+        if int(sql("select last_number from admin.delivery_chain('kafka')")) < max(int(headers["admin-ext-number"]) for _, headers, _ in read_topic() if "admin-ext-number" in headers):
+            break
+        pg_ctl("stop", "-m", "fast")
+        pg_ctl("start")
+        wait(f"select state = 'idle' {KAFKA}", "the worker is back", 90)
+    else:
+        ok(False, "a crash comes before the position is recorded")
+    sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))")
+    pg_ctl("stop", "-m", "fast")
+    pg_ctl("start")
+    sql(CHECK)
+    wait(DELIVERED, "delivery goes on after a crash and a resync", 90)
+    compare_chain("a resync after a crash gives no number twice")
 
 
 def another_topic():
@@ -193,4 +226,4 @@ def another_topic():
 
 
 if __name__ == "__main__":
-    main(delivery, ingested, missing_topic, wrong_options, too_large, forged, another_topic)
+    main(delivery, ingested, missing_topic, wrong_options, too_large, forged, crashed, another_topic)

@@ -19,7 +19,7 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
 
-from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, expect, main, ok, pg_ctl, read_topic, settings, sql, wait
+from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, expect, main, ok, pg_ctl, read_topic, settings, sql, wait
 from kafka_doc import Reader
 
 SUBJECT = f"{TOPIC}-value"
@@ -294,6 +294,7 @@ def private_ca():
     settings(kafka_options=f"ssl.ca.location={certificates}/ca.crt")
     wait(DELIVERED, "the right CA: delivered")
     compare_ledger("whatever was wrong, each row once", read=without_prefix)
+    compare_chain("behind a prefix", prefix=5)
 
 
 def secrets():

@@ -2,17 +2,18 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
-from harness import (ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, expect, main, make_topic, ok,
-                     poll, read_topic, sql, state_changes, wait)
+from harness import (ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, alter_topic, compare_ledger, create_extension, ends, expect, main,
+                     make_topic, ok, pg_ctl, poll, read_topic, sql, state_changes, wait)
 
 # What is promised is 10 s; a machine that is busy has more.
 SOON = 20
-STOPPED = f"select state = 'stopped' and last_error ~ 'has lost what was delivered to it, or was made anew' {KAFKA}"
+STOPPED = f"select state = 'stopped' and last_error ~ 'has lost delivered records, or was recreated' {KAFKA}"
 
 
 def deliver_some(rows=5):
@@ -101,12 +102,61 @@ def recreated_under_load():
     resync("after a load")
 
 
-def ends():
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "ends"})
-    partitions = range(len(consumer.list_topics(TOPIC, 30).topics[TOPIC].partitions))
-    result = [consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in partitions]
-    consumer.close()
-    return result
+def copy_partition(partition, end):
+    """Value, key and headers of its records, by offset; of nothing where a marker or an aborted record is."""
+    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "copy", "isolation.level": "read_committed",
+                       "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    reader.assign([TopicPartition(TOPIC, partition, 0)])
+    records = [(None, None, None)] * end
+    while not (message := reader.poll(30)).error():
+        records[message.offset()] = message.value(), message.key(), message.headers()
+    reader.close()
+    return records
+
+
+def refill():
+    """Recreates the topic, with the same records at the same offsets, up to the same watermarks."""
+    copies = [copy_partition(partition, end) for partition, end in enumerate(ends())]
+    recreate(len(copies))
+    other = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "retries": 0})
+    for partition, records in enumerate(copies):
+        for value, key, headers in records:
+            other.produce(TOPIC, value, key, partition, headers=headers)
+            other.poll(0)
+    other.flush(30)
+    ok(ends() == [len(records) for records in copies], "the topic is recreated, with all that it held", ends())
+
+
+@contextlib.contextmanager
+def worker_stopped():
+    worker = int(sql(f"select pid {KAFKA}"))
+    os.kill(worker, signal.SIGSTOP)
+    yield
+    os.kill(worker, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def server_stopped():
+    pg_ctl("stop", "-m", "fast")
+    yield
+    pg_ctl("start")
+
+
+def recreated_and_refilled():
+    """Its id alone tells: librdkafka has a call for it since 2.3.0."""
+    has_ids = os.environ.get("RDKAFKA") == "newer"
+    for meanwhile, name in ((worker_stopped, "an idle worker"), (server_stopped, "a server that is started again")):
+        deliver_some()
+        remembers = "select sink_detail ~ '^ptt.audit.trail/[A-Za-z0-9_-]{22} ' from admin.sink_position where sink = 'kafka' order by position_id desc limit 1"
+        expect(lambda: sql(remembers) == ("t" if has_ids else "f"), "the id of the topic is recorded where it is known")
+        with meanwhile():
+            refill()
+        if has_ids:
+            wait(f"select last_error ~ 'its id is .*, remembered is ' {KAFKA}", f"{name} notices by its id that the topic was recreated", SOON + 20)
+            notices(f"{name} stops for a topic that was recreated and holds the same records")
+        else:
+            deliver_some()
+            ok(sql(f"select state {KAFKA}") == "idle", f"{name} goes on in a topic that holds the same records, where no id is known")
 
 
 def delete_up_to(offsets):
@@ -179,6 +229,39 @@ def no_loss():
     compare_known("partitions were added")
 
 
+def remembered():
+    """Behind which offset of each partition delivery stands, as the database has it."""
+    detail = sql("select sink_detail from admin.sink_position where sink = 'kafka' order by position_id desc limit 1")
+    return [int(offset) for offset in re.findall(r"\b\d+:(\d+)", detail.split(" ", 2)[2])]
+
+
+def has_gone_past(wanted):
+    """Each row that is delivered lets the database remember what the worker has seen before."""
+    sql(CHECK)
+    return poll(lambda: sql(DELIVERED) == "t", 30) and all(have >= want for have, want in zip(remembered(), wanted))
+
+
+def aborted_and_emptied():
+    """What a broker rejects leaves a marker in its partition and no record, and retention takes that, too."""
+    deliver_some()
+    alter_topic(TOPIC, max_message_bytes=20000)
+    before = ends()
+    sql("select count(admin_internal.append_event('bulk', to_json((select string_agg(md5(random()::text || n || i), '') from generate_series(1, 4000) as i)), "
+        "'APP-00000' || n || '-k')) from generate_series(1, 9) as n")
+    wait("select count(*) = 9 from admin.dead_letter where sink = 'kafka'", "records that are too large are dead letters", 120)
+    marked = ends()
+    ok(all(now > then for now, then in zip(marked, before)), "records that were rejected have left a marker in each partition", (before, marked))
+    ok(poll(lambda: has_gone_past(marked), 60), "what is remembered goes past the markers of an aborted batch", (remembered(), marked))
+    expect(lambda: sql(f"select state = 'idle' {KAFKA}") == "t", "the worker is idle")
+    with undisturbed("an aborted batch in a partition that its retention has emptied is no loss"):
+        delete_up_to(ends())
+    sql("select pg_reload_conf()")
+    deliver_some(1)
+    pg_ctl("restart", "-m", "fast")
+    wait(f"select state = 'idle' {KAFKA}", "an aborted batch that retention has taken is no loss for a server that is started again", 90)
+    alter_topic(TOPIC, max_message_bytes=1048588)
+
+
 def compare_known(name):
     """Every row that is delivered since the last resync is in the topic once."""
     first = sql("select max(audit_id) from admin.audit where event_type = 'sink.resynced'") or "0"
@@ -208,5 +291,5 @@ def topic_away():
 
 
 if __name__ == "__main__":
-    main(create_extension, recreated_while_idle, recreated_and_filled, recreated_under_load, truncated_while_idle, rolled_back, no_loss, broker_away,
-         topic_away)
+    main(create_extension, recreated_while_idle, recreated_and_filled, recreated_and_refilled, recreated_under_load, truncated_while_idle, rolled_back,
+         aborted_and_emptied, no_loss, broker_away, topic_away)

@@ -1,12 +1,15 @@
 """Who follows the NDJSON files by offset misses no row over a crash; speaks TAP.
 
-The followers are GNU tail, polling, and pygtail: both remember how far they have read, and notice nothing of bytes
-that are replaced by as many others.  A crash between the write and the record of the position makes the worker
+The followers are GNU tail and rsyslog's imfile, both polling, and pygtail: all remember how far they have read, and notice
+nothing of bytes that are replaced by as many others.  A crash between the write and the record of the position makes the worker
 write other bytes: rows that became visible meanwhile come in between.
 """
 import glob
 import json
+import os
 import pathlib
+import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -14,9 +17,9 @@ import threading
 import psycopg2
 import pygtail
 
-from common import CHECK, SCRATCH, main, ok, poll, setting, sql, wait
+from common import AS_SERVER, CHECK, SCRATCH, main, ok, poll, setting, sql, wait
 
-FILES = SCRATCH / "data/admin_ext/*.ndjson"
+FILES = SCRATCH / "data/admin_ext/*-*.ndjson"
 ROUNDS = 5
 NDJSON = "from admin.worker_status where sink = 'ndjson' and database = current_database()"
 DELIVERED = "select not exists (select from admin.audit_delivery where sink_status = 'pending')"
@@ -64,7 +67,37 @@ class Pygtail:
         pass
 
 
-FOLLOWERS = {"tail": Tail(), "pygtail": Pygtail()}
+class Rsyslog:
+    """A process of our own as the server's user, with its own configuration; the system's service is left alone."""
+
+    CONFIG = """
+global(workDirectory="{home}" maxMessageSize="1m")
+module(load="imfile" mode="polling" pollingInterval="1")
+template(name="line" type="string" string="%msg%\\n")
+input(type="imfile" file="{files}" tag="admin_ext" reopenOnTruncate="on")
+action(type="omfile" file="{home}/lines" template="line")
+"""
+
+    def __init__(self):
+        self.home = SCRATCH / "rsyslog"
+        self.home.mkdir()
+        (self.home / "rsyslog.conf").write_text(self.CONFIG.format(home=self.home, files=FILES))
+        if AS_SERVER:
+            shutil.chown(self.home, "postgres")
+        command = ["rsyslogd", "-n", "-f", str(self.home / "rsyslog.conf"), "-i", str(self.home / "pid")]
+        with open(SCRATCH / "rsyslog.log", "w") as log:
+            self.process = subprocess.Popen([*AS_SERVER, *command], stdout=log, stderr=log)
+
+    def look(self):
+        lines = self.home / "lines"
+        return {key(line) for line in lines.read_text().splitlines()} if lines.exists() else set()
+
+    def close(self):
+        os.kill(int((self.home / "pid").read_text()), signal.SIGTERM)
+        self.process.wait(20)
+
+
+FOLLOWERS = {"tail": Tail(), "pygtail": Pygtail(), "rsyslog": Rsyslog()}
 
 
 def trail():
@@ -147,9 +180,12 @@ def crashes_with_rotation():
 def at_last():
     found = lines()
     ok(len(found) == len(set(found)) and set(found) == trail(), "the files have every row once", (len(found), len(set(found)), len(trail())))
+
+
+def close_followers():
     for follower in FOLLOWERS.values():
         follower.close()
 
 
 if __name__ == "__main__":
-    main(begin, crashes, crashes_of_the_first_batch, at_last)
+    main(begin, crashes, crashes_of_the_first_batch, at_last, at_end=close_followers)

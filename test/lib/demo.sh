@@ -60,7 +60,7 @@ demo_prepare_ndjson() { :; }
 
 demo_show_ndjson() {
     echo "== the NDJSON lines they became (CloudEvents 1.0)"
-    cat "$SCRATCH"/data/admin_ext/*.ndjson
+    cat "$SCRATCH"/data/admin_ext/*-*.ndjson
 }
 
 # A broker of our own, and the topic as deploy/kafka has it, but for the copies that one broker cannot hold.

@@ -1,7 +1,7 @@
-# kafka.sh: a real Apache Kafka broker of our own (one KRaft node) on loopback.  Sourced.
+# kafka.sh: a real Apache Kafka broker of our own (a KRaft node, or three) on loopback.  Sourced.
 #
 # Its jars come from Maven Central and are kept in .cache; its data live in a temporary
-# directory.  It is ended by its pid.
+# directory.  It is ended by its pid.  Nodes that a test has started again are the test's to end.
 #
 # With KAFKA_SECURE=1 it also listens by SASL_SSL and by mutual TLS, and asks an authorizer;
 # whoever comes by the plain listener may do everything.
@@ -70,62 +70,99 @@ PROPERTIES
     export KAFKA_SASL KAFKA_MUTUAL
 }
 
-# Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.
-kafka_init() {
-    local port controller sasl mutual
-    KAFKA_DIR=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.kafka.XXXXXX)
-    read -r port controller sasl mutual < <(free_ports 4)
-    KAFKA_BOOTSTRAP=127.0.0.1:$port
-    cat >"$KAFKA_DIR/server.properties" <<PROPERTIES
+# kafka_node DIRECTORY ID PORT CONTROLLER VOTERS COPIES: what a node is started with, its data in the same directory.
+kafka_node() {
+    local in_sync=$(($6 > 1 ? $6 - 1 : 1))
+    mkdir -p "$1"
+    cat >"$1/server.properties" <<PROPERTIES
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$port
+node.id=$2
+controller.quorum.voters=$5
+listeners=PLAINTEXT://127.0.0.1:$3,CONTROLLER://127.0.0.1:$4
+advertised.listeners=PLAINTEXT://127.0.0.1:$3
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-log.dirs=$KAFKA_DIR/data
+log.dirs=$1/data
 auto.create.topics.enable=false
 offsets.topic.num.partitions=4
-offsets.topic.replication.factor=1
+offsets.topic.replication.factor=$6
 transaction.state.log.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor=$6
+transaction.state.log.min.isr=$in_sync
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
 broker.session.timeout.ms=3000
 PROPERTIES
-    [ "${KAFKA_SECURE:-}" != 1 ] || kafka_secure "$sasl" "$mutual" || return 1
+    printf '%s\n' '#!/bin/sh' "exec java -Xmx512m -XX:+UseSerialGC -cp '$KAFKA_LIBS/*' kafka.Kafka '$1/server.properties'" >"$1/start"
+    chmod +x "$1/start"
+    touch "$1/broker.log"
+}
+
+# kafka_format DIRECTORY CLUSTER_ID
+kafka_format() {
     # An identifier may begin with a dash: a word of its own it would be an option then.
-    java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format --config "$KAFKA_DIR/server.properties" \
-        --cluster-id="$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')" \
-        >"$KAFKA_DIR/format.log" 2>&1 && return 0
-    sed 's/^/# /' "$KAFKA_DIR/format.log"
+    java -cp "$KAFKA_LIBS/*" kafka.tools.StorageTool format --config "$1/server.properties" --cluster-id="$2" \
+        >"$1/format.log" 2>&1 && return 0
+    sed 's/^/# /' "$1/format.log"
     return 1
 }
 
-# Starts it and waits, 60 s at most, until it says that it has started.
-kafka_start() {
+# Makes a broker's directory, KAFKA_DIR; KAFKA_BOOTSTRAP is where it will listen.  With KAFKA_NODES=3 there are
+# so many of them, in KAFKA_DIR/1 to KAFKA_DIR/3, and each keeps a copy of everything.
+kafka_init() {
+    local nodes=${KAFKA_NODES:-1} voters= id
+    local -a port
+    KAFKA_DIR=$(mktemp -d "${TMPDIR:-/tmp}"/admin_ext.kafka.XXXXXX)
+    read -ra port < <(free_ports $((2 * nodes + 2)))
+    KAFKA_BOOTSTRAP=
+    for ((id = 1; id <= nodes; id++)); do
+        voters+=${voters:+,}$id@127.0.0.1:${port[nodes + id - 1]}
+        KAFKA_BOOTSTRAP+=${KAFKA_BOOTSTRAP:+,}127.0.0.1:${port[id - 1]}
+    done
+    KAFKA_NODE_DIRS=("$KAFKA_DIR")
+    [ "$nodes" = 1 ] || KAFKA_NODE_DIRS=("$KAFKA_DIR"/{1..3})
+    for ((id = 1; id <= nodes; id++)); do
+        kafka_node "${KAFKA_NODE_DIRS[id - 1]}" "$id" "${port[id - 1]}" "${port[nodes + id - 1]}" "$voters" "$nodes"
+    done
+    [ "${KAFKA_SECURE:-}" != 1 ] || kafka_secure "${port[2 * nodes]}" "${port[2 * nodes + 1]}" || return 1
+    local cluster dir
+    cluster=$(python3 -c 'import base64, uuid; print(base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="))')
+    for dir in "${KAFKA_NODE_DIRS[@]}"; do
+        kafka_format "$dir" "$cluster" || return 1
+    done
+}
+
+# kafka_await DIRECTORY PID: waits, two minutes at most, until that one says that it has started.
+kafka_await() {
     local i
-    printf '%s\n' '#!/bin/sh' "exec java -Xmx512m -XX:+UseSerialGC -cp '$KAFKA_LIBS/*' kafka.Kafka '$KAFKA_DIR/server.properties'" \
-        >"$KAFKA_DIR/start"
-    chmod +x "$KAFKA_DIR/start"
-    touch "$KAFKA_DIR/broker.log"
-    "$KAFKA_DIR/start" >>"$KAFKA_DIR/broker.log" 2>&1 &
-    KAFKA_PID=$!
-    for ((i = 0; i < 600; i++)); do
-        ! grep -q 'Kafka Server started' "$KAFKA_DIR/broker.log" || return 0
-        kill -0 "$KAFKA_PID" 2>/dev/null || break
+    for ((i = 0; i < 1200; i++)); do
+        ! grep -q 'Kafka Server started' "$1/broker.log" || return 0
+        kill -0 "$2" 2>/dev/null || break
         read -rt 0.1 <> <(:) || true
     done
-    tail -n 20 "$KAFKA_DIR/broker.log" | sed 's/^/# /'
+    tail -n 20 "$1/broker.log" | sed 's/^/# /'
     return 1
+}
+
+# Starts it, or all of them: KAFKA_PID is the first one's, KAFKA_PIDS are all.
+kafka_start() {
+    local dir i
+    KAFKA_PIDS=()
+    for dir in "${KAFKA_NODE_DIRS[@]}"; do
+        "$dir/start" >>"$dir/broker.log" 2>&1 &
+        KAFKA_PIDS+=("$!")
+    done
+    KAFKA_PID=${KAFKA_PIDS[0]}
+    for i in "${!KAFKA_PIDS[@]}"; do
+        kafka_await "${KAFKA_NODE_DIRS[i]}" "${KAFKA_PIDS[i]}" || return 1
+    done
 }
 
 kafka_stop() {
     [ -n "${KAFKA_PID:-}" ] || return 0
-    kill "$KAFKA_PID" 2>/dev/null
-    wait "$KAFKA_PID" 2>/dev/null
+    # The last of several would wait for the others.
+    [ "${#KAFKA_PIDS[@]}" = 1 ] && kill "$KAFKA_PID" 2>/dev/null || kill -9 "${KAFKA_PIDS[@]}" 2>/dev/null
+    wait "${KAFKA_PIDS[@]}" 2>/dev/null
     rm -rf "$KAFKA_DIR"
     KAFKA_PID=
 }

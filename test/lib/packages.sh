@@ -6,7 +6,7 @@ export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 
 BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
 TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap postgresql-15-cron postgresql-15-repack patroni etcd-server pgbouncer clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
-    pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl kcat jq curl"
+    pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl zstd kcat jq curl rsyslog locales systemd"
 
 # What readers in other languages need: a package where the machine has no such command already.
 for each in jq=jq go=golang-go node=nodejs npm=npm javac=openjdk-17-jdk-headless; do
@@ -16,6 +16,8 @@ done
 DEMO_KAFKA_PACKAGES="$BUILD_PACKAGES python3 python3-pip python3-venv pkg-config librdkafka-dev libcurl4-openssl-dev
     openjdk-17-jre-headless maven kcat"
 DEMO_REDIS_PACKAGES="$BUILD_PACKAGES python3 openssl pkg-config libcurl4-openssl-dev libhiredis-dev redis-server"
+DEMO_ARCHIVE_PACKAGES="$DEMO_KAFKA_PACKAGES curl"
+command -v go >/dev/null || DEMO_ARCHIVE_PACKAGES="$DEMO_ARCHIVE_PACKAGES golang-go"
 BENCH_PACKAGES="$TEST_PACKAGES postgresql-15-pgq3"
 
 # without_starting COMMAND ...: a server that a package brings along is not started meanwhile; ours

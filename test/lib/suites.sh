@@ -22,8 +22,14 @@ regress() {
     [ $# -gt 0 ] || set -- $(file_names sql _test.sql)
     cluster_start "shared_preload_libraries = 'admin_ext'" "max_prepared_transactions = 10" || return 1
     make -s PG_CONFIG="$PG_CONFIG" installcheck ISOLATION= REGRESS="$*" REGRESS_OPTS="--dbname=contrib_regression" >"$logs/out" 2>&1 || status=1
-    echo "1..$#"
+    echo "1..$(($# + 1))"
     regress_as_tap "$logs/out"
+    if grep -Hn "audit_y$(date -u +%Y)m" expected/*.out; then
+        echo "not ok - no expected output names the month of now"
+        status=1
+    else
+        echo "ok - no expected output names the month of now"
+    fi
     { cat regression.diffs 2>/dev/null || tail -n 5 "$logs/out"; } | sed 's/^/# /'
     cluster_stop
     return $status
@@ -67,20 +73,50 @@ unmount_small_disk() {
     SMALL_DISK=
 }
 
+# A sink of somebody else: built with what is installed, and found where the server's libraries are.
+build_recorder() {
+    local library
+    library=$("$PG_CONFIG" --pkglibdir)/admin_ext_recorder.so
+    # shellcheck disable=SC2046
+    cc -O2 -Wall -Werror -shared -fPIC -I"$("$PG_CONFIG" --includedir-server)" $("$PG_CONFIG" --cppflags) \
+        -o "$library" test/t/recorder.c && RECORDER=$library
+}
+
+remove_recorder() {
+    [ -z "${RECORDER:-}" ] || rm -f "$RECORDER"
+    RECORDER=
+}
+
+# Servers that a test has left running: it was ended.
+stop_tap_servers() {
+    local file
+    for file in "${TAP_WORK:-/nowhere}"/tmp_check/*/pgdata/postmaster.pid; do
+        [ ! -e "$file" ] || as_server_user "$PGBINDIR/pg_ctl" -D "${file%/*}" -m immediate stop >/dev/null
+    done
+}
+
+# Two files at a time, each with servers of its own: they wait most of the time.  What they say comes file by file.
 tap() {
-    local pgxs work
+    local pgxs status name
     [ $# -gt 0 ] || set -- $(file_names test/t .pl)
     pgxs=$(dirname "$("$PG_CONFIG" --pgxs)")/../..
-    work=$(mktemp -d /tmp/admin_ext.tap.XXXXXX)
-    cp -r test/t doc "$work"
-    chown -R postgres "$work"
+    TAP_WORK=$(mktemp -d /tmp/admin_ext.tap.XXXXXX)
+    cp -r test/t doc "$TAP_WORK"
+    chown -R postgres "$TAP_WORK"
     mount_small_disk || echo "not ok - a small file system can be mounted"
-    (cd "$work/t" && as_server_user env PATH="$PGBINDIR:$PATH" TESTDIR="$work" TESTDATADIR="$work/tmp" TESTLOGDIR="$work/log" \
-        PERL5LIB="$pgxs/src/test/perl" PG_REGRESS="$pgxs/src/test/regress/pg_regress" SMALL_DISK="$SMALL_DISK" \
-        prove -v "${@/%/.pl}")
-    local status=$?
+    build_recorder || echo "not ok - a sink is built against the installed header"
+    (cd "$TAP_WORK/t" && printf '%s\n' "$@" |
+        as_server_user env PATH="$PGBINDIR:$PATH" TESTDIR="$TAP_WORK" TESTDATADIR="$TAP_WORK/tmp" TESTLOGDIR="$TAP_WORK/log" \
+            PERL5LIB="$pgxs/src/test/perl" PG_REGRESS="$pgxs/src/test/regress/pg_regress" SMALL_DISK="$SMALL_DISK" \
+            xargs -P "${TAP_JOBS:-2}" -I {} sh -c 'prove -v {}.pl >{}.out 2>&1')
+    status=$?
+    for name in "$@"; do
+        cat "$TAP_WORK/t/$name.out" || echo "not ok - $name runs"
+    done
+    stop_tap_servers
     unmount_small_disk
-    [ "$status" = 0 ] && rm -rf "$work" || echo "# logs are kept in $work"
+    remove_recorder
+    [ "$status" = 0 ] && rm -rf "$TAP_WORK" || echo "# logs are kept in $TAP_WORK"
     return $status
 }
 
@@ -102,6 +138,14 @@ seams() { test/seams/run "$@"; }
 readers() { test/readers/run; }
 python() { test/python/run "$@"; }
 kafka() { test/integration/run "$@"; }
+
+# Once more with what is newest of broker and librdkafka; an outage is noticed after 20 s.
+kafka_newer() {
+    [ $# -gt 0 ] || set -- kafka_delivery kafka_watch kafka_faults
+    KAFKA_VERSION=4.4.0 RDKAFKA=newer KAFKA_ROUNDS=$((${KAFKA_ROUNDS:-50} / 5)) KAFKA_OUTAGE=${KAFKA_OUTAGE:-30} test/integration/run "$@"
+}
+
+archive() { test/archive/run "$@"; }
 redis() { test/integration/run_redis "$@"; }
 patroni() { test/patroni/run; }
 ndjson() { test/integration/run_ndjson "$@"; }

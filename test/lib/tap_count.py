@@ -25,7 +25,7 @@ class Program:
     """The tests of one program, or of one subtest, until its plan is met."""
 
     def __init__(self, planned=None):
-        self.planned, self.seen = planned, 0
+        self.planned, self.seen, self.last = planned, 0, "none"
 
 
 class Count:
@@ -76,9 +76,10 @@ class Count:
         program.seen += 1
         number = re.match(r" *(\d+)\b", text)
         if number and int(number.group(1)) != program.seen:
-            self.problems.append(f"a test has number {number.group(1)}, {program.seen} was due: {text.strip()}")
+            self.problems.append(f"a test has number {number.group(1)}, {program.seen} was due: {text.strip()}; the test before it: {program.last}")
             # What follows is in order again: a lost line is one problem, not one for each line behind it.
             program.seen = int(number.group(1))
+        program.last = text.strip()
         if not has_passed:
             self.failed += 1
             self.failures.append(text.strip())

@@ -25,7 +25,12 @@ from (values
     ('audit', array['audit_id bigint', 'xid xid8', 'recorded_at timestamp with time zone', 'occurred_at timestamp with time zone',
         'event_type text', 'approval_id text', 'actor text', 'source text', 'source_event_id text', 'request_id text',
         'traceparent text', 'payload json']),
-    ('audit_delivery', array['audit_id bigint', 'recorded_at timestamp with time zone', 'sink text', 'sink_status text']),
+    ('audit_delivery', array['audit_id bigint', 'recorded_at timestamp with time zone', 'sink text', 'sink_status text', 'archived boolean']),
+    ('archive_receipt', array['store_id uuid', 'sink text', 'last_number bigint', 'chain bytea', 'seal_sha256 bytea',
+        'retain_until timestamp with time zone', 'location text', 'received_at timestamp with time zone', 'status text']),
+    ('archive_status', array['store_id uuid', 'sink text', 'is_present boolean', 'archived_number bigint', 'delivered_number bigint',
+        'lag_rows bigint', 'lag_seconds double precision', 'received_at timestamp with time zone', 'status text', 'last_number bigint',
+        'retain_until timestamp with time zone', 'location text', 'mismatches bigint', 'broken bigint']),
     ('worker_status', array['database name', 'sink text', 'pid integer', 'state text', 'delivered_rows bigint', 'delivered_bytes bigint',
         'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
         'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),
@@ -91,6 +96,7 @@ from (values
     ('set_action_policy', 'action text, required_roles text[], max_ttl interval DEFAULT NULL::interval, resource_required boolean DEFAULT false -> void, v'),
     ('drop_action_policy', 'action text -> void, v'),
     ('store_id', ' -> uuid, s'),
+    ('record_receipt', 'store_id uuid, sink text, last_number bigint, chain bytea, seal_sha256 bytea, retain_until timestamp with time zone, location text -> void, v'),
     ('add_jwt_issuer', 'issuer text, audience text, roles_claim text DEFAULT ''roles''::text, subject_claim text DEFAULT ''sub''::text -> void, v'),
     ('explain_replay', 'audit_id bigint -> TABLE(precedence integer, rule text, matched boolean, detail text), s'),
     ('import_jwks', 'issuer text, jwks jsonb -> jsonb, v'),
@@ -101,7 +107,7 @@ from (values
     ('revoke_jwt_key', 'issuer text, kid text -> void, v'),
     ('set_jwt_issuer_max_life', 'issuer text, max_token_life interval -> void, v'),
     ('set_jwt_one_use', 'issuer text, one_use boolean DEFAULT true -> void, v'),
-    ('sign_approval', 'approval_id text, signer_role text, signer text DEFAULT NULL::text, comment text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v'),
+    ('sign_approval', 'approval_id text, signer_role text, signer text DEFAULT NULL::text, comment text DEFAULT NULL::text, token text DEFAULT NULL::text, expected_digest bytea DEFAULT NULL::bytea -> jsonb, v'),
     ('verify_approval', 'approval_id text -> TABLE(item text, fits boolean, detail text), s'),
     ('withdraw_approval', 'approval_id text, reason text, actor text DEFAULT NULL::text, token text DEFAULT NULL::text -> jsonb, v')
 ) as f(name, signature)
@@ -116,6 +122,7 @@ select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) f
     ('approval', 'approval_guard'), ('approval', 'approval_guard_truncate'), ('approval', 'audit_row_change'),
     ('signature', 'signature_guard'), ('signature', 'signature_guard_truncate'), ('signature', 'audit_row_change'),
     ('jwt_issuer', 'audit_row_change'), ('jwt_key', 'audit_row_change'),
+    ('archive_receipt', 'receipt_append_only'), ('archive_receipt', 'receipt_append_only_statement'),
     ('audit', 'audit_append_only'), ('audit', 'audit_append_only_statement'), ('audit_default', 'audit_append_only_statement')
 ) as t(relation, trigger);
 

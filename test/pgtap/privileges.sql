@@ -19,12 +19,12 @@ insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_che
     ('jwt_verify'), ('jws_verify'), ('add_jwt_issuer'), ('set_jwt_one_use'), ('set_jwt_issuer_max_life'), ('import_jwks'), ('revoke_jwt_key'),
     ('sensitive_check_shadow'), ('record_parity_run'), ('settle_shadow_difference'), ('settle_shadow_differences'), ('close_ingest_gaps'), ('cutover_readiness_rows'),
     ('replay_check'), ('explain_replay'), ('verify_approval'), ('audit_ingest'), ('sweep_expired'), ('schedule_sweep'), ('unschedule_sweep'),
-    ('set_action_policy'), ('drop_action_policy');
+    ('set_action_policy'), ('drop_action_policy'), ('record_receipt');
 select set_eq(format('select proname::text from pg_proc join interface on name = proname
                       where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
               functions, role || ' may call')
 from (values
-    ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{}'),
+    ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{record_receipt}'),
     ('tap_policy', '{set_action_policy, drop_action_policy}'),
     ('tap_checker', '{sensitive_check, sensitive_check_shadow, sensitive_check_preview, audit_ingest, jwt_verify, jws_verify}'),
     ('tap_signer', '{approval_digest, issue_approval, sign_approval, withdraw_approval, jwt_verify, jws_verify}'),
@@ -53,7 +53,7 @@ select is(bool_and(has_table_privilege(role, oid, 'select')), true, role || ' re
 from pg_class, unnest(array['tap_auditor', 'tap_operator']) as role
 where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition group by role;
 select set_eq($$select relname::text from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and has_table_privilege('tap_monitor', oid, 'select')$$,
-              array['worker_status', 'batch_latency', 'check_latency', 'sweep_status'], 'tap_monitor reads status and counters alone');
+              array['worker_status', 'batch_latency', 'check_latency', 'sweep_status', 'archive_status'], 'tap_monitor reads status and counters alone');
 select is(array(select oid::regprocedure::text from pg_proc, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role
                 where pronamespace = 'admin_internal'::regnamespace and has_function_privilege(role, oid, 'execute')),
           '{}', 'no access may call a function of admin_internal');

@@ -102,11 +102,12 @@ def documents():
     one(connection, """insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values
         ('APP-000002-o', 'pay', '{x}', 1, 'boss', '4713-01-01 00:00:00 BC'), ('APP-000003-o', 'pay', '{x}', 1, 'boss', '294276-12-31 23:59:59.999999 UTC')""")
     for query in ("select admin.sweep_expired()", "select admin.issue_approval('pay', '{a}', now() + interval '1 day', 'r \u2028\"', 'APP-000001-o', 'ann \U0001f600')", "select admin.sign_approval('APP-000001-o', 'a', 'bob', 'a comment \x7f')",
-                  "select admin.sensitive_check('APP-000001-o', 'pay', 'r', 'ff', 'request \u0085', 'trace')", "select admin.withdraw_approval('APP-000001-o', 'no', 'ann \U0001f600')", "truncate odd"):
+                  "select admin.sensitive_check('APP-000001-o', 'pay', 'r', 'ff', 'request \u0085', 'trace')",
+                  "select admin.sensitive_check(given, null, null, given, given, given) from unnest(array['', ' ', e'a\\nb', e'\\x01\\x1f\\x7f', u&'\\fffe\\+01ffff\\fdd0', '\"\\\U0001f600']) as given", "select admin.withdraw_approval('APP-000001-o', 'no', 'ann \U0001f600')", "truncate odd"):
         one(connection, query)
     ok(poll(lambda: one(connection, "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"), 60), "all is delivered")
     directory = pathlib.Path(one(connection, "select current_setting('data_directory')"), "admin_ext")
-    return [line for file in sorted(directory.glob("*.ndjson")) for line in file.read_bytes().decode().split("\n")[:-1]]
+    return [line for file in sorted(directory.glob("*-*.ndjson")) for line in file.read_bytes().decode().split("\n")[:-1]]
 
 
 def is_plain(text):

@@ -183,7 +183,7 @@ ok(len(answers) == COUNT and 0.2 < sum(sound) / COUNT < 0.9, f"{sum(sound)} of {
 ok(wrong == [], "those, and no others, are taken", [(str(e)[:600], a) for e, a in wrong[:3]])
 ok(all(a is None or (a["error"] and (a["id"] is None or isinstance(a["id"], str))) for a in answers), "each refusal has a reason")
 ok(poll(lambda: one(connection, "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"), 60), "delivered")
-lines = [line for file in pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*.ndjson") for line in file.read_bytes().splitlines()]
+lines = [line for file in pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*-*.ndjson") for line in file.read_bytes().splitlines()]
 documents = [json.loads(line, object_pairs_hook=lambda pairs: dict(pairs) if len(dict(pairs)) == len(pairs) else 1 / 0) for line in lines]
 for document in documents:
     jsonschema.validate(document, SCHEMA)

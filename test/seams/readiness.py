@@ -57,8 +57,9 @@ def make_ready(connection):
     one(connection, "select admin.record_parity_run(100, 0, 0)")
     one(connection, "select admin.add_jwt_issuer('https://issuer', 'admin')")
     one(connection, "select admin.import_jwks('https://issuer', %s)", json.dumps({"keys": [KEY]}))
-    for source in ("/ff/1", "/archiver/1"):
-        one(connection, "select admin.audit_ingest(%s::jsonb)", json.dumps([event(source, 1), event(source, 2)]))
+    one(connection, "select admin.audit_ingest(%s::jsonb)", json.dumps([event("/ff/1", 1), event("/ff/1", 2)]))
+    run(connection, LINK.format(n=ARCHIVED, age="0 s"))
+    run(connection, RECEIPT.format(n=ARCHIVED, chain=ARCHIVED))
     one(connection, "select admin.sensitive_check(%s, 'pay', 'account 7', 'FF')", ID)
     ok(poll(lambda: not fails(connection), 30), "once it is set up nothing fails", fails(connection))
     found = readiness(connection)
@@ -69,6 +70,13 @@ def make_ready(connection):
 def fails(connection):
     return {item: detail for item, (status, detail) in readiness(connection).items() if status == "fail"}
 
+
+# Above all numbers that a worker records.
+ARCHIVED = 1000000000
+LINK = ("insert into admin_internal.delivery_link (store_id, sink, first_number, last_number, chain, recorded_at) "
+        "select store_id, 'ndjson', {n}, {n}, sha256('{n}'), now() - interval '{age}' from admin.store")
+RECEIPT = "select admin.record_receipt(admin.store_id(), 'ndjson', {n}, sha256('{chain}'), sha256('seal'), now() + interval '7 years', 's3://bucket/object')"
+NO_RECEIPTS = "alter table admin.archive_receipt disable trigger all; delete from admin.archive_receipt"
 
 NO_GUARDS = "alter table admin.approval disable trigger user; alter table admin.signature disable trigger user; "
 GUARDS = "; alter table admin.approval enable always trigger approval_guard; alter table admin.approval enable always trigger approval_guard_truncate; " \
@@ -122,8 +130,12 @@ BREAKS = [
     ("C3", "create or replace function admin.ttl_state(state text, closed_at timestamptz, sla_deadline timestamptz, at timestamptz) returns text language sql immutable "
            "return case when at <= sla_deadline then 'valid' else 'expired' end", "ttl_state of signed_full at the deadline is valid, not expired"),
     ("D5", "insert into admin.dead_letter (sink, audit_id, error) values ('ndjson', 1, 'x')", "sink ndjson rejected 1 rows"),
-    ("D6", "update admin.ingest_source set last_seen_at = now() - interval '2 days' where source = '/archiver/1'", "nothing was heard of /archiver/1"),
-    ("D6", "delete from admin.ingest_source where source = '/archiver/1'", None),
+    ("D6", RECEIPT.format(n=ARCHIVED, chain="forged"), "1 receipts for sink ndjson of store "),
+    ("D6", f"select admin.record_receipt(admin.store_id(), 'ndjson', {ARCHIVED}, null, null, null, 'a number is missing')", f"has stopped after number {ARCHIVED} of store "),
+    ("D6", "insert into admin.archive_receipt select store_id, sink, last_number + 1, chain, seal_sha256, retain_until, location, now(), 'ok' from admin.archive_receipt", "it was written by hand"),
+    # More documents than there are receipts, which wait without being late.
+    ("D6", LINK.format(n=ARCHIVED + 9, age="61 minutes"), "the archive of sink ndjson is 9 rows and 36"),
+    ("D6", NO_RECEIPTS, None),
     ("E1", "revoke execute on function admin.sensitive_check from ff", "no role but superusers may call"),
     ("E1", "grant update (action) on admin.approval to ff", "ff has UPDATE on table admin.approval (action)"),
     ("E1", "grant insert on admin.signature to ff", "ff has INSERT on table admin.signature: admin.grant_access() did not give it; run REVOKE INSERT"),
@@ -168,6 +180,11 @@ def broken_by_settings(connection):
     becomes(connection, "C4", "fail", "; set admin_ext.sweep_interval, or call admin.schedule_sweep()", "what to do is said")
     configure(connection, sweep_interval=None)
     becomes(connection, "C4", "pass", "worker", "the worker sweeps again")
+    configure(connection, archive_required="on")
+    with transaction() as unarchived:
+        run(unarchived, NO_RECEIPTS)
+        becomes(unarchived, "D6", "fail", "admin_ext.archive_required is on, and no archiver has sent a receipt", "receipts are required, and there is none")
+    configure(connection, archive_required=None)
     configure(connection, databases="")
     becomes(connection, "D1", "fail", "not listed in admin_ext.databases", "nobody serves the database")
     becomes(connection, "C4", "fail", "; list the database in admin_ext.databases, or call admin.schedule_sweep()", "nobody announces deadlines then, and what to do is said")

@@ -82,7 +82,7 @@ ok(one(connection, "select count(*) from admin.ingest_gap") > 0 and one(connecti
 # What was delivered.
 delivered = "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"
 ok(poll(lambda: one(connection, delivered), 60), "delivered")
-documents = [json.loads(line) for file in sorted(pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*.ndjson")) for line in file.read_text().splitlines()]
+documents = [json.loads(line) for file in sorted(pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*-*.ndjson")) for line in file.read_text().splitlines()]
 by_name = {(d["source"], d["id"]): d for d in documents}
 ok(len(documents) == len(by_name) == len(came), f"each document once: {len(documents)}")
 wrong = [d for d in (by_name[(e["source"], e["id"])] for e in (event(*c) for c in came)) if {**d, **event(*[int(x) for x in (d["source"][4:], d["sequence"])])} != d]

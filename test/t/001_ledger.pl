@@ -88,6 +88,7 @@ for my $round (1 .. $rounds)
 }
 ok(wait_delivered($node), 'everything is delivered in the end');
 compare_ledger($node, "$rounds kills");
+compare_chain($node, "$rounds kills");
 cmp_ok($node->safe_psql('postgres', 'select count(*) from admin.sink_position'), '<', 300, 'old positions are purged');
 $node->stop;
 is(scalar(() = slurp_file($node->logfile) =~ /is already held/g), 0, 'no worker finds the lock of one that has gone');

@@ -20,7 +20,7 @@ $node->safe_psql('postgres', 'begin; ' . sprintf($insert, $rows) . '; savepoint 
 $node->safe_psql('postgres', sprintf($insert, 10));
 ok($node->poll_query_until('postgres', q{select lag_rows = 0 and state = 'idle' and delivered_rows > 0 from admin.worker_status}), 'a large transaction is delivered');
 compare_ledger($node, 'a large transaction');
-cmp_ok(scalar(() = glob($node->data_dir . '/admin_ext/*.ndjson')), '>', 1, 'files are rotated');
+cmp_ok(scalar(() = glob($node->data_dir . '/admin_ext/*-*.ndjson')), '>', 1, 'files are rotated');
 
 # Line breaks, odd characters and large payloads.
 write_by_hand($node, <<'SQL');
@@ -45,7 +45,7 @@ $node->reload;
 $node->safe_psql('postgres', sprintf($insert, 20_000));
 ok(wait_status($node, 'backing_off'), 'a full disk: backing_off');
 like(status($node, 'last_error'), qr/No space left/, 'and named');
-ok(poll(sub { ends_whole("$disk/*.ndjson") }), 'no half line is left behind');
+ok(poll(sub { ends_whole("$disk/*-*.ndjson") }), 'no half line is left behind');
 unlink "$disk/ballast" or die 'no ballast';
 ok($node->poll_query_until('postgres', q{select lag_rows = 0 and state = 'idle' from admin.worker_status}), 'space: delivery goes on');
 my %ids;

@@ -40,7 +40,7 @@ sub ids
 
 sub contents
 {
-	return map { $_ => slurp_file($_) } glob("$_[0]/*.ndjson");
+	return map { $_ => slurp_file($_) } glob("$_[0]/*-*.ndjson");
 }
 
 # Files that no longer begin with what they held.
@@ -62,7 +62,7 @@ sub wait_left
 sub newest_file
 {
 	my ($directory) = @_;
-	my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$directory/*.ndjson");
+	my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$directory/*-*.ndjson");
 	return $newest;
 }
 
@@ -216,7 +216,7 @@ my $bench = IPC::Run::start([ 'pgbench', '-n', '-c', '2', '-T', '2', '-f', "$roo
 	'>', \my $out, '2>', \my $error);
 my $moves = 0;
 poll(sub {
-	rename $_, sprintf('%s/moved/postgres-%05d.ndjson', $root, $moves++) for glob("$moving/*.ndjson");
+	rename $_, sprintf('%s/moved/postgres-%05d.ndjson', $root, $moves++) for glob("$moving/*-*.ndjson");
 	return 0;
 }, 2);
 $bench->finish;
@@ -262,7 +262,7 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
 $standby->start;
 deliver_each($primary, 5);
-cmp_ok(scalar(() = glob($primary->data_dir . '/admin_ext/*.ndjson')), '>', 3, 'the primary has rotated its files');
+cmp_ok(scalar(() = glob($primary->data_dir . '/admin_ext/*-*.ndjson')), '>', 3, 'the primary has rotated its files');
 $primary->wait_for_catchup($standby);
 $primary->stop;
 my $files = $standby->data_dir . '/admin_ext';

@@ -121,7 +121,7 @@ ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.worker_st
 
 # And so it is at one that is stopped.
 ok(wait_delivered($node), 'delivered before a file is cut');
-my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$data/reloaded/*.ndjson");
+my ($newest) = sort { (stat $b)[9] <=> (stat $a)[9] } glob("$data/reloaded/*-*.ndjson");
 truncate $newest, 10 or die "$newest: $!";
 end_worker($node);
 ok(wait_status($node, 'stopped'), 'a sink that is stopped');

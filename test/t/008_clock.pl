@@ -81,8 +81,9 @@ foreach my $offset (0, 700 * $day)
 		my $query = "select md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t" . ($table eq 'audit' ? " where event_type <> 'setting.changed'" : '');
 		is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same at $offset s");
 	}
-	is($node->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"),
-		$node->safe_psql('postgres', "select nextval('admin.audit_audit_id_seq')"), 'the sequence goes on');
+	# Above the events of the load, which are above what the dump has.
+	cmp_ok($node->safe_psql('restored', "select nextval('admin.audit_audit_id_seq')"), '>',
+		$node->safe_psql('restored', 'select max(audit_id) from admin.audit'), 'the sequence goes on');
 	is($node->safe_psql('restored', 'select admin.sweep_expired()'), $node->safe_psql('postgres', q{begin; select admin.sweep_expired(); rollback}),
 		'and announces what had not been announced');
 	$node->safe_psql('restored', 'select admin.create_audit_partitions()');

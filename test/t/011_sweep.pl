@@ -106,7 +106,7 @@ ok(wait_delivered($node), 'and delivery goes on');
 my $failures = log_count($node, 'could not sweep');
 my $tried = $node->safe_psql('postgres', 'select clock_timestamp() + interval \'3 seconds\'');
 $node->poll_query_until('postgres', "select clock_timestamp() > '$tried'");
-is(log_count($node, 'could not sweep'), $failures, 'one line in the log tells of it');
+is(log_count($node, 'could not sweep'), $failures, 'one line in the log reports it');
 $node->safe_psql('postgres', 'alter table admin.sweep_due drop constraint broken');
 sweeps_again('a sweep that failed');
 my $holder = $node->background_psql('postgres', on_error_stop => 1);

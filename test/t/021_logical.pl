@@ -49,6 +49,7 @@ insert into admin.dead_letter (sink, audit_id, error) values ('other', ascii(:'r
 select admin.retry_dead_letter('other', ascii(:'run'));
 select admin.create_audit_partitions(3 + ascii(:'run') - ascii('a'));
 select admin.grant_access('pg_monitor', 'auditor'), admin.set_action_policy('refund-' || :'run', '{finance}');
+select admin.record_receipt(admin.store_id(), 'ndjson', 0, null, null, null, 'a test of run ' || :'run');
 insert into public.account values (ascii(:'run'), 'ann'); update public.account set owner = 'bob'; delete from public.account where id < ascii(:'run');
 SQL
 }

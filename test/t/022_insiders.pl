@@ -47,6 +47,18 @@ my ($rc, undef, $error) = $node->psql('postgres', q{select admin.issue_approval(
 like($error, qr/cannot run while admin_ext.restoring is on/, 'no approval is issued while restoring was left on');
 $node->safe_psql('postgres', 'alter database postgres reset admin_ext.restoring');
 
+# From another database no command leaves an event here: readiness reads what is there now.
+$node->safe_psql('postgres', q{create role desk; create role clerk login; create role page login noinherit; select admin.grant_access('desk', 'operator')});
+$node->safe_psql('template1', 'grant desk to clerk; grant clerk to page; alter role clerk set admin_ext.require_action_policy = off');
+my $detail = q{select (admin.readiness_%s(admin.find_in_store())).*};
+like($node->safe_psql('postgres', sprintf($detail, 'e1')), qr/^pass\|.*; by membership: clerk has operator of desk, page has operator of desk$/, 'E1 names who has access as a member');
+configure($node, 'admin_ext.require_action_policy' => 'on');
+ok($node->poll_query_until('postgres', q{select setting = 'on' from pg_settings where name = 'admin_ext.require_action_policy'}), 'actions need a policy');
+like($node->safe_psql('postgres', sprintf($detail, 'f3')), qr/^fail\|admin_ext.require_action_policy is off for role clerk; run ALTER ROLE clerk RESET/, 'F3 names a role that needs none');
+$node->safe_psql('postgres', 'alter role clerk reset all');
+like($node->safe_psql('postgres', sprintf($detail, 'f3')), qr/^pass\|/, 'and passes without it');
+configure($node, 'admin_ext.require_action_policy' => 'off');
+
 # Events are delivered like any other, and the log has a line of each.
 $node->safe_psql('postgres', 'alter table admin.audit disable trigger audit_append_only');
 $node->safe_psql('postgres', 'alter table admin.audit enable always trigger audit_append_only');
@@ -58,6 +70,45 @@ $node->psql('postgres', 'begin; alter table admin.audit disable trigger audit_ap
 is(log_count($node, qr/ALTER TABLE by "\w+" changed what guards the audit trail: admin.audit/), 3, 'the log has one that was rolled back, too');
 is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'guard.changed'}), 2, 'the trail has not');
 
+# A receipt is deleted together with its event, before the event is delivered.  Whoever deletes has to switch guards off, which leaves
+# events at commit.  Another transaction can delete them, too, but not those of switching the guards on again; and guards that stay off
+# are named by readiness.
+my @guarded = (
+	['admin.archive_receipt', qw(receipt_append_only receipt_append_only_statement bookkeeping bookkeeping_truncate)],
+	['admin_internal.archive_base', qw(bookkeeping bookkeeping_truncate)],
+	['admin.audit', qw(audit_append_only audit_append_only_statement)]);
+my $switch = sub {
+	my ($how) = @_;
+	return join('', map { my ($table, @triggers) = @$_; "alter table $table " . join(', ', map { "$how trigger $_" } @triggers) . ";\n" } @guarded);
+};
+my $delete = q{delete from admin.archive_receipt; delete from admin_internal.archive_base; delete from admin.audit where audit_id > %s;};
+configure($node, 'admin_ext.sinks' => '');
+$node->poll_query_until('postgres', 'select count(*) = 0 from admin.worker_status') or die 'the worker stays';
+my $last = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+my $receive = q{select admin.record_receipt(store_id, 'ndjson', last_number, chain, sha256('seal'), now() + interval '7 years', 's3://bucket/1') from admin.delivery_chain('ndjson')};
+$node->safe_psql('postgres', $receive);
+is($node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $last and event_type = 'archive.receipt'"), 1, 'a receipt has an event that is not delivered yet');
+$node->safe_psql('postgres', $switch->('disable') . sprintf($delete, $last) . $switch->('enable always'));
+is($node->safe_psql('postgres', "select count(*) from admin.archive_receipt"), 0, 'a superuser has deleted the receipt');
+is($node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $last and (event_type = 'archive.receipt' or payload ->> 'text' ~ 'disable trigger')"), 0,
+	'and its event, and those of switching the guards off');
+configure($node, 'admin_ext.sinks' => 'ndjson');
+ok(wait_delivered($node), 'the rest is delivered');
+foreach my $guarded (@guarded)
+{
+	is(scalar(grep { /"type":"ptt\.admin\.guard\.changed"/ && /alter table \Q$guarded->[0]\E enable always trigger/ } ndjson_lines($node->data_dir . '/admin_ext')),
+		$guarded->[0] eq 'admin.audit' ? 2 : 1, "a sink has the event of switching the guards of $guarded->[0] on again");
+}
+$node->safe_psql('postgres', $receive);
+$last = $node->safe_psql('postgres', "select max(audit_id) - 1 from admin.audit where event_type = 'archive.receipt'");
+$node->safe_psql('postgres', $switch->('disable') . sprintf($delete, $last));
+is($node->safe_psql('postgres', "select string_agg(payload ->> 'command', ' ') from admin.audit where audit_id > $last"), 'DELETE',
+	'a superuser who leaves the guards off leaves the event of what he deleted alone');
+my $named = $node->safe_psql('postgres', "select string_agg(detail, ' ') from admin.cutover_readiness where item in ('A2', 'A4', 'A5') and status = 'fail'");
+like($named, qr/$_/, "readiness names the guards of $_") foreach qw(archive_receipt audit_append_only);
+$node->safe_psql('postgres', $switch->('enable always'));
+ok(wait_delivered($node), 'the guards are back');
+
 # A standby cannot write: settings change there all the same.
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('insiders_standby');
@@ -66,6 +117,38 @@ $standby->start;
 is($standby->safe_psql('postgres', q{set admin_ext.require_verified_jwt = off; set admin_ext.restoring = on; select 1}), 1, 'a session of a standby changes settings without an error');
 is(($standby->psql('postgres', 'alter table admin.audit disable trigger audit_append_only'))[0], 3, 'DDL fails there as usual');
 $standby->stop;
+
+# While the library is not loaded no command leaves an event: a worker finds what was changed when it begins.
+my $looks = q{select string_agg(format('found %s gone %s', payload -> 'found', payload -> 'gone'), '; ' order by audit_id)
+	from admin.audit where payload ->> 'command' = 'admin_internal.look_at_reach()' and audit_id > };
+sub without_library
+{
+	my ($statements) = @_;
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
+	$node->restart;
+	$node->safe_psql('postgres', $statements);
+	$node->append_conf('postgresql.conf', "shared_preload_libraries = 'admin_ext'");
+	$node->restart;
+}
+ok($node->poll_query_until('postgres', "select ($looks 0) = 'found [\"membership of clerk in desk\",\"membership of page in clerk\"] gone []'"),
+	'a worker that began has looked at memberships and stored settings, also at what was changed from another database');
+$last = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+without_library(q{create role mole login; grant desk to mole; alter role mole set admin_ext.require_verified_jwt = off});
+ok($node->poll_query_until('postgres', "select ($looks$last) is not null"), 'a worker that begins looks again');
+is($node->safe_psql('postgres', "$looks$last"), 'found ["admin_ext.require_verified_jwt=off for role mole","membership of mole in desk"] gone []',
+	'what was changed without the library is in the trail');
+without_library(q{revoke desk from mole; alter role mole reset all});
+ok($node->poll_query_until('postgres', "select ($looks$last) like '%; %'"), 'so is what was taken back');
+like($node->safe_psql('postgres', "$looks$last"), qr/; found \[\] gone \["admin_ext.require_verified_jwt=off for role mole","membership of mole in desk"\]\z/, 'and nothing else');
+
+# Another extension that puts functions into pg_catalog is one event; one that has a schema of its own leaves none.
+my $commands = q{select string_agg(payload ->> 'command', ' ' order by audit_id) from admin.audit where event_type = 'guard.changed' and audit_id > };
+$last = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+$node->safe_psql('postgres', 'create extension refint schema pg_catalog; drop extension refint');
+is($node->safe_psql('postgres', "$commands$last"), 'CREATE EXTENSION DROP EXTENSION', "another extension's functions in pg_catalog are one event");
+$last = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit');
+$node->safe_psql('postgres', 'create extension refint schema public; drop extension refint');
+is($node->safe_psql('postgres', "$commands$last"), '', 'and none in a schema of its own');
 
 # The extension goes, and the trail with it.
 $node->safe_psql('postgres', 'drop extension admin_ext cascade');

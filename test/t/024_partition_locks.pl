@@ -86,6 +86,19 @@ $reader->query('rollback');
 is($node->safe_psql('postgres', 'select count(*) from admin.audit_default'), '0', 'the rows become a partition of their own');
 $node->safe_psql('postgres', 'select admin.create_audit_partitions(6)');
 
+# A month that is prepared stays locked until the call ends, so the call waits for no other lock then.
+$month = $node->safe_psql('postgres', 'select partition from admin.audit_partitions() where lower_bound <= now() and upper_bound > now()');
+$node->safe_psql('postgres', "alter table $month disable trigger audit_append_only_statement");
+forget_last_month();
+my $keeper = session('postgres', 'begin; select count(*) from admin.audit_default');
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(6)', 'checks go on beside a month that lost its trigger and a reader of the default partition');
+is($out, "0\n", 'no months are made');
+like($error, qr/WARNING:  no months were made: (could not lock admin\.audit_default|others wait for partition).*Partition \Q$month\E was prepared/s, 'why is said');
+is($node->safe_psql('postgres', "select tgenabled from pg_trigger where tgrelid = '$month'::regclass and tgname = 'audit_append_only_statement'"), 'A', 'and the month has its trigger');
+$keeper->quit;
+($out, $error) = beside_checks('ops', 'select admin.create_audit_partitions(6)', 'and without the reader');
+is("$out$error", "1\n", 'the month is made');
+
 # Who leaves the transaction open in which months were made is put out when somebody waits, whatever it does.
 sub is_put_out
 {
@@ -171,6 +184,9 @@ is($node->safe_psql('postgres', q{select actor || ' ' || (payload ->> 'partition
 	'ops audit_y2016m02 1', 'and the trail says who dropped it');
 note(sprintf 'longest check: %.0f ms, with its connection', 1000 * $longest);
 
+# A session has only so much time.
+$_->quit for $reader, $writer;
+
 # The worker says what it waits for, with true lag.
 configure($node, 'admin_ext.databases' => 'postgres');
 ok(wait_delivered($node), 'delivered before locks');
@@ -196,7 +212,17 @@ foreach my $case (['admin.audit_default', 'admin.audit_default'], [$future, $fut
 	  or diag(status($node, q{state || ' ' || lag_rows || coalesce(last_error, '')}));
 	ok(wait_delivered($node), "$relation: delivered");
 }
+# The links are written after the file is: what it delivers is cut back, and delivered again.
+{
+	my $relation = 'admin_internal.delivery_link';
+	my $holder = session('postgres', "begin; lock table $relation in access exclusive mode");
+	$node->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
+	ok($node->poll_query_until('postgres', qq{select state = 'backing_off' and last_error ~ 'waits for a lock on $relation;' from admin.worker_status}),
+		"$relation: the worker says so") or diag(status($node, q{state || coalesce(last_error, '')}));
+	$holder->query('rollback');
+	$holder->quit;
+	ok(wait_delivered($node), "$relation: delivered");
+}
 is(repeated(event_keys(ndjson_lines($node->data_dir . '/admin_ext'))), '', 'no row is there twice');
-$_->quit for $reader, $writer;
 $node->stop;
 done_testing();

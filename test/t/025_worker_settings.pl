@@ -83,4 +83,20 @@ is($node->safe_psql('odd', q{select state, last_error from admin.worker_status w
 my @events = map { m/"type":"ptt\.admin\.([^"]+)"/ } ndjson_lines($node->data_dir . '/admin_ext', 'odd');
 is(scalar(grep { /^(?:approval\.expired|sensitive\.check\.2b)$/ } @events), 2, 'once each');
 $node->stop;
+
+# Who waits for a worker that waits for him is refused as a deadlock after deadlock_timeout, when the server logs a wait, too.
+my $short = new_node('short', conf => "deadlock_timeout = 200ms\nlog_lock_waits = on\n");
+create_extension($short);
+$short->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
+ok(wait_delivered($short), 'a worker runs where deadlock_timeout is short');
+my $holder = $short->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe(q{begin; lock table admin.sink_position in access exclusive mode});
+$short->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
+ok(poll(sub { log_count($short, qr/lock timeout|still waiting for/) > 0 || status($short, 'last_error') ne '' }), 'and finds a table locked');
+$holder->query_safe('select pg_sleep(1)');
+is(log_count($short, qr/still waiting for/), 0, 'for less than deadlock_timeout at a time');
+$holder->query_safe('commit');
+$holder->quit;
+ok(wait_delivered($short), 'and delivers afterwards');
+$short->stop;
 done_testing();

@@ -62,6 +62,7 @@ sub proposal { return as_role($_[1] // 'ops', "select from_audit_id from admin.r
 check(1);
 ok(wait_delivered($node), 'three rows are delivered: two of grant_access, and a check');
 take_down();
+my $chain = sql(q{select encode(chain, 'hex') from admin.delivery_chain('ndjson')});
 check(4);
 my $refused = as_role('ops', q{select admin.resync_sink('ndjson', 8)});
 like($refused, qr/42501.*must be superuser to skip rows of the audit trail/s, 'an operator cannot skip rows');
@@ -73,7 +74,8 @@ my $operator = decode_json(as_role('ops', q{select admin.resync_sink('ndjson', 2
 is_deeply([ @$operator{qw(from first_undelivered sent_again skipped)} ], [ 2, 4, 2, 0 ], 'an operator may send rows again');
 is(sql(q{select actor || ' ' || payload::text from admin.audit where event_type = 'sink.resynced'}),
 	'ops {"sink" : "ndjson", "from" : 2, "first_undelivered" : 4, "sent_again" : 2, "skipped" : 0, "old_store_id" : "'
-	. "$operator->{store_id}\", \"new_store_id\" : \"$operator->{store_id}\"}", 'sink.resynced names operator, sink, rows and store');
+	. "$operator->{store_id}\", \"new_store_id\" : \"$operator->{store_id}\", \"old_last_number\" : 3, \"old_chain\" : \"$chain\"}",
+	'sink.resynced names operator, sink, rows and store, and where the chain ended');
 is(statuses(), '1 delivered, 2 pending, 3 pending, 4 pending, 5 pending, 6 pending, 7 pending, 8 pending', 'rows that are sent again are pending');
 is(proposal('ndjson'), '4', 'the proposal sends nothing again that was delivered before');
 my $skip = decode_json(sql(q{select admin.resync_sink('ndjson', 6)}));

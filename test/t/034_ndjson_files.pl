@@ -34,7 +34,7 @@ sub refused
 sub next_id { return $node->safe_psql('postgres', 'select max(audit_id) + 1 from admin.audit'); }
 
 deliver(3);
-my ($file) = glob "$directory/*.ndjson";
+my ($file) = glob "$directory/*-*.ndjson";
 is(mode_of($directory) . ' ' . mode_of($file), '0700 0600', 'files are for the server alone');
 
 # Modes.
@@ -44,7 +44,7 @@ ok(poll(sub { mode_of($file) eq '0640' }), 'the mode of the current file is chan
 configure($node, 'admin_ext.ndjson_directory' => "$root/shipped");
 ok(poll(sub { -e "$root/shipped/postgres.lock" }), 'another directory');
 deliver();
-my ($shipped) = glob "$root/shipped/*.ndjson";
+my ($shipped) = glob "$root/shipped/*-*.ndjson";
 is(mode_of("$root/shipped") . ' ' . mode_of($shipped), '0750 0640', 'that the sink makes has the rights that its files have');
 is(mode_of((glob "$root/shipped/*.position")[0]), '0600', 'what is beside them stays the server\'s');
 foreach my $wrong ('0666', '0660', '0400', '0755', '1600')
@@ -74,10 +74,10 @@ my $first = next_id();
 symlink $victim, "$directory/postgres-$_.ndjson" or die for $first .. $first + 20;
 deliver(10);
 is(slurp_file($victim), "secret\n", 'a symbolic link in place of a new file is not followed');
-my @ids = map { /"auditid":"(\d+)"/ } map { -l $_ ? () : split /\n/, slurp_file($_) } glob("$directory/*.ndjson $root/shipped/*.ndjson");
+my @ids = map { /"auditid":"(\d+)"/ } map { -l $_ ? () : split /\n/, slurp_file($_) } glob("$directory/*-*.ndjson $root/shipped/*-*.ndjson");
 is(join(' ', sort { $a <=> $b } @ids), $node->safe_psql('postgres', q{select string_agg(audit_id::text, ' ' order by audit_id) from admin.audit}),
 	'every row is in a file beside it, once');
-unlink grep { -l $_ } glob "$directory/*.ndjson";
+unlink grep { -l $_ } glob "$directory/*-*.ndjson";
 
 # The current file is replaced while no worker has it open.
 sub replaced
@@ -102,19 +102,24 @@ replaced('a symbolic link in place of the current file', 'is a symbolic link', s
 replaced('a hard link', 'has more than one link', sub { link $victim, $_[0] or die });
 replaced('a pipe', 'is not a regular file', sub { system('mkfifo', $_[0]) == 0 or die });
 
-# The marker names a file that is cut to a length.
-foreach my $name ('../victim', '../victim-1.ndjson', '/etc/passwd', 'postgres.lock', 'x-1.ndjson.', '-1.ndjson')
+# The marker names a file that is cut to a length.  Its fields: position, tick, nonce, audit_id, where the store's
+# part of the file begins, delivery number, chain, file.
+sub damaged_marker
 {
+	my ($what, %wrong) = @_;
 	deliver();
 	$node->stop;
 	my ($marker) = glob "$directory/*.position";
 	my $kept = slurp_file($marker);
-	my ($position) = $kept =~ /^(\d+)/;
+	my %fields;
+	my @names = qw(position tick nonce audit_id from number chain file);
+	@fields{@names} = split ' ', $kept;
+	%fields = (%fields, position => $fields{position} + 1, from => 3, %wrong);
 	open my $handle, '+<', $marker or die "$marker: $!";
-	printf $handle '%-511s', ($position + 1) . " 0 - 0 3 $name";
+	printf $handle '%-511s', join(' ', @fields{@names});
 	close $handle;
 	$node->start;
-	ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'is damaged' from admin.worker_status}), "a marker that names $name: stopped");
+	ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'is damaged' from admin.worker_status}), "a marker $what: stopped");
 	is(slurp_file($victim), "secret\n", 'and nothing is cut');
 	$node->stop;
 	open $handle, '+<', $marker or die "$marker: $!";
@@ -123,6 +128,11 @@ foreach my $name ('../victim', '../victim-1.ndjson', '/etc/passwd', 'postgres.lo
 	$node->start;
 	ok(wait_status($node, 'idle'), 'the marker is back');
 }
+
+damaged_marker("that names $_", file => $_) foreach '../victim', '../victim-1.ndjson', '/etc/passwd', 'postgres.lock', 'x-1.ndjson.', '-1.ndjson';
+damaged_marker('without a file', file => '');
+damaged_marker("with the delivery number $_", number => $_) foreach '0', '-1', 'x';
+damaged_marker("whose chain $$_[0]", chain => $$_[1]) foreach ['is too short', 'ab'], ['has other letters', 'z' x 64], ['is missing', ''];
 
 # An old copy, twice over, in place of the file: it is longer than what was delivered.
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', (select max(audit_id) + 1 from admin.audit))});
@@ -148,10 +158,10 @@ ok(wait_delivered($node), 'the file is back: delivered');
 
 # The directory itself is moved away under the worker.
 rename $directory, "$root/elsewhere" or die "$directory: $!";
-my %before = map { $_ => -s $_ } glob "$root/elsewhere/*.ndjson";
+my %before = map { $_ => -s $_ } glob "$root/elsewhere/*-*.ndjson";
 deliver();
 is(join(' ', grep { -s $_ != $before{$_} } sort keys %before), '', 'a directory that was moved away is not written to');
-cmp_ok(scalar(() = glob "$directory/*.ndjson"), '==', 1, 'but a new one');
+cmp_ok(scalar(() = glob "$directory/*-*.ndjson"), '==', 1, 'but a new one');
 
 # A power loss may leave an older marker than the batch that was written last.
 my ($marker) = glob "$directory/*.position";

@@ -15,8 +15,9 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 use Digest::MD5 qw(md5_hex);
+use Digest::SHA qw(sha256 sha256_hex);
 
-our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger ndjson_lines status wait_status wait_up poll
+our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger compare_chain seal_lines ndjson_lines status wait_status wait_up poll
   configure write_by_hand log_count event_keys repeated end_worker page_commands run_commands);
 
 # A node that preloads the library and delivers database postgres.
@@ -193,6 +194,64 @@ sub compare_ledger
 	is("lost $lost, duplicated $duplicated, foreign $foreign, altered $altered, reordered $reordered",
 		'lost 0, duplicated 0, foreign 0, altered 0, reordered 0',
 		"$name: " . scalar(keys %expected) . ' rows');
+}
+
+# The lines of a store in the file of seals.
+sub seal_lines
+{
+	my ($directory, $store, $database) = @_;
+	my $file = "$directory/" . ($database // 'postgres') . '.seals.ndjson';
+	my @lines = -e $file ? split /\n/, slurp_file($file) : ();
+	return grep { /^\{"v":1,"store":"$store","sink":"ndjson",/ } @lines;
+}
+
+# The chain after more batches, from the documents and how many each batch has.
+sub extend_chain
+{
+	my ($chain, $number, $documents, @counts) = @_;
+	foreach my $count (@counts)
+	{
+		my $content = sha256(join '', map { "$_\n" } splice @$documents, 0, $count);
+		$chain = sha256($chain . pack('Q>Q>', $number, $count) . $content);
+		$number += $count;
+	}
+	return $chain;
+}
+
+# Numbers without a gap, a line for each finished file that fits it, and one chain through all of them.
+sub compare_chain
+{
+	my ($node, $name, $directory) = @_;
+	$directory //= $node->data_dir . '/admin_ext';
+	my ($store, $last, $chain) = split /\|/, $node->safe_psql('postgres', q{select store_id, last_number, encode(chain, 'hex') from admin.delivery_chain('ndjson')});
+	my ($newest) = $node->safe_psql('postgres', q{select split_part(sink_detail, ' ', 4) from admin.sink_position where sink = 'ndjson' order by position_id desc limit 1});
+	my ($number, @lines, @documents, @wrong) = (0);
+	my $computed = sha256("admin_ext delivery chain 1${store}ndjson");
+	poll(sub
+	{
+		@lines = seal_lines($directory, $store);
+		@documents = split /\n/, slurp_file("$directory/$newest");
+		my ($sealed) = ($lines[-1] // '') =~ /"last":(\d+),"chain_before"/;
+		return ($sealed // 0) + @documents == $last;
+	}) or push @wrong, 'lines of files are missing';
+	foreach my $line (@lines)
+	{
+		my ($file, $bytes, $hash, $first, $end, $before, $after, $counts) = $line =~
+		  /"file":"([^"]+)","bytes":(\d+),"sha256":"(\w+)","first":(\d+),"last":(\d+),"chain_before":"(\w+)","chain_after":"(\w+)","batches":\[([\d,]+)\]/
+		  or push(@wrong, "malformed line: $line"), next;
+		my $content = slurp_file("$directory/$file");
+		push @wrong, "$file: bytes" if length($content) != $bytes || sha256_hex($content) ne $hash;
+		push @wrong, "$file: numbers" if $first != $number + 1;
+		push @wrong, "$file: chain before" if unpack('H*', $computed) ne $before;
+		$computed = extend_chain($computed, $first, [ split /\n/, $content ], split /,/, $counts);
+		push @wrong, "$file: chain after" if unpack('H*', $computed) ne $after;
+		$number = $end;
+	}
+	my @counts = split /\n/, $node->safe_psql('postgres', qq{select last_number - first_number + 1 from admin_internal.delivery_link
+		where store_id = '$store' and sink = 'ndjson' and first_number > $number order by last_number});
+	$computed = extend_chain($computed, $number + 1, \@documents, @counts);
+	push @wrong, 'the chain of the newest file' if unpack('H*', $computed) ne $chain;
+	is(join(', ', @wrong), '', "$name: numbers, seals of " . scalar(@lines) . " files and chain up to number $last");
 }
 
 # The pages lie beside the folder of the tests; tests may change the directory.

@@ -174,6 +174,18 @@ let_go_of_batch(Kafka *kafka)
 	kafka->values = NULL;
 }
 
+/*
+ * Another server with this store's identity would have shut out this one.  So what a look has seen
+ * before a commit holds no position that is unknown here.  What is remembered goes past that, and past the
+ * markers of aborted batches.  Otherwise a partition that retention has emptied would look like a loss.
+ */
+static void
+go_past_seen(KafkaPartition *partition)
+{
+	if (partition->next != NO_OFFSET)
+		partition->next = Max(partition->next, partition->seen);
+}
+
 static AdminSinkResult
 committed(Kafka *kafka, AdminSinkBatch *batch)
 {
@@ -183,10 +195,11 @@ committed(Kafka *kafka, AdminSinkBatch *batch)
 	{
 		KafkaPartition *partition = &kafka->partitions[i];
 
+		go_past_seen(partition);
 		if (partition->last == NO_OFFSET)
 			continue;
 		/* Behind the record comes the commit marker. */
-		partition->next = partition->last + 2;
+		partition->next = Max(partition->next, partition->last + 2);
 		partition->newest = partition->last;
 		partition->is_open = false;
 	}
@@ -206,9 +219,9 @@ stop_at_shrunk(Kafka *kafka)
 	char		found[128];
 	int32		partition = kafka->shrunk_partition;
 
-	snprintf(found, sizeof(found), "took a record at offset " INT64_FORMAT ", remembered is " INT64_FORMAT,
-			 kafka->shrunk_offset, kafka->partitions[partition].next);
-	return kafka_stop_at_loss(kafka, partition, found);
+	snprintf(found, sizeof(found), "partition %d took a record at offset " INT64_FORMAT ", remembered is " INT64_FORMAT,
+			 partition, kafka->shrunk_offset, kafka->partitions[partition].next);
+	return kafka_stop_at_loss(kafka, found);
 }
 
 /*
@@ -343,6 +356,7 @@ kafka_close(AdminSink *sink)
 		return;
 	kafka_destroy(&kafka->consumer);
 	kafka_watch_close(kafka);
+	kafka_topic_id_forget(&kafka->question);
 	if (kafka->producer_topic != NULL)
 		rd_kafka_topic_destroy(kafka->producer_topic);
 	kafka->producer_topic = NULL;

@@ -7,9 +7,20 @@
 
 #include "sinks/kafka/kafka.h"
 
+/* Returns what follows it. */
+static const char *
+read_topic_id(Kafka *kafka, const char *text)
+{
+	Size		length = strcspn(text, " ");
+
+	strlcpy(kafka->topic_id, text, Min(sizeof(kafka->topic_id), length + 1));
+	return text + length;
+}
+
 /*
- * "<topic> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail() writes
- * it.  The newest record is so far before next; without a distance it is unknown.
+ * "<topic>/<its id> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail()
+ * writes it.  The newest record is so far before next; without a distance it is unknown.  Where the
+ * topic's id is unknown it is left out, with the slash.
  */
 bool
 kafka_read_detail(Kafka *kafka, const char *detail)
@@ -18,9 +29,14 @@ kafka_read_detail(Kafka *kafka, const char *detail)
 	const char *at = detail;
 	int			used;
 
-	if (strncmp(at, kafka->topic, length) != 0 || at[length] != ' ')
+	kafka->topic_id[0] = '\0';
+	if (strncmp(at, kafka->topic, length) != 0 || (at[length] != ' ' && at[length] != '/'))
 		return detail[0] == '\0';
-	at += length + 1;
+	at += length;
+	if (*at == '/')
+		at = read_topic_id(kafka, at + 1);
+	if (*at++ != ' ')
+		return false;
 	if (sscanf(at, "%d:" INT64_FORMAT "%n", &kafka->header_partition, &kafka->header_offset, &used) != 2)
 		return false;
 	for (at += used; *at == ' ' || *at == ','; at += used)
@@ -51,8 +67,8 @@ kafka_read_detail(Kafka *kafka, const char *detail)
 void
 kafka_write_detail(const Kafka *kafka, char *detail, Size size)
 {
-	Size		used = snprintf(detail, size, "%s %d:" INT64_FORMAT, kafka->topic,
-								kafka->header_partition, kafka->header_offset);
+	Size		used = snprintf(detail, size, "%s%s%s %d:" INT64_FORMAT, kafka->topic, kafka->topic_id[0] != '\0' ? "/" : "",
+								kafka->topic_id, kafka->header_partition, kafka->header_offset);
 
 	for (int i = 0; i < kafka->partition_count && used < size; i++)
 	{

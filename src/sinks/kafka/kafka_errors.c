@@ -143,7 +143,41 @@ kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
 AdminSinkResult
 kafka_no_answer(Kafka *kafka, const char *what)
 {
-	explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
-			kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
+	if (kafka->broker_error[0] == '\0' && kafka_pace_was_slow())
+		explain(kafka, what, RD_KAFKA_RESP_ERR_NO_ERROR, "the brokers are slow, or throttle");
+	else
+		explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+				kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
 	return ADMIN_SINK_RETRY;
+}
+
+AdminSinkResult
+kafka_give_up(Kafka *kafka, rd_kafka_resp_err_t code, const char *what)
+{
+	kafka->broker_code = code;
+	strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
+	return kafka_no_answer(kafka, what);
+}
+
+AdminSinkResult
+kafka_wait_for_brokers(Kafka *kafka)
+{
+	/* Nothing will come of waiting for a broker that does not let us in. */
+	bool		is_hopeless = kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
+		kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE;
+	AdminSinkResult result = kafka_no_answer(kafka, "reach the brokers");
+
+	return is_hopeless || monotonic_ms() >= kafka->deadline ? result : ADMIN_SINK_PENDING;
+}
+
+AdminSinkResult
+kafka_stop_at_loss(Kafka *kafka, const char *found)
+{
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "topic \"%s\" has lost delivered records, or was recreated: %s"
+			 "; call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
+			 kafka->topic, found, kafka->sink->name, kafka->sink->name);
+	kafka->sink->has_lost = true;
+	return ADMIN_SINK_STOP;
 }

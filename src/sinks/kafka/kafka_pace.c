@@ -13,6 +13,7 @@
  * connection was refused, and a look after the topic, by a connection of its own, went well after
  * that.  Then smaller batches follow, down to a single record.  That one is rejected when it
  * has come to this three times, each time by a new handle, which has begun with small requests.
+ * A small record is not: no broker refuses so little, so something else closes the connection.
  */
 #include "postgres.h"
 
@@ -23,16 +24,22 @@
 #define HANG_UP_MS		3000
 #define HANG_UPS		3
 #define LEAST_BYTES		16384
+/* Brokers refuse no request for so few bytes. */
+#define SMALL_BYTES		65536
 /* Batches that took no longer than this went well; so many of them, and the next may be twice as large. */
 #define QUICK_MS		3000
 #define QUICK_BATCHES	4
 /* One that took longer than this was too large. */
 #define SLOW_MS			15000
+/* Brokers that were too slow a moment ago are thought slow, not gone. */
+#define STILL_SLOW_MS	60000
 
 /* The record that a broker has hung up on, alone in its batch.  Outlives the handle. */
 static int64 hung_up_audit_id = 0;
 static int	hang_ups = 0;
 static int	quick_batches = 0;
+/* When the brokers were last too slow for a batch; 0: they were not since one was committed. */
+static int64 slow_at = 0;
 
 void
 kafka_pace_heard(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason)
@@ -88,7 +95,7 @@ pace_isolate(Kafka *kafka)
 						   "the broker closes the connection when a batch is sent to topic \"%s\"; smaller batches follow");
 	hang_ups = batch->records[0].audit_id == hung_up_audit_id ? hang_ups + 1 : 1;
 	hung_up_audit_id = batch->records[0].audit_id;
-	if (hang_ups < HANG_UPS)
+	if (hang_ups < HANG_UPS || batch->length <= SMALL_BYTES)
 		return pace_shrink(kafka, 1, "the broker closes the connection when a record is sent to topic \"%s\"; it is tried again");
 	hang_ups = 0;
 	batch->rejected_record = 0;
@@ -110,9 +117,18 @@ pace_give_up(Kafka *kafka)
 
 	bytes = Max(bytes, LEAST_BYTES);
 	if (kafka->taken > 0 || kafka->throttled_at >= kafka->begun || kafka->answered_at >= kafka->begun)
+	{
+		slow_at = monotonic_ms();
 		return pace_shrink(kafka, bytes, "the brokers are slow, or throttle what is sent to topic \"%s\"; smaller batches follow");
+	}
 	kafka->sink->most_bytes = bytes;
 	return result;
+}
+
+bool
+kafka_pace_was_slow(void)
+{
+	return slow_at != 0 && monotonic_ms() - slow_at < STILL_SLOW_MS;
 }
 
 AdminSinkResult
@@ -143,14 +159,16 @@ kafka_pace_committed(Kafka *kafka)
 	int64		taken = monotonic_ms() - kafka->begun;
 	AdminSink  *sink = kafka->sink;
 
+	slow_at = 0;
 	if (taken >= SLOW_MS)
 	{
 		sink->most_bytes = Max(kafka->batch->length / 2, LEAST_BYTES);
 		quick_batches = 0;
 	}
-	else if (sink->most_bytes > 0 && taken < QUICK_MS && ++quick_batches >= QUICK_BATCHES)
+	/* Where so little takes long, it is not for its size. */
+	else if (sink->most_bytes > 0 && (taken < QUICK_MS || sink->most_bytes < LEAST_BYTES) && ++quick_batches >= QUICK_BATCHES)
 	{
-		sink->most_bytes = sink->most_bytes < MaxAllocSize ? sink->most_bytes * 2 : 0;
+		sink->most_bytes = sink->most_bytes < MaxAllocSize ? Max(sink->most_bytes * 2, LEAST_BYTES) : 0;
 		quick_batches = 0;
 	}
 }

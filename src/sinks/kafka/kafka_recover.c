@@ -5,19 +5,26 @@
  * The last record of each transaction carries the position that holds once it is
  * committed.  The database remembers, as a lower bound, behind which offsets to look,
  * and where the last such header was: offsets alone would not recognise a topic that
- * was made anew.  Each call waits for one slice at the most.
+ * was recreated.  Each call waits for a slice at the most; for brokers that are slow, for some seconds.
  *
- * 0. A peek: steps 2 and 3, as far as they get at once.  A copy that finds a position built on
+ * 0. A peek: steps 2 and 3, with the same time limits.  A copy that finds a position built on
  *    ticks it does not know is an older one: it stops here, and has fenced nobody.  So an old
- *    primary that comes up for a moment does not end the delivery of the new one.  Whatever
- *    else goes wrong is step 1's and what follows to find.
+ *    primary that comes up for a moment does not end the delivery of the new one.  A peek that
+ *    does not get to its end, because brokers are slow or away, is an outage: fencing without
+ *    having looked could end the delivery of another one.  What else is wrong with the topic is
+ *    step 1's and what follows to find.
+ *    A claim that another server has left (kafka_claim.c) has the same effect.  A worker that was
+ *    fenced before goes on only where the peek gets to its end and finds nothing.
  * 1. init_transactions fences an older worker and settles its transaction.
+ *    Then the topic's id is asked for (kafka_topic_id.c): another one than is remembered is another topic.
  * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
  *    one, is answered the last stable offset.
  * 3. A read_committed consumer, assigned at the newest records remembered, has to see
  *    these, and reads until in every partition it stands at the watermark.  An earlier end
  *    is only the last stable offset: another producer's open transaction holds it back, and
  *    is waited for.
+ * 4. Claims are looked for once more: one may have been left since the peek.  Then this server
+ *    leaves its own, if it has one.
  *
  * A commit is acknowledged before its markers are written.  A broker of Kafka 4 that is killed
  * in between may leave them out for ever where it has the only copy of a partition (KAFKA-20734).
@@ -30,12 +37,13 @@
 
 #include "sinks/kafka/kafka.h"
 
-#define FENCING_MS	30000
-#define LOOKING_MS	15000
 /* What a broker that has just come back says of its topics and watermarks may be old. */
 #define PATIENCE_MS	2000
+/* The watermark of a new leader follows when the copies on other brokers have asked it for records. */
+#define COPIES_PATIENCE_MS	5000
 #define SPARE_PARTITIONS	256
-#define PEEKING_MS	2000
+/* After an operator's resync so much of the end of each partition is read: more than the largest batch, and aborted ones. */
+#define KEPT_OFFSETS		20000
 /* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
 #define READING_MS	(20 * 60 * 1000)
 
@@ -45,8 +53,8 @@ is_late(const Kafka *kafka)
 	return monotonic_ms() >= kafka->deadline;
 }
 
-static void
-enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
+void
+kafka_enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
 {
 	kafka->phase = phase;
 	kafka->deadline = monotonic_ms() + milliseconds;
@@ -59,15 +67,6 @@ phase_age(const Kafka *kafka, int milliseconds)
 	return monotonic_ms() - (kafka->deadline - milliseconds);
 }
 
-/* An outage, for what a broker has answered. */
-static AdminSinkResult
-give_up(Kafka *kafka, rd_kafka_resp_err_t code, const char *what)
-{
-	kafka->broker_code = code;
-	strlcpy(kafka->broker_error, rd_kafka_err2str(code), sizeof(kafka->broker_error));
-	return kafka_no_answer(kafka, what);
-}
-
 static AdminSinkResult
 fence(Kafka *kafka)
 {
@@ -76,44 +75,74 @@ fence(Kafka *kafka)
 	rd_kafka_poll(kafka->producer, 0);
 	if (error == NULL)
 	{
-		enter(kafka, KAFKA_LOOKING, LOOKING_MS);
+		kafka_enter(kafka, KAFKA_LOOKING, LOOKING_MS);
 		return ADMIN_SINK_PENDING;
 	}
 	if (!rd_kafka_error_is_retriable(error))
 		return kafka_failure(kafka, error, "begin to deliver");
 	rd_kafka_error_destroy(error);
-	/* Nothing will come of waiting for a broker that does not let us in. */
-	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
-		kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE || is_late(kafka))
-		return kafka_no_answer(kafka, "reach the brokers");
-	(void) kafka_no_answer(kafka, "reach the brokers");
+	return kafka_wait_for_brokers(kafka);
+}
+
+static AdminSinkResult
+begin_measuring(Kafka *kafka)
+{
+	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
+	if (kafka->consumer == NULL)
+		return kafka->why_none;
+	kafka_enter(kafka, KAFKA_MEASURING, LOOKING_MS);
 	return ADMIN_SINK_PENDING;
+}
+
+/* A partition that is remembered is not there. */
+static AdminSinkResult
+look_for_partition(Kafka *kafka)
+{
+	char		found[64];
+
+	snprintf(found, sizeof(found), "partition %d is not there any more", kafka->shrunk_partition);
+	kafka->shrunk_partition = NO_OFFSET;
+	if (phase_age(kafka, LOOKING_MS) >= kafka->patience_ms)
+		return kafka_stop_at_loss(kafka, found);
+	rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
+	return ADMIN_SINK_PENDING;
+}
+
+/* An answer that comes later than it was waited for is lost, so slow brokers need longer waits. */
+static rd_kafka_resp_err_t
+ask_for_metadata(Kafka *kafka, const struct rd_kafka_metadata **metadata)
+{
+	rd_kafka_topic_t *topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
+	rd_kafka_resp_err_t code = rd_kafka_metadata(kafka->producer, 0, topic, metadata, kafka_asking_ms(kafka));
+
+	rd_kafka_topic_destroy(topic);
+	return code;
 }
 
 static AdminSinkResult
 look(Kafka *kafka, const AdminSinkPosition *position)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
-	rd_kafka_topic_t *topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
-	rd_kafka_resp_err_t code = rd_kafka_metadata(kafka->producer, 0, topic, &metadata, ADMIN_SINK_SLICE_MS);
+	rd_kafka_resp_err_t code = ask_for_metadata(kafka, &metadata);
 	int			count = 0;
 
-	rd_kafka_topic_destroy(topic);
 	rd_kafka_poll(kafka->producer, 0);
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		code = metadata->topic_cnt == 1 ? metadata->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 		count = metadata->topic_cnt == 1 ? metadata->topics[0].partition_cnt : 0;
+		kafka->patience_ms = count > 0 && metadata->topics[0].partitions[0].replica_cnt > 1 ? COPIES_PATIENCE_MS : PATIENCE_MS;
 		rd_kafka_metadata_destroy(metadata);
 		if (code == RD_KAFKA_RESP_ERR_NO_ERROR && count == 0)
 			code = RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
 	}
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
+		if (code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT)
+			return kafka_wait_for_brokers(kafka);
 		if (!is_late(kafka) && kafka_remedy(code) == NULL)
 			return ADMIN_SINK_PENDING;
-		return give_up(kafka, code, "find the topic");
+		return kafka_give_up(kafka, code, "find the topic");
 	}
 
 	kafka->partition_count = count;
@@ -136,31 +165,28 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 		return ADMIN_SINK_STOP;
 	}
 	if (kafka->shrunk_partition != NO_OFFSET)
-	{
-		int			gone = kafka->shrunk_partition;
-
-		kafka->shrunk_partition = NO_OFFSET;
-		if (phase_age(kafka, LOOKING_MS) >= PATIENCE_MS)
-			return kafka_stop_at_loss(kafka, gone, "is not there any more");
-		rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
-		return ADMIN_SINK_PENDING;
-	}
-	kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
-	if (kafka->consumer == NULL)
-		return kafka->why_none;
-	enter(kafka, KAFKA_MEASURING, kafka->is_peeking ? PEEKING_MS : LOOKING_MS);
+		return look_for_partition(kafka);
+	/* A peek has no time for the id. */
+	if (kafka->is_peeking)
+		return begin_measuring(kafka);
+	kafka_enter(kafka, KAFKA_IDENTIFYING, LOOKING_MS);
 	return ADMIN_SINK_PENDING;
 }
 
-AdminSinkResult
-kafka_stop_at_loss(Kafka *kafka, int partition, const char *found)
+bool
+kafka_is_patient(const Kafka *kafka)
 {
-	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-			 "topic \"%s\" has lost what was delivered to it, or was made anew: partition %d %s"
-			 "; call admin.resync_sink('%s', ...) with the number that admin.resync_proposal('%s') returns",
-			 kafka->topic, partition, found, kafka->sink->name, kafka->sink->name);
-	kafka->sink->has_lost = true;
-	return ADMIN_SINK_STOP;
+	bool		is_hasty = kafka->is_peeking || kafka_suspects_loss();
+
+	return !is_late(kafka) && !(is_hasty && phase_age(kafka, LOOKING_MS) >= kafka->patience_ms);
+}
+
+static AdminSinkResult
+identify(Kafka *kafka)
+{
+	AdminSinkResult result = kafka_identify(kafka);
+
+	return result == ADMIN_SINK_OK ? begin_measuring(kafka) : result;
 }
 
 static AdminSinkResult
@@ -168,12 +194,12 @@ stop_at_loss(Kafka *kafka, int partition, int64 low, int64 high)
 {
 	char		found[128];
 
-	snprintf(found, sizeof(found), "holds offsets " INT64_FORMAT " to " INT64_FORMAT ", remembered is " INT64_FORMAT,
-			 low, high, kafka->partitions[partition].next);
-	return kafka_stop_at_loss(kafka, partition, found);
+	snprintf(found, sizeof(found), "partition %d holds offsets " INT64_FORMAT " to " INT64_FORMAT ", remembered is " INT64_FORMAT,
+			 partition, low, high, kafka->partitions[partition].next);
+	return kafka_stop_at_loss(kafka, found);
 }
 
-/* Assigns the consumer that reads what is new; nothing is, after an operator's resync. */
+/* Assigns the consumer that reads what is new; after an operator's resync, what is newest. */
 static AdminSinkResult
 begin_reading(Kafka *kafka)
 {
@@ -193,7 +219,7 @@ begin_reading(Kafka *kafka)
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		elog(ERROR, "could not assign partitions: %s", rd_kafka_err2str(code));
 	rd_kafka_poll_set_consumer(kafka->consumer);
-	enter(kafka, KAFKA_READING, kafka->is_peeking ? PEEKING_MS : READING_MS);
+	kafka_enter(kafka, KAFKA_READING, READING_MS);
 	return ADMIN_SINK_PENDING;
 }
 
@@ -210,20 +236,19 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	KafkaPartition *partition = &kafka->partitions[i];
 	int64		low;
 	int64		high;
-	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(kafka->consumer, kafka->topic, i, &low, &high,
-																ADMIN_SINK_SLICE_MS);
+	rd_kafka_resp_err_t code = kafka_offsets(kafka, i, &low, &high);
 
 	rd_kafka_poll(kafka->consumer, 0);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		if (!is_late(kafka))
 			return ADMIN_SINK_PENDING;
-		return give_up(kafka, code, "ask for the offsets of the topic");
+		return kafka_give_up(kafka, code, "ask for the offsets of the topic");
 	}
 	if (position->is_resync)
 	{
-		/* An operator has decided; what the topic holds is as it may be. */
-		partition->next = high;
+		/* An operator has decided; of what the topic holds only the numbers that were given out count. */
+		partition->next = Max(low, high - KEPT_OFFSETS);
 		kafka->header_partition = NO_OFFSET;
 		kafka->header_offset = NO_OFFSET;
 	}
@@ -234,8 +259,7 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 		partition->is_open = true;
 		partition->next = high;
 	}
-	else if (partition->next > high && !is_late(kafka) &&
-			 !(kafka_suspects_loss() && phase_age(kafka, LOOKING_MS) >= PATIENCE_MS))
+	else if (partition->next > high && kafka_is_patient(kafka))
 	{
 		/* The watermark of a new leader may be behind for a moment. */
 		rd_kafka_poll(kafka->consumer, ADMIN_SINK_SLICE_MS);
@@ -250,52 +274,17 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	if (partition->due < low)
 		partition->due = NO_OFFSET;
 	partition->high = high;
+	partition->from = partition->next;
 	partition->is_read = partition->next >= high && partition->due == NO_OFFSET;
+	/* Each partition has the whole time. */
+	kafka_enter(kafka, KAFKA_MEASURING, LOOKING_MS);
 	if (++kafka->measured < kafka->partition_count)
 		return ADMIN_SINK_PENDING;
 	return begin_reading(kafka);
 }
 
-/*
- * The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>"
- * One that names this store and is not of that form comes back as it is: it is a forgery.
- */
-const char *
-kafka_position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
-{
-	static char text[ADMIN_SINK_RECORD_BYTES + 128];
-	rd_kafka_headers_t *headers;
-	const void *value;
-	Size		size;
-	Size		id_length = strlen(kafka->sink->store_id);
-	char	   *record;
-
-	if (rd_kafka_message_headers(message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR ||
-		rd_kafka_header_get_last(headers, POSITION_HEADER, &value, &size) != RD_KAFKA_RESP_ERR_NO_ERROR || value == NULL)
-		return "";
-	size = Min(size, sizeof(text) - 1);
-	memcpy(text, value, size);
-	text[size] = '\0';
-	if (strncmp(text, kafka->sink->store_id, id_length) != 0)
-		return "";
-	*position_id = strtoll(text + id_length, &record, 10);
-	return *record == ' ' ? record + 1 : text;
-}
-
-/* Only this store can write a position of its own: whoever may write to the topic cannot move it. */
 static AdminSinkResult
-stop_at_forgery(Kafka *kafka, const rd_kafka_message_t *message, int64 position_id, const char *forgery)
-{
-	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
-			 "position " INT64_FORMAT " in the sink (partition %d, offset " INT64_FORMAT ") was not written by this database: "
-			 "%s; find out who else writes to topic \"%.100s\", then call admin.resync_sink('%s', ...) with the number that "
-			 "admin.resync_proposal('%s') returns", position_id, message->partition, message->offset, forgery,
-			 kafka->topic, kafka->sink->name, kafka->sink->name);
-	return ADMIN_SINK_STOP;
-}
-
-static AdminSinkResult
-take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
+take_header(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
 {
 	KafkaPartition *partition = &kafka->partitions[message->partition];
 	int64		position_id = 0;
@@ -303,16 +292,10 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 	const char *forgery = record[0] == '\0' ? NULL : kafka->sink->forgery(kafka->sink, position_id, record);
 
 	if (forgery != NULL)
-		return stop_at_forgery(kafka, message, position_id, forgery);
+		return kafka_stop_at_forgery(kafka, message, position_id, forgery);
 	if (partition->due != NO_OFFSET &&
 		(message->offset != partition->due || (message->partition == kafka->due_partition && record[0] == '\0')))
 		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
-	partition->due = NO_OFFSET;
-	partition->is_open = false;
-	partition->newest = message->offset;
-	partition->next = Max(partition->next, message->offset + 1);
-	partition->is_read = partition->next >= partition->high;
-	partition->is_held_back = false;
 	if (record[0] != '\0' && position_id > position->position_id)
 	{
 		position->position_id = position_id;
@@ -320,6 +303,28 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 		kafka->header_partition = message->partition;
 		kafka->header_offset = message->offset;
 	}
+	return ADMIN_SINK_PENDING;
+}
+
+static AdminSinkResult
+take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
+{
+	KafkaPartition *partition = &kafka->partitions[message->partition];
+	AdminSinkResult result = ADMIN_SINK_PENDING;
+
+	if (position->is_resync)
+		kafka_keep_newest(kafka, message, position);
+	else
+		result = take_header(kafka, message, position);
+	if (result != ADMIN_SINK_PENDING)
+		return result;
+	partition->due = NO_OFFSET;
+	partition->is_open = false;
+	/* What an operator has gone past may be anybody's: it need not be there next time. */
+	partition->newest = position->is_resync ? NO_OFFSET : message->offset;
+	partition->next = Max(partition->next, message->offset + 1);
+	partition->is_read = partition->next >= partition->high;
+	partition->is_held_back = false;
 	return ADMIN_SINK_PENDING;
 }
 
@@ -370,12 +375,12 @@ static AdminSinkResult
 finish(Kafka *kafka, AdminSinkPosition *position)
 {
 	kafka_destroy(&kafka->consumer);
-	kafka->phase = KAFKA_READY;
+	kafka_enter(kafka, KAFKA_FINDING_CLAIMS, READING_MS);
 	kafka_forget_error(kafka);
 	if (!kafka->is_peeking)
 		kafka_forget_suspicion();
 	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
-	return ADMIN_SINK_OK;
+	return ADMIN_SINK_PENDING;
 }
 
 static AdminSinkResult
@@ -395,7 +400,7 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 		/* Where retention was quicker it is known what is there when it is measured anew. */
 		else if (message != NULL &&
 				 (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || kafka_remedy(message->err) != NULL))
-			result = give_up(kafka, message->err, "read the topic");
+			result = kafka_give_up(kafka, message->err, "read the topic");
 		if (message != NULL)
 			rd_kafka_message_destroy(message);
 		if (result != ADMIN_SINK_PENDING)
@@ -412,38 +417,34 @@ read_on(Kafka *kafka, AdminSinkPosition *position)
 	return is_late(kafka) ? ADMIN_SINK_RETRY : ADMIN_SINK_PENDING;
 }
 
-/* Nothing of a peek is left when the fence is up: then it is read anew. */
+/* Who has lost what the topic holds claims nothing: the worker stops. */
 static AdminSinkResult
-end_peek(Kafka *kafka, AdminSinkPosition *position)
+find_claims(Kafka *kafka, const AdminSinkPosition *position)
 {
-	kafka_destroy(&kafka->consumer);
-	kafka->is_peeking = false;
-	kafka->measured = 0;
-	kafka->due_partition = NO_OFFSET;
-	kafka->header_partition = NO_OFFSET;
-	kafka->header_offset = NO_OFFSET;
-	position->position_id = kafka->peeked_id;
-	strlcpy(position->record, kafka->peeked_record, sizeof(position->record));
-	strlcpy(position->detail, kafka->peeked_detail, sizeof(position->detail));
-	kafka->sink->error[0] = '\0';
-	kafka->sink->has_lost = false;
-	enter(kafka, KAFKA_FENCING, FENCING_MS);
+	AdminSinkResult result;
+
+	if (kafka_found_unknown(kafka, position))
+	{
+		kafka->phase = KAFKA_READY;
+		return ADMIN_SINK_OK;
+	}
+	result = kafka_find_claims(kafka);
+	if (result != ADMIN_SINK_OK || kafka->is_peeking)
+		return result;
+	kafka_enter(kafka, KAFKA_CLAIMING, LOOKING_MS);
 	return ADMIN_SINK_PENDING;
 }
 
-/* Where the topic may have lost something there is no time for it; an operator who has decided needs none. */
 static AdminSinkResult
-begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
+claim(Kafka *kafka, AdminSinkPosition *position)
 {
-	kafka->is_peeking = !position->is_resync && !kafka_suspects_loss();
-	kafka->peeked_id = position->position_id;
-	strlcpy(kafka->peeked_record, position->record, sizeof(kafka->peeked_record));
-	strlcpy(kafka->peeked_detail, position->detail, sizeof(kafka->peeked_detail));
-	if (kafka->is_peeking)
-		enter(kafka, KAFKA_LOOKING, PEEKING_MS);
-	else
-		enter(kafka, KAFKA_FENCING, FENCING_MS);
-	return ADMIN_SINK_PENDING;
+	AdminSinkResult result = kafka_claim(kafka);
+
+	if (result != ADMIN_SINK_OK)
+		return result;
+	kafka->phase = KAFKA_READY;
+	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
+	return ADMIN_SINK_OK;
 }
 
 static AdminSinkResult
@@ -452,13 +453,19 @@ recover_step(Kafka *kafka, AdminSinkPosition *position)
 	switch (kafka->phase)
 	{
 		case KAFKA_FENCING:
-			return kafka->deadline == 0 ? begin_recovery(kafka, position) : fence(kafka);
+			return kafka->deadline == 0 ? kafka_begin_recovery(kafka, position) : fence(kafka);
 		case KAFKA_LOOKING:
 			return look(kafka, position);
+		case KAFKA_IDENTIFYING:
+			return identify(kafka);
 		case KAFKA_MEASURING:
 			return measure(kafka, position);
 		case KAFKA_READING:
 			return read_on(kafka, position);
+		case KAFKA_FINDING_CLAIMS:
+			return find_claims(kafka, position);
+		case KAFKA_CLAIMING:
+			return claim(kafka, position);
 		case KAFKA_READY:
 			break;
 	}
@@ -473,9 +480,9 @@ kafka_recover(AdminSink *sink, AdminSinkPosition *position)
 
 	if (!kafka->is_peeking || result == ADMIN_SINK_PENDING)
 		return result;
-	/* The worker stops at a position that its database does not know. */
-	if (result == ADMIN_SINK_OK && position->position_id > kafka->peeked_id &&
-		!sink->knows(sink, position->position_id, position->record))
-		return ADMIN_SINK_OK;
-	return end_peek(kafka, position);
+	if (result == ADMIN_SINK_OK && kafka_found_unknown(kafka, position))
+		return sink->was_fenced ? kafka_is_outdone(kafka) : ADMIN_SINK_OK;
+	if (result == ADMIN_SINK_FENCED || result == ADMIN_SINK_RETRY || (sink->was_fenced && result != ADMIN_SINK_OK))
+		return result;
+	return kafka_end_peek(kafka, position);
 }

@@ -16,7 +16,6 @@
 
 #include "sinks/kafka/kafka.h"
 
-#define CONTENT_TYPE		"application/cloudevents+json; charset=UTF-8"
 #define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id, big-endian */
 /* Once a set of records was too large for the topic, and after so many batches another attempt at more. */
 #define MOST_SET_BYTES		(1024 * 1024)
@@ -55,26 +54,11 @@ reject_record(Kafka *kafka, int record, const char *error)
 	return ADMIN_SINK_REJECTED;
 }
 
-/* The position in the topic: "<store id> <position_id> <the worker's own record of it>". */
-static void
-add_headers(Kafka *kafka, rd_kafka_headers_t *headers, bool is_last)
-{
-	const AdminSinkPosition *position = &kafka->batch->position;
-	char		text[ADMIN_SINK_RECORD_BYTES + 128];
-
-	rd_kafka_header_add(headers, "content-type", -1, CONTENT_TYPE, -1);
-	if (!is_last)
-		return;
-	snprintf(text, sizeof(text), "%s " INT64_FORMAT " %s", kafka->sink->store_id, position->position_id,
-			 position->record);
-	rd_kafka_header_add(headers, POSITION_HEADER, -1, text, -1);
-}
-
 static rd_kafka_resp_err_t
 produce_value(Kafka *kafka, int record, char *value, Size length)
 {
 	const AdminSinkRecord *r = &kafka->batch->records[record];
-	rd_kafka_headers_t *headers = rd_kafka_headers_new(2);
+	rd_kafka_headers_t *headers = kafka_headers(kafka, record);
 	rd_kafka_error_t *error;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_vu_t arguments[] = {
@@ -85,7 +69,6 @@ produce_value(Kafka *kafka, int record, char *value, Size length)
 		{.vtype = RD_KAFKA_VTYPE_OPAQUE,.u.ptr = (void *) (intptr_t) (record + 1)},
 	};
 
-	add_headers(kafka, headers, record == kafka->batch->count - 1);
 	error = rd_kafka_produceva(kafka->producer, arguments, lengthof(arguments));
 	if (error != NULL)
 	{

@@ -13,6 +13,9 @@
  * 2. Behind it and its commit marker: retention may have taken the record.
  * 3. Between the two: the marker may not have been written.
  *
+ * Besides, the brokers are asked for the id of the topic, where it is known: a topic that was
+ * recreated has another one, whatever it holds.
+ *
  * So a log that is shorter than what was delivered fails all of them.  A watermark that lags
  * behind the log, as a new leader's does, fails none: the broker says "out of range" by the
  * log alone.  No offset is a logical one: librdkafka 2.0.2 asks for those by a timer, which keeps
@@ -55,6 +58,8 @@ struct KafkaWatch
 	rd_kafka_t *consumer;
 	rd_kafka_topic_t *topic;
 	rd_kafka_queue_t *queue;
+	rd_kafka_queue_t *question; /* for the topic's id */
+	bool		is_identified;	/* the topic has still the id that is remembered, as far as that is known */
 	int64		due;			/* when the next look begins */
 	int64		begun;			/* 0: none is under way */
 	int64		idle_since;		/* nothing else has been asked of the brokers since */
@@ -93,6 +98,7 @@ kafka_watch_close(Kafka *kafka)
 		return;
 	for (int i = 0; i < watch->count; i++)
 		watch_stop(watch, i);
+	kafka_topic_id_forget(&watch->question);
 	rd_kafka_queue_destroy(watch->queue);
 	rd_kafka_topic_destroy(watch->topic);
 	kafka_destroy(&watch->consumer);
@@ -125,6 +131,7 @@ watch_begin(Kafka *kafka, int64 now)
 	KafkaWatch *watch = kafka->watch;
 
 	watch->begun = watch->idle_since = now;
+	watch->is_identified = kafka->topic_id[0] == '\0';
 	watch->count = kafka->partition_count;
 	for (int i = 0; i < watch->count; i++)
 	{
@@ -185,6 +192,7 @@ watch_compare(Kafka *kafka, int partition)
 		return watch_again(kafka->watch, partition, LOOK_RECORD);
 	if (look->way == LOOK_RECORD)
 		look->high = high;
+	kafka->partitions[partition].seen = high;
 	look->is_settled = true;
 	watch_stop(kafka->watch, partition);
 	return ADMIN_SINK_OK;
@@ -231,7 +239,25 @@ watch_is_settled(const KafkaWatch *watch)
 		if (!watch->looks[i].is_settled)
 			return false;
 	}
-	return true;
+	return watch->is_identified;
+}
+
+/* Has the topic another id? */
+static AdminSinkResult
+watch_identify(Kafka *kafka)
+{
+	KafkaWatch *watch = kafka->watch;
+	char		id[KAFKA_TOPIC_ID_BYTES];
+
+	if (watch->is_identified || !kafka_topic_id_ask(kafka, watch->consumer, &watch->question, 0, id))
+		return ADMIN_SINK_OK;
+	watch->is_identified = true;
+	if (id[0] == '\0' || strcmp(id, kafka->topic_id) == 0)
+		return ADMIN_SINK_OK;
+	suspects = true;
+	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
+			 "topic \"%s\" seems to be another one, of the same name; looking", kafka->topic);
+	return ADMIN_SINK_RETRY;
 }
 
 /* Takes what has come of the look. */
@@ -239,7 +265,7 @@ static AdminSinkResult
 watch_look_on(Kafka *kafka)
 {
 	KafkaWatch *watch = kafka->watch;
-	AdminSinkResult result = ADMIN_SINK_OK;
+	AdminSinkResult result = watch_identify(kafka);
 	rd_kafka_message_t *message;
 
 	rd_kafka_poll(watch->consumer, 0);

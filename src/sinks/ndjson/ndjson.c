@@ -16,18 +16,17 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "port/pg_crc32c.h"
 #include "storage/fd.h"
 #include "utils/memutils.h"
 
-#include "path_component.h"
 #include "sinks/ndjson/ndjson.h"
 #include "sinks/ndjson/ndjson_marker.h"
+#include "sinks/ndjson/ndjson_place.h"
+#include "sinks/ndjson/ndjson_seals.h"
 
 #define CHUNK_BYTES (1024 * 1024)
 #define RESERVED_BYTES (1024 * 1024)
-#define TAIL_BYTES 4096
-#define NAMES_TRIED 100
+#define NAMES_TRIED 100000
 
 char	   *ndjson_directory = NULL;
 int			ndjson_rotate_size_kb = 256 * 1024;
@@ -41,18 +40,8 @@ typedef struct Ndjson
 	char		file_name[MAXPGPATH];
 	off_t		offset;			/* end of what has been written */
 	off_t		reserved;		/* room up to here is on the disk */
+	NdjsonSeals seals;
 } Ndjson;
-
-/* What the position says, taken apart: "<position_id> <offset> <home> <file> <tail_bytes>:<tail_crc>". */
-typedef struct Place
-{
-	long long	position_id;	/* of the batch that was written last */
-	long long	offset;			/* where it ends */
-	char		home[64];
-	char		file[MAXPGPATH];	/* empty before the first one */
-	int			tail_bytes;		/* of the batch, before the offset; 0: not known */
-	pg_crc32c	tail_crc;		/* CRC-32C of those */
-} Place;
 
 static void
 path_of(const Ndjson *state, const char *name, char *path)
@@ -115,17 +104,6 @@ write_all(int file, const char *data, Size length, off_t offset)
 	return true;
 }
 
-static pg_crc32c
-crc_of(const char *data, int length)
-{
-	pg_crc32c	crc;
-
-	INIT_CRC32C(crc);
-	COMP_CRC32C(crc, data, length);
-	FIN_CRC32C(crc);
-	return crc;
-}
-
 static AdminSinkResult
 ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 {
@@ -159,7 +137,10 @@ cut_to(AdminSink *sink, int file, const char *name, off_t length)
 	return ADMIN_SINK_OK;
 }
 
-/* A file begun for a batch that was never recorded holds nothing that counts. */
+/*
+ * A file begun for a batch that was never recorded holds nothing that counts.  It stays,
+ * for a follower may have read of it: under its name no other bytes are to come.
+ */
 static AdminSinkResult
 cut_begun(AdminSink *sink, const NdjsonMarker *marker)
 {
@@ -174,9 +155,6 @@ cut_begun(AdminSink *sink, const NdjsonMarker *marker)
 		result = ndjson_outage(sink, "look at file", marker->file);
 	else if (st.st_size > marker->from)
 		result = cut_to(sink, file, marker->file, marker->from);
-	/* Nobody has read of one that was begun for nothing, again and again on a full disk: its name is free. */
-	else if (st.st_size == 0 && unlinkat(state->directory.fd, marker->file, 0) < 0)
-		result = ndjson_outage(sink, "remove file", marker->file);
 	close(file);
 	return result;
 }
@@ -203,19 +181,6 @@ stop_at_other_file(AdminSink *sink, const char *path, long long offset)
 	return ADMIN_SINK_STOP;
 }
 
-/* Does the end of the batch that was recorded last stand before the offset? */
-static bool
-has_tail(int file, const Place *place)
-{
-	char		tail[TAIL_BYTES];
-	int			bytes = place->tail_bytes > 0 ? place->tail_bytes : 1;
-
-	if (bytes > TAIL_BYTES || bytes > place->offset ||
-		pread(file, tail, bytes, place->offset - bytes) != bytes || tail[bytes - 1] != '\n')
-		return false;
-	return place->tail_bytes == 0 || EQ_CRC32C(crc_of(tail, bytes), place->tail_crc);
-}
-
 static void
 let_go(Ndjson *state, const char *path, const char *why)
 {
@@ -238,7 +203,7 @@ typedef struct Standing
  * copy.  One that something was cut off is finished.
  */
 static AdminSinkResult
-reopen(AdminSink *sink, const Place *place, const Standing *standing)
+reopen(AdminSink *sink, const NdjsonPlace *place, const Standing *standing)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
@@ -256,7 +221,7 @@ reopen(AdminSink *sink, const Place *place, const Standing *standing)
 	}
 	if (fstat(state->file, &st) < 0)
 		return ndjson_outage(sink, "look at file", path);
-	is_whole = st.st_size >= place->offset && has_tail(state->file, place);
+	is_whole = st.st_size >= place->offset && ndjson_place_holds(state->file, place);
 	if (!is_whole && standing->is_here && !standing->may_differ)
 		return st.st_size < place->offset ? stop_at_short_file(sink, path, st.st_size, place->offset) :
 			stop_at_other_file(sink, path, place->offset);
@@ -265,8 +230,8 @@ reopen(AdminSink *sink, const Place *place, const Standing *standing)
 		let_go(state, path, "was written elsewhere");
 		return ADMIN_SINK_OK;
 	}
-	if (st.st_size > place->offset)
-		result = cut_to(sink, state->file, path, place->offset);
+	/* What a killed worker had reserved is given back, too. */
+	result = cut_to(sink, state->file, path, place->offset);
 	if (result == ADMIN_SINK_OK && (standing->is_left || st.st_size > place->offset))
 		let_go(state, path, "was left in the middle of a batch");
 	strlcpy(state->file_name, place->file, sizeof(state->file_name));
@@ -274,29 +239,20 @@ reopen(AdminSink *sink, const Place *place, const Standing *standing)
 	return result;
 }
 
-static void
-read_place(const char *detail, Place *place)
-{
-	if (detail[0] != '\0' &&
-		(sscanf(detail, "%lld %lld %63s %1023s %d:%x", &place->position_id, &place->offset,
-				place->home, place->file, &place->tail_bytes, &place->tail_crc) < 4 ||
-		 !ndjson_is_file_name(place->file)))
-		elog(ERROR, "malformed position \"%s\"", detail);
-}
-
 static AdminSinkResult
 ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 {
 	Ndjson	   *state = sink->state;
 	const NdjsonMarker *marker = &state->beside.last;
-	Place		place = {0};
+	NdjsonPlace place = {0};
 	Standing	standing = {.may_differ = position->is_resync};
 	bool		was_named = state->beside.is_named;
 	bool		is_home;
 	bool		is_marked;
 	AdminSinkResult result;
 
-	read_place(position->detail, &place);
+	ndjson_place_read(position->detail, &place);
+	ndjson_seals_read(&state->seals, position);
 	/* Each server may have a directory of its own. */
 	sink->cannot_tell |= !was_named || marker->position_id < place.position_id;
 	result = ndjson_take_over(sink, &state->beside);
@@ -316,32 +272,28 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	/* A power loss may leave an older marker: then the end of the last batch, where it should be, vouches for the file. */
 	standing.is_vouched = is_marked || (is_home && was_named && place.tail_bytes > 0);
 	standing.is_here = is_home && is_marked;
+	if (standing.is_here)
+		ndjson_seals_expect(&state->seals);
 	return reopen(sink, &place, &standing);
 }
 
-/*
- * A file of this name, from an earlier store or cut to nothing, is left as it is: leading
- * zeros make the number another name.
- */
+/* A file of this name, from an earlier store or cut to nothing, is left as it is. */
 static AdminSinkResult
 begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
-	char		database[MAXPGPATH];
-	char		number[NAMES_TRIED + 24];
 	AdminSinkResult result = ADMIN_SINK_OK;
 
+	ndjson_seals_finish(&state->seals, &state->directory, state->file);
 	close_file(state);
-	path_component(sink->database, database, sizeof(database));
-	for (int zeros = 0; zeros < NAMES_TRIED && result == ADMIN_SINK_OK && state->file < 0; zeros++)
+	for (int attempt = 0; attempt < NAMES_TRIED && result == ADMIN_SINK_OK && state->file < 0; attempt++)
 	{
-		snprintf(number + zeros, sizeof(number) - zeros, INT64_FORMAT, batch->records[0].audit_id);
-		memset(number, '0', zeros);
-		snprintf(state->file_name, MAXPGPATH, "%s-%s.ndjson", database, number);
+		ndjson_file_name(sink->database, batch->records[0].audit_id, attempt, state->file_name);
 		result = ndjson_file_open(sink, &state->directory, state->file_name, O_CREAT | O_EXCL,
 								  ndjson_mode_of_files(), &state->file);
 	}
 	state->offset = state->reserved = 0;
+	ndjson_seals_begin(&state->seals, state->file_name, batch);
 	if (result == ADMIN_SINK_OK && state->file < 0)
 	{
 		snprintf(sink->error, sizeof(sink->error),
@@ -354,14 +306,13 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 
 /*
  * A full disk is found out before a byte is written: what a follower has read would have to
- * be cut off again.  A file that was begun for nothing is removed.
+ * be cut off again.
  */
 static AdminSinkResult
-reserve(AdminSink *sink, Size length, bool begins)
+reserve(AdminSink *sink, Size length)
 {
 	Ndjson	   *state = sink->state;
 	off_t		end = state->offset + length;
-	AdminSinkResult result;
 
 	if (end <= state->reserved)
 		return ADMIN_SINK_OK;
@@ -370,12 +321,7 @@ reserve(AdminSink *sink, Size length, bool begins)
 	else if (ndjson_file_reserve(state->file, state->offset, length))
 		state->reserved = end;
 	else
-	{
-		result = ndjson_outage(sink, "write file", state->file_name);
-		if (begins)
-			(void) unlinkat(state->directory.fd, state->file_name, 0);
-		return result;
-	}
+		return ndjson_outage(sink, "write file", state->file_name);
 	return ADMIN_SINK_OK;
 }
 
@@ -406,6 +352,8 @@ mark(AdminSink *sink, const AdminSinkBatch *batch, bool begins)
 	marker.tick_id = batch->position.tick_id;
 	strlcpy(marker.nonce, batch->position.nonce, sizeof(marker.nonce));
 	marker.audit_id = batch->position.audit_id;
+	marker.last_number = batch->position.last_number;
+	strlcpy(marker.chain, batch->chain_after, sizeof(marker.chain));
 	strlcpy(marker.file, state->file_name, sizeof(marker.file));
 	result = ndjson_marker_write(sink, &state->beside, &marker, begins);
 	if (result == ADMIN_SINK_OK && begins)
@@ -420,18 +368,29 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	AdminSinkResult result = ndjson_directory_look(sink, &state->directory);
 	off_t		size = 0;
 	bool		begins = state->file < 0 || !is_still_there(state, &size) ||
-		state->offset >= (off_t) ndjson_rotate_size_kb * 1024;
+		state->offset >= (off_t) ndjson_rotate_size_kb * 1024 || ndjson_seals_are_many(&state->seals);
+	bool		has_begun = false;
 
+	if (result == ADMIN_SINK_OK)
+		result = ndjson_seals_settle(sink, &state->seals, &state->directory);
 	if (result == ADMIN_SINK_OK && begins)
+	{
 		result = begin_file(sink, batch);
+		has_begun = result == ADMIN_SINK_OK;
+	}
 	else if (result == ADMIN_SINK_OK && size < state->offset)
 		result = stop_at_short_file(sink, state->file_name, size, state->offset);
 	if (result == ADMIN_SINK_OK)
-		result = reserve(sink, batch->length, begins);
+		result = reserve(sink, batch->length);
 	if (result == ADMIN_SINK_OK)
 		result = mark(sink, batch, begins);
 	if (result != ADMIN_SINK_OK)
+	{
+		/* A file that was begun for nothing: nobody has read of it, and its name is free. */
+		if (has_begun)
+			(void) unlinkat(state->directory.fd, state->file_name, 0);
 		return result;
+	}
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
 	{
 		result = ndjson_outage(sink, "write file", state->file_name);
@@ -440,6 +399,7 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 		return result;
 	}
 	state->offset += batch->length;
+	ndjson_seals_add(&state->seals, batch);
 	return ADMIN_SINK_OK;
 }
 
@@ -447,7 +407,6 @@ static AdminSinkResult
 ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Ndjson	   *state = sink->state;
-	int			tail = Min(batch->length, TAIL_BYTES);
 	off_t		size;
 
 	if (pg_fdatasync(state->file) < 0)
@@ -461,10 +420,18 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 				 "file \"%s\" was moved away, removed or cut while it was being written", state->file_name);
 		return ADMIN_SINK_RETRY;
 	}
-	snprintf(batch->position.detail, sizeof(batch->position.detail), "%lld %lld %s %s %d:%08x",
-			 (long long) batch->position.position_id, (long long) state->offset, sink->home,
-			 state->file_name, tail, crc_of(batch->data + batch->length - tail, tail));
+	ndjson_place_write(batch, state->offset, sink->home, state->file_name);
+	ndjson_seals_record(&state->seals, batch);
 	return ADMIN_SINK_OK;
+}
+
+/* The line of a file that was finished does not wait for the next batch, only for the position that says so. */
+static AdminSinkResult
+ndjson_idle(AdminSink *sink)
+{
+	Ndjson	   *state = sink->state;
+
+	return sink->is_recorded ? ndjson_seals_settle(sink, &state->seals, &state->directory) : ADMIN_SINK_OK;
 }
 
 static void
@@ -476,6 +443,7 @@ ndjson_close(AdminSink *sink)
 	if (state == NULL)
 		return;
 	close_file(state);
+	ndjson_seals_close(&state->seals);
 	ndjson_beside_close(&state->beside);
 	ndjson_directory_close(&state->directory);
 }
@@ -486,6 +454,7 @@ static const AdminSinkCallbacks callbacks = {
 	.recover = ndjson_recover,
 	.deliver = ndjson_deliver,
 	.confirm = ndjson_confirm,
+	.idle = ndjson_idle,
 	.close = ndjson_close,
 };
 

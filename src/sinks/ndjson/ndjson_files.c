@@ -146,18 +146,45 @@ ndjson_directory_close(NdjsonDirectory *directory)
 	directory->fd = -1;
 }
 
+void
+ndjson_file_name(const char *database, int64 first_audit_id, int attempt, char name[MAXPGPATH])
+{
+	static const char zeros[] = "00000000000000000000";
+	char		component[MAXPGPATH];
+
+	path_component(database, component, sizeof(component));
+	if (attempt < sizeof(zeros))
+		snprintf(name, MAXPGPATH, "%s-%.*s" INT64_FORMAT "%s", component, attempt, zeros, first_audit_id, ENDING);
+	else
+		snprintf(name, MAXPGPATH, "%s-" INT64_FORMAT ".%d%s", component, first_audit_id, attempt, ENDING);
+}
+
+/* Where the digits before this begin. */
+static const char *
+digits_before(const char *name, const char *end)
+{
+	while (end > name && end[-1] >= '0' && end[-1] <= '9')
+		end--;
+	return end;
+}
+
 bool
 ndjson_is_file_name(const char *name)
 {
 	Size		length = strlen(name);
 	Size		ending = strlen(ENDING);
-	const char *at = name + length - ending;
+	const char *end = name + length - ending;
+	const char *at;
 
-	if (length <= ending || strcmp(at, ENDING) != 0 || strspn(name, PATH_PLAIN_CHARACTERS "%") != length)
+	if (length <= ending || strcmp(end, ENDING) != 0 || strspn(name, PATH_PLAIN_CHARACTERS "%") != length)
 		return false;
-	while (at > name && at[-1] >= '0' && at[-1] <= '9')
-		at--;
-	return name + length - ending > at && at > name + 1 && at[-1] == '-';
+	at = digits_before(name, end);
+	if (at < end && at > name && at[-1] == '.')
+	{
+		end = at - 1;
+		at = digits_before(name, end);
+	}
+	return at < end && at > name + 1 && at[-1] == '-';
 }
 
 static AdminSinkResult
@@ -210,6 +237,20 @@ ndjson_file_open(AdminSink *sink, const NdjsonDirectory *directory, const char *
 		*fd = -1;
 	}
 	return result;
+}
+
+int
+ndjson_file_look(const NdjsonDirectory *directory, const char *name)
+{
+	struct stat st;
+	int			fd = openat(directory->fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))
+	{
+		close(fd);
+		fd = -1;
+	}
+	return fd;
 }
 
 bool

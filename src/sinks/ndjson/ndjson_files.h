@@ -35,7 +35,13 @@ extern bool ndjson_directory_travels(const NdjsonDirectory *directory);
 extern AdminSinkResult ndjson_directory_fsync(AdminSink *sink, const NdjsonDirectory *directory);
 extern void ndjson_directory_close(NdjsonDirectory *directory);
 
-/* Is it <database>-<number>.ndjson?  Such a name cannot leave the directory. */
+/*
+ * The names that a file may have, by attempt from 0 on.  Leading zeros make the number another
+ * name; where twenty of them are used up, a second number counts on.
+ */
+extern void ndjson_file_name(const char *database, int64 first_audit_id, int attempt, char name[MAXPGPATH]);
+
+/* Is it <database>-<number>.ndjson, or <database>-<number>.<number>.ndjson?  Such a name cannot leave the directory. */
 extern bool ndjson_is_file_name(const char *name);
 
 /*
@@ -45,6 +51,9 @@ extern bool ndjson_is_file_name(const char *name);
  */
 extern AdminSinkResult ndjson_file_open(AdminSink *sink, const NdjsonDirectory *directory, const char *name,
 										int flags, mode_t mode, int *fd);
+
+/* Opens one for reading, to look at it once; -1: it is not there, or is none of ours. */
+extern int	ndjson_file_look(const NdjsonDirectory *directory, const char *name);
 
 /* Reserves room on the disk without changing the file's size.  False: errno says why not. */
 extern bool ndjson_file_reserve(int fd, off_t offset, off_t length);

@@ -45,7 +45,8 @@ open_beside(AdminSink *sink, const NdjsonBeside *beside, const char *name, int *
 static bool
 is_sound(const NdjsonMarker *marker)
 {
-	return marker->position_id > 0 && marker->from >= 0 && ndjson_is_file_name(marker->file);
+	return marker->position_id > 0 && marker->from >= 0 && marker->last_number > 0 &&
+		strspn(marker->chain, "0123456789abcdef") == ADMIN_SINK_CHAIN_BYTES - 1 && ndjson_is_file_name(marker->file);
 }
 
 static AdminSinkResult
@@ -66,9 +67,9 @@ open_marker(AdminSink *sink, NdjsonBeside *beside)
 	if (bytes < 0)
 		return ndjson_outage(sink, "read file", name);
 	if (bytes > 0 &&
-		(sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " %511s",
-				&last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from,
-				last->file) != 6 || !is_sound(last)))
+		(sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " %64s %511s",
+				&last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from, &last->last_number,
+				last->chain, last->file) != 8 || !is_sound(last)))
 		return damaged(sink, beside, name);
 	return ADMIN_SINK_OK;
 }
@@ -118,9 +119,9 @@ marker_text(const NdjsonMarker *marker, char text[MARKER_BYTES + 1])
 {
 	memset(text, ' ', MARKER_BYTES);
 	text[snprintf(text, MARKER_BYTES,
-				  INT64_FORMAT " " INT64_FORMAT " %s " INT64_FORMAT " " INT64_FORMAT " %s",
+				  INT64_FORMAT " " INT64_FORMAT " %s " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " %s %s",
 				  marker->position_id, marker->tick_id, marker->nonce, marker->audit_id, marker->from,
-				  marker->file)] = ' ';
+				  marker->last_number, marker->chain, marker->file)] = ' ';
 	text[MARKER_BYTES - 1] = '\n';
 	return MARKER_BYTES;
 }

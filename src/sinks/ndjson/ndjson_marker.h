@@ -16,6 +16,8 @@ typedef struct NdjsonMarker
 	char		nonce[37];
 	int64		audit_id;
 	int64		from;			/* where this store's part of the file begins */
+	int64		last_number;	/* delivery number of the batch's last document */
+	char		chain[ADMIN_SINK_CHAIN_BYTES];	/* and the delivery chain after it */
 	char		file[MAXPGPATH];
 } NdjsonMarker;
 

@@ -337,7 +337,7 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 {
 	StringInfo	message = &redis->message;
 
-	redis->first_audit_id = 0;
+	redis->rows.count = 0;
 	for (int i = 0; i < batch->count; i++)
 	{
 		const AdminSinkRecord *record = &batch->records[i];
@@ -351,8 +351,7 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 				break;
 			case REDIS_MESSAGE_MADE:
 				say_message(redis, message->data, message->len);
-				if (redis->first_audit_id == 0)
-					redis->first_audit_id = record->audit_id;
+				redis_ranges_add(&redis->rows, record->audit_id, record->audit_id);
 				break;
 			case REDIS_MESSAGE_IMPOSSIBLE:
 				batch->rejected_record = i;
@@ -362,7 +361,7 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 			CHECK_FOR_INTERRUPTS();
 	}
 	/* A node that was demoted takes messages all the same, and nobody hears them. */
-	if (redis->first_audit_id != 0)
+	if (redis->rows.count > 0)
 		ask_role(redis);
 	return ADMIN_SINK_OK;
 }
@@ -411,14 +410,14 @@ static AdminSinkResult
 redis_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Redis	   *redis = sink->state;
-	bool		has_messages = redis->first_audit_id != 0;
+	bool		has_messages = redis->rows.count > 0;
 	AdminSinkResult result = has_messages ? exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : look_after(redis);
 
 	if (result == ADMIN_SINK_OK)
 	{
 		if (has_messages)
-			redis_history_add(redis, redis->first_audit_id);
-		redis->first_audit_id = 0;
+			redis_history_add(redis, &redis->rows, batch->position.tick_id == 0);
+		redis->rows.count = 0;
 		redis_history_write(redis, batch->position.detail, sizeof(batch->position.detail));
 	}
 	return result;

@@ -75,13 +75,16 @@ typedef struct RedisSpan
 {
 	int64		until;			/* when the last one was, in seconds since 1970 */
 	int64		offset;			/* of the primary's replication stream after it */
-	int64		first_audit_id; /* the lowest of them */
+	AdminSinkRanges rows;		/* which ones */
 } RedisSpan;
 
 /* What a failover may have lost, from the oldest span to the newest. */
 typedef struct RedisHistory
 {
 	char		replication_id[REDIS_ID_BYTES];	/* of the stream that the spans are in; "-": unknown */
+	int			most_replicas;	/* that the primary has had at once, lately */
+	int64		again_until;	/* when the last one of those that are repeated was published first; 0: none is */
+	AdminSinkRanges again;		/* what is being repeated */
 	int			count;
 	RedisSpan	spans[REDIS_SPANS];
 } RedisHistory;
@@ -116,8 +119,11 @@ typedef struct Redis
 	char		previous_id[REDIS_ID_BYTES];	/* of the history before that id */
 	int64		previous_end;	/* the first offset that is not of that history */
 	int64		offset;			/* of the replication stream */
+	int			replicas;		/* that are connected to it */
+	int64		held_offset;	/* all of those have the stream up to here */
+	int64		most_replicas_at;	/* when it had as many as ever, in seconds since 1970 */
 	RedisHistory history;
-	int64		first_audit_id; /* of the messages that are being confirmed; 0: there are none */
+	AdminSinkRanges rows;		/* whose messages are being confirmed; none: there are no messages */
 	StringInfoData message;		/* of the record at hand */
 	MemoryContext batch_context;	/* what making it takes */
 } Redis;
@@ -154,12 +160,23 @@ extern RedisMessage redis_message(const AdminSink *sink, int64 audit_id, const c
 /* redis_role.c: takes the reply to INFO or ROLE; ADMIN_SINK_OK: from a primary of the history that is known. */
 extern AdminSinkResult redis_take_role(Redis *redis, const redisReply *reply);
 
-/* Sets position->again_from and detail by what this server has of what was published. */
+/* Sets position->again_from, again and detail by what this server has of what was published. */
 extern void redis_history_resume(Redis *redis, AdminSinkPosition *position);
 
-/* Messages have been published, the one of this row first. */
-extern void redis_history_add(Redis *redis, int64 first_audit_id);
+/* Messages of these rows have been published; again: not for the first time. */
+extern void redis_history_add(Redis *redis, const AdminSinkRanges *rows, bool again);
 extern void redis_history_write(const Redis *redis, char *detail, Size size);
+
+/* redis_ranges.c: a set of rows gets more of them; it may come to hold others, too. */
+extern void redis_ranges_add(AdminSinkRanges *set, int64 first, int64 last);
+extern void redis_ranges_add_all(AdminSinkRanges *set, const AdminSinkRanges *more);
+
+/* Drops ranges that end below this row.  The highest one stays: a set without ranges has another meaning. */
+extern void redis_ranges_drop_below(AdminSinkRanges *set, int64 audit_id);
+
+/* As text, "<first>-<last>,...", and back; they return the length, and what follows. */
+extern int	redis_ranges_write(const AdminSinkRanges *set, char *text, Size size);
+extern const char *redis_ranges_read(AdminSinkRanges *set, const char *text);
 
 /* redis_errors.c: sink->error, and the result that goes with it. */
 extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);

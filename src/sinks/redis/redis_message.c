@@ -1,6 +1,6 @@
 /*
  * redis_message.c
- *	  What a subscriber is told of an approval's change: made of the change's own document,
+ *	  The message that a subscriber gets for an approval's change: made of the change's own document,
  *	  with the store and the database it is of, and of nothing else.
  *
  * So a message is the same bytes whenever it is sent: its ttl_state is the one at the time

@@ -9,8 +9,12 @@
  * that stream, and spans of what was published, each with the stream's offset after it.  A
  * new primary says from which offset on it has another history than the stream before.
  *
- * The detail is "<replication id> <when>:<offset>:<first audit_id> ...", when in seconds
- * since 1970.
+ * A user that may use ROLE alone learns no id, so each connection may be to another history.
+ * Replicas say how far they have the stream: what all of them have, no failover to one of
+ * them loses.
+ *
+ * The detail is "<replication id>/<most replicas>/<again until>/<held until>/<rows that are repeated>
+ * <when>:<offset>:<rows> ...", times in seconds since 1970, rows as ranges of audit_ids.
  */
 #include "postgres.h"
 
@@ -22,7 +26,15 @@
 /* A subscriber that went over to the new primary heard less than that primary knows. */
 #define RECENT_S		60
 #define NO_ID			"-"
+#define MOST_REPLICAS	1000
+#define REPLICA_BYTES	512		/* what INFO says of one */
 #define NO_HISTORY		"0000000000000000000000000000000000000000"
+
+/*
+ * What was published until then, all replicas have; in seconds since 1970.  It outlives a
+ * connection, and a position has it from the next batch on.
+ */
+static int64 held_until = 0;
 
 static int64
 unix_seconds(void)
@@ -78,6 +90,33 @@ take_replication_id(Redis *redis, const char *id)
 	return ADMIN_SINK_OK;
 }
 
+/* One that is not up to date yet has nothing for certain. */
+static void
+take_replica(Redis *redis, int64 offset)
+{
+	redis->held_offset = redis->replicas == 0 ? offset : Min(redis->held_offset, offset);
+	redis->replicas++;
+}
+
+static void
+take_replicas(Redis *redis, const char *info)
+{
+	char		name[32];
+	char		replica[REPLICA_BYTES];
+	const char *offset;
+
+	redis->replicas = 0;
+	while (redis->replicas < MOST_REPLICAS)
+	{
+		snprintf(name, sizeof(name), "slave%d", redis->replicas);
+		if (info_value(info, name, replica, sizeof(replica)) == NULL)
+			break;
+		offset = strstr(replica, ",offset=");
+		take_replica(redis, offset != NULL && strstr(replica, ",state=online") != NULL ?
+					 strtoll(offset + strlen(",offset="), NULL, 10) : 0);
+	}
+}
+
 static AdminSinkResult
 take_info(Redis *redis, const char *info)
 {
@@ -90,7 +129,31 @@ take_info(Redis *redis, const char *info)
 	redis->previous_end = info_value(info, "second_repl_offset", value, sizeof(value)) ? strtoll(value, NULL, 10) : 0;
 	if (info_value(info, "master_replid2", redis->previous_id, sizeof(redis->previous_id)) == NULL)
 		strcpy(redis->previous_id, NO_ID);
+	take_replicas(redis, info);
 	return take_replication_id(redis, info_value(info, "master_replid", id, sizeof(id)) ? id : NO_ID);
+}
+
+static int64
+reply_number(const redisReply *reply)
+{
+	if (reply->type == REDIS_REPLY_INTEGER)
+		return reply->integer;
+	return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
+}
+
+/* Each as an array of its address, its port, and how far it is. */
+static void
+take_role_replicas(Redis *redis, const redisReply *replicas)
+{
+	redis->replicas = 0;
+	if (replicas->type != REDIS_REPLY_ARRAY)
+		return;
+	for (size_t i = 0; i < replicas->elements; i++)
+	{
+		const redisReply *replica = replicas->element[i];
+
+		take_replica(redis, replica->type == REDIS_REPLY_ARRAY && replica->elements > 2 ? reply_number(replica->element[2]) : 0);
+	}
 }
 
 /* What a user without +info gets: the role, and no id. */
@@ -101,80 +164,170 @@ take_role(Redis *redis, const redisReply *reply)
 
 	if (role == NULL || role->type != REDIS_REPLY_STRING || strcmp(role->str, "master") != 0)
 		return not_primary(redis, role != NULL && role->type == REDIS_REPLY_STRING ? role->str : "");
-	redis->offset = 0;
+	redis->offset = reply->elements > 1 ? reply_number(reply->element[1]) : 0;
+	redis->replicas = 0;
+	if (reply->elements > 2)
+		take_role_replicas(redis, reply->element[2]);
 	strcpy(redis->previous_id, NO_HISTORY);
 	return take_replication_id(redis, NO_ID);
-}
-
-AdminSinkResult
-redis_take_role(Redis *redis, const redisReply *reply)
-{
-	if (reply->type == REDIS_REPLY_ARRAY)
-		return take_role(redis, reply);
-	return reply->type == REDIS_REPLY_STRING ? take_info(redis, reply->str) : not_primary(redis, "");
 }
 
 static void
 history_read(RedisHistory *history, const char *detail)
 {
+	Size		id_length = strcspn(detail, " /");
 	int			length = 0;
 	long long	until;
 	long long	offset;
-	long long	first;
+	long long	again_until = 0;
+	long long	held = 0;
 
 	memset(history, 0, sizeof(*history));
-	if (sscanf(detail, "%40s%n", history->replication_id, &length) != 1)
+	if (id_length == 0)
 		strcpy(history->replication_id, NO_ID);
-	for (detail += length; history->count < REDIS_SPANS &&
-		 sscanf(detail, " %lld:%lld:%lld%n", &until, &offset, &first, &length) == 3; detail += length)
-		history->spans[history->count++] = (RedisSpan)
+	else
+		strlcpy(history->replication_id, detail, Min(sizeof(history->replication_id), id_length + 1));
+	detail += id_length;
+	(void) sscanf(detail, "/%d/%lld/%lld%n", &history->most_replicas, &again_until, &held, &length);
+	history->again_until = again_until;
+	held_until = Max(held_until, held);
+	detail += length;
+	if (*detail == '/')
+		detail = redis_ranges_read(&history->again, detail + 1);
+	while (history->count < REDIS_SPANS && sscanf(detail, " %lld:%lld:%n", &until, &offset, &length) == 2)
 	{
-		until, offset, first
-	};
+		RedisSpan  *span = &history->spans[history->count++];
+
+		span->until = until;
+		span->offset = offset;
+		detail = redis_ranges_read(&span->rows, detail + length);
+	}
 }
 
 void
 redis_history_write(const Redis *redis, char *detail, Size size)
 {
 	const RedisHistory *history = &redis->history;
-	int			used = snprintf(detail, size, "%s", history->replication_id);
+	int			used = snprintf(detail, size, "%s/%d/" INT64_FORMAT "/" INT64_FORMAT "/", history->replication_id,
+								history->most_replicas, history->again_until, held_until);
 
+	used += redis_ranges_write(&history->again, detail + used, size - used);
 	for (int i = 0; i < history->count; i++)
-		used += snprintf(detail + used, size - used, " " INT64_FORMAT ":" INT64_FORMAT ":" INT64_FORMAT,
-						 history->spans[i].until, history->spans[i].offset, history->spans[i].first_audit_id);
+	{
+		const RedisSpan *span = &history->spans[i];
+
+		used += snprintf(detail + used, size - used, " " INT64_FORMAT ":" INT64_FORMAT ":", span->until, span->offset);
+		used += redis_ranges_write(&span->rows, detail + used, size - used);
+	}
+	/* Twelve spans of eight ranges, each of two numbers. */
+	Assert(used < (int) size);
 }
 
+/* Have all replicas this span?  Of no interest where the next primary itself says what it has. */
+static bool
+is_held(const RedisHistory *history, const RedisSpan *span)
+{
+	return strcmp(history->replication_id, NO_ID) == 0 && span->until <= held_until;
+}
+
+/* What is too long ago, and, where no id names the history, what all replicas have. */
 static void
-forget_spans(RedisHistory *history, int64 before)
+forget_spans(RedisHistory *history, int64 now)
 {
 	int			kept = 0;
 
 	for (int i = 0; i < history->count; i++)
 	{
-		if (history->spans[i].until >= before)
+		int64		until = history->spans[i].until;
+
+		if (until >= now - REMEMBERED_S && !(is_held(history, &history->spans[i]) && until < now - RECENT_S))
 			history->spans[kept++] = history->spans[i];
 	}
 	history->count = kept;
 }
 
-/* A span ends with its last message, so that it is not forgotten too early. */
+/*
+ * Replicas that were there lately, and are not now, could be what the next failover leads
+ * to: then what those that are left have says nothing.
+ */
+static void
+history_confirm(Redis *redis)
+{
+	RedisHistory *history = &redis->history;
+	int64		now = unix_seconds();
+
+	if (redis->replicas >= history->most_replicas || now - redis->most_replicas_at > REMEMBERED_S)
+	{
+		history->most_replicas = redis->replicas;
+		redis->most_replicas_at = now;
+	}
+	if (redis->replicas == 0 || redis->replicas < history->most_replicas)
+		return;
+	for (int i = 0; i < history->count; i++)
+	{
+		const RedisSpan *span = &history->spans[i];
+		/* To the last one more can come in the same second. */
+		bool		is_over = i < history->count - 1 || span->until < now;
+
+		if (is_over && span->offset <= redis->held_offset)
+			held_until = Max(held_until, span->until);
+	}
+}
+
+AdminSinkResult
+redis_take_role(Redis *redis, const redisReply *reply)
+{
+	AdminSinkResult result;
+
+	if (reply->type == REDIS_REPLY_ARRAY)
+		result = take_role(redis, reply);
+	else
+		result = reply->type == REDIS_REPLY_STRING ? take_info(redis, reply->str) : not_primary(redis, "");
+	if (result == ADMIN_SINK_OK && redis->phase == REDIS_READY)
+		history_confirm(redis);
+	return result;
+}
+
+/* A new last span; two that all replicas have become one, where they are of the same time. */
+static RedisSpan *
+begin_span(RedisHistory *history)
+{
+	RedisSpan  *spans = history->spans;
+	int			last = history->count - 1;
+
+	if (last > 0 && is_held(history, &spans[last]) && spans[last].until / SPAN_S == spans[last - 1].until / SPAN_S)
+	{
+		spans[last - 1].until = spans[last].until;
+		spans[last - 1].offset = spans[last].offset;
+		redis_ranges_add_all(&spans[last - 1].rows, &spans[last].rows);
+	}
+	else
+		last = history->count++;
+	spans[last].rows.count = 0;
+	return &spans[last];
+}
+
+/*
+ * A span ends with its last message, so that it is not forgotten too early.  Where no id tells
+ * of the history, each connection repeats: the time of what is repeated stays that of its first
+ * publication, or it would be repeated for ever.
+ */
 void
-redis_history_add(Redis *redis, int64 first_audit_id)
+redis_history_add(Redis *redis, const AdminSinkRanges *rows, bool again)
 {
 	RedisHistory *history = &redis->history;
 	int64		now = unix_seconds();
 	RedisSpan  *last;
 
-	forget_spans(history, now - REMEMBERED_S);
+	forget_spans(history, now);
+	if (again && history->again_until != 0)
+		now = history->again_until;
 	last = history->count > 0 ? &history->spans[history->count - 1] : NULL;
-	if (last == NULL || (history->count < REDIS_SPANS && now / SPAN_S != last->until / SPAN_S))
-	{
-		last = &history->spans[history->count++];
-		last->first_audit_id = first_audit_id;
-	}
+	if (last == NULL || (history->count < REDIS_SPANS && (now / SPAN_S != last->until / SPAN_S || is_held(history, last))))
+		last = begin_span(history);
 	last->until = now;
 	last->offset = redis->offset;
-	last->first_audit_id = Min(last->first_audit_id, first_audit_id);
+	redis_ranges_add_all(&last->rows, rows);
 }
 
 /* Has the new history this span, and was it over long before? */
@@ -182,6 +335,22 @@ static bool
 is_safe(const Redis *redis, const RedisSpan *span, bool is_successor, int64 now)
 {
 	return is_successor && span->offset < redis->previous_end && span->until < now - RECENT_S;
+}
+
+/*
+ * What this Redis may not have is repeated, with what is left of the repetition under way: of an
+ * operator's that is all from its next row on.
+ */
+static void
+repeat_rows(RedisHistory *history, const AdminSinkRanges *lost, AdminSinkPosition *position)
+{
+	bool		is_of_all = position->repeating_from != 0 && history->again.count == 0;
+
+	if (lost->count > 0 && is_of_all)
+		redis_ranges_add(&history->again, position->repeating_from, PG_INT64_MAX);
+	redis_ranges_add_all(&history->again, lost);
+	position->again = history->again;
+	position->again_from = lost->count > 0 ? lost->ranges[0].first : 0;
 }
 
 /*
@@ -193,16 +362,25 @@ redis_history_resume(Redis *redis, AdminSinkPosition *position)
 {
 	RedisHistory *history = &redis->history;
 	int64		now = unix_seconds();
+	bool		is_unknown = strcmp(redis->replication_id, NO_ID) == 0;
 	bool		is_successor;
+	AdminSinkRanges lost = {0};
 	int			kept = 0;
 
 	history_read(history, position->detail);
 	/* An operator has decided what is sent again. */
 	if (position->is_resync)
-		history->count = 0;
-	forget_spans(history, now - REMEMBERED_S);
+		history->count = history->again_until = history->again.count = 0;
+	/* What a repetition has passed is done with. */
+	if (position->repeating_from == 0)
+		history->again.count = 0;
+	redis_ranges_drop_below(&history->again, position->repeating_from);
+	if (!is_unknown)
+		history->again_until = 0;
+	redis->most_replicas_at = now;
+	forget_spans(history, now);
 	is_successor = strcmp(redis->previous_id, history->replication_id) == 0 && strcmp(redis->previous_id, NO_ID) != 0;
-	if (strcmp(history->replication_id, redis->replication_id) != 0 || strcmp(redis->replication_id, NO_ID) == 0)
+	if (strcmp(history->replication_id, redis->replication_id) != 0 || is_unknown)
 	{
 		for (int i = 0; i < history->count; i++)
 		{
@@ -210,11 +388,14 @@ redis_history_resume(Redis *redis, AdminSinkPosition *position)
 
 			if (is_safe(redis, span, is_successor, now))
 				history->spans[kept++] = *span;
-			else if (position->again_from == 0 || span->first_audit_id < position->again_from)
-				position->again_from = span->first_audit_id;
+			else
+				redis_ranges_add_all(&lost, &span->rows);
+			if (lost.count > 0 && is_unknown)
+				history->again_until = Max(history->again_until, span->until);
 		}
 		history->count = kept;
 	}
+	repeat_rows(history, &lost, position);
 	strlcpy(history->replication_id, redis->replication_id, sizeof(history->replication_id));
 	redis_history_write(redis, position->detail, sizeof(position->detail));
 }

@@ -1,0 +1,315 @@
+/*
+ * audit_number.c
+ *	  See audit_number.h.
+ *
+ * audit_id is unique within a month only, and setval() is neither DDL nor part of a transaction.
+ * So the highest number that was drawn is kept in shared memory, for each database.  After a
+ * restart it is the highest of the trail (audit_highest.c), or of the months that were dropped.  A number that is
+ * not higher is thrown away: either another process was faster, or the sequence was moved back.
+ * Gaps are lawful.
+ * Without shared_preload_libraries each session keeps what it knows itself.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "miscadmin.h"
+#include "port/atomics.h"
+#include "storage/lmgr.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_highest.h"
+#include "audit/audit_number.h"
+#include "audit/insider_collect.h"
+#include "audit/insider_own.h"
+#include "relations.h"
+#include "settings.h"
+#include "shared_area.h"
+
+#define SHARED_DATABASES	64	/* sessions of further ones keep what they know themselves */
+
+/* A sequence that is behind again after that many moves does not count upwards. */
+#define MOST_MOVES	3
+
+/* Under load another process may be faster each time, but not that often. */
+#define MOST_DRAWS	100000
+
+/* So many numbers are not drawn while one transaction runs. */
+#define MOST_AT_ONCE	1000000
+
+typedef struct NumberPlace
+{
+	pg_atomic_uint64 owner;		/* database and sequence; 0: free */
+	pg_atomic_uint64 highest;	/* 0: not known */
+} NumberPlace;
+
+static NumberPlace *shared = NULL;
+static NumberPlace own;			/* where there is no shared one */
+static bool setval_ran = false;
+
+/* Is it this database's, or free?  After DROP EXTENSION another sequence begins again. */
+static bool
+number_take_place(NumberPlace *place, uint64 owner)
+{
+	uint64		before = 0;
+
+	if (pg_atomic_compare_exchange_u64(&place->owner, &before, owner) || before == owner)
+		return true;
+	if (before >> 32 != MyDatabaseId)
+		return false;
+	pg_atomic_write_u64(&place->highest, 0);
+	pg_atomic_write_u64(&place->owner, owner);
+	return true;
+}
+
+static NumberPlace *
+number_place(void)
+{
+	static NumberPlace *here = NULL;
+	uint64		owner = (uint64) MyDatabaseId << 32 | admin_relations()->audit_sequence;
+
+	if (here != NULL && pg_atomic_read_u64(&here->owner) == owner)
+		return here;
+	here = &own;
+	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == &own; i++)
+	{
+		if (number_take_place(&shared[i], owner))
+			here = &shared[i];
+	}
+	if (here == &own)
+		(void) number_take_place(&own, owner);
+	return here;
+}
+
+/* Answers whether the number is higher than all before. */
+static bool
+number_raise(NumberPlace *place, int64 number)
+{
+	uint64		highest = pg_atomic_read_u64(&place->highest);
+
+	while (number > (int64) highest)
+	{
+		if (pg_atomic_compare_exchange_u64(&place->highest, &highest, number))
+			return true;
+	}
+	return false;
+}
+
+static int64
+number_of_query(OwnerQuery *query)
+{
+	OwnerScope	scope;
+	bool		isnull = true;
+	int64		number = 0;
+
+	owner_enter(&scope, admin_relations()->audit);
+	if (owner_run(query, NULL, NULL, 1) == 1)
+		number = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	owner_leave(&scope);
+	return isnull ? 0 : number;
+}
+
+static int64
+number_last_drawn(void)
+{
+	static OwnerQuery query = {
+		.text = "select case when s.is_called then s.last_value else s.last_value - 1 end from admin.audit_audit_id_seq as s",
+		.result = SPI_OK_SELECT
+	};
+
+	return number_of_query(&query);
+}
+
+bool
+audit_number_move(OwnerQuery *query, int64 number)
+{
+	Oid			sequence = admin_relations()->audit_sequence;
+	Datum		values[] = {Int64GetDatum(number)};
+	OwnerScope	scope;
+	bool		is_moved;
+
+	/* Who draws meanwhile is not in the way. */
+	LockRelationOid(sequence, ShareUpdateExclusiveLock);
+	owner_enter(&scope, admin_relations()->audit);
+	is_moved = owner_run(query, values, NULL, 0) > 0;
+	owner_leave(&scope);
+	/* setval() is no part of the transaction, which may hold a month that others wait for. */
+	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
+	return is_moved;
+}
+
+/* Microseconds since 1970. */
+static int64
+number_of_clock(void)
+{
+	return GetCurrentTimestamp() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+}
+
+/* Answers whether the sequence was behind. */
+static bool
+number_move_above(int64 number)
+{
+	static OwnerQuery query = {
+		.text =
+		"select setval('admin.audit_audit_id_seq', $1) from admin.audit_audit_id_seq as s "
+		"where case when s.is_called then s.last_value else s.last_value - 1 end < $1",
+		.nargs = 1,
+		.types = {INT8OID},
+		.result = SPI_OK_SELECT
+	};
+
+	return audit_number_move(&query, number);
+}
+
+static void
+number_collect(const char *command, int64 found, int64 next)
+{
+	insider_collect("guard.changed",
+					psprintf("{\"command\":\"%s\",\"object\":\"admin.audit_audit_id_seq\",\"found\":" INT64_FORMAT ",\"moved_to\":" INT64_FORMAT "}",
+							 command, found, next));
+}
+
+/*
+ * What the trail holds.  Where a month cannot be asked the numbers go on at the microseconds since
+ * 1970, which no number can have reached: no trail has drawn a million numbers a second since it
+ * began.  A check that waited for the month, or failed, would be worse than a gap.
+ */
+static void
+number_find_out(NumberPlace *place)
+{
+	static OwnerQuery dropped = {
+		.text = "select greatest(max(d.below) - 1, 0) from admin.audit_dropped as d",
+		.result = SPI_OK_SELECT
+	};
+	bool		is_certain;
+	int64		highest = Max(audit_highest(&is_certain), number_of_query(&dropped));
+
+	if (!is_certain)
+	{
+		int64		found = number_last_drawn();
+
+		highest = Max(highest, number_of_clock());
+		if (number_move_above(highest))
+			number_collect("restart", found, highest);
+		insider_log(psprintf("numbers of the audit trail go on above " INT64_FORMAT ": a partition was locked, or has no index of audit_id, "
+							 "so its highest number is not known", highest));
+	}
+	(void) number_raise(place, highest);
+}
+
+/*
+ * The first draw after a restart asks the trail.  Sessions that load a dump do not: each holds the
+ * months that it loads.  Their numbers begin above what they have loaded (insider_events.c).
+ */
+static NumberPlace *
+number_known_place(void)
+{
+	NumberPlace *place = number_place();
+
+	if (pg_atomic_read_u64(&place->highest) == 0 && !admin_restoring)
+		number_find_out(place);
+	return place;
+}
+
+static void
+number_report(int64 found, int64 next)
+{
+	insider_log(psprintf("sequence \"audit_audit_id_seq\" was at " INT64_FORMAT " and goes on above " INT64_FORMAT, found, next));
+	/* A dump sets the sequence to what it has itself, below the events of the load. */
+	if (!admin_restoring)
+		number_collect("setval", found, next);
+}
+
+/* A sequence that was moved back is moved on, above all that was drawn.  Answers whether it was. */
+static bool
+number_mend_sequence(NumberPlace *place)
+{
+	int64		highest = pg_atomic_read_u64(&place->highest);
+	int64		found = number_last_drawn();
+
+	if (found >= highest || !number_move_above(highest))
+		return false;
+	number_report(found, highest);
+	return true;
+}
+
+int64
+audit_number_draw(void)
+{
+	Oid			sequence = admin_relations()->audit_sequence;
+	NumberPlace *place = number_known_place();
+
+	for (int moves = 0, draws = 0; moves < MOST_MOVES && draws < MOST_DRAWS; draws++)
+	{
+		/* A role that may call the function that records need not own the sequence. */
+		int64		number = nextval_internal(sequence, false);
+
+		if (number_raise(place, number))
+			return number;
+		/* Another process was faster, most of the time: to look at the sequence costs more than to draw again. */
+		if (draws > 0 && number_mend_sequence(place))
+			moves++;
+		CHECK_FOR_INTERRUPTS();
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("sequence \"audit_audit_id_seq\" gives numbers that the audit trail has had"),
+			 errhint("The view admin.cutover_readiness shows how the sequence differs from the one that admin_ext made.")));
+	return 0;
+}
+
+void
+audit_number_note_setval(void)
+{
+	setval_ran = setval_ran || !insider_is_own();
+}
+
+bool
+audit_number_is_to_check(void)
+{
+	return setval_ran;
+}
+
+void
+audit_number_check(void)
+{
+	NumberPlace *place;
+	int64		found;
+
+	if (!setval_ran)
+		return;
+	setval_ran = false;
+	place = number_known_place();
+	(void) number_mend_sequence(place);
+	found = number_last_drawn();
+	/* What a session knows itself says nothing of those that others have drawn. */
+	if (place != &own && found - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->highest))
+		number_report(found, found);
+}
+
+void
+audit_number_reset(void)
+{
+	setval_ran = false;
+}
+
+static void
+number_attach(void *memory, bool found)
+{
+	shared = memory;
+	for (int i = 0; i < SHARED_DATABASES && !found; i++)
+	{
+		pg_atomic_init_u64(&shared[i].owner, 0);
+		pg_atomic_init_u64(&shared[i].highest, 0);
+	}
+}
+
+void
+audit_number_init(void)
+{
+	static const SharedArea area = {"admin_ext audit numbers", SHARED_DATABASES * sizeof(NumberPlace), 0, number_attach};
+
+	pg_atomic_init_u64(&own.owner, 0);
+	pg_atomic_init_u64(&own.highest, 0);
+	shared_area_add(&area);
+}

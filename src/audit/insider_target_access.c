@@ -1,0 +1,210 @@
+/*
+ * insider_target_access.c
+ *	  What commands name that give or take access: GRANT, REVOKE, and those on roles.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "commands/defrem.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_func.h"
+#include "utils/acl.h"
+
+#include "audit/insider.h"
+#include "audit/insider_target.h"
+#include "catalog_row.h"
+
+static bool
+of_functions(Target *target, ObjectType type, List *functions)
+{
+	ListCell   *cell;
+
+	foreach(cell, functions)
+	{
+		Oid			function = LookupFuncWithArgs(type, lfirst_node(ObjectWithArgs, cell), true);
+
+		if (OidIsValid(function) && insider_owns(ProcedureRelationId, function))
+			return target_found(target, ProcedureRelationId, function);
+	}
+	return false;
+}
+
+#if PG_VERSION_NUM >= 150000
+static bool
+of_parameters(Target *target, List *names)
+{
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		if (pg_strncasecmp(strVal(lfirst(cell)), "admin_ext.", strlen("admin_ext.")) == 0)
+			return target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+	}
+	return false;
+}
+#endif
+
+static bool
+of_grant(Target *target, const GrantStmt *statement)
+{
+	if (statement->targtype == ACL_TARGET_ALL_IN_SCHEMA)
+		return target_of_schemas(target, statement->objects);
+	if (statement->targtype != ACL_TARGET_OBJECT)
+		return false;
+	switch (statement->objtype)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_SEQUENCE:
+			return target_of_relations(target, statement->objects);
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+			return of_functions(target, statement->objtype, statement->objects);
+		case OBJECT_SCHEMA:
+			return target_of_schemas(target, statement->objects);
+#if PG_VERSION_NUM >= 150000
+		case OBJECT_PARAMETER_ACL:
+			return of_parameters(target, statement->objects);
+#endif
+		default:
+			return false;
+	}
+}
+
+static Oid
+extension_owner(void)
+{
+	static const CatalogColumn owner = {ExtensionRelationId, ExtensionOidIndexId, Anum_pg_extension_oid, Anum_pg_extension_extowner};
+
+	return catalog_row_oid(&owner, get_extension_oid("admin_ext", true));
+}
+
+/* Is it about what the extension's owner makes?  Without a list of roles it is about the caller's. */
+static bool
+is_of_owner(const DefElem *roles)
+{
+	Oid			owner = extension_owner();
+	ListCell   *cell;
+
+	if (roles == NULL)
+		return GetUserId() == owner;
+	foreach(cell, (List *) roles->arg)
+	{
+		if (get_rolespec_oid(lfirst_node(RoleSpec, cell), true) == owner)
+			return true;
+	}
+	return false;
+}
+
+/* In our schemas, or in every schema, where our months are made, too. */
+static bool
+of_default_privileges(Target *target, const AlterDefaultPrivilegesStmt *statement)
+{
+	const DefElem *roles = NULL;
+	ListCell   *cell;
+
+	foreach(cell, statement->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "schemas") == 0)
+			return target_of_schemas(target, (List *) option->arg);
+		if (strcmp(option->defname, "roles") == 0)
+			roles = option;
+	}
+	return is_of_owner(roles) && target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+}
+
+static bool
+of_roles(Target *target, List *roles)
+{
+	ListCell   *cell;
+
+	foreach(cell, roles)
+	{
+		Oid			role = get_rolespec_oid(lfirst_node(RoleSpec, cell), true);
+
+		if (OidIsValid(role) && insider_role_has_ours(role))
+			return target_found(target, AuthIdRelationId, role);
+	}
+	return false;
+}
+
+/* Membership in a role that has access to ours, or to every table or file, is access. */
+static bool
+of_member_of(Target *target, Oid role)
+{
+	return OidIsValid(role) && insider_role_reaches_ours(role) && target_found(target, AuthIdRelationId, role);
+}
+
+static bool
+of_membership(Target *target, const GrantRoleStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->granted_roles)
+	{
+		char	   *name = lfirst_node(AccessPriv, cell)->priv_name;
+
+		if (name != NULL && of_member_of(target, get_role_oid(name, true)))
+			return true;
+	}
+	return false;
+}
+
+/* CREATE ROLE and ALTER ROLE: who becomes a superuser, or a member of such a role. */
+static bool
+of_role_options(Target *target, List *options, Oid role)
+{
+	ListCell   *cell;
+
+	foreach(cell, options)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+		ListCell   *group;
+
+		if (strcmp(option->defname, "superuser") == 0 && defGetBoolean(option))
+			return target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
+		if (strcmp(option->defname, "rolemembers") == 0 && of_member_of(target, role))
+			return true;
+		if (strcmp(option->defname, "addroleto") != 0)
+			continue;
+		foreach(group, (List *) option->arg)
+		{
+			if (of_member_of(target, get_rolespec_oid(lfirst_node(RoleSpec, group), true)))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
+target_of_access(Target *target, Node *statement)
+{
+	switch (nodeTag(statement))
+	{
+		case T_GrantRoleStmt:
+			return of_membership(target, castNode(GrantRoleStmt, statement));
+		case T_CreateRoleStmt:
+			return of_role_options(target, castNode(CreateRoleStmt, statement)->options, InvalidOid);
+		case T_AlterRoleStmt:
+			return of_role_options(target, castNode(AlterRoleStmt, statement)->options,
+								   get_rolespec_oid(castNode(AlterRoleStmt, statement)->role, true));
+		case T_GrantStmt:
+			return of_grant(target, castNode(GrantStmt, statement));
+		case T_AlterDefaultPrivilegesStmt:
+			return of_default_privileges(target, castNode(AlterDefaultPrivilegesStmt, statement));
+		case T_DropOwnedStmt:
+			return of_roles(target, castNode(DropOwnedStmt, statement)->roles);
+		case T_ReassignOwnedStmt:
+			return of_roles(target, castNode(ReassignOwnedStmt, statement)->roles);
+		default:
+			return false;
+	}
+}

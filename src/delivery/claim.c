@@ -1,0 +1,107 @@
+/*
+ * claim.c
+ *	  Which of two servers with one store's identity goes on.
+ *
+ * A sink that keeps the position shuts out whoever delivered before.  Two servers may do that
+ * to each other.  Whoever has delivered rows that the other one does not know has won: the
+ * other one's rows would have the same numbers.  As long as neither has delivered, the sink
+ * says nothing.  So a server that was promoted leaves a claim there: its home, and the home
+ * that it came after.  The server of that home finds the claim, and does not deliver.
+ *
+ * Copies of one home, those of a file system say, have equal claims.  The first of them that
+ * has a row to deliver goes on.
+ *
+ * A worker that was shut out comes back by itself where the sink holds nothing that speaks
+ * against it.  It does so after a pause that grows: rows that both know, of the time before
+ * the copy, could be delivered by both in turns.
+ */
+#include "postgres.h"
+
+#include "delivery/position_seal.h"
+#include "delivery/worker.h"
+#include "monotonic.h"
+
+#define FIRST_RETURN_MS	5000
+#define MOST_RETURN_MS	(5 * 60 * 1000)
+/* One that was open for so long begins with the shortest pause. */
+#define CALM_MS			(10 * 60 * 1000)
+/* A claim is sealed as a position of this number, which no position has. */
+#define CLAIM_POSITION_ID	(-1)
+#define CLAIM_FORM "%39s %39s%n"
+
+StaticAssertDecl(2 * HOME_TEXT_BYTES + POSITION_SEAL_BYTES <= ADMIN_SINK_CLAIM_BYTES, "a claim has room");
+
+/* What the seal of a claim covers besides its text. */
+static Position
+claim_position(const Worker *worker)
+{
+	Position	position = {.position_id = CLAIM_POSITION_ID};
+
+	strlcpy(position.store_id, worker->position.store_id, UUID_TEXT_BYTES);
+	return position;
+}
+
+void
+worker_make_claim(Worker *worker)
+{
+	const Position *position = &worker->position;
+	Position	sealed = claim_position(worker);
+	char	   *claim = worker->sink.claim;
+	int			length;
+
+	claim[0] = '\0';
+	if (position->recorded_home[0] == '\0' || strcmp(position->recorded_home, position->home) == 0)
+		return;
+	length = snprintf(claim, ADMIN_SINK_CLAIM_BYTES, "%s %s", position->home, position->recorded_home);
+	claim[length++] = ' ';
+	position_seal(&worker->key, &sealed, claim, length - 1, claim + length);
+}
+
+/* Has the server of one home come after the one of another, as far as the homes tell? */
+static bool
+is_later_timeline(const char *home, const char *than)
+{
+	unsigned long long system;
+	unsigned long long than_system;
+	unsigned int timeline;
+	unsigned int than_timeline;
+
+	return sscanf(home, "%llu/%u", &system, &timeline) == 2 && sscanf(than, "%llu/%u", &than_system, &than_timeline) == 2 &&
+		system == than_system && timeline > than_timeline;
+}
+
+bool
+worker_yields(const AdminSink *sink, const char *claim)
+{
+	const Worker *worker = (const Worker *) ((const char *) sink - offsetof(Worker, sink));
+	Position	sealed = claim_position(worker);
+	char		home[HOME_TEXT_BYTES];
+	char		before[HOME_TEXT_BYTES];
+	int			length = 0;
+
+	if (sscanf(claim, CLAIM_FORM, home, before, &length) != 2 || claim[length] != ' ' ||
+		!position_seal_holds(&worker->key, &sealed, claim, length, claim + length + 1))
+		return false;
+	return strcmp(before, sink->home) == 0 || is_later_timeline(home, sink->home);
+}
+
+void
+worker_plan_return(Worker *worker)
+{
+	int64		now = monotonic_ms();
+
+	if (worker->is_open && now - worker->opened_at >= CALM_MS)
+		worker->return_pause = 0;
+	worker->return_pause = worker->return_pause == 0 ? FIRST_RETURN_MS : Min(worker->return_pause * 2, MOST_RETURN_MS);
+	worker->returns_at = worker->sink.is_outdone ? 0 : now + worker->return_pause;
+}
+
+bool
+worker_returns(Worker *worker)
+{
+	if (worker->returns_at == 0 || monotonic_ms() < worker->returns_at)
+		return false;
+	worker->returns_at = 0;
+	worker->sink.was_fenced = true;
+	return true;
+}

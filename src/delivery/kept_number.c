@@ -1,0 +1,26 @@
+/*
+ * kept_number.c
+ *	  Which delivery number a sink that keeps positions goes on from after a resync.
+ */
+#include "postgres.h"
+
+#include "delivery/worker.h"
+
+/*
+ * A resync keeps the number that the database knew; the sink may have been given later ones,
+ * which were not recorded before a crash.  They are not given out again.
+ */
+void
+worker_take_kept_number(Worker *worker, const AdminSinkPosition *found)
+{
+	Position	kept = worker->position;
+	char		nonce[UUID_TEXT_BYTES];
+
+	kept.position_id = found->kept_id;
+	if (position_read(&worker->key, found->kept_record, &kept, nonce) != NULL ||
+		kept.last_number <= worker->position.last_number)
+		return;
+	worker->position.last_number = kept.last_number;
+	memcpy(worker->position.chain, kept.chain, CHAIN_BYTES);
+	links_add(&worker->links, &kept, worker->context);
+}

@@ -1,0 +1,85 @@
+/*
+ * shared_area.c
+ *	  See shared_area.h.
+ *
+ * 15 and newer take requests in a hook of their own; before, _PG_init makes them.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/lwlock.h"
+#include "storage/shmem.h"
+
+#include "shared_area.h"
+
+#define MOST_AREAS	8
+
+static const SharedArea *areas[MOST_AREAS];
+static int	area_count = 0;
+
+static shmem_startup_hook_type previous_startup = NULL;
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type previous_request = NULL;
+#endif
+
+static void
+shared_area_request(const SharedArea *area)
+{
+	RequestAddinShmemSpace(MAXALIGN(area->bytes));
+	if (area->locks > 0)
+		RequestNamedLWLockTranche(area->name, area->locks);
+}
+
+#if PG_VERSION_NUM >= 150000
+static void
+shared_area_request_all(void)
+{
+	if (previous_request)
+		previous_request();
+	for (int i = 0; i < area_count; i++)
+		shared_area_request(areas[i]);
+}
+#endif
+
+static void
+shared_area_attach_all(void)
+{
+	if (previous_startup)
+		previous_startup();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	for (int i = 0; i < area_count; i++)
+	{
+		bool		found;
+		void	   *memory = ShmemInitStruct(areas[i]->name, areas[i]->bytes, &found);
+
+		areas[i]->attach(memory, found);
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+static void
+shared_area_hook_in(void)
+{
+	previous_startup = shmem_startup_hook;
+	shmem_startup_hook = shared_area_attach_all;
+#if PG_VERSION_NUM >= 150000
+	previous_request = shmem_request_hook;
+	shmem_request_hook = shared_area_request_all;
+#endif
+}
+
+void
+shared_area_add(const SharedArea *area)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	if (area_count == MOST_AREAS)
+		elog(ERROR, "no room for shared memory \"%s\"", area->name);
+	if (area_count == 0)
+		shared_area_hook_in();
+	areas[area_count++] = area;
+#if PG_VERSION_NUM < 150000
+	shared_area_request(area);
+#endif
+}

@@ -1,0 +1,51 @@
+/*
+ * kafka_peek.c
+ *	  A look at the topic before anybody is fenced: its beginning and its end.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "sinks/kafka/kafka.h"
+
+/* The worker stops at a position that its database does not know. */
+bool
+kafka_found_unknown(const Kafka *kafka, const AdminSinkPosition *position)
+{
+	return position->position_id > kafka->peeked_id &&
+		!kafka->sink->knows(kafka->sink, position->position_id, position->record);
+}
+
+/* Where the topic may have lost something there is no time for it; an operator who has decided needs none. */
+AdminSinkResult
+kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
+{
+	kafka->is_peeking = !position->is_resync && (kafka->sink->was_fenced || !kafka_suspects_loss());
+	kafka->peeked_id = position->position_id;
+	strlcpy(kafka->peeked_record, position->record, sizeof(kafka->peeked_record));
+	strlcpy(kafka->peeked_detail, position->detail, sizeof(kafka->peeked_detail));
+	if (kafka->is_peeking)
+		kafka_enter(kafka, KAFKA_LOOKING, LOOKING_MS);
+	else
+		kafka_enter(kafka, KAFKA_FENCING, FENCING_MS);
+	return ADMIN_SINK_PENDING;
+}
+
+/* Nothing of a peek is left when the fence is up: then it is read anew. */
+AdminSinkResult
+kafka_end_peek(Kafka *kafka, AdminSinkPosition *position)
+{
+	kafka_destroy(&kafka->consumer);
+	kafka->is_peeking = false;
+	kafka->measured = 0;
+	kafka->due_partition = NO_OFFSET;
+	kafka->header_partition = NO_OFFSET;
+	kafka->header_offset = NO_OFFSET;
+	position->position_id = kafka->peeked_id;
+	strlcpy(position->record, kafka->peeked_record, sizeof(position->record));
+	strlcpy(position->detail, kafka->peeked_detail, sizeof(position->detail));
+	kafka->sink->error[0] = '\0';
+	kafka->sink->has_lost = false;
+	kafka_enter(kafka, KAFKA_FENCING, FENCING_MS);
+	return ADMIN_SINK_PENDING;
+}
