@@ -23,10 +23,11 @@ NOT_WRITTEN = "was not written by this database: …; find out who else writes t
     "with the number that admin.resync_proposal('…') returns"
 COMPOSED = {f"{what} {NOT_WRITTEN}" for what in ("position … in the sink", "the mark of batch … in the sink")}
 PARTS = {NOT_WRITTEN, "position … in the sink", "the mark of batch … in the sink"}
-# What a partition holds instead of what was delivered to it.
-LOST = "topic \"…\" has lost what was delivered to it, or was made anew: partition … {}; call admin.resync_sink('…', ...) " \
+# What is there instead of what was delivered.
+LOST = "topic \"…\" has lost delivered records, or was recreated: {}; call admin.resync_sink('…', ...) " \
     "with the number that admin.resync_proposal('…') returns"
-FOUND = {"holds offsets … to …, remembered is", "took a record at offset …, remembered is", "is not there any more"}
+FOUND = {"partition … holds offsets … to …, remembered is", "partition … took a record at offset …, remembered is", "partition … is not there any more",
+         "its id is …, remembered is"}
 COMPOSED |= {LOST.format(found + " …" * found.endswith(" is")) for found in FOUND}
 PARTS |= {LOST.format("…")} | FOUND
 # PostgreSQL's own that are worth a line.

@@ -35,7 +35,7 @@ async def test_a_deny_has_the_contracts_reason(path):
 
 async def test_hundreds_at_once(path):
     approval_id, before = approval(), sessions()        # of the pooler
-    async with client(path, connections=8) as admin:
+    async with client(path, connections=8, budget=30) as admin:
         decisions = await asyncio.gather(*(ask(admin, approval_id) for _ in range(300)))
         assert all(decisions) and len({decision.audit_id for decision in decisions}) == 300
         assert sessions() <= before + 8

@@ -64,10 +64,10 @@ async def test_an_answer_is_the_databases_byte_for_byte(path):
         recorded = sql("select payload::text from admin.audit where audit_id = %s", audit_id)
         assert recorded.startswith(response.text[:-1] + ',"request":{"action":null,"resource":null,"token":'), "the row is the answer, and what was asked"
         assert sql("select array[request_id, traceparent] from admin.audit where audit_id = %s", audit_id) == ["r-1", f"00-{'a' * 32}-{'b' * 16}-01"]
-        preview = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": "2099-12-31T23:59:59.999999+00:00"}, headers=as_person("FF"))
+        preview = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": "2099-12-31T23:59:59.999999+00:00"}, headers=as_reader())
         assert preview.text == sql("select admin.sensitive_check_preview(%s, null, null, '2099-12-31 23:59:59.999999+00')::text", approval_id)
         for at in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"):
-            told = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": at}, headers=as_person("FF"))
+            told = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id, "at": at}, headers=as_reader())
             assert told.json()["evaluated_at"].rstrip("0Z.") == at.rstrip("0Z."), "no instant is taken for an infinite one"
         last = await client.post(APPROVALS, json=order(sla_deadline="9999-12-31T23:59:59.999999Z"), headers=as_person("boss"))
         assert last.status_code == 201 and last.json()["sla_deadline"] == "9999-12-31T23:59:59.999999Z"
@@ -77,7 +77,7 @@ async def test_an_answer_is_the_databases_byte_for_byte(path):
 async def test_an_id_against_the_grammar_is_denied(approval_id):
     async with served() as client:
         for where in (CHECK, f"{CHECK}/preview"):
-            response = await client.post(where, json={"approval_id": approval_id}, headers=as_person("FF"))
+            response = await client.post(where, json={"approval_id": approval_id}, headers=as_reader())
             assert response.status_code == 200 and response.json()["reason"] == "approval_id_invalid"
 
 

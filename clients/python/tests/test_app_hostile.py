@@ -3,7 +3,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -151,20 +155,45 @@ def test_batches_are_taken_apart():
     assert json.loads(batch.document) == [{"id": "1", "data": [0] * 1000}] * 9
 
 
-async def test_large_bodies_are_parsed_in_a_thread(monkeypatch):
-    threads = []
-    monkeypatch.setattr("admin_client.web.ingest.read_batch", lambda text, most: threads.append(__import__("threading").current_thread().name) or read_batch(text, most))
+def large():
+    return {"content": "[" + " " * 20_000 + "]", "headers": {**JSON, **as_person("FF", "service")}}
+
+
+async def test_large_bodies_are_parsed_in_a_process():
+    """It is started when it is needed, again if somebody ends it, and gone with the app."""
     async with served(ingest_role="service") as client:
-        for size in (100, 20_000):
-            await client.post(INGEST, content="[" + " " * size + "]", headers={**JSON, **as_person("FF", "service")})
-    assert "parsing" not in threads[0] and "parsing" in threads[1]
+        parsing = client.app.state.parsing
+        assert (await client.post(INGEST, content="[]", headers={**JSON, **as_person("FF", "service")})).status_code == 200 and parsing.pid is None
+        assert (await client.post(INGEST, **large())).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+        first = parsing.pid
+        assert first is not None and (await client.post(INGEST, **{**large(), "content": "[" + " " * 20_000})).status_code == 400 and parsing.pid == first
+        os.kill(first, signal.SIGKILL)
+        assert {(await client.post(INGEST, **large())).status_code for _ in range(3)} == {200} and parsing.pid not in (None, first)
+        second = parsing.pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
 
 
-async def test_parsing_has_a_time_limit(monkeypatch):
-    """Who waits for the thread for too long is told so."""
-    monkeypatch.setattr("admin_client.web.ingest.read_batch", lambda text, most: time.sleep(1))
-    async with served(ingest_role="service", body_budget=0.2) as client:
-        problem(await client.post(INGEST, content="[" + " " * 20_000 + "]", headers={**JSON, **as_person("FF", "service")}), 503, "large bodies")
+async def test_parsing_has_a_time_limit():
+    """Who waits for the process for too long is told so; and the answer that nobody took is not the next one's."""
+    async with served(ingest_role="service", body_budget=3) as client:
+        await client.app.state.parsing.run(parse, large()["content"])       # however long the process takes to start
+        os.kill(client.app.state.parsing.pid, signal.SIGSTOP)
+        try:
+            waiting = asyncio.gather(*(client.post(INGEST, **large()) for _ in range(3)))
+            problem(await client.post(INGEST, **{**large(), "content": '["' + "x" * 20_000 + '"]'}), 503, "large bodies")
+            for answer in await waiting:
+                problem(answer, 503, "large bodies")
+        finally:
+            os.kill(client.app.state.parsing.pid, signal.SIGCONT)
+        assert (await client.post(INGEST, **large())).json() == {"accepted": 0, "duplicates": 0, "rejected": []}
+
+
+def test_the_process_ends_with_the_app():
+    """Also when the app cannot end it."""
+    process = subprocess.Popen([sys.executable, "-m", "admin_client.web.parsing"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdin.close()
+    assert process.wait(30) == 0 and process.stdout.read() == b""
 
 
 async def test_a_body_that_does_not_come_has_a_time_limit():
@@ -218,6 +247,9 @@ async def test_reading_needs_the_role_that_the_app_names():
             assert (await client.get(where, headers=as_reader())).status_code == 200
         answer = await client.post(CHECK, json={"approval_id": approval_id}, headers=as_person("FF"))
         assert answer.status_code == 200, "a check needs no role"
+        problem(await client.post(f"{CHECK}/preview", json={"approval_id": approval_id}, headers=as_person("FF")), 403)
+        answer = await client.post(f"{CHECK}/preview", json={"approval_id": approval_id}, headers=as_reader())
+        assert answer.status_code == 200, "a preview, which leaves no row, is for readers"
 
 
 async def test_readyz_asks_the_database_once_for_many():

@@ -45,7 +45,7 @@ async def test_a_token_is_needed_and_has_to_be_good(path, method, where):
 @pytest.mark.parametrize("where", BODIES)
 async def test_bodies_that_are_none(where):
     headers = as_person("ann", "r")
-    async with served(ingest_role="r") as client:
+    async with served(ingest_role="r", reader_role="r") as client:
         async def post(content, **more):
             return await client.post(where, content=content, headers={**headers, **JSON, **more})
 
@@ -173,7 +173,7 @@ async def test_a_read_only_database():
     try:
         async with served() as client:
             problem(await client.post(CHECK, json={"approval_id": "APP-000001-a"}, headers=as_person("FF")), 503, sqlstate="25006")
-            assert (await client.post(f"{CHECK}/preview", json={"approval_id": "APP-000001-a"}, headers=as_person("FF"))).status_code == 200
+            assert (await client.post(f"{CHECK}/preview", json={"approval_id": "APP-000001-a"}, headers=as_reader())).status_code == 200
     finally:
         sql("alter role web reset all")
 

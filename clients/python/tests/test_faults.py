@@ -8,8 +8,9 @@ import socket
 import threading
 import time
 
+import asyncpg
 import pytest
-from harness import (BOUND, POOLER, all_denied, approval, ask, backends, client, kill_pooler, kill_server, paused, pid_of, postmaster, recovers, sessions, sql,
+from harness import (BOUND, PATHS, POOLER, all_denied, approval, ask, backends, client, kill_pooler, kill_server, paused, pid_of, postmaster, recovers, sessions, sql,
                      start_pooler, start_server, timed, trail_locked, until)
 
 from admin_client import Reason
@@ -31,6 +32,19 @@ async def test_a_statement_held_by_a_lock(path):
             await until(lambda: sessions("state = 'active'") == 0)      # cancelled at the server
         await recovers(admin, approval_id)
         assert sql("select count(*) from admin.audit where approval_id = %s and event_type = 'sensitive.check.2b' and payload ->> 'decision' = 'valid'", approval_id) == 2
+
+
+async def test_a_caller_that_goes_without_a_cancel(path):
+    """The role's statement_timeout ends what it has left behind."""
+    approval_id = approval()
+    connection = await asyncpg.connect(PATHS[path], statement_cache_size=0)
+    with trail_locked():
+        check = asyncio.create_task(connection.fetchval("select admin.sensitive_check($1)", approval_id))
+        await until(lambda: sessions("wait_event_type = 'Lock'") == 1)
+        connection.terminate()
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError):
+            await check
+        await until(lambda: sessions("state = 'active'") == 0)
 
 
 async def test_the_server_is_killed(path):

@@ -204,7 +204,7 @@ def test_data_are_not_dropped_and_it_says_which(database, how, monkeypatch):
 
 @pytest.mark.parametrize("row, told", [
     ("select admin.sensitive_check('APP-000001-m')", "admin.audit: 1"),
-    ("select admin_internal.append_event('sink.resynced', '{}')", "admin.audit: 1"),
+    ("select admin_internal.append_event('note', '{}')", "admin.audit: 1"),
     ("insert into admin.dead_letter (sink, audit_id, error, attempts) values ('kafka', 1, 'no', 1)", "admin.dead_letter: 1, admin.audit: 1"),
     ("insert into admin.ingest_source (source) values ('/ff/1')", "admin.ingest_source: 1, admin.audit: 1"),
     ("select admin.add_jwt_issuer('https://issuer', 'us')", "admin.jwt_issuer: 1, admin.audit: 1"),

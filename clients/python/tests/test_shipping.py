@@ -272,7 +272,7 @@ async def test_a_backlog_goes_through_under_a_statement_timeout(spool):
             ids = await asyncio.gather(*(admin.record("ptt.ff.bulk", {"d": "x" * 4000}) for _ in range(2000)))
             assert await admin.flush(90)
     finally:
-        sql("alter role ff reset statement_timeout")
+        sql("alter role ff set statement_timeout = '5s'")
     as_promised(spool["source"], ids)
 
 

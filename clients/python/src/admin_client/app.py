@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from .web import approvals, checks, ingest, probes, problems, readiness
-from .web.bodies import Parsing
 from .web.database import Database
+from .web.parsing import Parsing
 from .web.settings import AppSettings
 
 
@@ -30,7 +30,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         try:
             yield
         finally:
-            app.state.parsing.close()
+            await app.state.parsing.close()
             await database.close()
 
     requires_token = (settings or AppSettings.from_environment()).require_token

@@ -50,7 +50,7 @@ class Difference:
     path: Path
     """From the relation to the thing: `("admin.approval", "column state", "default")`."""
     expected: str | None
-    """As specified; None: not told of."""
+    """As specified; None: not specified."""
     found: str | None
     """In the catalog; None: not there."""
 

@@ -1,6 +1,7 @@
 """Parity: the decision, made a second time from the rules and a file, held against the database's answers.
 
 engine    the ten rules, the clock, the digest and the response: pure functions
+instant   instants beyond the year 9999
 store     a file-backed store's document: what is sound in it, and what is wrong with the rest
 generate  random stores and requests
 database  the other side: a scratch database that is loaded and asked

@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+from . import instant
 
 CONTRACT = "sensitive.check.2b"
 STATES = ("pending", "signed_partial", "signed_full", "withdrawn")
@@ -22,6 +24,10 @@ APPROVAL_ID_BYTES = 64
 ACTION_BYTES = 256
 RESOURCE_BYTES = 2048
 MOST_SIGNERS = 8
+
+
+Moment = Any
+"""A datetime, or an instant.Instant, which reaches beyond the year 9999.  Those that are compared are of one kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +52,8 @@ class Approval:
     required_signer_count: int
     requested_by: str
     state: str
-    sla_deadline: datetime
-    closed_at: datetime | None = None
+    sla_deadline: Moment
+    closed_at: Moment | None = None
     signatures: tuple[Signature, ...] = ()
 
 
@@ -71,9 +77,11 @@ def octets(text: str) -> bytes:
     return text.encode("utf-8")
 
 
-def rfc3339(instant: datetime) -> str:
+def rfc3339(at: Moment) -> str:
     """UTC, always six fraction digits, Z."""
-    return instant.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if isinstance(at, instant.Instant):
+        return instant.written(at)
+    return str(at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z")
 
 
 def well_formed(approval_id: str | None) -> TypeGuard[str]:
@@ -84,9 +92,9 @@ def well_formed(approval_id: str | None) -> TypeGuard[str]:
     )
 
 
-def ttl_state(state: str, closed_at: datetime | None, sla_deadline: datetime, at: datetime) -> str:
+def ttl_state(state: str, closed_at: Moment | None, sla_deadline: Moment, at: Moment) -> str:
     """What a deadline means at an instant."""
-    age = at - sla_deadline
+    age: timedelta = at - sla_deadline
     if state == "withdrawn" or closed_at is not None:
         return "not-applicable"
     if age > STALE_AFTER:
@@ -232,7 +240,7 @@ RULES = (
 )
 
 
-def gather(store: Mapping[str, Approval], request: Request, at: datetime) -> Facts:
+def gather(store: Mapping[str, Approval], request: Request, at: Moment) -> Facts:
     approval = store.get(request.approval_id) if well_formed(request.approval_id) else None
     ttl = None if approval is None else ttl_state(approval.state, approval.closed_at, approval.sla_deadline, at)
     return Facts(request, approval, ttl)
@@ -245,7 +253,7 @@ def first_match(facts: Facts) -> Rule:
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def response(facts: Facts, rule: Rule, at: datetime) -> str:
+def response(facts: Facts, rule: Rule, at: Moment) -> str:
     approval = facts.approval
     return compact(
         {

@@ -33,7 +33,7 @@ class Access:
 
 
 def reading(needs_token: bool) -> Access:
-    """To look at approvals and at the state of the cutover."""
+    """To look at approvals, previews and the state of the cutover."""
     return Access(needs_token, "ADMIN_READER_ROLE", "reader_role", "read")
 
 

@@ -1,14 +1,13 @@
 """Requests before anything of them is used: who asks, and the type, size, encoding and form of a body.
 
 The order is that of cost: a token is verified before its request's body is read, and a body is read before it is parsed.  A large one is
-parsed in a thread, one after the other, so that the loop goes on.
+parsed in another process, one after the other, so that the loop goes on.
 """
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 from fastapi import Request, Response
@@ -18,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from .access import Access, admit
 from .database import SPENT, database_of
 from .json_text import TooWide, parse
+from .parsing import Parsing, ParsingEnded
 from .problems import ProblemError
 
 T = TypeVar("T")
@@ -25,26 +25,8 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1024 * 1024
 MOST_QUERY_BYTES = 4096
-LARGE = 16 * 1024
-"""Longer texts are looked through in the thread."""
 
 CLOSE = {"Connection": "close"}
-
-
-class Parsing:
-    """The thread for large texts.  One: it and the loop take turns, and the loop would have to wait for each of several."""
-
-    def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="admin_client.parsing")
-
-    async def run(self, work: Callable[[str], T], text: str) -> T:
-        """Raises what the work raises.  Who gives up waiting leaves the queue."""
-        if len(text) <= LARGE:
-            return work(text)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, text)
-
-    def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
 
 def parsing_of(request: Request) -> Parsing:
@@ -106,6 +88,8 @@ async def parsed(request: Request, work: Callable[[str], T], text: str) -> T:
             return await parsing_of(request).run(work, text)
     except TimeoutError:
         raise ProblemError(503, "Other large bodies are being read; this one had to wait for too long.") from None
+    except ParsingEnded:
+        raise ProblemError(503, "The process that reads large bodies has ended.") from None
     except TooWide as error:
         raise ProblemError(422, f"The body is not what this operation takes: {error}.") from None
     except ValueError as error:

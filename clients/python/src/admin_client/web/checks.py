@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from . import models
-from .access import Access
+from .access import Access, reading
 from .approvals import answer
 from .bodies import route_for
 from .database import database_of
@@ -17,8 +17,9 @@ PREVIEW = "select admin.sensitive_check_preview($1, $2, $3, $4::text::timestampt
 
 
 def router(requires_token: bool) -> APIRouter:
-    """Who asks is the subject of the token; without one, the request may say."""
+    """Who asks is the subject of the token; without one, the request may say.  A preview leaves no row in the trail: it is for readers."""
     routes = APIRouter(prefix="/api/policy/sensitive-check", tags=["check"], route_class=route_for(Access(requires_token)))
+    looks = APIRouter(prefix="/api/policy/sensitive-check", tags=["check"], route_class=route_for(reading(requires_token)))
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
     Body: Any = models.CheckRequest if requires_token else models.PlainCheckRequest
     errors = may_answer(400, 401, 403, 408, 413, 415, 422, 500, 503, 504)
@@ -35,6 +36,9 @@ def router(requires_token: bool) -> APIRouter:
     routes.add_api_route("", check, methods=["POST"], summary="Does an approval cover what is about to be done?", response_model=None,
                          description="Valid, or deny with a reason: both are 200. There is no answer without its row in the trail.",
                          responses={200: {"model": models.Answer}, **errors})
-    routes.add_api_route("/preview", preview, methods=["POST"], summary="The same without a row in the trail, for any instant", response_model=None,
-                         responses={200: {"model": models.Answer}, **errors})
-    return routes
+    looks.add_api_route("/preview", preview, methods=["POST"], summary="The same without a row in the trail, for any instant; for readers", response_model=None,
+                        responses={200: {"model": models.Answer}, **errors})
+    both = APIRouter()
+    both.include_router(routes)
+    both.include_router(looks)
+    return both

@@ -1,6 +1,7 @@
 """Events that happened elsewhere, into the trail."""
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,10 +21,13 @@ BODY = {"required": True, "content": {"application/json": {"schema": {
     "description": "CloudEvents 1.0, structured; up to 10000. Each is taken once per source and id; what is wrong with one is told by its index."}}}}
 
 
-def read_events(text: str) -> Batch:
-    """Raises ValueError for what is no JSON, and 422 for what is no array of so many."""
+READ_EVENTS = partial(read_batch, most=MOST_EVENTS)
+
+
+async def read_events(request: Request) -> Batch:
+    """The body's.  Raises what parsed() raises, and 422 for what is no array of so many."""
     try:
-        return read_batch(text, MOST_EVENTS)
+        return await parsed(request, READ_EVENTS, await read_text(request))
     except NoArray:
         raise refused("It is no array.") from None
     except TooMany:
@@ -39,7 +43,7 @@ def router(requires_token: bool) -> APIRouter:
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
 
     async def ingest(request: Request, token: str | None) -> Response:
-        batch = await parsed(request, read_events, await read_text(request))
+        batch = await read_events(request)
         told = await database_of(request).value(INGEST, batch.document)
         return answer(await parsing_of(request).run(batch.merged, told))
 

@@ -4,8 +4,7 @@ Python's parser takes a member that is named twice, refuses a number of more tha
 text by RecursionError.  PostgreSQL's refuses numbers and characters that JSON allows.  Whatever is wrong with one element of a batch is told
 of that one.
 
-No other thread of Python runs while the parser, which is C, makes values of a text.  So a text that may have many is looked through first, by code
-during which others run, and refused before it is parsed if it has more than anything that the database takes.
+A text that may have many values is looked through first, and refused before it is parsed if it has more than anything that the database takes.
 """
 from __future__ import annotations
 

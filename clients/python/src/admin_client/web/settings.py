@@ -38,7 +38,7 @@ class AppSettings:
     """The role that a token must hold to bring events into the trail.  Empty: the app takes no events.  ADMIN_INGEST_ROLE."""
 
     reader_role: str = ""
-    """The role that a token must hold to read approvals and the state of the cutover.  Empty: nobody reads them here.  ADMIN_READER_ROLE."""
+    """The role that a token must hold to read approvals, previews and the state of the cutover.  Empty: nobody reads them here.  ADMIN_READER_ROLE."""
 
     def __post_init__(self) -> None:
         if not self.dsn:

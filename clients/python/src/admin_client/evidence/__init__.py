@@ -1,0 +1,1 @@
+"""Evidence: the formats that the archiver writes and the verifier reads (doc/evidence.md)."""

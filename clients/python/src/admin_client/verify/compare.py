@@ -1,0 +1,140 @@
+"""Two sources, document by document.  A scratch database on disk sorts them by audit_id."""
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+
+from .document import auditid_of
+from .report import Report, Stream
+from .seals import MOST
+from .walk import Consumer
+
+TABLE = "create table document (side integer not null, stream integer not null, audit_id integer not null, number integer not null, digest blob not null, stamp text not null)"
+INDEX = "create index on_document on document (audit_id, side, digest)"
+# What one side has and the other has not.  Two stores may use one audit_id for two documents: a copy of the database goes on counting where it was made.
+UNMATCHED = """create table unmatched as
+    select d.side, d.stream, d.audit_id, d.number, d.stamp, exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side) as is_known
+    from document as d where not exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side and o.digest = d.digest)"""
+UNMATCHED_INDEX = "create index on_unmatched on unmatched (audit_id, side)"
+# The last document of each stream that both sides have: what comes before it is not on its way.
+NEWEST = """create table newest as select d.side, d.stream, max(d.number) as number from document as d where (d.side, d.stream) in (select side, stream from unmatched)
+    and not exists (select 1 from unmatched as u where u.audit_id = d.audit_id and u.side = d.side and u.stream = d.stream and u.number = d.number) group by d.side, d.stream"""
+NEWEST_INDEX = "create index on_newest on newest (side, stream)"
+ROWS_AT_ONCE = 5000
+MAX_LAG = timedelta(minutes=15)
+RECORDED = b'"recordedtime":"'
+Row = tuple[int, int, int, int, bytes, str]
+Only = tuple[int, int, str, int, bool]
+"""Number, audit_id, time and stream of a document that only one side has; and whether others of its audit_id are there, but none behind it."""
+
+
+def recorded_time(document: bytes) -> str:
+    """When it was recorded, without parsing it."""
+    start = document.find(RECORDED)
+    return document[start + len(RECORDED) : document.find(b'"', start + len(RECORDED))].decode(errors="replace") if start >= 0 else ""
+
+
+class Comparison:
+    """Takes the documents of two sides, then says where they differ."""
+
+    def __init__(self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG) -> None:
+        scratch.execute(TABLE)
+        self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
+        self._rows: list[Row] = []
+        self._streams: dict[str, int] = {}
+
+    def consumer(self, side: int, stream: Stream) -> Consumer:
+        """The store's id is left out of what is compared: another sink may have sent a row under an older one."""
+        store = stream.store.encode()
+
+        def consume(number: int, text: bytes) -> None:
+            for document in text.split(b"\n")[:-1]:
+                digest = hashlib.sha256(document.replace(store, b"", 1)).digest()
+                self.add(side, stream.store, min(auditid_of(document) or 0, MOST), number, digest, recorded_time(document))
+                number += 1
+
+        return consume
+
+    def add(self, side: int, store: str, audit_id: int, number: int, digest: bytes, stamp: str) -> None:
+        self._rows.append((side, self._streams.setdefault(store, len(self._streams)), audit_id, number, digest, stamp))
+        if len(self._rows) >= ROWS_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        self._scratch.executemany("insert into document values (?, ?, ?, ?, ?, ?)", self._rows)
+        self._rows.clear()
+
+    # -- what differs ---------------------------------------------------------------------------------------------
+
+    def judge(self, report: Report) -> None:
+        self.flush()
+        for statement in (INDEX, UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
+            self._scratch.execute(statement)
+        differing = self._differing(report)
+        missing = self._missing(report, 0) + self._missing(report, 1)
+        both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
+        if not differing and not missing:
+            report.compared.append(f"{self.names[0]} and {self.names[1]} agree on {both:,} documents")
+
+    def _one(self, query: str, *arguments: object) -> int:
+        return int(self._scratch.execute(query, arguments).fetchone()[0] or 0)
+
+    def _differing(self, report: Report) -> int:
+        """Documents of which either side has another version."""
+        count = 0
+        for audit_id, number in self._scratch.execute(
+                "select a.audit_id, min(a.number) from unmatched as a where a.side = 0 and exists (select 1 from unmatched as b where b.audit_id = a.audit_id and b.side = 1) "
+                "group by a.audit_id order by 2"):
+            count += 1
+            report.findings.wrong("differs", f"the document with audit_id {audit_id} (number {number:,}) is another one in {self.names[1]} than in {self.names[0]}", number, number)
+        return count
+
+    def _missing(self, report: Report, side: int) -> int:
+        """What only this side has.  Returns how much of it is wrong."""
+        here, there = self.names[side], self.names[1 - side]
+        newest_there = self._one("select max(audit_id) from document where side = ?", 1 - side)
+        oldest_there = self._one("select min(audit_id) from document where side = ?", 1 - side)
+        wrong = 0
+        for first, last, audit_first, audit_last, stamp, may_follow in _runs(self._only(side)):
+            text = f"{'documents' if first != last else 'document'} {first:,}{f' to {last:,}' if first != last else ''} (audit_id {audit_first}{f' to {audit_last}' if first != last else ''}) of {here}"
+            if audit_last < oldest_there and self._kinds[1 - side] in ("topic", "database"):
+                report.findings.note("older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last)
+            elif (may_follow or audit_first > newest_there) and self._may_lag(side, stamp):
+                report.findings.note("lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last)
+            else:
+                wrong += 1
+                report.findings.wrong("only-in", f"{text} {'is' if first == last else 'are'} missing in {there}, since {stamp}", first, last)
+        return wrong
+
+    def _only(self, side: int) -> Iterator[Only]:
+        yield from self._scratch.execute(
+            "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow "
+            "from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (side, 1 - side))
+
+    def _may_lag(self, side: int, since: str) -> bool:
+        """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""
+        if (self._kinds[side], self._kinds[1 - side]) in (("archive", "topic"), ("archive", "database"), ("topic", "database"), ("ndjson", "database")):
+            return False
+        newest = self._scratch.execute("select max(stamp) from document where side = ?", (side,)).fetchone()[0]
+        try:
+            return datetime.fromisoformat(newest) - datetime.fromisoformat(since) <= self._max_lag
+        except (TypeError, ValueError):
+            return False
+
+
+def _runs(found: Iterable[Only]) -> Iterator[tuple[int, int, int, int, str, bool]]:
+    """Runs of consecutive numbers: first and last number, first and last audit_id, the time of the first, and what holds for all of them."""
+    run: tuple[int, int, int, int, str, bool] | None = None
+    of_stream = -1
+    for number, audit_id, stamp, stream, may_follow in found:
+        if run is not None and (number, stream, may_follow) == (run[1] + 1, of_stream, run[5]):
+            run = (run[0], number, min(run[2], audit_id), max(run[3], audit_id), run[4], may_follow)
+            continue
+        if run is not None:
+            yield run
+        run, of_stream = (number, number, audit_id, audit_id, stamp, may_follow), stream
+    if run is not None:
+        yield run

@@ -1,0 +1,298 @@
+"""The NDJSON sink's files, and the seals beside them."""
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import seals
+from .document import OWN
+from .report import CannotLook, Report, Stream
+from .safe import lines_of
+from .source import Progress, Task, check_heads
+from .walk import Chain, Consumer, Ends, walk
+
+CHUNK = 1 << 18
+SEALS = ".seals.ndjson"
+OWN_SOURCE = f'"source":"{OWN}'.encode()
+FILE = re.compile(r"(.*)-([0-9]+)\.ndjson")
+
+
+class _Hashed:
+    """A file's bytes in chunks, hashed as they are read."""
+
+    def __init__(self, path: Path, size: int | None = None) -> None:
+        self._path, self._size, self.sha256, self.bytes = path, size, hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            while chunk := file.read(CHUNK if self._size is None else min(CHUNK, self._size - self.bytes)):
+                self.sha256.update(chunk)
+                self.bytes += len(chunk)
+                yield chunk
+
+
+class NdjsonStore:
+    """The files of one store in one database's list of seals."""
+
+    def __init__(self, directory: Path, store: str, sink: str, task: Task) -> None:
+        self._directory, self._task = directory, task
+        self.stream = Stream(str(directory), "ndjson", store, sink)
+        self._progress = Progress(self.stream, task.since)
+        self._ends = Ends(task.asked(store, sink))
+        self._consumers: list[Consumer] | None = None
+        self._marker = self._read_marker()
+
+    def _begin(self, first: int, continues: object) -> list[Consumer]:
+        if self._consumers is None:
+            self._consumers = self._task.consumers(self.stream, first, continues)
+        return self._consumers
+
+    def finished(self, seal: seals.Seal) -> None:
+        """The next finished file."""
+        findings, name = self.stream.findings, seal.get("file")
+        consumers = self._begin(seal["first"], seal.get("continues"))
+        if not self._progress.begin_piece(seal["first"], seal["last"], seal["chain_before"], f"file {name}"):
+            return
+        if isinstance(name, str) and "/" not in name and (self._directory / name).is_file():
+            self._file(self._directory / name, seal, consumers)
+        else:
+            findings.wrong("object-missing", f"file {name} is missing: its seal says that it has the documents {seal['first']:,} to {seal['last']:,}", seal["first"], seal["last"])
+        self._progress.end_piece(seal["last"], seal["chain_after"])
+        self.stream.seals += 1
+
+    def _file(self, path: Path, seal: seals.Seal, consumers: list[Consumer]) -> None:
+        stream = self.stream
+        of_chain = None if seal["batches"] is None else Chain(bytes.fromhex(seal["chain_before"]), seal["first"], seal["batches"], self._ends)
+        hashed = _Hashed(path)
+        count = walk(hashed, seal["first"], of_chain, None, consumers)
+        stream.documents += count
+        if of_chain is None:
+            self._unlinked(path, seal)
+        else:
+            stream.batches += of_chain.done
+            if of_chain.value.hex() != seal["chain_after"]:
+                self._ends.forget(seal["first"])
+        expected, where = seal["last"] - seal["first"] + 1, f"documents {seal['first']:,} to {seal['last']:,} (file {path.name})"
+        if count != expected:
+            stream.findings.wrong("count", f"{where} are {expected:,} by their seal, and {count:,} here", seal["first"], seal["last"])
+        elif of_chain is not None and (of_chain.value.hex() != seal["chain_after"] or not of_chain.complete):
+            stream.findings.wrong("altered", f"{where} do not lead to the chain of their seal: altered, exchanged or in another order", seal["first"], seal["last"])
+        elif seal["sha256"] not in (None, hashed.sha256.hexdigest()) or hashed.bytes != seal["bytes"]:
+            stream.findings.wrong("altered", f"{where} are not the bytes that were sealed", seal["first"], seal["last"])
+
+    def _unlinked(self, path: Path, seal: seals.Seal) -> None:
+        """The sizes of the batches are not known, so the chain cannot be computed: what is known inside of the file cannot be met."""
+        first, last = seal["first"], seal["last"]
+        self._ends.passed(first, last)
+        self._ends.add(last, bytes.fromhex(seal["chain_after"]))
+        proof = "its SHA-256" if seal["sha256"] is not None else "their count and length"
+        self.stream.findings.note("unlinked", f"documents {first:,} to {last:,} (file {path.name}) are proved by {proof} and by the chain of the files beside it only: "
+                                  "the sizes of their batches were removed from the database", first, last)
+
+    def unfinished(self, path: Path, why: str = "is not finished", continues: object = None) -> None:
+        """A file that no seal names, because it is being written or its store was replaced.  A line that has no end yet is left out."""
+        with path.open("rb") as file:
+            size = _whole_lines(file.read, path.stat().st_size, file.seek)
+        first = max(self._progress.next or 1, (self.stream.last or 0) + 1)
+        count = walk(_Hashed(path, size), first, None, None, self._begin(first, continues))
+        if count:
+            self.stream.documents += count
+            self.stream.loose += count
+            self.stream.first = self.stream.first or first
+            self.stream.last = first + count - 1
+            self._ends.passed(first, self.stream.last)
+            self.stream.findings.note("unsealed", f"file {path.name} {why}: its {count:,} documents have no seal, nothing proves them yet", first, first + count - 1)
+
+    def replaced(self, paths: list[Path]) -> None:
+        """Another store follows: the last files of this one never get a seal.  The sink's marker says how many documents there were."""
+        for path in paths:
+            self.unfinished(path, "is the last one of a store that was replaced")
+        self._compare_marker(self._marker and self._read_marker())      # it may have been replaced since this store's first file was read
+
+    def _read_marker(self) -> tuple[int, str] | None:
+        """The delivery number of the newest batch, and the chain after it.  None: there is no marker."""
+        marker = self._directory / f"{self.stream.store}.position"
+        if not marker.is_file():
+            return None
+        try:
+            fields = marker.read_text(encoding="ascii").split()
+            return int(fields[5]), fields[6]
+        except (ValueError, IndexError):
+            self.stream.findings.wrong("marker", f"the marker {marker.name} cannot be read")
+            return None
+
+    def _compare_marker(self, found: tuple[int, str] | None, again: tuple[int, str] | None = None, may_be_older: bool = False) -> None:
+        """again: the marker as it is behind the files, where the first one was read in front of them and the sink may have written since.
+
+        may_be_older: the sink still writes, so an honest copy can have an older marker than files."""
+        if found is None:
+            return
+        number, head = found
+        name, last, findings = f"{self.stream.store}.position", self.stream.last or 0, self.stream.findings
+        newest = max(number, again[0] if again is not None else 0)
+        if newest < last:
+            said = f"the files have documents up to {last:,}, but store {self.stream.store} delivered no more than {newest:,} by its marker"
+            if may_be_older:
+                findings.attention("marker", f"{said}: lines were appended, or the marker is an older one, copied before the files or from before a power loss", newest + 1, last)
+            else:
+                findings.wrong("marker", said, newest + 1, last)
+        elif number > last:     # it is written before the batch
+            findings.attention("marker", f"the marker {name} says that documents up to {number:,} were about to be written, and the files end at {last:,}: "
+                               "a crash within the last batch, or the end was cut off", last + 1, number)
+        elif number == self.stream.chain_at and head != self.stream.chain:
+            findings.wrong("marker", f"the marker {name} has another chain at number {number:,} than the seals", number, number)
+
+    def newest(self, paths: list[Path], continues: object = None) -> None:
+        """The files that are being written, of the newest store."""
+        for path in paths:
+            self.unfinished(path, continues=continues)
+        self._compare_marker(self._marker, again=self._marker and self._read_marker(), may_be_older=True)
+
+    def end(self) -> Stream:
+        self._task.end()
+        check_heads(self.stream, self._task, self._ends)
+        return self.stream
+
+
+def _whole_lines(read: object, size: int, seek: object) -> int:
+    """How many bytes there are up to the last line feed."""
+    assert callable(read) and callable(seek)
+    end = size
+    while end > 0:
+        start = max(0, end - CHUNK)
+        seek(start)
+        if (found := bytes(read(end - start)).rfind(b"\n")) >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _sealed_lines(path: Path, report: Report) -> Iterator[seals.Sealed]:
+    with path.open("rb") as file:
+        for number, line in enumerate(lines_of(file), 1):
+            try:
+                if not line.endswith(b"\n"):
+                    raise seals.Malformed("has no end")
+                yield seals.parse(line[:-1], signed=False)
+            except seals.Malformed as error:
+                report.findings.wrong("seal-malformed", f"line {number} of {path.name} {error}")
+
+
+def _expect(path: Path, task: Task) -> set[str]:
+    """What the first line of a new store says of the store before.  Returns the files that are named."""
+    named = set()
+    for sealed in _sealed_lines(path, Report()):
+        named.add(str(sealed.seal.get("file")))
+        if isinstance(continued := sealed.seal.get("continues"), dict):
+            try:
+                task.expect(continued, sealed.seal["sink"], sealed.seal["store"])
+            except (KeyError, TypeError, ValueError):
+                continue
+    return named
+
+
+def _database(path: Path, directory: Path, task: Task, report: Report) -> None:
+    """All stores of one list of seals."""
+    loose = _Loose(directory, path.name.removesuffix(SEALS), _expect(path, task))
+    current: NdjsonStore | None = None
+    newest = -1
+    done: set[str] = set()
+    for sealed in _sealed_lines(path, report):
+        seal = sealed.seal
+        number = _number(str(seal.get("file")))
+        if current is None or current.stream.store != seal["store"]:
+            if current is not None:
+                done.add(current.stream.store)
+                current.replaced(loose.take(current.stream.store, newest, number))
+                report.streams.append(current.end())
+            if seal["store"] in done:
+                report.findings.wrong("order", f"{path.name} goes back to store {seal['store']}")
+            current = NdjsonStore(directory, seal["store"], seal["sink"], task)
+            newest = -1
+        current.finished(seal)
+        loose.is_named(str(seal.get("file")))
+        newest = max(newest, number)
+    if current is not None:
+        current.newest(loose.take(current.stream.store, newest, None))
+        report.streams.append(current.end())
+        _begun(directory, loose, current, newest, {*done, current.stream.store}, task, report)
+    for file in loose.left:
+        report.findings.wrong("seal-missing", f"no seal names the file {file.name}: its line was removed from {path.name}, or the file was put there")
+
+
+def _begun(directory: Path, loose: _Loose, before: NdjsonStore, newest: int, done: set[str], task: Task, report: Report) -> None:
+    """A store that has just replaced another one has no file that is finished yet."""
+    for path in loose.left[-1:]:
+        store = _store_of(path)
+        if store is not None and store not in done and seals.UUID.fullmatch(store) and _number(path.name) > newest:
+            loose.left.remove(path)
+            begun = NdjsonStore(directory, store, before.stream.sink, task)
+            begun.stream.findings.attention("begun", f"store {store} has no seal yet: has resync_sink just made it?")
+            begun.newest([path], continues={"store": before.stream.store})
+            report.streams.append(begun.end())
+
+
+def _number(name: str) -> int:
+    found = FILE.fullmatch(name)
+    return int(found.group(2)) if found else -1
+
+
+def _store_of(path: Path) -> str | None:
+    """Whose documents a file has, by the first one that is the extension's own."""
+    with path.open("rb") as file:
+        for line in lines_of(file):
+            if (start := line.find(OWN_SOURCE)) >= 0:
+                start += len(OWN_SOURCE)
+                return line[start : line.find(b'"', start)].decode(errors="replace")
+    return None
+
+
+class _Loose:
+    """Files that no seal names: the newest is being written, the line of the one before it is on its way, and the last file of a store that was replaced has none."""
+
+    def __init__(self, directory: Path, database: str, named: set[str]) -> None:
+        found = [path for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and name.group(1) == database and path.name not in named and path.stat().st_size]
+        self.left = sorted(found, key=lambda path: _number(path.name))
+
+    def is_named(self, name: str) -> None:
+        """A line that was written meanwhile names it."""
+        self.left = [path for path in self.left if path.name != name]
+
+    def take(self, store: str, newest: int, before: int | None) -> list[Path]:
+        """A store's own last files, behind its newest one that has a seal; before: the first file of the store that follows."""
+        found = []
+        for path in self.left[-2:] if before is None else self.left:
+            own, number = _store_of(path), _number(path.name)
+            if number > newest and (own == store or own is None and (before is None or number < before)):
+                found.append(path)
+        self.left = [path for path in self.left if path not in found[-2:]]
+        return found[-2:]
+
+
+def verify(where: str, task: Task, report: Report) -> None:
+    """All databases of a directory."""
+    directory = Path(where)
+    if not directory.is_dir():
+        raise CannotLook(f"folder \"{where}\" does not exist")
+    lists = sorted(directory.glob("*" + SEALS))
+    if not lists:
+        raise CannotLook(f"folder \"{where}\" has no file of seals (<database>{SEALS}): none of its files is finished")
+    for path in lists:
+        _database(path, directory, task, report)
+    _without_seals(directory, {path.name.removesuffix(SEALS) for path in lists}, report)
+
+
+def _without_seals(directory: Path, known: set[str], report: Report) -> None:
+    """Databases without a list of seals.  One that has just begun has no more than the file that is being written, and the one whose line is on its way."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(directory.iterdir()):
+        if (name := FILE.fullmatch(path.name)) and name.group(1) not in known and path.stat().st_size:
+            found.setdefault(name.group(1), []).append(path.name)
+    for database, names in found.items():
+        if len(names) > 2:
+            report.findings.wrong("seal-missing", f"no seal names the {len(names)} files of database \"{database}\": {database}{SEALS} was removed, or the files were put there")
+        else:
+            report.findings.attention("begun", f"the {'file' if len(names) == 1 else 'files'} {' and '.join(names)} of database \"{database}\" {'has' if len(names) == 1 else 'have'} no seal yet, "
+                                      f"and {'was' if len(names) == 1 else 'were'} not looked at: has it just begun to deliver, or was {database}{SEALS} removed?")

@@ -1,0 +1,70 @@
+"""What others have written: read without surprises, and shown without anything that could pass for the verifier's own words."""
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import IO, Any
+
+from .report import CannotLook, printable
+
+MOST_LINE = 256 << 20
+"""Of one line: a document is far below, and memory stays bounded."""
+_SURROGATE = "\\ud"
+
+
+class Oversized(CannotLook):
+    """A line is longer than the verifier reads."""
+
+    def __init__(self) -> None:
+        super().__init__(f"a line is longer than {MOST_LINE:,} bytes, which is the most that the verifier reads")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is there twice")
+    return found
+
+
+_PLAIN, _STRICT = json.JSONDecoder().decode, json.JSONDecoder(object_pairs_hook=_unique).decode
+
+
+def load_json(text: bytes, twice: bool = False) -> Any:
+    """What JSON says.  Raises nothing but ValueError: also for a member that is there twice, for what is nested too deeply, and for half a character.
+
+    twice: members may be, and half characters too, as in the data of events that others have made; the last one counts.
+    """
+    try:
+        decoded = text.decode()
+        value = (_PLAIN if twice else _STRICT)(decoded)
+        if not twice and _SURROGATE in decoded.lower():
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return value
+
+
+def top_members(text: bytes, name: str) -> list[Any]:
+    """All members of an object with this name, should it be there more than once.  Raises ValueError."""
+    try:
+        pairs = json.loads(text.decode(), object_pairs_hook=tuple)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return [pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == name] if isinstance(pairs, tuple) else []
+
+
+def lines_of(file: IO[bytes]) -> Iterator[bytes]:
+    """The lines of a file.  Raises Oversized."""
+    while line := file.readline(MOST_LINE + 1):
+        if len(line) > MOST_LINE:
+            raise Oversized
+        yield line
+
+
+def printable_all(value: Any) -> Any:
+    """The same, with all its texts printable."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {name: printable_all(member) for name, member in value.items()}
+    return [printable_all(member) for member in value] if isinstance(value, list) else value

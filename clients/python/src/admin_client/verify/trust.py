@@ -1,0 +1,56 @@
+"""Which stores are here, and which of them are the ones that were meant.
+
+A seal says that the archiver took documents from the topic, not who sent them: whoever can write there can begin a
+store of his own, or say that it continues an honest one.  The id of the honest store has to come by another way.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from .report import Findings, Report, Stream, stores_of
+from .source import Task
+
+def judge(report: Report, task: Task, source: str) -> None:
+    """All streams of a source were read."""
+    begun = {stream.store: (stream, before) for stream, before in task.begun}
+    if not begun:
+        return
+    meant = task.meant()
+    _missing(begun, task.earlier_removed)
+    _several(begun, report.findings, source)
+    check_stores([stream for stream, _ in begun.values()], meant)
+    for store in sorted({*task.stores} - begun.keys()):
+        report.findings.wrong("store", f"{source}: there is nothing of store {store}, which you named with --store")
+    for disputed in task.disputed:
+        if not meant or disputed.by in meant:
+            report.findings.wrong("continues", disputed.text)
+
+
+def check_stores(streams: Sequence[Stream], meant: set[str]) -> None:
+    """meant: empty where no store was named."""
+    if not meant:
+        return
+    for stream in streams:
+        if stream.store not in meant:
+            stream.findings.wrong("store", f"store {stream.store} is none that you named with --store, nor one that those continue: somebody else has sent its documents")
+
+
+def _missing(begun: dict[str, tuple[Stream, str | None]], removed: bool) -> None:
+    for stream, before in begun.values():
+        if before is not None and before not in begun:
+            said = f"this store continues store {before}, which is not here"
+            if removed:
+                stream.findings.attention("continues", said)
+            else:
+                stream.findings.wrong("continues", f"{said}; if it was removed on purpose, say --earlier-removed")
+
+
+def _several(begun: dict[str, tuple[Stream, str | None]], findings: Findings, source: str) -> None:
+    roots = [stream for stream, before in begun.values() if before is None or before not in begun]
+    if len(roots) > 1:
+        findings.attention("stores", f"{source}: {stores_of(roots)} continue no other one: are these several databases, or has somebody begun a store of his own? Name those you mean with --store")
+    for before, count in Counter(before for _, before in begun.values() if before is not None).items():
+        if count > 1:
+            both = [stream for stream, continued in begun.values() if continued == before]
+            findings.attention("stores", f"{source}: {stores_of(both)} all say that they continue store {before}: no more than one of them can be right. Name that one with --store")
