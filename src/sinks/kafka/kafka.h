@@ -140,6 +140,9 @@ extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *positio
 /* The next phase of recovery, and how long it may take. */
 extern void kafka_enter(Kafka *kafka, KafkaPhase phase, int milliseconds);
 
+/* The phase has had its time. */
+extern bool kafka_is_late(const Kafka *kafka);
+
 /* Recovery waits for what may be old news to pass: as long as it can, and no longer than it has to where loss is suspected. */
 extern bool kafka_is_patient(const Kafka *kafka);
 
@@ -151,6 +154,16 @@ extern int	kafka_asking_ms(Kafka *kafka);
  * comes later is lost, so slow brokers need longer waits.
  */
 extern rd_kafka_resp_err_t kafka_offsets(Kafka *kafka, int partition, int64 *low, int64 *high);
+
+/* The end alone; a read_committed consumer is told the last stable offset. */
+extern rd_kafka_resp_err_t kafka_end_offset(Kafka *kafka, int partition, int64 *end);
+
+/* kafka_reading.c: assigns the consumer that reads what is new; after an operator's resync, what is newest. */
+extern AdminSinkResult kafka_begin_reading(Kafka *kafka);
+extern AdminSinkResult kafka_read_on(Kafka *kafka, AdminSinkPosition *position);
+
+/* A partition holds these offsets, and what is remembered is not among them. */
+extern AdminSinkResult kafka_stop_at_offsets(Kafka *kafka, int partition, int64 low, int64 high);
 
 /* kafka_peek.c */
 extern AdminSinkResult kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position);

@@ -232,7 +232,7 @@ AdminSinkResult
 kafka_claim(Kafka *kafka)
 {
 	int			partition = claim_partition(kafka);
-	bool		is_late = monotonic_ms() >= kafka->deadline;
+	bool		is_late = kafka_is_late(kafka);
 	AdminSinkResult result = ADMIN_SINK_OK;
 
 	if (kafka->sink->claim[0] == '\0' || partition == NO_OFFSET)

@@ -54,3 +54,14 @@ kafka_offsets(Kafka *kafka, int partition, int64 *low, int64 *high)
 		kafka->asking_ms = wait_ms;
 	return code;
 }
+
+rd_kafka_resp_err_t
+kafka_end_offset(Kafka *kafka, int partition, int64 *end)
+{
+	int			wait_ms = kafka_asking_ms(kafka);
+	rd_kafka_resp_err_t code = offset_at(kafka, partition, TIME_OF_END, wait_ms, end);
+
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		kafka->asking_ms = wait_ms;
+	return code;
+}

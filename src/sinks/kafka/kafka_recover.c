@@ -19,7 +19,7 @@
  *    Then the topic's id is asked for (kafka_topic_id.c): another one than is remembered is another topic.
  * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
  *    one, is answered the last stable offset.
- * 3. A read_committed consumer, assigned at the newest records remembered, has to see
+ * 3. A read_committed consumer (kafka_reading.c), assigned at the newest records remembered, has to see
  *    these, and reads until in every partition it stands at the watermark.  An earlier end
  *    is only the last stable offset: another producer's open transaction holds it back, and
  *    is waited for.
@@ -44,11 +44,9 @@
 #define SPARE_PARTITIONS	256
 /* After an operator's resync so much of the end of each partition is read: more than the largest batch, and aborted ones. */
 #define KEPT_OFFSETS		20000
-/* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
-#define READING_MS	(20 * 60 * 1000)
 
-static bool
-is_late(const Kafka *kafka)
+bool
+kafka_is_late(const Kafka *kafka)
 {
 	return monotonic_ms() >= kafka->deadline;
 }
@@ -140,7 +138,7 @@ look(Kafka *kafka, const AdminSinkPosition *position)
 	{
 		if (code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR__TRANSPORT)
 			return kafka_wait_for_brokers(kafka);
-		if (!is_late(kafka) && kafka_remedy(code) == NULL)
+		if (!kafka_is_late(kafka) && kafka_remedy(code) == NULL)
 			return ADMIN_SINK_PENDING;
 		return kafka_give_up(kafka, code, "find the topic");
 	}
@@ -178,7 +176,7 @@ kafka_is_patient(const Kafka *kafka)
 {
 	bool		is_hasty = kafka->is_peeking || kafka_suspects_loss();
 
-	return !is_late(kafka) && !(is_hasty && phase_age(kafka, LOOKING_MS) >= kafka->patience_ms);
+	return !kafka_is_late(kafka) && !(is_hasty && phase_age(kafka, LOOKING_MS) >= kafka->patience_ms);
 }
 
 static AdminSinkResult
@@ -187,40 +185,6 @@ identify(Kafka *kafka)
 	AdminSinkResult result = kafka_identify(kafka);
 
 	return result == ADMIN_SINK_OK ? begin_measuring(kafka) : result;
-}
-
-static AdminSinkResult
-stop_at_loss(Kafka *kafka, int partition, int64 low, int64 high)
-{
-	char		found[128];
-
-	snprintf(found, sizeof(found), "partition %d holds offsets " INT64_FORMAT " to " INT64_FORMAT ", remembered is " INT64_FORMAT,
-			 partition, low, high, kafka->partitions[partition].next);
-	return kafka_stop_at_loss(kafka, found);
-}
-
-/* Assigns the consumer that reads what is new; after an operator's resync, what is newest. */
-static AdminSinkResult
-begin_reading(Kafka *kafka)
-{
-	rd_kafka_topic_partition_list_t *list;
-	rd_kafka_resp_err_t code;
-
-	kafka_destroy(&kafka->consumer);
-	kafka->consumer = kafka_new_consumer(kafka, "read_committed");
-	if (kafka->consumer == NULL)
-		return kafka->why_none;
-	list = rd_kafka_topic_partition_list_new(kafka->partition_count);
-	for (int i = 0; i < kafka->partition_count; i++)
-		rd_kafka_topic_partition_list_add(list, kafka->topic, i)->offset =
-			kafka->partitions[i].due != NO_OFFSET ? kafka->partitions[i].due : kafka->partitions[i].next;
-	code = rd_kafka_assign(kafka->consumer, list);
-	rd_kafka_topic_partition_list_destroy(list);
-	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		elog(ERROR, "could not assign partitions: %s", rd_kafka_err2str(code));
-	rd_kafka_poll_set_consumer(kafka->consumer);
-	kafka_enter(kafka, KAFKA_READING, READING_MS);
-	return ADMIN_SINK_PENDING;
 }
 
 bool
@@ -241,7 +205,7 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	rd_kafka_poll(kafka->consumer, 0);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		if (!is_late(kafka))
+		if (!kafka_is_late(kafka))
 			return ADMIN_SINK_PENDING;
 		return kafka_give_up(kafka, code, "ask for the offsets of the topic");
 	}
@@ -266,7 +230,7 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 		return ADMIN_SINK_PENDING;
 	}
 	else if (partition->next < low || partition->next > high)
-		return stop_at_loss(kafka, i, low, high);
+		return kafka_stop_at_offsets(kafka, i, low, high);
 	if (i == kafka->header_partition && kafka->header_offset >= low)
 		kafka->due_partition = i;
 	partition->due = kafka->due_partition == i ? kafka->header_offset : partition->newest;
@@ -280,141 +244,7 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	kafka_enter(kafka, KAFKA_MEASURING, LOOKING_MS);
 	if (++kafka->measured < kafka->partition_count)
 		return ADMIN_SINK_PENDING;
-	return begin_reading(kafka);
-}
-
-static AdminSinkResult
-take_header(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
-{
-	KafkaPartition *partition = &kafka->partitions[message->partition];
-	int64		position_id = 0;
-	const char *record = kafka_position_of(kafka, message, &position_id);
-	const char *forgery = record[0] == '\0' ? NULL : kafka->sink->forgery(kafka->sink, position_id, record);
-
-	if (forgery != NULL)
-		return kafka_stop_at_forgery(kafka, message, position_id, forgery);
-	if (partition->due != NO_OFFSET &&
-		(message->offset != partition->due || (message->partition == kafka->due_partition && record[0] == '\0')))
-		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
-	if (record[0] != '\0' && position_id > position->position_id)
-	{
-		position->position_id = position_id;
-		strlcpy(position->record, record, sizeof(position->record));
-		kafka->header_partition = message->partition;
-		kafka->header_offset = message->offset;
-	}
-	return ADMIN_SINK_PENDING;
-}
-
-static AdminSinkResult
-take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
-{
-	KafkaPartition *partition = &kafka->partitions[message->partition];
-	AdminSinkResult result = ADMIN_SINK_PENDING;
-
-	if (position->is_resync)
-		kafka_keep_newest(kafka, message, position);
-	else
-		result = take_header(kafka, message, position);
-	if (result != ADMIN_SINK_PENDING)
-		return result;
-	partition->due = NO_OFFSET;
-	partition->is_open = false;
-	/* What an operator has gone past may be anybody's: it need not be there next time. */
-	partition->newest = position->is_resync ? NO_OFFSET : message->offset;
-	partition->next = Max(partition->next, message->offset + 1);
-	partition->is_read = partition->next >= partition->high;
-	partition->is_held_back = false;
-	return ADMIN_SINK_PENDING;
-}
-
-static AdminSinkResult
-take_end(Kafka *kafka, const rd_kafka_message_t *message)
-{
-	KafkaPartition *partition = &kafka->partitions[message->partition];
-
-	/* It has no marker, and nothing is behind it. */
-	if (partition->due != NO_OFFSET && message->offset <= partition->due && partition->high <= partition->next)
-	{
-		partition->is_open = true;
-		partition->is_read = true;
-		return ADMIN_SINK_PENDING;
-	}
-	if (partition->due != NO_OFFSET && message->offset > partition->due)
-		return stop_at_loss(kafka, message->partition, message->offset, partition->high);
-	/* Commit markers are passed by unseen. */
-	partition->next = Max(partition->next, message->offset);
-	partition->is_read = message->offset >= partition->high || kafka->is_peeking;
-	partition->is_held_back = !partition->is_read;
-	return ADMIN_SINK_PENDING;
-}
-
-static bool
-is_read(const Kafka *kafka)
-{
-	for (int i = 0; i < kafka->partition_count; i++)
-	{
-		if (!kafka->partitions[i].is_read)
-			return false;
-	}
-	return true;
-}
-
-static bool
-is_held_back(const Kafka *kafka)
-{
-	for (int i = 0; i < kafka->partition_count; i++)
-	{
-		if (kafka->partitions[i].is_held_back)
-			return true;
-	}
-	return false;
-}
-
-static AdminSinkResult
-finish(Kafka *kafka, AdminSinkPosition *position)
-{
-	kafka_destroy(&kafka->consumer);
-	kafka_enter(kafka, KAFKA_FINDING_CLAIMS, READING_MS);
-	kafka_forget_error(kafka);
-	if (!kafka->is_peeking)
-		kafka_forget_suspicion();
-	kafka_write_detail(kafka, position->detail, sizeof(position->detail));
-	return ADMIN_SINK_PENDING;
-}
-
-static AdminSinkResult
-read_on(Kafka *kafka, AdminSinkPosition *position)
-{
-	int64		until = monotonic_ms() + ADMIN_SINK_SLICE_MS;
-	AdminSinkResult result = ADMIN_SINK_PENDING;
-
-	while (!is_read(kafka))
-	{
-		rd_kafka_message_t *message = rd_kafka_consumer_poll(kafka->consumer, ADMIN_SINK_SLICE_MS);
-
-		if (message != NULL && message->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			result = take_message(kafka, message, position);
-		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
-			result = take_end(kafka, message);
-		/* Where retention was quicker it is known what is there when it is measured anew. */
-		else if (message != NULL &&
-				 (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || kafka_remedy(message->err) != NULL))
-			result = kafka_give_up(kafka, message->err, "read the topic");
-		if (message != NULL)
-			rd_kafka_message_destroy(message);
-		if (result != ADMIN_SINK_PENDING)
-			return result;
-		if (monotonic_ms() >= until)
-			break;
-	}
-	if (is_read(kafka))
-		return finish(kafka, position);
-	if (is_late(kafka) && !is_held_back(kafka))
-		return kafka_no_answer(kafka, "read the topic to its end");
-	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "reading topic \"%s\" to its end%s", kafka->topic,
-			 is_held_back(kafka) ? "; a transaction that another producer has left open is waited for" : "");
-	return is_late(kafka) ? ADMIN_SINK_RETRY : ADMIN_SINK_PENDING;
+	return kafka_begin_reading(kafka);
 }
 
 /* Who has lost what the topic holds claims nothing: the worker stops. */
@@ -461,7 +291,7 @@ recover_step(Kafka *kafka, AdminSinkPosition *position)
 		case KAFKA_MEASURING:
 			return measure(kafka, position);
 		case KAFKA_READING:
-			return read_on(kafka, position);
+			return kafka_read_on(kafka, position);
 		case KAFKA_FINDING_CLAIMS:
 			return find_claims(kafka, position);
 		case KAFKA_CLAIMING:

@@ -170,7 +170,7 @@ kafka_identify(Kafka *kafka)
 {
 	char		id[KAFKA_TOPIC_ID_BYTES];
 	char		found[64 + 2 * KAFKA_TOPIC_ID_BYTES];
-	bool		is_late = monotonic_ms() >= kafka->deadline;
+	bool		is_late = kafka_is_late(kafka);
 	bool		is_answered = kafka_topic_id_ask(kafka, kafka->producer, &kafka->question, ADMIN_SINK_SLICE_MS, id);
 
 	rd_kafka_poll(kafka->producer, 0);
