@@ -14,7 +14,7 @@ from harness import BOOTSTRAP, SEED, Archiver, make_bucket
 from producer import plain
 from proxy import Proxy, lose_answer, refuse, say_yes, slow, with_headers, without_lock
 
-ROUNDS = int(os.environ.get("ROUNDS", "6"))
+ROUNDS = int(os.environ.get("ARCHIVE_ROUNDS", "6"))
 QUICK = ("--roll-age", "1s")
 
 

@@ -6,7 +6,7 @@ import threading
 
 from harness import Issuer, connect, done, error, ok, one, rows
 
-ROUNDS, PEOPLE = int(os.environ.get("ROUNDS", "1500")), 6
+ROUNDS, PEOPLE = int(os.environ.get("IDENTITY_ROUNDS", "1500")), 6
 seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
 print(f"# seed {seed}, {ROUNDS} rounds of {PEOPLE} at once")
 chance = random.Random(seed)

@@ -37,7 +37,7 @@ def one_sink_down():
     BROKER.kill(signal.SIGSTOP)
     for _ in range(50):
         sql(CHECK)
-    wait(NDJSON, "files are written while the broker is paused", 10)
+    wait(NDJSON, "files are written while the broker is paused")
     wait(f"select state = 'backing_off' and lag_rows >= 50 {KAFKA}", "the backlog of the other one shows", 90)
     sql("select admin.create_audit_partitions()")
     BROKER.kill(signal.SIGCONT)
@@ -45,7 +45,7 @@ def one_sink_down():
     setting("ndjson_directory", "/proc/nowhere")
     wait("select state = 'backing_off' from admin.worker_status where sink = 'ndjson'", "now the files cannot be written")
     sql(CHECK)
-    wait(DELIVERED, "which is no matter to Kafka", 10)
+    wait(DELIVERED, "which is no matter to Kafka")
     sql("alter system reset admin_ext.ndjson_directory; ")
     sql("select pg_reload_conf()")
     wait(NDJSON, "files are written when they can be")

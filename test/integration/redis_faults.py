@@ -32,9 +32,9 @@ def killed_while_idle():
     """Nothing is there to deliver, and that Redis is down shows all the same."""
     changes = state_changes("redis")
     SERVER.kill()
-    wait(f"select state = 'backing_off' and last_error ~ 'could not connect to Redis at .*: Connection refused' {REDIS}", "Redis is killed, nothing is delivered: backing_off", 15)
+    wait(f"select state = 'backing_off' and last_error ~ 'could not connect to Redis at .*: Connection refused' {REDIS}", "Redis is killed, nothing is delivered: backing_off")
     SERVER.start()
-    wait(f"select state = 'idle' {REDIS}", "started again: reached without anybody's doing", 15)
+    wait(f"select state = 'idle' {REDIS}", "started again: reached without anybody's doing")
     said = state_changes("redis") - changes
     ok(said == 2, "the log has one line for the outage and one for its end", said)
 
@@ -43,7 +43,7 @@ def paused_while_idle():
     SERVER.kill(signal.SIGSTOP)
     wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis is paused, nothing is delivered: backing_off", 25)
     SERVER.kill(signal.SIGCONT)
-    wait(f"select state = 'idle' {REDIS}", "goes on: reached", 15)
+    wait(f"select state = 'idle' {REDIS}", "goes on: reached")
 
 
 def restarted_while_idle():
@@ -51,7 +51,7 @@ def restarted_while_idle():
     for number in range(3):
         SERVER.restart()
         issue(700 + number)
-        wait(DELIVERED, "restarted behind the sink's back: delivered", 15)
+        wait(DELIVERED, "restarted behind the sink's back: delivered")
 
 
 def dropped_connection():
@@ -60,7 +60,7 @@ def dropped_connection():
     for number in range(5):
         connect().client_kill_filter(_type="normal", skipme=True)
         issue(710 + number)
-        wait(DELIVERED, "a connection is dropped: delivered by the next", 5)
+        wait(DELIVERED, "a connection is dropped: delivered by the next")
     said = state_changes("redis") - changes
     ok(said % 2 == 0 and said <= 10, "each outage with its end in the log", said)
 
@@ -71,7 +71,7 @@ def down_and_others():
     SERVER.kill()
     for number in range(50):
         sign(issue(100 + number), 1)
-    wait(NDJSON, "files are written while Redis is down", 10)
+    wait(NDJSON, "files are written while Redis is down")
     wait(f"select state = 'backing_off' and lag_rows >= 150 {REDIS}", "what waits is counted")
     SERVER.start()
     listener = Subscriber()
@@ -104,7 +104,7 @@ def paused_under_load():
     SERVER.kill(signal.SIGSTOP)
     wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis is paused, and nothing is for it: backing_off", 25)
     SERVER.kill(signal.SIGCONT)
-    wait(f"select state in ('delivering', 'idle') {REDIS}", "goes on: reached", 15)
+    wait(f"select state in ('delivering', 'idle') {REDIS}", "goes on: reached")
     checks.terminate()
     checks.wait()
     wait(DELIVERED, "all is delivered", 20)

@@ -65,7 +65,7 @@ def goes_on(name, to=None, who="app"):
         setting("redis_url", to)
     issue(next(numbers))
     wait(DELIVERED, f"{name}: delivered")
-    ok(poll(lambda: ours() == [who], 10), f"{name}: as user {who}", ours())
+    ok(poll(lambda: ours() == [who], 60), f"{name}: as user {who}", ours())
 
 
 def ours():

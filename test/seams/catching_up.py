@@ -11,7 +11,7 @@ import threading
 from session import connect, done, ok, one, rows
 
 SEED = int(os.environ.get("SEED", random.randrange(1 << 31)))
-ROUNDS = int(os.environ.get("ROUNDS", "30"))
+ROUNDS = int(os.environ.get("SEAMS_ROUNDS", "30"))
 CATCH_UP = "select admin.catch_up_approvals(%s::jsonb)"
 STORED = """
 select a.approval_id, a.state, a.closed_at is not null, a.close_reason,

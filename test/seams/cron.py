@@ -29,12 +29,12 @@ def by_worker(name, problem):
     swept_by, _, said = status()
     ok(swept_by == "worker" and re.search(problem, said or "none"), f"{name}: the status says so", (swept_by, said))
     prefix = due(connection)
-    ok(poll(lambda: announced(connection, prefix) == 1, 10), f"{name}: the worker sweeps")
+    ok(poll(lambda: announced(connection, prefix) == 1, 60), f"{name}: the worker sweeps")
 
 
 one(connection, "alter system set admin_ext.sweep_interval = '1s'")
 one(connection, "select pg_reload_conf()")
-ok(poll(lambda: status()[0] == "worker", 10), "without pg_cron the worker sweeps")
+ok(poll(lambda: status()[0] == "worker", 60), "without pg_cron the worker sweeps")
 ok(one(connection, "select admin.schedule_sweep()") == "worker" and "pg_cron is not installed" in connection.notices[-1], "and schedule_sweep says that it does", connection.notices)
 
 ok("Run CREATE EXTENSION pg_cron" in connection.notices[-1], "and what is missing", connection.notices[-1])
@@ -56,7 +56,7 @@ ran = "select count(*) from cron.job_run_details where status in ('running', 'su
 ok(poll(lambda: announced(connection, prefix) == 2500, MINUTE), "pg_cron announces what is due", status())
 ok(one(connection, ran) > 0 and one(connection, "select count(distinct xid) from admin.audit where event_type = 'approval.expired' and approval_id like %s", prefix + "%") == 3,
    "in parts, and alone", rows(connection, "select xid::text, count(*) from admin.audit where event_type = 'approval.expired' group by 1"))
-ok(poll(lambda: rows(connection, "select distinct status from cron.job_run_details") == [("succeeded",)], 10), "its run succeeds", rows(connection, "select status, return_message from cron.job_run_details"))
+ok(poll(lambda: rows(connection, "select distinct status from cron.job_run_details") == [("succeeded",)], 60), "its run succeeds", rows(connection, "select status, return_message from cron.job_run_details"))
 
 job = one(connection, "select jobid from cron.job")
 one(connection, "select cron.alter_job(%s, active => false)", job)

@@ -7,7 +7,7 @@ import threading
 
 from session import connect, done, error, ok, one, poll, rows
 
-ROUNDS, CONNECTIONS, SOURCES, NUMBERS = int(os.environ.get("ROUNDS", "40")), 8, 3, 4000
+ROUNDS, CONNECTIONS, SOURCES, NUMBERS = int(os.environ.get("SEAMS_ROUNDS", "40")), 8, 3, 4000
 seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
 print(f"# seed {seed}, {ROUNDS} batches over each of {CONNECTIONS} connections")
 MICROSECOND = "2026-11-24T07:{:02d}:{:02d}.{:06d}Z"

@@ -184,7 +184,7 @@ def kill(pid):
     """Kills, and waits until it is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    assert poll(lambda: is_gone(pid), 10)
+    assert poll(lambda: is_gone(pid), 60)
 
 
 def as_server_user(*command, **options):
@@ -209,7 +209,7 @@ def kill_pooler():
 
 def start_pooler():
     assert as_server_user("pgbouncer", "-q", "-d", str(POOLER / "pgbouncer.ini")).wait() == 0
-    assert poll(lambda: (POOLER / "pid").exists(), 10)
+    assert poll(lambda: (POOLER / "pid").exists(), 60)
     with contextlib.closing(connect(host=str(POOLER), port=6432)) as connection:
         one(connection, "select 1")
 
@@ -220,4 +220,4 @@ def kill_redis():
 
 def start_redis():
     subprocess.Popen([str(REDIS / "start")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert poll(lambda: subprocess.run(["redis-cli", "-p", os.environ["REDIS_PORT"], "ping"], capture_output=True).stdout == b"PONG\n", 10)
+    assert poll(lambda: subprocess.run(["redis-cli", "-p", os.environ["REDIS_PORT"], "ping"], capture_output=True).stdout == b"PONG\n", 60)

@@ -16,7 +16,7 @@ from admin_client.pace import Pace
 from admin_client.shipper import Shipper
 from admin_client.spool import Spool
 
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ROUNDS = int(os.environ.get("SHIPPING_ROUNDS", "5"))
 QUICK = {"backoff_seconds": 0.5}
 
 
@@ -224,7 +224,7 @@ async def test_conflicts_are_tried_again_soon(tmp_path):
         return '{"accepted": 0, "duplicates": 1, "rejected": []}'
 
     task = asyncio.create_task(Shipper(spool, ask, 1000).run())
-    await asyncio.wait_for(spool.is_empty.wait(), 2)
+    await asyncio.wait_for(spool.is_empty.wait(), 60)
     assert calls == 5 and await spool.count() == 0
     task.cancel()
     await spool.close(1)
