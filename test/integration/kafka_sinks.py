@@ -3,7 +3,7 @@ import signal
 import subprocess
 
 from confluent_kafka import Producer
-from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, expect, kill_worker, main, make_topic, ok, read_topic,
+from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, ends, expect, kill_worker, main, make_topic, ok, read_topic,
                      setting, sql, wait)
 
 NDJSON = DELIVERED.replace("kafka", "ndjson")
@@ -76,14 +76,20 @@ def databases():
     compare_ledger("rows of the first too")
 
 
-def others_transaction():
-    """Recovery reads past what another producer has begun only when that has ended."""
+def begin_another(*partitions):
+    """A producer that is not ours, with a record in each of these partitions and its transaction open."""
     other = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": "another", "log_level": 0})
     other.init_transactions(30)
     other.begin_transaction()
-    for partition in range(3):
+    for partition in partitions:
         other.produce(TOPIC, b"not ours", partition=partition)
     other.flush(30)
+    return other
+
+
+def others_transaction():
+    """Recovery reads past what another producer has begun only when that has ended."""
+    other = begin_another(0, 1, 2)
     sql(CHECK)
     wait(DELIVERED, "delivery goes on behind another's open transaction")
     kill_worker()
@@ -92,6 +98,22 @@ def others_transaction():
     wait(f"select lag_rows > 0 {KAFKA}", "what waits meanwhile is counted")
     ok(sql(DELIVERED) == "f", "nothing is sent before")
     other.abort_transaction(30)
+    wait(DELIVERED, "when it has ended delivery goes on", 90)
+    compare_ledger("each row once")
+
+
+def open_before_newest():
+    """Where recovery reads from is behind the open transaction, and no other partition shows that it is there."""
+    before = ends()
+    sql(CHECK)
+    wait(DELIVERED, "a record shows which partition the checks go to")
+    other = begin_another(*(partition for partition, end in enumerate(ends()) if end != before[partition]))
+    sql(CHECK)
+    wait(DELIVERED, "the newest record is behind another's open transaction")
+    kill_worker()
+    wait(f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}", "recovery waits for that, and says so", 90)
+    other.commit_transaction(30)
+    sql(CHECK)
     wait(DELIVERED, "when it has ended delivery goes on", 90)
     compare_ledger("each row once")
 
@@ -125,4 +147,4 @@ def topic_of_each():
 
 
 if __name__ == "__main__":
-    main(begin, held_transaction, one_sink_down, databases, others_transaction, topic_of_each)
+    main(begin, held_transaction, one_sink_down, databases, others_transaction, open_before_newest, topic_of_each)
