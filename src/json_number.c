@@ -13,6 +13,7 @@
 #define INT64_DIGITS		19
 #define DOUBLE_DIGITS		15	/* any decimal of so many survives a double */
 #define DOUBLE_SURE_EXPONENT 307	/* below -307 a double has fewer digits, above 307 it may be too large */
+#define FLOAT_SURE_EXPONENT	37	/* above that a number may be too large for 32 bits */
 #define PLAIN_MAX_BYTES		400 /* 1e-307 of 15 digits, written without an exponent, has 324 */
 
 /* The parts of a number, by the grammar of RFC 8259, section 6. */
@@ -133,6 +134,13 @@ is_double(const Parts *parts, const char *number, size_t length)
 	return isfinite(strtod(text, NULL));
 }
 
+/* The CloudEvents SDK of Go passes over a number that begins with 0 by reading it as a float of 32 bits. */
+static bool
+is_refused_in_go(const Parts *parts)
+{
+	return !parts->is_negative && !parts->is_zero && parts->digits[0] == '0' && magnitude_of(parts) > FLOAT_SURE_EXPONENT;
+}
+
 JsonNumber
 json_number_judge(const char *number, size_t length)
 {
@@ -150,5 +158,5 @@ json_number_judge(const char *number, size_t length)
 	if (parts.is_integer)
 		return has_64_bits(&parts) ? JSON_NUMBER_PLAIN : JSON_NUMBER_LONG;
 	return parts.integer_digits + parts.fraction_digits - parts.leading_zeros <= DOUBLE_DIGITS &&
-		is_double(&parts, number, length) ? JSON_NUMBER_PLAIN : JSON_NUMBER_LONG;
+		is_double(&parts, number, length) && !is_refused_in_go(&parts) ? JSON_NUMBER_PLAIN : JSON_NUMBER_LONG;
 }

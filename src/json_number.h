@@ -22,7 +22,7 @@ typedef enum JsonNumber
 /*
  * Digits count as they are written, from the first that is not zero: 1.500 has four.  An integer
  * is a number without point and exponent.  A double is zero or at least 1e-307, as what is smaller
- * has fewer digits.
+ * has fewer digits.  A number that is written with a zero before the point is smaller than 1e38.
  */
 extern JsonNumber json_number_judge(const char *number, size_t length);
 
