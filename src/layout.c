@@ -80,9 +80,9 @@ layout_refuse(const char *table, const char *fault)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table \"%s\" has other columns than admin_ext gave it", table),
+			 errmsg("table \"%s\" does not have the columns that admin_ext created", table),
 			 errdetail_internal("%s", fault),
-			 errhint("Give its columns back the types that they had, and keep further columns in a table of your own.")));
+			 errhint("Restore its columns and their types. Keep further columns in a table of your own.")));
 }
 
 void
@@ -190,10 +190,10 @@ layout_open_index(const TableLayout *layout, Relation table, Oid oid)
 		RelationGetIndexPredicate(index) != NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("index \"%s\" is not the one that admin_ext gave table \"%s\"",
+				 errmsg("index \"%s\" of table \"%s\" is not the one that admin_ext created",
 						RelationGetRelationName(index), RelationGetRelationName(table)),
-				 errdetail("It has another table, other columns, another predicate, other operators or another collation."),
-				 errhint("Drop it, and make the one that was there again. admin.cutover_readiness shows its definition.")));
+				 errdetail("Its table, columns, predicate, operators or collation differ."),
+				 errhint("Drop it and create the original index again. The view admin.cutover_readiness shows its definition.")));
 	layout_note(oid, FIT_INDEX);
 	return index;
 }
@@ -204,7 +204,7 @@ layout_check_column(TupleDesc desc, int column, Oid type)
 	if (column > desc->natts || TupleDescAttr(desc, column - 1)->atttypid != type)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a table of admin_ext has other columns than admin_ext gave it"),
+				 errmsg("a table of admin_ext does not have the columns that admin_ext created"),
 				 column <= desc->natts ?
 				 errdetail("Column \"%s\" is of type %s, not %s.", NameStr(TupleDescAttr(desc, column - 1)->attname),
 						   format_type_be(TupleDescAttr(desc, column - 1)->atttypid), format_type_be(type)) : 0,
@@ -223,7 +223,7 @@ layout_refuse_null(TupleDesc desc, int column)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("a row of admin_ext has a null in column \"%s\", which is not null as admin_ext made it",
+			 errmsg("null value in column \"%s\" of a table of admin_ext, which was created NOT NULL",
 					NameStr(TupleDescAttr(desc, column - 1)->attname)),
 			 errhint("The view admin.cutover_readiness names the column and its table.")));
 }

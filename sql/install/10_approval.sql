@@ -22,13 +22,13 @@ begin
     if not (select r.rolsuper from pg_namespace as n join pg_roles as r on r.oid = n.nspowner where n.nspname = 'admin') then
         raise exception 'schema "admin" belongs to a role that is no superuser'
             using errcode = '55000', detail = 'Its owner could replace what guards approvals and their trail.',
-                  hint = 'Drop the schema, or give it to a superuser; CREATE EXTENSION makes it where there is none.';
+                  hint = 'Give the schema to a superuser, or drop it. CREATE EXTENSION creates it.';
     end if;
     if exists (select from pg_depend where refclassid = 'pg_namespace'::regclass and refobjid = 'admin'::regnamespace
                and classid <> 'pg_extension'::regclass) then
         raise exception 'schema "admin" is not empty'
-            using errcode = '55000', detail = 'What stands in it could be taken for a part of the extension.',
-                  hint = 'Drop the schema; CREATE EXTENSION makes it where there is none.';
+            using errcode = '55000', detail = 'Its objects could be taken for parts of the extension.',
+                  hint = 'Drop the schema. CREATE EXTENSION creates it.';
     end if;
 end
 $$;
@@ -178,7 +178,7 @@ as 'MODULE_PATHNAME', 'admin_approval_guard'
 language c;
 
 comment on function admin.approval_guard() is
-'Trigger of admin.approval: holds the state machine and what cannot change once signed or closed. Raises 55000 for an illegal transition, 23001 where immutability is violated, 23514 for a malformed row.';
+'Trigger of admin.approval: enforces the state machine, and refuses changes of columns that are final after signing or closing. Raises 55000 for an illegal transition, 23001 where immutability is violated, 23514 for a malformed row.';
 
 create function admin.signature_guard()
 returns trigger
@@ -217,8 +217,8 @@ alter table admin.signature enable always trigger signature_guard_advance;
 
 comment on sequence admin.signature_signature_id_seq is 'Numbers of admin.signature.';
 comment on index admin.signature_one_per_role is 'A check reads an approval''s signatures by it, from the index alone where the table''s page is visible to everybody.';
-comment on trigger approval_guard on admin.approval is 'Holds the state machine; fires last of the BEFORE triggers of a row, whatever session_replication_role says.';
+comment on trigger approval_guard on admin.approval is 'Enforces the state machine. Fires last of the BEFORE triggers of a row, for every session_replication_role.';
 comment on trigger approval_guard_truncate on admin.approval is 'Refuses TRUNCATE.';
-comment on trigger signature_guard on admin.signature is 'Holds a signature against its approval; fires last of the BEFORE triggers of a row, whatever session_replication_role says.';
+comment on trigger signature_guard on admin.signature is 'Compares a signature with its approval. Fires last of the BEFORE triggers of a row, for every session_replication_role.';
 comment on trigger signature_guard_truncate on admin.signature is 'Refuses TRUNCATE.';
 comment on trigger signature_guard_advance on admin.signature is 'Moves the state of the approval forward.';

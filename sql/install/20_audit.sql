@@ -25,7 +25,7 @@ create table admin.audit (
 
 comment on table admin.audit is
 'Every decision and every change, appended in the transaction that made it. INSERT by hand, UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
-comment on column admin.audit.audit_id is 'Identity, without gaps in meaning but with gaps in number: a rolled-back row leaves one.';
+comment on column admin.audit.audit_id is 'Number of the row, ascending. A transaction that rolls back leaves a gap.';
 comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery reads the trail by it, so no other value is accepted.';
 comment on column admin.audit.recorded_at is 'When the row was written, by the clock of this server.';
 comment on column admin.audit.occurred_at is 'When the event happened; for a check, the instant it was evaluated at.';

@@ -15,7 +15,7 @@ as 'MODULE_PATHNAME', 'admin_sensitive_check'
 language c volatile parallel unsafe;
 
 comment on function admin.sensitive_check(text, text, text, text, text, text, text) is
-'Does this approval cover what is about to be done? Answers valid, or deny with a reason (contract sensitive.check.2b), by what is committed at this moment, and appends the answer, with what was asked (action, resource, and what identifies the token), to admin.audit in the same transaction: there is no answer without its row. Raises 22023 for an argument over its limit, 28000 for a token that cannot be verified, 25006 in a read-only transaction.';
+'Does this approval cover an action on a resource? Answers valid, or deny with a reason (contract sensitive.check.2b), by what is committed at this moment, and appends the answer, with what was asked (action, resource, and what identifies the token), to admin.audit in the same transaction: there is no answer without its row. Raises 22023 for an argument over its limit, 28000 for a token that cannot be verified, 25006 in a read-only transaction.';
 
 create function admin.sensitive_check_preview(
     approval_id text,

@@ -16,7 +16,7 @@ create table admin.jwt_issuer (
 );
 
 comment on table admin.jwt_issuer is
-'Issuers of JSON Web Tokens that are trusted in this database (RFC 7519). Who may write here decides who can sign.';
+'Issuers of JSON Web Tokens that are trusted in this database (RFC 7519). Whoever may write to this table decides who can sign.';
 comment on column admin.jwt_issuer.issuer is 'Claim iss of its tokens, byte for byte (RFC 7519, 4.1.1).';
 comment on column admin.jwt_issuer.audience is 'What claim aud has to be, or to name among others (RFC 7519, 4.1.3).';
 comment on column admin.jwt_issuer.roles_claim is 'The claim that holds the roles of a person: an array of strings, or one string that is one role.';
@@ -69,7 +69,7 @@ comment on column admin.jwt_used.issuer is 'Claim iss of the token.';
 comment on column admin.jwt_used.token_id is 'Its claim jti (RFC 7519, 4.1.7).';
 comment on column admin.jwt_used.expires_at is 'Its claim exp.';
 comment on column admin.jwt_used.used_at is 'When it was used.';
-comment on index admin.jwt_used_by_expiry is 'Finds what can go.';
+comment on index admin.jwt_used_by_expiry is 'Finds rows that can be removed.';
 
 -- Who is trusted is part of the history.
 create trigger audit_row_change
@@ -124,7 +124,7 @@ as 'MODULE_PATHNAME', 'admin_requires_tokens'
 language c stable parallel safe;
 
 comment on function admin.requires_tokens() is
-'admin_ext.require_verified_jwt, by a function that loads the library: before it is loaded anybody can write down any value for its settings.';
+'The setting admin_ext.require_verified_jwt, read by a function that loads the library. Before the library is loaded, any user can set any value for its settings.';
 
 create function admin.jws_verify(jws text, jwk jsonb)
 returns bytea
@@ -179,7 +179,7 @@ end
 $$;
 
 comment on function admin.add_jwt_issuer(text, text, text, text) is
-'Trusts an issuer of tokens, or changes what its tokens are held against; arguments that are left out are their defaults again. Its keys come by admin.import_jwks(). Nobody but superusers is granted this: who can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty, longer than 256 bytes or has a control character.';
+'Trusts an issuer of tokens, or changes audience and claims of a trusted issuer. Arguments that are left out get their defaults again. Add its keys with admin.import_jwks(). For superusers only: whoever can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty, longer than 256 bytes or has a control character.';
 
 create function admin_internal.check_jwt_issuer(issuer text)
 returns void
@@ -254,7 +254,7 @@ return coalesce(jwk ->> 'use' <> 'sig', false)
     or coalesce(jwk ->> 'kty' = 'OKP' and jwk ->> 'crv' <> 'Ed25519', false);
 
 comment on function admin.jwk_is_foreign(jsonb) is
-'Is it a key of a set that we have no use for: for encryption, or of a type or curve that we do not know?';
+'Is it a key that admin.import_jwks() ignores: for encryption, or of an unknown type or curve?';
 
 create function admin.jwk_material(jwk jsonb)
 returns jsonb

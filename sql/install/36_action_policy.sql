@@ -16,7 +16,7 @@ create table admin.action_policy (
 );
 
 comment on table admin.action_policy is
-'What an approval of an action must have at least. The trigger approval_guard holds it whenever an approval is inserted or changed, on whatever path. Written by admin.set_action_policy() and admin.drop_action_policy().';
+'What an approval of an action must have at least. The trigger approval_guard checks it whenever an approval is inserted or changed, on every path. Written by admin.set_action_policy() and admin.drop_action_policy().';
 comment on column admin.action_policy.action is 'The action; 1 to 256 bytes.';
 comment on column admin.action_policy.required_roles is 'Roles that required_roles of an approval must contain; at most 8, possibly none.';
 comment on column admin.action_policy.max_ttl is 'The longest time from created_at to sla_deadline, in the calendar of UTC; null: no limit.';

@@ -114,7 +114,7 @@ create table admin.sink_position (
 );
 
 comment on table admin.sink_position is
-'How far each sink has got. Rows are only added, and old ones purged: an update of one row would slow down with every transaction held open. The newest row of a sink counts.';
+'How far each sink was delivered. The newest row of a sink counts. The worker adds rows and removes old ones; it updates none, because updates of one row slow down while an old transaction is open.';
 comment on column admin.sink_position.sink is 'Name of the sink, as in admin_ext.sinks.';
 comment on column admin.sink_position.position_id is 'Ascending per sink; a second writer of the same number fails.';
 comment on column admin.sink_position.store_id is 'The store the position belongs to.';
@@ -127,7 +127,7 @@ comment on column admin.sink_position.backfill_audit_id is 'After a resync: rows
 comment on column admin.sink_position.resent_audit_id is 'Rows of that part below this audit_id had been delivered before the resync.';
 comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
 comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
-comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): it says where to go on, whatever the sink holds.';
+comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): delivery continues from this position, whatever the sink holds.';
 comment on column admin.sink_position.home is 'System identifier and timeline of the server that recorded it.';
 comment on column admin.sink_position.is_synchronous is 'Whether commits of that server waited for a standby.';
 comment on column admin.sink_position.committed_at is 'When the position was recorded.';
@@ -217,7 +217,7 @@ end
 $$;
 
 comment on function admin_internal.delivery_problem(text) is
-'Why the recorded position of a sink cannot be gone on from, so that admin.resync_sink() has to be called first; null where it can.';
+'Why delivery cannot continue from the recorded position of a sink, so that admin.resync_sink() has to be called first; null if it can.';
 
 -- What a worker needs to go on; raises 55000 where an operator has to decide first.
 create function admin.delivery_open(
@@ -287,7 +287,7 @@ end
 $$;
 
 comment on function admin.delivery_open(text) is
-'For the worker: proves that this is the copy of the data the sink has been fed from, adopts it after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 where admin.resync_sink() has to be called first.';
+'For the worker: proves that the sink was delivered from this copy of the data, adopts the copy after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() has to be called first.';
 
 -- The caller commits synchronously, and reads no row before the commit has returned.
 create function admin.make_tick(out tick_id bigint, out snap text, out nonce text)
@@ -340,4 +340,4 @@ end
 $$;
 
 comment on function admin.purge_delivery(text, bigint, bigint, bigint) is
-'For the worker: removes positions and ticks that nobody builds on any more, within bounds that keep it from walking over what it removed before.';
+'For the worker: removes positions and ticks that no sink needs any more. The bounds keep it from scanning what it removed before.';

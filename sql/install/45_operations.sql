@@ -110,7 +110,7 @@ as 'MODULE_PATHNAME', 'admin_check_latency'
 language c volatile rows 1;
 
 comment on function admin.check_latency_row() is
-'How long calls of admin.sensitive_check() took in this database, as counted in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
+'How long calls of admin.sensitive_check() took in this database, as counted in shared memory. No row unless admin_ext is in shared_preload_libraries.';
 
 create view admin.check_latency as select * from admin.check_latency_row();
 

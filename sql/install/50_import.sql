@@ -354,8 +354,9 @@ begin
     perform admin_internal.refuse_while_restoring(case when may_advance then 'admin.catch_up_approvals()' else 'admin.import_approvals()' end);
     -- An older snapshot would not see who has signed meanwhile, and the approval's lock does not tell.
     if may_advance and current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
-        raise exception 'approvals are caught up with in READ COMMITTED alone, not in %', upper(current_setting('transaction_isolation'))
-            using errcode = '55000', hint = 'Call it in a transaction of its own.';
+        raise exception 'admin.catch_up_approvals() runs in a READ COMMITTED transaction only'
+            using errcode = '55000', detail = format('This transaction is %s.', upper(current_setting('transaction_isolation'))),
+                  hint = 'Call it in a transaction of its own.';
     end if;
     for element in select jsonb_array_elements(document) loop
         position := position + 1;

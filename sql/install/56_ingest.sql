@@ -69,7 +69,7 @@ create table admin.audit_dropped (
 create unique index audit_dropped_one_row on admin.audit_dropped ((true));
 
 comment on table admin.audit_dropped is
-'One row: how far months of the trail have been dropped by admin.drop_audit_partitions(). What else belonged to them goes later.';
+'One row: up to which audit_id admin.drop_audit_partitions() has dropped months of the trail. Attributes of the dropped rows are removed later.';
 comment on column admin.audit_dropped.below is 'No row of the trail has a lower audit_id any more.';
 comment on index admin.audit_dropped_one_row is 'One row.';
 
@@ -124,7 +124,7 @@ alter table admin.audit_attributes enable always trigger audit_attributes_guard_
 
 comment on trigger audit_attributes_insert on admin.audit_attributes is 'Refuses INSERT by hand, as the trail does.';
 comment on trigger audit_attributes_guard on admin.audit_attributes is 'Append-only, as the trail is.';
-comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Lets go of what belonged to months that were dropped, and of nothing else.';
+comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Allows DELETE of attributes of dropped months only.';
 
 create function admin.ingest_tidy(max_rows int)
 returns bigint

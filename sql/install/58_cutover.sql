@@ -35,8 +35,8 @@ declare
     recorded bigint;
 begin
     if not coalesce(cases >= 0 and differences between 0 and cases and left_out >= 0, false) then
-        raise exception 'the counts of a parity run do not go together'
-            using errcode = '22023', detail = format('cases %s, differences %s, left_out %s: none is null or negative, and differences is at most cases.',
+        raise exception 'the counts of a parity run are inconsistent'
+            using errcode = '22023', detail = format('cases is %s, differences %s, left_out %s. None may be null or negative, and differences may not exceed cases.',
                                                      coalesce(cases::text, 'null'), coalesce(differences::text, 'null'), coalesce(left_out::text, 'null'));
     end if;
     if pg_column_size(report) > 8388608 then

@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_ttl_hash'
 language c immutable parallel safe;
 
 comment on function admin.ttl_hash(text, text, timestamptz) is
-'A hash of what is said of an approval; joined by bit_xor() over all of them it tells whether two sources say the same.';
+'A hash of what a check says of one approval. Two sources say the same of all approvals if bit_xor() of these hashes is equal.';
 
 create function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_add' language c stable parallel safe;
@@ -25,11 +25,11 @@ returns internal as 'MODULE_PATHNAME', 'admin_findings_unpack' language c immuta
 create function admin.findings_result(internal)
 returns json as 'MODULE_PATHNAME', 'admin_findings_result' language c immutable parallel safe;
 
-comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is 'Of admin.approval_findings(): one more approval.';
-comment on function admin.findings_combine(internal, internal) is 'Of admin.approval_findings(): what two processes have found.';
-comment on function admin.findings_pack(internal) is 'Of admin.approval_findings(): from one process to another.';
-comment on function admin.findings_unpack(bytea, internal) is 'Of admin.approval_findings(): from one process to another.';
-comment on function admin.findings_result(internal) is 'Of admin.approval_findings(): what was found.';
+comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is 'Transition function of admin.approval_findings(): adds one approval.';
+comment on function admin.findings_combine(internal, internal) is 'Combine function of admin.approval_findings(): adds the findings of another process.';
+comment on function admin.findings_pack(internal) is 'Serialization function of admin.approval_findings().';
+comment on function admin.findings_unpack(bytea, internal) is 'Deserialization function of admin.approval_findings().';
+comment on function admin.findings_result(internal) is 'Final function of admin.approval_findings(): returns the findings.';
 
 create aggregate admin.approval_findings(
     approval_id text, action text, resource text, required_roles text[], required_signer_count smallint,
@@ -39,7 +39,7 @@ create aggregate admin.approval_findings(
     finalfunc = admin.findings_result, parallel = safe);
 
 comment on aggregate admin.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is
-'Every approval held against its signatures and an instant: {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
+'Compares every approval with its signatures at an instant. Returns {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
 
 -- In the order of the ids, so that signatures are one walk along their index: the table's own order where that is
 -- it, else that of the ids' index.  Of what stands in a function several processes share the query of a RETURN alone.
@@ -114,7 +114,7 @@ exception when others then
 end
 $$;
 
-comment on function admin.find_in_store() is 'What all approvals and signatures amount to, for the items B3, B4, C1, C2 and F3; {"error"} where they cannot be read.';
+comment on function admin.find_in_store() is 'The findings of all approvals and signatures, for the items B3, B4, C1, C2 and F3 of admin.cutover_readiness; {"error"} if they cannot be read.';
 
 -- What the library ships, compared with what is there.  The comparison and the list stand in
 -- the library: see src/cutover/shipped.c.

@@ -16,7 +16,7 @@ with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 create index sweep_due_at on admin.sweep_due (due_at);
 
 comment on table admin.sweep_due is
-'What the sweep has to announce next of each approval; kept by the trigger sweep_schedule and by the sweep. An approval that is withdrawn, or has turned stale, has no row once the sweep has come by.';
+'What the sweep has to announce next of each approval. The trigger sweep_schedule and the sweep maintain it. The sweep removes the row of an approval that is withdrawn or stale.';
 comment on column admin.sweep_due.approval_id is 'The approval.';
 comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to be announced: expired, then stale.';
 comment on column admin.sweep_due.due_at is 'The first instant of that.';

@@ -25,8 +25,8 @@ refuse_insert(Relation table)
 	ereport(ERROR,
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("INSERT into \"%s\" by hand is refused", RelationGetRelationName(table)),
-			 errdetail("Rows of the audit trail are written by the extension alone."),
-			 errhint("admin_ext.restoring is for loading a dump into a copy of the database: there, delivery stops until admin.resync_sink() is called.")));
+			 errdetail("Only the extension writes rows of the audit trail."),
+			 errhint("To load a dump into a copy of the database, set admin_ext.restoring to on. The copy delivers nothing until admin.resync_sink() is called.")));
 }
 
 /* NOT NULL names what is missing. */

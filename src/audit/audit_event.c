@@ -61,7 +61,8 @@ refuse_other_types(const char *event_type)
 	if (event_has_prefix(event_type, others, lengthof(others)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("event type \"%s\" is not one about the trail itself", event_type)));
+				 errmsg("event type \"%s\" is not about the audit trail itself", event_type),
+				 errdetail("The extension itself appends events of this type when they happen.")));
 }
 
 /* Events of these kinds say what a function of the extension did; a superuser's own call would forge them. */
@@ -76,7 +77,7 @@ refuse_by_hand(const char *event_type)
 		ereport(ERROR,
 				(errcode(ERRCODE_RESTRICT_VIOLATION),
 				 errmsg("an event of type \"%s\" by hand is refused", event_type),
-				 errdetail("The functions of admin_ext append it when they have done what it says.")));
+				 errdetail("A function of admin_ext appends it after it has done what the event says.")));
 }
 
 /*

@@ -253,7 +253,7 @@ audit_number_draw(void)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("sequence \"audit_audit_id_seq\" gives numbers that the audit trail has had"),
+			 errmsg("sequence \"audit_audit_id_seq\" returns numbers that the audit trail has already used"),
 			 errhint("The view admin.cutover_readiness shows how the sequence differs from the one that admin_ext made.")));
 	return 0;
 }

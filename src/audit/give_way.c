@@ -100,7 +100,7 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_PRE_PREPARE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("cannot PREPARE a transaction that holds the audit trail against writers")));
+				 errmsg("cannot PREPARE a transaction that has locked the audit trail")));
 	/* What is left of the transaction waits for no client. */
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_ABORT)
 		disarm();
@@ -138,7 +138,7 @@ say_why(int code, Datum arg)
 {
 	if (gave_way)
 		ereport(LOG,
-				(errmsg("admin_ext: ended a session whose open transaction held the audit trail while others waited for it"),
+				(errmsg("admin_ext: ended a session whose open transaction had locked the audit trail while other sessions waited for it"),
 				 errhint("Call admin.create_audit_partitions(), admin.drop_audit_partitions() and admin.resync_sink() outside of long transactions.")));
 }
 

@@ -174,7 +174,7 @@ insider_catalog_check(void)
 	if (has_changed_trail && OidIsValid(get_extension_oid("admin_ext", true)))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("rows of the audit trail were changed, and the trail cannot take the event of it"),
+				 errmsg("rows of the audit trail were changed, and the event of that change cannot be recorded"),
 				 errhint("Give the extension's tables their names, columns and partitions back before the transaction commits.")));
 }
 

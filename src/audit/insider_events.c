@@ -160,8 +160,10 @@ before_commit(void)
 	{
 		insider_catalog_check();
 		ereport(WARNING,
-				(errmsg("the audit trail cannot take the %d events of this transaction", list_length(insider_collected())),
-				 errdetail("They are in the server's log alone.")));
+				(errmsg_plural("could not record %d event of this transaction in the audit trail",
+							   "could not record %d events of this transaction in the audit trail",
+							   list_length(insider_collected()), list_length(insider_collected())),
+				 errdetail("They are in the server's log only.")));
 	}
 	PopActiveSnapshot();
 	XactReadOnly = was_read_only;

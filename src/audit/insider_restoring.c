@@ -260,7 +260,7 @@ insider_refuse_while_restoring(const char *function)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s cannot run while admin_ext.restoring is on", function),
-				 errdetail("What it writes would have no trail."),
+				 errdetail("While the setting is on, changes are not recorded in the audit trail."),
 				 errhint("Reset admin_ext.restoring, which is for the session that loads a logical dump, and call the function in a new session.")));
 }
 

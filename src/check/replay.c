@@ -112,15 +112,15 @@ read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 	if (owner_run(&query, values, NULL, 1) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("the trail has no check with audit_id " INT64_FORMAT, audit_id),
-				 errdetail("There is no such row, or it is an event of another type than " CHECK_EVENT_TYPE "."),
-				 errhint("admin.audit lists the checks.")));
+				 errmsg("check with audit_id " INT64_FORMAT " does not exist", audit_id),
+				 errdetail("admin.audit has no such row, or its event_type is not " CHECK_EVENT_TYPE "."),
+				 errhint("Rows of admin.audit with this event_type are the checks.")));
 	MemoryContextSwitchTo(context);
 	if (!take_recorded(SPI_copytuple(SPI_tuptable->vals[0]), SPI_tuptable->tupdesc, recorded))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("row " INT64_FORMAT " of the trail is no answer of the contract " CHECK_EVENT_TYPE, audit_id),
-				 errdetail("It has no evaluated_at, or no precedence.")));
+				 errmsg("payload of audit_id " INT64_FORMAT " is not an answer of the contract " CHECK_EVENT_TYPE, audit_id),
+				 errdetail("It lacks evaluated_at or precedence.")));
 }
 
 /* What was asked for; else what the answer implies: nothing has an empty action or resource. */
@@ -238,9 +238,9 @@ check_reach(const Trail *trail, const Recorded *recorded)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("the trail does not reach back to the issuing of approval \"%s\"",
 					text_to_cstring(recorded->approval_id)),
-			 trail->count == 0 ? errdetail("It has nothing of it before audit_id " INT64_FORMAT ".", recorded->audit_id) :
-			 errdetail("It begins with audit_id " INT64_FORMAT ".", trail->events[0].audit_id),
-			 errhint("What was dropped with admin.drop_audit_partitions() is where it was delivered to.")));
+			 trail->count == 0 ? errdetail("It has no event of the approval before audit_id " INT64_FORMAT ".", recorded->audit_id) :
+			 errdetail("Its first event of the approval has audit_id " INT64_FORMAT ".", trail->events[0].audit_id),
+			 errhint("Rows that admin.drop_audit_partitions() has dropped are where the sinks have delivered them.")));
 }
 
 void

@@ -181,7 +181,7 @@ admin_findings_add(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(at))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an approval's id and an instant are needed")));
+				 errmsg("the id of an approval and the instant must not be null")));
 	approval_row_from_values(values, nulls, &row);
 	look_at(state, &row, nulls[APPROVAL_CREATED_AT - 1] ? DT_NOBEGIN : DatumGetTimestampTz(values[APPROVAL_CREATED_AT - 1]),
 			PG_GETARG_TIMESTAMPTZ(at));

@@ -64,7 +64,7 @@ tick_snapshot_now(void)
 	if (snapshot->takenDuringRecovery)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("a standby makes no ticks")));
+				 errmsg("cannot store a tick during recovery")));
 	result = palloc(offsetof(TickSnapshot, in_progress) + (snapshot->xcnt + 1) * sizeof(uint64));
 	result->xmin = widen(snapshot->xmin, next);
 	result->xmax = widen(snapshot->xmax, next);

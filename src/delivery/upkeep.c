@@ -156,7 +156,7 @@ show_sweep(Worker *worker, const char *error)
 				(errmsg("admin_ext: could not sweep database \"%s\", trying again later: %s", worker->database, error)));
 	else if (error[0] == '\0' && before.sweep_error[0] != '\0')
 		ereport(LOG,
-				(errmsg("admin_ext: database \"%s\" is swept again", worker->database)));
+				(errmsg("admin_ext: sweep of database \"%s\" works again", worker->database)));
 }
 
 /* One part at a time: what has been announced is delivered in between. */
@@ -232,7 +232,7 @@ keep_looking(Worker *worker)
 	else
 	{
 		ereport(LOG,
-				(errmsg("admin_ext: could not look at memberships and stored settings in database \"%s\", trying again later: %s",
+				(errmsg("admin_ext: could not compare role memberships and stored settings in database \"%s\", trying again later: %s",
 						worker->database, error)));
 		look_at = monotonic_ms() + RETRY_MS;
 	}

@@ -146,8 +146,8 @@ identity_verify_as(const text *token, const text *claimed, const char *argument,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" is not the subject of the token", argument),
-				 errdetail("The argument names somebody else than the token proves."),
-				 errhint("Leave the argument out where there is a token.")));
+				 errdetail("The token proves another person."),
+				 errhint("Omit the argument when you pass a token.")));
 }
 
 void

@@ -57,10 +57,10 @@ check_is_last(const TriggerData *trigger)
 				 TRIGGER_TYPE_MATCHES(other->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, event))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("trigger \"%s\" would change rows of \"%s\" behind its guard",
+					 errmsg("trigger \"%s\" of \"%s\" must not fire after the guard",
 							other->tgname, RelationGetRelationName(trigger->tg_relation)),
-					 errdetail("Nobody would look at what it makes of a row."),
-					 errhint("Give it a name that sorts before \"%s\", or make it an AFTER trigger.",
+					 errdetail("Its changes would not be validated."),
+					 errhint("Rename it so that it sorts before \"%s\", or make it an AFTER trigger.",
 							 trigger->tg_trigger->tgname)));
 	}
 }

@@ -42,7 +42,7 @@ check_open(const ApprovalRow *approval)
 				 errmsg("approval \"%.*s\" is withdrawn",
 						(int) approval->id.length, approval->id.data),
 				 errdetail("A withdrawn approval cannot be signed."),
-				 errhint("A dump is loaded into a copy of the database with admin_ext.restoring on.")));
+				 errhint("To load a dump into a copy of the database, set admin_ext.restoring to on.")));
 }
 
 void

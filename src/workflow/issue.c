@@ -77,8 +77,8 @@ refuse_deadline(const char *value, const char *hint)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("argument \"sla_deadline\" is not an instant ahead, before the year 10000"),
-			 errdetail("Its value is %s.", value),
+			 errmsg("argument \"sla_deadline\" is out of range"),
+			 errdetail("Its value %s is not in the future and before the year 10000.", value),
 			 hint != NULL ? errhint("%s", hint) : 0));
 }
 
@@ -207,8 +207,8 @@ store(Issuing *issuing)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNIQUE_VIOLATION),
 				 errmsg("approval \"%s\" exists already", text_to_cstring(issuing->approval_id)),
-				 errdetail("It is another one than was to be issued."),
-				 errhint("Leave approval_id out to have one generated.")));
+				 errdetail("The existing approval differs from the arguments."),
+				 errhint("Omit approval_id to have one generated.")));
 	return true;
 }
 

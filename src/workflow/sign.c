@@ -151,8 +151,8 @@ check_person(const Signing *signing, const ApprovalRow *approval)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" does not hold role \"%s\"",
 						text_to_cstring(signing->step.person), text_to_cstring(signing->role)),
-				 errdetail("The role is not among those in the claim of the token that admin.jwt_issuer names."),
-				 errhint("Sign in a role of yours, or have its issuer give you this one.")));
+				 errdetail("The roles claim of the token does not name the role. admin.jwt_issuer has the name of the claim."),
+				 errhint("Sign in a role that the token names, or obtain a token that names this role.")));
 }
 
 static void

@@ -77,8 +77,8 @@ check_person(const Withdrawing *withdrawing, const ApprovalRow *approval)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("\"%s\" cannot withdraw approval \"%s\"",
 					text_to_cstring(step->person), text_to_cstring(withdrawing->approval_id)),
-			 errdetail("It can be withdrawn by its requester, its signers, and whose token names the role \"%s\".", OPERATOR_ROLE),
-			 errhint("Ask one of them.")));
+			 errdetail("Only its requester, its signers, and people whose token names the role \"%s\" can withdraw it.", OPERATOR_ROLE),
+			 errhint("Ask one of them to withdraw it.")));
 }
 
 static void

@@ -141,7 +141,7 @@ for name, event in (("nothing", None), ("a later change first", "approval.withdr
     ok(code == "55000" and "does not reach back" in text, f"a trail that begins with {name} is an error", f"{code} {text}")
 by_hand(connection, "insert into admin.audit (event_type, payload) values ('sensitive.check.2b', '{}')")
 code, text = error(connection, "select admin.replay_check(max(audit_id)) from admin.audit where event_type = 'sensitive.check.2b'")
-ok(code == "55000" and "no answer of the contract" in text, "a row that is no answer is an error", f"{code} {text}")
+ok(code == "55000" and "not an answer of the contract" in text, "a row that is no answer is an error", f"{code} {text}")
 
 # Forgeries: a decision that the trail does not bear out is shown for what it is.
 forged = json.dumps({**one(connection, "select admin.replay_check(%s)", own)["recorded"], "decision": "valid", "reason": None}, separators=(",", ":"))

@@ -138,7 +138,7 @@ foreach my $case (['left open', 'begin; select admin.create_audit_partitions(6);
 }
 $node->safe_psql('postgres', 'select admin.create_audit_partitions(6)');
 my ($code, undef, $refused) = do { forget_last_month(); $node->psql('postgres', "begin; select admin.create_audit_partitions(6); prepare transaction 'months'") };
-like($refused, qr/cannot PREPARE a transaction that holds the audit trail/, 'it cannot be prepared');
+like($refused, qr/cannot PREPARE a transaction that has locked the audit trail/, 'it cannot be prepared');
 # Where nobody waits, a transaction takes its time.
 is($node->safe_psql('postgres', 'begin; select admin.create_audit_partitions(6); select pg_sleep(0.3); commit; select 7'), "1\n\n7", 'nobody waits: nobody is put out');
 
