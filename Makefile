@@ -11,7 +11,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*
 HEADERS = src/include/admin_ext_sink.h
 SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA = schema/admin_ext_event.schema.json
-DOCS = doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/receipts.md doc/redis.md
+DOCS = doc/architecture.md doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/dba.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/quickstart.md doc/receipts.md doc/redis.md
 DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))

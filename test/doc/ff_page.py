@@ -1,4 +1,4 @@
-"""Does doc/ff.md say what the sources say: limits, problems, settings?  And the README's path?  Speaks TAP."""
+"""Does doc/ff.md say what the sources say: limits, problems, settings?  And the quickstart's path?  Speaks TAP."""
 import re
 
 from pages import ROOT, end, ok
@@ -49,5 +49,5 @@ if __name__ == "__main__":
     attributes()
     problems()
     settings()
-    ok((ROOT / "test/path.sql").read_text() in (ROOT / "README.md").read_text(), "the README shows the path that the demonstration goes")
+    ok((ROOT / "test/path.sql").read_text() in (ROOT / "doc/quickstart.md").read_text(), "the quickstart shows the path that the demonstration goes")
     end()

@@ -39,7 +39,7 @@ SQL
     sql -P footer=off -c "select precedence, rule, matched, detail from admin.explain_check('APP-100003-partial')"
 }
 
-# The path of the README: issued, signed, asked for, acted upon, expired.
+# The path of doc/quickstart.md: issued, signed, asked for, acted upon, expired.
 demo_path() {
     echo "== the whole path: an approval is issued and signed, FF asks and acts, the deadline passes"
     sql -c 'create extension admin_ext' -c 'select admin.create_audit_partitions()' >/dev/null

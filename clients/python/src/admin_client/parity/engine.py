@@ -1,6 +1,6 @@
 """The file-backed decision engine, contract sensitive.check.2b.
 
-Written from the rules (README, doc, COMMENT of the SQL functions) and from nothing else: it shares no code with the
+Written from the rules (doc, COMMENT of the SQL functions) and from nothing else: it shares no code with the
 extension, so that a mistake would have to be made twice to go unseen.  Pure: no clock, no file, no database.
 """
 
