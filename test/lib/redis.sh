@@ -62,10 +62,11 @@ redis_start() {
 # Ends it, if a test has left it running.
 redis_stop() {
     [ -n "${REDIS_DIR:-}" ] || return 0
+    # Bash says of a job that it was killed, unless its standard error is elsewhere meanwhile.
     if [ -f "$REDIS_DIR/pid" ]; then
-        kill -KILL "$(cat "$REDIS_DIR/pid")" 2>/dev/null
-        wait "$(cat "$REDIS_DIR/pid")" 2>/dev/null
-    fi
+        kill -KILL "$(cat "$REDIS_DIR/pid")"
+        wait "$(cat "$REDIS_DIR/pid")"
+    fi 2>/dev/null
     rm -rf "$REDIS_DIR"
     REDIS_DIR=
 }
