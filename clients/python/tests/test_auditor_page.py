@@ -57,6 +57,14 @@ def test_commands_print_what_the_page_shows(here):
         assert output_of(block) == block
 
 
+def test_the_page_names_every_package():
+    sources = "".join(path.read_text() for path in pathlib.Path(cli.__file__).parent.glob("*.py"))
+    packages = {package or name for name, package in re.findall(r'(?:module|needed)\("(\w+)"(?:, "([\w-]+)")?', sources)}
+    table = PAGE.read_text().split("| what you read | package |")[1].split("\n\n")[0]
+    assert {"boto3", "confluent-kafka", "psycopg", "zstandard"} <= packages
+    assert packages <= set(re.findall(r"`([\w-]+)`", table))
+
+
 def write() -> None:
     with tempfile.TemporaryDirectory() as directory:
         place(pathlib.Path(directory))
