@@ -15,6 +15,12 @@ alter table admin_internal.delivery_link disable trigger bookkeeping;
 select admin_internal.chain_start('7d1f2c60-5b1e-4d0a-9a63-0a7b3d1c2e4f', 'kafka') =
        sha256(convert_to('admin_ext delivery chain 1' || '7d1f2c60-5b1e-4d0a-9a63-0a7b3d1c2e4f' || 'kafka', 'UTF8')) as is_start;
 select count(*) as chains from admin.delivery_chain('ndjson');
+-- An unknown sink is no sink without documents: it is an error that names the sinks that there are.
+\set VERBOSITY default
+select * from admin.delivery_chain('ndjsn');
+select * from admin.delivery_chain(null);
+select * from admin.delivery_chain(repeat('n', 100));
+\set VERBOSITY terse
 select last_number, chain = encode(admin_internal.chain_start(store_id, 'ndjson'), 'hex') as is_start, continued_store_id, continued_number, continued_chain
 from admin.delivery_open('ndjson');
 select store_id = admin.store_id() as is_store, last_number, chain = admin_internal.chain_start(store_id, 'ndjson') as is_start

@@ -173,6 +173,27 @@ language c stable parallel safe rows 2;
 
 comment on function admin.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
 
+-- A sink that was taken off the list is known by its position.
+create function admin_internal.check_sink(sink text)
+returns void
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    known text[] := array(select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p order by 1);
+begin
+    if check_sink.sink = any (known) then
+        return;
+    end if;
+    raise exception 'sink "%" is unknown', coalesce(left(check_sink.sink, 64), 'null')
+        using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.',
+              detail = case when known = '{}' then 'No sink is known.' else format('The known sinks are: %s.', array_to_string(known, ', ')) end;
+end
+$$;
+
+comment on function admin_internal.check_sink(text) is
+'Raises 22023 for a sink that is neither listed in admin_ext.sinks nor has a position, and names those that are.';
+
 -- Why nothing may be delivered to a sink before admin.resync_sink() was called; null where delivery can go on.
 create function admin_internal.delivery_problem(sink text)
 returns text

@@ -173,4 +173,4 @@ end
 $$;
 
 comment on function admin.sink_backlog(text) is
-'How many committed rows the recorded position of a sink does not cover, and when the oldest of them was recorded. Above 100000 an estimate.';
+'For the worker and the view admin.worker_status: how many committed rows the recorded position of a sink does not cover, all of them where it has none, and when the oldest of them was recorded. Above 100000 an estimate.';

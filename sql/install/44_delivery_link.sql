@@ -104,14 +104,19 @@ comment on function admin_internal.record_links(text, bigint[], bigint[], bytea[
 
 create function admin.delivery_chain(sink text)
 returns table (store_id uuid, last_number bigint, chain bytea)
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
-begin atomic
-    select p.store_id, p.last_number, coalesce(p.chain, admin_internal.chain_start(p.store_id, p.sink))
-    from admin.sink_position as p
-    where p.sink = delivery_chain.sink
-    order by p.position_id desc limit 1;
-end;
+as $$
+#variable_conflict use_column
+begin
+    perform admin_internal.check_sink(delivery_chain.sink);
+    return query
+        select p.store_id, p.last_number, coalesce(p.chain, admin_internal.chain_start(p.store_id, p.sink))
+        from admin.sink_position as p
+        where p.sink = delivery_chain.sink
+        order by p.position_id desc limit 1;
+end
+$$;
 
 comment on function admin.delivery_chain(text) is
-'How far the delivery chain of a sink has got, as far as the database has recorded it: the store, the delivery number of its last document, and the chain after it. One row; none for a sink without a position. Where the sink keeps its position, as Kafka does, a running worker records it once a second: then the topic may be up to a second ahead.';
+'How far the delivery chain of a sink has got, as far as the database has recorded it: the store, the delivery number of its last document, and the chain after it. One row; none for a sink without a position. Raises 22023 for an unknown sink. Where the sink keeps its position, as Kafka does, a running worker records it once a second: then the topic may be up to a second ahead.';

@@ -54,11 +54,7 @@ as $$
 declare
     known bigint;
 begin
-    if check_resync.sink is null
-       or check_resync.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
-        raise exception 'sink "%" is unknown', coalesce(left(check_resync.sink, 64), 'null')
-            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
-    end if;
+    perform admin_internal.check_sink(check_resync.sink);
     if from_audit_id is null or from_audit_id < 1 then
         raise exception 'argument "from_audit_id" is out of range'
             using errcode = '22023', detail = format('Its value %s is not 1 or more.', coalesce(from_audit_id::text, 'null')),
@@ -331,11 +327,7 @@ declare
     problem text;
     first   bigint;
 begin
-    if resync_proposal.sink is null
-       or resync_proposal.sink not in (select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p) then
-        raise exception 'sink "%" is unknown', coalesce(left(resync_proposal.sink, 64), 'null')
-            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
-    end if;
+    perform admin_internal.check_sink(resync_proposal.sink);
     select * into base from (select) as always left join admin_internal.sink_base(resync_proposal.sink) on true;
     select * into trouble from admin_internal.sink_trouble(resync_proposal.sink);
     problem := admin_internal.delivery_problem(resync_proposal.sink);

@@ -15,12 +15,9 @@ begin
         raise exception 'store "%" is unknown', coalesce(check_receipt_place.store_id::text, 'null')
             using errcode = '22023', hint = 'The store is part of each document''s source: "/admin_ext/<store id>".';
     end if;
-    if check_receipt_place.sink is null
-       or check_receipt_place.sink not in (select e.sink from admin.enabled_sinks() as e(sink) union select p.sink from admin.sink_position as p)
-          and not exists (select from admin_internal.delivery_link as l
-                          where l.store_id = check_receipt_place.store_id and l.sink = check_receipt_place.sink) then
-        raise exception 'sink "%" is unknown', coalesce(left(check_receipt_place.sink, 64), 'null')
-            using errcode = '22023', hint = 'Sinks are listed in the setting admin_ext.sinks.';
+    if not exists (select from admin_internal.delivery_link as l
+                   where l.store_id = check_receipt_place.store_id and l.sink = check_receipt_place.sink) then
+        perform admin_internal.check_sink(check_receipt_place.sink);
     end if;
     if last_number is null or last_number < 0 then
         raise exception 'argument "last_number" is out of range'
