@@ -202,6 +202,13 @@ alter role regress_insider set work_mem = '1MB';
 create function public.weak() returns void language sql set admin_ext.require_verified_jwt = off begin atomic select; end;
 select public.weak();
 select replace((payload - 'text')::text, :'database', '<database>') as payload from public.look() as l(event_type, p), lateral (select p::jsonb) as x(payload);
+-- A store that is to get a new id; a second call changes nothing.
+select admin.renew_store();
+set client_min_messages = notice;
+select admin.renew_store();
+set client_min_messages = warning;
+select event_type, payload ->> 'relation' as relation, payload -> 'changed' ? 'adopted_at' as is_renewed from public.look() as l(event_type, p), lateral (select p::jsonb) as x(payload);
+select adopted_at is not null as adopted from admin.store;
 -- Rows of the books, changed by hand.
 update admin.store set adopted_at = adopted_at;
 update admin.store set adopted_at = '2026-01-01';

@@ -113,9 +113,16 @@ begin;
 select admin.resync_sink('kafka', 1) ->> 'skipped', admin.resync_sink('ndjson', 1) ->> 'skipped';
 rollback;
 
--- A copy that was loaded, one of another database, a position of another store, ticks of another copy.
+-- A copy that was loaded or whose store is renewed, one of another database, a position of another store, ticks of another copy.
+set role regress_ops;
+select admin.renew_store();
+reset role;
 begin;
-update admin.store set adopted_at = null;
+set local admin_ext.restoring = on;
+select admin.renew_store();
+rollback;
+begin;
+select admin.renew_store();
 select pg_temp.proposal('ndjson');
 select pg_temp.resync('ndjson', 1);
 select same_store from pg_temp.said;

@@ -34,7 +34,7 @@ comment on column admin.store.store_id is 'Made at CREATE EXTENSION, renewed by 
 comment on column admin.store.system_identifier is 'System identifier of the cluster (pg_control_system()).';
 comment on column admin.store.database_oid is 'Oid of the database.';
 comment on column admin.store.timeline is 'Timeline that WAL was written on when the store was adopted.';
-comment on column admin.store.adopted_at is 'When this cluster, database and timeline took the store as theirs; null after a dump was loaded, until admin.resync_sink() has answered.';
+comment on column admin.store.adopted_at is 'When this cluster, database and timeline took the store as theirs; null after a dump was loaded or admin.renew_store() was called, until admin.resync_sink() has answered.';
 
 insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
 select system_identifier, database_oid, timeline,
@@ -217,7 +217,7 @@ begin
            pg_snapshot_xmax(t.snap) > pg_snapshot_xmax(pg_current_snapshot()) as is_ahead
     into tick from admin.tick as t order by t.tick_id desc limit 1;
     return case
-        when store.adopted_at is null then 'this copy of the audit trail was loaded from a dump'
+        when store.adopted_at is null then 'this copy of the audit trail was loaded from a dump, or admin.renew_store() was called'
         when store.system_identifier = here.system_identifier and store.database_oid <> here.database_oid
             then 'this copy of the audit trail belongs to another database of this cluster'
         when newest.store_id <> store.store_id then 'the position of the sink belongs to another store'

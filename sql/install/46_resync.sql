@@ -357,6 +357,24 @@ $$;
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
 
+-- No entry of insider_own.c: the change leaves its event as one by hand does.
+create function admin.renew_store()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform admin_internal.refuse_while_restoring('admin.renew_store()');
+    update admin.store as s set adopted_at = null where s.adopted_at is not null;
+    if not found then
+        raise notice 'the store is already waiting for admin.resync_sink()' using detail = 'Nothing was changed.';
+    end if;
+end
+$$;
+
+comment on function admin.renew_store() is
+'For superusers, where a sink has lost documents that were delivered to it and an archive needs all delivery numbers: stops delivery to all sinks. The next admin.resync_sink() gives the store a new id, with delivery numbers from 1, and has to be called for each sink. Leaves row.updated of admin.store in the trail. A second call changes nothing. Raises 55000 while admin_ext.restoring is on.';
+
 -- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
 -- nothing to go on from, so the other sinks go on with it; one that has lost rows is left to an operator.
 create function admin_internal.fork_store(

@@ -120,7 +120,7 @@ def test_numbers_that_the_topic_has_lost_are_archived_under_a_new_store(database
     assert f"the numbers {archived + 1} to {lost} are missing: number {lost + 1} is in partition" in archiver.text() and f"--accept-broken {old}:1" in archiver.text(), archiver.text()
     status, said = verdict(archiver, tmp_path)
     assert status == 1 and f"the archiver stopped behind number {archived} " in said and "nobody has accepted that" in said, said
-    sql("update admin.store set adopted_at = null")
+    sql("select admin.renew_store()")
     assert sql("select count(*) from admin.audit where event_type = 'row.updated' and payload ->> 'relation' = 'admin.store'") == "1"
     sql("select admin.resync_sink('kafka', 1)")
     assert harness.poll(delivered, 60), sql("select * from admin.worker_status")

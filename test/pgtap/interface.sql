@@ -91,6 +91,8 @@ from (values
     ('drop_audit_partitions', 'older_than interval -> integer, v'),
     ('resync_sink', 'sink text, from_audit_id bigint -> jsonb, v'),
     ('resync_proposal', 'sink text -> TABLE(from_audit_id bigint, reason text), v'),
+    ('renew_store', ' -> void, v'),
+    ('delivery_chain', 'sink text -> TABLE(store_id uuid, last_number bigint, chain bytea), s'),
     ('grant_access', 'role regrole, access text, source_prefix text DEFAULT NULL::text -> void, v'),
     ('revoke_access', 'role regrole, access text -> void, v'),
     ('set_action_policy', 'action text, required_roles text[], max_ttl interval DEFAULT NULL::interval, resource_required boolean DEFAULT false -> void, v'),

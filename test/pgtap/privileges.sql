@@ -15,7 +15,7 @@ select no_plan();
 create temp table interface (name text);
 insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_check'), ('sensitive_check_preview'), ('explain_check'),
     ('import_approvals'), ('catch_up_approvals'), ('attach_audit'), ('detach_audit'), ('create_audit_partitions'), ('drop_audit_partitions'),
-    ('resync_sink'), ('resync_proposal'), ('retry_dead_letter'), ('grant_access'), ('revoke_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
+    ('resync_sink'), ('resync_proposal'), ('renew_store'), ('retry_dead_letter'), ('grant_access'), ('revoke_access'), ('issue_approval'), ('sign_approval'), ('withdraw_approval'),
     ('jwt_verify'), ('jws_verify'), ('add_jwt_issuer'), ('set_jwt_one_use'), ('set_jwt_issuer_max_life'), ('import_jwks'), ('revoke_jwt_key'),
     ('sensitive_check_shadow'), ('record_parity_run'), ('settle_shadow_difference'), ('settle_shadow_differences'), ('close_ingest_gaps'), ('cutover_readiness_rows'),
     ('replay_check'), ('explain_replay'), ('verify_approval'), ('audit_ingest'), ('sweep_expired'), ('schedule_sweep'), ('unschedule_sweep'),

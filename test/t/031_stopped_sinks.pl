@@ -34,15 +34,15 @@ ok(wait_delivered($node), 'the rows are sent after all');
 cmp_ok(sql(q{select admin.drop_audit_partitions('7 years')}), '>', 0, 'and then the month is dropped');
 $node->stop;
 
-# A copy that was loaded: stopped, with its rows counted.
+# A store that is renewed, as a copy that was loaded: stopped, with its rows counted.
 $node = new_node('stopped', conf => "max_worker_processes = 3\n");
 create_extension($node);
 check(2);
 ok(wait_delivered($node), 'delivered');
-sql('update admin.store set adopted_at = null');
+sql('select admin.renew_store()');
 check(3);
-ok(wait_status($node, 'stopped'), 'a loaded copy is stopped');
-ok($node->poll_query_until('postgres', 'select lag_rows = 4 and lag_seconds > 0 from admin.worker_status'), 'with its rows counted, and the event of the change by hand');
+ok(wait_status($node, 'stopped'), 'delivery of a renewed store is stopped');
+ok($node->poll_query_until('postgres', 'select lag_rows = 4 and lag_seconds > 0 from admin.worker_status'), 'with its rows counted, and the event of renew_store()');
 is(log_count($node, qr/WARNING: .*is stopped: this copy of the audit trail was loaded from a dump/), 1, 'and one warning in the log');
 sql("select admin.resync_sink('ndjson', (select from_audit_id from admin.resync_proposal('ndjson')))");
 ok(wait_delivered($node), 'the proposal is enough to go on');
