@@ -10,6 +10,7 @@
 #include "audit/audit_number.h"
 #include "audit/insider.h"
 #include "check/latency.h"
+#include "compat.h"
 #include "delivery/delivery.h"
 #include "relations.h"
 #include "settings.h"
@@ -27,9 +28,5 @@ _PG_init(void)
 	audit_number_init();
 	check_latency_init();
 	delivery_init();
-#if PG_VERSION_NUM >= 150000
-	MarkGUCPrefixReserved("admin_ext");
-#else
-	EmitWarningsOnPlaceholders("admin_ext");
-#endif
+	compat_reserve_prefix("admin_ext");
 }

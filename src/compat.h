@@ -130,6 +130,68 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_is_client(proc) (!(proc)->isBackgroundWorker)
 #endif
 
+/* 15 reserved the prefix; before, only what was set already is warned of. */
+#if PG_VERSION_NUM >= 150000
+#define compat_reserve_prefix(prefix) MarkGUCPrefixReserved(prefix)
+#else
+#define compat_reserve_prefix(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+/* 15 takes requests for shared memory in a hook; before, _PG_init makes them. */
+#if PG_VERSION_NUM >= 150000
+#define compat_requests_at_once false
+#define compat_set_request_hook(previous, hook) ((previous) = shmem_request_hook, shmem_request_hook = (hook))
+#else
+typedef void (*shmem_request_hook_type) (void);
+#define compat_requests_at_once true
+#define compat_set_request_hook(previous, hook) ((void) (previous), (void) (hook))
+#endif
+
+/* 15 brought privileges on parameters. */
+#if PG_VERSION_NUM >= 150000
+#define compat_is_parameter(type) ((type) == OBJECT_PARAMETER_ACL)
+#else
+#define compat_is_parameter(type) false
+#endif
+
+/* 15 brought the text of a query tree; before, there is none. */
+#if PG_VERSION_NUM >= 150000
+#define compat_query_text(query) pg_get_querydef(query, false)
+#else
+#define compat_query_text(query) ((char *) NULL)
+#endif
+
+/* Up to 15 a view's query begins with entries for OLD and NEW, which nothing refers to. */
+#if PG_VERSION_NUM < 160000
+#include "access/table.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "rewrite/rewriteManip.h"
+
+static inline void
+compat_add_rule_entries(Query *query, Oid view)
+{
+	Relation	relation = table_open(view, AccessShareLock);
+	static const char *const names[] = {"new", "old"};
+
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		ParseState *state = make_parsestate(NULL);
+		RangeTblEntry *entry = addRangeTableEntryForRelation(state, relation, AccessShareLock,
+															 makeAlias(names[i], NIL), false, false)->p_rte;
+
+		entry->requiredPerms = 0;
+		query->rtable = lcons(entry, query->rtable);
+		free_parsestate(state);
+	}
+	OffsetVarNodes((Node *) query, lengthof(names), 0);
+	table_close(relation, NoLock);
+}
+#else
+#define compat_add_rule_entries(query, view) ((void) 0)
+#endif
+
 #endif							/* FRONTEND */
 
 #endif							/* ADMIN_EXT_COMPAT_H */

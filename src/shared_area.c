@@ -11,6 +11,7 @@
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
 
+#include "compat.h"
 #include "shared_area.h"
 
 #define MOST_AREAS	8
@@ -19,9 +20,7 @@ static const SharedArea *areas[MOST_AREAS];
 static int	area_count = 0;
 
 static shmem_startup_hook_type previous_startup = NULL;
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type previous_request = NULL;
-#endif
 
 static void
 shared_area_request(const SharedArea *area)
@@ -31,7 +30,6 @@ shared_area_request(const SharedArea *area)
 		RequestNamedLWLockTranche(area->name, area->locks);
 }
 
-#if PG_VERSION_NUM >= 150000
 static void
 shared_area_request_all(void)
 {
@@ -40,7 +38,6 @@ shared_area_request_all(void)
 	for (int i = 0; i < area_count; i++)
 		shared_area_request(areas[i]);
 }
-#endif
 
 static void
 shared_area_attach_all(void)
@@ -63,10 +60,7 @@ shared_area_hook_in(void)
 {
 	previous_startup = shmem_startup_hook;
 	shmem_startup_hook = shared_area_attach_all;
-#if PG_VERSION_NUM >= 150000
-	previous_request = shmem_request_hook;
-	shmem_request_hook = shared_area_request_all;
-#endif
+	compat_set_request_hook(previous_request, shared_area_request_all);
 }
 
 void
@@ -79,7 +73,6 @@ shared_area_add(const SharedArea *area)
 	if (area_count == 0)
 		shared_area_hook_in();
 	areas[area_count++] = area;
-#if PG_VERSION_NUM < 150000
-	shared_area_request(area);
-#endif
+	if (compat_requests_at_once)
+		shared_area_request(area);
 }

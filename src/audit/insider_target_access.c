@@ -19,6 +19,7 @@
 #include "audit/insider.h"
 #include "audit/insider_target.h"
 #include "catalog_row.h"
+#include "compat.h"
 
 static bool
 of_functions(Target *target, ObjectType type, List *functions)
@@ -35,7 +36,6 @@ of_functions(Target *target, ObjectType type, List *functions)
 	return false;
 }
 
-#if PG_VERSION_NUM >= 150000
 static bool
 of_parameters(Target *target, List *names)
 {
@@ -48,7 +48,6 @@ of_parameters(Target *target, List *names)
 	}
 	return false;
 }
-#endif
 
 static bool
 of_grant(Target *target, const GrantStmt *statement)
@@ -57,6 +56,8 @@ of_grant(Target *target, const GrantStmt *statement)
 		return target_of_schemas(target, statement->objects);
 	if (statement->targtype != ACL_TARGET_OBJECT)
 		return false;
+	if (compat_is_parameter(statement->objtype))
+		return of_parameters(target, statement->objects);
 	switch (statement->objtype)
 	{
 		case OBJECT_TABLE:
@@ -68,10 +69,6 @@ of_grant(Target *target, const GrantStmt *statement)
 			return of_functions(target, statement->objtype, statement->objects);
 		case OBJECT_SCHEMA:
 			return target_of_schemas(target, statement->objects);
-#if PG_VERSION_NUM >= 150000
-		case OBJECT_PARAMETER_ACL:
-			return of_parameters(target, statement->objects);
-#endif
 		default:
 			return false;
 	}

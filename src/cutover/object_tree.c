@@ -9,22 +9,19 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/pg_proc.h"
 #include "executor/functions.h"
-#include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
-#include "parser/parse_relation.h"
 #include "parser/parser.h"
-#include "rewrite/rewriteManip.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "cutover/attempt.h"
 #include "cutover/objects.h"
 
@@ -103,7 +100,7 @@ object_tree_of(const ObjectLine *line)
 	return line->type == VALUE_VIEW ? linitial((List *) tree) : tree;
 }
 
-#if PG_VERSION_NUM >= 150000
+/* NULL where the server has no text for it. */
 static char *
 object_tree_query_text(Node *tree)
 {
@@ -111,13 +108,18 @@ object_tree_query_text(Node *tree)
 	ListCell   *cell;
 
 	if (IsA(tree, Query))
-		return pg_get_querydef((Query *) tree, false);
+		return compat_query_text((Query *) tree);
 	initStringInfo(&text);
 	foreach(cell, (List *) tree)
-		appendStringInfo(&text, "%s%s", text.len > 0 ? "; " : "", object_tree_query_text(lfirst(cell)));
+	{
+		char	   *one = object_tree_query_text(lfirst(cell));
+
+		if (one == NULL)
+			return NULL;
+		appendStringInfo(&text, "%s%s", text.len > 0 ? "; " : "", one);
+	}
 	return text.data;
 }
-#endif
 
 char *
 object_tree_text(const ObjectLine *line)
@@ -126,11 +128,7 @@ object_tree_text(const ObjectLine *line)
 
 	if (line->type == VALUE_EXPRESSION)
 		return deparse_expression(tree, deparse_context_for(get_rel_name(line->oid), line->oid), false, true);
-#if PG_VERSION_NUM >= 150000
 	return object_tree_query_text(tree);
-#else
-	return NULL;
-#endif
 }
 
 /* With a function its arguments are known as $1 and by name. */
@@ -162,29 +160,12 @@ object_tree_parse_expression(const char *source, Oid relation)
 	return (Node *) linitial_node(TargetEntry, query->targetList)->expr;
 }
 
-/* Up to 15 a view's query begins with entries for OLD and NEW, which nothing refers to. */
 static Node *
 object_tree_parse_view(const char *source, Oid relation)
 {
 	Query	   *query = object_tree_parse_query(source);
 
-#if PG_VERSION_NUM < 160000
-	Relation	view = table_open(relation, AccessShareLock);
-	static const char *const names[] = {"new", "old"};
-
-	for (int i = 0; i < lengthof(names); i++)
-	{
-		ParseState *state = make_parsestate(NULL);
-		RangeTblEntry *entry = addRangeTableEntryForRelation(state, view, AccessShareLock,
-															 makeAlias(names[i], NIL), false, false)->p_rte;
-
-		entry->requiredPerms = 0;
-		query->rtable = lcons(entry, query->rtable);
-		free_parsestate(state);
-	}
-	OffsetVarNodes((Node *) query, lengthof(names), 0);
-	table_close(view, NoLock);
-#endif
+	compat_add_rule_entries(query, relation);
 	return (Node *) query;
 }
 
