@@ -2,79 +2,28 @@
  * audit_highest.c
  *	  See audit_highest.h.
  *
- * Each partition is asked by the end of its primary key.  A statement on the whole trail would wait
- * for a month that somebody has locked, and lock each month and its indexes until the caller's
- * transaction ends.
+ * Each partition is asked by the end of its index of audit_id.  A statement on the whole trail
+ * would wait for a month that somebody has locked, and lock each month and its indexes until the
+ * caller's transaction ends.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/relation.h"
 #include "access/tableam.h"
-#include "catalog/pg_index.h"
-#include "miscadmin.h"
 #include "partitioning/partdesc.h"
 #include "storage/bufmgr.h"
-#include "storage/lmgr.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "audit/audit_table.h"
 #include "audit/audit_highest.h"
+#include "audit/audit_index.h"
+#include "audit/audit_table.h"
 #include "compat.h"
-#include "layout.h"
 #include "relations.h"
 
-/* Locks and opens a relation, if it is there and nobody has it locked until then. */
-static Relation
-highest_try_open(Oid oid, TimestampTz until)
-{
-	Relation	relation;
-
-	while (!ConditionalLockRelationOid(oid, AccessShareLock))
-	{
-		if (GetCurrentTimestamp() >= until)
-			return NULL;
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000);
-	}
-	relation = try_relation_open(oid, NoLock);
-	if (relation == NULL)
-		UnlockRelationOid(oid, AccessShareLock);
-	return relation;
-}
-
-/* Does the index end with the highest number?  One of some rows alone may lack it. */
-static bool
-highest_index_fits(Relation index, Relation partition)
-{
-	static const AttrNumber column = AUDIT_ID;
-
-	return layout_index_fits(index, partition, &column, 1, 1) &&
-		(index->rd_indoption[0] & INDOPTION_DESC) == 0 && RelationGetIndexPredicate(index) == NIL;
-}
-
-static Relation
-highest_open_index(Relation partition, TimestampTz until)
-{
-	List	   *oids = RelationGetIndexList(partition);
-	ListCell   *cell;
-
-	foreach(cell, oids)
-	{
-		Relation	index = highest_try_open(lfirst_oid(cell), until);
-
-		if (index == NULL)
-			continue;
-		if (highest_index_fits(index, partition))
-			return index;
-		relation_close(index, AccessShareLock);
-	}
-	return NULL;
-}
-
-/* The last entry, whoever wrote the row: a prepared transaction may commit after a restart. */
+/* The highest entry, whoever wrote the row: a prepared transaction may commit after a restart. */
 static int64
 highest_of_index(Relation partition, Relation index)
 {
@@ -84,7 +33,7 @@ highest_of_index(Relation partition, Relation index)
 	bool		isnull;
 
 	index_rescan(scan, NULL, 0, NULL, 0);
-	if (index_getnext_slot(scan, BackwardScanDirection, slot))
+	if (index_getnext_slot(scan, audit_index_direction(index, false), slot))
 		highest = DatumGetInt64(slot_getattr(slot, AUDIT_ID, &isnull));
 	index_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
@@ -94,7 +43,8 @@ highest_of_index(Relation partition, Relation index)
 static bool
 highest_of_partition(Relation parent, Oid oid, TimestampTz until, int64 *highest)
 {
-	Relation	partition = highest_try_open(oid, until);
+	static const AttrNumber column = AUDIT_ID;
+	Relation	partition = audit_try_open(oid, until);
 	Relation	index = NULL;
 	bool		is_empty;
 
@@ -102,7 +52,7 @@ highest_of_partition(Relation parent, Oid oid, TimestampTz until, int64 *highest
 		return false;
 	is_empty = audit_has_layout(parent, partition) && RelationGetNumberOfBlocks(partition) == 0;
 	if (!is_empty && audit_has_layout(parent, partition))
-		index = highest_open_index(partition, until);
+		index = audit_index_open(partition, &column, 1, until);
 	if (index != NULL)
 	{
 		*highest = Max(*highest, highest_of_index(partition, index));

@@ -24,10 +24,10 @@
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
+#include "audit/audit_index.h"
 #include "compat.h"
 #include "delivery/detached.h"
 #include "delivery/window.h"
-#include "layout.h"
 #include "relations.h"
 
 typedef enum Purpose
@@ -147,13 +147,14 @@ static bool
 scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int count, bool by_xid)
 {
 	IndexScanDesc desc = compat_index_beginscan(heap, index, GetActiveSnapshot(), count);
+	ScanDirection direction = audit_index_direction(index, true);
 	ItemPointer tid;
 	bool		enough = false;
 	uint32		seen = 0;
 
 	desc->xs_want_itup = true;
 	index_rescan(desc, scan_keys, count, NULL, 0);
-	while (!enough && (tid = index_getnext_tid(desc, ForwardScanDirection)) != NULL)
+	while (!enough && (tid = index_getnext_tid(desc, direction)) != NULL)
 	{
 		bool		isnull;
 		Datum		first = index_getattr(desc->xs_itup, 1, desc->xs_itupdesc, &isnull);
@@ -182,30 +183,13 @@ xid_datum(uint64 xid)
 	return FullTransactionIdGetDatum(FullTransactionIdFromU64(xid));
 }
 
-/* The partition's btree that begins with these columns, or NULL. */
-static Relation
-find_index(Relation partition, AttrNumber first, AttrNumber second)
-{
-	const AttrNumber columns[] = {first, second};
-	int			count = second == 0 ? 1 : 2;
-	List	   *indexes = RelationGetIndexList(partition);
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		if (layout_index_fits(index, partition, columns, count, count) && RelationGetIndexPredicate(index) == NIL)
-			return index;
-		index_close(index, AccessShareLock);
-	}
-	return NULL;
-}
+static const AttrNumber xid_columns[] = {AUDIT_XID, AUDIT_ID};
+static const AttrNumber id_columns[] = {AUDIT_ID};
 
 static Relation
-open_index(Relation partition, AttrNumber first, AttrNumber second)
+open_index(Relation partition, const AttrNumber *columns, int count)
 {
-	Relation	index = find_index(partition, first, second);
+	Relation	index = audit_index_open(partition, columns, count, DT_NOEND);
 
 	if (index == NULL)
 		ereport(ERROR,
@@ -219,7 +203,7 @@ open_index(Relation partition, AttrNumber first, AttrNumber second)
 static bool
 scan_window(Collector *collector, const Window *window, Relation partition)
 {
-	Relation	index = open_index(partition, AUDIT_XID, AUDIT_ID);
+	Relation	index = open_index(partition, xid_columns, lengthof(xid_columns));
 	bool		enough = false;
 	ScanKeyData range[2];
 
@@ -243,7 +227,7 @@ scan_window(Collector *collector, const Window *window, Relation partition)
 static bool
 scan_range(Collector *collector, int64 first, int64 last, Relation partition)
 {
-	Relation	index = open_index(partition, AUDIT_ID, 0);
+	Relation	index = open_index(partition, id_columns, lengthof(id_columns));
 	ScanKeyData range[2];
 	bool		enough;
 
@@ -254,22 +238,22 @@ scan_range(Collector *collector, int64 first, int64 last, Relation partition)
 	return enough;
 }
 
+static bool
+has_index(Relation month, const AttrNumber *columns, int count)
+{
+	Relation	index = audit_index_open(month, columns, count, DT_NOEND);
+
+	if (index != NULL)
+		index_close(index, AccessShareLock);
+	return index != NULL;
+}
+
 /* Has a detached month the columns and the indexes by which its rows can be told from delivered ones? */
 static bool
 is_readable(Relation trail, Relation month)
 {
-	Relation	by_xid;
-	Relation	by_id;
-
-	if (!audit_has_layout(trail, month))
-		return false;
-	by_xid = find_index(month, AUDIT_XID, AUDIT_ID);
-	by_id = find_index(month, AUDIT_ID, 0);
-	if (by_xid != NULL)
-		index_close(by_xid, AccessShareLock);
-	if (by_id != NULL)
-		index_close(by_id, AccessShareLock);
-	return by_xid != NULL && by_id != NULL;
+	return audit_has_layout(trail, month) &&
+		has_index(month, xid_columns, lengthof(xid_columns)) && has_index(month, id_columns, lengthof(id_columns));
 }
 
 static void

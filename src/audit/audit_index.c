@@ -1,0 +1,77 @@
+/*
+ * audit_index.c
+ *	  See audit_index.h.
+ *
+ * A DBA may have replaced an index by one that serves delivery as well: with further columns, say,
+ * or descending.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "catalog/pg_index.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "audit/audit_index.h"
+#include "layout.h"
+
+static bool
+index_lock(Oid oid, TimestampTz until)
+{
+	if (TIMESTAMP_IS_NOEND(until))
+	{
+		LockRelationOid(oid, AccessShareLock);
+		return true;
+	}
+	while (!ConditionalLockRelationOid(oid, AccessShareLock))
+	{
+		if (GetCurrentTimestamp() >= until)
+			return false;
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(1000);
+	}
+	return true;
+}
+
+Relation
+audit_try_open(Oid oid, TimestampTz until)
+{
+	Relation	relation;
+
+	if (!index_lock(oid, until))
+		return NULL;
+	relation = try_relation_open(oid, NoLock);
+	if (relation == NULL)
+		UnlockRelationOid(oid, AccessShareLock);
+	return relation;
+}
+
+Relation
+audit_index_open(Relation partition, const AttrNumber *columns, int count, TimestampTz until)
+{
+	List	   *oids = RelationGetIndexList(partition);
+	ListCell   *cell;
+
+	foreach(cell, oids)
+	{
+		Relation	index = audit_try_open(lfirst_oid(cell), until);
+
+		if (index == NULL)
+			continue;
+		/* One of some rows alone may lack the others. */
+		if (layout_index_fits(index, partition, columns, count, count) && RelationGetIndexPredicate(index) == NIL)
+			return index;
+		relation_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
+ScanDirection
+audit_index_direction(Relation index, bool ascends)
+{
+	bool		is_ascending = (index->rd_indoption[0] & INDOPTION_DESC) == 0;
+
+	return ascends == is_ascending ? ForwardScanDirection : BackwardScanDirection;
+}

@@ -1,0 +1,30 @@
+/*
+ * audit_index.h
+ *	  The indexes that partitions of the trail are read by.
+ */
+#ifndef ADMIN_EXT_AUDIT_INDEX_H
+#define ADMIN_EXT_AUDIT_INDEX_H
+
+#include "postgres.h"
+
+#include "access/sdir.h"
+#include "datatype/timestamp.h"
+#include "utils/relcache.h"
+
+/*
+ * Locks a relation with AccessShareLock, and opens it.  NULL where it does not exist, or where its
+ * lock was not to be had until that time.  A wait with an end stands in no queue, so nobody waits
+ * behind it; DT_NOEND waits as any statement does.
+ */
+extern Relation audit_try_open(Oid oid, TimestampTz until);
+
+/*
+ * Opens, in the same way, a btree of all rows of the partition that begins with these columns;
+ * NULL: there is none.  The columns may be descending: see audit_index_direction().
+ */
+extern Relation audit_index_open(Relation partition, const AttrNumber *columns, int count, TimestampTz until);
+
+/* The direction of a scan in which the index's first column ascends, or descends. */
+extern ScanDirection audit_index_direction(Relation index, bool ascends);
+
+#endif							/* ADMIN_EXT_AUDIT_INDEX_H */
