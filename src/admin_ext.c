@@ -14,6 +14,7 @@
 #include "delivery/delivery.h"
 #include "relations.h"
 #include "settings.h"
+#include "sinks/ndjson/ndjson_settings.h"
 
 PG_MODULE_MAGIC;
 
@@ -23,6 +24,7 @@ void
 _PG_init(void)
 {
 	settings_init();
+	ndjson_settings_init();
 	relations_init();
 	insider_init();
 	audit_number_init();

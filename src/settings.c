@@ -15,7 +15,6 @@
 #include "settings.h"
 #include "settings_place.h"
 #include "settings_secret.h"
-#include "sinks/ndjson/ndjson.h"
 #include "text_limits.h"
 
 #define MAX_SINK_NAME	40
@@ -112,36 +111,6 @@ check_sinks(char **value, void **extra, GucSource source)
 	list_free(names);
 	pfree(copy);
 	return good;
-}
-
-static bool
-check_directory(char **value, void **extra, GucSource source)
-{
-	if (!settings_place_check(*value))
-		return false;
-	if ((*value)[0] != '\0' && settings_place_most_bytes(*value, PATH_DATABASE_BYTES) < MAXPGPATH - 2 * NAMEDATALEN)
-		return true;
-	GUC_check_errdetail("A directory of 1 to %d bytes is needed.", MAXPGPATH - 2 * NAMEDATALEN - 1);
-	return false;
-}
-
-/* Only the server writes, and nobody runs the files. */
-static bool
-check_file_mode(int *value, void **extra, GucSource source)
-{
-	if ((*value & ~0644) == 0 && (*value & 0600) == 0600)
-		return true;
-	GUC_check_errdetail("Modes are 0600, 0640, 0604 and 0644.");
-	return false;
-}
-
-static const char *
-show_file_mode(void)
-{
-	static char text[12];
-
-	snprintf(text, sizeof(text), "%04o", ndjson_file_mode);
-	return text;
 }
 
 /* What the name of a database brings along is looked at when the sink is opened. */
@@ -352,18 +321,4 @@ settings_init(void)
 	define_kafka();
 	define_redis();
 	settings_define_secrets();
-	DefineCustomStringVariable("admin_ext.ndjson_directory",
-							   "Where the NDJSON sink writes.",
-							   "A relative path is under the data directory. %d stands for the database, %s for the store id.",
-							   &ndjson_directory, "admin_ext",
-							   PGC_SIGHUP, 0, check_directory, NULL, NULL);
-	DefineCustomIntVariable("admin_ext.ndjson_file_mode",
-							"Mode of the files of the NDJSON sink, in octal.",
-							"A directory that the sink makes can be listed by whoever may read the files.",
-							&ndjson_file_mode, 0600, 0600, 0644,
-							PGC_SIGHUP, 0, check_file_mode, NULL, show_file_mode);
-	DefineCustomIntVariable("admin_ext.ndjson_rotate_size",
-							"Size at which the NDJSON sink begins a new file.",
-							NULL, &ndjson_rotate_size_kb, 256 * 1024, 1, INT_MAX / 2,
-							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
 }

@@ -11,7 +11,6 @@
 #include "utils/guc.h"
 
 #include "path_component.h"
-#include "settings.h"
 #include "settings_place.h"
 
 #define STORE_ID_BYTES	36
@@ -86,14 +85,12 @@ expand(const char *pattern, const char *database, const char *store_id, bool is_
 }
 
 const char *
-settings_text_for(const char *name, const char *database, const char *store_id)
+settings_place_expand(const char *name, const char *value, const char *database, const char *store_id)
 {
-	const char *text = settings_text(name);
-
 	for (int i = 0; i < lengthof(places); i++)
 	{
 		if (strcmp(name, places[i].name) == 0)
-			return expand(text, database, store_id, places[i].is_path);
+			return expand(value, database, store_id, places[i].is_path);
 	}
-	return text;
+	return value;
 }

@@ -17,7 +17,10 @@ extern int	settings_place_most_bytes(const char *pattern, int database_bytes);
 /* The most that the name of a database becomes in a path. */
 #define PATH_DATABASE_BYTES	(3 * (NAMEDATALEN - 1))
 
-/* The value of a setting for this database and store: expanded where it says where a sink delivers.  In the current context. */
-extern const char *settings_text_for(const char *name, const char *database, const char *store_id);
+/*
+ * What the value of a setting is for this database and store: expanded, in the current context,
+ * where the setting says where a sink delivers; else the value itself.
+ */
+extern const char *settings_place_expand(const char *name, const char *value, const char *database, const char *store_id);
 
 #endif							/* ADMIN_EXT_SETTINGS_PLACE_H */

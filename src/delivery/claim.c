@@ -17,7 +17,6 @@
  */
 #include "postgres.h"
 
-#include "delivery/position_seal.h"
 #include "delivery/worker.h"
 #include "monotonic.h"
 
@@ -31,21 +30,10 @@
 
 StaticAssertDecl(2 * HOME_TEXT_BYTES + POSITION_SEAL_BYTES <= ADMIN_SINK_CLAIM_BYTES, "a claim has room");
 
-/* What the seal of a claim covers besides its text. */
-static Position
-claim_position(const Worker *worker)
-{
-	Position	position = {.position_id = CLAIM_POSITION_ID};
-
-	strlcpy(position.store_id, worker->position.store_id, UUID_TEXT_BYTES);
-	return position;
-}
-
 void
 worker_make_claim(Worker *worker)
 {
 	const Position *position = &worker->position;
-	Position	sealed = claim_position(worker);
 	char	   *claim = worker->sink.claim;
 	int			length;
 
@@ -54,7 +42,7 @@ worker_make_claim(Worker *worker)
 		return;
 	length = snprintf(claim, ADMIN_SINK_CLAIM_BYTES, "%s %s", position->home, position->recorded_home);
 	claim[length++] = ' ';
-	position_seal(&worker->key, &sealed, claim, length - 1, claim + length);
+	position_seal(&worker->key, position->store_id, CLAIM_POSITION_ID, claim, length - 1, claim + length);
 }
 
 /* Has the server of one home come after the one of another, as far as the homes tell? */
@@ -74,13 +62,12 @@ bool
 worker_yields(const AdminSink *sink, const char *claim)
 {
 	const Worker *worker = (const Worker *) ((const char *) sink - offsetof(Worker, sink));
-	Position	sealed = claim_position(worker);
 	char		home[HOME_TEXT_BYTES];
 	char		before[HOME_TEXT_BYTES];
 	int			length = 0;
 
 	if (sscanf(claim, CLAIM_FORM, home, before, &length) != 2 || claim[length] != ' ' ||
-		!position_seal_holds(&worker->key, &sealed, claim, length, claim + length + 1))
+		!position_seal_holds(&worker->key, worker->position.store_id, CLAIM_POSITION_ID, claim, length, claim + length + 1))
 		return false;
 	return strcmp(before, sink->home) == 0 || is_later_timeline(home, sink->home);
 }

@@ -22,7 +22,6 @@
 #include "delivery/worker.h"
 #include "monotonic.h"
 #include "relations.h"
-#include "settings_place.h"
 
 #define SINK_LOCK_CLASS	1633971571	/* 'adms' */
 #define RECOVERY_SHOWN_MS	3000

@@ -10,7 +10,6 @@
 #include "utils/memutils.h"
 
 #include "delivery/position.h"
-#include "delivery/position_seal.h"
 #include "delivery/statement.h"
 #include "layout.h"
 
@@ -264,7 +263,7 @@ position_write(const PositionKey *key, const Position *position, const char *non
 					  position->window_audit_id, position->highest_audit_id, position->floor_audit_id,
 					  position->backfill_audit_id, position->delivered_rows, position->retried_audit_id,
 					  position->last_number, position->batch_count, chain, nonce);
-	position_seal(key, position, record, length, seal);
+	position_seal(key, position->store_id, position->position_id, record, length, seal);
 	Assert(length + 1 + sizeof(seal) <= size);
 	snprintf(record + length, size - length, " %s", seal);
 }
@@ -283,7 +282,8 @@ position_read(const PositionKey *key, const char *record, Position *position, ch
 		return "it is malformed";
 	if (record[length] == '\0')
 		return "it has no authentication code";
-	if (record[length] != ' ' || !position_seal_holds(key, position, record, length, record + length + 1))
+	if (record[length] != ' ' ||
+		!position_seal_holds(key, position->store_id, position->position_id, record, length, record + length + 1))
 		return "its authentication code is wrong";
 	return NULL;
 }

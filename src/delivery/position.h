@@ -9,6 +9,7 @@
 
 #include "admin_ext_sink.h"
 #include "delivery/chain.h"
+#include "delivery/position_seal.h"
 #include "delivery/tick.h"
 
 #define UUID_TEXT_BYTES	37
@@ -38,13 +39,6 @@ typedef struct Position
 	AdminSinkContinued continued;	/* the database's alone */
 	char		sink_detail[ADMIN_SINK_DETAIL_BYTES];
 } Position;
-
-/* What proves that a position is of this store, and of that sink. */
-typedef struct PositionKey
-{
-	char		sink[NAMEDATALEN];
-	unsigned char secret[32];
-} PositionKey;
 
 typedef struct Tick
 {

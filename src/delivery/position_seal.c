@@ -12,13 +12,14 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "delivery/position_seal.h"
 #include "lib/stringinfo.h"
+
+#include "delivery/position_seal.h"
 
 #define SHA256_BYTES	32
 
 void
-position_seal(const PositionKey *key, const Position *position, const char *text, Size length,
+position_seal(const PositionKey *key, const char *store_id, int64 position_id, const char *text, Size length,
 			  char seal[POSITION_SEAL_BYTES])
 {
 	StringInfoData sealed;
@@ -26,7 +27,7 @@ position_seal(const PositionKey *key, const Position *position, const char *text
 	unsigned int digest_length = sizeof(digest);
 
 	initStringInfo(&sealed);
-	appendStringInfo(&sealed, "%s %s " INT64_FORMAT " ", key->sink, position->store_id, position->position_id);
+	appendStringInfo(&sealed, "%s %s " INT64_FORMAT " ", key->sink, store_id, position_id);
 	appendBinaryStringInfo(&sealed, text, length);
 	if (HMAC(EVP_sha256(), key->secret, sizeof(key->secret), (const unsigned char *) sealed.data, sealed.len,
 			 digest, &digest_length) == NULL || digest_length != sizeof(digest))
@@ -37,11 +38,11 @@ position_seal(const PositionKey *key, const Position *position, const char *text
 }
 
 bool
-position_seal_holds(const PositionKey *key, const Position *position, const char *text, Size length,
+position_seal_holds(const PositionKey *key, const char *store_id, int64 position_id, const char *text, Size length,
 					const char *seal)
 {
 	char		expected[POSITION_SEAL_BYTES];
 
-	position_seal(key, position, text, length, expected);
+	position_seal(key, store_id, position_id, text, length, expected);
 	return strlen(seal) == POSITION_SEAL_BYTES - 1 && CRYPTO_memcmp(expected, seal, POSITION_SEAL_BYTES - 1) == 0;
 }

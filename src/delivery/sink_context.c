@@ -7,6 +7,7 @@
 #include "utils/memutils.h"
 
 #include "delivery/worker.h"
+#include "settings.h"
 #include "settings_place.h"
 
 /* The one that is open, or being opened: a worker has one at a time. */
@@ -17,7 +18,7 @@ static const char *
 setting_of_opened(const char *name)
 {
 	MemoryContext caller = MemoryContextSwitchTo(opened->context);
-	const char *text = settings_text_for(name, opened->database, opened->store_id);
+	const char *text = settings_place_expand(name, settings_text(name), opened->database, opened->store_id);
 
 	MemoryContextSwitchTo(caller);
 	return text;

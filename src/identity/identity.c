@@ -226,7 +226,7 @@ admin_jws_verify(PG_FUNCTION_ARGS)
 	fault = trust_read_jwk(PG_GETARG_JSONB_P(1), &key);
 	if (fault != NULL)
 		refuse("key", fault);
-	if (!jws_algorithm_fits(jws.algorithm, &key))
+	if (!jwk_takes(&key, jws.algorithm))
 	{
 		EVP_PKEY_free(key.key);
 		refuse("signature", "its algorithm is not that of the key");
@@ -255,7 +255,7 @@ admin_jwk_algorithm(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key cannot be used: %s", fault)));
-	PG_RETURN_TEXT_P(cstring_to_text(key.algorithm != NULL ? jws_algorithm_name(key.algorithm) :
+	PG_RETURN_TEXT_P(cstring_to_text(key.algorithm != NULL ? key.algorithm->name :
 			"RS256"));
 }
 

@@ -11,7 +11,6 @@
 #include <openssl/param_build.h>
 
 #include "identity/base64url.h"
-#include "identity/jws_algorithm.h"
 
 #define COORDINATE_MAX_BYTES	66	/* of P-521 */
 #define EXPONENT_MAX_BYTES		8
@@ -178,6 +177,14 @@ is_for_signatures(const JsonMembers *members)
 	return verifies;
 }
 
+bool
+jwk_takes(const Jwk *jwk, const JwsAlgorithm *algorithm)
+{
+	/* A curve has one algorithm; RSA keys without alg take any of theirs. */
+	return jwk->algorithm != NULL ? algorithm == jwk->algorithm :
+		strcmp(algorithm->key_type, jwk->key_type) == 0;
+}
+
 /* Member alg, which a key need not have, binds it to one algorithm. */
 static const char *
 bind_algorithm(const JsonMembers *members, Jwk *jwk)
@@ -190,7 +197,7 @@ bind_algorithm(const JsonMembers *members, Jwk *jwk)
 	algorithm = member->kind == JSON_KIND_STRING ? jws_algorithm(member->text) : NULL;
 	if (algorithm == NULL)
 		return "its algorithm is unknown, or not one for signatures with a public key";
-	if (!jws_algorithm_fits(algorithm, jwk))
+	if (!jwk_takes(jwk, algorithm))
 		return "its algorithm is not one of its key type and curve";
 	jwk->algorithm = algorithm;
 	return NULL;

@@ -1,6 +1,6 @@
 /*
  * jws_algorithm.c
- *	  The algorithms, and signatures by them; see jwk.h.
+ *	  See jws_algorithm.h.
  *
  * Digests are fetched once per process, and a key's context is set up once: OpenSSL 3
  * looks both up by name each time otherwise, which costs as much as an RSA check.
@@ -40,12 +40,6 @@ jws_algorithm(const char *name)
 	return NULL;
 }
 
-const char *
-jws_algorithm_name(const JwsAlgorithm *algorithm)
-{
-	return algorithm->name;
-}
-
 const JwsAlgorithm *
 jws_algorithm_of_curve(const char *key_type, const char *curve)
 {
@@ -56,14 +50,6 @@ jws_algorithm_of_curve(const char *key_type, const char *curve)
 			return &algorithms[i];
 	}
 	return NULL;
-}
-
-bool
-jws_algorithm_fits(const JwsAlgorithm *algorithm, const Jwk *jwk)
-{
-	/* A curve has one algorithm; RSA keys without alg take any of theirs. */
-	return jwk->algorithm != NULL ? algorithm == jwk->algorithm :
-		strcmp(algorithm->key_type, jwk->key_type) == 0;
 }
 
 /* NULL when OpenSSL has no such digest. */

@@ -229,7 +229,7 @@ parse(Jsonb *jwk, const char *algorithm_name, JwsVerifier *verifier)
 
 	if (fault != NULL)
 		return fault;
-	if (algorithm == NULL || !jws_algorithm_fits(algorithm, &key))
+	if (algorithm == NULL || !jwk_takes(&key, algorithm))
 	{
 		EVP_PKEY_free(key.key);
 		return "its key is for another algorithm";

@@ -6,7 +6,7 @@
  * Links: -DFRONTEND -Wno-unused-parameter -Wno-sign-compare test/fuzz/memory.c src/identity/base64url.c src/identity/json_members.c src/identity/jwk.c
  * Links: src/identity/jws_algorithm.c -lpgcommon -lpgport -lcrypto
  */
-#include "identity/jws_algorithm.h"
+#include "identity/jwk.h"
 
 #include "memory.h"
 

@@ -23,14 +23,11 @@
 #include "sinks/ndjson/ndjson_marker.h"
 #include "sinks/ndjson/ndjson_place.h"
 #include "sinks/ndjson/ndjson_seals.h"
+#include "sinks/ndjson/ndjson_settings.h"
 
 #define CHUNK_BYTES (1024 * 1024)
 #define RESERVED_BYTES (1024 * 1024)
 #define NAMES_TRIED 100000
-
-char	   *ndjson_directory = NULL;
-int			ndjson_rotate_size_kb = 256 * 1024;
-int			ndjson_file_mode = 0600;
 
 typedef struct Ndjson
 {

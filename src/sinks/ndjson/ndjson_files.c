@@ -19,9 +19,8 @@
 #include "storage/fd.h"
 
 #include "path_component.h"
-#include "sinks/ndjson/ndjson.h"
 #include "sinks/ndjson/ndjson_files.h"
-#include "sinks/ndjson/ndjson_marker.h"
+#include "sinks/ndjson/ndjson_settings.h"
 
 #define ENDING ".ndjson"
 
