@@ -71,45 +71,6 @@ comment on column admin.jwt_used.expires_at is 'Its claim exp.';
 comment on column admin.jwt_used.used_at is 'When it was used.';
 comment on index admin.jwt_used_by_expiry is 'Finds rows that can be removed.';
 
--- Who is trusted is part of the history.
-create trigger audit_row_change
-after insert or update or delete on admin.jwt_issuer
-for each row execute function admin.audit_row_change();
-
-create trigger audit_row_change_statement
-after truncate on admin.jwt_issuer
-for each statement execute function admin.audit_row_change();
-
-create trigger audit_row_change
-after insert or update or delete on admin.jwt_key
-for each row execute function admin.audit_row_change();
-
-create trigger audit_row_change_statement
-after truncate on admin.jwt_key
-for each statement execute function admin.audit_row_change();
-
-create trigger audit_row_change
-after insert or update or delete on admin.jwt_one_use
-for each row execute function admin.audit_row_change();
-
-create trigger audit_row_change_statement
-after truncate on admin.jwt_one_use
-for each statement execute function admin.audit_row_change();
-
-alter table admin.jwt_issuer enable always trigger audit_row_change;
-alter table admin.jwt_issuer enable always trigger audit_row_change_statement;
-alter table admin.jwt_key enable always trigger audit_row_change;
-alter table admin.jwt_key enable always trigger audit_row_change_statement;
-alter table admin.jwt_one_use enable always trigger audit_row_change;
-alter table admin.jwt_one_use enable always trigger audit_row_change_statement;
-
-comment on trigger audit_row_change on admin.jwt_issuer is 'Appends row.* events to the trail.';
-comment on trigger audit_row_change_statement on admin.jwt_issuer is 'Appends row.truncated to the trail.';
-comment on trigger audit_row_change on admin.jwt_key is 'Appends row.* events to the trail.';
-comment on trigger audit_row_change_statement on admin.jwt_key is 'Appends row.truncated to the trail.';
-comment on trigger audit_row_change on admin.jwt_one_use is 'Appends row.* events to the trail.';
-comment on trigger audit_row_change_statement on admin.jwt_one_use is 'Appends row.truncated to the trail.';
-
 create function admin.jwt_verify(token text)
 returns jsonb
 as 'MODULE_PATHNAME', 'admin_jwt_verify'

@@ -24,19 +24,20 @@ comment on column admin.action_policy.resource_required is 'Must an approval nam
 comment on column admin.action_policy.added_at is 'When the policy was set as it is now.';
 comment on column admin.action_policy.added_by is 'The session''s user who set it.';
 
-create trigger audit_row_change
-after insert or update or delete on admin.action_policy
-for each row execute function admin.audit_row_change();
-
-create trigger audit_row_change_statement
-after truncate on admin.action_policy
-for each statement execute function admin.audit_row_change();
-
-alter table admin.action_policy enable always trigger audit_row_change;
-alter table admin.action_policy enable always trigger audit_row_change_statement;
-
-comment on trigger audit_row_change on admin.action_policy is 'Appends row.* events to the trail.';
-comment on trigger audit_row_change_statement on admin.action_policy is 'Appends row.truncated to the trail.';
+-- Who is trusted, and what an approval needs, is part of the history.
+do $$
+declare
+    relation text;
+begin
+    foreach relation in array array['admin.jwt_issuer', 'admin.jwt_key', 'admin.jwt_one_use', 'admin.action_policy'] loop
+        execute format('create trigger audit_row_change after insert or update or delete on %s for each row execute function admin.audit_row_change()', relation);
+        execute format('create trigger audit_row_change_statement after truncate on %s for each statement execute function admin.audit_row_change()', relation);
+        execute format('alter table %s enable always trigger audit_row_change, enable always trigger audit_row_change_statement', relation);
+        execute format('comment on trigger audit_row_change on %s is %L', relation, 'Appends row.* events to the trail.');
+        execute format('comment on trigger audit_row_change_statement on %s is %L', relation, 'Appends row.truncated to the trail.');
+    end loop;
+end
+$$;
 
 create function admin_internal.action_policy_violation(approval admin.approval)
 returns text

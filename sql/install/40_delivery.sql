@@ -240,6 +240,33 @@ $$;
 comment on function admin_internal.delivery_problem(text) is
 'Why delivery cannot continue from the recorded position of a sink, so that admin.resync_sink() has to be called first; null if it can.';
 
+-- After a clean failover or pg_upgrade: delivery_problem() has found nothing in the way.
+create function admin_internal.follow_move()
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    store admin.store;
+    here  record;
+begin
+    select * into strict store from admin.store;
+    select * into here from admin.store_identity();
+    if (store.system_identifier, store.database_oid, store.timeline)
+       is not distinct from (here.system_identifier, here.database_oid, here.timeline) then
+        return;
+    end if;
+    raise log 'admin_ext: store % adopted by system % on timeline %, before by system % on timeline %',
+        store.store_id, here.system_identifier, here.timeline, store.system_identifier, store.timeline;
+    update admin.store as s
+    set system_identifier = here.system_identifier, database_oid = here.database_oid,
+        timeline = here.timeline, adopted_at = now();
+end
+$$;
+
+comment on function admin_internal.follow_move() is
+'For the worker: where this database runs in another cluster, or on another timeline, than admin.store says, adopts the store there.';
+
 -- What a worker needs to go on; raises 55000 where an operator has to decide first.
 create function admin.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
@@ -252,8 +279,6 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    store  admin.store;
-    here   record;
     newest admin.sink_position;
     stop   text := admin_internal.delivery_problem(delivery_open.sink);
 begin
@@ -262,25 +287,16 @@ begin
             using errcode = '55000',
                   hint = format('Ask admin.resync_proposal(%1$L) where to go on, then call admin.resync_sink(%1$L, from_audit_id).', sink);
     end if;
-    select * into strict store from admin.store;
-    select * into here from admin.store_identity();
+    store_id := admin.store_id();
     select * into newest from admin.sink_position as p
     where p.sink = delivery_open.sink order by p.position_id desc limit 1;
     if newest.position_id is null then
         insert into admin.sink_position (sink, position_id, store_id, tick_id)
-        values (sink, 1, store.store_id, 0)
+        values (sink, 1, store_id, 0)
         returning * into newest;
     end if;
-    if (store.system_identifier, store.database_oid, store.timeline)
-       is distinct from (here.system_identifier, here.database_oid, here.timeline) then
-        raise log 'admin_ext: store % adopted by system % on timeline %, before by system % on timeline %',
-            store.store_id, here.system_identifier, here.timeline, store.system_identifier, store.timeline;
-        update admin.store as s
-        set system_identifier = here.system_identifier, database_oid = here.database_oid,
-            timeline = here.timeline, adopted_at = now();
-    end if;
+    perform admin_internal.follow_move();
 
-    store_id := store.store_id;
     home := admin_internal.home();
     position_id := newest.position_id;
     tick_id := newest.tick_id;

@@ -98,12 +98,42 @@ forget_window(Worker *worker)
 	worker->is_ahead = false;
 }
 
-/* Finds out where the sink stands; the state before it is forgotten. */
+/* Forgets the state before the position that was read. */
+static void
+begin_at_position(Worker *worker)
+{
+	worker->done_tick = worker->position.tick_id;
+	worker->newest_tick = 0;
+	worker->recorded_lsn = InvalidXLogRecPtr;
+	/* What was read may have been committed without waiting for a standby. */
+	worker_owe(worker, compat_flushed());
+	worker->recorded_id = worker->position.position_id;
+	worker->recorded_is_resync = worker->position.is_resync;
+	worker->recorded_rows = worker->position.delivered_rows;
+	worker->recorded_at = monotonic_ms();
+	memset(&worker->links, 0, sizeof(worker->links));
+	worker->has_rejected = true;
+	worker->counted = NULL;
+	worker->behind = 0;
+	worker->purged_position = 0;
+	worker->purged_tick = 0;
+	/* They went with the context before this one. */
+	worker->window.tick_id = 0;
+	memset(&worker->keys, 0, sizeof(worker->keys));
+	worker->keys.context = worker->context;
+	forget_window(worker);
+	/* What was known holds until it can look again. */
+	if (!worker->is_waiting)
+		worker_set_lag(worker, 0, 0);
+	envelopes_init(&worker->envelopes, worker->context, worker->position.store_id);
+	envelopes_init(&worker->ahead, worker->context, worker->position.store_id);
+	worker->is_positioned = true;
+}
+
+/* Finds out where the sink stands. */
 static StepResult
 take_position(Worker *worker)
 {
-	MemoryContext context;
-
 	worker_begin("opening");
 	if (!OidIsValid(get_extension_oid("admin_ext", true)))
 	{
@@ -123,39 +153,13 @@ take_position(Worker *worker)
 	worker->is_locked = true;
 	/* It may be another extension than before. */
 	worker->partitions_at = 0;
-	context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
-	worker->context = context;
-	position_open(worker->sink_name, &worker->position, context, &worker->done);
+	worker->context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
+	position_open(worker->sink_name, &worker->position, worker->context, &worker->done);
 	position_key(worker->sink_name, &worker->key);
 	worker->audit = admin_relations()->audit;
 	worker_commit();
 
-	worker->done_tick = worker->position.tick_id;
-	worker->newest_tick = 0;
-	worker->recorded_lsn = InvalidXLogRecPtr;
-	/* What was read may have been committed without waiting for a standby. */
-	worker_owe(worker, compat_flushed());
-	worker->recorded_id = worker->position.position_id;
-	worker->recorded_is_resync = worker->position.is_resync;
-	worker->recorded_rows = worker->position.delivered_rows;
-	worker->recorded_at = monotonic_ms();
-	memset(&worker->links, 0, sizeof(worker->links));
-	worker->has_rejected = true;
-	worker->counted = NULL;
-	worker->behind = 0;
-	worker->purged_position = 0;
-	worker->purged_tick = 0;
-	/* They went with the context before this one. */
-	worker->window.tick_id = 0;
-	memset(&worker->keys, 0, sizeof(worker->keys));
-	worker->keys.context = context;
-	forget_window(worker);
-	/* What was known holds until it can look again. */
-	if (!worker->is_waiting)
-		worker_set_lag(worker, 0, 0);
-	envelopes_init(&worker->envelopes, context, worker->position.store_id);
-	envelopes_init(&worker->ahead, context, worker->position.store_id);
-	worker->is_positioned = true;
+	begin_at_position(worker);
 	return STEP_MORE;
 }
 
