@@ -357,7 +357,7 @@ $$;
 comment on function admin.resync_proposal(text) is
 'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
 
--- No entry of insider_own.c: the change leaves its event as one by hand does.
+-- Not among the entries of insider_own.c, so its change leaves the event that a change by hand does.
 create function admin.renew_store()
 returns void
 language plpgsql

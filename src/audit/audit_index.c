@@ -18,7 +18,7 @@
 #include "layout.h"
 
 static bool
-index_lock(Oid oid, TimestampTz until)
+lock_until(Oid oid, TimestampTz until)
 {
 	if (TIMESTAMP_IS_NOEND(until))
 	{
@@ -40,7 +40,7 @@ audit_try_open(Oid oid, TimestampTz until)
 {
 	Relation	relation;
 
-	if (!index_lock(oid, until))
+	if (!lock_until(oid, until))
 		return NULL;
 	relation = try_relation_open(oid, NoLock);
 	if (relation == NULL)
