@@ -8,7 +8,7 @@ import evidence_sources as sources
 from admin_client.verify import ndjson
 from admin_client.verify.report import lines
 from admin_client.verify.run import Source
-from evidence_sources import OTHER_STORE, STORE, history, write_ndjson
+from evidence_sources import OTHER_STORE, STORE, Archive, history, write_ndjson
 from test_verify_honest import keys, two_stores, verified  # noqa: F401  (a fixture)
 
 
@@ -155,10 +155,79 @@ def test_what_a_sink_writes_meanwhile_is_no_alarm(keys, tmp_path, monkeypatch, r
     assert report.status == 0 and "by its marker" not in said, said
 
 
-@pytest.mark.parametrize(("batches_per_file", "status", "says"), [(1000, 0, 'of database "other" has no seal yet, and was not looked at'), (2, 1, 'files of database "other": other.seals.ndjson was removed')])
+@pytest.mark.parametrize(("batches_per_file", "status", "says"), [(1000, 0, 'of database "other" has no seal yet, so nothing proves the documents'), (2, 1, 'files of database "other": other.seals.ndjson was removed')])
 def test_a_database_without_a_list_of_seals_is_named(keys, tmp_path, batches_per_file, status, says):  # noqa: F811
     write_ndjson(tmp_path, history(sink="ndjson"))
     write_ndjson(tmp_path, history(sink="ndjson", store=OTHER_STORE), batches_per_file, database="other")
     (tmp_path / "other.seals.ndjson").unlink()
     report, said = looked_at(keys, tmp_path)
     assert report.status == status and says in said, said
+
+
+# -- no file is finished yet ------------------------------------------------------------------------------------------
+
+
+def begun(directory, of, batches=1, database="db"):
+    """One file, which is being written, and its marker."""
+    of = of.to("ndjson")
+    written = write_ndjson(directory, replace(of, batches=of.batches[:batches]), unfinished=batches, database=database)
+    (directory / f"{database}.seals.ndjson").unlink()
+    count = sum(of.batches[:batches])
+    (directory / f"{of.store}.position").write_text(f"7 1 nonce 99 0 {count} {of.chains()[batches]} {written[0].name}\n")
+    return count
+
+
+def with_archive(keys, tmp_path):  # noqa: F811
+    report = verified(keys, Source("archive", f"{tmp_path}/archive"), Source("ndjson", f"{tmp_path}/files"))
+    return report, "\n".join(lines(report))
+
+
+def test_files_of_a_database_that_has_just_begun_are_compared(keys, tmp_path):  # noqa: F811
+    of = history()
+    Archive(tmp_path / "archive").write(of)
+    count = begun(tmp_path / "files", of, len(of.batches))
+    report, said = with_archive(keys, tmp_path)
+    assert report.status == 0 and f"The archive and the NDJSON files agree on {count} documents" in said, said
+    assert "has no seal yet, so nothing proves the documents, nor that there were none before them" in said, said
+
+
+def test_a_file_without_any_seal_that_was_forged_differs_from_the_archive(keys, tmp_path):  # noqa: F811
+    of = history()
+    Archive(tmp_path / "archive").write(of)
+    begun(tmp_path / "files", of, len(of.batches))
+    path = next((tmp_path / "files").glob("db-*.ndjson"))
+    path.write_bytes(path.read_bytes().replace(b"boss", b"bass", 1))
+    report, said = with_archive(keys, tmp_path)
+    assert report.status == 1 and "is another one in the NDJSON files than in the archive" in said, said
+
+
+def test_files_of_a_copy_of_the_database_that_has_just_begun_are_not_compared(keys, tmp_path):  # noqa: F811
+    """The copy counts on from where it was made, so its audit_ids are those of other documents."""
+    Archive(tmp_path / "archive").write(history())
+    writer = sources.Writer(OTHER_STORE, first=5)
+    writer.issue("APP-100001-x1")
+    documents = [*writer.sign("APP-100001-x1", "finance", "ann"), writer.check("APP-100001-x1")]
+    count = begun(tmp_path / "files", sources.History(documents, [len(documents)], OTHER_STORE))
+    report, said = with_archive(keys, tmp_path)
+    assert report.status == 0 and f"{count} documents of store {OTHER_STORE} in the NDJSON files could not be compared, because the archive has nothing of this store" in said, said
+    assert "agree" not in said and "PROVED" in said, said
+
+
+def test_a_database_that_was_given_a_new_store_before_any_file_was_finished(keys, tmp_path):  # noqa: F811
+    first, second = two_stores()
+    begun(tmp_path, replace(first, batches=[len(first.documents)]))
+    second = replace(second, documents=second.documents[6:], batches=[len(second.documents) - 6])
+    begun(tmp_path, second)
+    report, said = looked_at(keys, tmp_path)
+    assert report.status == 2 and [stream.store for stream in report.streams] == [STORE, OTHER_STORE] and "wrong" not in said, said
+
+
+def test_files_of_which_none_is_finished_prove_nothing_alone(keys, tmp_path):  # noqa: F811
+    begun(tmp_path, history())
+    report, said = looked_at(keys, tmp_path)
+    assert report.status == 2 and "NOT PROVED YET: no file here is finished" in said and STORE in said, said
+
+
+def test_a_folder_without_files_of_the_sink_cannot_be_looked_at(keys, tmp_path):  # noqa: F811
+    report, said = looked_at(keys, tmp_path)
+    assert report.status == 2 and "has no files of the NDJSON sink" in said, said

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from .document import auditid_of
-from .report import Report, Stream
+from .report import Report, Stream, plural, stores_of
 from .seals import MOST
 from .walk import Consumer
 
@@ -44,10 +44,12 @@ class Comparison:
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
         self._rows: list[Row] = []
         self._streams: dict[str, int] = {}
+        self._of: tuple[dict[str, Stream], dict[str, Stream]] = ({}, {})
 
     def consumer(self, side: int, stream: Stream) -> Consumer:
         """The store's id is left out of what is compared: another sink may have sent a row under an older one."""
         store = stream.store.encode()
+        self._of[side][stream.store] = stream
 
         def consume(number: int, text: bytes) -> None:
             for document in text.split(b"\n")[:-1]:
@@ -70,6 +72,8 @@ class Comparison:
 
     def judge(self, report: Report) -> None:
         self.flush()
+        if not self._set_aside(report):
+            return
         for statement in (INDEX, UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
         differing = self._differing(report)
@@ -77,6 +81,22 @@ class Comparison:
         both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
         if not differing and not missing:
             report.compared.append(f"{self.names[0]} and {self.names[1]} agree on {both:,} documents")
+
+    def _set_aside(self, report: Report) -> bool:
+        """Without any seal nothing says which store another one continues: what one side alone knows of may be of another database.  False: there is nothing else."""
+        for side, streams in enumerate(self._of):
+            alone = [stream for store, stream in streams.items() if stream.rootless and store not in self._of[1 - side]]
+            for stream in alone:
+                self._scratch.execute("delete from document where side = ? and stream = ?", (side, self._streams.get(stream.store)))
+                report.compared.append(f"{plural(stream.documents, 'document')} of {stores_of([stream])} in {self.names[side]} could not be compared, "
+                                       f"because {self.names[1 - side]} has nothing of this store, and no seal says which store it continues")
+            if alone and len(alone) == len(streams):
+                return False
+        return True
+
+    def _begins_anywhere(self, side: int) -> bool:
+        """Has this side no seal that says where its documents begin?"""
+        return bool(self._of[side]) and all(stream.rootless for stream in self._of[side].values())
 
     def _one(self, query: str, *arguments: object) -> int:
         return int(self._scratch.execute(query, arguments).fetchone()[0] or 0)
@@ -99,7 +119,7 @@ class Comparison:
         wrong = 0
         for first, last, audit_first, audit_last, stamp, may_follow in _runs(self._only(side)):
             text = f"{'documents' if first != last else 'document'} {first:,}{f' to {last:,}' if first != last else ''} (audit_id {audit_first}{f' to {audit_last}' if first != last else ''}) of {here}"
-            if audit_last < oldest_there and self._kinds[1 - side] in ("topic", "database"):
+            if audit_last < oldest_there and (self._kinds[1 - side] in ("topic", "database") or self._begins_anywhere(1 - side)):
                 report.findings.note("older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last)
             elif (may_follow or audit_first > newest_there) and self._may_lag(side, stamp):
                 report.findings.note("lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last)

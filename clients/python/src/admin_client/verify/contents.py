@@ -85,7 +85,7 @@ class Contents:
             lineage = Lineage(self._scratch, len(self._lineages) + 1, continues is not None)
         lineage.digests.next_store()
         lineage.newest = stream.store
-        lineage.partial = lineage.partial or first != 1
+        lineage.partial = lineage.partial or first != 1 or stream.rootless
         self._lineages[stream.store] = self._lineage = lineage
         self._stream = stream
         self._newest = ""

@@ -15,6 +15,7 @@ from .walk import Chain, Consumer, Ends, walk
 
 CHUNK = 1 << 18
 SEALS = ".seals.ndjson"
+SINK = "ndjson"
 OWN_SOURCE = f'"source":"{OWN}'.encode()
 FILE = re.compile(r"(.*)-([0-9]+)\.ndjson")
 
@@ -277,22 +278,43 @@ def verify(where: str, task: Task, report: Report) -> None:
     if not directory.is_dir():
         raise CannotLook(f"folder \"{where}\" does not exist")
     lists = sorted(directory.glob("*" + SEALS))
-    if not lists:
-        raise CannotLook(f"folder \"{where}\" has no file of seals (<database>{SEALS}): none of its files is finished")
     for path in lists:
         _database(path, directory, task, report)
-    _without_seals(directory, {path.name.removesuffix(SEALS) for path in lists}, report)
+    if not _without_seals(directory, {path.name.removesuffix(SEALS) for path in lists}, task, report) and not lists:
+        raise CannotLook(f"folder \"{where}\" has no files of the NDJSON sink (<database>-<number>.ndjson, <database>{SEALS})")
 
 
-def _without_seals(directory: Path, known: set[str], report: Report) -> None:
-    """Databases without a list of seals.  One that has just begun has no more than the file that is being written, and the one whose line is on its way."""
-    found: dict[str, list[str]] = {}
-    for path in sorted(directory.iterdir()):
-        if (name := FILE.fullmatch(path.name)) and name.group(1) not in known and path.stat().st_size:
-            found.setdefault(name.group(1), []).append(path.name)
-    for database, names in found.items():
-        if len(names) > 2:
-            report.findings.wrong("seal-missing", f"no seal names the {len(names)} files of database \"{database}\": {database}{SEALS} was removed, or the files were put there")
+def _without_seals(directory: Path, known: set[str], task: Task, report: Report) -> int:
+    """Databases without a list of seals.  Of each store there is no more than the file that is being written, and the one whose line is on its way.  Returns how many databases."""
+    databases = sorted({name.group(1) for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and path.stat().st_size} - known)
+    for database in databases:
+        of_store: dict[str, list[Path]] = {}
+        store = ""
+        for path in _Loose(directory, database, set()).left:
+            own = _store_of(path)
+            store = own if own is not None and seals.UUID.fullmatch(own) else store
+            of_store.setdefault(store, []).append(path)
+        if any(len(paths) > 2 for paths in of_store.values()):
+            count = sum(map(len, of_store.values()))
+            report.findings.wrong("seal-missing", f"no seal names the {count} files of database \"{database}\": {database}{SEALS} was removed, or the files were put there")
         else:
-            report.findings.attention("begun", f"the {'file' if len(names) == 1 else 'files'} {' and '.join(names)} of database \"{database}\" {'has' if len(names) == 1 else 'have'} no seal yet, "
-                                      f"and {'was' if len(names) == 1 else 'were'} not looked at: has it just begun to deliver, or was {database}{SEALS} removed?")
+            _all_begun(directory, database, of_store, task, report)
+    return len(databases)
+
+
+def _all_begun(directory: Path, database: str, of_store: dict[str, list[Path]], task: Task, report: Report) -> None:
+    """No file of this database is finished: its documents are read, but nothing says whether there were others in front of them."""
+    for store, paths in of_store.items():
+        names = f"the {'file' if len(paths) == 1 else 'files'} {' and '.join(path.name for path in paths)} of database \"{database}\" {'has' if len(paths) == 1 else 'have'} no seal yet"
+        ask = f"Has the database just begun to deliver, or was {database}{SEALS} removed?"
+        if not store:
+            report.findings.attention("begun", f"{names}, and {'was' if len(paths) == 1 else 'were'} not read, because no document in {'it' if len(paths) == 1 else 'them'} names its store. {ask}")
+            continue
+        begun = NdjsonStore(directory, store, SINK, task)
+        begun.stream.rootless = True
+        begun.stream.findings.attention("begun", f"{names}, so nothing proves the documents, nor that there were none before them. {ask}")
+        if store == next(reversed(of_store)):
+            begun.newest(paths)
+        else:
+            begun.replaced(paths)
+        report.streams.append(begun.end())

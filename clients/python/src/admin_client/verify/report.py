@@ -88,6 +88,8 @@ class Stream:
     batches: int = 0
     chain: str | None = None
     chain_at: int | None = None
+    rootless: bool = False
+    """No seal says at which number its documents begin, nor which store they continue."""
     ends: dict[int, str] = field(default_factory=dict)
     """The chain behind each of the newest batches."""
     seals: int = 0
@@ -138,10 +140,15 @@ class Report:
         return any(stream.untrusted for stream in self.streams)
 
     @property
+    def rootless(self) -> bool:
+        """Is there nothing that any seal says something of?"""
+        return all(stream.rootless for stream in self.streams)
+
+    @property
     def status(self) -> int:
         if self.count(WRONG):
             return SOMETHING_WRONG
-        return COULD_NOT_LOOK if self.problems or self.untrusted or not self.streams else PROVED
+        return COULD_NOT_LOOK if self.problems or self.untrusted or self.claim is None and self.rootless else PROVED
 
     def as_json(self) -> dict[str, Any]:
         return {"v": 1, "status": self.status, "sentence": sentence(self), "streams": [stream.as_json() for stream in self.streams],
@@ -224,10 +231,14 @@ def _good_sentence(report: Report, documents: int) -> str:
     signed = [stream for stream in report.streams if stream.signed_to is not None]
     compared = "".join(f" {text[:1].upper()}{text[1:]}." for text in report.compared)
     look = _look(report)
+    if report.rootless:
+        return (f"NOT PROVED YET: no file here is finished, so there is no seal that proves the {plural(documents, 'document')} of {stores_of(report.streams)}. "
+                f"Look again when the sink has finished a file.{compared}{look}")
     if not signed:
         loose = sum(stream.loose for stream in report.streams)
         newest = f" Of the newest {plural(loose, 'document')} it says nothing: their file is not finished." if loose else ""
-        return (f"CONSISTENT, BUT NOT SIGNED: {plural(documents - loose, 'document')} of {stores_of(report.streams)} fit their delivery chain, none is missing, doubled or altered.{newest} "
+        sealed_stores = stores_of([stream for stream in report.streams if not stream.rootless])
+        return (f"CONSISTENT, BUT NOT SIGNED: {plural(documents - loose, 'document')} of {sealed_stores} fit their delivery chain, none is missing, doubled or altered.{newest} "
                 f"Whoever could write all of this source could have written another one: compare it with a signed archive.{compared}{look}")
     sealed = sum(max(0, (stream.signed_to or 0) - (stream.first or 1) + 1) for stream in signed)
     behind = sum(stream.behind for stream in signed)

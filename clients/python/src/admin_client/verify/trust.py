@@ -32,7 +32,11 @@ def check_stores(streams: Sequence[Stream], meant: set[str]) -> None:
     if not meant:
         return
     for stream in streams:
-        if stream.store not in meant:
+        if stream.store in meant:
+            continue
+        if stream.rootless:
+            stream.findings.attention("store", f"store {stream.store} is none that you named with --store, and no seal says yet whether it continues one of those")
+        else:
             stream.findings.wrong("store", f"store {stream.store} is none that you named with --store, nor one that those continue: somebody else has sent its documents")
 
 
