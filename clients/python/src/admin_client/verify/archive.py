@@ -16,7 +16,7 @@ from .report import CannotLook, Stream
 from .safe import Oversized
 from .source import Progress, Task, check_heads
 from .storage import Storage, Version
-from .walk import Chain, Consumer, Ends, Newest, Tree, walk
+from .walk import Chain, Consumer, Newest, Tree, walk
 
 NAME = re.compile(r"(?:.*/)?([0-9a-f-]{36})/([0-9]{20})-([0-9]+)\.(seal\.json|ndjson\.zst|tsr)")
 FOREIGN = re.compile(r"(?:.*/)?(foreign|claims|probe|keys|\.index)/.*")
@@ -69,7 +69,6 @@ class ArchiveStore:
         self.stream = Stream(where, "archive", store, "kafka")
         self._progress = Progress(self.stream, task.since)
         self._before: seals.Sealed | None = None
-        self._ends = Ends()
         self._received = receipts.Received(self.stream, task)
 
     def continues(self) -> dict[str, object] | None:
@@ -98,7 +97,7 @@ class ArchiveStore:
     def verify(self) -> Stream:
         stream, task = self.stream, self._task
         consumers = task.consumers(stream, self._found[0][0] if self._found else 1, self.continues())
-        self._ends.asked = task.asked(stream.store, stream.sink)
+        self._ends = task.ends(stream.store, stream.sink)
         for first, last, stem in self._found:
             self._piece(first, last, stem, consumers)
         task.end()

@@ -49,7 +49,7 @@ class Comparison:
     def consumer(self, side: int, stream: Stream) -> Consumer:
         """The store's id is left out of what is compared: another sink may have sent a row under an older one."""
         store = stream.store.encode()
-        self._of[side][stream.store] = stream
+        self.begin(side, stream)
 
         def consume(number: int, text: bytes) -> None:
             for document in text.split(b"\n")[:-1]:
@@ -58,6 +58,10 @@ class Comparison:
                 number += 1
 
         return consume
+
+    def begin(self, side: int, stream: Stream) -> None:
+        """Documents of this stream follow."""
+        self._of[side][stream.store] = stream
 
     def add(self, side: int, store: str, audit_id: int, number: int, digest: bytes, stamp: str) -> None:
         self._rows.append((side, self._streams.setdefault(store, len(self._streams)), audit_id, number, digest, stamp))
@@ -70,11 +74,13 @@ class Comparison:
 
     # -- what differs ---------------------------------------------------------------------------------------------
 
-    def judge(self, report: Report) -> None:
+    def judge(self, report: Report, own: set[str] | None = None) -> None:
+        """own: the stores of a database that is one side, where there is one."""
         self.flush()
-        if not self._set_aside(report):
+        self._scratch.execute(INDEX)
+        if not (self._set_aside(report) if own is None else self._set_others_aside(report, own)):
             return
-        for statement in (INDEX, UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
+        for statement in (UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
         differing = self._differing(report)
         missing = self._missing(report, 0) + self._missing(report, 1)
@@ -87,12 +93,29 @@ class Comparison:
         for side, streams in enumerate(self._of):
             alone = [stream for store, stream in streams.items() if stream.rootless and store not in self._of[1 - side]]
             for stream in alone:
-                self._scratch.execute("delete from document where side = ? and stream = ?", (side, self._streams.get(stream.store)))
+                self._remove(side, stream)
                 report.compared.append(f"{plural(stream.documents, 'document')} of {stores_of([stream])} in {self.names[side]} could not be compared, "
                                        f"because {self.names[1 - side]} has nothing of this store, and no seal says which store it continues")
             if alone and len(alone) == len(streams):
                 return False
         return True
+
+    def _set_others_aside(self, report: Report, own: set[str]) -> bool:
+        """A database knows nothing of the stores of others.  One that it does not name, but of which it has rows, is its own all the same.  False: there is nothing else."""
+        shared = {row[0] for row in self._scratch.execute(
+            "select distinct a.stream from document as a where a.side = 0 and exists (select 1 from document as b where b.audit_id = a.audit_id and b.side = 1 and b.digest = a.digest)")}
+        others = [stream for store, stream in self._of[0].items() if store not in own and self._streams.get(store) not in shared]
+        for stream in others:
+            self._remove(0, stream)
+            report.findings.attention("not-compared", f"{plural(stream.documents, 'document')} of {stores_of([stream])} were not compared with the database: it does not name this store, nor one that is "
+                                      "connected with it, and has none of these documents. The store is of another database, or somebody has removed it from this one: name it with --store if it should be here")
+        if others and len(others) == len(self._of[0]):
+            report.problems.append(f"{self.names[0]} and {self.names[1]} have no store in common, so nothing was compared")
+            return False
+        return True
+
+    def _remove(self, side: int, stream: Stream) -> None:
+        self._scratch.execute("delete from document where side = ? and stream = ?", (side, self._streams.get(stream.store)))
 
     def _begins_anywhere(self, side: int) -> bool:
         """Has this side no seal that says where its documents begin?"""

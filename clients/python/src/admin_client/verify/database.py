@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
+from . import links
 from .compare import Comparison, recorded_time
 from .document import OWN, TYPE_PREFIX, attribute, auditid_of, is_approval_id, is_subject
+from .links import Deliveries
 from .optional import module, needed
 from .report import CannotLook, Report, Stream
 from .scratch import scratch
@@ -112,12 +115,17 @@ def ask(dsn: str, questions: Sequence[Question]) -> None:
 class Asked:
     """The database as the other side of a comparison."""
 
-    def __init__(self, report: Report, dsn: str, compared: Comparison, told: Told) -> None:
-        self._report, self._dsn, self._compared, self._told = report, dsn, compared, told
+    def __init__(self, report: Report, dsn: str, name: str, kind: str, compared: Comparison, told: Told, deliveries: Deliveries) -> None:
+        self._report, self._dsn, self._name, self._kind = report, dsn, name, kind
+        self._compared, self._told, self._deliveries = compared, told, deliveries
 
     def recorded(self) -> Recorded:
         """What the database knows of its deliveries, before the documents are read."""
-        found = Recorded()
+        deliveries = self._deliveries
+        found = Recorded(deliveries=deliveries)
+
+        def readable(row: Any) -> None:
+            deliveries.readable = row["readable"] > 0
 
         def head(row: Any) -> None:
             found.heads.setdefault((row["store"], row["sink"]), {})[row["last_number"]] = row["chain"]
@@ -129,11 +137,13 @@ class Asked:
             else:
                 self._report.findings.attention("receipt", f"the database has recorded the receipt for documents up to {row['last_number']:,} as {row['status']} ({row['received']})")
 
-        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt)])
+        ask(self._dsn, [(links.READABLE, readable)])
+        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered), *([(links.LINKS, deliveries.link)] if deliveries.readable else [])])
         return found
 
     def consumer(self, stream: Stream) -> Consumer:
         compared = self._compared
+        compared.begin(0, stream)
 
         def consume(number: int, text: bytes) -> None:
             self._told.documents(stream, number, text)
@@ -146,7 +156,7 @@ class Asked:
 
         return consume
 
-    def judge(self, task: Task) -> None:
+    def judge(self, task: Task, max_lag: timedelta) -> None:
         """All documents were read: what does the database say?"""
         standing, stores = None if task.contents is None else Standing(self._report, task.contents), list[str]()
 
@@ -163,14 +173,15 @@ class Asked:
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
         ask(self._dsn, [(STORES, store), (ROWS, take), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
-        self._compared.judge(self._report)
+        self._compared.judge(self._report, task.related([*stores, *task.stores]))
+        self._deliveries.judge(self._report, self._kind, self._name, task.since, task.earlier_removed, max_lag)
         self._told.judge(task.with_continued(stores))
         if standing is not None:
             standing.judge()
 
 
 @contextmanager
-def comparison(report: Report, dsn: str, name: str, kind: str) -> Iterator[Asked]:
+def comparison(report: Report, dsn: str, name: str, kind: str, max_lag: timedelta) -> Iterator[Asked]:
     """What is to be given each stream of the source."""
-    with scratch() as database:
-        yield Asked(report, dsn, Comparison(database, (name, "the database"), (kind, "database")), Told(database, report))
+    with scratch() as database, scratch() as recorded:
+        yield Asked(report, dsn, name, kind, Comparison(database, (name, "the database"), (kind, "database"), max_lag), Told(database, report), Deliveries(recorded))

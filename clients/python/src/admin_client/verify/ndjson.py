@@ -11,7 +11,7 @@ from .document import OWN
 from .report import CannotLook, Report, Stream
 from .safe import lines_of
 from .source import Progress, Task, check_heads
-from .walk import Chain, Consumer, Ends, walk
+from .walk import Chain, Consumer, walk
 
 CHUNK = 1 << 18
 SEALS = ".seals.ndjson"
@@ -41,7 +41,7 @@ class NdjsonStore:
         self._directory, self._task = directory, task
         self.stream = Stream(str(directory), "ndjson", store, sink)
         self._progress = Progress(self.stream, task.since)
-        self._ends = Ends(task.asked(store, sink))
+        self._ends = task.ends(store, sink)
         self._consumers: list[Consumer] | None = None
         self._marker = self._read_marker()
 

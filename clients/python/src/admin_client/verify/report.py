@@ -155,8 +155,8 @@ class Report:
                 "findings": [finding.as_json() for finding in self.findings.kept], "compared": self.compared, "problems": self.problems}
 
 
-def plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def plural(number: int, noun: str, more: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else more or noun + 's'}"
 
 
 def stores_of(streams: Sequence[Stream]) -> str:

@@ -88,7 +88,7 @@ def _one(source: Source, wish: Wish, known: dict[str, dict[str, dict[str, object
         if asked is not None:
             if source.kind == "archive":
                 receipts.check_stores(report, task)
-            asked.judge(task)
+            asked.judge(task, wish.max_lag)
             report.compared += task.recorded.agreed
     remember.compare_stores(known, source.kind, report)
 
@@ -131,7 +131,7 @@ def _run(wish: Wish, known: dict[str, dict[str, dict[str, object]]], report: Rep
                 if compared is not None:
                     consumers.append(lambda stream, side=side: compared.consumer(side, stream))  # type: ignore[misc]
                 if wish.dsn and side == 0:
-                    asked = of_source.enter_context(database.comparison(report, wish.dsn, NAMES[source.kind], source.kind))
+                    asked = of_source.enter_context(database.comparison(report, wish.dsn, NAMES[source.kind], source.kind, wish.max_lag))
                     consumers.append(asked.consumer)
                 _one(source, wish, known, consumers, asked, report, compared.names[1 - side] if compared is not None else "")
         if compared is not None:

@@ -1,14 +1,15 @@
 """What all sources have in common: what to look for, and the steps from one piece of a stream to the next."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..evidence import chain
 from .contents import Contents
 from .keys import Keys
-from .report import Stream
+from .links import Deliveries
+from .report import Stream, plural
 from .walk import Consumer, Ends
 
 Head = tuple[str, str]
@@ -24,6 +25,8 @@ class Recorded:
     """By store and sink: hashes of the seals that end at a number, as the archiver has reported them."""
     agreed: list[str] = field(default_factory=list)
     """What was found to be the same."""
+    deliveries: Deliveries | None = None
+    """Each batch that the database has recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,19 @@ class Task:
         """The stores that were named, and those that they say they continue.  Empty where none was named."""
         return self.with_continued(self.stores)
 
+    def related(self, stores: Iterable[str]) -> set[str]:
+        """Stores, those that they continue, and those that continue one of them."""
+        beside: dict[str, list[str]] = {}
+        for one, other in self.continued.items():
+            beside.setdefault(one, []).append(other)
+            beside.setdefault(other, []).append(one)
+        found, left = set[str](), [*stores]
+        while left:
+            if (store := left.pop()) not in found:
+                found.add(store)
+                left += beside.get(store, ())
+        return found
+
     def with_continued(self, stores: Sequence[str]) -> set[str]:
         """Stores, and those that they say they continue."""
         found: set[str] = set()
@@ -82,6 +98,11 @@ class Task:
         """Numbers at which the chain is compared with another one, or with several."""
         head = (store, sink)
         return {number for known in (self.claims, self.beside, self.recorded.heads, self.heads) for number in known.get(head, ())}
+
+    def ends(self, store: str, sink: str) -> Ends:
+        """What the batches of a stream are compared with."""
+        deliveries = self.recorded.deliveries
+        return Ends(self.asked(store, sink), None if deliveries is None else deliveries.follow(store, sink))
 
     def consumers(self, stream: Stream, first: int, continues: object) -> list[Consumer]:
         """Who is given a stream's documents: its first number, and what its first seal says of the store before."""
@@ -183,6 +204,10 @@ def check_heads(stream: Stream, task: Task, ends: Ends) -> None:
             stream.findings.wrong("rewritten", f"at number {number:,} the database has recorded another chain than was known before: its history was rewritten", number, number)
     if same := [number for number, value in recorded.items() if ends.met.get(number) == value]:
         task.recorded.agreed.append(f"its delivery chain is the database's at number {max(same):,}")
+    if ends.links is not None:
+        ends.links.judge(stream)
+        if ends.links.same:
+            task.recorded.agreed.append(f"{plural(ends.links.same, 'batch', 'batches')} that the database has recorded {'is that' if ends.links.same == 1 else 'are those'} of store {stream.store}")
 
 
 def _check_beside(stream: Stream, task: Task, ends: Ends) -> None:

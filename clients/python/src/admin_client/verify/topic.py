@@ -20,7 +20,7 @@ from .report import Report, Stream
 from .safe import load_json, top_members
 from .scratch import scratch
 from .source import Progress, Task, check_heads
-from .walk import Consumer, Ends
+from .walk import Consumer
 
 NUMBER, SEAL, STORE = b"admin-ext-number", b"admin-ext-seal", b"admin-ext-store"
 TABLES = (
@@ -184,7 +184,7 @@ class TopicStore:
         self._topic, self._task = topic, task
         self.stream = Stream(where, "topic", store, sink)
         self._progress = Progress(self.stream, task.since)
-        self._ends = Ends(task.asked(store, sink))
+        self._ends = task.ends(store, sink)
         self._offsets: dict[str, tuple[int, int]] = {}
         self._consumers: list[Consumer] = []
 
@@ -220,7 +220,7 @@ class TopicStore:
         stream.documents += len(documents)
         stream.batches += 1
         stream.seals += 1
-        self._ends.add(last, bytes.fromhex(seal["chain"]))
+        self._ends.batch(first, last, bytes.fromhex(seal["chain"]))
         self._progress.end_piece(last, seal["chain"])
 
     def _fits(self, seal: dict[str, Any], documents: list[bytes]) -> bool:

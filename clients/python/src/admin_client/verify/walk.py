@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from ..evidence import chain, merkle
 from . import safe
+from .links import Followed
 
 BLOCK_LEAVES = 1024
 LARGE = 1 << 20
@@ -73,13 +74,22 @@ def _leaf_of(document: memoryview) -> bytes:
 class Ends:
     """The ends of batches in a stream: the chain at each number that is asked for, and at the newest ones."""
 
-    def __init__(self, asked: Collection[int] = ()) -> None:
+    def __init__(self, asked: Collection[int] = (), links: Followed | None = None) -> None:
         self.asked = asked
+        self.links = links
+        """Where a database is compared: its own record of each batch."""
         self.met: dict[int, str | None] = {}
         """None: the number was passed where no chain can be computed."""
         self._newest: deque[tuple[int, bytes]] = deque(maxlen=KEPT_ENDS)
 
+    def batch(self, first: int, last: int, value: bytes) -> None:
+        """A batch, and the chain behind it."""
+        self.add(last, value)
+        if self.links is not None:
+            self.links.batch(first, last, value)
+
     def add(self, number: int, value: bytes) -> None:
+        """The chain at a number, where the batch that ends there is not known."""
         self._newest.append((number, value))
         if number in self.asked:
             self.met[number] = value.hex()
@@ -88,6 +98,8 @@ class Ends:
         """From this number on the documents were altered: no other source has their chain."""
         while self._newest and self._newest[-1][0] >= first:
             self._newest.pop()
+        if self.links is not None:
+            self.links.forget(first)
 
     def newest(self) -> dict[int, str]:
         return {number: value.hex() for number, value in self._newest}
@@ -122,9 +134,9 @@ class Chain:
 
     def _end(self) -> None:
         self.value = chain.extend(self.value, self._first, self._size, self._hash.digest())
-        self._first += self._size
         self.done += 1
-        self.ends.add(self._first - 1, self.value)
+        self.ends.batch(self._first, self._first + self._size - 1, self.value)
+        self._first += self._size
         self._begin()
 
     def add(self, text: bytes, count: int) -> None:
