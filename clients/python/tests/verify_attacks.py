@@ -265,7 +265,7 @@ def _row(title: str, attack: Callable[[World, str], None], ndjson: str | None, t
 MISSING_ELSEWHERE = "missing in the {other}"
 CASES = [
     *_row("A document is edited", edit, "do not lead to the chain of their seal", "do not lead to the chain of its seal", "are not what was sealed"),
-    *_row("A document is deleted", delete, "by their seal, and", "are missing", "by their seal, and"),
+    *_row("A document is deleted", delete, "by their seal, and", "is missing, number", "by their seal, and"),
     *_row("A document is added", forge, "by their seal, and", "no seal covers", "which you do not trust"),
     *_row("A document is removed, another made longer", pad, "by their seal, and", "do not lead to the chain of its seal", "by their seal, and"),
     *_row("Two documents are exchanged", swap, "do not lead to the chain of their seal", "do not lead to the chain of its seal", "are not what was sealed"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..parity import engine, instant
 from .quick import Expected
+from .safe import why
 
 KEPT_IN_MEMORY = 4_000
 KEPT_OF_HISTORY = 4
@@ -182,7 +183,7 @@ def _row_problems(state: State, before: Row | None, kind: str, data: Row, row: R
         return
     if before is None:
         if not state.partial:
-            yield f"event {kind} without its having been issued"
+            yield f"event {kind}, though no document before it issued the approval"
         return
     expected = {**before, **{name: change[1] for name, change in data.get("changed", {}).items()}}
     if expected != row or any(before.get(name) != change[0] for name, change in data.get("changed", {}).items()):
@@ -200,7 +201,7 @@ def _row_problems(state: State, before: Row | None, kind: str, data: Row, row: R
         try:
             wrong = state.disagreement()
         except (KeyError, TypeError, ValueError) as error:
-            wrong = f"its row cannot be read ({error})"
+            wrong = f"its row cannot be read: {why(error)}"
         if wrong:
             yield wrong
 

@@ -12,6 +12,7 @@ from .document import OWN, TYPE_PREFIX, is_subject
 from .forms import CHECK, STEPS
 from .repeats import Came, Digests, Resent, Seen
 from .report import Stream
+from .safe import why
 
 ACTS = frozenset(("sink.resynced", "sink.diverged", "dead_letter.retried", "partition.dropped", "guard.changed", "setting.changed"))
 # Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install/63_bookkeeping.sql has the list.
@@ -116,7 +117,7 @@ class Contents:
                 if (found := quick.decision(line)) is None or not self._follows(found, line):
                     self._document(number, document.read(line))
             except UNSOUND as error:
-                self._stream.findings.wrong("malformed", f"document {number:,} cannot be read: {'' if isinstance(error, ValueError) else type(error).__name__ + ': '}{error}", number, number)
+                self._stream.findings.wrong("malformed", f"document {number:,} cannot be read: {why(error)}", number, number)
             number += 1
 
     def _follows(self, found: quick.Decision, line: bytes) -> bool:
@@ -268,8 +269,10 @@ class Contents:
         replayed = approvals.replay(state, data)
         if not replayed.follows:
             expected = replayed.expected or {}
+            names = [name for name in expected if data.get(name) != expected[name]]
+            differ = "" if "decision" in names or "reason" in names else f", but with {' and '.join(f'{name} {json.dumps(expected[name])}, not {json.dumps(data.get(name))[:80]}' for name in names)}"
             findings.wrong("decision", f"decision {number:,} on {approval_id} says {data.get('decision')} ({data.get('reason') or 'no reason'}), the documents before it lead to "
-                           f"{expected.get('decision')} ({expected.get('reason') or 'no reason'})", number, number)
+                           f"{expected.get('decision')} ({expected.get('reason') or 'no reason'}){differ}", number, number)
         elif replayed.late > LONGEST_TRANSACTION:
             findings.wrong("decision", f"decision {number:,} on {approval_id} follows from a state that had ended {replayed.late} before", number, number)
         elif replayed.late > TOLERANCE:

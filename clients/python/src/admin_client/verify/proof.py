@@ -15,7 +15,7 @@ from .contents import Contents
 from .document import OWN
 from .keys import Keys
 from .report import NOTE, WRONG, CannotLook, Report, Stream, plural, stores_of
-from .safe import load_json
+from .safe import load_json, why
 from .scratch import scratch
 
 ELSEWHERE = "elsewhere"
@@ -26,7 +26,7 @@ def read(file: Path) -> dict[str, Any]:
     try:
         proof = load_json(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise CannotLook(f"proof \"{file}\" cannot be read: {error}") from error
+        raise CannotLook(f"proof \"{file}\" cannot be read: {why(error)}") from error
     if not isinstance(proof, dict) or proof.get("v") != 1 or not all(isinstance(proof.get(name), kind) for name, kind in (("documents", list), ("seals", dict), ("keys", dict), ("about", dict))):
         raise CannotLook(f"\"{file}\" is no proof file of version 1")
     if not _is_about_one(proof["about"]) or not isinstance(proof.setdefault("timestamps", {}), dict):
@@ -140,7 +140,7 @@ def _seal(sealed: seals.Sealed, proof: dict[str, Any], keys: Keys, tsa_ca: str |
         try:
             _document(sealed, document, proof, stream, contents)
         except UNSOUND as error:
-            stream.findings.wrong("proof", f"document {document.get('number')} of the proof cannot be checked: {error}")
+            stream.findings.wrong("proof", f"document {document.get('number')} of the proof cannot be checked: {why(error)}")
     if signed and not stream.findings.count(WRONG):
         stream.signed_to, stream.sealed_at = stream.last, sealed.seal["sealed_at"]
 

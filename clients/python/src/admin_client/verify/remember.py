@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .report import PROVED, CannotLook, Report
-from .safe import load_json
+from .safe import load_json, why
 from .seals import HASH, MOST, UUID
 from .source import Task
 
@@ -27,7 +27,7 @@ def load(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
                 _check_head(name, head)
         return dict(known["heads"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CannotLook(f"file \"{file}\" is no memory of an earlier run: {error}") from error
+        raise CannotLook(f"file \"{file}\" is no memory of an earlier run: {why(error)}") from error
 
 
 def _check_head(name: str, head: dict[str, Any]) -> None:

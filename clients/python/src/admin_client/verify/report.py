@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .meaning import meaning
+
 WRONG, ATTENTION, NOTE = "wrong", "attention", "note"
 KEPT_OF_A_KIND = 10
 STORES_NAMED = 5
@@ -34,7 +36,7 @@ class Finding:
     last: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"level": self.level, "code": self.code, "text": self.text, "first": self.first, "last": self.last}
+        return {"level": self.level, "code": self.code, "text": self.text, "means": meaning(self.level, self.code), "first": self.first, "last": self.last}
 
 
 @dataclass(slots=True)
@@ -159,6 +161,14 @@ def plural(number: int, noun: str, more: str = "") -> str:
     return f"{number:,} {noun if number == 1 else more or noun + 's'}"
 
 
+def numbers(first: int, last: int) -> str:
+    return f"number {first:,}" if first == last else f"numbers {first:,} to {last:,}"
+
+
+def is_are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def stores_of(streams: Sequence[Stream]) -> str:
     """Their stores, for a sentence."""
     found = list(dict.fromkeys(stream.store for stream in streams))
@@ -255,12 +265,18 @@ def _unknown(stream: Stream) -> str:
     return f"; {plural(stream.unknown_decisions, 'decision')} about what began earlier" if stream.unknown_decisions else ""
 
 
+def _meanings(report: Report) -> list[str]:
+    """One line for each kind of finding."""
+    kinds = dict.fromkeys((finding.level, finding.code) for findings in (*(stream.findings for stream in report.streams), report.findings) for finding in findings.kept)
+    return [f"{level} {code} means: {said}" for level, code in kinds if (said := meaning(level, code))]
+
+
 def lines(report: Report) -> list[str]:
     """The report for a terminal."""
     out: list[str] = []
     for stream in report.streams:
-        numbers = f"numbers {stream.first:,} to {stream.last:,}" if stream.first is not None and stream.last is not None else "no documents"
-        out.append(f"{stream.source}: store {stream.store}, sink {stream.sink}: {numbers}, {plural(stream.documents, 'document')}, {stream.batches:,} batches")
+        which = f"numbers {stream.first:,} to {stream.last:,}" if stream.first is not None and stream.last is not None else "no documents"
+        out.append(f"{stream.source}: store {stream.store}, sink {stream.sink}: {which}, {plural(stream.documents, 'document')}, {stream.batches:,} batches")
         if stream.chain:
             out.append(f"  chain    at number {stream.chain_at or 0:,}: {stream.chain}")
         if stream.seals and not stream.keys:
@@ -276,4 +292,5 @@ def lines(report: Report) -> list[str]:
     out += [f"{finding.level:<9} {finding.code}: {finding.text}" for finding in report.findings.kept]
     out += report.findings.left_out()
     out += [f"problem   {problem}" for problem in report.problems]
+    out += _meanings(report)
     return [*map(printable, out), sentence(report)]

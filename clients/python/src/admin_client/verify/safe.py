@@ -19,6 +19,27 @@ class Oversized(CannotLook):
         super().__init__(f"a line is longer than {MOST_LINE:,} bytes, which is the most that the verifier reads")
 
 
+_OF_PYTHON = ("invalid literal", "Invalid isoformat", "Exceeds the limit", "non-hexadecimal", "Incorrect padding", "Non-base64", "month must", "day ", "hour must", "minute must", "second must", "year ", "could not convert")
+"""How messages begin that Python's own functions raise: they name no member, and say nothing to a reader."""
+
+
+def why(error: BaseException) -> str:
+    """Why something cannot be read, in words for people."""
+    if isinstance(error, json.JSONDecodeError):
+        if error.doc.startswith("\ufeff"):
+            return "it begins with a byte order mark (the bytes EF BB BF), which is no part of JSON"
+        return f"it is no JSON from its character {error.pos + 1:,} on" if error.doc else "it is empty"
+    if isinstance(error, UnicodeError):
+        return "it has bytes that are no letters in UTF-8"
+    if isinstance(error, KeyError):
+        return f"it has no member \"{error.args[0] if error.args else ''}\""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, (TypeError, AttributeError, OverflowError, IndexError)) or str(error).startswith(_OF_PYTHON):
+        return "a member has a value that is not of its kind"
+    return str(error)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

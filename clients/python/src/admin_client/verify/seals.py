@@ -14,7 +14,7 @@ from typing import Any
 from ..evidence import seal as sealing
 from .keys import Keys
 from .report import Stream
-from .safe import load_json
+from .safe import load_json, why
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 TIMESTAMP_TOLERANCE = timedelta(hours=1)
@@ -50,7 +50,7 @@ def parse(text: bytes, signed: bool) -> Sealed:
         seal = load_json(text)
         canonical = sealing.to_bytes(seal) if signed and isinstance(seal, dict) else text
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"is no JSON ({error})") from error
+        raise Malformed(f"cannot be read: {why(error)}") from error
     if not isinstance(seal, dict) or type(seal.get("v")) is not int or seal["v"] != 1:
         raise Malformed("is not of version 1")
     if canonical != text:

@@ -9,7 +9,7 @@ from ..evidence import chain
 from .contents import Contents
 from .keys import Keys
 from .links import Deliveries
-from .report import Stream, plural
+from .report import Stream, is_are, numbers, plural
 from .walk import Consumer, Ends
 
 Head = tuple[str, str]
@@ -160,13 +160,13 @@ class Progress:
         stream, findings = self.stream, self.stream.findings
         if self.next is None:
             if first > self.since:
-                findings.wrong("missing", f"numbers {self.since:,} to {first - 1:,} are missing: {what} is the first that is here", self.since, first - 1)
+                findings.wrong("missing", f"{numbers(self.since, first - 1)} {is_are(first - self.since)} missing: {what} is the first that is here", self.since, first - 1)
             elif first == 1 and before != chain.start(stream.store, stream.sink).hex():
                 findings.wrong("chain", f"{what} does not begin the chain of this store and sink", first, last)
         elif first > self.next:
-            findings.wrong("missing", f"numbers {self.next:,} to {first - 1:,} are missing in front of {what}", self.next, first - 1)
+            findings.wrong("missing", f"{numbers(self.next, first - 1)} {is_are(first - self.next)} missing in front of {what}", self.next, first - 1)
         elif first < self.next:
-            findings.wrong("doubled", f"{what} has numbers {first:,} to {min(last, self.next - 1):,} a second time", first, min(last, self.next - 1))
+            findings.wrong("doubled", f"{what} has {numbers(first, min(last, self.next - 1))} a second time", first, min(last, self.next - 1))
             if last < self.next:
                 return False
         elif before != self.chain:

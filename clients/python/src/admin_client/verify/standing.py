@@ -15,6 +15,7 @@ from .approvals import Row, State
 from .contents import UNSOUND, Contents, Lineage
 from .forms import DATA, STEPS
 from .report import Report, plural
+from .safe import why
 
 STORES = """select s.store, to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as asked_at
 from (select store_id::text, 0 from admin.store union all select store_id::text, 1 from admin.sink_position
@@ -71,7 +72,7 @@ class Standing:
             for problem in approvals.step(state, row["event_type"], json.loads(row["payload"])):
                 self._findings.wrong("standing", f"the database's row with audit_id {audit_id}: approval {approval_id}: {problem}")
         except UNSOUND as error:
-            self._findings.wrong("standing", f"the database's row with audit_id {audit_id}, of approval {approval_id}, cannot be read: {type(error).__name__}: {error}")
+            self._findings.wrong("standing", f"the database's row with audit_id {audit_id}, of approval {approval_id}, cannot be read: {why(error)}")
 
     # -- approvals ----------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..evidence import seal
 from .keys import Keys
 from .report import Stream
-from .safe import load_json
+from .safe import load_json, why
 from .storage import Storage
 
 NAME = re.compile(r"(?:.*/)?claims/([0-9a-f-]{36})/stopped-([0-9]{6})(\.accepted)?\.json")
@@ -61,6 +61,6 @@ def _read(storage: Storage, key: str, keys: Keys, stream: Stream, number: int) -
         if keys and (public_key is None or not seal.is_signed_by(found, public_key)):
             raise ValueError("it is not signed by a key that you trust")
     except (KeyError, TypeError, ValueError) as error:
-        stream.findings.wrong("stop-changed", f"object {name} is not what an archiver leaves: {error}")
+        stream.findings.wrong("stop-changed", f"object {name} is not what an archiver leaves: {why(error)}")
         return None
     return dict(found)

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import document
 from .report import Report, Stream
+from .safe import why
 
 TYPE = "archive.receipt"
 MARK = f'"type":"{document.TYPE_PREFIX}{TYPE}"'.encode()
@@ -53,7 +54,7 @@ class Told:
             if found.own and event["type"] == document.TYPE_PREFIX + TYPE and event["source"] == document.OWN + stream.store:
                 self._add(event["data"], stream.store, found.audit_id)
         except UNSOUND as error:
-            stream.findings.wrong("receipt", f"document {number:,} records a receipt, and cannot be read: {type(error).__name__}", number, number)
+            stream.findings.wrong("receipt", f"document {number:,} records a receipt, and cannot be read: {why(error)}", number, number)
 
     def trail(self, row: Any) -> None:
         """A row of the trail, as the database has it."""
@@ -62,7 +63,7 @@ class Told:
         try:
             self._add(json.loads(row["payload"]), "", row["audit_id"])
         except UNSOUND as error:
-            self._report.findings.wrong("receipt", f"the database's row with audit_id {row['audit_id']} records a receipt, and cannot be read: {type(error).__name__}")
+            self._report.findings.wrong("receipt", f"the database's row with audit_id {row['audit_id']} records a receipt, and cannot be read: {why(error)}")
 
     def receipt(self, row: Any) -> None:
         """A receipt that the database has."""

@@ -16,8 +16,8 @@ from typing import IO, Any
 from ..evidence import chain
 from . import dump, seals
 from .document import OWN
-from .report import Report, Stream
-from .safe import load_json, top_members
+from .report import Report, Stream, is_are, numbers, plural
+from .safe import load_json, top_members, why
 from .scratch import scratch
 from .source import Progress, Task, check_heads
 from .walk import Consumer
@@ -75,7 +75,7 @@ def parse_seal(text: bytes) -> dict[str, Any]:
         sound = (type(seal["v"]) is int and seal["v"] == 1 and type(seal["first"]) is int and type(seal["last"]) is int and 1 <= seal["first"] <= seal["last"] <= seals.MOST and isinstance(seal["sink"], str)
                  and seals.UUID.fullmatch(seal["store"]) and seals.HASH.fullmatch(seal["chain"]) and seals.HASH.fullmatch(seal["previous"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise seals.Malformed(f"cannot be read ({error})") from error
+        raise seals.Malformed(f"cannot be read: {why(error)}") from error
     if not sound:
         raise seals.Malformed("has no numbers, or no chain")
     seals.check_continues(seal)
@@ -98,7 +98,7 @@ class Topic:
                 try:
                     self._record(line, file, at, size, rows)
                 except (ValueError, KeyError, TypeError) as error:
-                    self._report.findings.wrong("malformed", f"a line of {path.name} at byte {at:,} is no record: {error}")
+                    self._report.findings.wrong("malformed", f"a line of {path.name} at byte {at:,} is no record: {why(error)}")
                 if len(rows) >= ROWS_AT_ONCE:
                     self._insert(rows)
         self._insert(rows)
@@ -197,22 +197,23 @@ class TopicStore:
             self._batch(batch)
         count, first, last = self._topic.loose(stream.store)
         if count:
-            stream.findings.wrong("seal-missing", f"no seal covers {count:,} records of numbers {first:,} to {last:,}: their seal was removed, or they were put there", first, last)
+            stream.findings.wrong("seal-missing", f"no seal covers {plural(count, 'record')}, {numbers(first, last)}: a seal was removed, or somebody put {'it' if count == 1 else 'them'} there", first, last)
         self._task.end()
         check_heads(stream, self._task, self._ends)
         return stream
 
     def _batch(self, batch: _Batch) -> None:
         stream, seal = self.stream, batch.seal
-        first, last, what = seal["first"], seal["last"], f"the transaction of numbers {seal['first']:,} to {seal['last']:,} ({batch.where})"
+        first, last, what = seal["first"], seal["last"], f"the transaction of {numbers(seal['first'], seal['last'])} ({batch.where})"
         if not self._progress.begin_piece(first, last, seal["previous"], what):
             return
         present, open_numbers = self._choose(batch)
         documents = [self._topic.text_of(place) for place in present]
         if len(present) < last - first + 1:
             missing = sorted(set(range(first, last + 1)) - {place[0] for place in present}) if last - first < 1_000_000 else []
-            numbers = f"numbers {missing[0]:,} to {missing[-1]:,}" if missing else "numbers"
-            stream.findings.wrong("missing", f"{numbers}: {last - first + 1 - len(present):,} of the documents of {what} are missing", first, last)
+            count = last - first + 1 - len(present)
+            which = f", from number {missing[0]:,} to {missing[-1]:,}" if len(missing) > 1 else f", number {missing[0]:,}" if missing else ""
+            stream.findings.wrong("missing", f"{plural(count, 'document')} of {what} {is_are(count)} missing{which}", first, last)
         elif not self._fits(seal, documents) and not self._other_choice(seal, present, documents, open_numbers):
             stream.findings.wrong("altered", f"{what}: its documents do not lead to the chain of its seal: altered, exchanged or in another order", first, last)
         self._order(present)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from .report import Findings, Report, Stream, stores_of
+from .report import STORES_NAMED, Findings, Report, Stream, stores_of
 from .source import Task
 
 def judge(report: Report, task: Task, source: str) -> None:
@@ -18,6 +18,7 @@ def judge(report: Report, task: Task, source: str) -> None:
         return
     meant = task.meant()
     _missing(begun, task.earlier_removed)
+    _circles({store: before for store, (_, before) in begun.items()}, report.findings, source)
     _several(begun, report.findings, source)
     check_stores([stream for stream, _ in begun.values()], meant)
     for store in sorted({*task.stores} - begun.keys()):
@@ -48,6 +49,22 @@ def _missing(begun: dict[str, tuple[Stream, str | None]], removed: bool) -> None
                 stream.findings.attention("continues", said)
             else:
                 stream.findings.wrong("continues", f"{said}; if it was removed on purpose, say --earlier-removed")
+
+
+def _circles(before: dict[str, str | None], findings: Findings, source: str) -> None:
+    """Stores that continue each other: there is none that was the first."""
+    done: set[str] = set()
+    for begin in before:
+        path: dict[str, None] = {}
+        at: str | None = begin
+        while at is not None and at not in done and at not in path:
+            path[at] = None
+            at = before.get(at)
+        if at is not None and at in path:
+            circle = list(path)[list(path).index(at) :]
+            says = ", and ".join(f"store {store} says that it continues store {before[store]}" for store in circle[:STORES_NAMED])
+            findings.wrong("continues", f"{source}: {says}{', and so on' if len(circle) > STORES_NAMED else ''}: so none of them was the first, which cannot be. At least one of these stores is a forgery")
+        done.update(path)
 
 
 def _several(begun: dict[str, tuple[Stream, str | None]], findings: Findings, source: str) -> None:
