@@ -209,6 +209,8 @@ def _row_problems(state: State, before: Row | None, kind: str, data: Row, row: R
 def _signature(state: State, row: Row) -> Iterator[str]:
     role, signer, digest = str(row.get("signer_role")), str(row.get("signer")), str(row.get("approval_digest")).removeprefix("\\x")
     if state.row is not None:
+        if state.row.get("state") == "withdrawn":
+            yield f"{signer} signed it after it had been withdrawn (closed_at {state.row.get('closed_at')})"
         if role not in state.row.get("required_roles", ()):
             yield f"{signer} signed as {role}, a role that is not required"
         if signer == state.row.get("requested_by"):

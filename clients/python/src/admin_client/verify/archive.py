@@ -69,6 +69,8 @@ class ArchiveStore:
         self.stream = Stream(where, "archive", store, "kafka")
         self._progress = Progress(self.stream, task.since)
         self._before: seals.Sealed | None = None
+        self._left: set[str] = set()
+        """Keys that the archiver has given up."""
         self._received = receipts.Received(self.stream, task)
 
     def continues(self) -> dict[str, object] | None:
@@ -130,6 +132,7 @@ class ArchiveStore:
         stream, seal = self.stream, sealed.seal
         signed = seals.check_signature(sealed, self._task.keys, stream, name)
         seals.check_previous(sealed, self._before, stream, name)
+        self._key(sealed, name)
         self._received.seal(sealed)
         if not self._progress.begin_piece(seal["first"], seal["last"], seal["chain_before"], f"seal {name}"):
             return
@@ -143,6 +146,17 @@ class ArchiveStore:
         stream.seals += 1
         if signed and stream.findings.count("wrong") == 0:
             stream.signed_to, stream.sealed_at = seal["last"], seal["sealed_at"]
+
+    def _key(self, sealed: seals.Sealed, name: str) -> None:
+        """A key that was replaced may have been stolen."""
+        key, before = sealed.seal["key_id"], self._before.seal["key_id"] if self._before is not None else None
+        if before is not None and key != before:
+            self._left.add(before)
+            if key in self._left:
+                self.stream.findings.attention("key", f"seal {name} is of key {key} again, though the seals before it are of the newer key {before}: the archiver was given the old key, "
+                                               "or somebody else has it", sealed.seal["first"], sealed.seal["last"])
+            else:
+                self.stream.findings.note("key", f"from seal {name} on, the seals are of key {key}, no longer of key {before}", sealed.seal["first"], sealed.seal["last"])
 
     def _is_signed(self, key: str, version: Version, seal: seals.Seal) -> bool:
         """Are the stored bytes those of the seal?  That is found out before anything is made of them."""

@@ -12,6 +12,7 @@ from .seals import MOST
 from .walk import Consumer
 
 TABLE = "create table document (side integer not null, stream integer not null, audit_id integer not null, number integer not null, digest blob not null, stamp text not null)"
+REJECTED = "create table rejected (sink text not null, audit_id integer not null, primary key (sink, audit_id)) without rowid"
 INDEX = "create index on_document on document (audit_id, side, digest)"
 # What one side has and the other has not.  Two stores may use one audit_id for two documents: a copy of the database goes on counting where it was made.
 UNMATCHED = """create table unmatched as
@@ -26,8 +27,9 @@ ROWS_AT_ONCE = 5000
 MAX_LAG = timedelta(minutes=15)
 RECORDED = b'"recordedtime":"'
 Row = tuple[int, int, int, int, bytes, str]
-Only = tuple[int, int, str, int, bool]
-"""Number, audit_id, time and stream of a document that only one side has; and whether others of its audit_id are there, but none behind it."""
+Only = tuple[int, int, str, int, bool, bool]
+"""Number, audit_id, time and stream of a document that only one side has; whether others of its audit_id are there, but none behind it; and whether it is older than anything there."""
+Run = tuple[int, int, int, int, str, bool, bool]
 
 
 def recorded_time(document: bytes) -> str:
@@ -40,7 +42,8 @@ class Comparison:
     """Takes the documents of two sides, then says where they differ."""
 
     def __init__(self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG) -> None:
-        scratch.execute(TABLE)
+        for table in (TABLE, REJECTED):
+            scratch.execute(table)
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
         self._rows: list[Row] = []
         self._streams: dict[str, int] = {}
@@ -82,6 +85,7 @@ class Comparison:
             return
         for statement in (UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
+        self._rejected(report)
         differing = self._differing(report)
         missing = self._missing(report, 0) + self._missing(report, 1)
         both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
@@ -121,6 +125,20 @@ class Comparison:
         """Has this side no seal that says where its documents begin?"""
         return bool(self._of[side]) and all(stream.rootless for stream in self._of[side].values())
 
+    def rejected(self, sink: str, audit_id: int) -> None:
+        """A row that a sink has rejected for good: the database has it, and no source of this sink can."""
+        self._scratch.execute("insert or ignore into rejected values (?, ?)", (sink, audit_id))
+
+    def _rejected(self, report: Report) -> None:
+        sinks = {stream.sink for stream in self._of[0].values()}
+        found = self._scratch.execute("select u.audit_id, r.sink from unmatched as u join rejected as r on r.audit_id = u.audit_id where u.side = 1 and not exists "
+                                      "(select 1 from unmatched as o where o.audit_id = u.audit_id and o.side = 0) order by u.audit_id").fetchall()
+        for audit_id, sink in found:
+            if sink in sinks:
+                self._scratch.execute("delete from unmatched where side = 1 and audit_id = ?", (audit_id,))
+                report.findings.attention("dead-letter", f"the row with audit_id {audit_id} is in the database alone: by its table admin.dead_letter, sink {sink} rejected the document for good, "
+                                          "so it was never delivered. Ask for the reason, and have it sent again")
+
     def _one(self, query: str, *arguments: object) -> int:
         return int(self._scratch.execute(query, arguments).fetchone()[0] or 0)
 
@@ -138,11 +156,10 @@ class Comparison:
         """What only this side has.  Returns how much of it is wrong."""
         here, there = self.names[side], self.names[1 - side]
         newest_there = self._one("select max(audit_id) from document where side = ?", 1 - side)
-        oldest_there = self._one("select min(audit_id) from document where side = ?", 1 - side)
         wrong = 0
-        for first, last, audit_first, audit_last, stamp, may_follow in _runs(self._only(side)):
+        for first, last, audit_first, audit_last, stamp, may_follow, older in _runs(self._only(side)):
             text = f"{'documents' if first != last else 'document'} {first:,}{f' to {last:,}' if first != last else ''} (audit_id {audit_first}{f' to {audit_last}' if first != last else ''}) of {here}"
-            if audit_last < oldest_there and (self._kinds[1 - side] in ("topic", "database") or self._begins_anywhere(1 - side)):
+            if older and (self._kinds[1 - side] in ("topic", "database") or self._begins_anywhere(1 - side)):
                 report.findings.note("older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last)
             elif (may_follow or audit_first > newest_there) and self._may_lag(side, stamp):
                 report.findings.note("lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last)
@@ -153,9 +170,10 @@ class Comparison:
 
     def _only(self, side: int) -> Iterator[Only]:
         yield from self._scratch.execute(
-            "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow "
-            "from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
-            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (side, 1 - side))
+            "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, "
+            "coalesce(d.audit_id < there.audit_id or d.stamp < there.stamp and d.stamp <> '', false) as older "
+            "from (select min(audit_id) as audit_id, min(stamp) as stamp from document where side = ? and stamp <> '') as there cross join unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (1 - side, side, 1 - side))
 
     def _may_lag(self, side: int, since: str) -> bool:
         """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""
@@ -168,16 +186,16 @@ class Comparison:
             return False
 
 
-def _runs(found: Iterable[Only]) -> Iterator[tuple[int, int, int, int, str, bool]]:
+def _runs(found: Iterable[Only]) -> Iterator[Run]:
     """Runs of consecutive numbers: first and last number, first and last audit_id, the time of the first, and what holds for all of them."""
-    run: tuple[int, int, int, int, str, bool] | None = None
+    run: Run | None = None
     of_stream = -1
-    for number, audit_id, stamp, stream, may_follow in found:
-        if run is not None and (number, stream, may_follow) == (run[1] + 1, of_stream, run[5]):
-            run = (run[0], number, min(run[2], audit_id), max(run[3], audit_id), run[4], may_follow)
+    for number, audit_id, stamp, stream, *same in found:
+        if run is not None and (number, stream, *same) == (run[1] + 1, of_stream, *run[5:]):
+            run = (run[0], number, min(run[2], audit_id), max(run[3], audit_id), run[4], run[5], run[6])
             continue
         if run is not None:
             yield run
-        run, of_stream = (number, number, audit_id, audit_id, stamp, may_follow), stream
+        run, of_stream = (number, number, audit_id, audit_id, stamp, same[0], same[1]), stream
     if run is not None:
         yield run

@@ -9,7 +9,7 @@ from typing import Any
 from ..parity import instant
 from . import approvals, document, quick
 from .document import OWN, TYPE_PREFIX, is_subject
-from .forms import CHECK, STEPS
+from .forms import CHECK, SIGNED, STEPS
 from .repeats import Came, Digests, Resent, Seen
 from .report import Stream
 from .safe import why
@@ -20,6 +20,9 @@ BOOKS = frozenset(("admin.store", "admin.tick", "admin.sink_position", "admin.si
                    "admin.ingest_source", "admin.ingest_gap", "admin.audit_dropped", "admin.import_run", "admin.parity_run", "admin.shadow_check", "admin.shadow_settled", "admin.sweep_due",
                    "admin.archive_receipt", "admin_internal.archive_base", "admin_internal.resync_record", "admin_internal.late_delivery", "admin_internal.reach_seen",
                    "admin.granted_access"))
+RESERVED = ("approval.", "signature.", "sensitive.check")
+"""Only the extension's own code writes such events, and it has no others than these and the ones that are replayed."""
+ANNOUNCED = frozenset(("approval.expired", "approval.stale"))
 RESYNCED: dict[str, set[type]] = {"sink": {str}, "from": {int}, "first_undelivered": {int, type(None)}, "sent_again": {int}, "skipped": {int}, "old_store_id": {str}, "new_store_id": {str},
             "old_last_number": {int, type(None)}, "old_chain": {str, type(None)}}
 """The data of an event sink.resynced, and their types."""
@@ -175,6 +178,8 @@ class Contents:
             self._act(number, event, kind)
         elif kind.startswith("row."):
             self._row(number, event, kind)
+        elif kind.startswith(RESERVED) and kind not in ANNOUNCED:
+            findings.attention("kind", f"document {number:,} is of {event.get('actor', 'somebody')} at {event['time']}, of the kind {kind}, which this version of the extension does not write", number, number)
 
     def _time(self, number: int, event: dict[str, Any]) -> None:
         """A document that was recorded long before the ones in front of it: back-dated, or a very long transaction."""
@@ -226,6 +231,11 @@ class Contents:
         state.remember(event["recordedtime"])
         if data["row"].get("approval_id") != approval_id:
             findings.wrong("approval", f"document {number:,}: subject and row name different approvals", number, number)
+        self._dated(number, event, kind, state)
+        if kind == SIGNED and "verified" in data and state.row is not None and not state.partial:
+            late = instant.parse(event["recordedtime"]) - instant.parse(state.row["sla_deadline"])
+            if late > LONGEST_TRANSACTION:
+                findings.wrong("approval", f"document {number:,}: approval {approval_id}: it was signed {late} after its deadline ({state.row['sla_deadline']})", number, number)
         for problem in approvals.step(state, kind, data):
             findings.wrong("approval", f"document {number:,}: approval {approval_id}: {problem}", number, number)
         if kind == "approval.altered":
@@ -233,6 +243,21 @@ class Contents:
                                number, number)
         if "by" in data:
             findings.attention("by-hand", f"document {number:,}: {kind} of {approval_id} was written into the table by {data['by']}, not by the workflow", number, number)
+
+    def _dated(self, number: int, event: dict[str, Any], kind: str, state: approvals.State) -> None:
+        """When an approval was issued or signed is in its row, too, where an import writes an instant of the past.  The workflow never does: its steps say whether a token was verified."""
+        assert self._stream is not None
+        data, recorded = event["data"], instant.parse(event["recordedtime"])
+        name = {"approval.issued": "created_at", "signature.added": "signed_at"}.get(kind)
+        if name is None or data["row"][name] == event["recordedtime"]:
+            return
+        by_workflow, at = "verified" in data, data["row"][name]
+        said = f"document {number:,}: {kind} of {event['subject']} says that its {name} is {at}, but it was recorded at {event['recordedtime']}"
+        if "infinity" in at or abs(instant.parse(at) - recorded) > LONGEST_TRANSACTION:
+            if by_workflow:
+                self._stream.findings.wrong("dated", f"{said}: the workflow dates nothing back", number, number)
+            else:
+                self._stream.findings.attention("dated", f"{said}: an import, or somebody has dated it back", number, number)
 
     def _evaluated(self, number: int, event: dict[str, Any]) -> None:
         """Whoever chooses the instant of a decision chooses whether the approval had expired."""

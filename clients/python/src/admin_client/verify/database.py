@@ -31,6 +31,7 @@ ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, cas
 {INSTANT.format('occurred_at')} as occurred, {INSTANT.format('recorded_at')} as recorded, payload::text as payload from admin.audit order by audit_id"""
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
 from (select distinct sink from admin.sink_position) as p cross join lateral admin.delivery_chain(p.sink) as d where d.last_number > 0"""
+REJECTED = "select d.sink, d.audit_id from admin.dead_letter as d"
 MOST_RECEIPTS = 10_000
 RECEIPTS = f"""select r.store_id::text as store, r.sink, r.last_number, encode(r.chain, 'hex') as chain, encode(r.seal_sha256, 'hex') as seal, r.status, r.received_at::text as received
 from admin.archive_receipt as r where r.chain is not null order by r.received_at desc limit {MOST_RECEIPTS}"""
@@ -172,7 +173,10 @@ class Asked:
                 standing.trail(row)
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
-        ask(self._dsn, [(STORES, store), (ROWS, take), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
+        def rejected(row: Any) -> None:
+            self._compared.rejected(row["sink"], row["audit_id"])
+
+        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
         self._compared.judge(self._report, task.related([*stores, *task.stores]))
         self._deliveries.judge(self._report, self._kind, self._name, task.since, task.earlier_removed, max_lag)
         self._told.judge(task.with_continued(stores))

@@ -1,0 +1,118 @@
+"""Steps that no honest database writes though chain and seals fit, and honest histories that are unusual."""
+import json
+from datetime import timedelta
+
+import pytest
+
+import evidence_sources as sources
+from admin_client.verify.compare import Comparison
+from admin_client.verify.report import WRONG, Report, Stream, lines
+from admin_client.verify.run import Source
+from admin_client.verify.scratch import scratch
+from evidence_sources import FORGER, KEY, STORE, Archive, History, Writer, compact
+from test_verify_database import archive, server, sql, tampered, verify  # noqa: F401  (fixtures)
+from test_verify_honest import keys, verified  # noqa: F401  (a fixture)
+from test_verify_links import changed
+
+APPROVAL = "APP-100001-x"
+
+
+def by_workflow(document, **values):
+    """The step as sign_approval() and issue_approval() record it; values: of its row."""
+    event = json.loads(document)
+    data = {**event["data"], "row": {**event["data"]["row"], **values}, "verified": False}
+    return compact({**event, "data": data}).encode()
+
+
+def looked_at(keys, tmp_path, documents):  # noqa: F811
+    Archive(tmp_path / "archive").write(History(documents, [len(documents)]))
+    report = verified(keys, Source("archive", f"{tmp_path}/archive"))
+    return report.status, "\n".join(lines(report))
+
+
+def test_a_signature_after_the_withdrawal_is_wrong(keys, tmp_path):  # noqa: F811
+    writer = Writer()
+    documents = [writer.issue(APPROVAL), writer.withdraw(APPROVAL)]
+    status, said = looked_at(keys, tmp_path, [*documents, writer.sign(APPROVAL, "finance", "ann")[0]])
+    assert status == 1 and "ann signed it after it had been withdrawn" in said, said
+
+
+def test_a_signature_of_the_workflow_after_the_deadline_is_wrong(keys, tmp_path):  # noqa: F811
+    writer = Writer()
+    documents = [writer.issue(APPROVAL)]
+    writer.clock += timedelta(days=31)
+    signature, step = writer.sign(APPROVAL, "finance", "ann")
+    status, said = looked_at(keys, tmp_path, [*documents, by_workflow(signature), step])
+    assert status == 1 and "it was signed 1 day, 0:00:01 after its deadline" in said, said
+
+
+@pytest.mark.parametrize("workflow, status, level", [(True, 1, "wrong"), (False, 0, "attention")])
+def test_a_signature_that_is_dated_back_is_named(keys, tmp_path, workflow, status, level):  # noqa: F811
+    """An import dates back what was signed before; the workflow does not."""
+    writer = Writer()
+    issued = writer.issue(APPROVAL)
+    signature, step = writer.sign(APPROVAL, "finance", "ann")
+    back = by_workflow(signature, signed_at="2025-01-01T00:00:00.000000Z") if workflow else signature.replace(b'"signed_at":"2026', b'"signed_at":"2025')
+    found, said = looked_at(keys, tmp_path, [issued, back, step])
+    assert found == status and f"{level:<9} dated: document 2: signature.added of {APPROVAL} says that its signed_at is 2025" in said, said
+
+
+def test_a_step_of_the_workflow_now_is_no_point(keys, tmp_path):  # noqa: F811
+    writer = Writer()
+    issued = writer.issue(APPROVAL)
+    signature, step = writer.sign(APPROVAL, "finance", "ann")
+    status, said = looked_at(keys, tmp_path, [by_workflow(issued), by_workflow(signature), step])
+    assert status == 0 and "attention" not in said, said
+
+
+@pytest.mark.parametrize("kind, named", [("approval.approved", True), ("sensitive.check.2c", True), ("approval.expired", False), ("access.granted", False)])
+def test_a_kind_that_the_extension_does_not_write_is_named(keys, tmp_path, kind, named):  # noqa: F811
+    writer = Writer()
+    status, said = looked_at(keys, tmp_path, [writer.issue(APPROVAL), writer.event(kind, APPROVAL, {"decision": "valid"}, "x")])
+    assert status == 0 and (f"of the kind {kind}, which this version of the extension does not write" in said) == named, said
+
+
+@pytest.mark.parametrize("signers, said", [([KEY, FORGER], ["note      key: from seal 00000000000000000003-4 on"]), ([KEY, FORGER, KEY], ["note      key", "attention key: seal 00000000000000000005-6 is of key"]),
+                                           ([KEY, KEY], [])])
+def test_a_key_that_was_replaced_and_comes_back_is_a_point(tmp_path, signers, said):
+    """Both keys are trusted.  Only the second change back is one to explain."""
+    writer, before, previous = Writer(), None, None
+    documents = [writer.check("APP-999999-none") for _ in range(2 * len(signers))]
+    of = History(documents, [2] * len(signers))
+    for at, key in enumerate(signers):
+        chains = of.chains()
+        path = Archive(tmp_path / "archive", key).put(of.store, of.sink, 2 * at + 1, documents[2 * at : 2 * at + 2], [2], chains[at], chains[at + 1], previous, writer.clock, {})
+        previous = sources.hashlib.sha256(path.read_bytes()).hexdigest()
+    arguments = []
+    for number, key in enumerate((KEY, FORGER)):
+        (tmp_path / f"key{number}").write_bytes(key.public_key().public_bytes_raw())
+        arguments += ["--key", tmp_path / f"key{number}"]
+    status, found = verify("--archive", tmp_path / "archive", *arguments)
+    assert status == 0 and all(text in found for text in said) and found.count(" key: ") == len(said), found
+
+
+def test_a_dead_letter_is_a_point_and_no_forgery(archive):  # noqa: F811
+    """The sink rejected a row, and nobody has sent it again yet."""
+    dsn, _, arguments = archive
+    forged = "insert into admin.audit (audit_id, event_type, payload, recorded_at) overriding system value values (30000, 'x.y', '{}', now() - interval '1 hour')"
+    with tampered(dsn, 30000, forged):
+        status, said = verify(*arguments, "--dsn", dsn)
+        assert status == 1 and "(audit_id 30000) of the database is missing in the archive" in said, said
+        for sink, expected in (("kafka", 0), ("redis", 1)):
+            with changed(dsn, f"insert into admin.dead_letter (sink, audit_id, error) values ('{sink}', 30000, 'too large')", "admin.dead_letter"):
+                status, said = verify(*arguments, "--dsn", dsn)
+            assert status == expected and ("attention dead-letter: the row with audit_id 30000 is in the database alone" in said) == (not expected), said
+
+
+@pytest.mark.parametrize("recorded, wrong", [("2026-10-31T23:59:59.000000Z", 0), ("2026-11-02T00:00:00.000000Z", 1), ("", 1)])
+def test_rows_of_a_month_that_was_dropped_are_older_whatever_their_audit_id(recorded, wrong):
+    """A long transaction took audit_id 99 before the one that took 100, and was recorded in the next month."""
+    report = Report()
+    with scratch() as database:
+        compared = Comparison(database, ("the archive", "the database"), ("archive", "database"))
+        compared.begin(0, Stream("archive", "archive", STORE, "kafka"))
+        for side in (0, 1):
+            compared.add(side, STORE if side == 0 else "", 99, 2, b"x", "2026-11-01T00:00:00.000000Z")
+        compared.add(0, STORE, 100, 1, b"y", recorded)
+        compared.judge(report, {STORE})
+    assert report.count(WRONG) == wrong and bool(report.findings.counts["note", "older"]) == (not wrong)
