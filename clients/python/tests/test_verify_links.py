@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence_sources import KEY, OTHER_STORE, Archive, History, Writer, compress, history
+from evidence_sources import KEY, OTHER_STORE, Archive, History, Writer, compress, history, messages, write_dump
 from test_verify_database import archive, server, sql, tampered, verify  # noqa: F401  (fixtures)
 
 LINK = "admin_internal.delivery_link"
@@ -60,6 +60,17 @@ def test_a_link_of_documents_that_were_altered_is_not_blamed(archive):  # noqa: 
         path.with_name(path.name.replace(".seal.json", ".ndjson.zst")).write_bytes(compress(b"".join(document.replace(b"boss", b"bass") + b"\n" for document in documents[:-5])))
         status, said = verify(*arguments, "--dsn", dsn)
     assert status == 1 and "are not what was sealed" in said and "wrong     link" not in said, said
+
+
+@pytest.mark.parametrize("chain, status", [(None, 0), ("ab" * 32, 1)], ids=["honest", "forged"])
+def test_links_are_compared_with_a_topic(server, tmp_path, chain, status):  # noqa: F811
+    dsn, documents, _ = server
+    store = next(event["source"].removeprefix("/admin_ext/") for event in map(json.loads, documents) if event["source"].startswith("/admin_ext/"))
+    of = History(documents, [3, len(documents) - 3], store)
+    write_dump(tmp_path / "topic", messages(of))
+    with changed(dsn, f"insert into {LINK} (store_id, sink, first_number, last_number, chain) values ({STORE}, 'kafka', 1, 3, '\\x{chain or of.chains()[1]}')"):
+        found, said = verify("--topic-dump", tmp_path / "topic", "--dsn", dsn)
+    assert found == status and ("wrong     link: " in said) == bool(status), said
 
 
 def test_a_role_that_may_not_read_the_links_is_told_so(server):  # noqa: F811

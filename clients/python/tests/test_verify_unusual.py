@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 import evidence_sources as sources
+from admin_client.verify import database
 from admin_client.verify.compare import Comparison
 from admin_client.verify.report import WRONG, Report, Stream, lines
 from admin_client.verify.run import Source
@@ -24,8 +25,8 @@ def by_workflow(document, **values):
     return compact({**event, "data": data}).encode()
 
 
-def looked_at(keys, tmp_path, documents):  # noqa: F811
-    Archive(tmp_path / "archive").write(History(documents, [len(documents)]))
+def looked_at(keys, tmp_path, documents, **more):  # noqa: F811
+    Archive(tmp_path / "archive").write(History(documents, [len(documents)]), **more)
     report = verified(keys, Source("archive", f"{tmp_path}/archive"))
     return report.status, "\n".join(lines(report))
 
@@ -91,6 +92,16 @@ def test_a_key_that_was_replaced_and_comes_back_is_a_point(tmp_path, signers, sa
     assert status == 0 and all(text in found for text in said) and found.count(" key: ") == len(said), found
 
 
+def test_a_document_of_the_future_between_others_is_later_than_its_seal(keys, tmp_path):  # noqa: F811
+    """Its seal is of the time of the last document."""
+    writer = Writer()
+    writer.clock += timedelta(days=3000)
+    future = writer.check("APP-999999-none")
+    writer.clock = sources.BEGIN
+    status, said = looked_at(keys, tmp_path, [future, writer.check("APP-999999-none")], sealed_at=lambda _: writer.clock)
+    assert status == 1 and "but it seals a document of 2035-01-18" in said, said
+
+
 def test_a_dead_letter_is_a_point_and_no_forgery(archive):  # noqa: F811
     """The sink rejected a row, and nobody has sent it again yet."""
     dsn, _, arguments = archive
@@ -104,15 +115,33 @@ def test_a_dead_letter_is_a_point_and_no_forgery(archive):  # noqa: F811
             assert status == expected and ("attention dead-letter: the row with audit_id 30000 is in the database alone" in said) == (not expected), said
 
 
-@pytest.mark.parametrize("recorded, wrong", [("2026-10-31T23:59:59.000000Z", 0), ("2026-11-02T00:00:00.000000Z", 1), ("", 1)])
-def test_rows_of_a_month_that_was_dropped_are_older_whatever_their_audit_id(recorded, wrong):
+@pytest.mark.parametrize("recorded, dropped, wrong", [("2026-10-31T23:59:59.000000Z", True, 0), ("2026-11-02T00:00:00.000000Z", True, 1), ("", True, 1), ("2026-10-31T23:59:59.000000Z", False, 1)])
+def test_rows_of_a_month_that_was_dropped_are_older_whatever_their_audit_id(recorded, dropped, wrong):
     """A long transaction took audit_id 99 before the one that took 100, and was recorded in the next month."""
     report = Report()
-    with scratch() as database:
-        compared = Comparison(database, ("the archive", "the database"), ("archive", "database"))
+    with scratch() as connection:
+        compared = Comparison(connection, ("the archive", "the database"), ("archive", "database"))
         compared.begin(0, Stream("archive", "archive", STORE, "kafka"))
         for side in (0, 1):
             compared.add(side, STORE if side == 0 else "", 99, 2, b"x", "2026-11-01T00:00:00.000000Z")
         compared.add(0, STORE, 100, 1, b"y", recorded)
+        if dropped:
+            compared.dropped(99)
+            compared.dropped(before="2026-11-01T00:00:00.000000Z")
         compared.judge(report, {STORE})
     assert report.count(WRONG) == wrong and bool(report.findings.counts["note", "older"]) == (not wrong)
+
+
+def test_the_oldest_rows_are_missing_where_no_month_was_dropped(archive):  # noqa: F811
+    dsn, _, arguments = archive
+    with tampered(dsn, 1, "delete from admin.audit where audit_id = 1"):
+        status, said = verify(*arguments, "--dsn", dsn)
+        assert status == 1 and "document 1 (audit_id 1) of the archive is missing in the database" in said, said
+        with changed(dsn, "update admin.audit_dropped set below = 2", "admin.audit_dropped"):
+            status, said = verify(*arguments, "--dsn", dsn)
+        assert status == 0 and "note      older: document 1 (audit_id 1) of the archive is older than anything in the database" in said, said
+
+
+def test_the_event_of_a_dropped_month_says_up_to_when():
+    assert database._dropped_before('{"to": "2026-11-01T01:00:00+01:00"}') == "2026-11-01T00:00:00.000000Z"
+    assert database._dropped_before('{"to": "infinity"}') == database._dropped_before("[]") == ""

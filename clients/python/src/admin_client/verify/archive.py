@@ -173,7 +173,7 @@ class ArchiveStore:
             stream.findings.wrong("object-missing", f"object {name}.ndjson.zst is missing: documents {seal['first']:,} to {seal['last']:,} are sealed, and gone", seal["first"], seal["last"])
             return
         of_chain = Chain(bytes.fromhex(seal["chain_before"]), seal["first"], seal["batches"], self._ends)
-        tree, newest = Tree(), Newest(seals.RECORDED)
+        tree, newest, before = Tree(), Newest(seals.RECORDED), self._recorded()
         signed = signed and self._is_signed(key, version, seal)
         with self._storage.open(key, version) as file:
             tee = _Tee(file)
@@ -192,7 +192,12 @@ class ArchiveStore:
             self._ends.forget(seal["first"])
         self._compare(seal, name, count, tee, tree, of_chain)
         if count:
-            seals.check_recorded(sealed, newest.found, stream, name)
+            latest = self._recorded()
+            seals.check_recorded(sealed, max(newest.found, latest) if latest > before else newest.found, stream, name)
+
+    def _recorded(self) -> bytes:
+        """When the newest document up to here was recorded, whatever its place, if the documents are read at all."""
+        return b"" if self._task.contents is None else self._task.contents.newest.encode()
 
     def _compare(self, seal: seals.Seal, name: str, count: int, tee: _Tee, tree: Tree, of_chain: Chain) -> None:
         """What was computed with what was signed."""

@@ -47,6 +47,7 @@ class Comparison:
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
         self._rows: list[Row] = []
         self._streams: dict[str, int] = {}
+        self._dropped = (0, "")
         self._of: tuple[dict[str, Stream], dict[str, Stream]] = ({}, {})
 
     def consumer(self, side: int, stream: Stream) -> Consumer:
@@ -125,6 +126,10 @@ class Comparison:
         """Has this side no seal that says where its documents begin?"""
         return bool(self._of[side]) and all(stream.rootless for stream in self._of[side].values())
 
+    def dropped(self, below: int = 0, before: str = "") -> None:
+        """How far a database has dropped months of the trail: by audit_id, and by the time of the rows."""
+        self._dropped = max(below, self._dropped[0]), max(before, self._dropped[1])
+
     def rejected(self, sink: str, audit_id: int) -> None:
         """A row that a sink has rejected for good: the database has it, and no source of this sink can."""
         self._scratch.execute("insert or ignore into rejected values (?, ?)", (sink, audit_id))
@@ -171,9 +176,14 @@ class Comparison:
     def _only(self, side: int) -> Iterator[Only]:
         yield from self._scratch.execute(
             "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, "
-            "coalesce(d.audit_id < there.audit_id or d.stamp < there.stamp and d.stamp <> '', false) as older "
-            "from (select min(audit_id) as audit_id, min(stamp) as stamp from document where side = ? and stamp <> '') as there cross join unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
-            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (1 - side, side, 1 - side))
+            "d.audit_id < ? or d.stamp < ? and d.stamp <> '' as older from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (*self._oldest(1 - side), side, 1 - side))
+
+    def _oldest(self, side: int) -> tuple[int, str]:
+        """What has a lower audit_id, or was recorded before, need not be on this side any more.  A database says how far it has dropped months; whatever else is gone was deleted."""
+        if self._kinds[side] == "database":
+            return self._dropped
+        return self._one("select min(audit_id) from document where side = ?", side), ""
 
     def _may_lag(self, side: int, since: str) -> bool:
         """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""

@@ -96,6 +96,11 @@ class Contents:
         self._resent = Resent()
         stream.read_approvals = True
 
+    @property
+    def newest(self) -> str:
+        """The latest instant at which a document of the store was recorded."""
+        return self._newest
+
     def lineage_of(self, store: str) -> Lineage | None:
         """What is known of the database that has this store."""
         return self._lineages.get(store)

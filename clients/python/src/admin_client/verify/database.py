@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from . import links
@@ -32,6 +32,8 @@ ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, cas
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
 from (select distinct sink from admin.sink_position) as p cross join lateral admin.delivery_chain(p.sink) as d where d.last_number > 0"""
 REJECTED = "select d.sink, d.audit_id from admin.dead_letter as d"
+BELOW = "select d.below from admin.audit_dropped as d"
+DROPPED = "partition.dropped"
 MOST_RECEIPTS = 10_000
 RECEIPTS = f"""select r.store_id::text as store, r.sink, r.last_number, encode(r.chain, 'hex') as chain, encode(r.seal_sha256, 'hex') as seal, r.status, r.received_at::text as received
 from admin.archive_receipt as r where r.chain is not null order by r.received_at desc limit {MOST_RECEIPTS}"""
@@ -63,6 +65,14 @@ def of_row(row: Any) -> bytes:
     members = [str(row["audit_id"]) if own else row["source_event_id"], "" if own else row["source"], kind, row["occurred"], row["recorded"]]
     members += [_subject(row["approval_id"], own)] + [attribute(row[name]) for name in ("actor", "traceparent", "request_id")]
     return _digest(members, row["payload"].replace("\n", " ").replace("\r", " ").encode())
+
+
+def _dropped_before(payload: str) -> str:
+    """Up to which instant a month reached that was dropped, as documents write instants.  Empty where that cannot be read."""
+    try:
+        return datetime.fromisoformat(json.loads(payload)["to"]).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return ""
 
 
 Take = Callable[[Any], None]
@@ -169,14 +179,19 @@ class Asked:
         def take(row: Any) -> None:
             self._compared.add(1, "", row["audit_id"], row["audit_id"], of_row(row), row["recorded"])
             self._told.trail(row)
+            if row["event_type"] == DROPPED and row["source_event_id"] is None:
+                self._compared.dropped(before=_dropped_before(row["payload"]))
             if standing is not None:
                 standing.trail(row)
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
+        def below(row: Any) -> None:
+            self._compared.dropped(row["below"])
+
         def rejected(row: Any) -> None:
             self._compared.rejected(row["sink"], row["audit_id"])
 
-        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
+        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (BELOW, below), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
         self._compared.judge(self._report, task.related([*stores, *task.stores]))
         self._deliveries.judge(self._report, self._kind, self._name, task.since, task.earlier_removed, max_lag)
         self._told.judge(task.with_continued(stores))
