@@ -126,7 +126,7 @@ def test_rows_of_a_month_that_was_dropped_are_older_whatever_their_audit_id(reco
             compared.add(side, STORE if side == 0 else "", 99, 2, b"x", "2026-11-01T00:00:00.000000Z")
         compared.add(0, STORE, 100, 1, b"y", recorded)
         if dropped:
-            compared.dropped(99)
+            compared.dropped(101)
             compared.dropped(before="2026-11-01T00:00:00.000000Z")
         compared.judge(report, {STORE})
     assert report.count(WRONG) == wrong and bool(report.findings.counts["note", "older"]) == (not wrong)

@@ -174,13 +174,14 @@ class Comparison:
         return wrong
 
     def _only(self, side: int) -> Iterator[Only]:
+        below, before = self._oldest(1 - side)
         yield from self._scratch.execute(
             "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, "
-            "d.audit_id < ? or d.stamp < ? and d.stamp <> '' as older from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
-            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (*self._oldest(1 - side), side, 1 - side))
+            "d.audit_id < ? and (? = '' or d.stamp <> '' and d.stamp < ?) as older from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (below, before, before, side, 1 - side))
 
     def _oldest(self, side: int) -> tuple[int, str]:
-        """What has a lower audit_id, or was recorded before, need not be on this side any more.  A database says how far it has dropped months; whatever else is gone was deleted."""
+        """What has a lower audit_id, and was recorded before, need not be on this side any more.  A database says how far it has dropped months; whatever else is gone was deleted."""
         if self._kinds[side] == "database":
             return self._dropped
         return self._one("select min(audit_id) from document where side = ?", side), ""
