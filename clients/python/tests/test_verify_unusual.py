@@ -10,7 +10,7 @@ from admin_client.verify.compare import Comparison
 from admin_client.verify.report import WRONG, Report, Stream, lines
 from admin_client.verify.run import Source
 from admin_client.verify.scratch import scratch
-from evidence_sources import FORGER, KEY, STORE, Archive, History, Writer, compact
+from evidence_sources import FORGER, KEY, OTHER_STORE, STORE, Archive, History, Writer, compact
 from test_verify_database import archive, server, sql, tampered, verify  # noqa: F401  (fixtures)
 from test_verify_honest import keys, verified  # noqa: F401  (a fixture)
 from test_verify_links import changed
@@ -45,6 +45,37 @@ def test_a_signature_of_the_workflow_after_the_deadline_is_wrong(keys, tmp_path)
     signature, step = writer.sign(APPROVAL, "finance", "ann")
     status, said = looked_at(keys, tmp_path, [*documents, by_workflow(signature), step])
     assert status == 1 and "it was signed 1 day, 0:00:01 after its deadline" in said, said
+
+
+@pytest.mark.parametrize("step, person", [(0, "requested_by"), (1, "signer")])
+def test_a_step_of_somebody_else_than_its_row_names_is_wrong(keys, tmp_path, step, person):  # noqa: F811
+    writer = Writer()
+    documents = [writer.issue(APPROVAL), *writer.sign(APPROVAL, "finance", "ann")]
+    documents[step] = compact({**json.loads(documents[step]), "actor": "mallory"}).encode()
+    status, said = looked_at(keys, tmp_path, documents)
+    assert status == 1 and f"is of mallory, but its {person} is" in said, said
+
+
+def test_a_person_whose_name_an_attribute_cannot_have_is_no_alarm(keys, tmp_path):  # noqa: F811
+    """The envelope replaces what CloudEvents forbids."""
+    writer = Writer()
+    documents = [writer.issue(APPROVAL), *writer.sign(APPROVAL, "finance", "ann\x7f")]
+    documents[1] = compact({**json.loads(documents[1]), "actor": "ann\ufffd"}).encode()
+    status, said = looked_at(keys, tmp_path, documents)
+    assert status == 0, said
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_a_store_that_begins_before_the_end_of_the_one_before_is_a_point(keys, tmp_path, last):  # noqa: F811
+    """A restored database, or somebody who writes the end of the history anew; its audit_ids are others, so no document shows it."""
+    writer = Writer()
+    of = History([writer.check("APP-999999-none") for _ in range(3)], [1, 1, 1])
+    other = Writer(OTHER_STORE, sources.BEGIN + timedelta(days=1), 500)
+    Archive(tmp_path / "archive").write(of)
+    Archive(tmp_path / "archive").write(History([other.check("APP-999999-none")], [1], OTHER_STORE, continues={"store": STORE, "last": last, "chain": of.chains()[last]}))
+    report = verified(keys, Source("archive", f"{tmp_path}/archive"))
+    said = "\n".join(lines(report))
+    assert report.status == 0 and f"attention continues: store {OTHER_STORE} says that it continues store {STORE} behind number {last}, but here are {3 - last} newer documents of that store" in said, said
 
 
 @pytest.mark.parametrize("workflow, status, level", [(True, 1, "wrong"), (False, 0, "attention")])

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..parity import instant
 from . import approvals, document, quick
-from .document import OWN, TYPE_PREFIX, is_subject
+from .document import OWN, TYPE_PREFIX, attribute, is_subject
 from .forms import CHECK, SIGNED, STEPS
 from .repeats import Came, Digests, Resent, Seen
 from .report import Stream
@@ -26,6 +26,8 @@ ANNOUNCED = frozenset(("approval.expired", "approval.stale"))
 RESYNCED: dict[str, set[type]] = {"sink": {str}, "from": {int}, "first_undelivered": {int, type(None)}, "sent_again": {int}, "skipped": {int}, "old_store_id": {str}, "new_store_id": {str},
             "old_last_number": {int, type(None)}, "old_chain": {str, type(None)}}
 """The data of an event sink.resynced, and their types."""
+PERSON = {"approval.issued": "requested_by", "signature.added": "signer"}
+"""Whose act a step is: the member of its row that the document names as actor."""
 EVENT_WITHIN = 1000
 """The event of a resync_sink comes behind what it sent again, and perhaps behind so many other documents."""
 LONGEST_TRANSACTION = timedelta(hours=1)
@@ -236,6 +238,8 @@ class Contents:
         state.remember(event["recordedtime"])
         if data["row"].get("approval_id") != approval_id:
             findings.wrong("approval", f"document {number:,}: subject and row name different approvals", number, number)
+        if (person := PERSON.get(kind)) is not None and attribute(event.get("actor")) != attribute(data["row"][person]):
+            findings.wrong("approval", f"document {number:,}: approval {approval_id}: {kind} is of {event.get('actor', 'nobody')}, but its {person} is {data['row'][person]}", number, number)
         self._dated(number, event, kind, state)
         if kind == SIGNED and "verified" in data and state.row is not None and not state.partial:
             late = instant.parse(event["recordedtime"]) - instant.parse(state.row["sla_deadline"])

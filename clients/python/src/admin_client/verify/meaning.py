@@ -49,7 +49,7 @@ ATTENTION = {
     "begun": "The newest documents have no seal yet. That is usual at the beginning. It is not usual later.",
     "borrowed": "An event of another program calls itself one of this database. It proves nothing about an approval.",
     "by-hand": "Somebody wrote into a table directly. Ask who, and why.",
-    "continues": "An earlier part of the history is not here, and you said that it was removed on purpose.",
+    "continues": "A new store does not begin where the one before it ended, or the one before it is not here, as you said. Ask who made the new store, and why.",
     "dated": "A step of an approval says that it happened at another time than it was recorded. An import of older approvals explains it. Ask whether there was one.",
     "dead-letter": "The place of delivery refused this document, so it is kept in the database only. Somebody can misuse that to hold a document back.",
     "decision": "The answer is right for a moment shortly before. A long transaction explains it.",

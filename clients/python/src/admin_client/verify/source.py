@@ -132,6 +132,10 @@ class Task:
     def check_claims(self, stream: Stream, ends: Ends) -> None:
         """Does a stream have the chain that those say which continue it?  What is wrong is theirs as well as its own."""
         for number, (value, by) in self.claims.get((stream.store, stream.sink), {}).items():
+            if stream.last is not None and number < stream.last:
+                behind = stream.last - number
+                stream.findings.attention("continues", f"store {by} says that it continues store {stream.store} behind number {number:,}, but here are {plural(behind, 'newer document')} of that store: "
+                                          f"its database was put back to an older state, it had not recorded them yet, or store {by} is somebody else's", number + 1, stream.last)
             if stream.first is not None and number < stream.first or number == 0:
                 continue
             if stream.last is None or number > stream.last:
