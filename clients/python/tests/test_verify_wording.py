@@ -7,6 +7,7 @@ import pytest
 
 import evidence_sources as sources
 from admin_client.verify import meaning, safe
+from admin_client.verify.html import escape
 from admin_client.verify.contents import ACTS
 from admin_client.verify.report import lines
 from admin_client.verify.run import Source
@@ -43,7 +44,8 @@ def test_the_report_says_what_its_findings_mean(tmp_path):
     world = World(tmp_path)
     path = world.files("archive")[1]
     world.store_lines(path, world.lines(path)[1:])
-    status, said = verify(*world.arguments("archive"))
+    status, said = verify(*world.arguments("archive"), "--html", tmp_path / "page", "--json", tmp_path / "json")
+    assert all(escape(meaning.WRONG["count"]) in (tmp_path / name).read_text() for name in ("page", "json"))
     assert status == 1 and f"\nwrong count means: {meaning.WRONG['count']}\n" in said, said
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import html
 
+from .meaning import meaning
 from .report import Findings, Report, Stream, plural, printable, sentence
 
 COLOURS = {0: "#1b6e3c", 1: "#a40000", 2: "#8f5902"}
@@ -22,9 +23,10 @@ def _row(name: str, value: object) -> str:
 def _findings(findings: Findings) -> str:
     if not findings.kept:
         return "<p>Nothing to report.</p>"
-    rows = "".join(f'<tr><td class="{finding.level}">{finding.level}</td><td>{escape(finding.code)}</td><td>{escape(finding.text)}</td></tr>' for finding in findings.kept)
+    rows = "".join(f'<tr><td class="{finding.level}">{finding.level}</td><td>{escape(finding.code)}</td><td>{escape(finding.text)}</td><td>{escape(meaning(finding.level, finding.code))}</td></tr>'
+                   for finding in findings.kept)
     more = "".join(f"<p>{escape(line)}</p>" for line in findings.left_out())
-    return f"<table><tr><th>level</th><th>kind</th><th>what</th></tr>{rows}</table>{more}"
+    return f"<table><tr><th>level</th><th>kind</th><th>what</th><th>what it means</th></tr>{rows}</table>{more}"
 
 
 def _stream(stream: Stream) -> str:
