@@ -39,7 +39,7 @@ def kill_worker():
     assert harness.poll(lambda: sql("select 1", check=False) == "1", 30)
 
 
-def test_every_row_of_the_trail_is_in_the_archive_once_over_kills_of_worker_and_archiver(database, archiver):
+def test_every_row_of_the_trail_is_in_the_archive_once_over_kills_of_worker_and_archiver(database, archiver, tmp_path):
     chance = random.Random(SEED)
     event = {"specversion": "1.0", "source": "/ff/eu", "type": "ptt.ff.used", "data": {"amount": 1}}
     for each in range(3):
@@ -60,6 +60,8 @@ def test_every_row_of_the_trail_is_in_the_archive_once_over_kills_of_worker_and_
     archived = sorted(int(json.loads(each)["auditid"]) for each in documents)
     assert archived == json.loads(sql("select json_agg(audit_id order by audit_id) from admin.audit"))
     assert archiver.foreign() == []
+    status, said = verdict(archiver, tmp_path, "--dsn", f"postgresql://postgres@/postgres?host={os.environ['SCRATCH']}")
+    assert status == 0 and f"that the database has recorded are those of store {store}" in said, said
 
 
 def test_a_database_at_rest_does_not_fill_its_archive_with_its_receipts(database, archiver):
@@ -93,11 +95,11 @@ def lose_all_records(topic):
         future.result(30)
 
 
-def verdict(archiver, folder):
+def verdict(archiver, folder, *more):
     """What the verifier says of the bucket: its exit status and its text."""
     key = folder / "public.pem"
     key.write_bytes(archiver.get(f"audit/keys/{archiver.key_id()}.pem"))
-    run = subprocess.run([sys.executable, "-m", "admin_client.verify", "--archive", f"s3://{archiver.bucket}/audit", "--key", str(key)],
+    run = subprocess.run([sys.executable, "-m", "admin_client.verify", "--archive", f"s3://{archiver.bucket}/audit", "--key", str(key), *more],
                          env={**os.environ, "AWS_ENDPOINT_URL": archiver.endpoint}, capture_output=True, text=True, timeout=120)
     return run.returncode, run.stdout + run.stderr
 
