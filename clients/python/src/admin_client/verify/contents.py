@@ -240,20 +240,20 @@ class Contents:
             findings.wrong("approval", f"document {number:,}: subject and row name different approvals", number, number)
         if (person := PERSON.get(kind)) is not None and attribute(event.get("actor")) != attribute(data["row"][person]):
             findings.wrong("approval", f"document {number:,}: approval {approval_id}: {kind} is of {event.get('actor', 'nobody')}, but its {person} is {data['row'][person]}", number, number)
-        self._dated(number, event, kind, state)
+        self._dated(number, event, kind)
+        for problem in approvals.step(state, kind, data):
+            findings.wrong("approval", f"document {number:,}: approval {approval_id}: {problem}", number, number)
         if kind == SIGNED and "verified" in data and state.row is not None and not state.partial:
             late = instant.parse(event["recordedtime"]) - instant.parse(state.row["sla_deadline"])
             if late > LONGEST_TRANSACTION:
                 findings.wrong("approval", f"document {number:,}: approval {approval_id}: it was signed {late} after its deadline ({state.row['sla_deadline']})", number, number)
-        for problem in approvals.step(state, kind, data):
-            findings.wrong("approval", f"document {number:,}: approval {approval_id}: {problem}", number, number)
         if kind == "approval.altered":
             findings.attention("altered", f"document {number:,}: approval {approval_id} was altered by {event.get('actor', 'somebody')}: {json.dumps(data.get('changed'), ensure_ascii=False)[:300]}",
                                number, number)
         if "by" in data:
             findings.attention("by-hand", f"document {number:,}: {kind} of {approval_id} was written into the table by {data['by']}, not by the workflow", number, number)
 
-    def _dated(self, number: int, event: dict[str, Any], kind: str, state: approvals.State) -> None:
+    def _dated(self, number: int, event: dict[str, Any], kind: str) -> None:
         """When an approval was issued or signed is in its row, too, where an import writes an instant of the past.  The workflow never does: its steps say whether a token was verified."""
         assert self._stream is not None
         data, recorded = event["data"], instant.parse(event["recordedtime"])
@@ -262,11 +262,14 @@ class Contents:
             return
         by_workflow, at = "verified" in data, data["row"][name]
         said = f"document {number:,}: {kind} of {event['subject']} says that its {name} is {at}, but it was recorded at {event['recordedtime']}"
-        if "infinity" in at or abs(instant.parse(at) - recorded) > LONGEST_TRANSACTION:
-            if by_workflow:
-                self._stream.findings.wrong("dated", f"{said}: the workflow dates nothing back", number, number)
-            else:
-                self._stream.findings.attention("dated", f"{said}: an import, or somebody has dated it back", number, number)
+        try:
+            is_near = abs(instant.parse(at) - recorded) <= LONGEST_TRANSACTION
+        except ValueError:      # infinity, or no instant of the calendar
+            is_near = False
+        if not is_near and by_workflow:
+            self._stream.findings.wrong("dated", f"{said}: the workflow dates nothing back", number, number)
+        elif not is_near:
+            self._stream.findings.attention("dated", f"{said}: an import, or somebody has dated it back", number, number)
 
     def _evaluated(self, number: int, event: dict[str, Any]) -> None:
         """Whoever chooses the instant of a decision chooses whether the approval had expired."""
