@@ -65,4 +65,25 @@ $$;
 comment on function admin_internal.look_at_reach() is
 'Compares admin_internal.reach_now() with what it was at the last look, and appends guard.changed to the trail where they differ, also where a command has left an event of its own: {"command", "found", "gone"}. Returns the number of differences. For a worker, which calls it when it begins and once an hour.';
 
+create table admin_internal.setting_seen (
+    name  text collate "C" not null,
+    value text not null,
+    constraint setting_seen_pkey primary key (name)
+);
+
+comment on table admin_internal.setting_seen is
+'What the configuration had for the settings whose change weakens the trail when a worker looked last. What a database or a role sets is not here.';
+comment on column admin_internal.setting_seen.name is 'Name of the setting.';
+comment on column admin_internal.setting_seen.value is 'Its value.';
+
+create function admin_internal.look_at_settings(scope text)
+returns boolean
+as 'MODULE_PATHNAME', 'admin_look_at_settings'
+language c strict;
+
+comment on function admin_internal.look_at_settings(text) is
+'Compares the settings of the configuration with admin_internal.setting_seen, and appends setting.changed with this scope for each that weakens the trail. What was never looked at is remembered without an event. False, without a look: the store is not adopted yet. For a worker, which calls it when it begins and after a reload.';
+
+-- What is so from the beginning is no change.
+select admin_internal.look_at_settings('start');
 insert into admin_internal.reach_seen (what) select r.what from admin_internal.reach_now() as r(what);

@@ -27,13 +27,6 @@ extern bool insider_trail_can_take(void);
 /* Has the trail never held a row?  Months of a dump have not been attached then. */
 extern bool insider_trail_is_fresh(void);
 
-/* For the worker: notes a reload; says whether one is still to be looked at; collects, in a transaction,
- * what it has weakened; and takes what is set now for known. */
-extern void insider_reload_noticed(void);
-extern bool insider_is_reloaded(void);
-extern void insider_collect_reloaded(void);
-extern void insider_reload_recorded(void);
-
 /* Within insider_*.c. */
 
 /* Appends an event at once; insider_trail_can_take() has said that it can. */

@@ -20,4 +20,28 @@ extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(bool is_commit);
 
+/* Which change of a stored setting weakens what the trail promises. */
+typedef enum Weakening
+{
+	WEAK_ON,
+	WEAK_OFF,
+	WEAK_LOWER,					/* an interval */
+	WEAK_CHANGED
+} Weakening;
+
+typedef struct StoredSetting
+{
+	const char *name;
+	Weakening	weakening;
+} StoredSetting;
+
+/* NULL: a change of this setting weakens nothing.  Names are compared without regard to case. */
+extern const StoredSetting *insider_stored_setting(const char *name);
+
+/* Their names, as an array of text. */
+extern Datum insider_stored_names(void);
+
+/* Collects setting.changed and writes a line to the log.  A value that is NULL is the default; `before` may be NULL: it is not known. */
+extern void insider_collect_stored(const char *name, const char *value, const char *before, const char *scope);
+
 #endif							/* ADMIN_EXT_INSIDER_SETTING_H */

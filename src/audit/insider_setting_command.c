@@ -1,45 +1,28 @@
 /*
  * insider_setting_command.c
- *	  Commands that store a setting for later sessions, and reloads of the configuration.
+ *	  Commands that store a setting for later sessions.
  *
  * ALTER SYSTEM, ALTER DATABASE, ALTER ROLE and the SET clause of a function leave
- * setting.changed, whatever the value.  A reload is seen by the worker of a database, which
- * compares what it finds with what it knew.
+ * setting.changed, whatever the value.
  */
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "commands/defrem.h"
-#include "commands/extension.h"
-#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "utils/acl.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "audit/insider.h"
 #include "audit/insider_collect.h"
+#include "audit/insider_setting.h"
 #include "json_text.h"
 
-/* Which change of a setting weakens what the trail promises. */
-typedef enum Weakening
-{
-	WEAK_ON,
-	WEAK_OFF,
-	WEAK_LOWER,					/* an interval */
-	WEAK_CHANGED
-} Weakening;
-
-typedef struct StoredSetting
-{
-	const char *name;
-	Weakening	weakening;
-	char	   *known;			/* by this worker; NULL: there is no such setting */
-} StoredSetting;
-
-static StoredSetting stored[] = {
+/* A library that is preloaded runs in every session, and may take the hooks away. */
+static const StoredSetting stored[] = {
 	{"admin_ext.restoring", WEAK_ON},
 	{"admin_ext.require_verified_jwt", WEAK_OFF},
 	{"admin_ext.archive_required", WEAK_OFF},
@@ -47,12 +30,37 @@ static StoredSetting stored[] = {
 	{"admin_ext.retention", WEAK_LOWER},
 	{"admin_ext.sinks", WEAK_CHANGED},
 	{"admin_ext.databases", WEAK_CHANGED},
+	{"admin_ext.on_divergence", WEAK_CHANGED},
+	{"shared_preload_libraries", WEAK_CHANGED},
+	{"session_preload_libraries", WEAK_CHANGED},
+	{"local_preload_libraries", WEAK_CHANGED},
+	{"session_replication_role", WEAK_CHANGED},
+	{"allow_system_table_mods", WEAK_ON},
 };
 
-static bool is_reloaded = false;
+const StoredSetting *
+insider_stored_setting(const char *name)
+{
+	for (int i = 0; i < lengthof(stored); i++)
+	{
+		if (pg_strcasecmp(name, stored[i].name) == 0)
+			return &stored[i];
+	}
+	return NULL;
+}
 
-static void
-collect(const char *name, const char *value, const char *before, const char *scope)
+Datum
+insider_stored_names(void)
+{
+	Datum		names[lengthof(stored)];
+
+	for (int i = 0; i < lengthof(stored); i++)
+		names[i] = CStringGetTextDatum(stored[i].name);
+	return PointerGetDatum(construct_array(names, lengthof(stored), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+void
+insider_collect_stored(const char *name, const char *value, const char *before, const char *scope)
 {
 	StringInfoData payload;
 
@@ -79,16 +87,16 @@ collect(const char *name, const char *value, const char *before, const char *sco
 static void
 record_set(VariableSetStmt *statement, const char *scope)
 {
+	const StoredSetting *setting;
+
 	if (statement->kind == VAR_RESET_ALL)
 	{
-		collect("all", NULL, NULL, scope);
+		insider_collect_stored("all", NULL, NULL, scope);
 		return;
 	}
-	for (int i = 0; i < lengthof(stored); i++)
-	{
-		if (statement->name != NULL && pg_strcasecmp(statement->name, stored[i].name) == 0)
-			collect(stored[i].name, ExtractSetVariableArgs(statement), NULL, scope);
-	}
+	setting = statement->name == NULL ? NULL : insider_stored_setting(statement->name);
+	if (setting != NULL)
+		insider_collect_stored(setting->name, ExtractSetVariableArgs(statement), NULL, scope);
 }
 
 static void
@@ -139,78 +147,5 @@ insider_record_setting_command(Node *statement)
 			break;
 		default:
 			break;
-	}
-}
-
-static const char *
-value_of(const char *name)
-{
-	return GetConfigOption(name, true, false);
-}
-
-static bool
-is_lower(const char *before, const char *after)
-{
-	Datum		intervals[2];
-
-	intervals[0] = DirectFunctionCall3(interval_in, CStringGetDatum(before), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	intervals[1] = DirectFunctionCall3(interval_in, CStringGetDatum(after), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	return DatumGetBool(DirectFunctionCall2(interval_lt, intervals[1], intervals[0]));
-}
-
-static bool
-is_weaker(const StoredSetting *setting, const char *value)
-{
-	if (setting->known == NULL || value == NULL || strcmp(setting->known, value) == 0)
-		return false;
-	switch (setting->weakening)
-	{
-		case WEAK_ON:
-			return strcmp(value, "on") == 0;
-		case WEAK_OFF:
-			return strcmp(value, "off") == 0;
-		case WEAK_LOWER:
-			return is_lower(setting->known, value);
-		default:
-			return true;
-	}
-}
-
-void
-insider_reload_noticed(void)
-{
-	is_reloaded = true;
-}
-
-bool
-insider_is_reloaded(void)
-{
-	return is_reloaded;
-}
-
-void
-insider_collect_reloaded(void)
-{
-	for (int i = 0; i < lengthof(stored); i++)
-	{
-		const char *value = value_of(stored[i].name);
-
-		if (is_weaker(&stored[i], value))
-			collect(stored[i].name, value, stored[i].known, "reload");
-	}
-}
-
-/* What this worker knows from now on. */
-void
-insider_reload_recorded(void)
-{
-	is_reloaded = false;
-	for (int i = 0; i < lengthof(stored); i++)
-	{
-		const char *value = value_of(stored[i].name);
-
-		if (stored[i].known)
-			pfree(stored[i].known);
-		stored[i].known = value ? MemoryContextStrdup(TopMemoryContext, value) : NULL;
 	}
 }

@@ -16,7 +16,6 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "audit/insider.h"
 #include "delivery/worker.h"
 #include "layout.h"
 #include "monotonic.h"
@@ -178,11 +177,11 @@ keep_sweeping(Worker *worker)
 	show_sweep(worker, error);
 }
 
+/* A copy that is being loaded is looked at when it has been adopted. */
 static int64
-record_settings(Worker *worker)
+look_at_settings(Worker *worker)
 {
-	insider_collect_reloaded();
-	return 0;
+	return ask(psprintf("select (not admin_internal.look_at_settings('%s'))::int::bigint", worker->settings_scope));
 }
 
 static bool
@@ -193,20 +192,20 @@ is_first_sink(const Worker *worker)
 	return sinks != NIL && strcmp(linitial(sinks), worker->sink_name) == 0;
 }
 
-/* One worker of a database says what a reload has weakened. */
+/* One worker of a database says what a reload, or a restart, has weakened. */
 static void
 keep_settings(Worker *worker)
 {
 	static int64 retry_at = 0;
 	char		error[ADMIN_SINK_ERROR_BYTES];
 
-	if (!insider_is_reloaded() || monotonic_ms() < retry_at)
+	if (worker->settings_scope == NULL || monotonic_ms() < retry_at)
 		return;
 	retry_at = monotonic_ms() + RETRY_MS;
 	if (!is_first_sink(worker) ||
-		attempt("recording changed settings", record_settings, worker, error, sizeof(error)) == CHORE_DONE)
+		attempt("recording changed settings", look_at_settings, worker, error, sizeof(error)) == CHORE_DONE)
 	{
-		insider_reload_recorded();
+		worker->settings_scope = NULL;
 		retry_at = 0;
 	}
 }

@@ -20,7 +20,6 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "audit/insider.h"
 #include "audit/insider_own.h"
 #include "delivery/launcher.h"
 #include "delivery/rest.h"
@@ -376,7 +375,9 @@ reload(Worker *worker)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	insider_reload_noticed();
+	/* What was changed before it began is of the start. */
+	if (worker->settings_scope == NULL)
+		worker->settings_scope = "reload";
 	worker_close_sink(worker);
 	worker->sink.was_fenced = false;
 	worker->return_pause = 0;
@@ -408,7 +409,7 @@ admin_delivery_worker_main(Datum arg)
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
 	worker_state_init();
 	insider_own_worker();
-	insider_reload_recorded();
+	worker->settings_scope = "start";
 
 	for (;;)
 	{

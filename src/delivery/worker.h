@@ -58,6 +58,7 @@ typedef struct Worker
 	int64		recorded_at;	/* this and what follows by monotonic_ms() */
 	bool		has_retried;	/* one was sent again: now it is the others' turn */
 	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
+	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload; NULL: they are not */
 	int64		partitions_at;	/* when months to come are looked at again */
 	bool		has_failed_partitions;	/* when they were looked at last */
 	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */

@@ -18,7 +18,7 @@ ACTS = frozenset(("sink.resynced", "sink.diverged", "dead_letter.retried", "part
 # Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install/63_bookkeeping.sql has the list.
 BOOKS = frozenset(("admin.store", "admin.tick", "admin.sink_position", "admin.sink_skipped", "admin_internal.delivery_link", "admin.dead_letter", "admin.dead_letter_retry", "admin.jwt_used",
                    "admin.ingest_source", "admin.ingest_gap", "admin.audit_dropped", "admin.import_run", "admin.parity_run", "admin.shadow_check", "admin.shadow_settled", "admin.sweep_due",
-                   "admin.archive_receipt", "admin_internal.archive_base", "admin_internal.resync_record", "admin_internal.late_delivery", "admin_internal.reach_seen",
+                   "admin.archive_receipt", "admin_internal.archive_base", "admin_internal.resync_record", "admin_internal.late_delivery", "admin_internal.reach_seen", "admin_internal.setting_seen",
                    "admin.granted_access"))
 RESERVED = ("approval.", "signature.", "sensitive.check")
 """Only the extension's own code writes such events, and it has no others than these and the ones that are replayed."""

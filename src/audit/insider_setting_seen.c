@@ -1,0 +1,120 @@
+/*
+ * insider_setting_seen.c
+ *	  Compares the settings of the configuration with what they were when a worker looked last.
+ *
+ * No session sees a change of the configuration file.  admin_internal.setting_seen outlives a
+ * restart, so a worker that begins compares, too, and a restart of the server is no way around the
+ * event of a reload.  What a database, a role or a session sets is left out: the command that
+ * stores it leaves an event.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "audit/insider_restoring.h"
+#include "audit/insider_setting.h"
+#include "owner.h"
+#include "relations.h"
+#include "settings.h"
+
+PG_FUNCTION_INFO_V1(admin_look_at_settings);
+
+/* What a worker pins for itself (worker_settings.c), a switch, is read from the files. */
+#define OF_THE_CONFIGURATION \
+	"from pg_settings as s left join admin_internal.setting_seen as k on k.name = s.name, " \
+	"lateral (select case when s.source <> 'override' then s.setting " \
+	"when (select f.setting::boolean from pg_file_settings as f where lower(f.name) = s.name and f.error is null " \
+	"order by f.seqno desc limit 1) then 'on' else s.boot_val end) as c(value) " \
+	"where s.name = any ($1) and c.value is distinct from k.value " \
+	"and s.source not in ('global', 'database', 'user', 'database user', 'client', 'session') "
+
+static bool
+is_lower(const char *before, const char *after)
+{
+	Datum		intervals[2];
+
+	intervals[0] = DirectFunctionCall3(interval_in, CStringGetDatum(before), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	intervals[1] = DirectFunctionCall3(interval_in, CStringGetDatum(after), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	return DatumGetBool(DirectFunctionCall2(interval_lt, intervals[1], intervals[0]));
+}
+
+static bool
+is_weaker(const StoredSetting *setting, const char *before, const char *value)
+{
+	switch (setting->weakening)
+	{
+		case WEAK_ON:
+			return strcmp(value, "on") == 0;
+		case WEAK_OFF:
+			return strcmp(value, "off") == 0;
+		case WEAK_LOWER:
+			return is_lower(before, value);
+		default:
+			return true;
+	}
+}
+
+/* A setting that was never looked at has no history to compare with. */
+static void
+collect_weakened(Datum names, const char *scope)
+{
+	static OwnerQuery query = {
+		.text = "select s.name, k.value, c.value " OF_THE_CONFIGURATION "and k.value is not null order by s.name",
+		.nargs = 1,
+		.types = {TEXTARRAYOID},
+		.result = SPI_OK_SELECT
+	};
+	uint64		rows = owner_run(&query, &names, NULL, 0);
+
+	for (uint64 i = 0; i < rows; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		const StoredSetting *setting = insider_stored_setting(SPI_getvalue(row, SPI_tuptable->tupdesc, 1));
+		const char *before = SPI_getvalue(row, SPI_tuptable->tupdesc, 2);
+		const char *value = SPI_getvalue(row, SPI_tuptable->tupdesc, 3);
+
+		if (setting != NULL && value != NULL && is_weaker(setting, before, value))
+			insider_collect_stored(setting->name, value, before, scope);
+	}
+}
+
+/* A row that is added while restoring is on would be one of a dump. */
+static void
+remember(Datum names)
+{
+	static OwnerQuery query = {
+		.text = "insert into admin_internal.setting_seen as t (name, value) "
+		"select s.name, c.value " OF_THE_CONFIGURATION "and c.value is not null and (k.name is not null or not $2) "
+		"on conflict (name) do update set value = excluded.value",
+		.nargs = 2,
+		.types = {TEXTARRAYOID, BOOLOID},
+		.result = SPI_OK_INSERT
+	};
+	Datum		values[2] = {names, BoolGetDatum(admin_restoring)};
+
+	(void) owner_run(&query, values, NULL, 0);
+}
+
+/*
+ * look_at_settings(scope text): false for a copy that is being loaded, which has no history of its
+ * own yet.
+ */
+Datum
+admin_look_at_settings(PG_FUNCTION_ARGS)
+{
+	const char *scope = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Datum		names = insider_stored_names();
+	OwnerScope	owner;
+
+	if (!insider_store_is_adopted())
+		PG_RETURN_BOOL(false);
+	owner_enter(&owner, admin_relations()->audit);
+	collect_weakened(names, scope);
+	remember(names);
+	owner_leave(&owner);
+	PG_RETURN_BOOL(true);
+}
