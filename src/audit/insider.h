@@ -29,6 +29,21 @@ extern bool insider_trail_is_fresh(void);
 
 /* Within insider_*.c. */
 
+/*
+ * Acts that a rollback does not undo.  What a command loads, runs or writes to, or NULL.  What is noted, the payload
+ * of guard.changed, is written at the next commit that can.  Is there something to write?  Collects it; and the
+ * transaction has ended.
+ */
+extern const char *insider_lasting_object(Node *statement);
+extern bool insider_is_untrusted(Oid language);
+extern void insider_note_lasting(const char *payload);
+extern bool insider_has_lasting(void);
+extern void insider_collect_lasting(void);
+extern void insider_lasting_end(bool is_commit);
+
+/* Notes that a function is called that acts in this way. */
+extern void insider_note_call(Oid function);
+
 /* Appends an event at once; insider_trail_can_take() has said that it can. */
 extern void insider_append_now(const char *event_type, const char *payload);
 extern void insider_ddl_init(void);
@@ -49,8 +64,9 @@ extern bool insider_owns(Oid class, Oid object);
 /* The schema of an object; InvalidOid where it has none, or is not visible. */
 extern Oid	insider_schema_of(Oid class, Oid object);
 
-/* Do the extension's functions run on it, though it is none of the extension's? */
+/* Do the extension's functions run on it, though it is none of the extension's?  And is it in pg_catalog? */
 extern bool insider_serves_ours(Oid class, Oid object);
+extern bool insider_is_in_catalog(Oid class, Oid object);
 extern bool insider_role_has_ours(Oid role);
 
 /* The same of the roles that it is a member of, and of those that reach every table or file. */

@@ -1,7 +1,7 @@
 /*
  * insider_catalog.c
  *	  INSERT, UPDATE and DELETE of a system catalog by hand leave guard.changed in the trail, and
- *	  so do UPDATE and DELETE of the trail's rows that no trigger has refused.
+ *	  so do those of the trail's rows that no trigger has refused.
  *
  * A superuser can disable a trigger, or replace a function's body, with a plain UPDATE of
  * pg_trigger or pg_proc: no DDL command runs then.  The server's own changes of its catalogs do
@@ -9,7 +9,8 @@
  *
  * A session that has read a disabled trigger goes on without it after an UPDATE of pg_trigger has
  * enabled it, since no invalidation is sent.  It could remove the events of both commands, while
- * they are undelivered.  So the removal leaves an event, too.
+ * they are undelivered, or add forged ones.  So that leaves an event, too.  What a subscription
+ * applies does not come by the executor: there, the row triggers that are enabled always see it.
  */
 #include "postgres.h"
 
@@ -24,10 +25,12 @@
 #include "parser/parsetree.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "audit/audit_table.h"
 #include "audit/insider.h"
 #include "audit/insider_own.h"
+#include "settings.h"
 
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
@@ -106,7 +109,7 @@ names_relation(const PlannedStmt *statement, Oid relation)
 	return false;
 }
 
-/* Is it to change or remove rows?  What an INSERT adds is the matter of the triggers, and of restoring. */
+/* Is it to change or remove rows, or does it hold a command that may? */
 static bool
 changes_rows(const PlannedStmt *statement)
 {
@@ -128,8 +131,6 @@ changes_trail(const PlannedStmt *statement)
 	bool		is_expanded = false;
 	ListCell   *cell;
 
-	if (!changes_rows(statement))
-		return false;
 	if (statement->appendRelations != NIL)
 		expanded = expanded_relations(statement);
 	foreach(cell, statement->resultRelations)
@@ -152,6 +153,28 @@ changes_trail(const PlannedStmt *statement)
 	return false;
 }
 
+/*
+ * Has an INSERT added rows to the trail?  Its relations are open: of other tables nothing is looked up.  While
+ * restoring is on the triggers take rows, and note them.
+ */
+static bool
+adds_to_trail(const EState *state)
+{
+	ListCell   *cell;
+
+	if (state->es_processed == 0 || admin_restoring)
+		return false;
+	foreach(cell, state->es_opened_result_relations)
+	{
+		Relation	relation = ((ResultRelInfo *) lfirst(cell))->ri_RelationDesc;
+
+		if ((relation->rd_rel->relispartition || relation->rd_rel->relkind == RELKIND_PARTITIONED_TABLE) &&
+			audit_is_trail(RelationGetRelid(relation)))
+			return true;
+	}
+	return false;
+}
+
 /* A statement that a trigger has refused does not get here.  The event is written at the commit: the statement cannot remove it. */
 static void
 at_executor_finish(QueryDesc *query)
@@ -161,7 +184,7 @@ at_executor_finish(QueryDesc *query)
 	else
 		standard_ExecutorFinish(query);
 	if (query->plannedstmt->resultRelations != NIL && !IsBinaryUpgrade && !insider_is_own_or_script() &&
-		changes_trail(query->plannedstmt))
+		(changes_rows(query->plannedstmt) ? changes_trail(query->plannedstmt) : adds_to_trail(query->estate)))
 	{
 		has_changed_trail = true;
 		insider_collect_command(command_name(query->plannedstmt), "admin.audit", query->plannedstmt, query->sourceText);

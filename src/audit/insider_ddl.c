@@ -23,9 +23,12 @@
 #include "commands/extension.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
 
 #include "audit/audit_number.h"
 #include "audit/audit_table.h"
@@ -33,6 +36,7 @@
 #include "audit/insider_collect.h"
 #include "audit/insider_own.h"
 #include "audit/insider_restoring.h"
+#include "catalog_row.h"
 #include "json_text.h"
 #include "relations.h"
 #include "settings.h"
@@ -101,6 +105,16 @@ note_made(Command *command, Oid class, Oid object)
 	MemoryContextSwitchTo(old);
 }
 
+/* A function in C, or any language that is not trusted, does what LOAD does.  That of an extension comes with what is installed on the server. */
+static bool
+is_loaded_by_hand(const ObjectAddress *made)
+{
+	static const CatalogColumn language = {ProcedureRelationId, ProcedureOidIndexId, Anum_pg_proc_oid, Anum_pg_proc_prolang};
+
+	return made->classId == ProcedureRelationId && insider_is_untrusted(catalog_row_oid(&language, made->objectId)) &&
+		!OidIsValid(getExtensionOfObject(made->classId, made->objectId));
+}
+
 /* What a command has made is visible, and can be judged, when it is through. */
 static void
 touch_made(Command *command)
@@ -119,7 +133,7 @@ touch_made(Command *command)
 		if (made->classId == TriggerRelationId && insider_is_cloned_trigger(made->objectId))
 			continue;
 		/* A function elsewhere that is bound to our library is one of the extension's place. */
-		if (is_guard(made->classId, made->objectId) || (command->is_place && made->classId == ProcedureRelationId))
+		if (is_guard(made->classId, made->objectId) || is_loaded_by_hand(made) || (command->is_place && made->classId == ProcedureRelationId))
 		{
 			command->object = identity_of(command, made->classId, made->objectId);
 			command->is_ours = true;
@@ -145,6 +159,8 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 		previous_access(access, class, object, column, arg);
 	if (access == OAT_FUNCTION_EXECUTE && (object == F_SETVAL_REGCLASS_INT8 || object == F_SETVAL_REGCLASS_INT8_BOOL))
 		audit_number_note_setval();
+	if (access == OAT_FUNCTION_EXECUTE && object == F_LO_EXPORT)
+		insider_note_call(object);
 	if (current == NULL)
 		return;
 	if (access == OAT_POST_CREATE && !(arg != NULL && ((ObjectAccessPostCreate *) arg)->is_internal))
@@ -184,14 +200,15 @@ is_watched(Node *statement)
 		case T_ClusterStmt:
 		case T_ReindexStmt:
 		case T_CommentStmt:
-		case T_DoStmt:
 		case T_CallStmt:
-		case T_LoadStmt:
 		case T_ConstraintsSetStmt:
 		case T_RefreshMatViewStmt:
 			return false;
 		case T_CopyStmt:
-			return castNode(CopyStmt, statement)->is_from;
+			return castNode(CopyStmt, statement)->is_from || insider_lasting_object(statement) != NULL;
+		case T_DoStmt:
+		case T_LoadStmt:
+			return insider_lasting_object(statement) != NULL;
 		default:
 			return true;
 	}
@@ -298,7 +315,7 @@ may_close_trail(const Command *command, Node *statement)
 {
 	ListCell   *cell;
 
-	/* A COPY that is ours writes to a catalog. */
+	/* A COPY that is ours writes to a catalog, or to the trail. */
 	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt) || IsA(statement, CopyStmt))
 		return true;
 	if (!IsA(statement, AlterTableStmt) || !command->is_trail)
@@ -347,6 +364,32 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 				 errhint("Roll back, or undo the command.")));
 }
 
+static void
+record_lasting(const PlannedStmt *statement, const char *query)
+{
+	const char *object = insider_lasting_object(statement->utilityStmt);
+	const char *payload = object == NULL ? NULL :
+		describe_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)), object, statement, query);
+
+	if (payload != NULL)
+		insider_note_lasting(payload);
+}
+
+/* A function calls no command: the text is what the client has sent. */
+void
+insider_note_call(Oid function)
+{
+	PlannedStmt whole = {.type = T_PlannedStmt};
+	const char *payload;
+
+	if (IsBinaryUpgrade || insider_is_own_or_script() || !OidIsValid(get_extension_oid("admin_ext", true)))
+		return;
+	payload = describe_command(get_func_name(function), format_procedure_qualified(function), &whole,
+							   debug_query_string ? debug_query_string : "");
+	if (payload != NULL)
+		insider_note_lasting(payload);
+}
+
 /* What the script of another extension makes is its CREATE EXTENSION's, unless the command names what is ours. */
 static bool
 is_part_of_script(const Command *command, const Command *outer)
@@ -380,6 +423,8 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	if (is_seen && insider_find_target(statement->utilityStmt, &class, &object))
 		touch(&command, class, object);
 	is_recorded = record_before(&command, statement, query);
+	if (is_seen)
+		record_lasting(statement, query);
 	if (command.is_trail && IsA(statement->utilityStmt, TruncateStmt))
 		insider_keep_events(castNode(TruncateStmt, statement->utilityStmt));
 	current = !is_seen ? NULL : is_part_of_script(&command, outer) ? outer : &command;

@@ -126,12 +126,13 @@ insider_append_now(const char *event_type, const char *payload)
 	PopActiveSnapshot();
 }
 
+/* What is prepared may still be rolled back: what a rollback does not undo waits for another transaction. */
 static void
-before_commit(void)
+before_commit(bool is_prepared)
 {
 	bool		was_read_only = XactReadOnly;
 
-	if (insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() && !audit_number_is_to_check())
+	if (insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() && !insider_has_lasting() && !audit_number_is_to_check())
 		return;
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
@@ -154,6 +155,8 @@ before_commit(void)
 		insider_collect_loaded();
 		if (!is_too_early)
 			insider_collect_settings(false);
+		if (!is_prepared)
+			insider_collect_lasting();
 		append_collected();
 	}
 	else if (insider_collected() != NIL)
@@ -176,7 +179,7 @@ at_transaction_end(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
-			before_commit();
+			before_commit(event == XACT_EVENT_PRE_PREPARE);
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PREPARE:
@@ -186,6 +189,7 @@ at_transaction_end(XactEvent event, void *arg)
 			insider_catalog_reset();
 			audit_number_reset();
 			insider_settings_end(event != XACT_EVENT_ABORT);
+			insider_lasting_end(event != XACT_EVENT_ABORT);
 			break;
 		default:
 			break;

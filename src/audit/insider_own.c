@@ -18,11 +18,13 @@
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "audit/insider.h"
 #include "audit/insider_own.h"
 
 /* What is known of a function; what is not called through the hook changes nothing. */
@@ -30,6 +32,7 @@ typedef enum FunctionKind
 {
 	KIND_UNKNOWN,
 	KIND_FOREIGN,
+	KIND_LASTING,				/* somebody's that changes files or pages, whatever becomes of the transaction */
 	KIND_OWN,					/* one that people call, and that may write */
 	KIND_OWN_PASSIVE			/* any other: what it does is its caller's */
 } FunctionKind;
@@ -148,6 +151,17 @@ is_entry(Form_pg_proc form)
 	return schema != NULL && strcmp(schema, "admin") == 0 && form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
 }
 
+/* Those of pg_surgery and adminpack, by whatever name they are called. */
+static bool
+is_lasting(HeapTuple function)
+{
+	bool		isnull;
+	Datum		symbol = SysCacheGetAttr(PROCOID, function, Anum_pg_proc_prosrc, &isnull);
+	const char *name = isnull ? "" : TextDatumGetCString(symbol);
+
+	return strncmp(name, "heap_force_", strlen("heap_force_")) == 0 || strncmp(name, "pg_file_", strlen("pg_file_")) == 0;
+}
+
 static FunctionKind
 look_up(Oid function)
 {
@@ -158,7 +172,9 @@ look_up(Oid function)
 	if (!HeapTupleIsValid(tuple))
 		return KIND_FOREIGN;
 	form = (Form_pg_proc) GETSTRUCT(tuple);
-	if (insider_is_our_schema(form->pronamespace) &&
+	if (form->prolang == ClanguageId && is_lasting(tuple))
+		kind = KIND_LASTING;
+	else if (insider_is_our_schema(form->pronamespace) &&
 		insider_is_our_extension(getExtensionOfObject(ProcedureRelationId, function)))
 		kind = is_entry(form) ? KIND_OWN : KIND_OWN_PASSIVE;
 	ReleaseSysCache(tuple);
@@ -197,6 +213,7 @@ needs_hook(Oid function)
 	switch (kind_of(function))
 	{
 		case KIND_OWN:
+		case KIND_LASTING:
 			return true;
 		case KIND_OWN_PASSIVE:
 			return false;
@@ -219,6 +236,8 @@ at_call(FmgrHookEventType event, FmgrInfo *info, Datum *private)
 	{
 		FunctionKind kind = kind_of(info->fn_oid);
 
+		if (kind == KIND_LASTING)
+			insider_note_call(info->fn_oid);
 		frame->was_own = is_own;
 		if (kind != KIND_OWN_PASSIVE)
 			is_own = kind == KIND_OWN;

@@ -15,6 +15,7 @@
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_language.h"
@@ -25,6 +26,7 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
+#include "miscadmin.h"
 #include "utils/lsyscache.h"
 
 #include "audit/insider.h"
@@ -43,9 +45,11 @@ static const struct
 	{{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid}, RelationRelationId},
 };
 
-static bool
-is_in_catalog(Oid class, Oid object)
+bool
+insider_is_in_catalog(Oid class, Oid object)
 {
+	if (class == NamespaceRelationId)
+		return object == PG_CATALOG_NAMESPACE;
 	for (int i = 0; i < lengthof(members); i++)
 	{
 		if (members[i].member.catalog != class)
@@ -60,7 +64,7 @@ is_in_catalog(Oid class, Oid object)
 static bool
 is_type_in_reach(Oid type)
 {
-	return OidIsValid(type) && (is_in_catalog(TypeRelationId, type) || insider_owns(TypeRelationId, type));
+	return OidIsValid(type) && (insider_is_in_catalog(TypeRelationId, type) || insider_owns(TypeRelationId, type));
 }
 
 static bool
@@ -90,10 +94,13 @@ insider_serves_ours(Oid class, Oid object)
 			return is_language_of_ours(object);
 		case EventTriggerRelationId:
 			return true;
+		case DatabaseRelationId:
+			/* Its owner may drop it. */
+			return object == MyDatabaseId;
 		case ExtensionRelationId:
 			/* What it has in the schema is looked at by itself. */
 			return false;
 		default:
-			return is_in_catalog(class, object);
+			return insider_is_in_catalog(class, object);
 	}
 }

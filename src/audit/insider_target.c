@@ -25,6 +25,7 @@
 #include "audit/insider.h"
 #include "audit/insider_own.h"
 #include "audit/insider_target.h"
+#include "settings.h"
 
 bool
 target_found(Target *target, Oid class, Oid object)
@@ -40,6 +41,13 @@ target_of_relation(Target *target, const RangeVar *name)
 	Oid			relation = name == NULL ? InvalidOid : RangeVarGetRelid(name, NoLock, true);
 
 	return OidIsValid(relation) && insider_owns_relation(relation) && target_found(target, RelationRelationId, relation);
+}
+
+bool
+target_of_object(Target *target, Oid class, Oid object)
+{
+	return OidIsValid(object) && (insider_owns(class, object) || insider_is_in_catalog(class, object)) &&
+		target_found(target, class, object);
 }
 
 bool
@@ -70,7 +78,7 @@ target_of_schemas(Target *target, List *names)
 
 	foreach(cell, names)
 	{
-		if (target_of_schema(target, strVal(lfirst(cell))))
+		if (target_of_object(target, NamespaceRelationId, get_namespace_oid(strVal(lfirst(cell)), true)))
 			return true;
 	}
 	return false;
@@ -93,14 +101,24 @@ of_function(Target *target, const CreateFunctionStmt *statement)
 	return false;
 }
 
-/* A copy into a system catalog does what DDL does, and is none. */
+static bool
+is_catalog(Oid relation)
+{
+	return OidIsValid(relation) && relation < FirstNormalObjectId && get_rel_namespace(relation) == PG_CATALOG_NAMESPACE;
+}
+
+/*
+ * A copy into a system catalog does what DDL does, and is none.  A copy into the trail is refused, unless a
+ * session takes the triggers for disabled.
+ */
 static bool
 of_copy(Target *target, const CopyStmt *statement)
 {
 	Oid			relation = statement->relation == NULL ? InvalidOid : RangeVarGetRelid(statement->relation, NoLock, true);
 
-	return OidIsValid(relation) && relation < FirstNormalObjectId &&
-		get_rel_namespace(relation) == PG_CATALOG_NAMESPACE && target_found(target, RelationRelationId, relation);
+	return statement->is_from && OidIsValid(relation) &&
+		(is_catalog(relation) || (!admin_restoring && audit_is_trail(relation))) &&
+		target_found(target, RelationRelationId, relation);
 }
 
 /* The other tables have an event of their own for it. */
@@ -153,8 +171,12 @@ of_audited(Target *target, const AlterTableStmt *statement)
 static bool
 of_alter_table(Target *target, const AlterTableStmt *statement)
 {
+	Oid			relation = RangeVarGetRelid(statement->relation, NoLock, true);
+
 	if (of_parent(target, statement) || of_audited(target, statement))
 		return true;
+	if (is_catalog(relation))
+		return target_found(target, RelationRelationId, relation);
 	return target_of_relation(target, statement->relation) &&
 		!(linitial_node(AlterTableCmd, statement->cmds)->subtype == AT_AttachPartition && insider_trail_is_fresh());
 }
@@ -167,8 +189,7 @@ of_security_label(Target *target, const SecLabelStmt *statement)
 
 	if (relation != NULL)
 		relation_close(relation, NoLock);
-	return OidIsValid(address.objectId) && insider_owns(address.classId, address.objectId) &&
-		target_found(target, address.classId, address.objectId);
+	return target_of_object(target, address.classId, address.objectId);
 }
 
 static bool

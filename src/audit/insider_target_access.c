@@ -6,6 +6,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
@@ -17,6 +18,7 @@
 #include "utils/acl.h"
 
 #include "audit/insider.h"
+#include "audit/insider_setting.h"
 #include "audit/insider_target.h"
 #include "catalog_row.h"
 #include "compat.h"
@@ -28,10 +30,21 @@ of_functions(Target *target, ObjectType type, List *functions)
 
 	foreach(cell, functions)
 	{
-		Oid			function = LookupFuncWithArgs(type, lfirst_node(ObjectWithArgs, cell), true);
+		if (target_of_object(target, ProcedureRelationId, LookupFuncWithArgs(type, lfirst_node(ObjectWithArgs, cell), true)))
+			return true;
+	}
+	return false;
+}
 
-		if (OidIsValid(function) && insider_owns(ProcedureRelationId, function))
-			return target_found(target, ProcedureRelationId, function);
+static bool
+of_tables(Target *target, List *names)
+{
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		if (target_of_object(target, RelationRelationId, RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true)))
+			return true;
 	}
 	return false;
 }
@@ -43,7 +56,9 @@ of_parameters(Target *target, List *names)
 
 	foreach(cell, names)
 	{
-		if (pg_strncasecmp(strVal(lfirst(cell)), "admin_ext.", strlen("admin_ext.")) == 0)
+		const char *name = strVal(lfirst(cell));
+
+		if (pg_strncasecmp(name, "admin_ext.", strlen("admin_ext.")) == 0 || insider_stored_setting(name) != NULL)
 			return target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
 	}
 	return false;
@@ -62,7 +77,7 @@ of_grant(Target *target, const GrantStmt *statement)
 	{
 		case OBJECT_TABLE:
 		case OBJECT_SEQUENCE:
-			return target_of_relations(target, statement->objects);
+			return of_tables(target, statement->objects);
 		case OBJECT_FUNCTION:
 		case OBJECT_PROCEDURE:
 		case OBJECT_ROUTINE:

@@ -1,0 +1,151 @@
+/*
+ * insider_lasting.c
+ *	  Acts that a rollback does not undo, and that can change what guards the trail.
+ *
+ * A library that LOAD brings can take every hook away.  A program, or a language that is not trusted,
+ * runs as the server's own user and may write to its files, as COPY, lo_export() and the functions of
+ * adminpack do.  Functions of pg_surgery remove rows, and no trigger hears of it.  Each leaves
+ * guard.changed: in its transaction, or, where that is rolled back, in the next one of the session
+ * that can write.
+ *
+ * Nothing is recorded where the act is refused for lack of privileges.  Others than superusers load from
+ * $libdir/plugins alone, where whoever owns the server's files has put what is meant for everybody, and
+ * local_preload_libraries brings it without a command.  An event of that would tell nothing, and would
+ * let everybody fill the trail.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_language.h"
+#include "commands/defrem.h"
+#include "commands/proclang.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "audit/insider.h"
+#include "audit/insider_collect.h"
+
+static List *lasting = NIL;		/* payloads, in TopMemoryContext */
+static int	collected = 0;		/* so many of them, the first ones, are in this transaction */
+
+/* By a name that can only be that of ours. */
+static bool
+is_our_library(const char *file)
+{
+	static const char *const ours[] = {"admin_ext", "admin_ext_kafka", "admin_ext_redis"};
+	const char *name = file;
+
+	if (strncmp(file, "$libdir/", strlen("$libdir/")) == 0)
+		name = file + strlen("$libdir/");
+	else if (strcmp(Dynamic_library_path, "$libdir") != 0)
+		return false;
+	for (int i = 0; i < lengthof(ours); i++)
+	{
+		if (strcmp(name, ours[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A file elsewhere is an export like any other. */
+static bool
+is_in_data_directory(const char *file)
+{
+	char	   *path = pstrdup(file);
+
+	canonicalize_path(path);
+	return path_is_prefix_of_path(DataDir, path);
+}
+
+static bool
+is_lasting_copy(const CopyStmt *statement)
+{
+	if (statement->is_program)
+		return has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM);
+	return !statement->is_from && statement->filename != NULL && is_in_data_directory(statement->filename) &&
+		has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
+}
+
+bool
+insider_is_untrusted(Oid language)
+{
+	HeapTuple	tuple = SearchSysCache1(LANGOID, ObjectIdGetDatum(language));
+	bool		is_untrusted = HeapTupleIsValid(tuple) && !((Form_pg_language) GETSTRUCT(tuple))->lanpltrusted;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return is_untrusted;
+}
+
+/* The language of a DO block, if it is one that may do what the server's own user may. */
+static const char *
+untrusted_language(const DoStmt *statement)
+{
+	ListCell   *cell;
+
+	foreach(cell, statement->args)
+	{
+		DefElem    *option = lfirst_node(DefElem, cell);
+
+		if (strcmp(option->defname, "language") == 0 && superuser() &&
+			insider_is_untrusted(get_language_oid(strVal(option->arg), true)))
+			return strVal(option->arg);
+	}
+	return NULL;
+}
+
+const char *
+insider_lasting_object(Node *statement)
+{
+	if (IsA(statement, LoadStmt) && superuser() && !is_our_library(castNode(LoadStmt, statement)->filename))
+		return castNode(LoadStmt, statement)->filename;
+	if (IsA(statement, CopyStmt) && is_lasting_copy(castNode(CopyStmt, statement)))
+		return castNode(CopyStmt, statement)->filename;
+	if (IsA(statement, DoStmt))
+		return untrusted_language(castNode(DoStmt, statement));
+	return NULL;
+}
+
+/* A query may call a function for each of its rows: that is one act. */
+void
+insider_note_lasting(const char *payload)
+{
+	MemoryContext old;
+
+	if (list_length(lasting) > collected && strcmp(llast(lasting), payload) == 0)
+		return;
+	old = MemoryContextSwitchTo(TopMemoryContext);
+	lasting = lappend(lasting, pstrdup(payload));
+	MemoryContextSwitchTo(old);
+}
+
+bool
+insider_has_lasting(void)
+{
+	return lasting != NIL;
+}
+
+void
+insider_collect_lasting(void)
+{
+	ListCell   *cell;
+
+	foreach(cell, lasting)
+		insider_collect("guard.changed", lfirst(cell));
+	collected = list_length(lasting);
+}
+
+void
+insider_lasting_end(bool is_commit)
+{
+	if (is_commit && collected > 0)
+	{
+		list_free_deep(lasting);
+		lasting = NIL;
+	}
+	collected = 0;
+}
