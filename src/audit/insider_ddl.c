@@ -105,7 +105,10 @@ note_made(Command *command, Oid class, Oid object)
 	MemoryContextSwitchTo(old);
 }
 
-/* A function in C, or any language that is not trusted, does what LOAD does.  That of an extension comes with what is installed on the server. */
+/*
+ * A function in C, or another language that is not trusted, does what LOAD does.  That of an extension comes with
+ * what is installed on the server.
+ */
 static bool
 is_loaded_by_hand(const ObjectAddress *made)
 {
@@ -133,7 +136,8 @@ touch_made(Command *command)
 		if (made->classId == TriggerRelationId && insider_is_cloned_trigger(made->objectId))
 			continue;
 		/* A function elsewhere that is bound to our library is one of the extension's place. */
-		if (is_guard(made->classId, made->objectId) || is_loaded_by_hand(made) || (command->is_place && made->classId == ProcedureRelationId))
+		if (is_guard(made->classId, made->objectId) || is_loaded_by_hand(made) ||
+			(command->is_place && made->classId == ProcedureRelationId))
 		{
 			command->object = identity_of(command, made->classId, made->objectId);
 			command->is_ours = true;

@@ -131,8 +131,10 @@ static void
 before_commit(bool is_prepared)
 {
 	bool		was_read_only = XactReadOnly;
+	bool		has_preload = insider_has_preload();
 
-	if (insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() && !insider_has_lasting() && !audit_number_is_to_check())
+	if (!has_preload && insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() &&
+		!insider_has_lasting() && !audit_number_is_to_check())
 		return;
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
@@ -155,6 +157,8 @@ before_commit(bool is_prepared)
 		insider_collect_loaded();
 		if (!is_too_early)
 			insider_collect_settings(false);
+		if (has_preload)
+			insider_collect_preload();
 		if (!is_prepared)
 			insider_collect_lasting();
 		append_collected();

@@ -18,7 +18,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_language.h"
-#include "commands/defrem.h"
 #include "commands/proclang.h"
 #include "fmgr.h"
 #include "miscadmin.h"

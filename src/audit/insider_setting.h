@@ -20,6 +20,10 @@ extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(bool is_commit);
 
+/* The libraries that the client of this session has chosen.  Is it the beginning, and may there be any?  Collects setting.changed. */
+extern bool insider_has_preload(void);
+extern void insider_collect_preload(void);
+
 /* Which change of a stored setting weakens what the trail promises. */
 typedef enum Weakening
 {

@@ -41,6 +41,17 @@ $node->safe_psql('postgres', 'alter database postgres reset admin_ext.require_ve
 }
 like($node->safe_psql('postgres', $settings), qr/admin_ext.restoring=on session\z/, 'restoring by the options of a session is an event');
 
+# Libraries that the client of a session chooses.
+{
+	local $ENV{PGOPTIONS} = '-c session_preload_libraries=auto_explain -c default_transaction_read_only=on';
+	$node->safe_psql('postgres', 'select 1');
+}
+like($node->safe_psql('postgres', $settings), qr/session_preload_libraries=auto_explain session\z/, 'libraries by the options of a session are an event');
+$node->safe_psql('postgres', 'alter database postgres set session_preload_libraries = auto_explain');
+$node->safe_psql('postgres', 'select 1');
+like($node->safe_psql('postgres', $settings), qr/session_preload_libraries=auto_explain database postgres\z/, 'those of the database are the event of its command alone');
+$node->safe_psql('postgres', 'alter database postgres reset session_preload_libraries');
+
 # restoring that was left on for a database.
 $node->safe_psql('postgres', 'alter database postgres set admin_ext.restoring = on');
 my ($rc, undef, $error) = $node->psql('postgres', q{select admin.issue_approval('pay', '{r}', now() + interval '1 day', requested_by => 'me')});
