@@ -43,6 +43,18 @@ comment on column admin_internal.delivery_link.link_number is '1, 2, 3, ... for 
 comment on column admin_internal.delivery_link.purged_number is 'When the row was written, the links of the sink up to this link_number had been removed, except for the last one of each store.';
 comment on index admin_internal.delivery_link_order is 'Finds the newest link of a sink, and the oldest ones to be removed.';
 
+create view admin.delivery_link as
+select l.store_id, l.sink, l.first_number, l.last_number, l.chain, l.recorded_at from admin_internal.delivery_link as l;
+
+comment on view admin.delivery_link is
+'The delivery chain, batch by batch, as the database has recorded it: what a verifier compares with the batches of an archive. Batches are missing that were delivered in the second before a crash, or are older than the newest million of a sink.';
+comment on column admin.delivery_link.store_id is 'The store whose delivery numbers these are; see admin.store.';
+comment on column admin.delivery_link.sink is 'Name of the sink.';
+comment on column admin.delivery_link.first_number is 'Delivery number of the first document of the batch.';
+comment on column admin.delivery_link.last_number is 'Delivery number of the last one.';
+comment on column admin.delivery_link.chain is 'The delivery chain after the batch; see doc/evidence.md.';
+comment on column admin.delivery_link.recorded_at is 'When the database recorded the batch.';
+
 create function admin_internal.links_kept()
 returns bigint
 language sql immutable parallel safe

@@ -94,6 +94,7 @@ begin atomic
         ('sweep_status', '{auditor, operator, monitor}'),
         ('archive_status', '{auditor, operator, monitor}'),
         ('archive_receipt', '{auditor, operator}'),
+        ('delivery_link', '{auditor, operator}'),
         ('approval', '{auditor, operator}'),
         ('signature', '{auditor, operator}'),
         ('approval_ttl_state', '{auditor, operator}'),

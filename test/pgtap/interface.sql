@@ -31,6 +31,8 @@ from (values
     ('archive_status', array['store_id uuid', 'sink text', 'is_present boolean', 'archived_number bigint', 'delivered_number bigint',
         'lag_rows bigint', 'lag_seconds double precision', 'received_at timestamp with time zone', 'status text', 'last_number bigint',
         'retain_until timestamp with time zone', 'location text', 'mismatches bigint', 'broken bigint']),
+    ('delivery_link', array['store_id uuid', 'sink text', 'first_number bigint', 'last_number bigint', 'chain bytea',
+        'recorded_at timestamp with time zone']),
     ('worker_status', array['database name', 'sink text', 'pid integer', 'state text', 'delivered_rows bigint', 'delivered_bytes bigint',
         'batches bigint', 'dead_letters bigint', 'last_audit_id bigint', 'last_delivery_at timestamp with time zone', 'lag_rows bigint',
         'lag_seconds double precision', 'last_error text', 'last_error_at timestamp with time zone', 'started_at timestamp with time zone']),

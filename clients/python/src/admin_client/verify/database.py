@@ -135,9 +135,6 @@ class Asked:
         deliveries = self._deliveries
         found = Recorded(deliveries=deliveries)
 
-        def readable(row: Any) -> None:
-            deliveries.readable = row["readable"] > 0
-
         def head(row: Any) -> None:
             found.heads.setdefault((row["store"], row["sink"]), {})[row["last_number"]] = row["chain"]
 
@@ -148,8 +145,7 @@ class Asked:
             else:
                 self._report.findings.attention("receipt", f"the database has recorded the receipt for documents up to {row['last_number']:,} as {row['status']} ({row['received']})")
 
-        ask(self._dsn, [(links.READABLE, readable)])
-        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered), *([(links.LINKS, deliveries.link)] if deliveries.readable else [])])
+        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered), (links.LINKS, deliveries.link)])
         return found
 
     def consumer(self, stream: Stream) -> Consumer:

@@ -12,11 +12,9 @@ from typing import Any
 
 from .report import Report, Stream
 
-READABLE = """select count(*) as readable from pg_catalog.pg_class as c join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
-where n.nspname = 'admin_internal' and c.relname = 'delivery_link' and has_schema_privilege(n.oid, 'usage') and has_table_privilege(c.oid, 'select')"""
 INSTANT = """to_char({} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 LINKS = f"""select l.store_id::text as store, l.sink, l.first_number, l.last_number, l.chain, {INSTANT.format('l.recorded_at')} as recorded, {INSTANT.format('now()')} as asked
-from admin_internal.delivery_link as l"""
+from admin.delivery_link as l"""
 DELIVERED = f"""select d.store_id::text as store, d.sink, max(d.last_number) as last_number, {INSTANT.format('max(d.at)')} as recorded, {INSTANT.format('now()')} as asked
 from (select p.store_id, p.sink, p.last_number, p.committed_at as at from admin.sink_position as p
     union all select p.continued_store_id, p.sink, p.continued_number, null from admin.sink_position as p where p.continued_store_id is not null) as d
@@ -69,7 +67,7 @@ class Followed:
 
     def judge(self, stream: Stream) -> None:
         for last, why in self._other:
-            stream.findings.wrong("link", f"the database's table admin_internal.delivery_link has a batch of store {stream.store}, sink {stream.sink}, that ends with number {last:,}, "
+            stream.findings.wrong("link", f"the database has recorded a batch (admin.delivery_link) of store {stream.store}, sink {stream.sink}, that ends with number {last:,}, "
                                           f"but {why}: the row was forged, or the history was rewritten", last, last)
 
 
@@ -82,7 +80,6 @@ class Deliveries:
         self._scratch = scratch
         self._rows: list[tuple[str, str, int, int, bytes]] = []
         self._asked = ""
-        self.readable = False
 
     def link(self, row: Any) -> None:
         self._rows.append((row["store"], row["sink"], row["last_number"], row["first_number"], bytes(row["chain"])))
@@ -105,8 +102,6 @@ class Deliveries:
 
     def judge(self, report: Report, kind: str, name: str, since: int, removed: bool, max_lag: timedelta) -> None:
         """Documents that the database says it delivered, and the source does not have: of stores that are here, and of others."""
-        if not self.readable:
-            report.findings.note("link", "the batches that the database has recorded were not compared one by one: this role may not read the table admin_internal.delivery_link")
         here = {(stream.store, stream.sink): stream for stream in report.streams if stream.kind == kind}
         sinks = {sink for _, sink in here}
         for store, sink, last, recorded in self._scratch.execute("select store, sink, last, recorded from delivered order by store, sink"):
