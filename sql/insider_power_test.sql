@@ -17,55 +17,54 @@ create role regress_power;
 create schema app authorization regress_power;
 
 -- LOAD, except of our own libraries by a name that can only be theirs.
-load 'refint';
+load 'pgoutput';
 load '$libdir/admin_ext';
 load 'admin_ext';
 select * from public.look();
 set dynamic_library_path = '$libdir:/nowhere';
 load 'admin_ext';
 reset dynamic_library_path;
-do $$ begin load '$libdir/autoinc'; end $$;
+do $$ begin load '$libdir/dict_snowball'; end $$;
 load '/nowhere/evil';
 select * from public.look();
 -- A library stays when the transaction goes.
 begin;
-load 'refint';
+load 'pgoutput';
 rollback;
 begin read only;
-load 'autoinc';
+load 'dict_snowball';
 commit;
 begin;
 savepoint s;
-load 'insert_username';
+load 'libpqwalreceiver';
 rollback to s;
 commit;
 begin;
-load 'refint';
+load 'pgoutput';
 select admin_internal.append_event('other', '{}') > 0 as written;
 prepare transaction 'regress_power';
 rollback prepared 'regress_power';
 select * from public.look();
 select * from public.look();
--- A function in C brings a library, too; that of an extension comes with the extension.
-create function app.check_key() returns trigger language c as '$libdir/refint', 'check_primary_key';
-drop function app.check_key();
+-- A function in C brings a library, too.
+create function app.handler() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler';
+drop function app.handler();
 create function app.export(oid, text) returns int language internal as 'be_lo_export';
 drop function app.export(oid, text);
 do language c 'none';
-create extension autoinc schema app;
-drop extension autoinc;
+select * from public.look();
 select * from public.look();
 -- Of others than superusers nothing is recorded: they load what is meant for everybody.
 set role regress_power;
 load '$libdir/plugins/none';
-load 'refint';
+load 'pgoutput';
 \set VERBOSITY sqlstate
 copy (select 1) to program 'true';
 \set VERBOSITY terse
 reset role;
 select * from public.look();
 
--- What runs beside the server, or writes to its files, or removes rows and no trigger hears of it.
+-- What runs beside the server, or writes to its files.
 copy (select 1) to program 'exit 1';
 copy (select 1) to program 'cat > /dev/null';
 create temp table lines (line text);
@@ -82,14 +81,6 @@ select lo_from_bytea(4711, 'x') > 0 as made;
 select lo_export(4711, '/dev/null');
 select lo_unlink(4711);
 select command, regexp_replace(object, '.*/regress_power', '<inside>') as object, regexp_replace(text, '/.*/regress_power', '<inside>') as text from public.look();
-create extension pg_surgery schema app;
-create table app.killed as select n from generate_series(1, 3) as n;
-begin;
-select count(app.heap_force_kill('app.killed', array[format('(0,%s)', n)::tid])) as calls from generate_series(1, 2) as n;
-rollback;
-select count(*) as rows from app.killed;
-drop extension pg_surgery;
-select * from public.look();
 
 -- Privileges and owners of what is in pg_catalog.
 grant update on pg_trigger to regress_power;
@@ -122,7 +113,7 @@ select * from public.look();
 select current_database() as database \gset
 alter database :"database" owner to regress_power;
 alter database :"database" owner to current_user;
-alter database :"database" set session_preload_libraries = 'refint';
+alter database :"database" set session_preload_libraries = 'pgoutput';
 alter database :"database" reset session_preload_libraries;
 select command from public.look();
 select payload ->> 'setting' as setting, payload ->> 'value' as value from admin.audit where event_type = 'setting.changed' order by audit_id;

@@ -81,6 +81,18 @@ $node->psql('postgres', 'begin; alter table admin.audit disable trigger audit_ap
 is(log_count($node, qr/ALTER TABLE by "\w+" changed what guards the audit trail: admin.audit/), 3, 'the log has one that was rolled back, too');
 is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'guard.changed'}), 2, 'the trail has not');
 
+# The function in C of an extension comes with the extension.  pg_surgery removes rows, and no trigger hears of it.
+my $guards = q{select string_agg((payload ->> 'command') || ' ' || (payload ->> 'object'), ', ' order by audit_id) from admin.audit where event_type = 'guard.changed'};
+my $guards_before = $node->safe_psql('postgres', $guards);
+$node->safe_psql('postgres', 'create schema app');
+$node->safe_psql('postgres', 'create extension pg_surgery schema app');
+is($node->safe_psql('postgres', $guards), $guards_before, 'an extension with functions in C is no event');
+$node->safe_psql('postgres', q{create table app.killed as select n from generate_series(1, 3) as n});
+$node->safe_psql('postgres', q{begin; select app.heap_force_kill('app.killed', array['(0,1)'::tid]); rollback; select 1});
+is($node->safe_psql('postgres', 'select count(*) from app.killed'), 2, 'a rollback does not bring the row back that was removed');
+like($node->safe_psql('postgres', $guards), qr/[^,]* app[.]heap_force_kill\([^)]*\)\z/, 'the call is an event of the next transaction');
+$node->safe_psql('postgres', 'drop extension pg_surgery; drop schema app cascade');
+
 # A receipt is deleted together with its event, before the event is delivered.  Whoever deletes has to switch guards off, which leaves
 # events at commit.  Another transaction can delete them, too, but not those of switching the guards on again; and guards that stay off
 # are named by readiness.
