@@ -14,7 +14,7 @@ def rows(head):
 
 
 def settings():
-    defined = set(re.findall(r'"admin_ext\.(\w+)"', "".join(path.read_text() for path in (ROOT / "src").glob("settings*.c"))))
+    defined = set(re.findall(r'"admin_ext\.(\w+)"', "".join(path.read_text() for path in (ROOT / "src").rglob("*settings*.c"))))
     listed = [re.sub(r"^admin_ext\.", "", name) for row in rows("setting | default | meaning") for name in re.findall(r"`([\w.]+)`", row[0])]
     ok(len(defined) > 25 and sorted(listed) == sorted(defined), "the page lists every setting once, and no other", set(listed) ^ defined)
 

@@ -129,15 +129,9 @@ doc() {
     return $status
 }
 
-unit() {
-    local status=0
-    [ $# -gt 0 ] || python3 test/unit/circles.py || status=1
-    test/unit/run "$@" || status=1
-    return $status
-}
-
 fuzz() { test/fuzz/run "${FUZZ_SECONDS:-30}" "$@"; }
 runner() { test/runner/run; }
+unit() { test/unit/run "$@"; }
 majors() { test/majors/run "$@"; }
 identity() { test/identity/run "$@"; }
 seams() { test/seams/run "$@"; }
