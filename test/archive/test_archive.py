@@ -142,7 +142,7 @@ def test_a_partition_that_is_added_is_read(archiver, topic, worker):
     archiver.expect("sealed 1 to 20")
     admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
     admin.create_partitions([NewPartitions(topic, 4)])[topic].result(30)
-    assert harness.poll(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 4, 30)
+    assert harness.poll(lambda: len(admin.list_topics(topic, timeout=10).topics[topic].partitions) == 4, 60)
     worker.partitions = 4
     worker.producer.list_topics(topic, timeout=10)
     worker.batches(1)

@@ -34,9 +34,9 @@ def delivered():
 
 def kill_worker():
     """The server restarts all its processes then."""
-    pid = harness.poll(lambda: sql("select pid from admin.worker_status where sink = 'kafka' and pid is not null", check=False), 30)
+    pid = harness.poll(lambda: sql("select pid from admin.worker_status where sink = 'kafka' and pid is not null", check=False), 60)
     os.kill(int(pid), signal.SIGKILL)
-    assert harness.poll(lambda: sql("select 1", check=False) == "1", 30)
+    assert harness.poll(lambda: sql("select 1", check=False) == "1", 60)
 
 
 def test_every_row_of_the_trail_is_in_the_archive_once_over_kills_of_worker_and_archiver(database, archiver, tmp_path):

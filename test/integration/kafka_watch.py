@@ -238,7 +238,7 @@ def remembered():
 def has_gone_past(wanted):
     """Each row that is delivered lets the database remember what the worker has seen before."""
     sql(CHECK)
-    return poll(lambda: sql(DELIVERED) == "t", 30) and all(have >= want for have, want in zip(remembered(), wanted))
+    return poll(lambda: sql(DELIVERED) == "t", 60) and all(have >= want for have, want in zip(remembered(), wanted))
 
 
 def aborted_and_emptied():

@@ -107,7 +107,7 @@ def trail():
 
 def has_read(name, where, wanted=None):
     wanted = wanted or trail()
-    ok(poll(lambda: not wanted - FOLLOWERS[name].look(), 20), f"{name}: {where}", sorted(wanted - FOLLOWERS[name].look())[:5])
+    ok(poll(lambda: not wanted - FOLLOWERS[name].look(), 60), f"{name}: {where}", sorted(wanted - FOLLOWERS[name].look())[:5])
 
 
 def session():
@@ -130,7 +130,7 @@ def read_unrecorded(what):
     """A row is in the file, and followers have read it; its position is locked."""
     sql(CHECK)
     newest = ("/admin_ext/" + sql("select store_id from admin.store"), sql("select max(audit_id) from admin.audit"))
-    poll(lambda: newest in lines(), 20)
+    poll(lambda: newest in lines(), 60)
     for name in FOLLOWERS:
         has_read(name, what, {newest})
 
@@ -140,7 +140,7 @@ def end_worker(locker, before):
     pid = sql(f"select pid {NDJSON}")
     before()
     sql(f"select pg_terminate_backend({pid})")
-    poll(lambda: sql("select count(*) from pg_stat_activity where pid = " + pid) == "0", 20)
+    poll(lambda: sql("select count(*) from pg_stat_activity where pid = " + pid) == "0", 60)
     locker.rollback()
     locker.close()
     wait(DELIVERED, "the next worker delivers")

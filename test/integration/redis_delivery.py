@@ -179,7 +179,7 @@ def two_databases():
     subprocess.run([*other, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
                     "values ('APP-000001-k', 'pay', '{x}', 1, 'boss', '2040-01-01')"], check=True)
     store = subprocess.run([*other, "select store_id from admin.store"], check=True, capture_output=True, text=True).stdout.strip()
-    ok(poll(lambda: json.loads(LISTENER.messages[-1])["database"] == "payments", 30), "another database publishes to the same channel", LISTENER.messages[-1])
+    ok(poll(lambda: json.loads(LISTENER.messages[-1])["database"] == "payments", 60), "another database publishes to the same channel", LISTENER.messages[-1])
     event = json.loads(LISTENER.messages[-1])
     ok(list(event)[:3] == ["store", "database", "approval_id"] and event["store"] == store != sql("select store_id from admin.store") and event["approval_id"] == "APP-000001-k",
        "a message says first which store and database it is from", event)

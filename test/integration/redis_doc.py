@@ -37,7 +37,7 @@ class Running:
     def knows(self, name, approval, ttl, how):
         """By hearing it, or by asking."""
         newest = sql(f"select max(audit_id) from admin.audit where approval_id = '{approval}' and event_type like 'approval.%'")
-        ok(poll(lambda: self.last_of(approval) == [[how, approval, newest, ttl]], 30), name, [self.last_of(approval), self.process.poll(), pathlib.Path(self.errors.name).read_text()])
+        ok(poll(lambda: self.last_of(approval) == [[how, approval, newest, ttl]], 60), name, [self.last_of(approval), self.process.poll(), pathlib.Path(self.errors.name).read_text()])
 
 
 def rules_of(who):
@@ -89,11 +89,11 @@ def falls_silent():
     """A connection that only looks as if it were there."""
     lost = sum(line[0] == "lost" for line in SUBSCRIBER.lines)
     SERVER.kill(signal.SIGSTOP)
-    ok(poll(lambda: sum(line[0] == "lost" for line in SUBSCRIBER.lines) > lost, 30), "the subscriber notices that Redis has fallen silent", SUBSCRIBER.lines[-3:])
+    ok(poll(lambda: sum(line[0] == "lost" for line in SUBSCRIBER.lines) > lost, 60), "the subscriber notices that Redis has fallen silent", SUBSCRIBER.lines[-3:])
     sql("update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000002-k'")
     SERVER.kill(signal.SIGCONT)
     newest = sql("select max(audit_id) from admin.audit where approval_id = 'APP-000002-k' and event_type like 'approval.%'")
-    ok(poll(lambda: [line[2:] for line in SUBSCRIBER.last_of("APP-000002-k")] == [[newest, "not-applicable"]], 30),
+    ok(poll(lambda: [line[2:] for line in SUBSCRIBER.last_of("APP-000002-k")] == [[newest, "not-applicable"]], 60),
        "and knows what has changed meanwhile when it speaks again, heard or asked", SUBSCRIBER.lines[-5:])
 
 

@@ -31,7 +31,7 @@ def compare(name, listener, first):
     """All changes from this number on were heard, in order per approval."""
     wait(DELIVERED, f"{name}: delivered", 60)
     wanted = list(expected(f"audit_id >= {first}"))
-    poll(lambda: not set(wanted) - set(listener.messages), 20)
+    poll(lambda: not set(wanted) - set(listener.messages), 60)
     heard = [message for message in first_of(listener.messages) if message in set(wanted)]
     newest, misplaced = {}, 0
     for event in map(json.loads, heard):
@@ -72,7 +72,7 @@ def idle_failover():
     listener = listen_at(new)
     withdraw(approval)
     hears(listener, approval, "approval.withdrawn", "FAILOVER: a withdrawal after it is heard at the new primary")
-    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 15), "the worker has left the demoted node")
+    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60), "the worker has left the demoted node")
     hears(listener, approval, "approval.issued", "what was published shortly before is published again")
     wait(DELIVERED, "all is delivered")
     listener.close()
@@ -101,7 +101,7 @@ def demoted_while_idle():
     """Nothing is to be sent: the node is left all the same."""
     old, new = reset()
     old.connect().execute_command("FAILOVER")
-    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 15), "idle: the demoted node is left")
+    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60), "idle: the demoted node is left")
     wait(f"select state = 'idle' {REDIS}", "and the new primary is reached")
 
 

@@ -77,7 +77,7 @@ def down_and_others():
     listener = Subscriber()
     wait(DELIVERED, "delivered when Redis is back", 30)
     wanted = list(expected("approval_id between 'APP-000100-k' and 'APP-000149-k'"))
-    poll(lambda: not set(wanted) - set(listener.messages), 30)
+    poll(lambda: not set(wanted) - set(listener.messages), 60)
     ok([message for message in first_of(listener.messages) if message in wanted] == wanted, f"all {len(wanted)} messages, in order")
     listener.close()
     said = state_changes("redis") - changes

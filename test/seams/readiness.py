@@ -61,7 +61,7 @@ def make_ready(connection):
     run(connection, LINK.format(n=ARCHIVED, age="0 s"))
     run(connection, RECEIPT.format(n=ARCHIVED, chain=ARCHIVED))
     one(connection, "select admin.sensitive_check(%s, 'pay', 'account 7', 'FF')", ID)
-    ok(poll(lambda: not fails(connection), 30), "once it is set up nothing fails", fails(connection))
+    ok(poll(lambda: not fails(connection), 60), "once it is set up nothing fails", fails(connection))
     found = readiness(connection)
     ok(len(found) == 28 and [item for item, (status, _) in found.items() if status == "not_configured"] == ["D2", "D3", "E4"],
        "28 items; without Kafka and Redis three of them are not configured", found)
@@ -171,7 +171,7 @@ def broken_by_sql():
 
 def becomes(connection, item, status, words, what):
     """Within the time that a reload, or a worker, takes."""
-    ok(poll(lambda: readiness(connection)[item][0] == status and words in readiness(connection)[item][1], 30), f"{item}: {what}", readiness(connection)[item])
+    ok(poll(lambda: readiness(connection)[item][0] == status and words in readiness(connection)[item][1], 60), f"{item}: {what}", readiness(connection)[item])
 
 
 def broken_by_settings(connection):
@@ -209,7 +209,7 @@ def is_slow(connection):
         asking = threading.Thread(target=one, args=(ff, "select admin.sensitive_check(%s)", ID))
         asking.start()
         waits = "select exists (select from pg_stat_activity where usename = 'ff' and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '1.1 s')"
-        ok(poll(lambda: one(connection, waits), 30), "a check waits")
+        ok(poll(lambda: one(connection, waits), 60), "a check waits")
         holder.rollback()
         asking.join()
     becomes(connection, "E3", "fail", "99 in 100 took at most", "a check took too long")

@@ -46,7 +46,7 @@ class Client(threading.Thread):
 def configure(databases):
     one(connection, f"alter system set admin_ext.databases = '{databases}'")
     one(connection, "select pg_reload_conf()")
-    ok(poll(lambda: (one(connection, "select count(*) from pg_stat_activity where backend_type = 'admin_ext worker'") > 0) == (databases != ""), 30),
+    ok(poll(lambda: (one(connection, "select count(*) from pg_stat_activity where backend_type = 'admin_ext worker'") > 0) == (databases != ""), 60),
        f"databases served: {databases or 'none'}")
 
 
@@ -115,7 +115,7 @@ under_load("delivery off")
 check_indexes()
 # A table that was copied looks like one that was loaded: the worker was not there to see it.
 configure("postgres")
-ok(poll(lambda: one(connection, "select count(*) from admin.worker_status where sink = 'ndjson' and last_error like 'table admin.tick was loaded from a dump%'"), 30),
+ok(poll(lambda: one(connection, "select count(*) from admin.worker_status where sink = 'ndjson' and last_error like 'table admin.tick was loaded from a dump%'"), 60),
    "a worker that starts behind pg_repack asks for a resync")
 one(connection, "select admin.resync_sink('ndjson', (select from_audit_id from admin.resync_proposal('ndjson')))")
 ok(poll(lambda: len(set(delivered())) == one(connection, "select count(*) from admin.audit"), 60), "after it every row is delivered",

@@ -41,7 +41,7 @@ waits.sort()
 print(f"# {len(swept)} sweeps, {len(waits)} withdrawals: median {statistics.median(waits):.1f} ms, p99 {waits[int(len(waits) * 0.99)]:.1f} ms, worst {waits[-1]:.1f} ms")
 ok(len(waits) > 10, "people withdraw meanwhile")
 ok(any(0 < announced < 10000 and announced != swept[-1] for announced in swept[:-1]), "sweeps end early for who waits", swept)
-ok(poll(lambda: one(connection, "select due_rows from admin.sweep_status") == 0, 30), "what was passed by has been announced later")
+ok(poll(lambda: one(connection, "select due_rows from admin.sweep_status") == 0, 60), "what was passed by has been announced later")
 twice = rows(connection, "select approval_id, event_type, count(*) from admin.audit where event_type in ('approval.expired', 'approval.stale') group by 1, 2 having count(*) > 1")
 ok(twice == [], "nothing is announced twice", twice[:3])
 ok(one(connection, "select count(*) from admin.approval as a where state <> 'withdrawn' and not exists (select from admin.audit as e where e.approval_id = a.approval_id and event_type = 'approval.expired')") == 0,

@@ -106,7 +106,7 @@ def test_two_at_once_do_it_once(database):
         holder.autocommit = False
         one(holder, steps.OPENING[-1])
         both = [start(command, "upgrade", "head", ADMIN_MIGRATIONS_URL=database.url) for command in COMMANDS]
-        assert poll(lambda: database.waiting(2), 20)
+        assert poll(lambda: database.waiting(2), 60)
         holder.rollback()
     told = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -227,7 +227,7 @@ def test_who_is_writing_is_waited_for(database, isolation, commits, monkeypatch)
         writer.autocommit = False
         one(writer, APPROVAL)
         process = start("module", "downgrade", "base", ADMIN_MIGRATIONS_URL=database.url)
-        assert poll(database.waiting, 20)
+        assert poll(database.waiting, 60)
         writer.commit() if commits else writer.rollback()
     _, errors = process.communicate(timeout=60)
     if commits:
