@@ -231,10 +231,10 @@ def test_who_is_writing_is_waited_for(database, isolation, commits, monkeypatch)
         writer.commit() if commits else writer.rollback()
     _, errors = process.communicate(timeout=60)
     if commits:
-        assert process.returncode == 2 and "admin.approval: 1" in errors
+        assert process.returncode == 2 and "admin.approval: 1" in errors, errors
         assert database.sql("select count(*) from admin.approval") == 1 and database.revision == "0002"
     else:
-        assert process.returncode == 0 and database.extension is None
+        assert process.returncode == 0 and database.extension is None, errors
 
 
 def test_a_refusal_waits_for_nobody(database, monkeypatch):
