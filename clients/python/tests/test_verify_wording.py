@@ -1,11 +1,13 @@
 """What the report says is for people who are no engineers: no text of Python's own, and what each kind of finding means."""
 import ast
-from datetime import timedelta
+import binascii
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import evidence_sources as sources
+from admin_client.parity import instant
 from admin_client.verify import meaning, safe
 from admin_client.verify.html import escape
 from admin_client.verify.contents import ACTS
@@ -67,9 +69,22 @@ def test_what_is_no_json_is_explained_in_words(text, says):
 
 
 @pytest.mark.parametrize("error, says", [(KeyError("row"), 'it has no member "row"'), (TypeError("'NoneType' object is not iterable"), "a member has a value that is not of its kind"),
-                                         (ValueError("its audit_id is none"), "its audit_id is none")])
+                                         (safe.Unreadable("its audit_id is none"), "its audit_id is none"), (instant.NoInstant("'x' is no instant"), "'x' is no instant"),
+                                         (binascii.Error("Excess data after padding"), "a value is not base64")])
 def test_an_exception_is_explained_in_words(error, says):
     assert safe.why(error) == says
+
+
+@pytest.mark.parametrize("call", [lambda: int("x"), lambda: int("9" * 5000), lambda: bytes.fromhex("0"), lambda: dict([(1, 2, 3)]), lambda: datetime(2026, 2, 30),
+                                  lambda: datetime.fromisoformat("x"), lambda: float("x"), lambda: b"x".index(b"y"), lambda: "x".index("y"), lambda: instant.parse("2026-02-30T00:00:00Z")])
+def test_no_text_of_python_is_shown(call):
+    with pytest.raises((ValueError, TypeError)) as found:
+        call()
+    assert safe.why(found.value) == "a member has a value that is not of its kind"
+
+
+def test_the_verifier_raises_nothing_of_python_whose_text_would_not_be_shown():
+    assert not [path.name for path in SOURCE.glob("*.py") if "raise ValueError" in path.read_text()]
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2], ids=["archive", "topic", "ndjson"])

@@ -6,6 +6,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 
 
+class NoPath(ValueError):
+    """An audit path has another length than the place of the leaf demands."""
+
+
 def leaf_hash(document: bytes) -> bytes:
     """The hash of one document."""
     return hashlib.sha256(b"\x00" + document).digest()
@@ -48,10 +52,10 @@ def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
 def root_of_path(leaf: bytes, index: int, size: int, nodes: Sequence[bytes]) -> bytes:
     """The root that an audit path leads to (RFC 9162, section 2.1.3.2).
 
-    index counts from 0, size is the number of leaves.  Raises ValueError for a path of another length.
+    index counts from 0, size is the number of leaves.  Raises NoPath for a path of another length.
     """
     if not 0 <= index < size:
-        raise ValueError(f"leaf {index} is not one of {size}")
+        raise NoPath(f"leaf {index} is not one of {size}")
     rest, last, node = iter(nodes), size - 1, leaf
     try:
         while last > 0:
@@ -61,9 +65,9 @@ def root_of_path(leaf: bytes, index: int, size: int, nodes: Sequence[bytes]) -> 
                 node = hashlib.sha256(b"\x01" + node + next(rest)).digest()
             index, last = index // 2, last // 2
     except StopIteration:
-        raise ValueError("the audit path is too short") from None
+        raise NoPath("the audit path is too short") from None
     if next(rest, None) is not None:
-        raise ValueError("the audit path is too long")
+        raise NoPath("the audit path is too long")
     return node
 
 

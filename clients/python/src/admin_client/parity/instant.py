@@ -12,6 +12,12 @@ from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 Instant = timedelta
+
+
+class NoInstant(ValueError):
+    """A text is not in any form in which an instant is written, or beyond the years of PostgreSQL."""
+
+
 _EPOCH_YEAR = 1970
 _EPOCH = datetime(_EPOCH_YEAR, 1, 1, tzinfo=timezone.utc)
 _CYCLE_YEARS, _CYCLE = 400, timedelta(days=146_097)
@@ -37,12 +43,12 @@ def parse(text: str) -> Instant:
         return _ENDLESS[text]
     form = _FORM.fullmatch(text)
     if form is None:
-        raise ValueError(f"{text[:40]!r} is no instant")
+        raise NoInstant(f"{text[:40]!r} is no instant")
     year = 1 - int(form[1]) if form[3] else int(form[1])
     cycles, place = divmod(year - _EPOCH_YEAR, _CYCLE_YEARS)
     instant = datetime.fromisoformat(f"{_EPOCH_YEAR + place}{form[2]}") - _EPOCH + cycles * _CYCLE
     if not _OLDEST <= instant < _BEYOND:
-        raise ValueError(f"{text[:40]!r} is no instant of PostgreSQL")
+        raise NoInstant(f"{text[:40]!r} is no instant of PostgreSQL")
     return instant
 
 

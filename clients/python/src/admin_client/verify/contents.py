@@ -12,7 +12,7 @@ from .document import OWN, TYPE_PREFIX, attribute, is_subject
 from .forms import CHECK, SIGNED, STEPS
 from .repeats import Came, Digests, Resent, Seen
 from .report import Stream
-from .safe import why
+from .safe import Unreadable, why
 
 ACTS = frozenset(("sink.resynced", "sink.diverged", "dead_letter.retried", "partition.dropped", "guard.changed", "setting.changed"))
 # Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install/63_bookkeeping.sql has the list.
@@ -64,7 +64,7 @@ class Lineage:
     def state(self, approval_id: str) -> approvals.State:
         """An approval, which is made where it is not known yet.  Raises ValueError for what no approval is named."""
         if not isinstance(approval_id, str) or not approval_id.isascii():
-            raise ValueError(f"{approval_id!r} is no approval's id")
+            raise Unreadable(f"{approval_id!r} is no approval's id")
         state = self.approvals.get(approval_id)
         if state is None:
             state = self.approvals.make(approval_id)
@@ -203,7 +203,7 @@ class Contents:
         assert self._stream is not None
         data, what = event["data"], json.dumps(event["data"], ensure_ascii=False)
         if not isinstance(data, dict):
-            raise ValueError(f"the data of an event {kind} are no object")
+            raise Unreadable(f"the data of an event {kind} are no object")
         if kind == "sink.resynced":
             self._resynced(data)
         if kind == "setting.changed" and "restoring" in what:
@@ -222,7 +222,7 @@ class Contents:
         assert self._stream is not None
         for name, form in RESYNCED.items():
             if name in data and type(data[name]) not in form:
-                raise ValueError(f"{name} of a resync_sink is {json.dumps(data[name])[:40]}")
+                raise Unreadable(f"{name} of a resync_sink is {json.dumps(data[name])[:40]}")
         if data["sink"] == self._stream.sink:
             self._resent.resynced(data["from"])
 

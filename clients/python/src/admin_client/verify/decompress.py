@@ -10,6 +10,7 @@ from typing import IO, Protocol
 
 from .optional import module
 from .report import CannotLook
+from .safe import Unreadable
 
 CHUNK = 1 << 18
 MAGIC, SKIPPABLE = 0xFD2FB528, 0x184D2A50
@@ -22,7 +23,7 @@ class Readable(Protocol):
         """So many bytes, or what is left."""
 
 
-class Damaged(ValueError):
+class Damaged(Unreadable):
     """What was to be decompressed is no whole Zstandard."""
 
 

@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple, NoReturn
 
 from . import forms
+from .safe import Unreadable
 
 OWN = "/admin_ext/"
 TYPE_PREFIX = "ptt.admin."
@@ -31,7 +32,7 @@ class Document(NamedTuple):
     digest: bytes
 
 
-class Twice(ValueError):
+class Twice(Unreadable):
     """An object has a member twice."""
 
 
@@ -52,7 +53,7 @@ def _any(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
+    raise Unreadable(f"{text} is no number")
 
 
 _PLAIN = json.JSONDecoder(parse_constant=_no_number).raw_decode
@@ -97,7 +98,7 @@ def _parse(document: bytes) -> dict[str, Any]:
         if isinstance(event, _Doubled) or str(event.get("source")).startswith(OWN):
             raise
     if not isinstance(event, dict):
-        raise ValueError("it is no JSON object")
+        raise Unreadable("it is no JSON object")
     return event
 
 
@@ -112,9 +113,9 @@ def read(document: bytes) -> Document:
     else:
         event = _STRICT(document.decode())
         if data_form is not None:
-            raise ValueError("its data is not in the form that the extension writes")
+            raise Unreadable("its data is not in the form that the extension writes")
     if not form[1] == form[5] == form[4].lstrip(b"0"):
-        raise ValueError(f"its id, sequence and auditid are different: {event['id']}, {event['sequence']}, {event['auditid']}")
+        raise Unreadable(f"its id, sequence and auditid are different: {event['id']}, {event['sequence']}, {event['auditid']}")
     return Document(event, _audit_id(int(form[5])), True, digest_of(document, form[2]))
 
 
@@ -125,7 +126,7 @@ def digest_of(document: bytes, store: bytes) -> bytes:
 
 def _audit_id(number: int) -> int:
     if not 1 <= number <= MOST_AUDIT_ID:
-        raise ValueError("its audit_id is in another place than the extension puts it, or is none")
+        raise Unreadable("its audit_id is in another place than the extension puts it, or is none")
     return number
 
 
@@ -138,10 +139,10 @@ def _read_foreign(document: bytes) -> Document:
             return Document(None, found, False, hashlib.sha256(document).digest())
         raise
     if not all(isinstance(event[name], str) for name in ("id", "source", "type", "auditid", "recordedtime")):
-        raise ValueError("a member that every event has is no text")
+        raise Unreadable("a member that every event has is no text")
     audit_id = _audit_id(int(event["auditid"]))
     if auditid_of(document) != audit_id:
-        raise ValueError("its audit_id is in another place than the extension puts it, or is none")
+        raise Unreadable("its audit_id is in another place than the extension puts it, or is none")
     if event["source"].startswith(OWN):
-        raise ValueError("it is of the extension's own, but not in the form that the extension writes")
+        raise Unreadable("it is of the extension's own, but not in the form that the extension writes")
     return Document(event, audit_id, False, hashlib.sha256(document).digest())

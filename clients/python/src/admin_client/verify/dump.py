@@ -16,7 +16,7 @@ from typing import IO, Any, NamedTuple
 
 from .optional import needed
 from .report import CannotLook
-from .safe import lines_of, load_json
+from .safe import Unreadable, lines_of, load_json
 
 BUFFER = 1 << 18
 """Lines are longer than a file's usual buffer has room for many."""
@@ -86,7 +86,7 @@ def _headers(found: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = {}
     for name, content in found:
         if name in headers:
-            raise ValueError(f"header {name.decode()} is there twice")
+            raise Unreadable(f"header {name.decode()} is there twice")
         headers[name] = binascii.a2b_base64(content, strict_mode=True)
     return headers
 
@@ -98,7 +98,7 @@ def _partition(topic: bytes, partition: bytes) -> str:
 
 def _whole(number: Any) -> int:
     if type(number) is not int or abs(number) > MOST:
-        raise ValueError(f"{str(number)[:40]} is no number of a partition, an offset or a time")
+        raise Unreadable(f"{str(number)[:40]} is no number of a partition, an offset or a time")
     return number
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .report import PROVED, CannotLook, Report
-from .safe import load_json, why
+from .safe import Unreadable, load_json, why
 from .seals import HASH, MOST, UUID
 from .source import Task
 
@@ -19,9 +19,9 @@ def load(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
     try:
         known = load_json(file.read_bytes())
         if known["v"] != 1:
-            raise ValueError("another version")
+            raise Unreadable("another version")
         if not isinstance(known["heads"], dict):
-            raise ValueError("it has no heads")
+            raise Unreadable("it has no heads")
         for heads in known["heads"].values():
             for name, head in heads.items():
                 _check_head(name, head)
@@ -33,7 +33,7 @@ def load(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
 def _check_head(name: str, head: dict[str, Any]) -> None:
     store, _, sink = name.partition(" ")
     if not sink or not UUID.fullmatch(store) or type(head["number"]) is not int or not 0 <= head["number"] <= MOST or not HASH.fullmatch(head["chain"]):
-        raise ValueError(f"it has no number and chain for \"{name}\"")
+        raise Unreadable(f"it has no number and chain for \"{name}\"")
 
 
 def expect(known: dict[str, dict[str, dict[str, Any]]], kind: str, task: Task) -> None:

@@ -1,10 +1,13 @@
 """What others have written: read without surprises, and shown without anything that could pass for the verifier's own words."""
 from __future__ import annotations
 
+import binascii
 import json
 from collections.abc import Iterator
 from typing import IO, Any
 
+from ..evidence import merkle
+from ..parity import instant
 from .report import CannotLook, printable
 
 MOST_LINE = 256 << 20
@@ -19,8 +22,12 @@ class Oversized(CannotLook):
         super().__init__(f"a line is longer than {MOST_LINE:,} bytes, which is the most that the verifier reads")
 
 
-_OF_PYTHON = ("invalid literal", "Invalid isoformat", "Exceeds the limit", "non-hexadecimal", "Incorrect padding", "Non-base64", "month must", "day ", "hour must", "minute must", "second must", "year ", "could not convert")
-"""How messages begin that Python's own functions raise: they name no member, and say nothing to a reader."""
+class Unreadable(ValueError):
+    """Why something cannot be read, in words of the verifier's own."""
+
+
+_OURS = (Unreadable, instant.NoInstant, merkle.NoPath, OSError)
+"""Whose text is for people.  Texts of Python's own functions name no member, and say nothing to a reader."""
 
 
 def why(error: BaseException) -> str:
@@ -35,15 +42,15 @@ def why(error: BaseException) -> str:
         return f"it has no member \"{error.args[0] if error.args else ''}\""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, (TypeError, AttributeError, OverflowError, IndexError)) or str(error).startswith(_OF_PYTHON):
-        return "a member has a value that is not of its kind"
-    return str(error)
+    if isinstance(error, binascii.Error):
+        return "a value is not base64"
+    return str(error) if isinstance(error, _OURS) else "a member has a value that is not of its kind"
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a member is there twice")
+        raise Unreadable("a member is there twice")
     return found
 
 
@@ -51,7 +58,7 @@ _PLAIN, _STRICT = json.JSONDecoder().decode, json.JSONDecoder(object_pairs_hook=
 
 
 def load_json(text: bytes, twice: bool = False) -> Any:
-    """What JSON says.  Raises nothing but ValueError: also for a member that is there twice, for what is nested too deeply, and for half a character.
+    """What JSON says.  Raises nothing but ValueError: Unreadable also for a member that is there twice, for what is nested too deeply, and for half a character.
 
     twice: members may be, and half characters too, as in the data of events that others have made; the last one counts.
     """
@@ -61,7 +68,7 @@ def load_json(text: bytes, twice: bool = False) -> Any:
         if not twice and _SURROGATE in decoded.lower():
             json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise Unreadable("it is nested too deeply") from None
     return value
 
 
@@ -70,7 +77,7 @@ def top_members(text: bytes, name: str) -> list[Any]:
     try:
         pairs = json.loads(text.decode(), object_pairs_hook=tuple)
     except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        raise Unreadable("it is nested too deeply") from None
     return [pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == name] if isinstance(pairs, tuple) else []
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from ..evidence import seal as sealing
 from .keys import Keys
 from .report import Stream
-from .safe import load_json, why
+from .safe import Unreadable, load_json, why
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 TIMESTAMP_TOLERANCE = timedelta(hours=1)
@@ -28,7 +28,7 @@ _SIGNED_HASHES = (*_HASHES, "merkle_root", "sha256", "key_id")
 Seal = dict[str, Any]
 
 
-class Malformed(ValueError):
+class Malformed(Unreadable):
     """What a seal lacks."""
 
 

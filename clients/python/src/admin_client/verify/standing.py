@@ -15,7 +15,7 @@ from .approvals import Row, State
 from .contents import UNSOUND, Contents, Lineage
 from .forms import DATA, STEPS
 from .report import Report, plural
-from .safe import why
+from .safe import Unreadable, why
 
 STORES = """select s.store, to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as asked_at
 from (select store_id::text, 0 from admin.store union all select store_id::text, 1 from admin.sink_position
@@ -66,7 +66,7 @@ class Standing:
         approval_id = row["approval_id"]
         try:
             if not DATA[row["event_type"].encode()].fullmatch(row["payload"].encode()):
-                raise ValueError("it is not in the form that the extension writes")
+                raise Unreadable("it is not in the form that the extension writes")
             state = lineage.state(approval_id)
             self._on_the_way.add(approval_id)
             for problem in approvals.step(state, row["event_type"], json.loads(row["payload"])):

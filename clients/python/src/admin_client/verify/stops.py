@@ -9,7 +9,7 @@ from typing import Any
 from ..evidence import seal
 from .keys import Keys
 from .report import Stream
-from .safe import load_json, why
+from .safe import Unreadable, load_json, why
 from .storage import Storage
 
 NAME = re.compile(r"(?:.*/)?claims/([0-9a-f-]{36})/stopped-([0-9]{6})(\.accepted)?\.json")
@@ -56,10 +56,10 @@ def _read(storage: Storage, key: str, keys: Keys, stream: Stream, number: int) -
         with storage.open(key, versions[0]) as file:
             found = load_json(file.read(SMALL))
         if (found["store"], found["stop"]) != (stream.store, number):
-            raise ValueError("it is of another store or stop")
+            raise Unreadable("it is of another store or stop")
         public_key = keys.known.get(found["key_id"])
         if keys and (public_key is None or not seal.is_signed_by(found, public_key)):
-            raise ValueError("it is not signed by a key that you trust")
+            raise Unreadable("it is not signed by a key that you trust")
     except (KeyError, TypeError, ValueError) as error:
         stream.findings.wrong("stop-changed", f"object {name} is not what an archiver leaves: {why(error)}")
         return None
