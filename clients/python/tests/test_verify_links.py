@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from evidence_sources import KEY, OTHER_STORE, Archive, History, Writer, compress, history, messages, write_dump
+from admin_client.verify import links
+from admin_client.verify.scratch import scratch
+from evidence_sources import KEY, OTHER_STORE, STORE as STORE_OF_OTHERS, Archive, History, Writer, compress, history, messages, write_dump
 from test_verify_database import archive, server, sql, tampered, verify  # noqa: F401  (fixtures)
 
 LINK = "admin_internal.delivery_link"
@@ -133,6 +135,34 @@ def test_a_store_that_the_database_delivered_and_that_is_missing_is_seen(archive
     assert found == 0, said
 
 
+@pytest.mark.parametrize("recorded, status", [("now() + interval '1 minute'", 0), ("now() + interval '1 hour'", 1), ("'294276-12-31 23:59:59.999999+00'", 1), ("'4713-01-01 BC'", 1), ("'infinity'", 1), ("'-infinity'", 1)])
+def test_a_record_of_the_future_is_no_lag(archive, recorded, status):  # noqa: F811
+    """Else it would pass for a batch that is on its way, for ever."""
+    dsn, _, arguments = archive
+    with changed(dsn, f"insert into {LINK} (store_id, sink, first_number, last_number, chain, recorded_at) values ('{OTHER_STORE}', 'kafka', 1, 7, sha256('x'), {recorded})"):
+        found, said = verify(*arguments, "--dsn", dsn)
+    assert found == status and f"that it delivered documents up to number 7 of store {OTHER_STORE} to sink kafka" in said, said
+    assert ("wrong     delivered: " in said) == bool(status), said
+
+
+def test_links_are_asked_for_where_the_source_has_their_store_and_sink():
+    asked = []
+
+    def fetch(query, take):
+        asked.append(query)
+        take({"first_number": 1, "last_number": 7, "chain": b"x"})
+
+    with scratch() as connection:
+        deliveries = links.Deliveries(connection, fetch)
+        for sink in ("kafka", "redis", "ndjson"):
+            deliveries.delivered({"store": OTHER_STORE, "sink": sink, "last_number": 7, "recorded": None, "age": None})
+        for store, sink in ((OTHER_STORE, "kafka"), (OTHER_STORE, "kafka"), (OTHER_STORE, "other"), (STORE_OF_OTHERS, "kafka")):
+            followed = deliveries.follow(store, sink)
+            followed.batch(1, 7, b"x")
+            assert followed.same == (store == OTHER_STORE and sink == "kafka")
+    assert len(asked) == 1 and "kafka".encode().hex() in asked[0]
+
+
 def test_a_store_that_was_continued_and_is_missing_is_seen(archive):  # noqa: F811
     dsn, _, arguments = archive
     with changed(dsn, "insert into admin.sink_position (sink, position_id, store_id, tick_id, continued_store_id, continued_number, continued_chain) "
@@ -142,9 +172,11 @@ def test_a_store_that_was_continued_and_is_missing_is_seen(archive):  # noqa: F8
 
 
 def test_a_link_behind_the_end_of_the_archive_is_seen(archive):  # noqa: F811
+    """Also where one of a lower number is newer."""
     dsn, documents, arguments = archive
     last = len(documents) + 3
-    with changed(dsn, f"insert into {LINK} (store_id, sink, first_number, last_number, chain, recorded_at) values ({STORE}, 'kafka', {last}, {last}, sha256('x'), now() - interval '1 hour')"):
+    with changed(dsn, f"insert into {LINK} (store_id, sink, first_number, last_number, chain, recorded_at) "
+                      f"values ({STORE}, 'kafka', {last}, {last}, sha256('x'), now() - interval '1 hour'), ({STORE}, 'kafka', {last - 1}, {last - 1}, sha256('x'), now())"):
         status, said = verify(*arguments, "--dsn", dsn)
     assert status == 1 and f"up to number {last} of store" in said and f"the last one in the archive is {len(documents)}" in said, said
 

@@ -12,7 +12,7 @@ from typing import Any
 from . import links
 from .compare import Comparison, recorded_time
 from .document import OWN, TYPE_PREFIX, attribute, auditid_of, is_approval_id, is_subject
-from .links import Deliveries
+from .links import INSTANT, Deliveries
 from .optional import module, needed
 from .report import CannotLook, Report, Stream
 from .scratch import scratch
@@ -25,8 +25,6 @@ from .walk import Consumer
 ROWS_AT_ONCE = 5000
 UTC = "set local timezone to 'UTC'"
 INGESTED_PREFIX = "ingest."
-INSTANT = """to_char(greatest(least({}, '9999-12-31 23:59:59.999999+00'), '0001-01-01 00:00:00+00') at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-"""As the attributes of a document have it: an instant of another year is the nearest one that RFC 3339 can write."""
 ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, case when source_event_id is not null then source end as source, request_id, traceparent,
 {INSTANT.format('occurred_at')} as occurred, {INSTANT.format('recorded_at')} as recorded, payload::text as payload from admin.audit order by audit_id"""
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
@@ -145,7 +143,7 @@ class Asked:
             else:
                 self._report.findings.attention("receipt", f"the database has recorded the receipt for documents up to {row['last_number']:,} as {row['status']} ({row['received']})")
 
-        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered), (links.LINKS, deliveries.link)])
+        ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered)])
         return found
 
     def consumer(self, stream: Stream) -> Consumer:
@@ -199,4 +197,5 @@ class Asked:
 def comparison(report: Report, dsn: str, name: str, kind: str, max_lag: timedelta) -> Iterator[Asked]:
     """What is to be given each stream of the source."""
     with scratch() as database, scratch() as recorded:
-        yield Asked(report, dsn, name, kind, Comparison(database, (name, "the database"), (kind, "database"), max_lag), Told(database, report), Deliveries(recorded))
+        yield Asked(report, dsn, name, kind, Comparison(database, (name, "the database"), (kind, "database"), max_lag), Told(database, report),
+                    Deliveries(recorded, lambda query, take: ask(dsn, [(query, take)])))
