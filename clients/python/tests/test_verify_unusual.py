@@ -5,11 +5,8 @@ from datetime import timedelta
 import pytest
 
 import evidence_sources as sources
-from admin_client.verify import database
-from admin_client.verify.compare import Comparison
-from admin_client.verify.report import WRONG, Report, Stream, lines
+from admin_client.verify.report import lines
 from admin_client.verify.run import Source
-from admin_client.verify.scratch import scratch
 from evidence_sources import FORGER, KEY, OTHER_STORE, STORE, Archive, History, Writer, compact
 from test_verify_database import archive, server, sql, tampered, verify  # noqa: F401  (fixtures)
 from test_verify_honest import keys, verified  # noqa: F401  (a fixture)
@@ -144,35 +141,3 @@ def test_a_dead_letter_is_a_point_and_no_forgery(archive):  # noqa: F811
             with changed(dsn, f"insert into admin.dead_letter (sink, audit_id, error) values ('{sink}', 30000, 'too large')", "admin.dead_letter"):
                 status, said = verify(*arguments, "--dsn", dsn)
             assert status == expected and ("attention dead-letter: the row with audit_id 30000 is in the database alone" in said) == (not expected), said
-
-
-@pytest.mark.parametrize("recorded, dropped, wrong", [("2026-10-31T23:59:59.000000Z", True, 0), ("2026-11-02T00:00:00.000000Z", True, 1), ("", True, 1), ("2026-10-31T23:59:59.000000Z", False, 1)])
-def test_rows_of_a_month_that_was_dropped_are_older_whatever_their_audit_id(recorded, dropped, wrong):
-    """A long transaction took audit_id 99 before the one that took 100, and was recorded in the next month."""
-    report = Report()
-    with scratch() as connection:
-        compared = Comparison(connection, ("the archive", "the database"), ("archive", "database"))
-        compared.begin(0, Stream("archive", "archive", STORE, "kafka"))
-        for side in (0, 1):
-            compared.add(side, STORE if side == 0 else "", 99, 2, b"x", "2026-11-01T00:00:00.000000Z")
-        compared.add(0, STORE, 100, 1, b"y", recorded)
-        if dropped:
-            compared.dropped(101)
-            compared.dropped(before="2026-11-01T00:00:00.000000Z")
-        compared.judge(report, {STORE})
-    assert report.count(WRONG) == wrong and bool(report.findings.counts["note", "older"]) == (not wrong)
-
-
-def test_the_oldest_rows_are_missing_where_no_month_was_dropped(archive):  # noqa: F811
-    dsn, _, arguments = archive
-    with tampered(dsn, 1, "delete from admin.audit where audit_id = 1"):
-        status, said = verify(*arguments, "--dsn", dsn)
-        assert status == 1 and "document 1 (audit_id 1) of the archive is missing in the database" in said, said
-        with changed(dsn, "update admin.audit_dropped set below = 2", "admin.audit_dropped"):
-            status, said = verify(*arguments, "--dsn", dsn)
-        assert status == 0 and "note      older: document 1 (audit_id 1) of the archive is older than anything in the database" in said, said
-
-
-def test_the_event_of_a_dropped_month_says_up_to_when():
-    assert database._dropped_before('{"to": "2026-11-01T01:00:00+01:00"}') == "2026-11-01T00:00:00.000000Z"
-    assert database._dropped_before('{"to": "infinity"}') == database._dropped_before("[]") == ""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 
 from .document import auditid_of
+from .dropped import Month
 from .report import Report, Stream, plural, stores_of
 from .seals import MOST
 from .walk import Consumer
@@ -23,12 +24,18 @@ UNMATCHED_INDEX = "create index on_unmatched on unmatched (audit_id, side)"
 NEWEST = """create table newest as select d.side, d.stream, max(d.number) as number from document as d where (d.side, d.stream) in (select side, stream from unmatched)
     and not exists (select 1 from unmatched as u where u.audit_id = d.audit_id and u.side = d.side and u.stream = d.stream and u.number = d.number) group by d.side, d.stream"""
 NEWEST_INDEX = "create index on_newest on newest (side, stream)"
+# What an event says is gone from a database: of_database is 1 for its own row, 0 for the document.  stream: whose document it is.
+DROPPED = "create table dropped (of_database integer not null, stream integer not null, audit_id integer not null, since text not null, until text not null, first integer not null, last integer not null)"
+WAS_DROPPED = "exists (select 1 from dropped as m where d.audit_id between m.first and m.last and d.stamp <> '' and d.stamp >= m.since and d.stamp < m.until)"
+IS_OLDEST = "d.audit_id < (select min(o.audit_id) from document as o where o.side = :other)"
+NOT_DELIVERED = """select m.audit_id, m.since, m.until from dropped as m where m.of_database = 1 and exists (select 1 from unmatched as u where u.side = 1 and u.audit_id = m.audit_id)
+    order by m.audit_id"""
 ROWS_AT_ONCE = 5000
 MAX_LAG = timedelta(minutes=15)
 RECORDED = b'"recordedtime":"'
 Row = tuple[int, int, int, int, bytes, str]
 Only = tuple[int, int, str, int, bool, bool]
-"""Number, audit_id, time and stream of a document that only one side has; whether others of its audit_id are there, but none behind it; and whether it is older than anything there."""
+"""Number, audit_id, time and stream of a document that only one side has; whether others of its audit_id are there, but none behind it; and whether it is older than anything there, or dropped."""
 Run = tuple[int, int, int, int, str, bool, bool]
 
 
@@ -42,12 +49,11 @@ class Comparison:
     """Takes the documents of two sides, then says where they differ."""
 
     def __init__(self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG) -> None:
-        for table in (TABLE, REJECTED):
+        for table in (TABLE, REJECTED, DROPPED):
             scratch.execute(table)
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
         self._rows: list[Row] = []
         self._streams: dict[str, int] = {}
-        self._dropped = (0, "")
         self._of: tuple[dict[str, Stream], dict[str, Stream]] = ({}, {})
 
     def consumer(self, side: int, stream: Stream) -> Consumer:
@@ -68,9 +74,12 @@ class Comparison:
         self._of[side][stream.store] = stream
 
     def add(self, side: int, store: str, audit_id: int, number: int, digest: bytes, stamp: str) -> None:
-        self._rows.append((side, self._streams.setdefault(store, len(self._streams)), audit_id, number, digest, stamp))
+        self._rows.append((side, self._number_of(store), audit_id, number, digest, stamp))
         if len(self._rows) >= ROWS_AT_ONCE:
             self.flush()
+
+    def _number_of(self, store: str) -> int:
+        return self._streams.setdefault(store, len(self._streams))
 
     def flush(self) -> None:
         self._scratch.executemany("insert into document values (?, ?, ?, ?, ?, ?)", self._rows)
@@ -87,6 +96,7 @@ class Comparison:
         for statement in (UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
         self._rejected(report)
+        self._not_delivered(report)
         differing = self._differing(report)
         missing = self._missing(report, 0) + self._missing(report, 1)
         both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
@@ -97,8 +107,8 @@ class Comparison:
         """Without any seal nothing says which store another one continues: what one side alone knows of may be of another database.  False: there is nothing else."""
         for side, streams in enumerate(self._of):
             alone = [stream for store, stream in streams.items() if stream.rootless and store not in self._of[1 - side]]
+            self._remove(side, alone)
             for stream in alone:
-                self._remove(side, stream)
                 report.compared.append(f"{plural(stream.documents, 'document')} of {stores_of([stream])} in {self.names[side]} could not be compared, "
                                        f"because {self.names[1 - side]} has nothing of this store, and no seal says which store it continues")
             if alone and len(alone) == len(streams):
@@ -110,8 +120,8 @@ class Comparison:
         shared = {row[0] for row in self._scratch.execute(
             "select distinct a.stream from document as a where a.side = 0 and exists (select 1 from document as b where b.audit_id = a.audit_id and b.side = 1 and b.digest = a.digest)")}
         others = [stream for store, stream in self._of[0].items() if store not in own and self._streams.get(store) not in shared]
+        self._remove(0, others)
         for stream in others:
-            self._remove(0, stream)
             report.findings.attention("not-compared", f"{plural(stream.documents, 'document')} of {stores_of([stream])} were not compared with the database: it does not name this store, nor one that is "
                                       "connected with it, and has none of these documents. The store is of another database, or somebody has removed it from this one: name it with --store if it should be here")
         if others and len(others) == len(self._of[0]):
@@ -119,16 +129,21 @@ class Comparison:
             return False
         return True
 
-    def _remove(self, side: int, stream: Stream) -> None:
-        self._scratch.execute("delete from document where side = ? and stream = ?", (side, self._streams.get(stream.store)))
+    def _remove(self, side: int, streams: Iterable[Stream]) -> None:
+        """All at once: the table has no index on streams, and there may be many of them."""
+        self._scratch.execute("create temp table gone (stream integer primary key)")
+        self._scratch.executemany("insert or ignore into gone values (?)", ((self._streams[stream.store],) for stream in streams if stream.store in self._streams))
+        self._scratch.execute("delete from document where side = ? and stream in (select stream from gone)", (side,))
+        self._scratch.execute("delete from dropped where of_database = ? and stream in (select stream from gone)", (side,))
+        self._scratch.execute("drop table gone")
 
     def _begins_anywhere(self, side: int) -> bool:
         """Has this side no seal that says where its documents begin?"""
         return bool(self._of[side]) and all(stream.rootless for stream in self._of[side].values())
 
-    def dropped(self, below: int = 0, before: str = "") -> None:
-        """How far a database has dropped months of the trail: by audit_id, and by the time of the rows."""
-        self._dropped = max(below, self._dropped[0]), max(before, self._dropped[1])
+    def dropped(self, store: str, audit_id: int, month: Month) -> None:
+        """A database says that it has dropped a month: by a document of this store; empty: by its own row."""
+        self._scratch.execute("insert into dropped values (?, ?, ?, ?, ?, ?, ?)", (not store, self._number_of(store), audit_id, *month))
 
     def rejected(self, sink: str, audit_id: int) -> None:
         """A row that a sink has rejected for good: the database has it, and no source of this sink can."""
@@ -164,7 +179,9 @@ class Comparison:
         wrong = 0
         for first, last, audit_first, audit_last, stamp, may_follow, older in _runs(self._only(side)):
             text = f"{'documents' if first != last else 'document'} {first:,}{f' to {last:,}' if first != last else ''} (audit_id {audit_first}{f' to {audit_last}' if first != last else ''}) of {here}"
-            if older and (self._kinds[1 - side] in ("topic", "database") or self._begins_anywhere(1 - side)):
+            if older and self._kinds[1 - side] == "database":
+                report.findings.note("older", f"{text} {'is of a month' if first == last else 'are of months'} that the database says it has dropped", first, last)
+            elif older and (self._kinds[1 - side] == "topic" or self._begins_anywhere(1 - side)):
                 report.findings.note("older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last)
             elif (may_follow or audit_first > newest_there) and self._may_lag(side, stamp):
                 report.findings.note("lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last)
@@ -174,17 +191,18 @@ class Comparison:
         return wrong
 
     def _only(self, side: int) -> Iterator[Only]:
-        below, before = self._oldest(1 - side)
+        """A database says which months it has dropped, and whatever else is gone there was deleted.  Of another source the oldest part may be gone."""
+        older = WAS_DROPPED if self._kinds[1 - side] == "database" else IS_OLDEST
         yield from self._scratch.execute(
-            "select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, "
-            "d.audit_id < ? and (? = '' or d.stamp <> '' and d.stamp < ?) as older from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = ? and not exists "
-            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = ?) order by may_follow, d.stream, d.number", (below, before, before, side, 1 - side))
+            f"select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, {older} as older "
+            "from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = :side and not exists "
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = :other) order by may_follow, d.stream, d.number", {"side": side, "other": 1 - side})
 
-    def _oldest(self, side: int) -> tuple[int, str]:
-        """What has a lower audit_id, and was recorded before, need not be on this side any more.  A database says how far it has dropped months; whatever else is gone was deleted."""
-        if self._kinds[side] == "database":
-            return self._dropped
-        return self._one("select min(audit_id) from document where side = ?", side), ""
+    def _not_delivered(self, report: Report) -> None:
+        """Nobody but the database says so yet."""
+        for audit_id, since, until in self._scratch.execute(NOT_DELIVERED):
+            report.findings.attention("partition.dropped", f"the database says that it has dropped the rows{' since ' + since if since else ''} up to {until} (its row with audit_id {audit_id}), "
+                                      f"and {self.names[0]} has no such document yet: compare again when it has")
 
     def _may_lag(self, side: int, since: str) -> bool:
         """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""

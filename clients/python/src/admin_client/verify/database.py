@@ -6,10 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
-from . import links
+from . import dropped, links
 from .compare import Comparison, recorded_time
 from .document import OWN, TYPE_PREFIX, attribute, auditid_of, is_approval_id, is_subject
 from .links import INSTANT, Deliveries
@@ -30,8 +30,6 @@ ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, cas
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
 from (select distinct sink from admin.sink_position) as p cross join lateral admin.delivery_chain(p.sink) as d where d.last_number > 0"""
 REJECTED = "select d.sink, d.audit_id from admin.dead_letter as d"
-BELOW = "select d.below from admin.audit_dropped as d"
-DROPPED = "partition.dropped"
 MOST_RECEIPTS = 10_000
 RECEIPTS = f"""select r.store_id::text as store, r.sink, r.last_number, encode(r.chain, 'hex') as chain, encode(r.seal_sha256, 'hex') as seal, r.status, r.received_at::text as received
 from admin.archive_receipt as r where r.chain is not null order by r.received_at desc limit {MOST_RECEIPTS}"""
@@ -63,14 +61,6 @@ def of_row(row: Any) -> bytes:
     members = [str(row["audit_id"]) if own else row["source_event_id"], "" if own else row["source"], kind, row["occurred"], row["recorded"]]
     members += [_subject(row["approval_id"], own)] + [attribute(row[name]) for name in ("actor", "traceparent", "request_id")]
     return _digest(members, row["payload"].replace("\n", " ").replace("\r", " ").encode())
-
-
-def _dropped_before(payload: str) -> str:
-    """Up to which instant a month reached that was dropped, as documents write instants.  Empty where that cannot be read."""
-    try:
-        return datetime.fromisoformat(json.loads(payload)["to"]).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
-        return ""
 
 
 Take = Callable[[Any], None]
@@ -152,6 +142,8 @@ class Asked:
 
         def consume(number: int, text: bytes) -> None:
             self._told.documents(stream, number, text)
+            for audit_id, month in dropped.of_documents(stream.store, text):
+                compared.dropped(stream.store, audit_id, month)
             for document in text.split(b"\n")[:-1]:
                 try:
                     compared.add(0, stream.store, auditid_of(document) or 0, number, of_document(document), recorded_time(document))
@@ -173,19 +165,16 @@ class Asked:
         def take(row: Any) -> None:
             self._compared.add(1, "", row["audit_id"], row["audit_id"], of_row(row), row["recorded"])
             self._told.trail(row)
-            if row["event_type"] == DROPPED and row["source_event_id"] is None:
-                self._compared.dropped(before=_dropped_before(row["payload"]))
+            if (month := dropped.of_row(row)) is not None:
+                self._compared.dropped("", row["audit_id"], month)
             if standing is not None:
                 standing.trail(row)
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
-        def below(row: Any) -> None:
-            self._compared.dropped(row["below"])
-
         def rejected(row: Any) -> None:
             self._compared.rejected(row["sink"], row["audit_id"])
 
-        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (BELOW, below), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
+        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
         self._compared.judge(self._report, task.related([*stores, *task.stores]))
         self._deliveries.judge(self._report, self._kind, self._name, task.since, task.earlier_removed, max_lag)
         self._told.judge(task.with_continued(stores))
