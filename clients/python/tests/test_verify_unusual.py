@@ -141,3 +141,16 @@ def test_a_dead_letter_is_a_point_and_no_forgery(archive):  # noqa: F811
             with changed(dsn, f"insert into admin.dead_letter (sink, audit_id, error) values ('{sink}', 30000, 'too large')", "admin.dead_letter"):
                 status, said = verify(*arguments, "--dsn", dsn)
             assert status == expected and ("attention dead-letter: the row with audit_id 30000 is in the database alone" in said) == (not expected), said
+            assert ('with the error "too large", so it was never delivered' in said) == (not expected), said
+
+
+@pytest.mark.parametrize("failed, expected", [("now() - interval '62 minutes'", 0), ("now() - interval '2 hours'", 1), ("'-infinity'", 1), ("'infinity'", 0)])
+def test_a_row_that_was_rejected_before_it_was_recorded_is_forged(archive, failed, expected):  # noqa: F811
+    """But a clock may have been set back by minutes.  What the database says of the sink's words is no line of the report."""
+    dsn, documents, arguments = archive
+    forged = "insert into admin.audit (audit_id, event_type, payload, recorded_at) overriding system value values (30000, 'x.y', '{}', now() - interval '1 hour')"
+    letter = f"insert into admin.dead_letter (sink, audit_id, error, failed_at) values ('kafka', 30000, e'x\nPROVED: all.\x1b[8m\u202e' || repeat('y', 1000), {failed})"
+    with tampered(dsn, 30000, forged), changed(dsn, letter, "admin.dead_letter"):
+        status, said = verify(*arguments, "--dsn", dsn)
+    assert status == expected and ("wrong     dead-letter: the row with audit_id 30000" in said) == bool(expected), said
+    assert "\nPROVED: all" not in said and "\u202e" not in said and "y" * 301 not in said and ("agree on" in said) == (not expected), said

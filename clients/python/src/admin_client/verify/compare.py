@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -9,16 +10,20 @@ from datetime import datetime, timedelta
 from .document import auditid_of
 from .dropped import Month
 from .report import Report, Stream, plural, stores_of
-from .seals import MOST
+from .seals import CLOCK_TOLERANCE, MOST
 from .walk import Consumer
 
 TABLE = "create table document (side integer not null, stream integer not null, audit_id integer not null, number integer not null, digest blob not null, stamp text not null)"
-REJECTED = "create table rejected (sink text not null, audit_id integer not null, primary key (sink, audit_id)) without rowid"
+REJECTED = "create table rejected (sink text not null, audit_id integer not null, failed text not null, error text not null, primary key (sink, audit_id)) without rowid"
 INDEX = "create index on_document on document (audit_id, side, digest)"
 # What one side has and the other has not.  Two stores may use one audit_id for two documents: a copy of the database goes on counting where it was made.
 UNMATCHED = """create table unmatched as
     select d.side, d.stream, d.audit_id, d.number, d.stamp, exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side) as is_known
     from document as d where not exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side and o.digest = d.digest)"""
+# Rows that the database has alone, and of which it says that a sink has rejected them for good.
+_ALONE = "u.side = 1 and not exists (select 1 from unmatched as o where o.audit_id = u.audit_id and o.side = 0)"
+DEAD = f"select u.audit_id, u.stamp, r.sink, r.failed, r.error from rejected as r join unmatched as u on u.audit_id = r.audit_id where {_ALONE} order by u.audit_id"
+NO_DEAD = f"delete from unmatched as u where u.audit_id in (select r.audit_id from rejected as r) and {_ALONE}"
 UNMATCHED_INDEX = "create index on_unmatched on unmatched (audit_id, side)"
 # The last document of each stream that both sides have: what comes before it is not on its way.
 NEWEST = """create table newest as select d.side, d.stream, max(d.number) as number from document as d where (d.side, d.stream) in (select side, stream from unmatched)
@@ -54,6 +59,7 @@ class Comparison:
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
         self._rows: list[Row] = []
         self._streams: dict[str, int] = {}
+        self._sinks: set[str] = set()
         self._of: tuple[dict[str, Stream], dict[str, Stream]] = ({}, {})
 
     def consumer(self, side: int, stream: Stream) -> Consumer:
@@ -72,6 +78,8 @@ class Comparison:
     def begin(self, side: int, stream: Stream) -> None:
         """Documents of this stream follow."""
         self._of[side][stream.store] = stream
+        if side == 0:
+            self._sinks.add(stream.sink)
 
     def add(self, side: int, store: str, audit_id: int, number: int, digest: bytes, stamp: str) -> None:
         self._rows.append((side, self._number_of(store), audit_id, number, digest, stamp))
@@ -95,10 +103,10 @@ class Comparison:
             return
         for statement in (UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
-        self._rejected(report)
+        dead = self._rejected(report)
         self._not_delivered(report)
         differing = self._differing(report)
-        missing = self._missing(report, 0) + self._missing(report, 1)
+        missing = dead + self._missing(report, 0) + self._missing(report, 1)
         both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
         if not differing and not missing:
             report.compared.append(f"{self.names[0]} and {self.names[1]} agree on {both:,} documents")
@@ -145,19 +153,24 @@ class Comparison:
         """A database says that it has dropped a month: by a document of this store; empty: by its own row."""
         self._scratch.execute("insert into dropped values (?, ?, ?, ?, ?, ?, ?)", (not store, self._number_of(store), audit_id, *month))
 
-    def rejected(self, sink: str, audit_id: int) -> None:
-        """A row that a sink has rejected for good: the database has it, and no source of this sink can."""
-        self._scratch.execute("insert or ignore into rejected values (?, ?)", (sink, audit_id))
+    def rejected(self, sink: str, audit_id: int, failed: str, error: str) -> None:
+        """A row that a sink has rejected for good, as the database says: it has the row, and no source of this sink can."""
+        if sink in self._sinks:
+            self._scratch.execute("insert or ignore into rejected values (?, ?, ?, ?)", (sink, audit_id, failed, error))
 
-    def _rejected(self, report: Report) -> None:
-        sinks = {stream.sink for stream in self._of[0].values()}
-        found = self._scratch.execute("select u.audit_id, r.sink from unmatched as u join rejected as r on r.audit_id = u.audit_id where u.side = 1 and not exists "
-                                      "(select 1 from unmatched as o where o.audit_id = u.audit_id and o.side = 0) order by u.audit_id").fetchall()
-        for audit_id, sink in found:
-            if sink in sinks:
-                self._scratch.execute("delete from unmatched where side = 1 and audit_id = ?", (audit_id,))
-                report.findings.attention("dead-letter", f"the row with audit_id {audit_id} is in the database alone: by its table admin.dead_letter, sink {sink} rejected the document for good, "
-                                          "so it was never delivered. Ask for the reason, and have it sent again")
+    def _rejected(self, report: Report) -> int:
+        """Nobody but the database knows of such a rejection.  Returns how many of them are wrong."""
+        wrong = 0
+        for audit_id, stamp, sink, failed, error in self._scratch.execute(DEAD):
+            said = (f"the row with audit_id {audit_id} is in the database alone: by its table admin.dead_letter, sink {sink} rejected the document for good at {failed}, "
+                    f"with the error {json.dumps(error, ensure_ascii=False)}")
+            if datetime.fromisoformat(stamp) - datetime.fromisoformat(failed) > CLOCK_TOLERANCE:
+                wrong += 1
+                report.findings.wrong("dead-letter", f"{said}; but the row was recorded later, at {stamp}: the row or the dead letter was forged")
+            else:
+                report.findings.attention("dead-letter", f"{said}, so it was never delivered. Ask whoever runs the sink whether that is so, and have it sent again")
+        self._scratch.execute(NO_DEAD)
+        return wrong
 
     def _one(self, query: str, *arguments: object) -> int:
         return int(self._scratch.execute(query, arguments).fetchone()[0] or 0)

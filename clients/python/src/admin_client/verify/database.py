@@ -24,12 +24,13 @@ from .walk import Consumer
 
 ROWS_AT_ONCE = 5000
 UTC = "set local timezone to 'UTC'"
+MOST_ERROR = 300
 INGESTED_PREFIX = "ingest."
 ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, case when source_event_id is not null then source end as source, request_id, traceparent,
 {INSTANT.format('occurred_at')} as occurred, {INSTANT.format('recorded_at')} as recorded, payload::text as payload from admin.audit order by audit_id"""
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
 from (select distinct sink from admin.sink_position) as p cross join lateral admin.delivery_chain(p.sink) as d where d.last_number > 0"""
-REJECTED = "select d.sink, d.audit_id from admin.dead_letter as d"
+REJECTED = f"select d.sink, d.audit_id, {INSTANT.format('d.failed_at')} as failed, left(d.error, {MOST_ERROR}) as error from admin.dead_letter as d"
 MOST_RECEIPTS = 10_000
 RECEIPTS = f"""select r.store_id::text as store, r.sink, r.last_number, encode(r.chain, 'hex') as chain, encode(r.seal_sha256, 'hex') as seal, r.status, r.received_at::text as received
 from admin.archive_receipt as r where r.chain is not null order by r.received_at desc limit {MOST_RECEIPTS}"""
@@ -172,7 +173,7 @@ class Asked:
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
         def rejected(row: Any) -> None:
-            self._compared.rejected(row["sink"], row["audit_id"])
+            self._compared.rejected(row["sink"], row["audit_id"], row["failed"], row["error"])
 
         ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
         self._compared.judge(self._report, task.related([*stores, *task.stores]))
