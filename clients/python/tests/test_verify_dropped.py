@@ -21,7 +21,7 @@ DATA = {"partition": "audit_y2026m10", "from": "2026-10-01T00:00:00+00:00", "to"
 OCTOBER = dropped.Month("2026-10-01T00:00:00.000000Z", NOVEMBER, 90, 100)
 
 
-def compared_with(*months, audit_id=100, recorded=BEFORE, delivered_drop=True):
+def compared_with(*months, audit_id=100, recorded=BEFORE, delivered_drop=True, rejected=False):
     """The database lacks one row of the archive.  Kept: 99, which is of the next month."""
     report = Report()
     with scratch() as connection:
@@ -35,6 +35,8 @@ def compared_with(*months, audit_id=100, recorded=BEFORE, delivered_drop=True):
         compared.add(0, OTHER_STORE, 7000, 1, b"z", NOVEMBER)
         for store, month in months:
             compared.dropped(store, 200, month)
+        if rejected:
+            compared.rejected("kafka", 200, NOVEMBER, "too large")
         compared.judge(report, {STORE})
     return report
 
@@ -75,9 +77,10 @@ def test_stores_of_others_are_set_aside_at_once(own):
     assert sum(statement.startswith("delete from document ") for statement in statements) <= 2
 
 
-@pytest.mark.parametrize("delivered_drop", [True, False])
-def test_an_event_that_nobody_else_has_yet_is_a_point(delivered_drop):
-    report = compared_with(("", OCTOBER), delivered_drop=delivered_drop)
+@pytest.mark.parametrize("delivered_drop, rejected", [(True, False), (False, False), (False, True)])
+def test_an_event_that_nobody_else_has_yet_is_a_point(delivered_drop, rejected):
+    """Also where a dead letter explains that."""
+    report = compared_with(("", OCTOBER), delivered_drop=delivered_drop, rejected=rejected)
     assert report.count(WRONG) == 0 and report.findings.counts["attention", "partition.dropped"] == (not delivered_drop)
 
 

@@ -103,8 +103,8 @@ class Comparison:
             return
         for statement in (UNMATCHED, UNMATCHED_INDEX, NEWEST, NEWEST_INDEX):
             self._scratch.execute(statement)
-        dead = self._rejected(report)
         self._not_delivered(report)
+        dead = self._rejected(report)
         differing = self._differing(report)
         missing = dead + self._missing(report, 0) + self._missing(report, 1)
         both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
