@@ -64,6 +64,25 @@ copy (select 1) to program 'true';
 reset role;
 select * from public.look();
 
+-- Whoever commits next writes what waits, also without any right in the schema of the trail.
+grant pg_execute_server_program to regress_power;
+\c -
+set client_min_messages = warning;
+set role regress_power;
+copy (select 1) to program 'exit 1';
+select 1 as next;
+reset role;
+\c -
+set client_min_messages = warning;
+begin;
+load 'pgoutput';
+rollback;
+set role regress_power;
+select 1 as next;
+reset role;
+revoke pg_execute_server_program from regress_power;
+select * from public.look();
+
 -- What runs beside the server, or writes to its files.
 copy (select 1) to program 'exit 1';
 copy (select 1) to program 'cat > /dev/null';

@@ -7,9 +7,12 @@
 
 #include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "relations.h"
 
@@ -68,6 +71,17 @@ admin_relations_exist(void)
 			return false;
 	}
 	return true;
+}
+
+/* Events are written at the commit of anybody, and LookupFuncName() asks for the privileges of who commits. */
+Oid
+admin_function(const char *name)
+{
+	Oid			schema = get_namespace_oid("admin", true);
+
+	return !OidIsValid(schema) ? InvalidOid :
+		GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),
+						PointerGetDatum(buildoidvector(NULL, 0)), ObjectIdGetDatum(schema));
 }
 
 static void

@@ -40,6 +40,9 @@ extern uint64 relations_generation(void);
 /* Would admin_relations() find them all? */
 extern bool admin_relations_exist(void);
 
+/* A function of schema admin without arguments, whoever asks and may see it or not; InvalidOid where there is none. */
+extern Oid	admin_function(const char *name);
+
 /*
  * Locks or opens a table: `table` points to its member of what admin_relations() returns.  An
  * index of the table may get another oid at any time until then, by REINDEX CONCURRENTLY.  So

@@ -16,7 +16,6 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "nodes/primnodes.h"
-#include "parser/parse_func.h"
 #include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -25,6 +24,7 @@
 
 #include "audit/row_plan.h"
 #include "compat.h"
+#include "relations.h"
 
 /* This month's partition, the default one, audit_attributes; one more at the turn of a month. */
 #define KEPT_PLANS		4
@@ -177,19 +177,11 @@ has_foreign_constraint(Relation table, const RowTable *kind)
 	return false;
 }
 
-static Oid
-guard_of(const RowTable *kind)
-{
-	if (kind->guard == NULL)
-		return InvalidOid;
-	return LookupFuncName(list_make2(makeString("admin"), makeString(pstrdup(kind->guard))), 0, NULL, true);
-}
-
 static void
 make_plan(Relation through, Relation table, const RowTable *kind, RowPlan *plan)
 {
 	TupleDesc	desc = RelationGetDescr(table);
-	Oid			guard = guard_of(kind);
+	Oid			guard = kind->guard == NULL ? InvalidOid : admin_function(kind->guard);
 
 	memset(plan, 0, sizeof(*plan));
 	plan->table = RelationGetRelid(table);

@@ -13,8 +13,6 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_trigger.h"
-#include "nodes/value.h"
-#include "parser/parse_func.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -62,7 +60,7 @@ detached_months(const List *partitions)
 
 	if (known_at == generation)
 		return known;
-	found = guarded_tables(LookupFuncName(list_make2(makeString("admin"), makeString("audit_append_only")), 0, NULL, true));
+	found = guarded_tables(admin_function("audit_append_only"));
 	found = list_delete_oid(found, admin_relations()->audit);
 	/* The other table of the trail has the same guard. */
 	found = list_delete_oid(found, admin_relations()->audit_attributes);
