@@ -136,6 +136,42 @@ alter database :"database" set session_preload_libraries = 'pgoutput';
 alter database :"database" reset session_preload_libraries;
 select command from public.look();
 select payload ->> 'setting' as setting, payload ->> 'value' as value from admin.audit where event_type = 'setting.changed' order by audit_id;
+-- Who may not grant is only warned: nothing has changed.  So it is where an object is given to its owner.
+grant usage on schema admin to regress_power;
+grant select on admin.audit to regress_power;
+select rolname as owner from pg_roles where oid = 10 \gset
+select count(*) as granted from public.look();
+set role regress_power;
+set client_min_messages = error;
+grant select on pg_catalog.pg_class to regress_power;
+grant execute on function pg_catalog.now() to regress_power;
+grant usage on schema pg_catalog to regress_power;
+grant usage on schema admin to regress_power;
+grant usage on all sequences in schema pg_catalog to regress_power;
+grant select on admin.audit to regress_power;
+revoke select on admin.audit from pg_monitor;
+alter default privileges in schema pg_catalog grant execute on functions to regress_power;
+alter default privileges in schema pg_catalog, admin revoke execute on functions from regress_power;
+alter function pg_catalog.now() owner to :"owner";
+alter schema pg_catalog owner to :"owner";
+reset role;
+set client_min_messages = warning;
+select * from public.look();
+-- Who may grant has the event.
+grant select on all tables in schema admin to regress_power;
+grant select on admin.audit to regress_power with grant option;
+grant select (state) on admin.approval to regress_power with grant option;
+set role regress_power;
+set client_min_messages = error;
+grant select on admin.audit to pg_monitor;
+grant select (state) on admin.approval to pg_monitor;
+grant select on all tables in schema admin to pg_monitor;
+reset role;
+set client_min_messages = warning;
+select command, text from public.look();
+revoke grant option for select on admin.audit from regress_power cascade;
+revoke select (state) on admin.approval from regress_power cascade;
+select count(*) as revoked from public.look();
 -- Of an application's own objects nothing is recorded.
 create table app.plain (id int);
 create function app.one() returns int language sql return 1;

@@ -25,6 +25,7 @@
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -210,6 +211,9 @@ is_watched(Node *statement)
 			return false;
 		case T_CopyStmt:
 			return castNode(CopyStmt, statement)->is_from || insider_lasting_object(statement) != NULL;
+		case T_AlterOwnerStmt:
+			/* Anybody may give an object to the owner that it has. */
+			return is_member_of_role(GetUserId(), get_rolespec_oid(castNode(AlterOwnerStmt, statement)->newowner, true));
 		case T_DoStmt:
 		case T_LoadStmt:
 			return insider_lasting_object(statement) != NULL;

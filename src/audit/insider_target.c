@@ -71,19 +71,6 @@ target_of_schema(Target *target, const char *name)
 	return OidIsValid(schema) && insider_is_our_schema(schema) && target_found(target, NamespaceRelationId, schema);
 }
 
-bool
-target_of_schemas(Target *target, List *names)
-{
-	ListCell   *cell;
-
-	foreach(cell, names)
-	{
-		if (target_of_object(target, NamespaceRelationId, get_namespace_oid(strVal(lfirst(cell)), true)))
-			return true;
-	}
-	return false;
-}
-
 /* A function elsewhere that is bound to our library can do what our functions can. */
 static bool
 of_function(Target *target, const CreateFunctionStmt *statement)

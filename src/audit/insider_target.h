@@ -24,9 +24,8 @@ extern bool target_found(Target *target, Oid class, Oid object);
 extern bool target_of_relation(Target *target, const RangeVar *name);
 extern bool target_of_relations(Target *target, List *names);
 
-/* Ours, or the server's in pg_catalog: who may write there has power over what guards the trail.  Of schemas, too. */
+/* Ours, or the server's in pg_catalog: who may write there has power over what guards the trail. */
 extern bool target_of_object(Target *target, Oid class, Oid object);
-extern bool target_of_schemas(Target *target, List *names);
 
 /* Of GRANT, REVOKE, and commands on roles; false for any other command. */
 extern bool target_of_access(Target *target, Node *statement);

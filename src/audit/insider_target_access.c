@@ -4,7 +4,11 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
@@ -16,12 +20,54 @@
 #include "nodes/parsenodes.h"
 #include "parser/parse_func.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "audit/insider.h"
 #include "audit/insider_setting.h"
 #include "audit/insider_target.h"
 #include "catalog_row.h"
 #include "compat.h"
+
+/*
+ * Has a role one of these rights on an object, as its owner or by what was granted?  The server only warns who
+ * grants without a right to, and changes nothing.
+ */
+static bool
+has_right(Oid role, Oid class, Oid object, AclMode rights)
+{
+	int			cache = get_object_catcache_oid(class);
+	HeapTuple	tuple = superuser_arg(role) ? NULL : SearchSysCache1(cache, ObjectIdGetDatum(object));
+	bool		has_none;
+	Datum		acl;
+	Oid			owner;
+	bool		has;
+
+	if (!HeapTupleIsValid(tuple))
+		return superuser_arg(role);
+	owner = DatumGetObjectId(SysCacheGetAttr(cache, tuple, get_object_attnum_owner(class), &has_none));
+	acl = SysCacheGetAttr(cache, tuple, get_object_attnum_acl(class), &has_none);
+	has = has_privs_of_role(role, owner) || (!has_none && aclmask(DatumGetAclP(acl), role, owner, rights, ACLMASK_ANY) != 0);
+	ReleaseSysCache(tuple);
+	return has;
+}
+
+/* Of a table, or of one of its columns. */
+static bool
+may_grant(Oid class, Oid object)
+{
+	return OidIsValid(object) &&
+		(has_right(GetUserId(), class, object, ACLITEM_ALL_GOPTION_BITS) ||
+		 (class == RelationRelationId &&
+		  pg_attribute_aclcheck_all(object, GetUserId(), ACL_GRANT_OPTION_FOR(ACL_ALL_RIGHTS_COLUMN), ACLMASK_ANY) == ACLCHECK_OK));
+}
+
+static bool
+of_granted(Target *target, Oid class, Oid object)
+{
+	return may_grant(class, object) && target_of_object(target, class, object);
+}
 
 static bool
 of_functions(Target *target, ObjectType type, List *functions)
@@ -30,7 +76,7 @@ of_functions(Target *target, ObjectType type, List *functions)
 
 	foreach(cell, functions)
 	{
-		if (target_of_object(target, ProcedureRelationId, LookupFuncWithArgs(type, lfirst_node(ObjectWithArgs, cell), true)))
+		if (of_granted(target, ProcedureRelationId, LookupFuncWithArgs(type, lfirst_node(ObjectWithArgs, cell), true)))
 			return true;
 	}
 	return false;
@@ -43,7 +89,7 @@ of_tables(Target *target, List *names)
 
 	foreach(cell, names)
 	{
-		if (target_of_object(target, RelationRelationId, RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true)))
+		if (of_granted(target, RelationRelationId, RangeVarGetRelid(lfirst_node(RangeVar, cell), NoLock, true)))
 			return true;
 	}
 	return false;
@@ -65,10 +111,63 @@ of_parameters(Target *target, List *names)
 }
 
 static bool
+of_schemas(Target *target, List *names)
+{
+	ListCell   *cell;
+
+	foreach(cell, names)
+	{
+		if (of_granted(target, NamespaceRelationId, get_namespace_oid(strVal(lfirst(cell)), true)))
+			return true;
+	}
+	return false;
+}
+
+/* May the caller grant anything on a table or function there? */
+static bool
+may_grant_in(Oid schema, Oid class)
+{
+	Relation	catalog = table_open(class, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		may = superuser();
+
+	ScanKeyInit(&key, get_object_attnum_namespace(class), BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(schema));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 1, &key);
+	while (!may && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+
+		may = may_grant(class, DatumGetObjectId(heap_getattr(tuple, get_object_attnum_oid(class), RelationGetDescr(catalog), &isnull)));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return may;
+}
+
+static bool
+of_all_in_schemas(Target *target, const GrantStmt *statement)
+{
+	bool		is_table = statement->objtype == OBJECT_TABLE || statement->objtype == OBJECT_SEQUENCE;
+	ListCell   *cell;
+
+	foreach(cell, statement->objects)
+	{
+		Oid			schema = get_namespace_oid(strVal(lfirst(cell)), true);
+
+		if (target_of_object(target, NamespaceRelationId, schema) &&
+			may_grant_in(schema, is_table ? RelationRelationId : ProcedureRelationId))
+			return true;
+	}
+	return false;
+}
+
+static bool
 of_grant(Target *target, const GrantStmt *statement)
 {
 	if (statement->targtype == ACL_TARGET_ALL_IN_SCHEMA)
-		return target_of_schemas(target, statement->objects);
+		return of_all_in_schemas(target, statement);
 	if (statement->targtype != ACL_TARGET_OBJECT)
 		return false;
 	if (compat_is_parameter(statement->objtype))
@@ -83,7 +182,7 @@ of_grant(Target *target, const GrantStmt *statement)
 		case OBJECT_ROUTINE:
 			return of_functions(target, statement->objtype, statement->objects);
 		case OBJECT_SCHEMA:
-			return target_of_schemas(target, statement->objects);
+			return of_schemas(target, statement->objects);
 		default:
 			return false;
 	}
@@ -114,11 +213,45 @@ is_of_owner(const DefElem *roles)
 	return false;
 }
 
+/* May one of the roles make in the schema what the default is for?  Without a list it is about the caller. */
+static bool
+may_make_in(Oid schema, const DefElem *roles)
+{
+	ListCell   *cell;
+
+	if (roles == NULL)
+		return has_right(GetUserId(), NamespaceRelationId, schema, ACL_CREATE);
+	foreach(cell, (List *) roles->arg)
+	{
+		Oid			role = get_rolespec_oid(lfirst_node(RoleSpec, cell), true);
+
+		if (OidIsValid(role) && has_right(role, NamespaceRelationId, schema, ACL_CREATE))
+			return true;
+	}
+	return false;
+}
+
+static bool
+of_defaults_in(Target *target, const DefElem *schemas, const DefElem *roles)
+{
+	ListCell   *cell;
+
+	foreach(cell, (List *) schemas->arg)
+	{
+		Oid			schema = get_namespace_oid(strVal(lfirst(cell)), true);
+
+		if (target_of_object(target, NamespaceRelationId, schema) && may_make_in(schema, roles))
+			return true;
+	}
+	return false;
+}
+
 /* In our schemas, or in every schema, where our months are made, too. */
 static bool
 of_default_privileges(Target *target, const AlterDefaultPrivilegesStmt *statement)
 {
 	const DefElem *roles = NULL;
+	const DefElem *schemas = NULL;
 	ListCell   *cell;
 
 	foreach(cell, statement->options)
@@ -126,10 +259,12 @@ of_default_privileges(Target *target, const AlterDefaultPrivilegesStmt *statemen
 		DefElem    *option = lfirst_node(DefElem, cell);
 
 		if (strcmp(option->defname, "schemas") == 0)
-			return target_of_schemas(target, (List *) option->arg);
+			schemas = option;
 		if (strcmp(option->defname, "roles") == 0)
 			roles = option;
 	}
+	if (schemas != NULL)
+		return of_defaults_in(target, schemas, roles);
 	return is_of_owner(roles) && target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
 }
 
