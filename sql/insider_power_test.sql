@@ -48,6 +48,9 @@ select * from public.look();
 select * from public.look();
 -- A function in C brings a library, too.
 create function app.handler() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler';
+alter extension plpgsql add function app.handler();
+create or replace function app.handler() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler';
+alter extension plpgsql drop function app.handler();
 drop function app.handler();
 create function app.export(oid, text) returns int language internal as 'be_lo_export';
 drop function app.export(oid, text);
@@ -131,6 +134,10 @@ reset allow_system_table_mods;
 select * from public.look();
 select current_database() as database \gset
 alter database :"database" owner to regress_power;
+set role regress_power;
+alter database :"database" connection limit 40;
+alter database :"database" connection limit -1;
+reset role;
 alter database :"database" owner to current_user;
 alter database :"database" set session_preload_libraries = 'pgoutput';
 alter database :"database" reset session_preload_libraries;

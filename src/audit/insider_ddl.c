@@ -45,6 +45,13 @@
 /* Of a longer text an event has both ends. */
 #define MAX_COMMAND_BYTES	65536
 
+typedef struct Made
+{
+	Oid			class;
+	Oid			object;
+	bool		by_script;		/* of CREATE or ALTER EXTENSION */
+} Made;
+
 /* The command that runs. */
 typedef struct Command
 {
@@ -52,7 +59,7 @@ typedef struct Command
 	char	   *object;			/* identity of the first object of ours */
 	bool		is_trail;		/* which is the trail or a partition of it */
 	bool		is_place;		/* that is a schema or the extension: what is made there says more */
-	List	   *made;			/* ObjectAddress of each object that was made, or replaced */
+	List	   *made;			/* Made, of each object that was made, or replaced */
 	MemoryContext context;		/* of all of that: it lives as long as the command */
 } Command;
 
@@ -94,29 +101,31 @@ static void
 note_made(Command *command, Oid class, Oid object)
 {
 	MemoryContext old;
-	ObjectAddress *made;
+	Made	   *made;
 
 	/* A large object guards nothing, and a query may make any number of them. */
 	if (class == LargeObjectRelationId)
 		return;
 	old = MemoryContextSwitchTo(command->context);
-	made = palloc(sizeof(ObjectAddress));
-	ObjectAddressSet(*made, class, object);
+	made = palloc(sizeof(Made));
+	made->class = class;
+	made->object = object;
+	made->by_script = creating_extension;
 	command->made = lappend(command->made, made);
 	MemoryContextSwitchTo(old);
 }
 
 /*
- * A function in C, or another language that is not trusted, does what LOAD does.  That of an extension comes with
- * what is installed on the server.
+ * A function in C, or another language that is not trusted, does what LOAD does.  What an extension's script makes
+ * comes with what is installed on the server.  A function of an extension can be replaced by hand, too.
  */
 static bool
-is_loaded_by_hand(const ObjectAddress *made)
+is_loaded_by_hand(const Made *made)
 {
 	static const CatalogColumn language = {ProcedureRelationId, ProcedureOidIndexId, Anum_pg_proc_oid, Anum_pg_proc_prolang};
 
-	return made->classId == ProcedureRelationId && insider_is_untrusted(catalog_row_oid(&language, made->objectId)) &&
-		!OidIsValid(getExtensionOfObject(made->classId, made->objectId));
+	return made->class == ProcedureRelationId && !made->by_script &&
+		insider_is_untrusted(catalog_row_oid(&language, made->object));
 }
 
 /* What a command has made is visible, and can be judged, when it is through. */
@@ -130,17 +139,17 @@ touch_made(Command *command)
 	CommandCounterIncrement();
 	foreach(cell, command->made)
 	{
-		const ObjectAddress *made = lfirst(cell);
+		const Made *made = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
 		/* A new partition of an audited table is audited, too. */
-		if (made->classId == TriggerRelationId && insider_is_cloned_trigger(made->objectId))
+		if (made->class == TriggerRelationId && insider_is_cloned_trigger(made->object))
 			continue;
 		/* A function elsewhere that is bound to our library is one of the extension's place. */
-		if (is_guard(made->classId, made->objectId) || is_loaded_by_hand(made) ||
-			(command->is_place && made->classId == ProcedureRelationId))
+		if (is_guard(made->class, made->object) || is_loaded_by_hand(made) ||
+			(command->is_place && made->class == ProcedureRelationId))
 		{
-			command->object = identity_of(command, made->classId, made->objectId);
+			command->object = identity_of(command, made->class, made->object);
 			command->is_ours = true;
 			return;
 		}

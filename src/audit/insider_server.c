@@ -15,7 +15,6 @@
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_database.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_language.h"
@@ -26,7 +25,6 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/proclang.h"
-#include "miscadmin.h"
 #include "utils/lsyscache.h"
 
 #include "audit/insider.h"
@@ -94,9 +92,6 @@ insider_serves_ours(Oid class, Oid object)
 			return is_language_of_ours(object);
 		case EventTriggerRelationId:
 			return true;
-		case DatabaseRelationId:
-			/* Its owner may drop it. */
-			return object == MyDatabaseId;
 		case ExtensionRelationId:
 			/* What it has in the schema is looked at by itself. */
 			return false;

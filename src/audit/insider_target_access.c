@@ -1,6 +1,6 @@
 /*
  * insider_target_access.c
- *	  What commands name that give or take access: GRANT, REVOKE, and those on roles.
+ *	  What commands name that give or take access: GRANT, REVOKE, OWNER TO, and those on roles.
  */
 #include "postgres.h"
 
@@ -11,9 +11,11 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -331,6 +333,14 @@ of_role_options(Target *target, List *options, Oid role)
 	return false;
 }
 
+/* The owner of this database may drop it.  What else ALTER DATABASE changes gives nobody power over the trail. */
+static bool
+of_owner(Target *target, const AlterOwnerStmt *statement)
+{
+	return statement->objectType == OBJECT_DATABASE && get_database_oid(strVal(statement->object), true) == MyDatabaseId &&
+		target_found(target, DatabaseRelationId, MyDatabaseId);
+}
+
 bool
 target_of_access(Target *target, Node *statement)
 {
@@ -347,6 +357,8 @@ target_of_access(Target *target, Node *statement)
 			return of_grant(target, castNode(GrantStmt, statement));
 		case T_AlterDefaultPrivilegesStmt:
 			return of_default_privileges(target, castNode(AlterDefaultPrivilegesStmt, statement));
+		case T_AlterOwnerStmt:
+			return of_owner(target, castNode(AlterOwnerStmt, statement));
 		case T_DropOwnedStmt:
 			return of_roles(target, castNode(DropOwnedStmt, statement)->roles);
 		case T_ReassignOwnedStmt:

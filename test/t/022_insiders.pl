@@ -87,6 +87,8 @@ my $guards_before = $node->safe_psql('postgres', $guards);
 $node->safe_psql('postgres', 'create schema app');
 $node->safe_psql('postgres', 'create extension pg_surgery schema app');
 is($node->safe_psql('postgres', $guards), $guards_before, 'an extension with functions in C is no event');
+$node->safe_psql('postgres', q{create or replace function app.heap_force_kill(reloid regclass, tids tid[]) returns void language c strict as '$libdir/pg_surgery', 'heap_force_kill'});
+like($node->safe_psql('postgres', $guards), qr/CREATE FUNCTION app[.]heap_force_kill\([^)]*\)\z/, 'a function of an extension that is replaced by hand is');
 $node->safe_psql('postgres', q{create table app.killed as select n from generate_series(1, 3) as n});
 $node->safe_psql('postgres', q{begin; select app.heap_force_kill('app.killed', array['(0,1)'::tid]); rollback; select 1});
 is($node->safe_psql('postgres', 'select count(*) from app.killed'), 2, 'a rollback does not bring the row back that was removed');
