@@ -98,11 +98,40 @@ begin;
 copy (select 1) to :'inside';
 rollback;
 copy (select 1) to '/dev/null';
+copy (select 1) to stdout;
 copy lines from '/dev/null';
+explain (costs off) select lo_export(4711, '/dev/null');
 select lo_from_bytea(4711, 'x') > 0 as made;
 select lo_export(4711, '/dev/null');
 select lo_unlink(4711);
 select command, regexp_replace(object, '.*/regress_power', '<inside>') as object, regexp_replace(text, '/.*/regress_power', '<inside>') as text from public.look();
+
+-- A function that EXPLAIN runs calls what it calls.
+create function app.exports(int) returns int language plpgsql stable as $$ declare done int; begin done := lo_export(4711, '/dev/null'); return $1; end $$;
+select lo_from_bytea(4711, 'x') > 0 as made;
+create table app.pruned (id int) partition by list (id);
+create table app.pruned_1 partition of app.pruned for values in (1);
+create table app.pruned_2 partition of app.pruned for values in (2);
+prepare pruned as select id from app.pruned where id = app.exports(1);
+do $$ begin execute 'explain execute pruned'; end $$;
+select command from public.look();
+do $$ begin execute 'explain execute pruned'; end $$;
+deallocate pruned;
+select lo_unlink(4711);
+select command from public.look();
+
+-- A session that cannot write keeps a hundred acts, and counts the rest.
+begin read only;
+do $$ begin for n in 1..103 loop execute format('load %L /* %s */', 'pgoutput', n); execute format('load %L /* %s */', 'pgoutput', n); end loop; end $$;
+commit;
+select 1 as next;
+select command, count(*), count(distinct text) as texts from public.look() group by command order by command;
+select payload ->> 'acts' as acts from admin.audit where payload ->> 'command' = 'more';
+begin;
+do $$ begin for n in 1..103 loop execute format('load %L /* %s */', 'pgoutput', n); end loop; end $$;
+rollback;
+select 1 as next;
+select command, count(*) from public.look() group by command;
 
 -- Privileges and owners of what is in pg_catalog.
 grant update on pg_trigger to regress_power;

@@ -31,18 +31,21 @@ extern bool insider_trail_is_fresh(void);
 
 /*
  * Acts that a rollback does not undo.  What a command loads, runs or writes to, or NULL.  What is noted, the payload
- * of guard.changed, is written at the next commit that can.  Is there something to write?  Collects it; and the
- * transaction has ended.
+ * of guard.changed, is written at the next commit that can; false: it repeats the one before.  Is there something to
+ * write?  Collects it; and the transaction has ended.
  */
 extern const char *insider_lasting_object(Node *statement);
 extern bool insider_is_untrusted(Oid language);
-extern void insider_note_lasting(const char *payload);
+extern bool insider_note_lasting(const char *payload);
 extern bool insider_has_lasting(void);
 extern void insider_collect_lasting(void);
 extern void insider_lasting_end(bool is_commit);
 
 /* Notes that a function is called that acts in this way. */
 extern void insider_note_call(Oid function);
+
+/* Is a plan initialized that EXPLAIN shows and does not run? */
+extern bool insider_is_explained(void);
 
 /* Appends an event at once; insider_trail_can_take() has said that it can. */
 extern void insider_append_now(const char *event_type, const char *payload);

@@ -35,6 +35,8 @@
 static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 static bool has_changed_trail = false;	/* in this transaction */
+static bool is_explaining = false;
+static ErrorContextCallback *explained = NULL;	/* where its plan is initialized */
 
 /* The first catalog that a statement writes to. */
 static Oid
@@ -59,6 +61,43 @@ command_name(const PlannedStmt *statement)
 	return GetCommandTagName(CreateCommandTag((Node *) unconstify(PlannedStmt *, statement)));
 }
 
+static void
+start(QueryDesc *query, int flags)
+{
+	if (previous_start)
+		previous_start(query, flags);
+	else
+		standard_ExecutorStart(query, flags);
+}
+
+/* EXPLAIN initializes each call, and makes none. */
+static void
+start_explained(QueryDesc *query, int flags)
+{
+	ErrorContextCallback *volatile before = explained;
+	volatile bool was_explaining = is_explaining;
+
+	explained = error_context_stack;
+	is_explaining = true;
+	PG_TRY();
+	{
+		start(query, flags);
+	}
+	PG_FINALLY();
+	{
+		explained = before;
+		is_explaining = was_explaining;
+	}
+	PG_END_TRY();
+}
+
+/* A function that runs meanwhile, to leave partitions out, makes calls: it has an error context of its own. */
+bool
+insider_is_explained(void)
+{
+	return is_explaining && error_context_stack == explained;
+}
+
 /* The catalog lookups come last: every statement that writes comes by here. */
 static void
 at_executor_start(QueryDesc *query, int flags)
@@ -71,10 +110,10 @@ at_executor_start(QueryDesc *query, int flags)
 		!insider_is_own_or_script() && OidIsValid(get_extension_oid("admin_ext", true)))
 		insider_record_command(command_name(statement), psprintf("pg_catalog.%s", get_rel_name(catalog)),
 							   statement, query->sourceText);
-	if (previous_start)
-		previous_start(query, flags);
+	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
+		start_explained(query, flags);
 	else
-		standard_ExecutorStart(query, flags);
+		start(query, flags);
 }
 
 /* The relations that a statement writes to because it names the parent of them. */

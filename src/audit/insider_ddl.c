@@ -173,7 +173,7 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 		previous_access(access, class, object, column, arg);
 	if (access == OAT_FUNCTION_EXECUTE && (object == F_SETVAL_REGCLASS_INT8 || object == F_SETVAL_REGCLASS_INT8_BOOL))
 		audit_number_note_setval();
-	if (access == OAT_FUNCTION_EXECUTE && object == F_LO_EXPORT)
+	if (access == OAT_FUNCTION_EXECUTE && object == F_LO_EXPORT && !insider_is_explained())
 		insider_note_call(object);
 	if (current == NULL)
 		return;
@@ -260,8 +260,8 @@ text_of(const PlannedStmt *statement, const char *query, int *bytes)
  * The months of a dump are made and attached before the trail takes a row.  Then pg_restore makes
  * their indexes, constraints and triggers, in several sessions at once, and may switch triggers off
  * while it loads.  Each would wait for the month that the other has locked.  Other extensions, like a
- * language with its functions in pg_catalog, come before the trail has a month.  A copy that is being
- * loaded has no history of its own yet, and its trail says that it was loaded.
+ * language with its functions in pg_catalog, and functions in C come before the trail has a month.  A copy
+ * that is being loaded has no history of its own yet, and its trail says that it was loaded.
  */
 static bool
 belongs_to_restore(Node *statement)
@@ -272,23 +272,24 @@ belongs_to_restore(Node *statement)
 		return insider_trail_is_fresh();
 	return admin_restoring &&
 		(IsA(statement, AlterTableStmt) || IsA(statement, IndexStmt) || IsA(statement, CreateTrigStmt) ||
-		 IsA(statement, CreateExtensionStmt)) &&
+		 IsA(statement, CreateExtensionStmt) || IsA(statement, CreateFunctionStmt)) &&
 		(!insider_store_is_adopted() || insider_trail_is_fresh());
 }
 
-/* Writes the line to the log; answers the event's payload, or NULL where there is to be none. */
+static void
+log_command(const char *tag, const char *object)
+{
+	insider_log(psprintf("%s by \"%s\" changed what guards the audit trail: %s", tag,
+						 GetUserNameFromId(GetSessionUserId(), true), object));
+}
+
 static char *
-describe_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+payload_of(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
 	int			bytes;
 	char	   *text = text_of(statement, query, &bytes);
 	StringInfoData payload;
 
-	insider_log(psprintf("%s by \"%s\" changed what guards the audit trail: %s", tag,
-						 GetUserNameFromId(GetSessionUserId(), true), object));
-	/* The trail may have gone with it. */
-	if (!OidIsValid(get_extension_oid("admin_ext", true)) || belongs_to_restore(statement->utilityStmt))
-		return NULL;
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"command\":");
 	append_json_cstring(&payload, tag);
@@ -300,6 +301,17 @@ describe_command(const char *tag, const char *object, const PlannedStmt *stateme
 		appendStringInfo(&payload, ",\"text_bytes\":%d", bytes);
 	appendStringInfoChar(&payload, '}');
 	return payload.data;
+}
+
+/* Writes the line to the log; answers the event's payload, or NULL where there is to be none. */
+static char *
+describe_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+{
+	log_command(tag, object);
+	/* The trail may have gone with it. */
+	if (!OidIsValid(get_extension_oid("admin_ext", true)) || belongs_to_restore(statement->utilityStmt))
+		return NULL;
+	return payload_of(tag, object, statement, query);
 }
 
 void
@@ -381,15 +393,21 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 				 errhint("Roll back, or undo the command.")));
 }
 
+/* An act that is repeated has no further line in the log, either. */
+static void
+record_act(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+{
+	if (insider_note_lasting(payload_of(tag, object, statement, query)))
+		log_command(tag, object);
+}
+
 static void
 record_lasting(const PlannedStmt *statement, const char *query)
 {
 	const char *object = insider_lasting_object(statement->utilityStmt);
-	const char *payload = object == NULL ? NULL :
-		describe_command(GetCommandTagName(CreateCommandTag(statement->utilityStmt)), object, statement, query);
 
-	if (payload != NULL)
-		insider_note_lasting(payload);
+	if (object != NULL)
+		record_act(GetCommandTagName(CreateCommandTag(statement->utilityStmt)), object, statement, query);
 }
 
 /* A function calls no command: the text is what the client has sent. */
@@ -397,14 +415,11 @@ void
 insider_note_call(Oid function)
 {
 	PlannedStmt whole = {.type = T_PlannedStmt};
-	const char *payload;
 
 	if (IsBinaryUpgrade || insider_is_own_or_script() || !OidIsValid(get_extension_oid("admin_ext", true)))
 		return;
-	payload = describe_command(get_func_name(function), format_procedure_qualified(function), &whole,
-							   debug_query_string ? debug_query_string : "");
-	if (payload != NULL)
-		insider_note_lasting(payload);
+	record_act(get_func_name(function), format_procedure_qualified(function), &whole,
+			   debug_query_string ? debug_query_string : "");
 }
 
 /* What the script of another extension makes is its CREATE EXTENSION's, unless the command names what is ours. */

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_language.h"
 #include "commands/proclang.h"
@@ -28,8 +29,13 @@
 #include "audit/insider.h"
 #include "audit/insider_collect.h"
 
+/* Where nothing can be written so many acts wait.  The rest is counted, and has its lines in the log. */
+#define MOST_KEPT	100
+
 static List *lasting = NIL;		/* payloads, in TopMemoryContext */
-static int	collected = 0;		/* so many of them, the first ones, are in this transaction */
+static int	collected = 0;		/* so many of them are in this transaction */
+static int64 left_out = 0;		/* acts after those */
+static char *latest = NULL;		/* payload of the last act of this transaction, in its memory */
 
 /* By a name that can only be that of ours. */
 static bool
@@ -50,22 +56,13 @@ is_our_library(const char *file)
 	return false;
 }
 
-/* A file elsewhere is an export like any other. */
-static bool
-is_in_data_directory(const char *file)
-{
-	char	   *path = pstrdup(file);
-
-	canonicalize_path(path);
-	return path_is_prefix_of_path(DataDir, path);
-}
-
+/* Wherever the file is: links and tablespaces lead into the data directory, too. */
 static bool
 is_lasting_copy(const CopyStmt *statement)
 {
 	if (statement->is_program)
 		return has_privs_of_role(GetUserId(), ROLE_PG_EXECUTE_SERVER_PROGRAM);
-	return !statement->is_from && statement->filename != NULL && is_in_data_directory(statement->filename) &&
+	return !statement->is_from && statement->filename != NULL &&
 		has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES);
 }
 
@@ -109,17 +106,28 @@ insider_lasting_object(Node *statement)
 	return NULL;
 }
 
-/* A query may call a function for each of its rows: that is one act. */
-void
+/* A query may call a function for each of its rows: that is one act.  A standby has the log's line alone. */
+bool
 insider_note_lasting(const char *payload)
 {
 	MemoryContext old;
 
-	if (list_length(lasting) > collected && strcmp(llast(lasting), payload) == 0)
-		return;
+	if (latest != NULL && strcmp(latest, payload) == 0)
+		return false;
+	if (latest != NULL)
+		pfree(latest);
+	latest = MemoryContextStrdup(TopTransactionContext, payload);
+	if (RecoveryInProgress())
+		return true;
+	if (list_length(lasting) >= MOST_KEPT && !insider_trail_can_take())
+	{
+		left_out++;
+		return true;
+	}
 	old = MemoryContextSwitchTo(TopMemoryContext);
 	lasting = lappend(lasting, pstrdup(payload));
 	MemoryContextSwitchTo(old);
+	return true;
 }
 
 bool
@@ -135,6 +143,8 @@ insider_collect_lasting(void)
 
 	foreach(cell, lasting)
 		insider_collect("guard.changed", lfirst(cell));
+	if (left_out > 0)
+		insider_collect("guard.changed", psprintf("{\"command\":\"more\",\"acts\":" INT64_FORMAT "}", left_out));
 	collected = list_length(lasting);
 }
 
@@ -145,6 +155,8 @@ insider_lasting_end(bool is_commit)
 	{
 		list_free_deep(lasting);
 		lasting = NIL;
+		left_out = 0;
 	}
 	collected = 0;
+	latest = NULL;
 }

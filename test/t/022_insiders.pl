@@ -93,6 +93,8 @@ $node->safe_psql('postgres', q{create table app.killed as select n from generate
 $node->safe_psql('postgres', q{begin; select app.heap_force_kill('app.killed', array['(0,1)'::tid]); rollback; select 1});
 is($node->safe_psql('postgres', 'select count(*) from app.killed'), 2, 'a rollback does not bring the row back that was removed');
 like($node->safe_psql('postgres', $guards), qr/[^,]* app[.]heap_force_kill\([^)]*\)\z/, 'the call is an event of the next transaction');
+$node->safe_psql('postgres', q{select app.heap_force_kill('app.killed', array['(0,2)'::tid]) from generate_series(1, 3)});
+is(log_count($node, qr/heap_force_kill by "\w+" changed what guards/), 2, 'a query that calls it for several rows has one line in the log');
 $node->safe_psql('postgres', 'drop extension pg_surgery; drop schema app cascade');
 
 # A receipt is deleted together with its event, before the event is delivered.  Whoever deletes has to switch guards off, which leaves
