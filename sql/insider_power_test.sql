@@ -190,6 +190,7 @@ alter default privileges in schema pg_catalog grant execute on functions to regr
 alter default privileges in schema pg_catalog, admin revoke execute on functions from regress_power;
 alter function pg_catalog.now() owner to :"owner";
 alter schema pg_catalog owner to :"owner";
+create function app.text() returns text language sql as $$ select 'admin_ext' $$;
 reset role;
 set client_min_messages = warning;
 select * from public.look();

@@ -71,12 +71,17 @@ target_of_schema(Target *target, const char *name)
 	return OidIsValid(schema) && insider_is_our_schema(schema) && target_found(target, NamespaceRelationId, schema);
 }
 
-/* A function elsewhere that is bound to our library can do what our functions can. */
+/*
+ * A function elsewhere that is bound to our library can do what our functions can.  Only superusers bind one; what
+ * others write in a body is text.
+ */
 static bool
 of_function(Target *target, const CreateFunctionStmt *statement)
 {
 	ListCell   *cell;
 
+	if (!superuser())
+		return false;
 	foreach(cell, statement->options)
 	{
 		DefElem    *option = lfirst_node(DefElem, cell);
