@@ -40,6 +40,26 @@
 #define compat_guc_free(text) free(text)
 #endif
 
+/* 16 finds a setting by its name; before, all are looked through. */
+#include "utils/guc_tables.h"
+
+static inline GucSource
+compat_guc_source(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	const struct config_generic *setting = find_option(name, false, true, DEBUG5);
+
+	return setting ? setting->source : PGC_S_DEFAULT;
+#else
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+	{
+		if (pg_strcasecmp(get_guc_variables()[i]->name, name) == 0)
+			return get_guc_variables()[i]->source;
+	}
+	return PGC_S_DEFAULT;
+#endif
+}
+
 /* 18 added the instrumentation argument. */
 #if PG_VERSION_NUM >= 180000
 #define compat_index_beginscan(heap, index, snapshot, nkeys) \

@@ -42,8 +42,12 @@ typedef struct StoredSetting
 /* NULL: a change of this setting weakens nothing.  Names are compared without regard to case. */
 extern const StoredSetting *insider_stored_setting(const char *name);
 
-/* Their names, as an array of text. */
+/* Their names, as an array of text, and what the server's command line says for each. */
 extern Datum insider_stored_names(void);
+extern Datum insider_commanded_values(void);
+
+/* For a worker, before it connects and pins settings: keeps what the command line says, which wins over the files until the server ends. */
+extern void insider_keep_command_line(void);
 
 /* Collects setting.changed and writes a line to the log.  A value that is NULL is the default; `before` may be NULL: it is not known. */
 extern void insider_collect_stored(const char *name, const char *value, const char *before, const char *scope);

@@ -8,11 +8,9 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "nodes/parsenodes.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
@@ -20,44 +18,6 @@
 #include "audit/insider_collect.h"
 #include "audit/insider_setting.h"
 #include "json_text.h"
-
-/* A library that is preloaded runs in every session, and may take the hooks away. */
-static const StoredSetting stored[] = {
-	{"admin_ext.restoring", WEAK_ON},
-	{"admin_ext.require_verified_jwt", WEAK_OFF},
-	{"admin_ext.archive_required", WEAK_OFF},
-	{"admin_ext.require_action_policy", WEAK_OFF},
-	{"admin_ext.retention", WEAK_LOWER},
-	{"admin_ext.sinks", WEAK_CHANGED},
-	{"admin_ext.databases", WEAK_CHANGED},
-	{"admin_ext.on_divergence", WEAK_CHANGED},
-	{"shared_preload_libraries", WEAK_CHANGED},
-	{"session_preload_libraries", WEAK_CHANGED},
-	{"local_preload_libraries", WEAK_CHANGED},
-	{"session_replication_role", WEAK_CHANGED},
-	{"allow_system_table_mods", WEAK_ON},
-};
-
-const StoredSetting *
-insider_stored_setting(const char *name)
-{
-	for (int i = 0; i < lengthof(stored); i++)
-	{
-		if (pg_strcasecmp(name, stored[i].name) == 0)
-			return &stored[i];
-	}
-	return NULL;
-}
-
-Datum
-insider_stored_names(void)
-{
-	Datum		names[lengthof(stored)];
-
-	for (int i = 0; i < lengthof(stored); i++)
-		names[i] = CStringGetTextDatum(stored[i].name);
-	return PointerGetDatum(construct_array(names, lengthof(stored), TEXTOID, -1, false, TYPALIGN_INT));
-}
 
 void
 insider_collect_stored(const char *name, const char *value, const char *before, const char *scope)

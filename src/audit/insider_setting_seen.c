@@ -23,13 +23,16 @@
 
 PG_FUNCTION_INFO_V1(admin_look_at_settings);
 
-/* What a worker pins for itself (worker_settings.c), a switch, is read from the files. */
+/* What a worker pins for itself (worker_settings.c) is what the command line says, or else the files. */
 #define OF_THE_CONFIGURATION \
-	"from pg_settings as s left join admin_internal.setting_seen as k on k.name = s.name, " \
-	"lateral (select case when s.source <> 'override' then s.setting " \
-	"when (select f.setting::boolean from pg_file_settings as f where lower(f.name) = s.name and f.error is null " \
-	"order by f.seqno desc limit 1) then 'on' else s.boot_val end) as c(value) " \
-	"where s.name = any ($1) and c.value is distinct from k.value " \
+	"from unnest($1, $2) as w(name, commanded) join pg_settings as s on s.name = w.name " \
+	"left join admin_internal.setting_seen as k on k.name = s.name, " \
+	"lateral (select case when s.source <> 'override' then s.setting else coalesce(w.commanded, " \
+	"(select case s.vartype when 'bool' then case when f.setting::boolean then 'on' else 'off' end " \
+	"when 'enum' then lower(f.setting) else f.setting end " \
+	"from pg_file_settings as f where lower(f.name) = s.name and f.error is null order by f.seqno desc limit 1), " \
+	"s.boot_val) end) as c(value) " \
+	"where c.value is distinct from k.value " \
 	"and s.source not in ('global', 'database', 'user', 'database user', 'client', 'session') "
 
 static bool
@@ -60,15 +63,15 @@ is_weaker(const StoredSetting *setting, const char *before, const char *value)
 
 /* A setting that was never looked at has no history to compare with. */
 static void
-collect_weakened(Datum names, const char *scope)
+collect_weakened(Datum *settings, const char *scope)
 {
 	static OwnerQuery query = {
 		.text = "select s.name, k.value, c.value " OF_THE_CONFIGURATION "and k.value is not null order by s.name",
-		.nargs = 1,
-		.types = {TEXTARRAYOID},
+		.nargs = 2,
+		.types = {TEXTARRAYOID, TEXTARRAYOID},
 		.result = SPI_OK_SELECT
 	};
-	uint64		rows = owner_run(&query, &names, NULL, 0);
+	uint64		rows = owner_run(&query, settings, NULL, 0);
 
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -84,17 +87,17 @@ collect_weakened(Datum names, const char *scope)
 
 /* A row that is added while restoring is on would be one of a dump. */
 static void
-remember(Datum names)
+remember(const Datum *settings)
 {
 	static OwnerQuery query = {
 		.text = "insert into admin_internal.setting_seen as t (name, value) "
-		"select s.name, c.value " OF_THE_CONFIGURATION "and c.value is not null and (k.name is not null or not $2) "
+		"select s.name, c.value " OF_THE_CONFIGURATION "and c.value is not null and (k.name is not null or not $3) "
 		"on conflict (name) do update set value = excluded.value",
-		.nargs = 2,
-		.types = {TEXTARRAYOID, BOOLOID},
+		.nargs = 3,
+		.types = {TEXTARRAYOID, TEXTARRAYOID, BOOLOID},
 		.result = SPI_OK_INSERT
 	};
-	Datum		values[2] = {names, BoolGetDatum(admin_restoring)};
+	Datum		values[3] = {settings[0], settings[1], BoolGetDatum(admin_restoring)};
 
 	(void) owner_run(&query, values, NULL, 0);
 }
@@ -107,14 +110,14 @@ Datum
 admin_look_at_settings(PG_FUNCTION_ARGS)
 {
 	const char *scope = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Datum		names = insider_stored_names();
+	Datum		settings[2] = {insider_stored_names(), insider_commanded_values()};
 	OwnerScope	owner;
 
 	if (!insider_store_is_adopted())
 		PG_RETURN_BOOL(false);
 	owner_enter(&owner, admin_relations()->audit);
-	collect_weakened(names, scope);
-	remember(names);
+	collect_weakened(settings, scope);
+	remember(settings);
 	owner_leave(&owner);
 	PG_RETURN_BOOL(true);
 }

@@ -208,6 +208,10 @@ keep_settings(Worker *worker)
 		worker->settings_scope = NULL;
 		retry_at = 0;
 	}
+	else
+		ereport(LOG,
+				(errmsg("admin_ext: could not compare settings in database \"%s\", trying again later: %s",
+						worker->database, error)));
 }
 
 static int64

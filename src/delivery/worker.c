@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/insider_own.h"
+#include "audit/insider_setting.h"
 #include "delivery/launcher.h"
 #include "delivery/rest.h"
 #include "delivery/worker.h"
@@ -76,6 +77,8 @@ enter(Datum arg)
 	LWLockRelease(delivery_shared->lock);
 	before_shmem_exit(leave, PointerGetDatum(slot));
 
+	/* A database may set them, too, and the pins hide them. */
+	insider_keep_command_line();
 	BackgroundWorkerInitializeConnection(database, NULL, 0);
 	pg_atomic_write_u32(&slot->database_oid, MyDatabaseId);
 	worker_pin_settings();

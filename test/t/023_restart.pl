@@ -113,11 +113,43 @@ ok($standby->poll_query_until('postgres', "select ($changes$last) is not null"),
 is($standby->safe_psql('postgres', "$changes$last"), 'admin_ext.on_divergence=stop before fork start, admin_ext.retention=4 years before 5 years start', 'and says in what');
 $standby->stop;
 
+# Settings that the worker pins for itself: in the file, whatever their type.
+restart_with('session_replication_role' => 'origin', 'admin_ext.retention' => '4 years');
+is(changed(), 'admin_ext.retention=4 years before 5 years start', 'a pinned setting with its usual value in the file is no event, and the others are compared');
+restart_with('session_replication_role' => 'Replica', 'allow_system_table_mods' => 'yes', 'admin_ext.retention' => '3 years');
+is(changed(), 'admin_ext.retention=3 years before 4 years start, allow_system_table_mods=on before off start, session_replication_role=replica before origin start',
+	'with another value it is one');
+restart_with('session_replication_role' => 'origin', 'allow_system_table_mods' => 'off');
+is(changed(), 'session_replication_role=origin before replica start', 'so is its end');
+
+# On the command line, which wins over the file.
+my $commanded = '-c admin_ext.restoring=on -c allow_system_table_mods=on -c session_replication_role=replica';
+my $pinned = 'allow_system_table_mods=on before off start, session_replication_role=replica before origin start';
+remember();
+$node->stop;
+command_ok([ 'pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile, '-o', "--cluster-name=restart $commanded", 'start' ], 'the server starts with settings on its command line');
+$node->_update_pid(1);
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, $pinned'"), 'each is an event') or diag(changed());
+configure($node, 'session_replication_role' => 'local', 'admin_ext.restoring' => 'off', 'admin_ext.retention' => '2 years');
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, admin_ext.retention=2 years before 3 years reload, $pinned'"), 'a reload does not change them') or diag(changed());
+# Not restart(): that keeps the command line.
+remember();
+$node->stop;
+$node->start;
+settle();
+is(changed(), 'session_replication_role=local before replica start', 'without them the file has its say');
+remember();
+configure($node, 'session_replication_role' => 'replica', 'allow_system_table_mods' => 'on');
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'allow_system_table_mods=on before off reload, session_replication_role=replica before local reload'"),
+	'and so it has in a reload') or diag(changed());
+is(log_count($node, qr/could not compare settings/), 0, 'no comparison has failed');
+configure($node, 'session_replication_role' => 'origin', 'allow_system_table_mods' => 'off');
+
 # A trail that begins again has no history.
-$node->append_conf('postgresql.conf', "admin_ext.retention = '3 years'");
+$node->append_conf('postgresql.conf', "admin_ext.retention = '1 year'");
 $node->safe_psql('postgres', 'drop extension admin_ext cascade');
 $node->reload;
-$node->poll_query_until('postgres', q{select setting = '3 years' from pg_settings where name = 'admin_ext.retention'}) or die 'not reloaded';
+$node->poll_query_until('postgres', q{select setting = '1 year' from pg_settings where name = 'admin_ext.retention'}) or die 'not reloaded';
 create_extension($node);
 remember();
 configure($node, 'work_mem' => '6MB');
