@@ -131,9 +131,8 @@ static void
 before_commit(bool is_prepared)
 {
 	bool		was_read_only = XactReadOnly;
-	bool		has_preload = insider_has_preload();
 
-	if (!has_preload && insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() &&
+	if (!insider_has_preload() && insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() &&
 		!insider_has_lasting() && !audit_number_is_to_check())
 		return;
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
@@ -157,10 +156,11 @@ before_commit(bool is_prepared)
 		insider_collect_loaded();
 		if (!is_too_early)
 			insider_collect_settings(false);
-		if (has_preload)
-			insider_collect_preload();
 		if (!is_prepared)
+		{
+			insider_collect_preload();
 			insider_collect_lasting();
+		}
 		append_collected();
 	}
 	else if (insider_collected() != NIL)
@@ -194,6 +194,7 @@ at_transaction_end(XactEvent event, void *arg)
 			audit_number_reset();
 			insider_settings_end(event != XACT_EVENT_ABORT);
 			insider_lasting_end(event != XACT_EVENT_ABORT);
+			insider_preload_end(event != XACT_EVENT_ABORT);
 			break;
 		default:
 			break;

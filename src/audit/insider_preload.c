@@ -3,39 +3,69 @@
  *	  A session whose client chooses the libraries that it begins with.
  *
  * session_preload_libraries among the options of a connection does what LOAD does, and is no
- * command.  The transaction that a session begins with sees the setting before anything is loaded,
- * so no library can take the event back.
+ * command.  The session's first transaction sees the setting.  Before PostgreSQL 15 that one ends
+ * before a library is loaded.  From 15 on a library is loaded inside it, and runs before the
+ * event is written: as with LOAD, nothing can be promised of a library that removes the hooks.
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
+#include "audit/insider_collect.h"
 #include "audit/insider_setting.h"
-#include "owner.h"
-#include "relations.h"
+#include "compat.h"
 
-/* At the end of a session's first transaction. */
+typedef enum PreloadState
+{
+	PRELOAD_UNKNOWN,			/* until the first transaction that commits */
+	PRELOAD_PENDING,			/* waits for a transaction that can write */
+	PRELOAD_COLLECTED,			/* is part of this transaction */
+	PRELOAD_DONE
+} PreloadState;
+
+static PreloadState state = PRELOAD_UNKNOWN;
+static char *libraries;			/* the session may change the setting later */
+
+/* Most have it from the configuration. */
+static bool
+is_chosen(void)
+{
+	return MyBackendType == B_BACKEND && session_preload_libraries_string != NULL &&
+		session_preload_libraries_string[0] != '\0' &&
+		compat_guc_source("session_preload_libraries") == PGC_S_CLIENT &&
+		OidIsValid(get_extension_oid("admin_ext", true));
+}
+
 bool
 insider_has_preload(void)
 {
-	static bool has_looked = false;
-	bool		is_first = !has_looked;
-
-	has_looked = true;
-	return is_first && MyBackendType == B_BACKEND && session_preload_libraries_string != NULL &&
-		session_preload_libraries_string[0] != '\0';
+	if (state == PRELOAD_UNKNOWN)
+	{
+		state = PRELOAD_DONE;
+		if (is_chosen())
+		{
+			libraries = MemoryContextStrdup(TopMemoryContext, session_preload_libraries_string);
+			insider_log_stored("session_preload_libraries", libraries, "session");
+			state = PRELOAD_PENDING;
+		}
+	}
+	return state == PRELOAD_PENDING;
 }
 
-/* Most have it from the configuration. */
 void
 insider_collect_preload(void)
 {
-	static OwnerQuery query = {
-		.text = "select from pg_settings as s where s.name = 'session_preload_libraries' and s.source = 'client'",
-		.result = SPI_OK_SELECT
-	};
+	if (state != PRELOAD_PENDING)
+		return;
+	insider_note_stored("session_preload_libraries", libraries, NULL, "session");
+	state = PRELOAD_COLLECTED;
+}
 
-	if (owner_finds(&query, admin_relations()->audit))
-		insider_collect_stored("session_preload_libraries", session_preload_libraries_string, NULL, "session");
+void
+insider_preload_end(bool is_commit)
+{
+	if (state == PRELOAD_COLLECTED)
+		state = is_commit ? PRELOAD_DONE : PRELOAD_PENDING;
 }

@@ -20,9 +20,13 @@ extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(bool is_commit);
 
-/* The libraries that the client of this session has chosen.  Is it the beginning, and may there be any?  Collects setting.changed. */
+/*
+ * The libraries that the client of this session has chosen.  Is there an event to write?  The first time writes the log's line.
+ * Collects setting.changed; and the transaction has ended.
+ */
 extern bool insider_has_preload(void);
 extern void insider_collect_preload(void);
+extern void insider_preload_end(bool is_commit);
 
 /* Which change of a stored setting weakens what the trail promises. */
 typedef enum Weakening
@@ -49,7 +53,9 @@ extern Datum insider_commanded_values(void);
 /* For a worker, before it connects and pins settings: keeps what the command line says, which wins over the files until the server ends. */
 extern void insider_keep_command_line(void);
 
-/* Collects setting.changed and writes a line to the log.  A value that is NULL is the default; `before` may be NULL: it is not known. */
+/* Collects setting.changed, writes a line to the log, or both.  A value that is NULL is the default; `before` may be NULL: it is not known. */
+extern void insider_note_stored(const char *name, const char *value, const char *before, const char *scope);
+extern void insider_log_stored(const char *name, const char *value, const char *scope);
 extern void insider_collect_stored(const char *name, const char *value, const char *before, const char *scope);
 
 #endif							/* ADMIN_EXT_INSIDER_SETTING_H */

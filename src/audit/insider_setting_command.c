@@ -20,11 +20,16 @@
 #include "json_text.h"
 
 void
-insider_collect_stored(const char *name, const char *value, const char *before, const char *scope)
+insider_log_stored(const char *name, const char *value, const char *scope)
+{
+	insider_log(psprintf("\"%s\" was changed to \"%s\" (%s)", name, value ? value : "its default", scope));
+}
+
+void
+insider_note_stored(const char *name, const char *value, const char *before, const char *scope)
 {
 	StringInfoData payload;
 
-	insider_log(psprintf("\"%s\" was changed to \"%s\" (%s)", name, value ? value : "its default", scope));
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"setting\":");
 	append_json_cstring(&payload, name);
@@ -42,6 +47,13 @@ insider_collect_stored(const char *name, const char *value, const char *before, 
 	append_json_cstring(&payload, scope);
 	appendStringInfoChar(&payload, '}');
 	insider_collect("setting.changed", payload.data);
+}
+
+void
+insider_collect_stored(const char *name, const char *value, const char *before, const char *scope)
+{
+	insider_log_stored(name, value, scope);
+	insider_note_stored(name, value, before, scope);
 }
 
 static void

@@ -41,12 +41,25 @@ $node->safe_psql('postgres', 'alter database postgres reset admin_ext.require_ve
 }
 like($node->safe_psql('postgres', $settings), qr/admin_ext.restoring=on session\z/, 'restoring by the options of a session is an event');
 
-# Libraries that the client of a session chooses.
-{
-	local $ENV{PGOPTIONS} = '-c session_preload_libraries=auto_explain -c default_transaction_read_only=on';
-	$node->safe_psql('postgres', 'select 1');
-}
-like($node->safe_psql('postgres', $settings), qr/session_preload_libraries=auto_explain session\z/, 'libraries by the options of a session are an event');
+# Libraries that the client of a session chooses; where sessions are read-only from their first transaction on, the next one that is not writes the event.
+my $chosen = q{select count(*) from admin.audit where event_type = 'setting.changed' and payload ->> 'setting' = 'session_preload_libraries'};
+my $chosen_line = qr/"session_preload_libraries" was changed to "auto_explain" \(session\)/;
+my $with_library = sub {
+	my ($statements) = @_;
+	{
+		local $ENV{PGOPTIONS} = '-c session_preload_libraries=auto_explain';
+		$node->safe_psql('postgres', $statements);
+	}
+	return $node->safe_psql('postgres', $chosen) . ' ' . log_count($node, $chosen_line);
+};
+is($with_library->('select 1'), '1 1', 'libraries by the options of a session are an event, and a line of the log');
+like($node->safe_psql('postgres', $settings), qr/session_preload_libraries=auto_explain session\z/, 'which has the libraries');
+configure($node, 'default_transaction_read_only' => 'on');
+$node->poll_query_until('postgres', q{select setting = 'on' from pg_settings where name = 'default_transaction_read_only'}) or die 'not read-only';
+is($with_library->('select 1'), '1 2', 'a session that only reads leaves the line');
+is($with_library->('begin read write; rollback; begin read write; commit; begin read write; commit'), '2 3', 'one that writes leaves the event, too, once');
+configure($node, 'default_transaction_read_only' => 'off');
+$node->poll_query_until('postgres', q{select setting = 'off' from pg_settings where name = 'default_transaction_read_only'}) or die 'still read-only';
 $node->safe_psql('postgres', 'alter database postgres set session_preload_libraries = auto_explain');
 $node->safe_psql('postgres', 'select 1');
 like($node->safe_psql('postgres', $settings), qr/session_preload_libraries=auto_explain database postgres\z/, 'those of the database are the event of its command alone');
