@@ -217,5 +217,31 @@ select admin_internal.look_at_reach();
 select admin.revoke_access('regress_holder', 'auditor');
 alter role regress_member in database :"database" reset all;
 drop role regress_member, regress_between, regress_holder, regress_outsider;
+
+-- Settings that load libraries or run programs, as far as this server has them.
+create temp table running as select s.name from pg_settings as s where s.name in ('dynamic_library_path', 'extension_control_path', 'jit_provider', 'archive_library',
+    'archive_command', 'restore_command', 'archive_cleanup_command', 'recovery_end_command', 'ssl_passphrase_command');
+select count(*) >= 7 as some from running;
+\set ECHO none
+select format('alter system set %I = %L', r.name, 'regress_program') from running as r \gexec
+select format('alter system reset %I', r.name) from running as r \gexec
+\set ECHO all
+select r.name as left_out, a.value from running as r cross join (values ('regress_program'), (null)) as a(value)
+where (select count(*) from admin.audit as e where e.event_type = 'setting.changed' and e.payload ->> 'setting' = r.name
+       and e.payload ->> 'value' is not distinct from a.value and e.payload ->> 'scope' = 'system') <> 1;
+create role regress_loader;
+alter role regress_loader set dynamic_library_path = '/regress';
+alter database :"database" set dynamic_library_path = '/regress';
+alter database :"database" reset dynamic_library_path;
+select payload ->> 'value' as value, replace(payload ->> 'scope', current_database(), 'this') as scope from admin.audit
+where event_type = 'setting.changed' and payload ->> 'scope' <> 'system' and payload ->> 'setting' = 'dynamic_library_path' order by audit_id;
+-- What was never looked at is no event; what has changed since is one.
+select name as not_seen from running where name not in (select s.name from admin_internal.setting_seen as s);
+delete from admin_internal.setting_seen where name = 'restore_command';
+update admin_internal.setting_seen set value = 'regress_before' where name = 'recovery_end_command';
+select admin_internal.look_at_settings('start');
+select payload ->> 'setting' as setting, payload ->> 'before' as before from admin.audit where event_type = 'setting.changed' and payload ->> 'scope' = 'start' order by audit_id;
+drop table running;
+drop role regress_loader;
 drop function public.look();
 drop extension admin_ext;

@@ -13,7 +13,11 @@
 #include "audit/insider_setting.h"
 #include "compat.h"
 
-/* A library that is preloaded runs in every session, and may take the hooks away. */
+/*
+ * A library that is preloaded runs in every session, and may take the hooks away.  So may one that
+ * is found in another directory, and the commands and libraries that the server itself runs.  Not
+ * every version of the server has each of them.
+ */
 static const StoredSetting stored[] = {
 	{"admin_ext.restoring", WEAK_ON},
 	{"admin_ext.require_verified_jwt", WEAK_OFF},
@@ -26,6 +30,15 @@ static const StoredSetting stored[] = {
 	{"shared_preload_libraries", WEAK_CHANGED},
 	{"session_preload_libraries", WEAK_CHANGED},
 	{"local_preload_libraries", WEAK_CHANGED},
+	{"dynamic_library_path", WEAK_CHANGED},
+	{"extension_control_path", WEAK_CHANGED},
+	{"jit_provider", WEAK_CHANGED},
+	{"archive_library", WEAK_CHANGED},
+	{"archive_command", WEAK_CHANGED},
+	{"restore_command", WEAK_CHANGED},
+	{"archive_cleanup_command", WEAK_CHANGED},
+	{"recovery_end_command", WEAK_CHANGED},
+	{"ssl_passphrase_command", WEAK_CHANGED},
 	{"session_replication_role", WEAK_CHANGED},
 	{"allow_system_table_mods", WEAK_ON},
 };
