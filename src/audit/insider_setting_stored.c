@@ -38,7 +38,6 @@ static const StoredSetting stored[] = {
 	{"restore_command", WEAK_CHANGED},
 	{"archive_cleanup_command", WEAK_CHANGED},
 	{"recovery_end_command", WEAK_CHANGED},
-	{"ssl_passphrase_command", WEAK_CHANGED},
 	{"session_replication_role", WEAK_CHANGED},
 	{"allow_system_table_mods", WEAK_ON},
 };
