@@ -184,8 +184,9 @@ claim_send(Kafka *kafka, int partition)
 
 /* Sends the claim, and aborts its transaction; ADMIN_SINK_OK: it is in the topic. */
 static AdminSinkResult
-claim_confirm(Kafka *kafka, bool is_late)
+claim_confirm(Kafka *kafka)
 {
+	bool		is_late = kafka_is_late(kafka);
 	rd_kafka_error_t *error;
 
 	if (rd_kafka_flush(kafka->producer, ADMIN_SINK_SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT)
@@ -206,8 +207,9 @@ claim_confirm(Kafka *kafka, bool is_late)
  * come is not waited for.
  */
 static AdminSinkResult
-claim_measure(Kafka *kafka, int partition, bool is_late)
+claim_measure(Kafka *kafka, int partition)
 {
+	bool		is_late = kafka_is_late(kafka);
 	KafkaPartition *claimed = &kafka->partitions[partition];
 	int64		low;
 	int64		high;
@@ -232,7 +234,6 @@ AdminSinkResult
 kafka_claim(Kafka *kafka)
 {
 	int			partition = claim_partition(kafka);
-	bool		is_late = kafka_is_late(kafka);
 	AdminSinkResult result = ADMIN_SINK_OK;
 
 	if (kafka->sink->claim[0] == '\0' || partition == NO_OFFSET)
@@ -240,11 +241,11 @@ kafka_claim(Kafka *kafka)
 	if (!kafka->is_claiming)
 		return claim_send(kafka, partition);
 	if (!kafka->has_claimed)
-		result = claim_confirm(kafka, is_late);
+		result = claim_confirm(kafka);
 	if (result != ADMIN_SINK_OK)
 		return result;
 	kafka->has_claimed = true;
-	result = claim_measure(kafka, partition, is_late);
+	result = claim_measure(kafka, partition);
 	if (result == ADMIN_SINK_OK)
 		kafka->sink->claim[0] = '\0';
 	return result;
