@@ -150,13 +150,11 @@ extern bool kafka_is_patient(const Kafka *kafka);
 extern int	kafka_asking_ms(Kafka *kafka);
 
 /*
- * Where a partition begins and ends, asked by kafka->consumer; waits twice kafka_asking_ms() at most.  An answer that
- * comes later is lost, so slow brokers need longer waits.
+ * Where a partition begins and ends, asked by kafka->consumer; begin may be NULL.  A read_committed consumer is told
+ * the last stable offset as the end.  Each of the two questions waits kafka_asking_ms() at most.  An answer that comes
+ * later is lost, so slow brokers need longer waits.
  */
-extern rd_kafka_resp_err_t kafka_offsets(Kafka *kafka, int partition, int64 *low, int64 *high);
-
-/* The end alone; a read_committed consumer is told the last stable offset. */
-extern rd_kafka_resp_err_t kafka_end_offset(Kafka *kafka, int partition, int64 *end);
+extern rd_kafka_resp_err_t kafka_offsets(Kafka *kafka, int partition, int64 *begin, int64 *end);
 
 /* kafka_reading.c: assigns the consumer that reads what is new; after an operator's resync, what is newest. */
 extern AdminSinkResult kafka_begin_reading(Kafka *kafka);

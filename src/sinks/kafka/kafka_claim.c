@@ -211,21 +211,20 @@ claim_measure(Kafka *kafka, int partition)
 {
 	bool		is_late = kafka_is_late(kafka);
 	KafkaPartition *claimed = &kafka->partitions[partition];
-	int64		low;
-	int64		high;
+	int64		end;
 
 	if (kafka->consumer == NULL)
 		kafka->consumer = kafka_new_consumer(kafka, "read_uncommitted");
 	if (kafka->consumer == NULL)
 		return kafka->why_none;
-	if (kafka_offsets(kafka, partition, &low, &high) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (kafka_offsets(kafka, partition, NULL, &end) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return is_late ? kafka_no_answer(kafka, "ask for the offsets of the topic") : ADMIN_SINK_PENDING;
-	if (high < claimed->last + 2 && !is_late)
+	if (end < claimed->last + 2 && !is_late)
 	{
 		rd_kafka_poll(kafka->consumer, ADMIN_SINK_SLICE_MS / 10);
 		return ADMIN_SINK_PENDING;
 	}
-	claimed->next = Max(claimed->next, high);
+	claimed->next = Max(claimed->next, end);
 	kafka_destroy(&kafka->consumer);
 	return ADMIN_SINK_OK;
 }

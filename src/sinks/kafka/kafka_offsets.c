@@ -42,25 +42,16 @@ offset_at(Kafka *kafka, int partition, int64 when, int wait_ms, int64 *offset)
 }
 
 rd_kafka_resp_err_t
-kafka_offsets(Kafka *kafka, int partition, int64 *low, int64 *high)
+kafka_offsets(Kafka *kafka, int partition, int64 *begin, int64 *end)
 {
 	int			wait_ms = kafka_asking_ms(kafka);
-	rd_kafka_resp_err_t code = offset_at(kafka, partition, TIME_OF_BEGINNING, wait_ms, low);
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 
+	if (begin != NULL)
+		code = offset_at(kafka, partition, TIME_OF_BEGINNING, wait_ms, begin);
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		code = offset_at(kafka, partition, TIME_OF_END, wait_ms, high);
+		code = offset_at(kafka, partition, TIME_OF_END, wait_ms, end);
 	/* A broker that has answered in time will do so again. */
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		kafka->asking_ms = wait_ms;
-	return code;
-}
-
-rd_kafka_resp_err_t
-kafka_end_offset(Kafka *kafka, int partition, int64 *end)
-{
-	int			wait_ms = kafka_asking_ms(kafka);
-	rd_kafka_resp_err_t code = offset_at(kafka, partition, TIME_OF_END, wait_ms, end);
-
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		kafka->asking_ms = wait_ms;
 	return code;

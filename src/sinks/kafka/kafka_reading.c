@@ -128,7 +128,7 @@ look_for_open_transaction(Kafka *kafka)
 
 		if (partition->is_read || partition->is_held_back)
 			continue;
-		if (kafka_end_offset(kafka, i, &stable) == RD_KAFKA_RESP_ERR_NO_ERROR && stable < reads_from(partition))
+		if (kafka_offsets(kafka, i, NULL, &stable) == RD_KAFKA_RESP_ERR_NO_ERROR && stable < reads_from(partition))
 		{
 			partition->is_read = kafka->is_peeking;
 			partition->is_held_back = !partition->is_read;
