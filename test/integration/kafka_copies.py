@@ -22,6 +22,17 @@ def own_socket(directory):
         conf.write(f"unix_socket_directories = '{directory}'\n")
 
 
+def start_clone(name):
+    """A clone of the cluster starts beside it and takes over."""
+    pg_ctl("stop", "-m", "fast")
+    clone = copy_cluster("clone")
+    pg_ctl("start")
+    wait(f"select state = 'idle' {KAFKA}", f"{name}: the first server delivers", 90)
+    pg_ctl("start", data=clone)
+    wait(f"select state = 'idle' {KAFKA}", f"{name}: its clone takes over", 90, host=clone)
+    return clone
+
+
 def begin():
     create_extension()
     # What the files of NDJSON notice of a copy is told elsewhere.
@@ -32,12 +43,7 @@ def begin():
 
 def fencing():
     """A clone of the cluster takes over; the older worker stops."""
-    pg_ctl("stop", "-m", "fast")
-    clone = copy_cluster("clone")
-    pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "the first of two is at work", 90)
-    pg_ctl("start", data=clone)
-    wait(f"select state = 'idle' {KAFKA}", "its clone takes over", 90, host=clone)
+    clone = start_clone("a clone")
     sql(CHECK)
     wait(f"select state = 'fenced' {KAFKA}", "the first is fenced")
     ok("another worker" in sql(f"select last_error {KAFKA}"), "and says by what")

@@ -6,7 +6,7 @@ import time
 from confluent_kafka import Consumer, Producer, TopicPartition
 from harness import (ADMIN, AS_SERVER, BIN, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, ends, expect, main, ok, pg_ctl, poll,
                      read_topic, sql, state_changes, wait)
-from kafka_copies import begin, copy_cluster, own_socket
+from kafka_copies import begin, copy_cluster, own_socket, start_clone
 
 CLAIM = "admin-ext-claim"
 FENCED = f"select state = 'fenced' {KAFKA}"
@@ -42,12 +42,7 @@ def stays_fenced(name, seconds, host=None):
 
 def equal_claims():
     """A clone on the same timeline: the one that has a row first goes on, the other one is fenced; neither disturbs the other again."""
-    pg_ctl("stop", "-m", "fast")
-    clone = copy_cluster("clone")
-    pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "the first of two is at work", 90)
-    pg_ctl("start", data=clone)
-    wait(f"select state = 'idle' {KAFKA}", "its clone takes over", 90, host=clone)
+    clone = start_clone("a clone on the same timeline")
     changes = state_changes()
     sql(CHECK)
     wait(FENCED, "the first is fenced")
@@ -90,12 +85,7 @@ def goes_on_as_another(name, host=None):
 
 def clone_goes_on():
     """The clone is outdone by rows of the first, and is what goes on: two histories never have one store id."""
-    pg_ctl("stop", "-m", "fast")
-    clone = copy_cluster("clone")
-    pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "once more the first of two is at work", 90)
-    pg_ctl("start", data=clone)
-    wait(f"select state = 'idle' {KAFKA}", "once more its clone takes over", 90, host=clone)
+    clone = start_clone("a clone that is fenced")
     sql(CHECK)
     wait(DELIVERED, "the first comes back, and delivers", 60)
     sql(CHECK, host=clone)
