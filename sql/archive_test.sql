@@ -19,22 +19,16 @@ grant select on public.base to public;
 create function pg_temp.rows(n int) returns bigint language sql volatile
 as $$ select max((admin.sensitive_check('APP-000001-a') #>> '{audit,audit_id}')::bigint) - (select id from public.base) from generate_series(1, n) $$;
 create function public.chain(sink text, number bigint) returns bytea language sql immutable as $$ select sha256(convert_to(format('%s %s', sink, number), 'UTF8')) $$;
--- The sink is delivered everything that is committed now, or rows of that window up to one; the batch ends with this number.
-create function pg_temp.deliver(sink text, number bigint, up_to bigint default null) returns void language plpgsql
+\i sql/deliver.sql
+-- The same, as a batch that ends with this delivery number.
+create function pg_temp.deliver_number(sink text, number bigint, up_to bigint default null) returns void language plpgsql
 as $$
-declare
-    newest admin.sink_position;
-    tick   bigint := (select t.tick_id from admin.make_tick() as t);
 begin
-    select * into newest from admin.sink_position as p where p.sink = deliver.sink order by p.position_id desc limit 1;
-    insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, highest_audit_id, floor_audit_id, delivered_rows)
-    select deliver.sink, coalesce(newest.position_id, 0) + 1, s.store_id, case when up_to is null then tick else coalesce(newest.tick_id, 0) end, case when up_to is not null then tick end,
-           up_to + b.id, greatest(newest.highest_audit_id, coalesce(up_to + b.id, (select max(a.audit_id) from admin.audit as a))), coalesce(newest.floor_audit_id, 0), 0
-    from admin.store as s, public.base as b;
+    perform pg_temp.deliver(sink, up_to);
     insert into admin_internal.delivery_link (store_id, sink, first_number, last_number, chain, done, "window", window_audit_id, highest_audit_id, floor_audit_id, backfill_audit_id)
     select p.store_id, p.sink, number, number, public.chain(p.sink, number), t.snap, w.snap, p.window_audit_id, p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id
     from admin.sink_position as p join admin.tick as t using (tick_id) left join admin.tick as w on w.tick_id = p.window_tick_id
-    where p.sink = deliver.sink order by p.position_id desc limit 1;
+    where p.sink = deliver_number.sink order by p.position_id desc limit 1;
 end
 $$;
 create function public.receipt(sink text, number bigint, seal int default 0, store uuid default null) returns void language sql volatile
@@ -63,7 +57,7 @@ select pg_temp.d6();
 
 -- Arguments.
 select admin.sensitive_check('APP-000001-a') is not null as row;
-select pg_temp.deliver('ndjson', 10);
+select pg_temp.deliver_number('ndjson', 10);
 select public.attempt(format('select admin.record_receipt(%s)', a)) as attempt from public.base, lateral (values
     (format('%L, null, 10, null, null, null, ''x''', store_id)),
     ('null, ''ndjson'', 10, null, null, null, ''x'''),
@@ -96,10 +90,10 @@ set role regress_archiver;
 select public.attempt($$select admin.record_receipt(admin.store_id(), 'ndjson', 10, public.chain('ndjson', 10), sha256('seal'), '2100-01-01 00:00Z', 's3://bucket/10')$$);
 reset role;
 select pg_temp.rows(1);
-select pg_temp.deliver('ndjson', 12);
+select pg_temp.deliver_number('ndjson', 12);
 select public.receipt('ndjson', 12);
 select public.receipt('ndjson', 12);
-select pg_temp.deliver('ndjson', 14);
+select pg_temp.deliver_number('ndjson', 14);
 select public.attempt($$select public.receipt('ndjson', 13)$$);
 -- The seal is another one, the chain is not.
 select public.receipt('ndjson', 12, 1);
@@ -119,7 +113,7 @@ select pg_temp.d6();
 select store_id = (select s.store_id from admin.store as s) as own, sink, is_present, archived_number, delivered_number, lag_rows, lag_seconds between 0 and 100 as lag, received_at > now() - interval '1 minute' as received,
        status, last_number, retain_until, location, mismatches, broken from admin.archive_status;
 -- The next one that is ok proves what was before, too.
-select pg_temp.deliver('ndjson', 20);
+select pg_temp.deliver_number('ndjson', 20);
 select public.receipt('ndjson', 20);
 select pg_temp.d6();
 
@@ -131,8 +125,8 @@ select pg_temp.rows(1);
 prepare transaction 'late';
 select pg_temp.rows(4);
 insert into admin.dead_letter (sink, audit_id, error) select 'ndjson', id + 2, 'too large' from public.base;
-select pg_temp.deliver('ndjson', 21, 4);
-select pg_temp.deliver('ndjson', 22);
+select pg_temp.deliver_number('ndjson', 21, 4);
+select pg_temp.deliver_number('ndjson', 22);
 select pg_temp.archived();
 set session authorization regress_archiver;
 select public.receipt('ndjson', 21, 0, admin.store_id());
@@ -141,7 +135,7 @@ select pg_temp.archived();
 commit prepared 'late';
 select public.receipt('ndjson', 22);
 select pg_temp.archived();
-select pg_temp.deliver('ndjson', 23);
+select pg_temp.deliver_number('ndjson', 23);
 select pg_temp.archived();
 select public.receipt('ndjson', 23);
 set role regress_aud;
@@ -152,19 +146,19 @@ reset role;
 select pg_temp.rows(1);
 insert into admin_internal.delivery_link (store_id, sink, first_number, last_number, chain) select store_id, 'ndjson', 24, 24, public.chain('ndjson', 24) from public.base;
 select public.receipt('ndjson', 24);
-select pg_temp.deliver('ndjson', 25);
+select pg_temp.deliver_number('ndjson', 25);
 select right(pg_temp.archived(), 30);
 -- Skipped rows are not archived, nor are they before a receipt that came after the resync that sends them.
 select max(audit_id) as id from admin.audit \gset
 update public.base set id = :id;
 select pg_temp.rows(3);
 select r ->> 'skipped' as skipped from public.base, admin.resync_sink('ndjson', id + 3) as r;
-select pg_temp.deliver('ndjson', 30);
+select pg_temp.deliver_number('ndjson', 30);
 select public.receipt('ndjson', 30);
 select pg_temp.archived();
 select r ->> 'skipped' as skipped from public.base, admin.resync_sink('ndjson', id + 1) as r;
 select left(pg_temp.archived(), 35);
-select pg_temp.deliver('ndjson', 31);
+select pg_temp.deliver_number('ndjson', 31);
 select left(pg_temp.archived(), 47);
 select public.receipt('ndjson', 31);
 select left(pg_temp.archived(), 47);
@@ -173,7 +167,7 @@ select left(pg_temp.archived(), 47);
 select max(audit_id) as id from admin.audit \gset
 update public.base set id = :id;
 select pg_temp.rows(4);
-select pg_temp.deliver('ndjson', 40);
+select pg_temp.deliver_number('ndjson', 40);
 insert into admin_internal.delivery_link select (l).* from (select l from admin_internal.delivery_link as l where l.last_number = 40) as l on conflict do nothing;
 select public.receipt('ndjson', 40);
 select r ->> 'sent_again' as sent_again from public.base, admin.resync_sink('ndjson', id + 1) as r;
@@ -186,7 +180,7 @@ from admin.sink_position as p join admin.tick using (tick_id) where sink = 'ndjs
 select public.receipt('ndjson', 42);
 select left(pg_temp.archived(), 82);
 select count(*) from admin_internal.archive_base;
-select pg_temp.deliver('ndjson', 44);
+select pg_temp.deliver_number('ndjson', 44);
 select public.receipt('ndjson', 44);
 select left(pg_temp.archived(), 82);
 select count(*) from admin_internal.archive_base;
@@ -194,19 +188,19 @@ select count(*) from admin_internal.archive_base;
 -- Receipts that wait by themselves are no lag, and what comes behind them has not waited for as long.
 create function pg_temp.lag() returns text language sql
 as $$ select format('%s rows, %s', lag_rows, case when lag_seconds = 0 then 'none' when lag_seconds < 3600 then 'short' else 'long' end) from admin.archive_status where is_present $$;
-select pg_temp.deliver('ndjson', 45);
+select pg_temp.deliver_number('ndjson', 45);
 update admin_internal.delivery_link set recorded_at = recorded_at - interval '1 day' where last_number = 45;
 select pg_temp.lag(), pg_temp.d6();
 select pg_temp.rows(1) > 0 as row;
 select pg_temp.lag();
-select pg_temp.deliver('ndjson', 46);
+select pg_temp.deliver_number('ndjson', 46);
 select pg_temp.lag();
 update admin_internal.delivery_link set recorded_at = recorded_at - interval '61 minutes' where last_number in (45, 46);
 select regexp_replace(pg_temp.d6(), '\d+ s behind', 'N s behind') as d6;
 select public.receipt('ndjson', 46);
 select pg_temp.lag();
 -- More documents than receipts are rows that were sent again.
-select pg_temp.deliver('ndjson', 48);
+select pg_temp.deliver_number('ndjson', 48);
 select pg_temp.lag();
 select public.receipt('ndjson', 48);
 
@@ -214,14 +208,14 @@ select public.receipt('ndjson', 48);
 select max(audit_id) as id from admin.audit \gset
 update public.base set id = :id;
 select pg_temp.rows(2);
-select pg_temp.deliver('ndjson', 50);
+select pg_temp.deliver_number('ndjson', 50);
 select public.receipt('ndjson', 44, 1);
 select pg_temp.rows(2);
 select max(audit_id) as late from admin.audit_delivery where sink = 'ndjson' and archived \gset
 insert into admin_internal.late_delivery (sink, audit_id, store_id, delivery_number) select 'ndjson', :late, store_id, 51 from public.base;
 update admin.store set store_id = gen_random_uuid();
 select r ->> 'skipped' as skipped from public.base, admin.resync_sink('ndjson', (select min(audit_id) from admin.audit_delivery where sink_status = 'pending')) as r;
-select pg_temp.deliver('ndjson', 1);
+select pg_temp.deliver_number('ndjson', 1);
 select public.receipt('ndjson', 1);
 -- What the old store was delivered late, no receipt of the old one covers, whatever the new one confirms.
 create function pg_temp.late(late bigint) returns text language sql
@@ -237,7 +231,7 @@ select public.receipt('ndjson', 51, 0, store_id) from public.base;
 select pg_temp.late(:late);
 -- What the new store was delivered late, its receipt covers.
 insert into admin_internal.late_delivery (sink, audit_id, store_id, delivery_number) values ('ndjson', :late, admin.store_id(), 2);
-select pg_temp.deliver('ndjson', 2);
+select pg_temp.deliver_number('ndjson', 2);
 select public.receipt('ndjson', 1, 1);
 select pg_temp.late(:late);
 select public.receipt('ndjson', 2);
@@ -286,7 +280,7 @@ select pg_temp.d6();
 rollback;
 
 select pg_temp.rows(1);
-select pg_temp.deliver('ndjson', 2);
+select pg_temp.deliver_number('ndjson', 2);
 
 -- What has to be proved before a month is dropped, and its last delivery numbers: a receipt of whatever sink does.
 select format('admin.%I', to_char(now() at time zone 'UTC', '"audit_y"YYYY"m"MM')) as month \gset
@@ -295,11 +289,11 @@ as $$ select regexp_replace(public.attempt(format('select admin_internal.prove_a
 select min(audit_id) as first from admin.audit_delivery where not archived \gset
 select replace(pg_temp.proved(), 'audit_id ' || :first, 'audit_id FIRST');
 insert into admin.sink_position (sink, position_id, store_id, tick_id) select 'kafka', 1, store_id, 0 from admin.store;
-select pg_temp.deliver('kafka', 100);
+select pg_temp.deliver_number('kafka', 100);
 select public.receipt('kafka', 100);
 select pg_temp.proved() like '%The first one is audit_id%' as not_of_the_receipts_event;
-select pg_temp.deliver('kafka', 101);
-select pg_temp.deliver('kafka', 102);
+select pg_temp.deliver_number('kafka', 101);
+select pg_temp.deliver_number('kafka', 102);
 select admin_internal.last_delivery_numbers(:'month', max(audit_id))::jsonb #- '{kafka,store}' as last_numbers from admin.audit;
 select public.receipt('kafka', 101);
 -- Each receipt is an event, which the next one covers; all before it is archived.
@@ -337,11 +331,11 @@ select public.archiver_may();
 
 -- A late delivery of the earlier store is no exception any more once the present one was sent the row again.
 insert into admin_internal.late_delivery (sink, audit_id, store_id, delivery_number) select 'ndjson', :late, store_id, 2 from public.base;
-select pg_temp.deliver('ndjson', 3);
+select pg_temp.deliver_number('ndjson', 3);
 select public.receipt('ndjson', 3);
 select pg_temp.late(:late);
 select r ->> 'skipped' as skipped from admin.resync_sink('ndjson', :late) as r;
-select pg_temp.deliver('ndjson', 4);
+select pg_temp.deliver_number('ndjson', 4);
 select public.receipt('ndjson', 4);
 select pg_temp.late(:late);
 

@@ -25,19 +25,7 @@ as $$ select format('from %s, first_undelivered %s, sent_again %s, skipped %s, s
       from public.base cross join lateral admin.resync_sink(sink, id + n) as r $$;
 create function pg_temp.proposal(sink text) returns text language sql volatile
 as $$ select p.from_audit_id - id || ': ' || regexp_replace(p.reason, '(audit_id|tick) \d+', '\1 N', 'gi') from public.base, admin.resync_proposal(sink) as p $$;
--- The sink is delivered everything that is committed now; or, within that window, the rows up to one.
-create function pg_temp.deliver(sink text, up_to bigint default null) returns void language plpgsql
-as $$
-declare
-    newest admin.sink_position;
-    tick   bigint := (select t.tick_id from admin.make_tick() as t);
-begin
-    select * into newest from admin.sink_position as p where p.sink = deliver.sink order by p.position_id desc limit 1;
-    insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, highest_audit_id, floor_audit_id, delivered_rows)
-    select deliver.sink, newest.position_id + 1, newest.store_id, case when up_to is null then tick else newest.tick_id end, case when up_to is not null then tick end,
-           up_to + (select id from public.base), greatest(newest.highest_audit_id, coalesce(up_to + (select id from public.base), (select max(a.audit_id) from admin.audit as a))), newest.floor_audit_id, 0;
-end
-$$;
+\i sql/deliver.sql
 create function pg_temp.statuses(sink text default 'ndjson') returns text language sql
 as $$ select string_agg(audit_id - id || ' ' || sink_status, ', ' order by audit_id) from public.base, admin.audit_delivery as d where d.sink = statuses.sink and audit_id > id $$;
 create view pg_temp.said as select actor, array(select jsonb_object_keys(payload::jsonb)) as keys, payload ->> 'sink' as sink, payload ->> 'skipped' as skipped,
