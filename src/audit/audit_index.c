@@ -17,9 +17,14 @@
 #include "audit/audit_index.h"
 #include "layout.h"
 
+#define LONGEST_PAUSE_MS	16
+
+/* A wait for the lock itself would end in an error when its time is over: so the lock is polled for. */
 static bool
 lock_until(Oid oid, TimestampTz until)
 {
+	int			pause_ms = 1;
+
 	if (TIMESTAMP_IS_NOEND(until))
 	{
 		LockRelationOid(oid, AccessShareLock);
@@ -30,7 +35,8 @@ lock_until(Oid oid, TimestampTz until)
 		if (GetCurrentTimestamp() >= until)
 			return false;
 		CHECK_FOR_INTERRUPTS();
-		pg_usleep(1000);
+		pg_usleep(pause_ms * 1000L);
+		pause_ms = Min(pause_ms * 2, LONGEST_PAUSE_MS);
 	}
 	return true;
 }
