@@ -145,7 +145,7 @@ end;
 comment on function admin_internal.undelivered_rows(text, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
 'Rows of the trail that a position, as admin_internal.sink_base() returns it, does not cover, and that were not skipped.';
 
-create function admin.sink_backlog(sink text, out lag_rows bigint, out pending_since timestamptz)
+create function admin.sink_backlog_row(sink text, out lag_rows bigint, out pending_since timestamptz)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -158,10 +158,10 @@ declare
     first bigint;
     last  bigint;
 begin
-    select * into base from (select) as always left join admin_internal.sink_base(sink_backlog.sink) on true;
+    select * into base from (select) as always left join admin_internal.sink_base(sink_backlog_row.sink) on true;
     select count(*), min(u.audit_id), min(u.recorded_at) into lag_rows, first, pending_since
     from (select r.audit_id, r.recorded_at
-          from admin_internal.undelivered_rows(sink_backlog.sink, base.done, base."window", base.window_audit_id,
+          from admin_internal.undelivered_rows(sink_backlog_row.sink, base.done, base."window", base.window_audit_id,
                                                base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id) as r
           limit most) as u;
     if lag_rows = most then
@@ -172,5 +172,18 @@ begin
 end
 $$;
 
+comment on function admin.sink_backlog_row(text) is
+'For the worker and the view admin.worker_status: as admin.sink_backlog(), for any name. The settings of a session may lag behind the list of sinks for a moment, and a view of the status must not fail then.';
+
+create function admin.sink_backlog(sink text, out lag_rows bigint, out pending_since timestamptz)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform admin_internal.check_sink(sink_backlog.sink);
+    select b.lag_rows, b.pending_since into sink_backlog.lag_rows, sink_backlog.pending_since from admin.sink_backlog_row(sink_backlog.sink) as b;
+end
+$$;
+
 comment on function admin.sink_backlog(text) is
-'For the worker and the view admin.worker_status: how many committed rows the recorded position of a sink does not cover, all of them where it has none, and when the oldest of them was recorded. Above 100000 an estimate.';
+'How many committed rows the recorded position of a sink does not cover, all of them where it has none, and when the oldest of them was recorded. Above 100000 an estimate. Raises 22023 for an unknown sink.';

@@ -28,13 +28,14 @@ begin
             'failed_at', letter.failed_at, 'attempts', letter.attempts));
     end if;
 exception when foreign_key_violation then
+    perform admin_internal.check_sink(retry_dead_letter.sink);
     raise exception 'sink "%" has no dead letter of audit_id %', left(retry_dead_letter.sink, 64), retry_dead_letter.audit_id
         using errcode = 'P0002', hint = 'See admin.dead_letter.';
 end
 $$;
 
 comment on function admin.retry_dead_letter(text, bigint) is
-'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Leaves dead_letter.retried in the trail. Raises 22023 for a null argument, P0002 where there is no such dead letter.';
+'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Leaves dead_letter.retried in the trail. Raises 22023 for a null argument or an unknown sink, P0002 where the sink has no such dead letter.';
 
 create function admin.worker_status_rows(
     out database name, out sink text, out pid int, out state text, out delivered_rows bigint,
@@ -56,7 +57,7 @@ select w.database, w.sink, w.pid, w.state, w.delivered_rows, w.delivered_bytes, 
 from admin.worker_status_rows() as w
 left join lateral (
     select k.lag_rows, coalesce(greatest(extract(epoch from clock_timestamp() - k.pending_since), 0), 0)::double precision as lag_seconds
-    from admin.sink_backlog(w.sink) as k
+    from admin.sink_backlog_row(w.sink) as k
     where w.lag_rows is null and w.database = pg_catalog.current_database()) as b on true;
 
 comment on view admin.worker_status is

@@ -30,6 +30,7 @@ begin atomic
         ('is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint)', '{auditor, operator}'),
         ('is_skipped(text, bigint, xid8)', '{auditor, operator}'),
         ('sink_backlog(text)', '{auditor, operator, monitor}'),
+        ('sink_backlog_row(text)', '{auditor, operator, monitor}'),
         ('enabled_sinks()', '{auditor, operator}'),
         ('sink_newest_position()', '{auditor, operator}'),
         ('is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint)', '{auditor, operator}'),

@@ -41,7 +41,7 @@ static Statement fork_statement = {
 	"select * from admin_internal.fork_store($1, $2, $3::text::uuid)", 3, {TEXTOID, INT8OID, TEXTOID}
 };
 static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
-static Statement backlog_statement = {"select * from admin.sink_backlog($1)", 1, {TEXTOID}};
+static Statement backlog_statement = {"select * from admin.sink_backlog_row($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
 	"select admin.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
 };
