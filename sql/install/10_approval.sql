@@ -94,7 +94,7 @@ create table admin.approval (
 comment on table admin.approval is
 'Permission to perform one sensitive action, given by people in named roles, good until a deadline. The trigger approval_guard holds its state machine: pending, signed_partial, signed_full, withdrawn.';
 comment on column admin.approval.approval_id is 'Grammar ^APP-[0-9]{6}-[a-z0-9]+$, at most 64 bytes.';
-comment on column admin.approval.action is 'The sensitive action that is approved; 1 to 256 bytes.';
+comment on column admin.approval.action is 'The sensitive action that is approved; 1 to 256 bytes without control characters, because it is shown on one line. The same holds for resource, roles and persons.';
 comment on column admin.approval.resource is 'What the action is performed on, 1 to 2048 bytes; null: any.';
 comment on column admin.approval.required_roles is 'The roles that have to sign: 1 to 8, distinct, each 1 to 128 bytes.';
 comment on column admin.approval.required_signer_count is 'The cardinality of required_roles.';

@@ -201,12 +201,8 @@ comment on function admin_internal.append_event(text, json, text) is
 -- Texts that name something are shown on one line, by a view or in a log.  Reasons and comments may have lines.
 create function admin_internal.has_control_character(value text)
 returns boolean
-language sql immutable parallel safe
-set search_path = pg_catalog, pg_temp
-begin atomic
-    -- In other encodings 80 to 9F can be letters.
-    select value collate "C" ~ case when getdatabaseencoding() = 'UTF8' then '[\u0001-\u001f\u007f-\u009f\u2028\u2029]' else '[\u0001-\u001f\u007f]' end;
-end;
+as 'MODULE_PATHNAME', 'admin_has_control_character'
+language c immutable strict parallel safe;
 
 comment on function admin_internal.has_control_character(text) is
 'Whether a text has a control character or, in a database in UTF8, a separator of lines or paragraphs.';

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 
 #include "audit/insider_restoring.h"
+#include "one_line.h"
 #include "relations.h"
 #include "store/action_policy.h"
 #include "store/approval_store.h"
@@ -106,11 +107,35 @@ check_roles(const Version *version)
 
 		if (bytes < 1 || bytes > ROLE_MAX_BYTES)
 			malformed_roles(version, "Each role has 1 to 128 bytes.");
+		if (one_line_is_broken(DatumGetTextPP(roles[i])))
+			malformed_roles(version, "A role has a control character.");
 		for (int j = 0; j < i; j++)
 		{
 			if (datum_image_eq(roles[i], roles[j], false, -1))
 				malformed_roles(version, "A role is named twice.");
 		}
+	}
+}
+
+/*
+ * What names something is shown on one line.  Of an UPDATE (old is not NULL) what it changes is looked at:
+ * a row that was loaded with such a text can still be signed and withdrawn.
+ */
+static void
+check_lines(TupleDesc desc, const Version *old, const Version *new)
+{
+	static const int columns[] = {APPROVAL_ACTION, APPROVAL_RESOURCE, APPROVAL_REQUESTED_BY, APPROVAL_CLOSED_BY};
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (new->nulls[columns[i] - 1] || (old != NULL && !column_changed(desc, old, new, columns[i])) ||
+			!one_line_is_broken(DatumGetTextPP(new->values[columns[i] - 1])))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s of approval \"%s\" has a control character",
+						NameStr(TupleDescAttr(desc, columns[i] - 1)->attname), id_of(new)),
+				 errdetail(ONE_LINE_DETAIL)));
 	}
 }
 
@@ -235,6 +260,7 @@ guard_update(TupleDesc desc, HeapTuple old_tuple, HeapTuple new_tuple)
 	check_signed_columns(desc, &old, &new);
 	if (column_changed(desc, &old, &new, APPROVAL_REQUIRED_ROLES))
 		check_roles(&new);
+	check_lines(desc, &old, &new);
 	if (changes_request(desc, &old, &new))
 		check_policy(&new);
 	return heap_modify_tuple_by_cols(new_tuple, desc, 1, &updated_at, &now, &isnull);
@@ -268,6 +294,7 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 
 	deform(trigger->tg_trigtuple, desc, &version);
 	check_roles(&version);
+	check_lines(desc, NULL, &version);
 	check_policy(&version);
 	return PointerGetDatum(trigger->tg_trigtuple);
 }

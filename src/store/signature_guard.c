@@ -18,6 +18,7 @@
 #include "utils/snapmgr.h"
 
 #include "audit/insider_restoring.h"
+#include "one_line.h"
 #include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
@@ -71,6 +72,18 @@ signature_check_signer(const ApprovalRow *approval, Datum role_value, Datum sign
 				 errhint("Another person has to sign.")));
 }
 
+/* The role is one of the approval's. */
+static void
+check_signer_line(const ApprovalRow *approval, Datum signer)
+{
+	if (one_line_is_broken(DatumGetTextPP(signer)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("signer of approval \"%.*s\" has a control character",
+						(int) approval->id.length, approval->id.data),
+				 errdetail(ONE_LINE_DETAIL)));
+}
+
 /* Fills the digest in where it was left out, refuses another one. */
 static HeapTuple
 check_digest(HeapTuple tuple, TupleDesc desc, const ApprovalRow *approval, Datum value, bool isnull)
@@ -116,6 +129,7 @@ guard_insert(HeapTuple tuple, TupleDesc desc)
 	approval_store_lock(values[SIGNATURE_APPROVAL_ID - 1], &approval);
 	check_open(&approval);
 	signature_check_signer(&approval, values[SIGNATURE_SIGNER_ROLE - 1], values[SIGNATURE_SIGNER - 1]);
+	check_signer_line(&approval, values[SIGNATURE_SIGNER - 1]);
 	return check_digest(tuple, desc, &approval, values[SIGNATURE_APPROVAL_DIGEST - 1],
 						nulls[SIGNATURE_APPROVAL_DIGEST - 1]);
 }

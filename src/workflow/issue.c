@@ -12,6 +12,7 @@
 
 #include "decision/approval_id.h"
 #include "json_text.h"
+#include "one_line.h"
 #include "owner.h"
 #include "rfc3339.h"
 #include "workflow/step.h"
@@ -62,6 +63,8 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 ||
 				VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
 			refuse_roles(psprintf("Element %d does not have 1 to %d bytes.", i + 1, ROLE_MAX_BYTES));
+		if (one_line_is_broken(DatumGetTextPP(roles[i])))
+			refuse_roles(psprintf("Element %d has a control character.", i + 1));
 		for (int j = 0; j < i; j++)
 		{
 			if (policy_texts_equal(policy_text_of(roles[i], false), policy_text_of(roles[j], false)))
@@ -244,9 +247,11 @@ admin_issue_approval(PG_FUNCTION_ARGS)
 
 	step_begin(&issuing.step, fcinfo, "issue_approval()", 5, "requested_by", 6);
 	issuing.action = required_argument(fcinfo, 0, "action", ACTION_MAX_BYTES);
+	check_argument_line("action", issuing.action);
 	read_roles(fcinfo, &issuing);
 	read_deadline(fcinfo, &issuing);
 	issuing.resource = optional_argument(fcinfo, 3, "resource", RESOURCE_MAX_BYTES);
+	check_argument_line("resource", issuing.resource);
 	read_approval_id(fcinfo, &issuing);
 	return step_run(&issuing.step, issue);
 }

@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "identity/trust.h"
 #include "json_text.h"
+#include "one_line.h"
 #include "owner.h"
 #include "relations.h"
 #include "settings.h"
@@ -66,6 +67,7 @@ step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_
 {
 	text	   *plain = optional_argument(fcinfo, person_argument, person_name, PERSON_MAX_BYTES);
 
+	check_argument_line(person_name, plain);
 	PreventCommandIfReadOnly(command);
 	PreventCommandDuringRecovery(command);
 	insider_refuse_while_restoring(command);

@@ -71,9 +71,9 @@ async def test_a_body_of_the_limit_is_read():
         problem(await client.post("/api/audit/ingest", content=chunks(), headers={**as_person("FF", "service"), **JSON}), 413)
 
 
-BAD = [("action", ""), ("action", "x" * 257), ("action", "ä" * 129), ("action", 7), ("action", None), ("action", "a\u0000b"), ("resource", ""), ("resource", "x" * 2049), ("resource", []),
+BAD = [("action", ""), ("action", "x" * 257), ("action", "ä" * 129), ("action", 7), ("action", None), ("action", "a\u0000b"), ("action", "a\nb"), ("resource", ""), ("resource", "x" * 2049), ("resource", []), ("resource", "a\u0085b"),
        ("required_roles", []), ("required_roles", ["r"] * 2), ("required_roles", ["a", "b", "c", "d", "e", "f", "g", "h", "i"]), ("required_roles", "r"), ("required_roles", [""]),
-       ("required_roles", ["x" * 129]), ("required_roles", [None]), ("sla_deadline", "tomorrow"), ("sla_deadline", 4102444800), ("sla_deadline", "2100-01-01T00:00:00"),
+       ("required_roles", ["x" * 129]), ("required_roles", [None]), ("required_roles", ["r\u2028"]), ("sla_deadline", "tomorrow"), ("sla_deadline", 4102444800), ("sla_deadline", "2100-01-01T00:00:00"),
        ("sla_deadline", "2100-13-01T00:00:00Z"), ("sla_deadline", "infinity"), ("sla_deadline", None), ("sla_deadline", "9999-12-31T23:59:59-01:00"), ("sla_deadline", "0000-01-01T00:00:00Z"), ("approval_id", "x"), ("approval_id", "APP-000001-A"), ("approval_id", "APP-000001-a\n"),
        ("approval_id", "APP-000001-" + "a" * 60), ("approval_id", 7)]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
 from .engine import Approval, Request, Signature, digest, rfc3339, state_reached
-from .store import Document, Element
+from .store import CONTROL, Document, Element
 
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(hours=24)
 FIRST, LAST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
@@ -38,6 +38,8 @@ WORDS = (
     "\u00df",
     "%s $1 '; --",
 )
+LINES = tuple(word for word in WORDS if not CONTROL.search(word))
+"""What an approval may have; a request may ask for any word."""
 ROLES = (
     "product_owner",
     "finance_gate",
@@ -126,8 +128,8 @@ class Generator:
         name = f"APP-{self.count:06d}-s{self.number}"
         return name.ljust(self.chance.choice((64, 63, 40)), "q") if self.one_in(10) else name
 
-    def text(self, most: int) -> str:
-        text = self.chance.choice(WORDS)
+    def text(self, most: int, words: Sequence[str] = WORDS) -> str:
+        text = self.chance.choice(words)
         if self.one_in(50):
             text = (text + "x" * most)[:most]
             while len(text.encode()) > most:
@@ -158,8 +160,8 @@ class Generator:
         closed = self.one_in(6)
         return Approval(
             approval_id=self.approval_id(),
-            action=self.text(256),
-            resource=None if self.one_in(3) else self.text(2048),
+            action=self.text(256, LINES),
+            resource=None if self.one_in(3) else self.text(2048, LINES),
             required_roles=roles,
             required_signer_count=required,
             requested_by=chance.choice(("ann", "req@example.com", "Änne")),
@@ -244,7 +246,7 @@ class Generator:
             },
             lambda: {**element, "signatures": [{**signature, "comment": chance.choice(("fine", "", 1, "x" * 4097))}]},
             lambda: {key: value for key, value in element.items() if key != chance.choice(list(element))},
-            lambda: {**element, chance.choice(list(element)): chance.choice((None, 1, "", [], {}, False, "x" * 5000))},
+            lambda: {**element, chance.choice(list(element)): chance.choice((None, 1, "", [], {}, False, "x" * 5000, "l1\nl2"))},
             lambda: {**element, "approval_id": chance.choice(MALFORMED)},
             lambda: {
                 **element,
@@ -253,7 +255,7 @@ class Generator:
             lambda: {
                 **element,
                 "required_roles": chance.choice(
-                    ([], [roles[0]] * 2, [""], ["x" * 129], [1], [None], [[]], "x", ROLES[:9], None)
+                    ([], [roles[0]] * 2, [""], ["x" * 129], ["x\x7f"], [1], [None], [[]], "x", ROLES[:9], None)
                 ),
             },
             lambda: {**element, "closed_at": chance.choice(("2026-01-01T00:00:00Z", None, "infinity"))},

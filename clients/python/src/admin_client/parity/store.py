@@ -136,6 +136,24 @@ def needed_text_of(element: Element, key: str, most: int, least: int = 0) -> str
     return value
 
 
+CONTROL = re.compile("[\x01-\x1f\x7f-\x9f\u2028\u2029]")
+"""Control characters, and the separators of lines and paragraphs: no text has one that is shown on one line."""
+
+
+def line_of(element: Element, key: str, most: int) -> str | None:
+    value = text_of(element, key, most, 1)
+    if value is not None and CONTROL.search(value):
+        raise Unsound(f'"{key}" has a control character')
+    return value
+
+
+def needed_line_of(element: Element, key: str, most: int) -> str:
+    value = line_of(element, key, most)
+    if value is None:
+        raise Unsound(f'"{key}" is missing')
+    return value
+
+
 INSTANT = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?\s*(Z|z|[+-]\d\d(?::?\d\d)?)?)?", re.ASCII
 )
@@ -254,6 +272,8 @@ def roles_of(element: Element) -> tuple[str, ...]:
         raise Unsound('"required_roles" names a role twice')
     if not all(1 <= len(octets(role)) <= 128 for role in roles):
         raise Unsound('a role of "required_roles" has no bytes, or more than 128')
+    if any(CONTROL.search(role) for role in roles):
+        raise Unsound('a role of "required_roles" has a control character')
     return tuple(roles)
 
 
@@ -269,7 +289,7 @@ def signatures_of(element: Element, loaded_at: datetime) -> Iterable[tuple[Signa
         yield (
             Signature(
                 needed_text_of(signature, "signer_role", 128, 1),
-                needed_text_of(signature, "signer", 256, 1),
+                needed_line_of(signature, "signer", 256),
             ),
             instant_of(signature, "signed_at", loaded_at),
             text_of(signature, "comment", 4096),
@@ -285,13 +305,13 @@ def read_element(element: object, loaded_at: datetime) -> Incoming:
     roles = roles_of(element)
     signed = tuple(signatures_of(element, loaded_at))
     state = text_of(element, "state", 64)
-    action = needed_text_of(element, "action", 256, 1)
-    resource = text_of(element, "resource", 2048, 1)
-    requested_by = needed_text_of(element, "requested_by", 256, 1)
+    action = needed_line_of(element, "action", 256)
+    resource = line_of(element, "resource", 2048)
+    requested_by = needed_line_of(element, "requested_by", 256)
     sla_deadline = instant_of(element, "sla_deadline", loaded_at)
     closed_at = instant_of(element, "closed_at", loaded_at)
     created_at = instant_of(element, "created_at", loaded_at)
-    closed_by = text_of(element, "closed_by", 256, 1)
+    closed_by = line_of(element, "closed_by", 256)
     close_reason = text_of(element, "close_reason", 4096)
     if sla_deadline is None:
         raise Unsound('"sla_deadline" is missing')

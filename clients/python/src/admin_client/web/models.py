@@ -15,6 +15,7 @@ ID_PATTERN = "^APP-[0-9]{6}-[a-z0-9]+$"
 TRACEPARENT_PATTERN = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 NO_NUL = r"^[^\x00]*$"      # what text of PostgreSQL cannot hold
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"      # what names something is shown on one line
 STATES = Literal["pending", "signed_partial", "signed_full", "withdrawn"]
 TTL_STATES = Literal["valid", "expired", "stale", "not-applicable"]
 
@@ -51,10 +52,10 @@ def written(instant: datetime | None) -> str | None:
 ApprovalId = Annotated[str, Field(pattern=ID_PATTERN, max_length=64)]
 PathId = Annotated[str, Path(pattern=ID_PATTERN, max_length=64, description="The approval.")]
 Instant = Annotated[datetime, BeforeValidator(to_instant, json_schema_input_type=Annotated[str, Field(pattern=INSTANT_PATTERN, json_schema_extra={"format": "date-time"})])]
-Role = Annotated[str, Field(min_length=1, max_length=128, pattern=NO_NUL), at_most(128)]
-Person = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256), AfterValidator(check_name)]
-Action = Annotated[str, Field(min_length=1, max_length=256, pattern=NO_NUL), at_most(256)]
-Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=NO_NUL), at_most(2048)]
+Role = Annotated[str, Field(min_length=1, max_length=128, pattern=ONE_LINE), at_most(128)]
+Person = Annotated[str, Field(min_length=1, max_length=256, pattern=ONE_LINE), at_most(256), AfterValidator(check_name)]
+Action = Annotated[str, Field(min_length=1, max_length=256, pattern=ONE_LINE), at_most(256)]
+Resource = Annotated[str, Field(min_length=1, max_length=2048, pattern=ONE_LINE), at_most(2048)]
 Reason = Annotated[str, Field(min_length=1, max_length=4096, pattern=NO_NUL), at_most(4096)]
 Comment = Annotated[str, Field(max_length=4096, pattern=NO_NUL), at_most(4096)]
 # What a check is asked may be anything: it is denied where it fits no approval.
