@@ -119,7 +119,7 @@ run(void *unused)
 	return unused;
 }
 
-/* Signals are for the caller's thread: it inherits that none reaches it. */
+/* Signals are for the caller's thread: the new thread inherits that they are blocked. */
 static bool
 is_running_now(void)
 {

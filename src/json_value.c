@@ -4,7 +4,7 @@
  *
  * The server has parsed the text when it became a json value, so its tokens are only told apart
  * here: no recursion, and one look at each byte.  Bounds are kept for any text: a superuser's cast
- * can make a json value of what is none.
+ * can make a json value of a text that is not JSON.
  */
 #include "postgres.h"
 
@@ -222,7 +222,7 @@ name_compare(const void *a, const void *b)
 	return memcmp(x->bytes, y->bytes, x->length);
 }
 
-/* By a hash with a seed of this backend: nobody can arrange names so that sorting takes long. */
+/* By a hash with a seed of this backend: a client cannot arrange names so that sorting takes long. */
 static bool
 names_differ(MemberName *names, Size count)
 {

@@ -46,7 +46,7 @@ extern Relation layout_open_index(const TableLayout *layout, Relation table, Oid
 extern void layout_check_column(TupleDesc desc, int column, Oid type);
 extern Datum layout_value(HeapTuple row, TupleDesc desc, int column, Oid type, bool *isnull);
 
-/* The same of a column that is NOT NULL, as long as nobody has dropped that: raises for a null. */
+/* The same of a column that is NOT NULL, as long as that constraint was not dropped: raises for a null. */
 extern Datum layout_set_value(HeapTuple row, TupleDesc desc, int column, Oid type);
 
 /* A column of a table's row that is NOT NULL: raises for a null. */

@@ -40,7 +40,7 @@ extern uint64 relations_generation(void);
 /* Would admin_relations() find them all? */
 extern bool admin_relations_exist(void);
 
-/* A function of schema admin without arguments, whoever asks and may see it or not; InvalidOid where there is none. */
+/* A function of schema admin without arguments, visible to the caller or not; InvalidOid where there is none. */
 extern Oid	admin_function(const char *name);
 
 /*

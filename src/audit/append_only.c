@@ -1,7 +1,7 @@
 /*
  * append_only.c
  *	  Triggers of the trail and its partitions, and of the attributes of its rows: the extension
- *	  adds rows, and nobody changes or removes them.
+ *	  adds rows, and no statement changes or removes them.
  *
  * What the extension appends by itself goes past the executor and fires no trigger.
  */

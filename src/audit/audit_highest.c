@@ -23,7 +23,7 @@
 #include "compat.h"
 #include "relations.h"
 
-/* The highest entry, whoever wrote the row: a prepared transaction may commit after a restart. */
+/* The highest entry, also of an uncommitted row: a prepared transaction may commit after a restart. */
 static int64
 highest_of_index(Relation partition, Relation index)
 {

@@ -6,10 +6,10 @@
 #define ADMIN_EXT_AUDIT_HIGHEST_H
 
 /*
- * The highest audit_id of any row, committed or not; 0 where there is none.  Waits for nobody: a
- * partition that is locked for longer than AUDIT_HIGHEST_WAIT_MS, or that has no index of audit_id,
- * is left out, and *is_certain is false then.  The transaction keeps a lock on the trail, and none
- * on its partitions.
+ * The highest audit_id of any row, committed or not; 0 where there is none.  Waits for
+ * AUDIT_HIGHEST_WAIT_MS at most: a partition that is locked for longer, or that has no index of
+ * audit_id, is left out, and *is_certain is false then.  The transaction keeps a lock on the trail,
+ * and no lock on its partitions.
  */
 extern int64 audit_highest(bool *is_certain);
 

@@ -13,7 +13,7 @@
 
 /*
  * Locks a relation with AccessShareLock, and opens it.  NULL where it does not exist, or where its
- * lock was not to be had until that time.  A wait with an end stands in no queue, so nobody waits
+ * lock was not free until that time.  A wait with an end stands in no queue, so no session waits
  * behind it; DT_NOEND waits as any statement does.
  */
 extern Relation audit_try_open(Oid oid, TimestampTz until);

@@ -16,7 +16,7 @@ extern void audit_number_init(void);
 extern int64 audit_number_draw(void);
 
 /*
- * Runs a query that moves the sequence: one process at a time, so that none moves it back behind
+ * Runs a query that moves the sequence: one process at a time, so that no process moves it back behind
  * another one.  `number` is its argument.  Answers whether it found that the sequence has to move.
  */
 extern bool audit_number_move(OwnerQuery *query, int64 number);

@@ -115,7 +115,7 @@ open_index(Relation heap)
 	return NULL;
 }
 
-/* Sees what is committed now and what this very command has added; none of it is ever removed. */
+/* Sees what is committed now and what this very command has added; rows are never removed. */
 static void
 open_partition(AuditSeen *seen, Partition *partition)
 {

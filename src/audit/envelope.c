@@ -130,7 +130,7 @@ put_escaped(char *at, Bytes bytes)
 }
 
 /*
- * The value of an attribute.  What CloudEvents 1.0 (section 3.2) allows in none becomes U+FFFD: a
+ * The value of an attribute.  What CloudEvents 1.0 (section 3.2) does not allow there becomes U+FFFD: a
  * caller of sensitive_check() chooses some of these texts, and there are readers that stop at such
  * an event.  audit_ingest() refuses what has one, so an event from elsewhere keeps its own.
  */

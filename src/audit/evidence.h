@@ -3,7 +3,7 @@
  *	  Whether the person behind a step of the workflow was verified, and by which token.
  *
  * While a step is under way the row-change trigger adds this to the events of approval and
- * signature.  The token itself is never stored: whoever reads the trail could act by it.
+ * signature.  The token itself is never stored: a reader of the trail could act by it.
  */
 #ifndef ADMIN_EXT_EVIDENCE_H
 #define ADMIN_EXT_EVIDENCE_H

@@ -3,7 +3,7 @@
  *	  What operators and superusers do to the trail and to what guards it leaves events in it.
  *
  * Events are collected while a transaction runs and written when it commits, before anything is
- * made permanent: they are part of the transaction, and what is rolled back leaves none.  Where
+ * made permanent: they are part of the transaction, and what is rolled back leaves no event.  Where
  * the trail cannot take a row the server's log has the line that is written in any case.
  */
 #ifndef ADMIN_EXT_INSIDER_H
@@ -67,7 +67,7 @@ extern bool insider_owns(Oid class, Oid object);
 /* The schema of an object; InvalidOid where it has none, or is not visible. */
 extern Oid	insider_schema_of(Oid class, Oid object);
 
-/* Do the extension's functions run on it, though it is none of the extension's?  And is it in pg_catalog? */
+/* Do the extension's functions run on an object that is not the extension's?  And is it in pg_catalog? */
 extern bool insider_serves_ours(Oid class, Oid object);
 extern bool insider_is_in_catalog(Oid class, Oid object);
 extern bool insider_role_has_ours(Oid role);
@@ -75,7 +75,7 @@ extern bool insider_role_has_ours(Oid role);
 /* The same of the roles that it is a member of, and of those that reach every table or file. */
 extern bool insider_role_reaches_ours(Oid role);
 
-/* Has a partition that is none of ours the trigger from its parent? */
+/* Did a partition that is not one of ours get the trigger from its parent? */
 extern bool insider_is_cloned_trigger(Oid trigger);
 
 /* Has the table a trigger that calls a function of ours? */

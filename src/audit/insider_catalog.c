@@ -70,7 +70,7 @@ start(QueryDesc *query, int flags)
 		standard_ExecutorStart(query, flags);
 }
 
-/* EXPLAIN initializes each call, and makes none. */
+/* EXPLAIN initializes each call, and executes no call. */
 static void
 start_explained(QueryDesc *query, int flags)
 {

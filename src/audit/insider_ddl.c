@@ -189,7 +189,7 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 		touch(current, class, object);
 }
 
-/* Commands that change no object, or none that guards anything. */
+/* Commands that change no object, or only objects that guard nothing. */
 static bool
 is_watched(Node *statement)
 {
@@ -303,7 +303,7 @@ payload_of(const char *tag, const char *object, const PlannedStmt *statement, co
 	return payload.data;
 }
 
-/* Writes the line to the log; answers the event's payload, or NULL where there is to be none. */
+/* Writes the line to the log; answers the event's payload, or NULL where no event is due. */
 static char *
 describe_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {

@@ -9,7 +9,7 @@
  * that can write.
  *
  * Nothing is recorded where the act is refused for lack of privileges.  Others than superusers load from
- * $libdir/plugins alone, where whoever owns the server's files has put what is meant for everybody, and
+ * $libdir/plugins alone, where the owner of the server's files has put what is meant for everybody, and
  * local_preload_libraries brings it without a command.  An event of that would tell nothing, and would
  * let everybody fill the trail.
  */

@@ -16,7 +16,7 @@ extern bool insider_own_begin(void);
 extern void insider_own_end(bool before);
 
 /*
- * Does certainly none of the extension's functions run?  False without shared_preload_libraries: a
+ * Is it certain that no function of the extension runs?  False without shared_preload_libraries: a
  * session loads the library in the middle of a call then.
  */
 extern bool insider_is_by_hand(void);

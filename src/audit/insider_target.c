@@ -100,7 +100,7 @@ is_catalog(Oid relation)
 }
 
 /*
- * A copy into a system catalog does what DDL does, and is none.  A copy into the trail is refused, unless a
+ * A copy into a system catalog does what DDL does, without being DDL.  A copy into the trail is refused, unless a
  * session takes the triggers for disabled.
  */
 static bool

@@ -333,7 +333,7 @@ of_role_options(Target *target, List *options, Oid role)
 	return false;
 }
 
-/* The owner of this database may drop it.  What else ALTER DATABASE changes gives nobody power over the trail. */
+/* The owner of this database may drop it.  What else ALTER DATABASE changes gives no power over the trail. */
 static bool
 of_owner(Target *target, const AlterOwnerStmt *statement)
 {

@@ -24,7 +24,7 @@ static const Pin values_pinned[] = {
 	{"extra_float_digits", "1"}, {"bytea_output", "hex"}
 };
 
-/* Names of objects are qualified, but for the server's own; a temporary object hides none of those. */
+/* Names of objects are qualified, but for the server's own; a temporary object does not hide those. */
 static const Pin names_pinned[] = {{"search_path", "pg_catalog, pg_temp"}, {"lc_monetary", "C"}};
 
 static const Pin quotes_pinned = {"quote_all_identifiers", "off"};

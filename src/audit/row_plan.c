@@ -130,7 +130,7 @@ read_indexes(Relation table, RowPlan *plan)
 	foreach(cell, oids)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		/* Until it is ready, whoever builds it adds our row to it. */
+		/* Until it is ready, the session that builds it adds our row to it. */
 		bool		is_ready = index->rd_index->indisready;
 		bool		is_known = !is_ready || read_index(index, &plan->indexes[plan->index_count]);
 

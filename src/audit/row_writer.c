@@ -109,8 +109,8 @@ is_in_index(const RowIndex *index, const TupleTableSlot *slot)
 
 /*
  * Opens the indexes that the row has an entry in.  Locking and opening an index costs a fifth of an
- * entry, and most rows are in none of the partial ones.  The lock on the table keeps an index from
- * being dropped or made again; the lock on the index is for whoever moves its file (ALTER INDEX ...
+ * entry, and most rows have no entry in the partial ones.  The lock on the table keeps an index from
+ * being dropped or made again; the lock on the index is for a session that moves its file (ALTER INDEX ...
  * SET TABLESPACE locks nothing else), which matters only to what is written into it.
  */
 static void

@@ -15,7 +15,7 @@
 #define HISTOGRAM_BUCKETS	(HISTOGRAM_STEPS * (HISTOGRAM_OCTAVES + 1) + 1)	/* the last one is for all above */
 #define HISTOGRAM_ENDLESS	INT64_MAX	/* what that one takes at most */
 
-/* The bucket of so many microseconds; less than none are none. */
+/* The bucket of so many microseconds; a negative number counts as 0. */
 extern int	histogram_bucket(int64_t microseconds);
 
 /* The most microseconds that go into a bucket. */

@@ -3,8 +3,8 @@
  *	  Counts the calls of admin.sensitive_check by how long their callers waited.
  *
  * A call lasts from the start of its statement to the end of its transaction: after the commit
- * record is flushed, or replicated, as settings have it.  PREPARE TRANSACTION is an end too: whoever
- * called has waited for that.  A call in a subtransaction that aborts ends there, as failed.
+ * record is flushed, or replicated, as settings have it.  PREPARE TRANSACTION is an end too: the
+ * caller has waited for that.  A call in a subtransaction that aborts ends there, as failed.
  *
  * What runs in a check and at the end of each transaction is here, whole.  Nothing in it takes a
  * lock, allocates or fails.
@@ -52,7 +52,7 @@ check_latency_here(void)
 	return here;
 }
 
-/* The first call that ends in a minute keeps what was counted before.  Nobody waits for it. */
+/* The first call that ends in a minute keeps what was counted before.  No session waits for it. */
 static void
 enter_minute(LatencyDatabase *here, uint64 minute)
 {

@@ -2,8 +2,8 @@
  * latency.h
  *	  How long the answers of admin.sensitive_check take, in shared memory, by database.
  *
- * Counters only ever grow, so none is lost and nobody waits for a lock.  The last hour is what they
- * are now less what they were when its oldest minute began; whoever counts the first call of
+ * Counters only ever grow, so no call is lost and no session waits for a lock.  The last hour is what they
+ * are now less what they were when its oldest minute began; the session that counts the first call of
  * a minute keeps that.
  *
  * Races, all of them harmless: a call that ends while a minute begins counts for that minute or for

@@ -6,7 +6,7 @@
  * of the database that has not been woken yet, a compare-and-set and SetLatch().
  * Nothing in it takes a lock, allocates or fails.  A latch read here may by now be
  * another process's: that one wakes for nothing, no more.  PREPARE TRANSACTION wakes
- * nobody; the worker's own timer finds what COMMIT PREPARED makes visible.
+ * no worker: the worker's own timer finds what COMMIT PREPARED makes visible.
  */
 #include "postgres.h"
 

@@ -66,7 +66,7 @@ take_rejection(Worker *worker, const AdminSinkBatch *batch)
 }
 
 /*
- * At the end of the newest window nobody waits for the commit: the next batch comes after
+ * At the end of the newest window the worker does not wait for the commit: the next batch comes after
  * the next tick, whose commit comes later, and a crash before that delivers the last batch
  * once more, as one before this commit would.  A sink that keeps positions needs no waiting
  * at all, but for a dead letter that it has taken after all: only its newest position tells

@@ -2,8 +2,8 @@
  * claim.c
  *	  Which of two servers with one store's identity goes on.
  *
- * A sink that keeps the position shuts out whoever delivered before.  Two servers may do that
- * to each other.  Whoever has delivered rows that the other one does not know has won: the
+ * A sink that keeps the position shuts out the server that delivered before.  Two servers may do that
+ * to each other.  The one that has delivered rows that the other one does not know has won: the
  * other one's rows would have the same numbers.  As long as neither has delivered, the sink
  * says nothing.  So a server that was promoted leaves a claim there: its home, and the home
  * that it came after.  The server of that home finds the claim, and does not deliver.

@@ -72,7 +72,7 @@ database_of(Node *statement)
 	}
 }
 
-/* Whoever may not touch the database does not stop its delivery either. */
+/* A role that may not change the database does not stop its delivery either. */
 static bool
 may_hold(const char *database)
 {

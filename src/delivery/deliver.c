@@ -77,7 +77,7 @@ is_at_end(const Worker *worker)
 	return worker->keys.complete && worker->next_key == worker->keys.count;
 }
 
-/* Whoever wants a dead letter sent again may rely on its being behind the position. */
+/* A dead letter is sent again only once it is behind the position. */
 static StepResult
 record_passed_by(Worker *worker)
 {

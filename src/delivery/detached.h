@@ -8,8 +8,8 @@
 #include "nodes/pg_list.h"
 
 /*
- * Oids of the tables that still have the trail's guard, admin.audit_append_only(), and are none of
- * `partitions`, whatever they are called and wherever they are.  Needs a transaction that holds the
+ * Oids of the tables that still have the trail's guard, admin.audit_append_only(), and are not among
+ * `partitions`, in any schema and under any name.  Needs a transaction that holds the
  * trail; takes no lock on the tables.  The list is good until the next call.
  */
 extern const List *detached_months(const List *partitions);

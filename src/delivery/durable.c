@@ -7,7 +7,7 @@
  * all.  So the worker's own commits wait for the disk alone (worker_settings.c pins
  * synchronous_commit to local), and what the standbys have flushed is read where the WAL
  * senders record it: SyncRepReleaseWaiters() in syncrep.c sets WalSndCtl->lsn by the rules of
- * synchronous_standby_names, whoever waits for it.
+ * synchronous_standby_names, even if no backend waits for it.
  * A step waits for a slice at most: reloads, signals and the sink are served in between.
  */
 #include "postgres.h"
@@ -27,7 +27,7 @@
 #include "delivery/worker.h"
 #include "monotonic.h"
 
-#define POLL_MS 1				/* nobody sets our latch when a standby confirms */
+#define POLL_MS 1				/* our latch is not set when a standby confirms */
 
 /* By this process's own setting: what the server keeps in shared memory has another form in each minor release. */
 static bool

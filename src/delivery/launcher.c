@@ -334,7 +334,7 @@ tend(void)
 		const char *why;
 
 		look_after(i, now);
-		/* Its end wakes us, whoever has started it. */
+		/* Its end wakes us, whichever launcher has started it. */
 		if (!slot->in_use || charges[i].handle != NULL || slot->pid != 0)
 			continue;
 		if (!charges[i].is_wanted)

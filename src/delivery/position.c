@@ -309,7 +309,7 @@ dead_letter_record(const char *sink, int64 audit_id, const char *error)
 
 	statement_run(&reject_statement, values);
 	SPI_finish();
-	/* An answer to whoever has asked for another attempt. */
+	/* The answer to a request for another attempt. */
 	statement_run(&answered_statement, values);
 	SPI_finish();
 }

@@ -113,13 +113,13 @@ extern void dead_letter_record(const char *sink, int64 audit_id, const char *err
  */
 extern int	dead_letters(const char *sink, int64 first, int64 last, bool with_skipped, int64 **audit_ids);
 
-/* One that an operator wants sent again and that delivery has passed by; 0: none. */
+/* The audit_id of one that an operator wants sent again and that is behind the position; 0: none. */
 extern int64 dead_letter_wanted(const char *sink);
 
-/* That of the position, delivered alone, is none any more: notes with which number it was delivered, and as which store. */
+/* The one of the position was delivered alone and is no longer a dead letter: notes its number and the store. */
 extern void dead_letter_delivered(const char *sink, const Position *position);
 
-/* Removes positions before this one, and ticks nobody needs; returns where to begin next time. */
+/* Removes positions before this one, and ticks that no position needs; returns where to begin next time. */
 extern int64 position_purge(const char *sink, int64 from_position, int64 to_position, int64 from_tick);
 
 extern Tick tick_make(MemoryContext context);

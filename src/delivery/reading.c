@@ -72,7 +72,7 @@ worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range)
 	return worker->again.count == 0 && range->first <= range->last;
 }
 
-/* The first rows that are left of a backfill; those of a range that holds none any more are not the last. */
+/* The first rows that are left of a backfill; those of a range that no longer holds any are not the last. */
 static void
 collect_backfill(Worker *worker)
 {

@@ -62,7 +62,7 @@ typedef struct DeliverySlot
 	char		database[NAMEDATALEN];
 	char		sink[NAMEDATALEN];
 	pid_t		pid;			/* 0: no worker runs */
-	pg_atomic_uint32 database_oid;	/* 0: nobody to wake */
+	pg_atomic_uint32 database_oid;	/* 0: no worker to wake */
 	pg_atomic_uint32 wake;		/* 1: woken and not yet looked */
 	pg_atomic_uint64 committed_rows;	/* added to the trail while the worker runs */
 	Latch	   *latch;			/* of the worker; set before database_oid */

@@ -37,8 +37,8 @@ forgery_of(const AdminSink *sink, int64 position_id, const char *record)
 }
 
 /*
- * Would such a position be taken over?  Where the worker goes on as another store it has to
- * know all that the sink holds: there whoever delivers is shut out first.
+ * Would such a position be taken over?  Where the worker goes on as another store it must
+ * know all that the sink holds: there another worker that delivers is fenced first.
  */
 static bool
 knows_position(AdminSink *sink, int64 position_id, const char *record)

@@ -63,7 +63,7 @@ put_status(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus
 	add(&row, Int64GetDatum(status->dead_letters), false);
 	add(&row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
 	add(&row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
-	/* Without a worker nobody counts: what was known before is not true any more. */
+	/* Without a worker the lag is not counted: what was known before is no longer true. */
 	add(&row, Int64GetDatum(status->lag_rows), slot->pid == 0);
 	add(&row, Float8GetDatum(lag), slot->pid == 0);
 	add(&row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
@@ -255,7 +255,7 @@ admin_delivery_obstacle(PG_FUNCTION_ARGS)
 											  database)));
 }
 
-/* is_delivery_worker(): nobody else removes a dead letter because it was delivered. */
+/* is_delivery_worker(): only a worker removes a dead letter because it was delivered. */
 Datum
 admin_is_delivery_worker(PG_FUNCTION_ARGS)
 {

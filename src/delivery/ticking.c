@@ -3,7 +3,7 @@
  *	  When a worker makes a tick.
  *
  * A tick is on disk, and on synchronous standbys, before a row is sent under it; see durable.c.
- * An idle database gets none: a probe, read-only, looks first.
+ * An idle database gets no tick: a probe, read-only, looks first.
  */
 #include "postgres.h"
 

@@ -4,8 +4,8 @@
  *	  partitions, what belonged to months that were dropped is removed, and deadlines that
  *	  have passed are announced where pg_cron does not.
  *
- * Each is a transaction of its own that gives way to whoever holds a table, and one that
- * fails is tried again later; the sink and its position are not touched.  Several workers of a
+ * Each is a transaction of its own that gives way to other holders of a table's lock.  If one
+ * fails, the worker tries again later; the sink and its position are not touched.  Several workers of a
  * database may do the same: partitions are made once, and a deadline is announced once.
  */
 #include "postgres.h"
@@ -25,7 +25,7 @@
 #define REACH_CHECK_MS		(3600 * 1000)
 #define FIRST_RETRY_MS		(5 * 1000)
 #define RETRY_MS			(60 * 1000)
-/* Who wants to sign or withdraw one of them waits for no more than these. */
+/* A call that signs or withdraws one of them waits for no more than these. */
 #define SWEPT_AT_A_TIME		"1000"
 #define REMOVED_AT_A_TIME	"10000"
 
@@ -113,7 +113,7 @@ sweep(Worker *worker)
 	return ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
 
-/* Months of a copy that is not adopted are nobody's yet. */
+/* Months of a copy that is not adopted belong to no store yet. */
 static void
 keep_partitions(Worker *worker)
 {

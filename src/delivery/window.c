@@ -45,7 +45,7 @@ typedef struct Collector
 	int64		cutoff;			/* enough lower keys are known */
 	WindowKeys *keys;
 	uint16		partition;		/* that is being read */
-	bool		only_visible;	/* a row that was rolled back is none */
+	bool		only_visible;	/* skips rows that were rolled back */
 } Collector;
 
 #define ST_SORT sort_keys
@@ -267,7 +267,7 @@ refuse_detached(Relation month, const char *detail)
 
 /*
  * A month that somebody detached takes its rows out of the trail.  Delivery must not pass them:
- * nothing would send them when the month is attached again.  Nobody detaches while the trail is locked.
+ * nothing would send them when the month is attached again.  No month is detached while the trail is locked.
  */
 static void
 refuse_detached_rows(Relation trail, const List *partitions, const Window *window, int64 first, int64 last)

@@ -56,7 +56,7 @@ extern bool window_has_rows(const Window *window);
 extern void window_count(const Window *window, WindowKeys *keys);
 extern void window_collect(const Window *window, WindowKeys *keys);
 
-/* Rows from one audit_id to another, whoever wrote them. */
+/* Rows from one audit_id to another, of any transaction. */
 extern void window_collect_backfill(int64 first, int64 last, WindowKeys *keys);
 extern void window_count_backfill(int64 first, int64 last, WindowKeys *keys);
 

@@ -4,7 +4,7 @@
  *
  * Everything that goes wrong ends in a state: an error raised by the database is
  * caught here, what is known of the position is forgotten, and after a pause the
- * sink is opened anew.  SIGTERM ends the worker at the next interrupt check; SIGINT
+ * sink is opened again.  SIGTERM ends the worker at the next interrupt check; SIGINT
  * means nothing to it unless it comes from its own lock_timeout.
  */
 #include "postgres.h"
@@ -28,7 +28,7 @@
 #include "monotonic.h"
 #include "settings.h"
 
-#define IDLE_MS			1000	/* a prepared transaction's commit wakes nobody */
+#define IDLE_MS			1000	/* a prepared transaction's commit does not wake the worker */
 #define FIRST_BACKOFF_MS 100
 #define UNCONFIRMED_SHOWN_MS 3000	/* a standby that takes longer is worth a word */
 #define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
@@ -288,9 +288,9 @@ look_at_position(Worker *worker)
 }
 
 /*
- * Opening a sink that keeps the position fences whoever else delivers to it: after it has
- * fenced or stopped this one, it is left shut until a reload, or an operator's position, or,
- * fenced, until it is time to come back.
+ * Opening a sink that keeps the position fences any other worker that delivers to it.  After this
+ * worker was fenced or stopped, the sink is left shut until a reload, or an operator's position,
+ * or, fenced, until it is time to come back.
  */
 static bool
 is_shut(Worker *worker)
@@ -302,7 +302,7 @@ is_shut(Worker *worker)
 	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
-/* One that lets us in and throws us out again is none to be tried without a pause. */
+/* A sink that accepts the worker and soon fences it again is not opened without a pause. */
 static bool
 is_steady(const Worker *worker)
 {

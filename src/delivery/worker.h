@@ -115,7 +115,7 @@ extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
 /* Has an operator said that it is to go on as another store where commits were lost, and can they have been? */
 extern bool worker_may_fork(const Worker *worker);
 
-/* After a promotion, where the sink cannot tell: were none lost?  STEP_MORE: none were. */
+/* After a promotion, where the sink cannot tell: were rows lost?  STEP_MORE: no. */
 extern StepResult worker_check_promotion(Worker *worker);
 
 /* kept_number.c: after an operator's resync, number and chain go on from what the sink holds. */

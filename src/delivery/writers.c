@@ -3,7 +3,7 @@
  *	  Waits until the numbers of the trail that were drawn so far are settled.
  *
  * A transaction that has drawn an audit_id holds a lock of the sequence until it ends.  No lock
- * is asked for here, so nobody waits behind this session.
+ * is asked for here, so no session waits behind this one.
  */
 #include "postgres.h"
 

@@ -77,7 +77,7 @@ is_texts(const JsonMember *member)
 
 /*
  * RFC 7800, RFC 8705 and RFC 9449: such a token is good together with a proof of possession only,
- * which nobody hands down.  Taken without it, it would be good for whoever has stolen it.
+ * and that proof does not reach us.  Taken without it, a stolen token would be good.
  */
 static bool
 is_bound_to_key(const Claims *claims)

@@ -1,7 +1,7 @@
 /*
  * claims.h
- *	  The claims of a JSON Web Token (RFC 7519, section 4), read and held against what a
- *	  trusted issuer's tokens have to say.
+ *	  The claims of a JSON Web Token (RFC 7519, section 4), read and compared with what a
+ *	  trusted issuer's tokens must say.
  */
 #ifndef ADMIN_EXT_CLAIMS_H
 #define ADMIN_EXT_CLAIMS_H
@@ -19,7 +19,7 @@ typedef struct Claims
 	int64		issued_at;		/* iat; INT64_MIN when absent */
 } Claims;
 
-/* What an issuer's tokens are held against. */
+/* What an issuer's tokens are compared with. */
 typedef struct ClaimsExpected
 {
 	const char *audience;

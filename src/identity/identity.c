@@ -45,7 +45,7 @@ refuse_if(const char *reason)
 		refuse("token", reason);
 }
 
-/* Whoever made the token can have chosen these; they are cut, and quoted. */
+/* The maker of a forged token can have chosen these: they are cut, and quoted. */
 static void
 refuse_stranger(const char *reason, const char *issuer, const char *key_id, const char *hint)
 {
@@ -58,7 +58,7 @@ refuse_stranger(const char *reason, const char *issuer, const char *key_id, cons
 			 errhint("%s", hint)));
 }
 
-/* RFC 8725, 3.11: a token made for another purpose is none of an identity. */
+/* RFC 8725, 3.11: a token made for another purpose proves no identity. */
 static bool
 is_type_of_identity(const char *type)
 {

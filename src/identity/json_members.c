@@ -166,7 +166,7 @@ kind_of(JsonTokenType type)
 	}
 }
 
-/* What the server's numeric type would refuse to hold is nobody's claim. */
+/* No claim has a number that the server's numeric type cannot hold. */
 static bool
 is_moderate(const char *number)
 {

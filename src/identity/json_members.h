@@ -42,13 +42,13 @@ typedef struct JsonMembers
 	int			capacity;
 } JsonMembers;
 
-/* Returns NULL, or why it is none.  What it allocates is of the current memory context. */
+/* Returns NULL, or why json is not an object.  What it allocates is of the current memory context. */
 extern const char *json_members_parse(const char *json, int length, JsonMembers *members);
 
 /* NULL when there is no such member. */
 extern const JsonMember *json_member(const JsonMembers *members, const char *name);
 
-/* The text of a member that is a string; NULL when it is none, or absent. */
+/* The text of a member that is a string; NULL when it is not one, or absent. */
 extern const char *json_member_string(const JsonMembers *members, const char *name);
 
 #endif							/* ADMIN_EXT_JSON_MEMBERS_H */

@@ -27,7 +27,7 @@ typedef struct Jws
 } Jws;
 
 /*
- * Returns NULL, or why it is none of ours.  `token` is not ended by a zero byte, and has to
+ * Returns NULL, or why it is not taken.  `token` is not ended by a zero byte, and has to
  * stay as long as the result, which is of the current memory context.
  */
 extern const char *jws_read(const char *token, size_t length, Jws *jws);

@@ -177,7 +177,7 @@ jws_verifier_accepts(const JwsVerifier *verifier, const uint8 *message, size_t l
 		accepts_digest(verifier, message, length, signature, signature_length) :
 		accepts_message(verifier, message, length, signature, signature_length);
 
-	/* Nobody else is to find our errors, the server's TLS least of all. */
+	/* Other code, the server's TLS above all, must not find our errors. */
 	if (!accepted)
 		ERR_clear_error();
 	return accepted;

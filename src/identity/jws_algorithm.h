@@ -2,7 +2,7 @@
  * jws_algorithm.h
  *	  The algorithms of signatures, and signatures by them against an OpenSSL key.
  *
- * Asymmetric algorithms only: there is no "none" and no HMAC to be talked into (RFC 8725,
+ * Asymmetric algorithms only: a token cannot choose "none" or HMAC (RFC 8725,
  * sections 3.1 and 3.2).
  */
 #ifndef ADMIN_EXT_JWS_ALGORITHM_H
@@ -23,10 +23,10 @@ typedef struct JwsAlgorithm
 	int			coordinate_bytes;	/* of the curve */
 } JwsAlgorithm;
 
-/* NULL when it is none that we know. */
+/* NULL when it is unknown. */
 extern const JwsAlgorithm *jws_algorithm(const char *name);
 
-/* The algorithm of keys on a curve; NULL when it is none of ours. */
+/* The algorithm of keys on a curve; NULL when it is unknown. */
 extern const JwsAlgorithm *jws_algorithm_of_curve(const char *key_type, const char *curve);
 
 /* A key made ready for one algorithm, to be used again and again. */

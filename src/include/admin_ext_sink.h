@@ -62,7 +62,7 @@ typedef struct AdminSinkPosition
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
 	int64		audit_id;		/* the highest row delivered */
-	char		record[ADMIN_SINK_RECORD_BYTES];	/* the worker's own, opaque to the sink; nobody else can make one */
+	char		record[ADMIN_SINK_RECORD_BYTES];	/* opaque to the sink; only the worker can make one */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
 	int64		last_number;	/* into recover: delivery number of the last document that was delivered; 0: none of this store */
 	char		chain[ADMIN_SINK_CHAIN_BYTES];	/* and the delivery chain after it */
@@ -96,7 +96,7 @@ typedef struct AdminSinkContinued
  * Records in order; their documents, each with its line break, fill data without gaps.
  * They have the delivery numbers first_number, first_number + 1, ... of this store at this sink,
  * and the batch extends the delivery chain, as doc/evidence.md defines it.  A sink that keeps
- * numbers and chain beside the documents lets anybody prove later that none is missing.
+ * numbers and chain beside the documents lets a reader prove later that no document is missing.
  */
 typedef struct AdminSinkBatch
 {
@@ -176,7 +176,7 @@ typedef struct AdminSinkCallbacks
 
 	/*
 	 * Connects, and reports in *seen the newest batch the sink ever saw (position_id
-	 * 0: none that counts).  The worker holds it against the database: more than one
+	 * 0: none that counts).  The worker compares it with the database: more than one
 	 * position ahead of it, or a tick it does not know, means that history forked.
 	 * Called before recover.
 	 */
@@ -187,7 +187,7 @@ typedef struct AdminSinkCallbacks
 	 * call again.  A sink that keeps positions, and finds a later one of this store,
 	 * sets position_id, record and detail to that one's; the worker refuses a record
 	 * that it has not written.
-	 * One that keeps none, and may have lost rows that it confirmed, sets again_from and the
+	 * A sink that keeps no position, and may have lost rows that it confirmed, sets again_from and the
 	 * detail that holds then: the worker records that, and opens the sink again.  While
 	 * repeating_from is set the sink says each time which rows are meant, by again.
 	 */

@@ -210,7 +210,7 @@ check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 	UnregisterSnapshot(snapshot);
 }
 
-/* The policy of its action, whoever asks for the approval, and however. */
+/* The policy of its action, on every path by which an approval is requested. */
 static void
 check_policy(const Version *version)
 {

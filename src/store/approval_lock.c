@@ -1,6 +1,6 @@
 /*
  * approval_lock.c
- *	  Locks an approval for whoever is about to sign or withdraw it.
+ *	  Locks an approval before it is signed or withdrawn.
  */
 #include "postgres.h"
 

@@ -106,7 +106,7 @@ typedef struct SignatureJudge
 {
 	const ApprovalRow *approval;
 	int			count;
-	bool		are_separate;	/* one per required role, by different people, none of them the requester */
+	bool		are_separate;	/* one per required role, by different people who are not the requester */
 	bool		are_of_this;	/* of what the approval says: their digests are its own */
 	bool		digest_known;
 	uint8		digest[APPROVAL_DIGEST_BYTES];

@@ -10,8 +10,8 @@
 
 /*
  * Raises unless the trigger was called on the table it guards or a partition of it,
- * with the columns it knows, and no other BEFORE trigger of a row comes after it: what
- * that one made of the row nobody would have looked at.
+ * with the columns it knows, and no other BEFORE trigger of a row comes after it: the
+ * changes of that one would not be validated.
  */
 extern void guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, const Oid *types, int columns);
 

@@ -3,7 +3,7 @@
  *	  Trigger of admin.signature: who may sign what, and what a signature moves.
  *
  * BEFORE INSERT locks the approval's row, which serialises signers of one approval
- * with each other and with a withdrawal, and holds the signature against it.  AFTER
+ * with each other and with a withdrawal, and compares the signature with it.  AFTER
  * INSERT moves the state of the approval forward.  Both reach the approval as the
  * owner of the table, as the server's own foreign key triggers do.
  */

@@ -2,9 +2,9 @@
  * ingest.c
  *	  admin.audit_ingest(): events that happened at FF, into the same trail, each once.
  *
- * Whoever ingests for a source holds the row of that source in admin.ingest_source until its
+ * A call that ingests for a source locks the row of that source in admin.ingest_source until its
  * transaction ends, so that of two connections with the same batch the second finds in the
- * trail what the first has added.  Sources are locked in their order: nobody waits in a circle.
+ * trail what the first has added.  Sources are locked in their order, so there is no deadlock.
  */
 #include "postgres.h"
 

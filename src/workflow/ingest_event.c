@@ -236,7 +236,7 @@ refuse_own(Reading *reading, const JsonbValue *value)
 	refuse(reading, "\"auditid\" and \"recordedtime\" are set by the trail that records an event");
 }
 
-/* The number of a string of digits, whatever zeros it begins with; INGEST_NO_SEQUENCE: it is none. */
+/* The number of a string of digits, whatever zeros it begins with; INGEST_NO_SEQUENCE: it is not such a string. */
 static int64
 parse_sequence(const char *digits)
 {

@@ -112,7 +112,7 @@ ingest_attributes_jsonb(const text *attributes)
 
 /*
  * The name of an attribute without a column that differs.  This command's own rows count, and those
- * committed since it began: the source is locked, so nobody adds any now.
+ * committed since it began: the source is locked, so no session adds any now.
  */
 static const char *
 ingest_differing_attribute(TupleTableSlot *recorded, const IngestEvent *event)

@@ -173,7 +173,7 @@ add_signature(Signing *signing)
 			PointerGetDatum(signing->step.person)};
 	char		nulls[10] = "   nnnnn ";
 
-	/* The instant that deadline and token were held against. */
+	/* The instant that deadline and token were compared with. */
 	values[8] = TimestampTzGetDatum(signing->step.now);
 	if (signing->comment != NULL)
 	{

@@ -4,8 +4,8 @@
  *
  * What is due comes from admin.sweep_due, in order of time.  An approval is locked before its
  * event gets a number, as by everybody who changes one, so that the trail has them in order of
- * commit; one that is locked is left to the next sweep, and whoever waits for one of ours ends
- * this one early.  So a sweep never waits, and nobody waits long for it.
+ * commit; one that is locked is left to the next sweep, and a session that waits for one of ours ends
+ * this one early.  So a sweep never waits, and no session waits long for it.
  */
 #include "postgres.h"
 
@@ -71,7 +71,7 @@ payload_of(const Sweep *sweep, TtlState before, TtlState after, const Datum *val
 	return cstring_to_text_with_len(out.data, out.len);
 }
 
-/* Nobody acts here: what happened is that the clock came to an instant. */
+/* No person acts here: the clock came to an instant. */
 static void
 announce(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *values, const bool *nulls)
 {

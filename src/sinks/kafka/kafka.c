@@ -226,7 +226,7 @@ stop_at_shrunk(Kafka *kafka)
 
 /*
  * The broker has forgotten our transactional id, and with it whom it has fenced: librdkafka would ask for
- * a new one and go on.  Only who begins anew learns from the topic whether another has delivered meanwhile.
+ * a new one and go on.  Only a worker that begins again learns from the topic whether another has delivered meanwhile.
  */
 static bool
 has_expired(rd_kafka_resp_err_t code)
@@ -236,7 +236,7 @@ has_expired(rd_kafka_resp_err_t code)
 
 /*
  * All reports come before the commit, which would send the rest and go on by itself.  Without
- * it the transaction is never seen: whoever comes next aborts it.
+ * it the transaction is never seen: the next producer aborts it.
  */
 static AdminSinkResult
 commit(Kafka *kafka, AdminSinkBatch *batch)

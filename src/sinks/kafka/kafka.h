@@ -83,7 +83,7 @@ typedef struct Kafka
 	int			asking_ms;		/* the next question for the topic's partitions, or for offsets, is waited for so long */
 	int			patience_ms;	/* so long may what the brokers say of the topic be old */
 	int			measured;		/* partitions whose watermark is known */
-	bool		is_peeking;		/* recovery reads, and has fenced nobody yet */
+	bool		is_peeking;		/* recovery reads, and has fenced no worker yet */
 	bool		is_claiming;	/* a claim is on its way */
 	bool		has_claimed;	/* and has got there */
 	int64		peeked_id;		/* position_id before it did */

@@ -9,7 +9,7 @@
  *
  * A broker closes the connection on a request that it will never take (socket.request.max.bytes),
  * and says nothing.  So does a broker that is restarted.  They are told apart by what else is
- * seen meanwhile.  The connection was closed behind a record, none is taken since, no
+ * seen meanwhile.  The connection was closed behind a record, no record was taken since, no
  * connection was refused, and a look after the topic, by a connection of its own, went well after
  * that.  Then smaller batches follow, down to a single record.  That one is rejected when it
  * has come to this three times, each time by a new handle, which has begun with small requests.

@@ -16,7 +16,7 @@ kafka_found_unknown(const Kafka *kafka, const AdminSinkPosition *position)
 		!kafka->sink->knows(kafka->sink, position->position_id, position->record);
 }
 
-/* Where the topic may have lost something there is no time for it; an operator who has decided needs none. */
+/* Where the topic may have lost something there is no time for a peek.  After an operator's resync it is not needed. */
 AdminSinkResult
 kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
 {
@@ -31,7 +31,7 @@ kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
 	return ADMIN_SINK_PENDING;
 }
 
-/* Nothing of a peek is left when the fence is up: then it is read anew. */
+/* Nothing of a peek is kept once other workers are fenced: then the topic is read again. */
 AdminSinkResult
 kafka_end_peek(Kafka *kafka, AdminSinkPosition *position)
 {

@@ -39,7 +39,7 @@ kafka_position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *positi
 	return *record == ' ' ? record + 1 : text;
 }
 
-/* Only this store can write a position of its own: whoever may write to the topic cannot move it. */
+/* Only this store can write a position of its own: other writers of the topic cannot move it. */
 AdminSinkResult
 kafka_stop_at_forgery(Kafka *kafka, const rd_kafka_message_t *message, int64 position_id, const char *forgery)
 {
@@ -60,7 +60,7 @@ has_seal(const rd_kafka_message_t *message)
 	return kafka_header_text(message, SEAL_HEADER, beginning, sizeof(beginning));
 }
 
-/* The operator's position holds, whatever else was written to the topic; a forged header is none. */
+/* The operator's position holds, whatever else was written to the topic; a forged header does not count. */
 void
 kafka_keep_newest(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *position)
 {

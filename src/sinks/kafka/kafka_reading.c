@@ -6,7 +6,7 @@
 
 #include "sinks/kafka/kafka.h"
 
-/* Longer than transaction.timeout.ms of whoever holds a transaction open: brokers allow 15 minutes. */
+/* Longer than transaction.timeout.ms of any producer with an open transaction: brokers allow 15 minutes. */
 #define READING_MS	(20 * 60 * 1000)
 
 static int64
@@ -186,7 +186,7 @@ kafka_read_on(Kafka *kafka, AdminSinkPosition *position)
 			result = take_message(kafka, message, position);
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 			result = take_end(kafka, message);
-		/* Where retention was quicker it is known what is there when it is measured anew. */
+		/* Where retention was quicker, another measurement says what is there. */
 		else if (message != NULL &&
 				 (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || kafka_remedy(message->err) != NULL))
 			result = kafka_give_up(kafka, message->err, "read the topic");

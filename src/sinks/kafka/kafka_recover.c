@@ -8,7 +8,7 @@
  * was recreated.  Each call waits for a slice at the most; for brokers that are slow, for some seconds.
  *
  * 0. A peek: steps 2 and 3, with the same time limits.  A copy that finds a position built on
- *    ticks it does not know is an older one: it stops here, and has fenced nobody.  So an old
+ *    ticks it does not know is an older one: it stops here, and has fenced no worker.  So an old
  *    primary that comes up for a moment does not end the delivery of the new one.  A peek that
  *    does not get to its end, because brokers are slow or away, is an outage: fencing without
  *    having looked could end the delivery of another one.  What else is wrong with the topic is

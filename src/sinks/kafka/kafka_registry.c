@@ -3,7 +3,7 @@
  *	  Finds the event's JSON Schema in a Confluent-compatible schema registry, or registers
  *	  it there, and learns the id that values carry in front (wire format: 0, id in four bytes).
  *
- * Without admin_ext.schema_registry_url nobody is asked and values carry no prefix.
+ * Without admin_ext.schema_registry_url no registry is asked and values carry no prefix.
  * With it nothing is delivered until the registry has answered.
  */
 #include "postgres.h"
@@ -224,7 +224,7 @@ make_body(void)
 }
 
 /*
- * Looks first: in production schemas are registered by whoever deploys, and a producer may only read.
+ * Looks first: in production a deployment registers schemas, and a producer may only read.
  * A registry that was given the schema in another layout finds it when it is asked to normalize.
  * A subject, or a schema of it, that is unknown is a 404; so is a wrong address, as registering shows.
  */

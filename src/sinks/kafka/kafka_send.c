@@ -5,8 +5,8 @@
  * Their values are handed over where they lie, so nothing is let go of before the
  * transaction has ended one way or the other.
  *
- * What a broker refuses for its size is a set of records.  Then the batch is sent anew in
- * smaller sets, until one record alone is too large, or none.
+ * What a broker refuses for its size is a set of records.  Then the batch is sent again in
+ * smaller sets, until one record alone is too large, or all are taken.
  */
 #include "postgres.h"
 

@@ -17,7 +17,7 @@
  * recreated has another one, whatever it holds.
  *
  * So a log that is shorter than what was delivered fails all of them.  A watermark that lags
- * behind the log, as a new leader's does, fails none: the broker says "out of range" by the
+ * behind the log, as a new leader's does, fails none of them: the broker says "out of range" by the
  * log alone.  No offset is a logical one: librdkafka 2.0.2 asks for those by a timer, which keeps
  * a handle from being destroyed once the topic is gone.
  *

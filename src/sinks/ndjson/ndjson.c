@@ -383,7 +383,7 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 		result = mark(sink, batch, begins);
 	if (result != ADMIN_SINK_OK)
 	{
-		/* A file that was begun for nothing: nobody has read of it, and its name is free. */
+		/* A file that was begun for nothing: no reader has seen a line of it, and its name is free. */
 		if (has_begun)
 			(void) unlinkat(state->directory.fd, state->file_name, 0);
 		return result;

@@ -1,6 +1,6 @@
 /*
  * ndjson_files.h
- *	  The directory of the NDJSON sink, and the files in it: opened so that nobody else
+ *	  The directory of the NDJSON sink, and the files in it: opened so that no other user
  *	  decides what is written to.
  */
 #ifndef ADMIN_EXT_NDJSON_FILES_H
@@ -52,7 +52,7 @@ extern bool ndjson_is_file_name(const char *name);
 extern AdminSinkResult ndjson_file_open(AdminSink *sink, const NdjsonDirectory *directory, const char *name,
 										int flags, mode_t mode, int *fd);
 
-/* Opens one for reading, to look at it once; -1: it is not there, or is none of ours. */
+/* Opens one for reading, to look at it once; -1: it does not exist, or is not one of ours. */
 extern int	ndjson_file_look(const NdjsonDirectory *directory, const char *name);
 
 /* Reserves room on the disk without changing the file's size.  False: errno says why not. */

@@ -114,7 +114,7 @@ check_known_end(const Lines *lines, const StringInfo line, int64 end)
 	return ADMIN_SINK_OK;
 }
 
-/* Behind the last line.  Half a line is none. */
+/* Behind the last line.  Half a line does not count. */
 static AdminSinkResult
 find_last_line(const Lines *lines, int64 *end)
 {
@@ -137,7 +137,7 @@ find_last_line(const Lines *lines, int64 *end)
 	return ADMIN_SINK_OK;
 }
 
-/* In a directory that is a copy, or was used by another store: nobody knows how much was written. */
+/* In a directory that is a copy, or was used by another store, it is unknown how much was written. */
 static AdminSinkResult
 find_end(const Lines *lines, const StringInfo line, int64 *end)
 {
@@ -148,7 +148,7 @@ find_end(const Lines *lines, const StringInfo line, int64 *end)
 	return result;
 }
 
-/* Begun anew with this line, before a crash: the position names the file that was moved away. */
+/* Begun again with this line, before a crash: the position names the file that was moved away. */
 static bool
 is_begun_anew(const Lines *lines, const StringInfo line)
 {

@@ -73,7 +73,7 @@ hash_file(NdjsonSeals *seals, int fd)
 	return offset == seals->at_hand.bytes;
 }
 
-/* One that was moved away while nobody had it open cannot be hashed: the chain alone proves it. */
+/* One that was moved away while no worker had it open cannot be hashed: the chain alone proves it. */
 static void
 hash_at_hand(NdjsonSeals *seals, const NdjsonDirectory *directory, int fd)
 {

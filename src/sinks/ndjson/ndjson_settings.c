@@ -25,7 +25,7 @@ ndjson_check_directory(char **value, void **extra, GucSource source)
 	return false;
 }
 
-/* Only the server writes, and nobody runs the files. */
+/* Only the server writes the files, and they are not executable. */
 static bool
 ndjson_check_file_mode(int *value, void **extra, GucSource source)
 {

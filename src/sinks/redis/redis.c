@@ -1,6 +1,6 @@
 /*
  * redis.c
- *	  The Redis sink: tells whoever subscribes to a channel of each change of an approval,
+ *	  The Redis sink: publishes each change of an approval to a channel,
  *	  after its commit, in order per approval.
  *
  * The commands of a batch are sent in one go while their replies are read; the batch is
@@ -317,7 +317,7 @@ say_message(Redis *redis, const char *message, int length)
 	const char *publish[] = {"PUBLISH", redis->channel, message};
 	size_t		lengths[lengthof(xadd)];
 
-	/* Whoever has heard a message finds it in the stream. */
+	/* A subscriber that got a message finds it in the stream. */
 	if (redis->stream[0] != '\0')
 	{
 		for (int i = 0; i < lengthof(xadd) - 1; i++)
@@ -331,7 +331,7 @@ say_message(Redis *redis, const char *message, int length)
 	say(redis, REDIS_PUBLISH, lengthof(publish), publish, lengths);
 }
 
-/* All messages of the batch, or the record that none can be made of. */
+/* All messages of the batch; or rejects a record that cannot become a message. */
 static AdminSinkResult
 say_messages(Redis *redis, AdminSinkBatch *batch)
 {
@@ -360,7 +360,7 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 		if (i % INTERRUPTS_EVERY == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
-	/* A node that was demoted takes messages all the same, and nobody hears them. */
+	/* A node that was demoted still takes messages, but they reach no subscriber. */
 	if (redis->rows.count > 0)
 		ask_role(redis);
 	return ADMIN_SINK_OK;

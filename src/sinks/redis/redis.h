@@ -131,7 +131,7 @@ typedef struct Redis
 typedef enum RedisMessage
 {
 	REDIS_MESSAGE_MADE,
-	REDIS_MESSAGE_NONE,			/* the record is none of our approval events */
+	REDIS_MESSAGE_NONE,			/* the record is not one of our approval events */
 	REDIS_MESSAGE_IMPOSSIBLE	/* it is one, and lacks what a message consists of */
 } RedisMessage;
 

@@ -48,7 +48,7 @@ skip(const char **at, const char *end, const char *text)
 
 /*
  * Is it one of our own approval events?  Attributes come in the order of the contract, so
- * that whatever is none is found out without being parsed.  An event from elsewhere may
+ * that any other document is recognised without being parsed.  An event from elsewhere may
  * have any type, but another source; and should it name ours, it has another id than the
  * row's.
  */

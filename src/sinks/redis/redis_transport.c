@@ -1,7 +1,7 @@
 /*
  * redis_transport.c
- *	  A connection to Redis: TCP, TLS and unix socket alike, by OpenSSL's BIOs, none of which
- *	  ever blocks.
+ *	  A connection to Redis: TCP, TLS and unix socket alike, by OpenSSL's BIOs, which
+ *	  never block.
  *
  * Over TLS the server's certificate has to be signed by a CA that is trusted and to name the
  * host, always: there is no option to do without.
@@ -116,7 +116,7 @@ look_up(Redis *redis, int64 until)
 	return connect_to_host(redis, EHOSTUNREACH);
 }
 
-/* A passphrase cannot be asked for: nobody sits at the server's terminal. */
+/* A passphrase cannot be asked for: the server has no terminal. */
 static int
 no_passphrase(char *buffer, int size, int is_writing, void *arg)
 {
@@ -139,7 +139,7 @@ bad_file(Redis *redis, const char *file, const char *reason)
 						redis_shown(file, REDIS_SHOWN_BYTES), reason);
 }
 
-/* The files are read anew with every connection: they are replaced from time to time. */
+/* The files are read again with every connection: they are replaced from time to time. */
 static AdminSinkResult
 prepare_tls(Redis *redis)
 {
@@ -177,7 +177,7 @@ prepare_tls(Redis *redis)
 	return ADMIN_SINK_OK;
 }
 
-/* An address is held against the certificate's addresses, and told to no server as a name. */
+/* An address is compared with the certificate's addresses, and is not sent as a server name. */
 static void
 expect_host(SSL *ssl, const char *host)
 {

@@ -130,7 +130,7 @@ take_options(Redis *redis, char *query)
 	return result;
 }
 
-/* An empty user is none, as in :password@. */
+/* An empty user means no user, as in :password@. */
 static AdminSinkResult
 take_login(Redis *redis, CURLU *url)
 {
