@@ -128,6 +128,17 @@ def test_offsets_that_somebody_else_has_committed_are_no_hint(archiver, topic, w
     assert "from 0:0, 1:0, 2:0" in archiver.text()
 
 
+def test_foreign_records_before_a_seal_are_archived_though_the_committed_offsets_are_lost(archiver, topic, worker):
+    """They still waited for their object when the stream was sealed."""
+    plain(BOOTSTRAP, topic, [(each, b"k", b"foreign", []) for each in range(3)])
+    worker.batches(2)
+    archiver.start("--roll-size", "3kB", "--roll-age", "1h")
+    archiver.expect("sealed 1 to")
+    archiver.kill()
+    archiver.run("--group", "another").check(worker)
+    assert [each["value"] for each in archiver.foreign()] == [b"foreign"] * 3
+
+
 def test_an_archive_goes_on_behind_a_hundred_objects_without_listing_them(archiver, worker):
     for _ in range(40):
         worker.batches(1, size=1)

@@ -36,6 +36,15 @@ def expect(condition, what, seconds=60):
         raise TimeoutError(f"it does not come about that {what}")
 
 
+def send_signal(pid, which):
+    """False: the process has ended meanwhile."""
+    try:
+        os.kill(int(pid), which)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def kill_worker(sink):
     """The server restarts all its processes then."""
     pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null", check=False)
@@ -43,8 +52,8 @@ def kill_worker(sink):
     before = sql(checkpointer, check=False)
     if not pid or not before:
         return
-    os.kill(int(pid), signal.SIGKILL)
-    expect(lambda: sql(checkpointer, check=False) not in ("", before), "the server comes back")
+    if send_signal(pid, signal.SIGKILL):
+        expect(lambda: sql(checkpointer, check=False) not in ("", before), "the server comes back")
 
 
 def wait(condition, name, seconds=60, host=None):

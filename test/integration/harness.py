@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import common
-from common import AS_SERVER, BIN, CHECK, SCRATCH, expect, ok, pg_ctl, poll, setting, settings, sql, wait
+from common import AS_SERVER, BIN, CHECK, SCRATCH, expect, ok, pg_ctl, poll, send_signal, setting, settings, sql, wait
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 

@@ -13,7 +13,7 @@ import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from harness import (ADMIN, AS_SERVER, BIN, BROKER, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, expect,
-                     main, make_topic, ok, pg_ctl, poll, read_topic, setting, sql, state_changes, wait)
+                     main, make_topic, ok, pg_ctl, poll, read_topic, send_signal, setting, sql, state_changes, wait)
 
 ROUNDS = int(os.environ.get("KAFKA_ROUNDS", "50"))
 # 900 for the quarter of an hour that is promised.
@@ -234,9 +234,9 @@ def kill_something():
     kind = random.choice(["worker", "worker", "ended", "postmaster", "broker"])
     pid = sql(f"select pid {KAFKA}", check=False)
     if kind == "worker" and pid:
-        os.kill(int(pid), signal.SIGKILL)
+        send_signal(pid, signal.SIGKILL)
     elif kind == "ended" and pid:
-        os.kill(int(pid), signal.SIGTERM)
+        send_signal(pid, signal.SIGTERM)
     elif kind == "postmaster":
         subprocess.run([*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(SCRATCH / "data"), "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL, cwd=SCRATCH)
         pg_ctl("start")

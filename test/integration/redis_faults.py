@@ -14,7 +14,7 @@ import time
 
 import redis as client
 
-from common import AS_SERVER, BIN, CHECK, SCRATCH, expect, kill_worker, ok, pg_ctl, poll, setting, settings, sql, state_changes, wait
+from common import AS_SERVER, BIN, CHECK, SCRATCH, expect, kill_worker, ok, pg_ctl, poll, send_signal, setting, settings, sql, state_changes, wait
 from redis_harness import DELIVERED, REDIS, SERVER, Subscriber, connect, create_extension, expected, issue, main, sign
 
 ROUNDS = int(os.environ.get("REDIS_ROUNDS", "50"))
@@ -231,7 +231,7 @@ def kill_sink():
 def end_sink():
     pid = sql(f"select pid {REDIS}", check=False)
     if pid:
-        os.kill(int(pid), signal.SIGTERM)
+        send_signal(pid, signal.SIGTERM)
 
 
 def disturb(rounds, *ways):

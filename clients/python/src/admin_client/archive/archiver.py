@@ -99,7 +99,7 @@ class Archiver(Sink):
         session = Session(self._settings, topic, self._objects, self._listing, self.metrics, self)
         folder = f"{self._settings.prefix}foreign/{self._settings.topic}"
         foreign = {each: self._listing.newest_foreign(f"{folder}/{each}/") for each in partitions}
-        stores, newest = self._stores(ends)
+        stores = self._stores(ends)
         asked = [self._stops.unaccepted(name, count) for name, count in self._settings.accepted]
         accepted = {stop.store: stop for stop in asked if stop is not None}
         for name in sorted({*stores, *self._stops.stores()}):
@@ -107,7 +107,7 @@ class Archiver(Sink):
         session.open(stores, {each: -1 if last is None else last for each, last in foreign.items()})
         offsets = {each: low for each, (low, _) in marks.items()}
         if not from_beginning:
-            offsets = self._offsets(topic, marks, newest, foreign)
+            offsets = self._offsets(topic, marks)
         for stop in accepted.values():
             offsets = {each: max(marks[each][0], min(offset, stop.offsets.get(each, offset))) for each, offset in offsets.items()}
         session.is_rewindable = any(offsets[each] > marks[each][0] for each in partitions)
@@ -120,9 +120,8 @@ class Archiver(Sink):
         _log.info("reading topic %s from %s", self._settings.topic, ", ".join(f"{each}:{offset}" for each, offset in sorted(offsets.items())))
         return session
 
-    def _stores(self, ends: dict[int, int]) -> tuple[dict[str, Store], list[Sealed]]:
+    def _stores(self, ends: dict[int, int]) -> dict[str, Store]:
         stores: dict[str, Store] = {}
-        newest = []
         for name in self._listing.stores():
             sealed = None
             try:
@@ -133,9 +132,8 @@ class Archiver(Sink):
                 continue
             stores[name] = Store(name, self._objects, sealed)
             if sealed is not None:
-                newest.append(sealed)
                 self._repeat(name, sealed)
-        return stores, newest
+        return stores
 
     def _honour(self, name: str, stores: dict[str, Store], accepted: dict[int, int] | None) -> None:
         """A stream that had stopped stays so until that is accepted; accepted is up to where this run does it."""
@@ -167,30 +165,21 @@ class Archiver(Sink):
         if self._settings.tsa and not sealed.has_timestamp:
             self._timestamps.append((sealed.key, self._storage.get(sealed.key)))
 
-    def _offsets(self, topic: reader.Reader, marks: dict[int, tuple[int, int]], newest: list[Sealed],
-                 foreign: dict[int, int | None]) -> dict[int, int]:
-        """Where to read on: by our own signed hints, else by the seals, else from the beginning."""
+    def _offsets(self, topic: reader.Reader, marks: dict[int, tuple[int, int]]) -> dict[int, int]:
+        """Where to read on: by our own signed hints, else from the beginning.
+
+        The seals do not say it.  Before their offsets may be foreign records, and records of other stores, that are
+        in no object yet.
+        """
         committed = topic.hints(sorted(marks))
         offsets = {}
         for partition, (low, high) in marks.items():
             hint = committed.get(partition)
             key_id = hints.key_id_of(hint) if hint else None
             public = self._listing.public_key(key_id) if key_id else None
-            if hint and public and low <= hint.offset <= high and hints.is_signed_by(public, hint, self._place, self._settings.topic, partition):
-                offsets[partition] = hint.offset
-            else:
-                offsets[partition] = max(low, self._sealed_offset(partition, newest, foreign[partition]))
-            if offsets[partition] > high:
-                offsets[partition] = low
+            is_ours = hint and public and hints.is_signed_by(public, hint, self._place, self._settings.topic, partition)
+            offsets[partition] = hint.offset if hint and is_ours and low <= hint.offset <= high else low
         return offsets
-
-    def _sealed_offset(self, partition: int, newest: list[Sealed], foreign: int | None) -> int:
-        """Behind what all the newest seals have of a partition; 0 where one of them has nothing of it."""
-        if not newest:
-            return 0 if foreign is None else foreign + 1
-        ends = [[each["last"] + 1 for each in sealed.seal["kafka"] if (each["topic"], each["partition"]) == (self._settings.topic, partition)]
-                for sealed in newest]
-        return min(end[0] if end else 0 for end in ends)
 
     def _loop(self, session: Session) -> None:
         target = self._patience.until(session.reader.ends, "asking where the topic ends") if self._settings.until_end else None
