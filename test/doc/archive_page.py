@@ -1,10 +1,30 @@
 """Does doc/archive.md say what the archiver's sources say: options, exit statuses, metrics, messages?  Speaks TAP."""
+import ast
 import re
 
 from pages import ROOT, end, ok
 
 PAGE = (ROOT / "doc/archive.md").read_text()
 SOURCES = {path.stem: path.read_text() for path in (ROOT / "clients/python/src/admin_client/archive").glob("*.py")}
+TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
+
+
+def calls(tree, *functions):
+    """Calls of functions or methods with these names, as (name, node)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", None))
+            if name in functions:
+                yield name, node
+
+
+def forms(node):
+    """What a string or an f-string can be, as a regular expression; None for what is no string."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return re.escape(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in node.values)
+    return None
 
 
 def table(head):
@@ -14,7 +34,8 @@ def table(head):
 
 
 def options():
-    added = re.findall(r'run\.add_argument\("(--[\w-]+)"(.*?)\)\n    (?=run\.|return)', SOURCES["settings"], re.S)
+    added = [(node.args[0].value, [each.arg for each in node.keywords]) for _, node in calls(TREES["settings"], "add_argument")
+             if ast.unparse(node.func.value) == "run" and node.args[0].value.startswith("--")]
     rows = table("option | default | meaning")
     listed = re.findall(r"`(--[\w-]+)", " ".join(row[0] for row in rows))
     ok(len(added) > 15 and sorted(listed) == sorted(name for name, _ in added), "the page lists every option once, and no other", set(listed) ^ {name for name, _ in added})
@@ -22,7 +43,7 @@ def options():
     defaults = set(re.findall(r'\(default (\w+)\)|default="([\w.]+)"|: (\w+) \(default\)', SOURCES["settings"])) | {(re.search(r'group: str = "(\w+)"', SOURCES["settings"]).group(1),)}
     wanted = {value for found in defaults for value in found if value}
     ok(len(wanted) > 4 and all(f"`{value}`" in told for value in wanted), "with its default", (wanted, told))
-    required = {name for name, how in added if "required=True" in how}
+    required = {name for name, how in added if "required" in how}
     ok(len(required) == 3 and all(any(name in row[0] and "required" in row[2] for row in rows) for name in required), "and whether it is required", required)
 
 
@@ -34,8 +55,8 @@ def statuses():
 
 
 def metrics():
-    made = re.findall(r'(counter|gauge)\("(\w+)"', SOURCES["metrics"])
-    wanted = {name + "_total" * (kind == "counter") for kind, name in made}
+    made = calls(TREES["metrics"], "counter", "gauge")
+    wanted = {node.args[0].value + "_total" * (kind == "counter") for kind, node in made}
     alerts = {re.match(r"admin_ext_archive_(\w+)", row[0].strip("`")).group(1) for row in table("metric | alert")}
     others = set(re.findall(r"`(\w+)`", re.search(r"^Other metrics, each with the prefix `admin_ext_archive_`: (.*)$", PAGE, re.M).group(1)))
     ok(len(wanted) > 10 and alerts | others == wanted, "the page names every metric, and no other", (alerts | others) ^ wanted)
@@ -43,9 +64,12 @@ def metrics():
 
 def messages():
     """Why a stream has stopped: the page has an example of each message that the sources can make, and no other."""
-    made = re.findall(r'StreamBroken\(f?(?:"([^"]*)"|\'([^\']*)\')\)|super\(\).__init__\(f"([^"]*)"\)|return f"([^"]*)"', SOURCES["errors"] + "".join(
-        source for name, source in SOURCES.items() if "StreamBroken" in source and name != "errors"))
-    patterns = {re.sub(r"\\\{[^}]*\\\}", ".+", re.escape("".join(found))) for found in made if " " in "".join(found)}
+    nodes = []
+    for name, tree in TREES.items():
+        if name == "errors" or "StreamBroken" in SOURCES[name]:
+            nodes += [node.args[0] for _, node in calls(tree, "StreamBroken", "__init__") if node.args]
+            nodes += [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.JoinedStr)]
+    patterns = {found for found in map(forms, nodes) if found is not None and "\\ " in found}
     examples = [text for row in table("message | cause") for text in re.findall(r"`([^`]+)`", " ".join(row)) if " " in text and text != "the seal"]
     ok(len(patterns) > 25, f"{len(patterns)} messages were found in the sources", patterns)
     for pattern in sorted(patterns):
