@@ -79,7 +79,7 @@ manifest:
 test:
 	test/run
 
-# Hours: what CI runs with many more rounds, an hour of mutations, and what CI has no time for.
+# Hours: what CI runs with many more rounds, half an hour of mutations, and what CI has no time for.
 test-release:
 	test/release
 
