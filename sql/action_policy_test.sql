@@ -105,7 +105,7 @@ select args, tried('select admin.set_action_policy(' || args || ')') from unnest
     'null, ''{}''', ''''', ''{}''', 'repeat(''x'', 257), ''{}''', '''a'', null', '''a'', ''{a,b,a}''', '''a'', ''{""}''', '''a'', ''{null}''',
     '''a'', ''{{a},{b}}''', '''a'', ''{1,2,3,4,5,6,7,8,9}''', '''a'', array[repeat(''x'', 129)]', '''a'', ''{}'', ''0''', '''a'', ''{}'', ''-1 day''',
     '''a'', ''{}'', ''1 year -1 day''', '''a'', ''{}'', ''-1 month 40 days''', '''a'', ''{}'', ''101 years''', '''a'', ''{}'', ''1 day'', null',
-    '''a'', ''{1,2,3,4,5,6,7,8}'', ''1 microsecond'', true']) as args;
+    '''a'', ''{1,2,3,4,5,6,7,8}'', ''1 microsecond'', true', 'e''a\nb'', ''{}''', '''a'', array[e''r\t'']']) as args;
 
 -- No setting and no role opens another way: a signer issues within the policy, and cannot change it.
 create role regress_signer;

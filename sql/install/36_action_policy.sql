@@ -65,6 +65,9 @@ begin
             raise exception 'argument "required_roles" has a role that is not 1 to 128 bytes'
                 using errcode = '22023', detail = format('The role is %s.', coalesce(quote_literal(left(role, 64)), 'null'));
         end if;
+        if admin_internal.has_control_character(role) then
+            raise exception 'argument "required_roles" has a role with a control character' using errcode = '22023', detail = 'It is shown on one line.';
+        end if;
     end loop;
     if (select count(distinct r collate "C") from unnest(roles) as r) < cardinality(roles) then
         raise exception 'argument "required_roles" names a role twice' using errcode = '22023', detail = format('It is %s.', roles);
@@ -72,7 +75,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.check_policy_roles(text[]) is 'Raises 22023 unless the argument is at most 8 distinct roles of 1 to 128 bytes.';
+comment on function admin_internal.check_policy_roles(text[]) is 'Raises 22023 unless the argument is at most 8 distinct roles of 1 to 128 bytes without control characters.';
 
 create function admin.set_action_policy(action text, required_roles text[], max_ttl interval default null, resource_required boolean default false)
 returns void
@@ -85,6 +88,9 @@ begin
     if action is null or octet_length(action) not between 1 and 256 then
         raise exception 'argument "action" is not 1 to 256 bytes'
             using errcode = '22023', detail = case when action is null then 'It is null.' else format('It has %s bytes.', octet_length(action)) end;
+    end if;
+    if admin_internal.has_control_character(action) then
+        raise exception 'argument "action" has a control character' using errcode = '22023', detail = 'It is shown on one line.';
     end if;
     perform admin_internal.check_policy_roles(required_roles);
     -- Each part by itself: an interval of mixed sign has no length of its own.
