@@ -2,22 +2,23 @@
 # a server.  make demo, make demo-kafka, make demo-redis, make test and make
 # bench bring what they need themselves.
 
-EXTENSION = admin_ext
+EXTENSION = admin_ext admin_ext_cutover
 EXTVERSION = 1.0
 MODULE_big = admin_ext
 PGFILEDESC = "admin_ext - audited approvals with exactly-once delivery"
 
+# The C of admin_ext_cutover (src/cutover) is in the same library.  It reads approvals and signatures, decides and writes
+# JSON by some twenty functions of the core, each of which a library of its own would need exported.
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c)))
 HEADERS = src/include/admin_ext_sink.h
-SQL_PARTS = $(sort $(wildcard sql/install/*.sql))
 DATA = schema/admin_ext_event.schema.json
 DOCS = doc/architecture.md doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/dba.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/quickstart.md doc/receipts.md doc/redis.md
-DATA_built = sql/$(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(EXTENSION:%=sql/%--$(EXTVERSION).sql)
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))
 ISOLATION = $(notdir $(basename $(sort $(wildcard test/isolation/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-extension=admin_ext
-EXTRA_CLEAN = sql/$(EXTENSION)--$(EXTVERSION).sql test/unit/build test/fuzz/build test/isolation/output_iso test/isolation/results
+EXTRA_CLEAN = $(DATA_built) test/unit/build test/fuzz/build test/isolation/output_iso test/isolation/results
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/include
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers $(WERROR)
@@ -67,8 +68,14 @@ ifdef REDIS_OBJS
 $(eval $(call sink_library,redis,$(REDIS_OBJS) $(REDIS_SHARED_OBJS),$(shell pkg-config --libs hiredis openssl libcurl)))
 endif
 
-sql/$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS)
-	cat $(SQL_PARTS) > $@
+# $(call extension_script,NAME,FOLDER): the script of an extension, joined from its parts.
+define extension_script
+sql/$(1)--$(EXTVERSION).sql: $(sort $(wildcard sql/install/$(2)/*.sql))
+	cat $$^ > $$@
+endef
+
+$(eval $(call extension_script,admin_ext,admin_ext))
+$(eval $(call extension_script,admin_ext_cutover,cutover))
 
 # The list of objects that readiness compares with, written anew after a change of the script.
 .PHONY: manifest

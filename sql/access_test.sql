@@ -13,6 +13,7 @@ alter default privileges grant all on schemas to regress_app;
 create schema admin;
 grant all on schema admin to regress_app, public;
 create extension admin_ext schema admin;
+create extension admin_ext_cutover;
 alter default privileges in schema admin grant execute on functions to regress_app;
 alter default privileges in schema admin grant insert on tables to public;
 select admin.create_audit_partitions() > 0 as partitions;
@@ -68,9 +69,10 @@ select p as privilege, n.nspname, string_agg(a.name, ' ' order by a.n) from pg_n
 where n.nspname in ('admin', 'admin_internal') and has_schema_privilege(a.role, n.oid, p) group by 1, 2 order by 1, 2;
 -- The table of the access names nothing that does not exist, and no relation is forgotten.
 select signature from admin_internal.access_functions() where to_regprocedure('admin.' || signature) is null
-union select relation from admin_internal.access_relations() where to_regclass('admin.' || relation) is null;
+union select relation from admin_internal.access_relations() where to_regclass('admin.' || relation) is null
+union select name from admin_internal.access_of_extensions() where case kind when 'routine' then to_regprocedure('admin.' || name)::oid else to_regclass('admin.' || name)::oid end is null;
 select relname from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition
-except select relation from admin_internal.access_relations() where access = 'auditor';
+except (select relation from admin_internal.access_relations() where access = 'auditor' union select name from admin_internal.access_of_extensions() where access = 'auditor');
 -- A monitor reads counters and nothing of an approval; an auditor reads the months through the trail.
 set role regress_monitor;
 select count(*) >= 0 as rows from admin.worker_status;
@@ -207,5 +209,6 @@ $$;
 select count(*) as left from pg_temp.differences;
 drop owned by regress_checker, regress_signer, regress_auditor, regress_operator, regress_monitor, regress_archiver, regress_policy, regress_nobody, regress_login;
 drop role regress_checker, regress_signer, regress_auditor, regress_operator, regress_monitor, regress_archiver, regress_policy, regress_nobody, regress_login;
+drop extension admin_ext_cutover;
 drop extension admin_ext cascade;
 drop schema admin;

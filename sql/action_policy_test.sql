@@ -4,6 +4,7 @@ set client_min_messages = error;
 set intervalstyle = postgres;
 set timezone = 'UTC';
 create extension admin_ext;
+create extension admin_ext_cutover;
 set admin_ext.require_verified_jwt = off;
 create function issue(id text, action text, roles text[], deadline timestamptz, resource text default null)
 returns text language sql as $$ select admin.issue_approval(action, roles, deadline, resource, id, 'ann') ->> 'state' $$;
@@ -130,4 +131,5 @@ drop role regress_policy;
 select admin.revoke_access('regress_signer', 'signer');
 drop role regress_signer;
 drop function issue, tried;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

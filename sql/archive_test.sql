@@ -2,6 +2,7 @@
 set client_min_messages = error;
 \set SHOW_CONTEXT never
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 create role regress_archiver login;
 create role regress_aud login;
@@ -52,7 +53,7 @@ create function pg_temp.events() returns setof text language sql
 as $$ select regexp_replace(payload::text, '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'UUID', 'g') from admin.audit where event_type = 'archive.receipt' order by audit_id $$;
 create function pg_temp.d6() returns text language sql
 as $$ select regexp_replace(regexp_replace(status || ': ' || detail, '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', 'UUID', 'g'), 'came at [^;]*', 'came at TIME')
-      from admin.readiness_d6('{}') as r $$;
+      from admin_internal.readiness_d6('{}') as r $$;
 select pg_temp.d6();
 
 -- Arguments.
@@ -350,4 +351,5 @@ drop function public.receipt, public.attempt, public.archiver_may, public.chain;
 drop table public.base;
 drop owned by regress_archiver, regress_aud, regress_ops;
 drop role regress_archiver, regress_aud, regress_ops;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -15,6 +15,7 @@ drop schema admin cascade;
 drop role regress_evil;
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 set client_min_messages = warning;
 insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
 select 'APP-00000' || n || '-bend', 'pay', '{x,y,z}', 3, 'boss', '2040-01-01' from generate_series(1, 4) as n;
@@ -223,4 +224,5 @@ drop table parted, regress_own;
 drop owned by regress_operator;
 drop role regress_operator;
 select admin.grant_access(0::oid::regrole, 'checker');
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -1,6 +1,7 @@
 -- What was signed or withdrawn in the file-backed store after its import is taken over, and nothing is taken back.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 set client_min_messages = warning;
 \set SHOW_CONTEXT never
 \set VERBOSITY terse
@@ -80,4 +81,5 @@ select admin.catch_up_approvals(:'third');
 reset role;
 drop owned by regress_operator;
 drop role regress_operator;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

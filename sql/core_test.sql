@@ -2,6 +2,7 @@
 \set VERBOSITY terse
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 set client_min_messages = warning;
 \set doc `cat fixtures/approval_examples.json`
 select admin.import_approvals(:'doc');
@@ -61,4 +62,5 @@ select count(*) from admin.approval;
 reset role;
 drop owned by regress_checker;
 drop role regress_checker;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -1,13 +1,14 @@
 -- The cutover: answers compared, records of imports and parity runs, and readiness of a bare database.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 set client_min_messages = warning;
 \set SHOW_CONTEXT never
 
 -- Two answers, byte for byte save evaluated_at and audit.
 create temp table answers as select admin.sensitive_check_preview('APP-000001-none', 'pay', null, '2026-11-23T20:00:00Z')::text as ours;
-select name, admin.answer_differences(case when name = 'the same' then ours else replace(ours, was, becomes) end, ours) as differing
+select name, admin_internal.answer_differences(case when name = 'the same' then ours else replace(ours, was, becomes) end, ours) as differing
 from answers, (values
     (1, 'the same', '', ''), (2, 'another instant', '2026-11-23T20:00:00', '2000-01-01T00:00:00'), (3, 'another row', '"audit_id":null', '"audit_id":"7"'),
     (4, 'another reason', 'approval_not_found', 'approval_expired'), (5, 'a state', '"state":null', '"state":"pending"'),
@@ -16,8 +17,8 @@ from answers, (values
     (12, 'an array', '{"contract"', '[{"contract"'), (13, 'a word', '{"contract":', '"contract":'), (14, 'the instant as a number', '"2026-11-23T20:00:00.000000Z"', '5'),
     (15, 'the instant elsewhere', '"contract":', '"evaluated_at":"2026-11-23T20:00:00.000000Z","contract":')) as c(n, name, was, becomes)
 order by n;
-select admin.answer_differences(null, ours) as "null", admin.answer_differences('', ours) as empty, admin.answer_differences('null', ours) as "JSON's null",
-       admin.answer_differences(repeat('[', 100000), ours) as deep from answers;
+select admin_internal.answer_differences(null, ours) as "null", admin_internal.answer_differences('', ours) as empty, admin_internal.answer_differences('null', ours) as "JSON's null",
+       admin_internal.answer_differences(repeat('[', 100000), ours) as deep from answers;
 
 -- Shadow mode: the answer is the check's; what differs is on record until somebody explains it.
 select answer - 'audit' - 'evaluated_at' = ours::jsonb - 'audit' - 'evaluated_at' as same
@@ -71,4 +72,5 @@ select item, title from admin.readiness_items() except select item, title from a
 -- An item that raises fails, and says why.
 alter table admin.parity_run rename to elsewhere;
 select item, status, detail from admin.cutover_readiness where item in ('A1', 'B2', 'C3');
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -53,6 +53,7 @@ select admin.add_jwt_issuer('https://idp.example', 'admin');
 select admin.add_jwt_issuer(E'https://idp.example\n', 'admin');
 select admin.add_jwt_issuer('https://idp.example', 'admin', E'ro\tles');
 select max_token_life = '10 years' as stays from admin.jwt_issuer;
+create extension admin_ext_cutover;
 select status, detail from admin.cutover_readiness where item = 'F1';
 select admin.set_jwt_issuer_max_life('https://idp.example', '24 hours');
 select status, detail from admin.cutover_readiness where item = 'F1';
@@ -68,4 +69,5 @@ from admin.audit where payload ->> 'table' = 'admin.jwt_issuer' or payload ->> '
 -- revoked
 select admin.revoke_jwt_key('https://idp.example', 'far');
 select admin.jwt_verify(:ann);
+drop extension admin_ext_cutover;
 drop extension admin_ext cascade;

@@ -132,6 +132,7 @@ select first_sequence, last_sequence, accepted, duplicates, unexpected from admi
 select source, accepted, duplicates, first_sequence from admin.ingest_source order by source;
 
 -- Gaps that no event will fill: closed by hand, with an event; what lies above stays open.
+create extension admin_ext_cutover;
 select status, regexp_replace(detail, '[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z', '<instant>') as detail from admin.cutover_readiness where item = 'E5';
 select admin.close_ingest_gaps('/ff/n', 1000, 'the old counter, see ticket 7');
 select from_sequence, to_sequence, filled_at is not null as filled, closed_by = session_user as by_me, close_reason from admin.ingest_gap where source = '/ff/n' and (closed_by is not null or filled_at is null) order by 1;
@@ -209,4 +210,5 @@ rollback;
 select admin.replay_check((select min(audit_id) from admin.audit where source_event_id is not null));
 set client_min_messages = error;
 drop function public.from_source;
+drop extension admin_ext_cutover;
 drop extension admin_ext cascade;

@@ -4,6 +4,7 @@
 set client_min_messages = error;
 set intervalstyle = postgres;
 create extension admin_ext;
+create extension admin_ext_cutover;
 set client_min_messages = warning;
 select admin.sensitive_check_preview(id) ->> 'reason' as reason, left(id, 20) as id
 from unnest(array[null, '', ' ', 'APP-000001-a ', 'app-000001-a', 'APP-00001-a', 'APP-000001-', 'APP-000001-A', 'APP-000001-ä', repeat('x', 65), repeat('APP-', 1000)]) as id;
@@ -86,4 +87,5 @@ group by o, command order by o;
 \pset format aligned
 drop owned by regress_checker, regress_signer, regress_auditor, regress_operator;
 drop role regress_checker, regress_signer, regress_auditor, regress_operator, regress_none;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -63,6 +63,7 @@ reset admin_ext.restoring;
 select max(audit_id) > 1000000 as above from admin.audit;
 select * from public.look();
 
+create extension admin_ext_cutover;
 -- A step that is taken meanwhile would leave no trail: it is refused.
 begin;
 set local admin_ext.restoring = on;
@@ -104,11 +105,13 @@ select * from public.look();
 
 -- DDL by hand on what guards the trail, in every way that SQL has.
 set client_min_messages = error;
+drop extension admin_ext_cutover;
 drop extension admin_ext;
 create extension admin_ext;
 set client_min_messages = warning;
 select admin.create_audit_partitions(0) > 0 as made;
 update public.looked set audit_id = 0;
+create extension admin_ext_cutover;
 create role regress_insider;
 select * from public.look();
 begin;
@@ -425,6 +428,9 @@ select max(audit_id) as before from admin.audit \gset
 delete from admin.audit where false;
 select count(*) as events from admin.audit where audit_id > :before;
 
+-- An extension that builds on this one: one event each for its creation, above, and its end.
+drop extension admin_ext_cutover;
+select payload ->> 'command' as command, payload ->> 'object' as object from admin.audit where audit_id > :before;
 drop table public.looked;
 drop function public.look();
 drop extension admin_ext;

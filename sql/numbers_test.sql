@@ -2,6 +2,7 @@
 \set VERBOSITY terse
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as made;
 select count(*) from (select admin.sensitive_check('APP-000001-n') from generate_series(1, 10)) as c;
 create view public.readiness as
@@ -41,8 +42,11 @@ select admin.sign_approval('APP-000001-n', 's', 'eve') ->> 'state' as state;
 -- After DROP EXTENSION another sequence begins with 1.
 drop view public.readiness;
 drop sequence public.other;
+drop extension admin_ext_cutover;
 drop extension admin_ext;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as made;
 select admin.sensitive_check('APP-000001-n') -> 'audit' ->> 'audit_id' as audit_id;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

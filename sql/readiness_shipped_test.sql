@@ -1,6 +1,7 @@
 -- Readiness compares every object with what the library ships: what is slipped in is named, whatever readiness itself was replaced by.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 set client_min_messages = warning;
 \set SHOW_CONTEXT never
@@ -12,10 +13,10 @@ create role readiness_guest; create role readiness_ff login; select admin.grant_
 \echo -- A function that always answers true
 begin; create or replace function admin.requires_tokens() returns boolean language sql stable set search_path = pg_catalog, pg_temp as 'select true'; :look rollback;
 \echo -- The verdict of readiness, its items, and its rows
-begin; create or replace function admin.readiness_verdict(problems text[], fine text, out status text, out detail text) language sql immutable set search_path = pg_catalog, pg_temp begin atomic select 'pass', fine; end; :look rollback;
-begin; create or replace function admin.readiness_a4(findings jsonb, out status text, out detail text) language sql stable set search_path = pg_catalog, pg_temp as $$ select 'pass', 'fine' $$; :look rollback;
+begin; create or replace function admin_internal.readiness_verdict(problems text[], fine text, out status text, out detail text) language sql immutable set search_path = pg_catalog, pg_temp begin atomic select 'pass', fine; end; :look rollback;
+begin; create or replace function admin_internal.readiness_a4(findings jsonb, out status text, out detail text) language sql stable set search_path = pg_catalog, pg_temp as $$ select 'pass', 'fine' $$; :look rollback;
 begin; create or replace function admin_internal.readiness_looked_at() returns table (item text, status text, detail text) language sql stable set search_path = pg_catalog, pg_temp as $$ select 'A4', 'pass', 'fine' $$; :look rollback;
-begin; alter extension admin_ext drop function admin_internal.readiness_looked_at(); drop function admin_internal.readiness_looked_at(); select r.status, count(*), min(r.detail) from admin.cutover_readiness as r group by r.status; rollback;
+begin; alter extension admin_ext_cutover drop function admin_internal.readiness_looked_at(); drop function admin_internal.readiness_looked_at(); select r.status, count(*), min(r.detail) from admin.cutover_readiness as r group by r.status; rollback;
 \echo -- Another symbol of the library, another library
 begin; create or replace function admin.sensitive_check(approval_id text, action text default null, resource text default null, actor text default null, request_id text default null, traceparent text default null, token text default null) returns json as '$libdir/admin_ext', 'admin_sensitive_check_preview' language c; :look rollback;
 \echo -- Security, settings, owner, volatility, defaults of arguments
@@ -25,7 +26,7 @@ begin; alter function admin.cutover_readiness_rows security invoker; :look rollb
 begin; alter function admin.ttl_state volatile; :look rollback;
 begin; alter function admin.create_audit_partitions(int) reset search_path; :look rollback;
 \echo -- An aggregate by the same name
-begin; create or replace aggregate admin.approval_findings(approval_id text, action text, resource text, required_roles text[], required_signer_count smallint, requested_by text, state text, sla_deadline timestamptz, created_at timestamptz, closed_at timestamptz, at timestamptz) (sfunc = admin.findings_add, stype = internal, sspace = 1024, finalfunc = admin.findings_result); :look rollback;
+begin; create or replace aggregate admin_internal.approval_findings(approval_id text, action text, resource text, required_roles text[], required_signer_count smallint, requested_by text, state text, sla_deadline timestamptz, created_at timestamptz, closed_at timestamptz, at timestamptz) (sfunc = admin_internal.findings_add, stype = internal, sspace = 1024, finalfunc = admin_internal.findings_result); :look rollback;
 \echo -- What was slipped in
 begin; create function admin.slipped_in() returns int language sql return 1; create view admin.slipped_in as select 1 as x; create table admin_internal.slipped_in (x int); create type admin.slipped as enum ('a'); :look rollback;
 \echo -- Policies and row security, also of a month
@@ -59,4 +60,5 @@ reset all;
 \echo -- All is as it was
 :look
 drop role readiness_guest; drop owned by readiness_ff; drop role readiness_ff;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

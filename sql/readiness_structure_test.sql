@@ -1,6 +1,7 @@
 -- Structure that somebody changed: harmless, and checks are right; or named by readiness, with what to do.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 set client_min_messages = warning;
 \set SHOW_CONTEXT never
@@ -62,4 +63,5 @@ begin; create table public.seen (id int); select admin.attach_audit('public.seen
 begin; create table public.seen (id int); select admin.attach_audit('public.seen'); create or replace trigger audit_row_change after insert or update or delete on public.seen for each row when (false) execute function admin.audit_row_change(); alter table public.seen enable always trigger audit_row_change; :look rollback;
 \echo -- All is as it was
 :look
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -1,6 +1,7 @@
 -- Readiness finds what the trail cannot have lost or gained lawfully, and settings that switch guards off.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 set client_min_messages = warning;
 \set SHOW_CONTEXT never
@@ -64,4 +65,5 @@ begin; alter role readiness_ff set admin_ext.require_verified_jwt = 'f'; :look r
 \echo -- All is as it was
 :look
 drop owned by readiness_ff; drop role readiness_ff;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

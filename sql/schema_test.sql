@@ -1,6 +1,7 @@
 -- fixtures/persistence_schema.json and the catalog, held against each other in both directions.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 set client_min_messages = warning;
 \set spec `cat fixtures/persistence_schema.json`
 create temp table described as
@@ -31,4 +32,5 @@ union all
 select 'only there', x from (
   select relname || ': ' || tgname || ' ' || tgenabled::text as x from pg_trigger join pg_class as c on c.oid = tgrelid where relnamespace = 'admin'::regnamespace and not tgisinternal and not relispartition
   except select r ->> 'name' || ': ' || (k #>> '{}') from jsonb_array_elements((:'spec')::jsonb -> 'relations') as r, jsonb_array_elements(r -> 'triggers') as k) as x;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -1,6 +1,7 @@
 -- All approvals are compared with their signatures by one walk along an index of many pages.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 reset client_min_messages;
 set admin_ext.require_verified_jwt = off;
 
@@ -29,14 +30,14 @@ create function public.by_walk() returns jsonb language sql as
 $$
 select jsonb_build_object('signatures', f -> 'signatures', 'inconsistent', f -> 'inconsistent' -> 'count', 'altered', f -> 'altered' -> 'count',
                           'not_separate', f -> 'not_separate' -> 'count')
-from (select admin.find_in_approvals()::jsonb) as x(f)
+from (select admin_internal.find_in_approvals()::jsonb) as x(f)
 $$;
 select public.by_walk();
 -- The same without parallel processes, and in another order.
 set max_parallel_workers = 0;
 select public.by_walk();
 select f -> 'signatures' as signatures, f -> 'inconsistent' -> 'count' as inconsistent
-from (select admin.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
+from (select admin_internal.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
                                      a.state, a.sla_deadline, a.created_at, a.closed_at, '2030-01-01')
       from (select * from admin.approval order by md5(approval_id)) as a) as x(f);
 reset max_parallel_workers;
@@ -45,10 +46,11 @@ reset max_parallel_workers;
 select item, status, case when status = 'fail' then regexp_replace(detail, 'one of them: \S+', 'one of them: ...') end as detail
 from admin.cutover_readiness where item in ('B3', 'B4', 'F3');
 select v.status, v.detail
-from admin.find_in_store() as f,
+from admin_internal.find_in_store() as f,
      lateral (select jsonb_set(f, '{check,signatures}', '49') as short) as s,
-     lateral (select * from admin.readiness_b3(s.short) union all select * from admin.readiness_b4(s.short) union all select * from admin.readiness_f3(s.short)) as v;
+     lateral (select * from admin_internal.readiness_b3(s.short) union all select * from admin_internal.readiness_b4(s.short) union all select * from admin_internal.readiness_f3(s.short)) as v;
 
 drop function public.by_walk();
 set client_min_messages = error;
+drop extension admin_ext_cutover;
 drop extension admin_ext;

@@ -1,6 +1,7 @@
 -- Deadlines that have passed are announced, each once; decisions do not depend on it.
 set client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions() > 0 as partitions;
 set client_min_messages = warning;
 set admin_ext.require_verified_jwt = off;
@@ -84,4 +85,5 @@ insert into cron.job values (1, '* * * * *', 'select admin.sweep_expired()', cur
 select swept_by, job_id from admin.sweep_status;
 drop schema cron cascade;
 set client_min_messages = error;
+drop extension admin_ext_cutover;
 drop extension admin_ext cascade;

@@ -193,7 +193,7 @@ layout_open_index(const TableLayout *layout, Relation table, Oid oid)
 				 errmsg("index \"%s\" of table \"%s\" is not the one that admin_ext created",
 						RelationGetRelationName(index), RelationGetRelationName(table)),
 				 errdetail("Its table, columns, predicate, operators or collation differ."),
-				 errhint("Drop it and create the original index again. The view admin.cutover_readiness shows its definition.")));
+				 errhint("Drop it and create the original index again. The script of the extension, admin_ext--1.0.sql, has its definition.")));
 	layout_note(oid, FIT_INDEX);
 	return index;
 }
@@ -208,7 +208,7 @@ layout_check_column(TupleDesc desc, int column, Oid type)
 				 column <= desc->natts ?
 				 errdetail("Column \"%s\" is of type %s, not %s.", NameStr(TupleDescAttr(desc, column - 1)->attname),
 						   format_type_be(TupleDescAttr(desc, column - 1)->atttypid), format_type_be(type)) : 0,
-				 errhint("The view admin.cutover_readiness names the column and its table.")));
+				 errhint("Compare the tables of schema \"admin\" with the script of the extension, admin_ext--1.0.sql.")));
 }
 
 Datum
@@ -225,7 +225,7 @@ layout_refuse_null(TupleDesc desc, int column)
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("null value in column \"%s\" of a table of admin_ext, which was created NOT NULL",
 					NameStr(TupleDescAttr(desc, column - 1)->attname)),
-			 errhint("The view admin.cutover_readiness names the column and its table.")));
+			 errhint("Compare the tables of schema \"admin\" with the script of the extension, admin_ext--1.0.sql.")));
 }
 
 Datum

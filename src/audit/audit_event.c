@@ -65,7 +65,10 @@ refuse_other_types(const char *event_type)
 				 errdetail("The extension itself appends events of this type when they happen.")));
 }
 
-/* Events of these kinds say what a function of the extension did; a superuser's own call would forge them. */
+/*
+ * Events of these kinds say what a function of the extension did; a superuser's own call would forge them.  Rows of
+ * shadow.settled stay in the trail when the extension that leaves them has been dropped.
+ */
 static void
 refuse_by_hand(const char *event_type)
 {

@@ -254,7 +254,7 @@ audit_number_draw(void)
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("sequence \"audit_audit_id_seq\" returns numbers that the audit trail has already used"),
-			 errhint("The view admin.cutover_readiness shows how the sequence differs from the one that admin_ext made.")));
+			 errhint("Its increment, range and cycle have to be those of the script of the extension, admin_ext--1.0.sql.")));
 	return 0;
 }
 

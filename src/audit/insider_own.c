@@ -100,8 +100,10 @@ insider_own_reset(void)
 bool
 insider_is_our_extension(Oid extension)
 {
-	return OidIsValid(extension) &&
-		(extension == get_extension_oid("admin_ext", true) || extension == get_extension_oid("admin_ext_cutover", true));
+	const char *name = OidIsValid(extension) ? get_extension_name(extension) : NULL;
+
+	return name != NULL &&
+		(strcmp(name, "admin_ext") == 0 || strncmp(name, "admin_ext_", strlen("admin_ext_")) == 0);
 }
 
 bool
@@ -132,7 +134,7 @@ static bool
 is_entry(Form_pg_proc form)
 {
 	static const char *const entries[] = {
-		"grant_access", "revoke_access", "restore_guards", "import_approvals", "catch_up_approvals",
+		"grant_access", "revoke_access", "restore_guards",
 		/* the worker's, which leave sink.diverged and guard.changed */
 		"fork_store", "look_at_reach"
 	};

@@ -24,6 +24,10 @@ extern bool insider_is_by_hand(void);
 /* The process runs nothing but the extension's code. */
 extern void insider_own_worker(void);
 
+/*
+ * Is it admin_ext, or one that builds on it?  Its name tells, which nobody can use for another one without writing
+ * to the server's files: CREATE EXTENSION reads a control file of that name, and no command renames an extension.
+ */
 extern bool insider_is_our_extension(Oid extension);
 
 /* Does the extension's code run, or its script?  Another extension's script is a user's. */

@@ -1,7 +1,7 @@
 /*
  * findings.c
  *	  Every approval held against its signatures, the clock, and what the check says of it, in
- *	  one pass that several processes share: the aggregate admin.approval_findings().
+ *	  one pass that several processes share: the aggregate admin_internal.approval_findings().
  *
  * What the check says and what the view admin.approval_ttl_state shows are compared by one
  * number of 64 bits: a hash of what is said of each approval, joined over all of them by

@@ -1,6 +1,6 @@
 /*
  * objects.h
- *	  The objects of the extension as lines that can be compared: what the database has,
+ *	  The objects of both extensions as lines that can be compared: what the database has,
  *	  and what this version of the library ships.
  */
 #ifndef ADMIN_EXT_OBJECTS_H
@@ -24,7 +24,7 @@ typedef struct ObjectLine
 {
 	const char *item;			/* of the readiness view: A1 to F4 */
 	const char *kind;			/* "function" */
-	const char *name;			/* "admin.ttl_hash(text,text,timestamp with time zone)" */
+	const char *name;			/* "admin_internal.ttl_hash(text,text,timestamp with time zone)" */
 	const char *facet;			/* "body" */
 	const char *value;			/* NULL where a tree holds it */
 	ObjectValue type;

@@ -14,9 +14,14 @@
 
 #include "cutover/objects.h"
 
-/* Each query gives item, kind, name, facet, value, tree, oid, type; "x" is the extension, "c" our relations. */
+/*
+ * Each query gives item, kind, name, facet, value, tree, oid, type; "x" is the extension admin_ext, "m" the members
+ * of it and of admin_ext_cutover, "c" our relations.
+ */
 #define OBJECTS_WITH \
 	"with x as materialized (select e.oid, e.extowner, e.extversion from pg_extension as e where e.extname = 'admin_ext'), " \
+	"m as materialized (select d.classid, d.objid, e.extname, e.extowner from pg_extension as e join pg_depend as d on d.refobjid = e.oid " \
+	"  where e.extname in ('admin_ext', 'admin_ext_cutover') and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.deptype = 'e'), " \
 	"s as materialized (select n.oid, n.nspname, n.nspowner from pg_namespace as n where n.nspname in ('admin', 'admin_internal')), " \
 	"all_c as materialized (select c.oid, c.relname, c.relkind, c.relpersistence, c.relam, c.relrowsecurity, c.relforcerowsecurity, c.reloptions, " \
 	"  c.relowner, s.nspname, format('%I.%I', s.nspname, c.relname) as name, " \
@@ -29,13 +34,19 @@
 #define OBJECTS_OWNER(owner) \
 	"case when " owner " <> x.extowner then 'owned by ' || pg_get_userbyid(" owner ")::text end"
 
-#define OBJECTS_MEMBER(class, oid) \
-	"case when not exists (select from pg_depend as d where d.classid = 'pg_catalog." class "'::regclass and d.objid = " oid \
-	" and d.refclassid = 'pg_catalog.pg_extension'::regclass and d.refobjid = x.oid and d.deptype = 'e') then 'not a member of the extension' end"
+/* The owner of the extension that the object is a member of may be another superuser. */
+#define OBJECTS_MEMBER_OWNER(owner) \
+	"case when " owner " <> coalesce(m.extowner, x.extowner) then 'owned by ' || pg_get_userbyid(" owner ")::text end"
+
+#define OBJECTS_MEMBER \
+	"case when m.extname is null then 'not a member of the extension' when m.extname <> 'admin_ext' then 'member of ' || m.extname end"
+
+#define OBJECTS_JOIN_MEMBER(class, object) \
+	" left join m on m.classid = 'pg_catalog." class "'::regclass and m.objid = " object
 
 static const char *const object_queries[] = {
 	OBJECTS_WITH
-	"select 'A4', 'extension', 'admin_ext', 'version', x.extversion, null::text, 0::oid, 0 from x",
+	"select 'A4', 'extension', e.extname::text, 'version', e.extversion, null::text, 0::oid, 0 from pg_extension as e where e.extname in ('admin_ext', 'admin_ext_cutover')",
 
 	OBJECTS_WITH
 	"select 'A4', 'schema', s.nspname::text, 'properties', concat_ws(', ', 'schema', " OBJECTS_OWNER("s.nspowner") "), null, 0::oid, 0 from s, x",
@@ -52,8 +63,8 @@ static const char *const object_queries[] = {
 	"    (select format('sfunc %s, stype %s, sspace %s, finalfunc %s, combinefunc %s, serialfunc %s, deserialfunc %s, initial %s', a.aggtransfn, "
 	"       format_type(a.aggtranstype, null), a.aggtransspace, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, coalesce(a.agginitval, 'null')) "
 	"     from pg_aggregate as a where a.aggfnoid = p.oid), "
-	OBJECTS_OWNER("p.proowner") ", " OBJECTS_MEMBER("pg_proc", "p.oid") "), null, 0::oid, 0 "
-	"from pg_proc as p join s on s.oid = p.pronamespace join pg_language as l on l.oid = p.prolang, x",
+	OBJECTS_MEMBER_OWNER("p.proowner") ", " OBJECTS_MEMBER "), null, 0::oid, 0 "
+	"from pg_proc as p join s on s.oid = p.pronamespace join pg_language as l on l.oid = p.prolang" OBJECTS_JOIN_MEMBER("pg_proc", "p.oid") ", x",
 
 	/* A quoted body is the same everywhere, whatever made it. */
 	OBJECTS_WITH
@@ -73,8 +84,8 @@ static const char *const object_queries[] = {
 	"    case when c.relkind = 'v' then (select 'with ' || string_agg(o, ', ' order by o) from unnest(c.reloptions) as o) end, "
 	"    (select format('%s from %s by %s, %s to %s, cache %s%s', format_type(q.seqtypid, null), q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, "
 	"            case when q.seqcycle then ', cycles' end) from pg_sequence as q where q.seqrelid = c.oid), "
-	OBJECTS_OWNER("c.relowner") ", " OBJECTS_MEMBER("pg_class", "c.oid") "), null, 0::oid, 0 "
-	"from c, x where c.relkind not in ('i', 'I', 't') and not (c.relname like 'audit\\_y%' and c.relkind = 'r')",
+	OBJECTS_MEMBER_OWNER("c.relowner") ", " OBJECTS_MEMBER "), null, 0::oid, 0 "
+	"from c" OBJECTS_JOIN_MEMBER("pg_class", "c.oid") ", x where c.relkind not in ('i', 'I', 't') and not (c.relname like 'audit\\_y%' and c.relkind = 'r')",
 
 	OBJECTS_WITH
 	"select c.item, 'view', c.name, 'definition', null, r.ev_action::text, c.oid, 2 "

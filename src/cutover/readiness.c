@@ -147,7 +147,7 @@ readiness_joined(const char *said, List *problems, bool enables)
 	}
 	if (list_length(problems) > PROBLEMS_SHOWN)
 		appendStringInfo(&text, "and %d more; ", list_length(problems) - PROBLEMS_SHOWN);
-	appendStringInfo(&text, "%s%swhat is shipped stands in admin_ext--1.0.sql",
+	appendStringInfo(&text, "%s%swhat is shipped stands in admin_ext--1.0.sql and admin_ext_cutover--1.0.sql",
 					 enables ? "admin.restore_guards() enables triggers; " : "",
 					 readiness_has_bodies(problems) ? "after an upgrade of the package restart the server; " : "");
 	return text.data;

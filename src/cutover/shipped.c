@@ -4,9 +4,12 @@
  *
  * The list of what is shipped is compiled into the library, out of reach of SQL.  Who can
  * replace the library's file can replace the list: doc/cutover.md says how to check the file.
+ * What admin_ext_cutover adds is a list of its own, since an auditor may ask when that
+ * extension has been dropped.
  */
 #include "postgres.h"
 
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
@@ -18,9 +21,12 @@
 PG_FUNCTION_INFO_V1(admin_objects_present);
 PG_FUNCTION_INFO_V1(admin_shipped_differences);
 
-static const ShippedLine shipped_lines[] = {
+static const ShippedLine shipped_core[] = {
 #include "cutover/shipped_objects.inc"
-	{NULL, NULL, NULL, NULL, NULL}
+};
+
+static const ShippedLine shipped_cutover[] = {
+#include "cutover/shipped_cutover.inc"
 };
 
 /* Longer values say less than the name of what differs. */
@@ -40,13 +46,41 @@ shipped_report(List **problems, const char *item, const char *kind, const char *
 }
 
 static int
-shipped_order(const ShippedLine *shipped, const ObjectLine *line)
+shipped_order(const ShippedLine *shipped, const char *kind, const char *name, const char *facet)
 {
-	int			order = strcmp(shipped->kind, line->kind);
+	int			order = strcmp(shipped->kind, kind);
 
 	if (order == 0)
-		order = strcmp(shipped->name, line->name);
-	return order != 0 ? order : strcmp(shipped->facet, line->facet);
+		order = strcmp(shipped->name, name);
+	return order != 0 ? order : strcmp(shipped->facet, facet);
+}
+
+/* The lines of the extensions that this database has, sorted, and one behind them without a kind. */
+static const ShippedLine *
+shipped_lines_here(void)
+{
+	int			core = lengthof(shipped_core);
+	int			cutover = OidIsValid(get_extension_oid("admin_ext_cutover", true)) ? lengthof(shipped_cutover) : 0;
+	ShippedLine *lines = palloc0((core + cutover + 1) * sizeof(ShippedLine));
+	int			i = 0;
+	int			j = 0;
+
+	while (i < core || j < cutover)
+	{
+		const ShippedLine *next = j < cutover ? &shipped_cutover[j] : NULL;
+
+		if (next == NULL || (i < core && shipped_order(&shipped_core[i], next->kind, next->name, next->facet) < 0))
+		{
+			lines[i + j] = shipped_core[i];
+			i++;
+		}
+		else
+		{
+			lines[i + j] = *next;
+			j++;
+		}
+	}
+	return lines;
 }
 
 /* Of an object that is missing or added, one facet is enough to say so; of a relation, none of its parts. */
@@ -173,9 +207,9 @@ shipped_object_exists(const ObjectLine *lines, int count, const char *kind, cons
 }
 
 static bool
-shipped_object_is_known(const char *kind, const char *name)
+shipped_object_is_known(const ShippedLine *shipped, const char *kind, const char *name)
 {
-	for (const ShippedLine *shipped = shipped_lines; shipped->kind; shipped++)
+	for (; shipped->kind; shipped++)
 		if (strcmp(shipped->kind, kind) == 0 && strcmp(shipped->name, name) == 0)
 			return true;
 	return false;
@@ -195,13 +229,13 @@ shipped_report_missing(List **told, List **problems, const ShippedLine *shipped,
 }
 
 static void
-shipped_report_added(List **told, List **problems, const ObjectLine *line)
+shipped_report_added(const ShippedLine *shipped_lines, List **told, List **problems, const ObjectLine *line)
 {
 	if (line->type == VALUE_PROBLEM)
 		shipped_report(problems, line->item, line->kind, line->name, pstrdup(line->value));
 	else if (strcmp(line->kind, "plain index") == 0)
 		return;
-	else if (!shipped_object_is_known(line->kind, line->name))
+	else if (!shipped_object_is_known(shipped_lines, line->kind, line->name))
 		shipped_report_whole(told, line, "is not part of the extension");
 	else
 		shipped_report(problems, line->item, line->kind, line->name,
@@ -212,7 +246,7 @@ shipped_report_added(List **told, List **problems, const ObjectLine *line)
 
 /* Tables and views sort behind their parts: what is wholly missing or added is found first. */
 static List *
-shipped_report_relations(const ObjectLine *lines, int count)
+shipped_report_relations(const ShippedLine *shipped_lines, const ObjectLine *lines, int count)
 {
 	List	   *told = NIL;
 
@@ -226,7 +260,7 @@ shipped_report_relations(const ObjectLine *lines, int count)
 	}
 	for (int i = 0; i < count; i++)
 		if (lines[i].type != VALUE_PROBLEM && (strcmp(lines[i].kind, "table") == 0 || strcmp(lines[i].kind, "view") == 0) &&
-			!shipped_object_is_known(lines[i].kind, lines[i].name))
+			!shipped_object_is_known(shipped_lines, lines[i].kind, lines[i].name))
 			shipped_report_whole(&told, &lines[i], "is not part of the extension");
 	return told;
 }
@@ -236,20 +270,21 @@ shipped_differences(void)
 {
 	int			count;
 	ObjectLine *lines = objects_present(&count);
-	List	   *told = shipped_report_relations(lines, count);
-	List	   *problems = NIL;
+	const ShippedLine *shipped_lines = shipped_lines_here();
 	const ShippedLine *shipped = shipped_lines;
+	List	   *told = shipped_report_relations(shipped_lines, lines, count);
+	List	   *problems = NIL;
 	int			i = 0;
 
 	while (shipped->kind || i < count)
 	{
-		int			order = !shipped->kind ? 1 : i >= count ? -1 : shipped_order(shipped, &lines[i]);
+		int			order = !shipped->kind ? 1 : i >= count ? -1 : shipped_order(shipped, lines[i].kind, lines[i].name, lines[i].facet);
 
 		CHECK_FOR_INTERRUPTS();
 		if (order < 0)
 			shipped_report_missing(&told, &problems, shipped++, lines, count);
 		else if (order > 0)
-			shipped_report_added(&told, &problems, &lines[i++]);
+			shipped_report_added(shipped_lines, &told, &problems, &lines[i++]);
 		else
 			shipped_compare_facet(&problems, shipped++, &lines[i++]);
 	}

@@ -182,7 +182,7 @@ static void
 refuse_past_deadline(const Issuing *issuing)
 {
 	if (issuing->deadline <= issuing->step.now)
-		refuse_deadline(timestamptz_to_str(issuing->deadline), "Past approvals come by admin.import_approvals().");
+		refuse_deadline(timestamptz_to_str(issuing->deadline), "Issue it with a deadline in the future.");
 }
 
 /* Stores the approval under the id asked for, or one of our own; true: it was there already. */

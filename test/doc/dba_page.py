@@ -4,7 +4,7 @@ import re
 from pages import ROOT, end, ok
 
 PAGE = (ROOT / "doc/dba.md").read_text()
-SCRIPT = "".join(path.read_text() for path in sorted((ROOT / "sql/install").glob("*.sql")))
+SCRIPT = "".join(path.read_text() for path in sorted((ROOT / "sql/install").glob("*/*.sql")))
 
 
 def rows(head):

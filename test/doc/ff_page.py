@@ -30,7 +30,7 @@ def attributes():
 
 
 def problems():
-    script = (ROOT / "sql/install/58_sweep.sql").read_text()
+    script = (ROOT / "sql/install/admin_ext/58_sweep.sql").read_text()
     body = script[script.index("create function admin.sweep_jobs("):].split("\n$$;")[0]
     wanted = {re.sub(r"%s", "...", text.replace("''", "'")).rstrip(": ") for text in re.findall(r"then (?:format\()?'((?:[^']|'')*)'", body)}
     listed = {row.rstrip(".: ") for row in re.findall(r"^\| `job \.\.\. of pg_cron does not sweep: (.*?)` \|", PAGE, re.M)}

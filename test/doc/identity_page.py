@@ -14,7 +14,7 @@ def reasons():
                 yield text[1:-1]
     step = (ROOT / "src/workflow/step.c").read_text()
     yield from re.findall(r'errmsg\("token is refused: ([^"]+)"', step)
-    yield from re.findall(r"key cannot be used: ([^%']+)'", (ROOT / "sql/install/35_identity.sql").read_text())
+    yield from re.findall(r"key cannot be used: ([^%']+)'", (ROOT / "sql/install/admin_ext/35_identity.sql").read_text())
 
 
 if __name__ == "__main__":

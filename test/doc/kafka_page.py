@@ -36,7 +36,7 @@ OF_POSTGRESQL = {'could not access file "$libdir/admin_ext_kafka"', "any other"}
 
 def messages_of_sql(*functions):
     """What functions of the extension's script raise, and the reasons that they choose from."""
-    script = (ROOT / "sql/install/40_delivery.sql").read_text()
+    script = (ROOT / "sql/install/admin_ext/40_delivery.sql").read_text()
     for function in functions:
         body = script[script.index(f"create function {function}("):].split("\n$$;")[0]
         for message in re.findall(r"(?:\bthen|\bformat\(|raise exception)\s*(?:format\()?'((?:[^']|'')*)'", body):

@@ -4,8 +4,8 @@ import re
 from pages import ROOT, end, ok
 
 PAGE = (ROOT / "doc/receipts.md").read_text()
-SCRIPT = (ROOT / "sql/install/48_receipts.sql").read_text()
-TABLE = (ROOT / "sql/install/44_receipt.sql").read_text()
+SCRIPT = (ROOT / "sql/install/admin_ext/48_receipts.sql").read_text()
+TABLE = (ROOT / "sql/install/admin_ext/44_receipt.sql").read_text()
 
 
 def first_cells(head):

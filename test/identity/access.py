@@ -185,8 +185,9 @@ for who in EVERYBODY:
 
 # Search paths, operators and casts of the install script.
 root = pathlib.Path(__file__).resolve().parents[2]
-result = subprocess.run([sys.executable, "-m", "pgspot", "--summary-only", str(root / "sql" / "admin_ext--1.0.sql")], capture_output=True, text=True, check=False)
-ok("Errors: 0 Warnings: 0" in result.stdout, "pgspot finds nothing", result.stdout[-1500:] + result.stderr[-500:])
+for script in ("admin_ext--1.0.sql", "admin_ext_cutover--1.0.sql"):
+    result = subprocess.run([sys.executable, "-m", "pgspot", "--summary-only", str(root / "sql" / script)], capture_output=True, text=True, check=False)
+    ok("Errors: 0 Warnings: 0" in result.stdout, f"pgspot finds nothing in {script}", result.stdout[-1500:] + result.stderr[-500:])
 for role in roles:
     roles[role].close()
     one(superuser, f"drop owned by identity_{role}; drop role identity_{role}")

@@ -144,6 +144,7 @@ def without_prefix(value):
 
 def no_registry():
     create_extension()
+    sql("create extension admin_ext_cutover")
     sql("alter system set log_min_messages = 'debug5'")
     fails("nobody there", "could not reach the schema registry: Couldn.t connect.*; start it, or correct admin_ext.schema_registry_url",
           schema_registry_url="http://127.0.0.1:1")

@@ -19,7 +19,7 @@ SQL
 
 # The six fixtures, and what a check of each answers.
 demo_decisions() {
-    sql -c 'create extension admin_ext' -c 'select admin.create_audit_partitions()' >/dev/null
+    sql -c 'create extension admin_ext' -c 'create extension admin_ext_cutover' -c 'select admin.create_audit_partitions()' >/dev/null
     demo_policies
     echo "== loading the six fixtures"
     sql -At -v document="$(cat fixtures/approval_examples.json)" <<<"select admin.import_approvals(:'document');"

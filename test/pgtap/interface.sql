@@ -3,12 +3,26 @@ begin;
 create extension pgtap;
 set local client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select no_plan();
 
 select is(extversion, '1.0', 'version') from pg_extension where extname = 'admin_ext';
 select ok(not extrelocatable and extnamespace = 'admin'::regnamespace, 'in schema admin, not relocatable')
 from pg_extension where extname = 'admin_ext';
 select ok(superuser and not trusted, 'installed by superusers') from pg_available_extension_versions where name = 'admin_ext';
+select ok(not e.extrelocatable and e.extnamespace = 'admin'::regnamespace and v.superuser and not v.trusted and v.requires = '{admin_ext}',
+          'so is admin_ext_cutover, which requires it')
+from pg_extension as e join pg_available_extension_versions as v on v.name = e.extname and v.version = e.extversion where e.extname = 'admin_ext_cutover';
+select set_eq($$select coalesce(p.proname, c.relname)::text
+                from pg_depend as d join pg_extension as e on e.oid = d.refobjid
+                left join pg_proc as p on d.classid = 'pg_proc'::regclass and p.oid = d.objid and p.pronamespace = 'admin'::regnamespace
+                left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid and c.relnamespace = 'admin'::regnamespace and c.relkind <> 'S'
+                where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'admin_ext_cutover' and coalesce(p.oid, c.oid) is not null$$,
+              array['import_approvals', 'catch_up_approvals', 'sensitive_check_shadow', 'settle_shadow_difference', 'settle_shadow_differences', 'record_parity_run',
+                    'cutover_readiness', 'import_run', 'parity_run', 'shadow_check', 'shadow_settled', 'shadow_difference',
+                    -- Called under the caller's name.
+                    'cutover_readiness_rows', 'readiness_items', 'import_as_caller', 'import_as_owner', 'import_all'],
+              'what the schema admin has of admin_ext_cutover');
 
 -- Relations.
 select is((select array_agg(attname || ' ' || format_type(atttypid, atttypmod) order by attnum)

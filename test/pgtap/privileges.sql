@@ -3,6 +3,7 @@ begin;
 create extension pgtap;
 set local client_min_messages = error;
 create extension admin_ext;
+create extension admin_ext_cutover;
 select admin.create_audit_partitions();
 create role tap_none; create role tap_checker; create role tap_signer; create role tap_auditor; create role tap_operator;
 create role tap_monitor; create role tap_archiver; create role tap_policy;

@@ -3,6 +3,7 @@
 A history is what happens to one approval: it is asked for, people sign, perhaps somebody withdraws.
 A document tells some point of it; the furthest that was ever told is what has to be there.
 """
+import contextlib
 import json
 import os
 import random
@@ -121,6 +122,8 @@ def what_it_leaves():
     ok(steps == [], "no withdrawal is in the trail twice", steps)
 
 
+with contextlib.closing(connect()) as setting_up:
+    one(setting_up, "create extension admin_ext_cutover")
 against_the_model()
 by_several_at_once()
 what_it_leaves()

@@ -20,6 +20,7 @@ LARGE = {
     "text[]": ["array_long", "array_many"],
 }
 connection = connect()
+one(connection, "create extension admin_ext_cutover")
 for role, access in (("may_check", "checker"), ("may_sign", "signer"), ("may_read", "auditor"), ("may_operate", "operator")):
     one(connection, f"create role {role}")
     one(connection, f"select admin.grant_access('{role}', '{access}')")
@@ -36,10 +37,10 @@ one(connection, f"""create table large as select
     jsonb_build_array((select jsonb_object_agg('m' || n, repeat('x', 30)) from generate_series(1, {BYTES // 48}) as n)) as jsonb_members,
     (repeat('[', 5000) || repeat(']', 5000))::jsonb as jsonb_deep,
     array[repeat('x', {BYTES})] as array_long, array_fill('r'::text, array[{BYTES // 8}]) as array_many""")
-functions = rows(connection, """select p.proname, array(select format_type(t, null) from unnest(p.proargtypes) with ordinality as a(t, n) order by n), p.prokind::text
+functions = rows(connection, """select format('%s.%s', p.pronamespace::regnamespace, p.proname), array(select format_type(t, null) from unnest(p.proargtypes) with ordinality as a(t, n) order by n), p.prokind::text
     from pg_proc as p join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
-    join pg_extension as e on e.oid = d.refobjid and e.extname = 'admin_ext'
-    where p.pronamespace = 'admin'::regnamespace and p.prokind in ('f', 'p') and p.prorettype not in ('trigger'::regtype, 'internal'::regtype, 'event_trigger'::regtype)
+    join pg_extension as e on e.oid = d.refobjid and e.extname in ('admin_ext', 'admin_ext_cutover')
+    where (p.pronamespace = 'admin'::regnamespace or p.proname ~ '^import_') and p.prokind in ('f', 'p') and p.prorettype not in ('trigger'::regtype, 'internal'::regtype, 'event_trigger'::regtype)
       and not 'internal'::regtype = any (p.proargtypes::oid[])
       and (has_function_privilege('may_check', p.oid, 'execute') or has_function_privilege('may_sign', p.oid, 'execute')
            or has_function_privilege('may_read', p.oid, 'execute') or has_function_privilege('may_operate', p.oid, 'execute')
@@ -58,7 +59,7 @@ for name, types, kind in functions:
             try:
                 session.autocommit = False
                 with session.cursor() as cursor:
-                    cursor.execute(f"{'call' if kind == 'p' else 'select count(*) from'} admin.{name}({', '.join(arguments)})")
+                    cursor.execute(f"{'call' if kind == 'p' else 'select count(*) from'} {name}({', '.join(arguments)})")
                 session.rollback()
             except psycopg2.Error as raised:
                 answer = f"{raised.pgcode} {raised}".splitlines()[0][:90]

@@ -103,6 +103,9 @@ BREAKS = [
     ("A3", "do $$ begin execute (select format('alter table admin.audit detach partition %s', partition) from admin.audit_partitions() "
            "where lower_bound <= now() and upper_bound > now()); end $$", "this month has no partition"),
     ("A4", "update pg_extension set extversion = '0.9' where extname = 'admin_ext'", "version is 0.9 instead of 1.0"),
+    ("A4", "update pg_extension set extversion = '0.9' where extname = 'admin_ext_cutover'", "the server has version 1.0 of admin_ext_cutover installed, this database 0.9"),
+    ("A4", "alter extension admin_ext_cutover drop function admin.import_approvals(jsonb); alter extension admin_ext add function admin.import_approvals(jsonb)",
+           "function admin.import_approvals(jsonb): lacks member of admin_ext_cutover"),
     ("A4", "create function admin.slipped_in() returns int language sql return 1", "function admin.slipped_in() is not part of the extension"),
     ("A4", "create or replace function admin.sensitive_check_preview(approval_id text, action text default null, resource text default null, at timestamptz default null) "
            "returns json language sql as 'select null::json'", "admin.sensitive_check_preview(text,text,text,timestamp with time zone): its body is not as shipped"),
@@ -257,7 +260,7 @@ from admin.approval as a, lateral (
 FOUND = """
 select json_build_object('approvals', f -> 'approvals', 'signatures', f -> 'signatures', 'inconsistent', f -> 'inconsistent' -> 'count', 'altered', f -> 'altered' -> 'count',
                          'not_separate', f -> 'not_separate' -> 'count'), f ->> 'said'
-from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, created_at, closed_at, now()) as f
+from (select admin_internal.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline, created_at, closed_at, now()) as f
       from ({}) as a where approval_id like '%-m') as x"""
 
 
@@ -273,18 +276,19 @@ def in_any_order():
             said.add(hashed)
             ok(found == counted, f"{way}: the same as counted in plain SQL", found)
         run(connection, "set local min_parallel_table_scan_size = 0; set local min_parallel_index_scan_size = 0")
-        shared = one(connection, "select admin.find_in_approvals()")
+        shared = one(connection, "select admin_internal.find_in_approvals()")
         ok(shared["inconsistent"]["count"] >= counted["inconsistent"], "by several processes, all approvals", shared)
-        said.add(str(one(connection, "select bit_xor(admin.ttl_hash(approval_id, ttl_state, case when c ->> 'decision' = 'valid' then sla_deadline end)) from (select v.*, admin.sensitive_check_preview("
+        said.add(str(one(connection, "select bit_xor(admin_internal.ttl_hash(approval_id, ttl_state, case when c ->> 'decision' = 'valid' then sla_deadline end)) from (select v.*, admin.sensitive_check_preview("
                                      "approval_id, null, null, now()) as c from admin.approval_ttl_state as v where approval_id like '%-m') as v")))
         ok(len(said) == 1, "and what the check says of each is one number, in any order", said)
-        groups = one(connection, "select sum((f ->> 'approvals')::int) from (select admin.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, "
+        groups = one(connection, "select sum((f ->> 'approvals')::int) from (select admin_internal.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, "
                                  "state, sla_deadline, created_at, closed_at, now()) as f from admin.approval group by approval_id) as x")
         ok(groups == one(connection, "select count(*) from admin.approval"), "by groups, too", groups)
 
 
 def main():
     connection = connect()
+    one(connection, "create extension admin_ext_cutover")
     make_ready(connection)
     broken_by_sql()
     ok(not fails(connection), "all of that has been undone", fails(connection))

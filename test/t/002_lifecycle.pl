@@ -20,6 +20,16 @@ ok(wait_delivered($node), 'rows of a new extension are delivered');
 ok(wait_status($node, 'idle'), 'then the worker is idle');
 is(status($node, 'delivered_rows'), 1, 'and has counted its rows');
 
+# The extension for the move comes and goes, and delivery goes on.
+create_cutover($node);
+$node->safe_psql('postgres', q{select admin.import_approvals('[]')});
+ok(wait_delivered($node), 'delivered while the extension for the move is there');
+$node->safe_psql('postgres', 'drop extension admin_ext_cutover');
+$node->safe_psql('postgres', $check);
+ok(wait_delivered($node), 'delivery goes on after DROP EXTENSION admin_ext_cutover');
+is(scalar(grep { /"type":"ptt\.admin\.guard\.changed".*"command":"(CREATE|DROP) EXTENSION","object":"admin_ext_cutover"/ } ndjson_lines($node->data_dir . '/admin_ext')), 2,
+	'and both commands are delivered');
+
 # DROP EXTENSION and back.
 $node->safe_psql('postgres', 'drop extension admin_ext');
 create_extension($node);

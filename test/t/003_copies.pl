@@ -84,6 +84,7 @@ ok(wait_delivered($behind), 'a file that is gone, into an archive say, is let go
 
 # Dump and restore: same data, same sequences; the copy waits.
 my $dump = "$shared/dump.sql";
+create_cutover($behind);
 $behind->safe_psql('postgres', q{insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
 	values ('APP-000001-a', 'pay', '{r,s}', 2, 'me', 'tomorrow');
 	insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-a', 'r', 'you');

@@ -12,6 +12,7 @@ my $files = PostgreSQL::Test::Utils::tempdir . '/files';
 my $conf = "admin_ext.ndjson_directory = '$files'\n";
 my $old = new_node('old', conf => $conf);
 create_extension($old);
+create_cutover($old);
 my $check = "select admin.sensitive_check('APP-100001-abcd')";
 $old->safe_psql('postgres', 'select admin.create_audit_partitions()');
 $old->safe_psql('postgres', $check) for 1 .. 20;

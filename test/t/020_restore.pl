@@ -12,6 +12,7 @@ my $directory = PostgreSQL::Test::Utils::tempdir();
 my $node = new_node('node', conf => "admin_ext.databases = ''\nadmin_ext.require_verified_jwt = off\nfsync = off\n");
 $node->safe_psql('postgres', 'create database source');
 create_extension($node, 'source');
+create_cutover($node, 'source');
 
 # Every table of the extension that a user's data can be in has rows.
 sub fill_source
@@ -124,7 +125,7 @@ my @ways = (
 	[ 'by the root' => [ '-Fc', '--load-via-partition-root' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
 	[ 'serializable' => [ '-Fc', '--serializable-deferrable', '--no-sync' ], [ @$restore, '-j', '3', "$directory/dump" ] ],
 	[ 'sections' => ['-Fc'], map { [ @$restore, '-j', '3', "--section=$_", "$directory/dump" ] } qw(pre-data data post-data) ],
-	[ 'schemas' => [ '-Fc', '-n', 'admin', '-n', 'public', '-e', 'admin_ext' ], [ 'psql', '-X', '-q', '-d', 'copy', '-c', 'drop schema public' ],
+	[ 'schemas' => [ '-Fc', '-n', 'admin', '-n', 'public', '-e', 'admin_ext*' ], [ 'psql', '-X', '-q', '-d', 'copy', '-c', 'drop schema public' ],
 		[ @$restore, '-j', '3', "$directory/dump" ] ],
 	[ 'data after the schema' => ['-a'], [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'copy', '-f', "$directory/schema" ],
 		[ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', 'copy', '-f', "$directory/dump" ] ],

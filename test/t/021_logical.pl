@@ -14,6 +14,7 @@ my $conf = "wal_level = logical\nmax_wal_senders = 30\nmax_replication_slots = 3
 my $source = new_node('source', conf => $conf);
 my $copy = new_node('copy', conf => $conf);
 create_extension($source);
+create_cutover($source);
 $source->safe_psql('postgres', q{create table public.account (id int primary key, owner text); select admin.attach_audit('public.account')});
 
 # What a table needs for UPDATE and DELETE while it is published.

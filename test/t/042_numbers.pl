@@ -10,6 +10,7 @@ use Test::More;
 
 my $node = new_node('numbers');
 create_extension($node);
+create_cutover($node);
 my $check = q{select (admin.sensitive_check('APP-000001-a') -> 'audit' ->> 'audit_id')::bigint};
 my $back = q{begin; select setval('admin.audit_audit_id_seq', 1); rollback};
 my $events = q{select count(*) from admin.audit where event_type = 'guard.changed' and payload ->> 'command' = 'setval'};
@@ -62,6 +63,7 @@ $node->stop;
 # The first check after a restart waits for no month that somebody has locked.  No worker draws a number before it.
 my $idle = new_node('locked', conf => "admin_ext.databases = ''\n");
 create_extension($idle);
+create_cutover($idle);
 # The numbers of this month are the highest.
 my $other = $idle->safe_psql('postgres', q{select partition from admin.audit_partitions() where lower_bound > now() order by lower_bound limit 1});
 $idle->safe_psql('postgres', q{set admin_ext.restoring = on;

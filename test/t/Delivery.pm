@@ -17,7 +17,7 @@ use Test::More;
 use Digest::MD5 qw(md5_hex);
 use Digest::SHA qw(sha256 sha256_hex);
 
-our @EXPORT = qw(new_node create_extension wait_delivered wait_settled compare_ledger compare_chain seal_lines ndjson_lines status wait_status wait_up poll
+our @EXPORT = qw(new_node create_extension create_cutover wait_delivered wait_settled compare_ledger compare_chain seal_lines ndjson_lines status wait_status wait_up poll
   configure write_by_hand log_count event_keys repeated end_worker page_commands run_commands);
 
 # A node that preloads the library and delivers database postgres.
@@ -49,6 +49,13 @@ sub create_extension
 	my ($node, $database) = @_;
 	$node->safe_psql($database // 'postgres',
 		'set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()');
+}
+
+# What is needed only while moving from the file-backed store.
+sub create_cutover
+{
+	my ($node, $database) = @_;
+	$node->safe_psql($database // 'postgres', 'create extension admin_ext_cutover');
 }
 
 # Changes settings of a running node; the worker reads them when it gets to it.

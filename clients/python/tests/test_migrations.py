@@ -208,6 +208,8 @@ def test_data_are_not_dropped_and_it_says_which(database, how, monkeypatch):
     ("insert into admin.dead_letter (sink, audit_id, error, attempts) values ('kafka', 1, 'no', 1)", "admin.dead_letter: 1, admin.audit: 1"),
     ("insert into admin.ingest_source (source) values ('/ff/1')", "admin.ingest_source: 1, admin.audit: 1"),
     ("select admin.add_jwt_issuer('https://issuer', 'us')", "admin.jwt_issuer: 1, admin.audit: 1"),
+    ("create extension admin_ext_cutover", "admin.audit: 1"),
+    ("create extension admin_ext_cutover; select admin.record_parity_run(1, 0, 0)", "admin.parity_run: 1, admin.audit: 1"),
 ])
 def test_a_row_anywhere_is_enough(database, monkeypatch, capsys, row, told):
     assert migrate(database, monkeypatch, "upgrade") == 0

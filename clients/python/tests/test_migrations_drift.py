@@ -19,6 +19,7 @@ SPECIFICATION = json.loads(FIXTURE.read_text())
 def migrated():
     with scratch() as made:
         made.done("module", "upgrade")
+        made.sql("create extension admin_ext_cutover")
         yield made
 
 
@@ -99,9 +100,9 @@ def test_a_migrated_database_has_none(drifts):
      "admin.approval_ttl_state: extension is none instead of admin_ext"),
     ("update pg_extension set extversion = '0.9' where extname = 'admin_ext'",
      "extension admin_ext is version 0.9 instead of version 1.0"),
-    ("drop extension admin_ext",
+    ("drop extension admin_ext cascade",
      "extension admin_ext is missing (version 1.0)"),
-    ("drop extension admin_ext; create schema if not exists admin; create table admin.approval (x int)",
+    ("drop extension admin_ext cascade; create schema if not exists admin; create table admin.approval (x int)",
      "extension admin_ext is missing (version 1.0)"),
 ])
 def test_each_difference_is_named(database, drifts, change, lines):
@@ -115,6 +116,14 @@ def test_parentheses_of_a_check_that_pg_upgrade_loses_are_no_difference(database
     assert drifts()[0] == 0
     database.sql(again.format("required_signer_count >= 1 and (required_signer_count <= 8 or required_signer_count = cardinality(required_roles))"))
     assert drifts()[0] == 1
+
+
+def test_tables_of_the_move_are_missed_only_where_its_extension_is_installed(database, drifts):
+    database.sql("drop extension admin_ext_cutover")
+    core = [relation for relation in SPECIFICATION["relations"] if "extension" not in relation]
+    assert drifts() == (0, [f"no drift: admin_ext {SPECIFICATION['version']}, {len(core)} relations"])
+    database.sql("create table admin.parity_run (x int)")
+    assert drifts() == (1, ["admin.parity_run is not specified (table)"])
 
 
 def test_several_and_as_a_document(database, drifts):
@@ -135,7 +144,7 @@ def test_every_thing_specified_is_missed(migrated):
     for relation in SPECIFICATION["relations"]:
         for kind in ("columns", "constraints", "triggers"):
             for index in range(len(relation.get(kind) or [])):
-                there = {"version": SPECIFICATION["version"], "relations": [
+                there = {"version": SPECIFICATION["version"], "extensions": ["admin_ext", "admin_ext_cutover"], "relations": [
                     {"extension": "admin_ext", "parent": None, **one, **({kind: one[kind][:index] + one[kind][index + 1:]} if one is relation else {})}
                     for one in SPECIFICATION["relations"]]}
                 assert len(drift.differences(SPECIFICATION, there)) == 1
@@ -159,5 +168,5 @@ def test_exit_status_2_where_it_cannot_be_found_out():
 
 
 def test_exit_status_1_of_the_process(database):
-    database.sql("drop extension admin_ext")
+    database.sql("drop extension admin_ext cascade")
     assert database.run("module", "drift") == (1, "extension admin_ext is missing (version 1.0)\n", "")

@@ -28,6 +28,7 @@ def database():
     """One of its own: all that it has is in the file."""
     harness.sql(f"create database {DATABASE}")
     sql("create extension admin_ext")
+    sql("create extension admin_ext_cutover")
     sql("select admin.create_audit_partitions()")
     yield
     harness.sql(f"drop database {DATABASE} with (force)")

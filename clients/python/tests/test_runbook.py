@@ -111,6 +111,7 @@ async def test_the_sample_of_a_store_is_one(scene):
             return one(connection, "select admin.import_approvals(%s::jsonb)", json.dumps(document))["imported"]
 
         one(connection, "create extension admin_ext")
+        one(connection, "create extension admin_ext_cutover")
         assert imported(sample) == 2
         for name in needed:
             lacking = json.loads(json.dumps(sample[0])) | {"approval_id": "APP-000013-lacking"}

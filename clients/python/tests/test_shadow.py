@@ -177,7 +177,7 @@ def test_the_database_compares_as_the_parity_harness_does():
     seed = random.SystemRandom().randrange(1 << 30)
     chance, base = random.Random(seed), file_backed("APP-000001-a")
     texts = [mutated(base, chance) for _ in range(5000)]
-    differs = sql("select array_agg(admin.answer_differences(t, %s) is not null order by n) from unnest(%s::text[]) with ordinality as u(t, n)", base, texts)
+    differs = sql("select array_agg(admin_internal.answer_differences(t, %s) is not null order by n) from unnest(%s::text[]) with ordinality as u(t, n)", base, texts)
     for text, differ in zip(texts, differs, strict=True):
         assert differ is bool(compare(base, text)), (seed, text)
     assert 200 < differs.count(False) and 2000 < differs.count(True)

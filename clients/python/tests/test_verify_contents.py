@@ -162,9 +162,10 @@ def test_the_subject_of_a_check_is_what_was_asked_where_that_can_be_one(keys, wo
 
 def test_these_tables_are_those_that_the_extension_watches():
     install = pathlib.Path(__file__).resolve().parents[3] / "sql" / "install"
-    listed = re.search(r"foreach relation in array array\[(.*?)\]", (install / "63_bookkeeping.sql").read_text(), re.DOTALL)[1]
-    single = re.findall(r"create trigger bookkeeping\s.*?on (\S+)", (install / "60_access.sql").read_text(), re.DOTALL)
-    assert contents.BOOKS == {*re.findall(r"'([^']*)'", listed), *single}
+    listed = re.search(r"foreach relation in array array\[(.*?)\]", (install / "admin_ext/63_bookkeeping.sql").read_text(), re.DOTALL)[1]
+    single = re.findall(r"create trigger bookkeeping\s.*?on (\S+)", (install / "admin_ext/60_access.sql").read_text(), re.DOTALL)
+    moving = re.search(r"attach_bookkeeping\(t\) from unnest\('\{(.*?)\}'", (install / "cutover/65_tables.sql").read_text())[1]
+    assert contents.BOOKS == {*re.findall(r"'([^']*)'", listed), *single, *moving.split(", ")}
 
 
 # -- proofs -------------------------------------------------------------------------------------------------------------

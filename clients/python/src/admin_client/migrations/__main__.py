@@ -60,7 +60,7 @@ def find_drift(as_json: bool) -> int:
         document = {"extension": spec["extension"], "version": spec["version"], "differences": [one.as_json() for one in found]}
         print(json.dumps(document, indent=4))
     else:
-        print("\n".join(map(str, found)) or f"no drift: {name}, {len(spec['relations'])} relations")
+        print("\n".join(map(str, found)) or f"no drift: {name}, {len(drift.relations(spec, there))} relations")
     return 1 if found else 0
 
 

@@ -2,7 +2,10 @@
 
 Specification and catalog are both brought into one form, from paths to what is found there, so that comparing knows
 nothing of what is compared.  Beyond the specification two things follow from it: each of its relations is a member of
-the extension (else pg_dump and DROP EXTENSION go wrong), and partitions have the triggers of their parent.
+its extension (else pg_dump and DROP EXTENSION go wrong), and partitions have the triggers of their parent.
+
+A relation that names an extension of its own, admin_ext_cutover, is specified where that extension is installed: it is
+dropped when the move is over.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ ENABLED = {"A": "enabled always", "O": "enabled", "R": "enabled on replicas only
 CATALOG = """
 select json_build_object(
     'version', (select extversion from pg_extension where extname = $2),
+    'extensions', (select json_agg(extname) from pg_extension),
     'relations', coalesce((select json_agg(json_build_object(
         'name', c.relname,
         'kind', case when c.relispartition then 'partition' when c.relkind = 'r' then 'table' when c.relkind = 'p' then 'partitioned table'
@@ -85,6 +89,12 @@ async def catalog(spec: dict[str, Any]) -> dict[str, Any]:
         await connection.close()
 
 
+def relations(spec: dict[str, Any], there: dict[str, Any]) -> list[dict[str, Any]]:
+    """Those of the specification whose extension the database has."""
+    specified = [{"extension": spec["extension"], **relation} for relation in spec["relations"]]
+    return [relation for relation in specified if relation["extension"] in there["extensions"]]
+
+
 def differences(spec: dict[str, Any], there: dict[str, Any]) -> list[Difference]:
     """All of them, in the order of the specification.  What a missing thing is made of is not told again."""
     extension = f"extension {spec['extension']}"
@@ -92,7 +102,7 @@ def differences(spec: dict[str, Any], there: dict[str, Any]) -> list[Difference]
     told = [Difference((extension,), *versions)] if versions[0] != versions[1] else []
     if there["version"] is None:
         return told
-    specified = [{"extension": spec["extension"], **relation} for relation in spec["relations"]]
+    specified = relations(spec, there)
     triggers = {relation["name"]: relation.get("triggers") for relation in specified}
     partitions = [
         {"name": relation["name"], "kind": "partition", "triggers": triggers.get(relation["parent"])}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from alembic import op
 
 EXTENSION = "admin_ext"
+# Builds on it, and is there while data moves from the file-backed store.  Somebody else creates it.
+CUTOVER = "admin_ext_cutover"
 
 # What a transaction that migrates begins with.  A refusal sees what was committed before it had its locks, whatever
 # isolation the session begins with; a superuser's names are nobody else's; and migrations come one after the other.
@@ -30,7 +32,7 @@ begin
         for relation in
             select format('%I.%I', n.nspname, c.relname)
             from (select coalesce(pg_partition_root(config.oid), config.oid) as oid
-                  from pg_extension, unnest(extconfig) as config(oid) where extname = '{extension}'
+                  from pg_extension, unnest(extconfig) as config(oid) where extname in ('{extension}', '{cutover}')
                   union select to_regclass('admin.audit')) as holding
             join pg_class as c on c.oid = holding.oid and c.relkind in ('r', 'p')
             join pg_namespace as n on n.oid = c.relnamespace
@@ -90,9 +92,12 @@ def refuse_loss() -> None:
 
     Error: 55000, whose detail tells which tables have how many.
     """
-    op.execute(REFUSE_LOSS.format(extension=EXTENSION))
+    op.execute(REFUSE_LOSS.format(extension=EXTENSION, cutover=CUTOVER))
 
 
 def drop_extension() -> None:
-    """Drops the extension, and with it the partitions of its trail.  Error: 2BP01 where other objects depend on it."""
-    op.execute(f"drop extension if exists {EXTENSION}")
+    """Drops the extension, and with it the partitions of its trail, and the extension for the move.
+
+    Error: 2BP01 where other objects depend on it.
+    """
+    op.execute(f"drop extension if exists {CUTOVER}, {EXTENSION}")

@@ -182,6 +182,7 @@ async def scratch(dsn: str | None, name: str) -> AsyncIterator[Database]:
             )
             try:
                 await connection.execute("create extension admin_ext")
+                await connection.execute("create extension admin_ext_cutover")
                 await connection.execute(ASK)
                 yield Database(connection)
             finally:

@@ -15,7 +15,7 @@ from .report import Stream
 from .safe import Unreadable, why
 
 ACTS = frozenset(("sink.resynced", "sink.diverged", "dead_letter.retried", "partition.dropped", "guard.changed", "setting.changed"))
-# Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install/63_bookkeeping.sql has the list.
+# Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install has the lists.
 BOOKS = frozenset(("admin.store", "admin.tick", "admin.sink_position", "admin.sink_skipped", "admin_internal.delivery_link", "admin.dead_letter", "admin.dead_letter_retry", "admin.jwt_used",
                    "admin.ingest_source", "admin.ingest_gap", "admin.audit_dropped", "admin.import_run", "admin.parity_run", "admin.shadow_check", "admin.shadow_settled", "admin.sweep_due",
                    "admin.archive_receipt", "admin_internal.archive_base", "admin_internal.resync_record", "admin_internal.late_delivery", "admin_internal.reach_seen", "admin_internal.setting_seen",

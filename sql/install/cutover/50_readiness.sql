@@ -1,12 +1,12 @@
 -- ---------------------------------------------------------------------------
 -- Readiness for the cutover: 28 items, each computed when the view is asked.
 --
--- An item is a function admin.readiness_<item>(findings) that gives its status and a detail.  What
+-- An item is a function admin_internal.readiness_<item>(findings) that gives its status and a detail.  What
 -- raises, because what it looks at is gone, is a failure of that item and of no other.  Their bodies
 -- are strings, so that what they look at can be dropped without them.
 -- ---------------------------------------------------------------------------
 
-create function admin.readiness_verdict(problems text[], fine text, out status text, out detail text)
+create function admin_internal.readiness_verdict(problems text[], fine text, out status text, out detail text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
 begin atomic
@@ -16,9 +16,9 @@ begin atomic
                 else fine end;
 end;
 
-comment on function admin.readiness_verdict(text[], text) is 'fail with the first of the problems, or pass with what is fine.';
+comment on function admin_internal.readiness_verdict(text[], text) is 'fail with the first of the problems, or pass with what is fine.';
 
-create function admin.readiness_found(findings jsonb, kind text, what text, fine text, out status text, out detail text)
+create function admin_internal.readiness_found(findings jsonb, kind text, what text, fine text, out status text, out detail text)
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -31,7 +31,7 @@ begin
         raise exception '%', findings ->> 'error';
     end if;
     -- A verdict covers only the signatures that the walk has met.
-    select * into status, detail from admin.readiness_verdict(
+    select * into status, detail from admin_internal.readiness_verdict(
         array(select format('%s of %s approvals: %s; one of them: %s', finding ->> 'count', findings -> 'check' ->> 'approvals', what, finding ->> 'example')
               where (finding ->> 'count')::bigint > 0
               union all
@@ -40,7 +40,7 @@ begin
 end
 $$;
 
-comment on function admin.readiness_found(jsonb, text, text, text) is 'The verdict on one kind of finding of admin.find_in_store().';
+comment on function admin_internal.readiness_found(jsonb, text, text, text) is 'The verdict on one kind of finding of admin_internal.find_in_store().';
 
 -- ---------------------------------------------------------------------------
 -- A: the schema is what the version ships.  The library compares it (src/cutover/shipped.c) and
@@ -58,25 +58,25 @@ $$;
 
 comment on function admin_internal.readiness_relations("char"[]) is 'The number of relations of these kinds, partitions apart.';
 
-create function admin.readiness_a1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_a1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'pass', format('%s tables are as shipped', admin_internal.readiness_relations('{r}'))
 $$;
 
-create function admin.readiness_a2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_a2(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select 'pass', format('%s views are as shipped', admin_internal.readiness_relations('{v}'))
 $$;
 
-create function admin.readiness_a3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_a3(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select format('partition %s lacks %s; call admin.create_audit_partitions()', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
@@ -88,22 +88,23 @@ as $$
          from admin.audit_partitions() as p)) as v
 $$;
 
-create function admin.readiness_a4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_a4(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with e as (select e.extversion, a.default_version from pg_extension as e left join pg_available_extensions as a on a.name = e.extname where e.extname = 'admin_ext')
-    select v.* from admin.readiness_verdict(
-        array(select format('the server has version %s installed, this database %s; run ALTER EXTENSION admin_ext UPDATE', coalesce(e.default_version, 'none'), e.extversion)
-              from e where e.default_version is distinct from e.extversion),
-        (select format('version %s', e.extversion) from e)) as v
+    with e as (select e.extname, e.extversion, a.default_version from pg_extension as e left join pg_available_extensions as a on a.name = e.extname
+               where e.extname in ('admin_ext', 'admin_ext_cutover'))
+    select v.* from admin_internal.readiness_verdict(
+        array(select format('the server has version %s of %s installed, this database %s; run ALTER EXTENSION %s UPDATE', coalesce(e.default_version, 'none'), e.extname, e.extversion, e.extname)
+              from e where e.default_version is distinct from e.extversion order by e.extname),
+        (select format('version %s', e.extversion) from e where e.extname = 'admin_ext')) as v
 $$;
 
-create function admin.readiness_a5(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_a5(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select format('partition %s: trigger %s is not enabled always; call admin.restore_guards()', p.partition, t.tgname)
               from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition and not (t.tgisinternal and t.tgparentid = 0)
               where t.tgenabled <> 'A'
@@ -131,7 +132,7 @@ $$;
 -- ---------------------------------------------------------------------------
 
 -- No approval is ever deleted: all that were imported are there.
-create function admin.approvals_missing(findings jsonb)
+create function admin_internal.approvals_missing(findings jsonb)
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -140,9 +141,9 @@ as $$
     from (select sum(imported) as imported from admin.import_run) as r where r.imported > (findings -> 'check' ->> 'approvals')::bigint
 $$;
 
-comment on function admin.approvals_missing(jsonb) is 'Says so where there are fewer approvals than have been imported; null: no.';
+comment on function admin_internal.approvals_missing(jsonb) is 'Says so where there are fewer approvals than have been imported; null: no.';
 
-create function admin.readiness_b1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_b1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -151,10 +152,10 @@ as $$
     from (select) as one left join (select * from admin.import_run order by run_id desc limit 1) as r on true,
          lateral (select format('run %s at %s: %s imported, %s advanced, %s there already, %s rejected', r.run_id, to_char(r.run_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                                 r.imported, r.advanced, r.unchanged, r.rejected)) as t(told),
-         admin.readiness_verdict(array(select t.told where r.rejected > 0 union all select m from admin.approvals_missing(findings) as m where m is not null), t.told) as v
+         admin_internal.readiness_verdict(array(select t.told where r.rejected > 0 union all select m from admin_internal.approvals_missing(findings) as m where m is not null), t.told) as v
 $$;
 
-create function admin.readiness_b2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_b2(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -165,7 +166,7 @@ as $$
     select case when v.status = 'pass' and not s.is_there and not exists (select from run) then 'not_configured' else v.status end,
            case when v.status = 'pass' and not s.is_there and not exists (select from run) then 'no parity run has been recorded, and no check was made in shadow mode' else v.detail end
     from shadow as s,
-         admin.readiness_verdict(
+         admin_internal.readiness_verdict(
              array(select format('parity run %s: %s of %s cases differ, %s left out', r.run_id, r.differences, r.cases, r.left_out) from run as r where r.differences > 0 or r.left_out > 0
                    union all
                    select format('parity run %s compared nothing', r.run_id) from run as r where r.cases = 0
@@ -175,28 +176,28 @@ as $$
                        case when s.is_there then 'no answer in shadow mode differs' end)) as v
 $$;
 
-create function admin.readiness_b3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_b3(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    select * into status, detail from admin.readiness_found(findings, 'inconsistent', 'state, number of signatures and closed_at do not go together',
+    select * into status, detail from admin_internal.readiness_found(findings, 'inconsistent', 'state, number of signatures and closed_at do not go together',
         format('%s approvals and their %s signatures go together', findings -> 'check' ->> 'approvals', findings -> 'check' ->> 'signatures'));
-    if status = 'pass' and admin.approvals_missing(findings) is not null then
+    if status = 'pass' and admin_internal.approvals_missing(findings) is not null then
         status := 'fail';
-        detail := admin.approvals_missing(findings);
+        detail := admin_internal.approvals_missing(findings);
     end if;
     if status = 'pass' then
-        select * into status, detail from admin.readiness_verdict(array(select e from admin_internal.event_problems() as e), detail);
+        select * into status, detail from admin_internal.readiness_verdict(array(select e from admin_internal.event_problems() as e), detail);
     end if;
 end
 $$;
 
-create function admin.readiness_b4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_b4(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_found(findings, 'altered', 'a signature is of something else than the approval says now',
+    select v.* from admin_internal.readiness_found(findings, 'altered', 'a signature is of something else than the approval says now',
         format('all %s signatures are of what their approvals say', findings -> 'check' ->> 'signatures')) as v
 $$;
 
@@ -204,7 +205,7 @@ $$;
 -- C: deadlines.
 -- ---------------------------------------------------------------------------
 
-create function admin.view_is_check(findings jsonb)
+create function admin_internal.view_is_check(findings jsonb)
 returns boolean
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -217,16 +218,16 @@ begin
 end
 $$;
 
-comment on function admin.view_is_check(jsonb) is 'Do view and check say the same of every approval, by admin.find_in_store()?';
+comment on function admin_internal.view_is_check(jsonb) is 'Do view and check say the same of every approval, by admin_internal.find_in_store()?';
 
-create function admin.readiness_c1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_c1(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     example text;
 begin
-    if admin.view_is_check(findings) then
+    if admin_internal.view_is_check(findings) then
         status := 'pass';
         detail := format('view and check say the same of %s approvals', findings -> 'view' ->> 'approvals');
         return;
@@ -243,15 +244,15 @@ end
 $$;
 
 -- Where view and check say the same, what holds for the one holds for the other.
-create function admin.readiness_c2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_c2(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    overdue bigint := case when not admin.view_is_check(findings)
+    overdue bigint := case when not admin_internal.view_is_check(findings)
                            then (select count(*) from admin.approval_ttl_state as v where (v.ttl_state = 'valid' or v.valid_until is not null) and v.sla_deadline <= v.evaluated_at) end;
 begin
-    select * into status, detail from admin.readiness_found(findings, 'overdue', 'valid by the check though the deadline has passed',
+    select * into status, detail from admin_internal.readiness_found(findings, 'overdue', 'valid by the check though the deadline has passed',
         format('%s approvals are valid, each before its deadline', findings -> 'check' ->> 'valid'));
     if status = 'pass' and overdue > 0 then
         status := 'fail';
@@ -260,7 +261,7 @@ begin
 end
 $$;
 
-create function admin.readiness_c3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_c3(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -275,7 +276,7 @@ as $$
              ('pending', null, d, 'expired'),
              ('withdrawn', d, d - interval '1 microsecond', 'not-applicable'),
              ('withdrawn', d, d + interval '48 hours', 'not-applicable')) as c(state, closed_at, at, expected))
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select format('ttl_state of %s %s the deadline is %s, not %s', c.state,
                             case when c.at = d then 'at' when c.at < d then to_char(d - c.at, 'HH24:MI:SS.US') || ' before' else to_char(c.at - d, 'HH24:MI:SS.US') || ' after' end,
                             coalesce(t.ttl_state, 'null'), c.expected)
@@ -284,16 +285,16 @@ as $$
         (select format('%s instants around a deadline, to the microsecond, also where clocks are put forward', count(*)) from cases)) as v
 $$;
 
-create function admin.readiness_c4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_c4(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.*
     from admin.sweep_status_row() as s,
-         admin.readiness_verdict(
+         admin_internal.readiness_verdict(
              array(select format('nobody announces deadlines%s%s', ': ' || nullif(concat_ws('; ', s.problem, admin.delivery_obstacle()), ''),
                                  case when current_setting('admin_ext.sweep_interval') = '0' then '; set admin_ext.sweep_interval, or call admin.schedule_sweep()'
-                                      when not exists (select from admin.workers_here() as w where w.pid is not null)
+                                      when not exists (select from admin_internal.workers_here() as w where w.pid is not null)
                                       then '; list the database in admin_ext.databases, or call admin.schedule_sweep()' end)
                    where s.swept_by = 'nobody'
                    union all

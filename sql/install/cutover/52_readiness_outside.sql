@@ -6,7 +6,7 @@
 -- D: the trail gets to where it is kept.
 -- ---------------------------------------------------------------------------
 
-create function admin.workers_here()
+create function admin_internal.workers_here()
 returns setof admin.worker_status
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -14,10 +14,10 @@ as $$
     select w.* from admin.worker_status as w where w.database = current_database()
 $$;
 
-comment on function admin.workers_here() is 'admin.worker_status of this database.';
+comment on function admin_internal.workers_here() is 'admin.worker_status of this database.';
 
 -- What is wrong with the worker of a sink.
-create function admin.worker_problem(sink text)
+create function admin_internal.worker_problem(sink text)
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -25,75 +25,75 @@ as $$
     select case when admin.delivery_obstacle() is not null then admin.delivery_obstacle()
                 when w.sink is null or w.pid is null then format('no worker runs for sink %s%s', s.sink, ': ' || w.last_error)
                 when w.state not in ('idle', 'delivering') then format('the worker of sink %s is %s%s', s.sink, w.state, ': ' || w.last_error) end
-    from (values (worker_problem.sink)) as s(sink) left join admin.workers_here() as w on w.sink = s.sink
+    from (values (worker_problem.sink)) as s(sink) left join admin_internal.workers_here() as w on w.sink = s.sink
 $$;
 
-comment on function admin.worker_problem(text) is 'What keeps the worker of a sink from delivering this database''s trail; null: nothing.';
+comment on function admin_internal.worker_problem(text) is 'What keeps the worker of a sink from delivering this database''s trail; null: nothing.';
 
-create function admin.readiness_d1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
-        array(select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null
+    select v.* from admin_internal.readiness_verdict(
+        array(select distinct p from admin.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
               union all
               select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
         (select string_agg(format('%s: %s since %s', w.sink, w.state, to_char(w.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), ', ' order by w.sink)
-         from admin.workers_here() as w)) as v
+         from admin_internal.workers_here() as w)) as v
 $$;
 
 -- A sink that need not be there: its own words for where it delivers, once its worker is well.
-create function admin.readiness_of_sink(sink text, out status text, out detail text)
+create function admin_internal.readiness_of_sink(sink text, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when not s.is_enabled then 'not_configured' else v.status end,
            case when not s.is_enabled then format('sink %s is not in admin_ext.sinks', readiness_of_sink.sink) else v.detail end
     from (select exists (select from admin.enabled_sinks() as e(sink) where e.sink = readiness_of_sink.sink)) as s(is_enabled),
-         admin.readiness_verdict(
-             array(select p from admin.worker_problem(readiness_of_sink.sink) as p where s.is_enabled and p is not null),
+         admin_internal.readiness_verdict(
+             array(select p from admin_internal.worker_problem(readiness_of_sink.sink) as p where s.is_enabled and p is not null),
              coalesce((select p.place from admin.sink_places() as p where p.database = current_database() and p.sink = readiness_of_sink.sink),
                       format('sink %s is open', readiness_of_sink.sink))) as v
 $$;
 
-comment on function admin.readiness_of_sink(text) is 'The verdict on a sink that is not there by default.';
+comment on function admin_internal.readiness_of_sink(text) is 'The verdict on a sink that is not there by default.';
 
-create function admin.readiness_d2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d2(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_of_sink('kafka') as v
+    select v.* from admin_internal.readiness_of_sink('kafka') as v
 $$;
 
-create function admin.readiness_d3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d3(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when s.is_set then k.status else 'not_configured' end,
            case when k.status = 'not_configured' then k.detail
                 when not s.is_set then 'admin_ext.schema_registry_url is not set: values carry no schema id' else k.detail end
-    from admin.readiness_of_sink('kafka') as k,
+    from admin_internal.readiness_of_sink('kafka') as k,
          lateral (select k.status <> 'not_configured' and current_setting('admin_ext.schema_registry_url') <> '') as s(is_set)
 $$;
 
-create function admin.readiness_d4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d4(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
-        array(select format('sink %s is %s rows and %s s behind', w.sink, w.lag_rows, round(w.lag_seconds::numeric)) from admin.workers_here() as w where w.lag_seconds > 60
+    select v.* from admin_internal.readiness_verdict(
+        array(select format('sink %s is %s rows and %s s behind', w.sink, w.lag_rows, round(w.lag_seconds::numeric)) from admin_internal.workers_here() as w where w.lag_seconds > 60
               union all
-              select distinct p from admin.enabled_sinks() as s(sink), admin.worker_problem(s.sink) as p where p is not null
+              select distinct p from admin.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
               union all
               select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
-        (select string_agg(format('%s: %s rows, %s s', w.sink, w.lag_rows, round(w.lag_seconds::numeric, 1)), ', ' order by w.sink) from admin.workers_here() as w)) as v
+        (select string_agg(format('%s: %s rows, %s s', w.sink, w.lag_rows, round(w.lag_seconds::numeric, 1)), ', ' order by w.sink) from admin_internal.workers_here() as w)) as v
 $$;
 
-create function admin.readiness_d5(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d5(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select format('sink %s rejected %s rows for good, the first is audit_id %s', d.sink, count(*), min(d.audit_id)) from admin.dead_letter as d group by d.sink order by d.sink),
         'no row was rejected') as v
 $$;
@@ -146,14 +146,14 @@ $$;
 comment on function admin_internal.archive_problems() is
 'Receipts of the present store that do not fit, or that admin.record_receipt() has not recorded, those whose objects the storage may delete, archivers that have stopped, and an archive that is more than an hour behind.';
 
-create function admin.readiness_d6(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_d6(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when n.is_there then v.status else 'not_configured' end,
            case when n.is_there then v.detail else 'no archiver has sent a receipt to this database; its role needs admin.grant_access(role, ''archiver'')' end
     from (select exists (select from admin.archive_receipt) or current_setting('admin_ext.archive_required')::boolean as is_there) as n,
-         admin.readiness_verdict(
+         admin_internal.readiness_verdict(
              array(select p from admin_internal.archive_problems() as p),
              coalesce((select string_agg(format('sink %s: archived up to number %s, %s rows and %s s behind; the newest receipt came at %s', s.sink, coalesce(s.archived_number::text, 'none'),
                                                 coalesce(s.lag_rows, 0), round(coalesce(s.lag_seconds, 0)::numeric), to_char(s.received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '; ' order by s.sink)
@@ -168,7 +168,7 @@ $$;
 -- E: FF.
 -- ---------------------------------------------------------------------------
 
-create function admin.roles_who_may(function regprocedure)
+create function admin_internal.roles_who_may(function regprocedure)
 returns setof regrole
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -177,16 +177,16 @@ as $$
     where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, roles_who_may.function, 'execute') and has_schema_privilege(r.oid, 'admin', 'usage')
 $$;
 
-comment on function admin.roles_who_may(regprocedure) is 'Who can log in, is no superuser, and may call a function of this schema.';
+comment on function admin_internal.roles_who_may(regprocedure) is 'Who can log in, is no superuser, and may call a function of this schema.';
 
-create function admin.readiness_e1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_e1(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     with f as (select 'admin.sensitive_check(text, text, text, text, text, text, text)'::regprocedure as f),
-         checker as (select c::text as name from f, admin.roles_who_may(f.f) as c)
-    select v.* into status, detail from admin.readiness_verdict(
+         checker as (select c::text as name from f, admin_internal.roles_who_may(f.f) as c)
+    select v.* into status, detail from admin_internal.readiness_verdict(
         array(select 'no role but superusers may call admin.sensitive_check(); see admin.grant_access()' where not exists (select from checker)
               union all
               select format('%s has %s on %s: %s; run %s', f.grantee, f.privilege, f.object, f.problem, f.remedy)
@@ -199,7 +199,7 @@ begin
 end
 $$;
 
-create function admin.readiness_e2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_e2(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -215,7 +215,7 @@ begin
 end
 $$;
 
-create function admin.readiness_e3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_e3(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -227,21 +227,21 @@ as $$
     from (select) as one left join admin.check_latency as l on true
 $$;
 
-create function admin.readiness_e4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_e4(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_of_sink('redis') as v
+    select v.* from admin_internal.readiness_of_sink('redis') as v
 $$;
 
-create function admin.readiness_e5(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_e5(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select case when s.sources = 0 then 'not_configured' else v.status end,
            case when s.sources = 0 then 'nothing has been ingested' else v.detail end
     from (select count(*) as sources, coalesce(sum(i.accepted), 0) as accepted from admin.ingest_source as i) as s,
-         admin.readiness_verdict(
+         admin_internal.readiness_verdict(
              array(select format('events %s to %s of %s are missing since %s', g.from_sequence, g.to_sequence, g.source,
                                  to_char(g.noticed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
                    from admin.ingest_gap as g where g.filled_at is null order by g.noticed_at, g.source, g.from_sequence limit 1000),
@@ -253,11 +253,11 @@ $$;
 -- F: signers.
 -- ---------------------------------------------------------------------------
 
-create function admin.readiness_f1(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_f1(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select 'no issuer of tokens is trusted; see admin.add_jwt_issuer()' where not exists (select from admin.jwt_issuer)
               union all
               select format('issuer %s has no key that is good; see admin.import_jwks()', i.issuer) from admin.jwt_issuer as i
@@ -269,18 +269,18 @@ as $$
                      from admin.jwt_issuer as i where i.max_token_life > make_interval(hours => 24)), '')) as v
 $$;
 
-create function admin.readiness_f2(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_f2(findings jsonb, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select v.* from admin.readiness_verdict(
+    select v.* from admin_internal.readiness_verdict(
         array(select s from admin_internal.setting_found('admin_ext.require_verified_jwt', 'off') as s
               union all
               select 'admin_ext.require_verified_jwt is off' where not admin.requires_tokens() and current_setting('admin_ext.require_verified_jwt', true) is null),
         'issue, sign and withdraw take verified tokens only') as v
 $$;
 
-create function admin.readiness_f3(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_f3(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -295,29 +295,29 @@ declare
                                || case when (findings #>> '{check,without_policy,more}')::boolean then ' and more' else '' end
                         from jsonb_array_elements_text(findings #> '{check,without_policy,actions}') as u);
 begin
-    select * into status, detail from admin.readiness_found(findings, 'not_separate',
+    select * into status, detail from admin_internal.readiness_found(findings, 'not_separate',
         'signed twice by a person or in a role, by the requester, or in a role that is not required',
         format('%s signatures: each in a required role, of different people, none of the requester', findings -> 'check' ->> 'signatures'));
     if status = 'pass' then
-        select * into status, detail from admin.readiness_verdict(open_doors, detail);
+        select * into status, detail from admin_internal.readiness_verdict(open_doors, detail);
     end if;
     if status = 'pass' then
-        select * into status, detail from admin.readiness_found(findings, 'against_policy', 'do not meet the policy of their action; withdraw them, or change the policy', detail);
+        select * into status, detail from admin_internal.readiness_found(findings, 'against_policy', 'do not meet the policy of their action; withdraw them, or change the policy', detail);
     end if;
     if status = 'pass' then
-        select * into status, detail from admin.readiness_verdict(
+        select * into status, detail from admin_internal.readiness_verdict(
             array(select s || ': approvals of actions without a policy are issued there' from admin_internal.setting_found('admin_ext.require_action_policy', 'off') as s
                   where exists (select from admin_internal.setting_found('admin_ext.require_action_policy', 'on') as o where o like '% of a configuration file')), detail);
     end if;
     if status = 'pass' and unruled <> '' then
-        select * into status, detail from admin.readiness_verdict(
+        select * into status, detail from admin_internal.readiness_verdict(
             array(select 'admin_ext.require_action_policy is on, and open approvals are of ' || unruled where current_setting('admin_ext.require_action_policy')::boolean),
             detail || '; ' || unruled);
     end if;
 end
 $$;
 
-create function admin.readiness_f4(findings jsonb, out status text, out detail text)
+create function admin_internal.readiness_f4(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
@@ -336,6 +336,6 @@ begin
                      filter (where a.state is distinct from 'withdrawn')
     into withdrawn, come_back
     from admin.audit as w left join admin.approval as a using (approval_id) where w.event_type = 'approval.withdrawn' and w.approval_id is not null;
-    select * into status, detail from admin.readiness_verdict(come_back || open_doors, format('%s withdrawals stand in the trail, and hold', withdrawn));
+    select * into status, detail from admin_internal.readiness_verdict(come_back || open_doors, format('%s withdrawals stand in the trail, and hold', withdrawn));
 end
 $$;

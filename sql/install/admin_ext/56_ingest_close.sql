@@ -2,6 +2,21 @@
 -- Gaps of ingested sources that no event will fill.
 -- ---------------------------------------------------------------------------
 
+create function admin_internal.check_reason(reason text)
+returns void
+language plpgsql immutable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not coalesce(octet_length(reason) between 1 and 4096, false) then
+        raise exception 'argument "reason" is out of range'
+            using errcode = '22023', detail = format('It has %s bytes; 1 to 4096 are allowed.', coalesce(octet_length(reason)::text, 'no'));
+    end if;
+end
+$$;
+
+comment on function admin_internal.check_reason(text) is 'Raises 22023 for a reason that is not 1 to 4096 bytes.';
+
 create function admin.close_ingest_gaps(source text, up_to bigint, reason text)
 returns bigint
 language plpgsql

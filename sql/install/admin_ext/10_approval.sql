@@ -1,4 +1,4 @@
--- admin_ext 1.0: joined from sql/install/*.sql by make; do not edit the joined file.
+-- admin_ext 1.0: joined from sql/install/admin_ext/*.sql by make; do not edit the joined file.
 \echo Use "CREATE EXTENSION admin_ext" to load this file. \quit
 
 -- Nothing in the schema is found by an unqualified name.

@@ -48,7 +48,7 @@ $$;
 
 comment on function admin_internal.role_words(oid) is 'A grantee as GRANT and REVOKE write it.';
 
-create function admin_internal.revoke_foreign_privileges(relation regclass default null)
+create function admin_internal.revoke_foreign_privileges(relation regclass default null, extension name default null)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -58,9 +58,14 @@ declare
     revoked   bigint := 0;
 begin
     for statement in
+        with members as materialized (
+            select d.classid, d.objid from pg_depend as d join pg_extension as e on e.oid = d.refobjid
+            where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = revoke_foreign_privileges.extension)
         select format('revoke %s %s on %s from %s cascade', p.privilege, p.columns, p.object, admin_internal.role_words(p.grantee))
         from admin_internal.object_privileges() as p
         where (revoke_foreign_privileges.relation is null or p.relation = revoke_foreign_privileges.relation)
+          and (revoke_foreign_privileges.extension is null or p.relation in (select m.objid from members as m where m.classid = 'pg_class'::regclass)
+               or p.object in (select format('routine %s', m.objid::regprocedure) from members as m where m.classid = 'pg_proc'::regclass))
           and (p.columns is not null
                or not exists (select from admin_internal.expected_privileges() as e
                               where e.object = p.object and e.grantee = p.grantee and e.privilege = p.privilege))
@@ -72,8 +77,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.revoke_foreign_privileges(regclass) is
-'Revokes what admin.grant_access() did not give, from every grantee but the owner: on a table with its columns, sequences and row type, or without an argument on everything in the schemas admin and admin_internal. For a new partition, which has what default privileges say. Returns how many REVOKE it ran.';
+comment on function admin_internal.revoke_foreign_privileges(regclass, name) is
+'Revokes what admin.grant_access() did not give, from every grantee but the owner: on a table with its columns, sequences and row type, on the tables and functions of an extension, or without an argument on everything in the schemas admin and admin_internal. For a new partition or extension, which has what default privileges say. Returns how many REVOKE it ran.';
 
 create function admin_internal.expected_privileges()
 returns table (object text, grantee oid, privilege text)

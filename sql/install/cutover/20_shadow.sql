@@ -71,7 +71,7 @@ comment on column admin.shadow_check.shadow_id is 'Identity.';
 comment on column admin.shadow_check.audit_id is 'The answer''s row of the trail.';
 comment on column admin.shadow_check.checked_at is 'When it was compared.';
 comment on column admin.shadow_check.approval_id is 'As it was asked for; at most 64 bytes of it.';
-comment on column admin.shadow_check.differing is 'The keys that differ, or order, or text, as admin.answer_differences() has it; null: the answers are the same, byte for byte save evaluated_at and audit.';
+comment on column admin.shadow_check.differing is 'The keys that differ, or order, or text, as admin_internal.answer_differences() has it; null: the answers are the same, byte for byte save evaluated_at and audit.';
 comment on column admin.shadow_check.file_answer is 'Where they differ: the file-backed engine''s answer, at most 8192 characters of it.';
 comment on column admin.shadow_check.database_answer is 'Where they differ: the database''s answer.';
 comment on index admin.shadow_check_differing is 'Finds those that differ.';
@@ -105,17 +105,17 @@ comment on column admin.shadow_difference.file_answer is 'As in admin.shadow_che
 comment on column admin.shadow_difference.database_answer is 'As in admin.shadow_check.';
 
 -- An answer without what is excepted.  A key with its quotation marks cannot stand within a string.
-create function admin.answer_masked(answer text, parsed json)
+create function admin_internal.answer_masked(answer text, parsed json)
 returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 return replace(replace(answer, '"evaluated_at":' || (parsed -> 'evaluated_at')::text, '"evaluated_at":*'),
                '"audit":' || (parsed -> 'audit')::text, '"audit":*');
 
-comment on function admin.answer_masked(text, json) is 'The text of an answer with evaluated_at and audit left out.';
+comment on function admin_internal.answer_masked(text, json) is 'The text of an answer with evaluated_at and audit left out.';
 
 -- A key that comes twice is told from itself by its number.
-create function admin.answer_members(answer json)
+create function admin_internal.answer_members(answer json)
 returns table (key text, number bigint, value text, place bigint)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -124,9 +124,9 @@ begin atomic
     from json_each(answer) with ordinality as e(key, value, place);
 end;
 
-comment on function admin.answer_members(json) is 'The members of an answer in their order, each value as it is written, those that are excepted left out.';
+comment on function admin_internal.answer_members(json) is 'The members of an answer in their order, each value as it is written, those that are excepted left out.';
 
-create function admin.answer_differences(file_answer text, database_answer text)
+create function admin_internal.answer_differences(file_answer text, database_answer text)
 returns text[]
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -140,16 +140,16 @@ begin
     if json_typeof(theirs) is distinct from 'object' then
         return '{text}';
     end if;
-    if admin.answer_masked(file_answer, theirs) = admin.answer_masked(database_answer, ours) then
+    if admin_internal.answer_masked(file_answer, theirs) = admin_internal.answer_masked(database_answer, ours) then
         return null;
     end if;
     keys := array(select coalesce(t.key, o.key)
-                  from admin.answer_members(theirs) as t full join admin.answer_members(ours) as o on (o.key, o.number) = (t.key, t.number)
+                  from admin_internal.answer_members(theirs) as t full join admin_internal.answer_members(ours) as o on (o.key, o.number) = (t.key, t.number)
                   where t.value is distinct from o.value
                   group by 1 order by min(coalesce(o.place, t.place)));
     return case when cardinality(keys) > 0 then keys
-                when array(select t.key from admin.answer_members(theirs) as t order by t.place)
-                     <> array(select o.key from admin.answer_members(ours) as o order by o.place) then '{order}'
+                when array(select t.key from admin_internal.answer_members(theirs) as t order by t.place)
+                     <> array(select o.key from admin_internal.answer_members(ours) as o order by o.place) then '{order}'
                 else '{text}' end;
 exception when data_exception or program_limit_exceeded then
     -- No JSON, or none that can be taken apart.
@@ -157,11 +157,11 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 
-comment on function admin.answer_differences(text, text) is
+comment on function admin_internal.answer_differences(text, text) is
 'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte save evaluated_at and audit; {order} where the same keys come in another order; {text} where it is no JSON object, or the same is written otherwise; null where they are the same.';
 
 -- The engines look at their clocks one after the other: a deadline may lie in between.
-create function admin.answer_of_instant(file_answer text, approval_id text, action text, resource text)
+create function admin_internal.answer_of_instant(file_answer text, approval_id text, action text, resource text)
 returns text
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -181,10 +181,10 @@ exception when data_exception or program_limit_exceeded then
 end
 $$;
 
-comment on function admin.answer_of_instant(text, text, text, text) is
+comment on function admin_internal.answer_of_instant(text, text, text, text) is
 'The database''s answer as of the evaluated_at of a file-backed engine''s; null where that is no instant of the last ten seconds or the next.';
 
-create function admin.shadow_compare(file_answer text, database_answer text, approval_id text, action text, resource text)
+create function admin_internal.shadow_compare(file_answer text, database_answer text, approval_id text, action text, resource text)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -193,10 +193,10 @@ declare
     keys          text[];
     then_answered text;
 begin
-    keys := admin.answer_differences(file_answer, database_answer);
+    keys := admin_internal.answer_differences(file_answer, database_answer);
     if keys is not null then
-        then_answered := admin.answer_of_instant(file_answer, approval_id, action, resource);
-        if then_answered is not null and admin.answer_differences(file_answer, then_answered) is null then
+        then_answered := admin_internal.answer_of_instant(file_answer, approval_id, action, resource);
+        if then_answered is not null and admin_internal.answer_differences(file_answer, then_answered) is null then
             keys := null;
         end if;
     end if;
@@ -210,7 +210,7 @@ exception when others then
 end
 $$;
 
-comment on function admin.shadow_compare(text, text, text, text, text) is 'Compares, and records; a WARNING where it cannot.';
+comment on function admin_internal.shadow_compare(text, text, text, text, text) is 'Compares, and records; a WARNING where it cannot.';
 
 create function admin.sensitive_check_shadow(
     file_answer text,
@@ -229,28 +229,13 @@ as $$
 declare
     answer json := admin.sensitive_check(approval_id, action, resource, actor, request_id, traceparent, token);
 begin
-    perform admin.shadow_compare(file_answer, answer::text, approval_id, action, resource);
+    perform admin_internal.shadow_compare(file_answer, answer::text, approval_id, action, resource);
     return answer;
 end
 $$;
 
 comment on function admin.sensitive_check_shadow(text, text, text, text, text, text, text, text) is
 'admin.sensitive_check(), for a caller that has a file-backed engine''s answer: compares the two, byte for byte save evaluated_at and audit, and records in admin.shadow_check whether they are the same. A difference that is gone as of the file''s own evaluated_at is none. Returns the database''s answer, and raises what admin.sensitive_check() raises.';
-
-create function admin_internal.check_reason(reason text)
-returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not coalesce(octet_length(reason) between 1 and 4096, false) then
-        raise exception 'argument "reason" is out of range'
-            using errcode = '22023', detail = format('It has %s bytes; 1 to 4096 are allowed.', coalesce(octet_length(reason)::text, 'no'));
-    end if;
-end
-$$;
-
-comment on function admin_internal.check_reason(text) is 'Raises 22023 for a reason that is not 1 to 4096 bytes.';
 
 create function admin_internal.settle_differences(shadow_ids bigint[], reason text)
 returns bigint

@@ -11,7 +11,6 @@ begin atomic
     select f.signature, a.access
     from (values
         ('sensitive_check(text, text, text, text, text, text, text)', '{checker, operator}'::text[]),
-        ('sensitive_check_shadow(text, text, text, text, text, text, text, text)', '{checker, operator}'),
         ('sensitive_check_preview(text, text, text, timestamptz)', '{checker, auditor, operator}'),
         ('audit_ingest(jsonb)', '{checker, operator}'),
         ('jwt_verify(text)', '{checker, signer, operator}'),
@@ -37,8 +36,6 @@ begin atomic
         ('sink_archived()', '{auditor, operator}'),
         ('archive_status_rows()', '{auditor, operator, monitor}'),
         ('sink_places()', '{auditor, operator}'),
-        ('cutover_readiness_rows()', '{auditor, operator}'),
-        ('readiness_items()', '{auditor, operator}'),
         ('worker_status_rows()', '{auditor, operator, monitor}'),
         ('batch_latency_rows()', '{auditor, operator, monitor}'),
         ('check_latency_row()', '{auditor, operator, monitor}'),
@@ -51,10 +48,6 @@ begin atomic
         ('check_cron_usage()', '{operator}'),
         ('sweep_job_name()', '{operator}'),
         ('sweep_command()', '{operator}'),
-        ('import_approvals(jsonb)', '{operator}'),
-        ('catch_up_approvals(jsonb)', '{operator}'),
-        ('import_as_caller(jsonb, boolean)', '{operator}'),
-        ('import_as_owner(jsonb, boolean)', '{operator}'),
         ('attach_audit(regclass)', '{operator}'),
         ('detach_audit(regclass)', '{operator}'),
         ('check_attachable(regclass)', '{operator}'),
@@ -64,9 +57,6 @@ begin atomic
         ('resync_sink(text, bigint)', '{operator}'),
         ('resync_proposal(text)', '{auditor, operator}'),
         ('retry_dead_letter(text, bigint)', '{operator}'),
-        ('record_parity_run(bigint, bigint, bigint, jsonb)', '{operator}'),
-        ('settle_shadow_difference(bigint, text)', '{operator}'),
-        ('settle_shadow_differences(bigint, text)', '{operator}'),
         ('close_ingest_gaps(text, bigint, text)', '{operator}'),
         ('revoke_jwt_key(text, text)', '{operator}'),
         -- Functions that another part of this version makes: a row counts once its function exists.
@@ -117,18 +107,34 @@ begin atomic
         ('action_policy', '{auditor, operator, policy}'),
         ('ingest_source', '{auditor, operator}'),
         ('ingest_gap', '{auditor, operator}'),
-        ('sweep_due', '{auditor, operator}'),
-        ('import_run', '{auditor, operator}'),
-        ('parity_run', '{auditor, operator}'),
-        ('shadow_check', '{auditor, operator}'),
-        ('shadow_settled', '{auditor, operator}'),
-        ('shadow_difference', '{auditor, operator}'),
-        ('cutover_readiness', '{auditor, operator}')
+        ('sweep_due', '{auditor, operator}')
     ) as r(relation, accesses), unnest(r.accesses) as a(access);
 end;
 
 comment on function admin_internal.access_relations() is
 'Which tables and views of the schema admin each access may read: one row per relation and access. No access writes one.';
+
+-- An extension that builds on this one has a function admin_internal.<its name>_access(), which lists its part of each access:
+-- a kind of object in the words of GRANT, its name in the schema admin, and the access.  The function goes with its extension.
+create function admin_internal.access_of_extensions()
+returns table (kind text, name text, access text)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    function regprocedure;
+begin
+    for function in
+        select p.oid from pg_extension as e join pg_proc as p on p.proname = e.extname || '_access' and p.pronamespace = 'admin_internal'::regnamespace and p.pronargs = 0
+        where admin_internal.is_our_extension(e.extname)
+    loop
+        return query execute format('select a.kind, a.name, a.access from %s as a', function);
+    end loop;
+end
+$$;
+
+comment on function admin_internal.access_of_extensions() is
+'Which objects of other extensions of ours each access may use: one row per object and access, "routine" or "table".';
 
 create function admin_internal.access_privileges()
 returns table (access text, privilege text, object text)
@@ -140,6 +146,11 @@ as $$
     union all
     select r.access, 'SELECT', format('table %s', to_regclass('admin.' || r.relation)) from admin_internal.access_relations() as r
     where to_regclass('admin.' || r.relation) is not null
+    union all
+    select e.access, case e.kind when 'routine' then 'EXECUTE' else 'SELECT' end, format('%s %s', e.kind, o.name)
+    from admin_internal.access_of_extensions() as e,
+         lateral (select case e.kind when 'routine' then to_regprocedure('admin.' || e.name)::text else to_regclass('admin.' || e.name)::text end) as o(name)
+    where o.name is not null
     union all
     select distinct f.access, 'USAGE', 'schema admin' from admin_internal.access_functions() as f
 $$;

@@ -10,20 +10,27 @@ language c;
 comment on function admin_internal.load_order() is
 'Trigger of every table of the extension with a foreign key: while admin_ext.restoring is on, rows may be loaded before the rows that they refer to.';
 
-do $$
-declare
-    child regclass;
+-- Also for the tables of an extension that builds on this one.
+create function admin_internal.attach_load_order(child regclass)
+returns void
+language plpgsql
+set search_path = pg_catalog, pg_temp
+as $$
 begin
-    for child in
-        select distinct k.conrelid::regclass from pg_constraint as k
-        where k.contype = 'f' and k.connamespace = 'admin'::regnamespace
-    loop
-        execute format('create trigger load_order_begin before insert on %s for each statement execute function admin_internal.load_order()', child);
-        execute format('create trigger load_order_end after insert on %s for each statement execute function admin_internal.load_order()', child);
-        execute format('alter table %s enable always trigger load_order_begin, enable always trigger load_order_end', child);
-        execute format('comment on trigger load_order_begin on %s is %L', child, 'Lets a dump be loaded in any order of tables.');
-        execute format('comment on trigger load_order_end on %s is %L', child, 'Puts the foreign keys back to work after the statement.');
-    end loop;
+    execute format('create trigger load_order_begin before insert on %s for each statement execute function admin_internal.load_order()', child);
+    execute format('create trigger load_order_end after insert on %s for each statement execute function admin_internal.load_order()', child);
+    execute format('alter table %s enable always trigger load_order_begin, enable always trigger load_order_end', child);
+    execute format('comment on trigger load_order_begin on %s is %L', child, 'Lets a dump be loaded in any order of tables.');
+    execute format('comment on trigger load_order_end on %s is %L', child, 'Puts the foreign keys back to work after the statement.');
+end
+$$;
+
+comment on function admin_internal.attach_load_order(regclass) is 'Creates the triggers of admin_internal.load_order() on a table with a foreign key, for the script of an extension.';
+
+do $$
+begin
+    perform admin_internal.attach_load_order(k.child)
+    from (select distinct c.conrelid::regclass as child from pg_constraint as c where c.contype = 'f' and c.connamespace = 'admin'::regnamespace) as k;
 end
 $$;
 
@@ -63,6 +70,15 @@ alter table admin.audit_dropped enable always trigger audit_dropped_loaded;
 
 comment on trigger audit_dropped_loaded on admin.audit_dropped is 'Takes the row of a dump or a subscription.';
 
+create function admin_internal.is_our_extension(name name)
+returns boolean
+language sql immutable
+set search_path = pg_catalog, pg_temp
+return name = 'admin_ext' or name like 'admin\_ext\_%';
+
+comment on function admin_internal.is_our_extension(name) is
+'Is it this extension, or one that builds on it? Its name tells, as it does in C (insider_is_our_extension()).';
+
 -- The tables of the extension, the partitions of the trail, and the tables given to admin.attach_audit(); partitions come
 -- before their parent, because enabling a trigger of the parent looks for it on each partition up to 14.
 create function admin_internal.guarded_tables()
@@ -74,10 +90,9 @@ begin atomic
     from (select c.oid, true as is_ours
           from pg_class as c
           where c.relnamespace = 'admin'::regnamespace and c.relkind in ('r', 'p')
-            and (exists (select from pg_depend as d
+            and (exists (select from pg_depend as d join pg_extension as e on e.oid = d.refobjid
                          where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
-                           and d.refclassid = 'pg_extension'::regclass
-                           and d.refobjid = (select e.oid from pg_extension as e where e.extname = 'admin_ext'))
+                           and d.refclassid = 'pg_extension'::regclass and admin_internal.is_our_extension(e.extname))
                  or c.oid in (select t.relid from pg_partition_tree('admin.audit') as t))
           union
           select t.tgrelid, false

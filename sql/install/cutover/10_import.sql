@@ -1,3 +1,9 @@
+-- admin_ext_cutover 1.0: joined from sql/install/cutover/*.sql by make; do not edit the joined file.
+\echo Use "CREATE EXTENSION admin_ext_cutover" to load this file. \quit
+
+-- Nothing in the schema is found by an unqualified name.
+set local search_path = pg_catalog, pg_temp;
+
 -- ---------------------------------------------------------------------------
 -- The file-backed store's data.
 -- ---------------------------------------------------------------------------
@@ -21,7 +27,7 @@ comment on column admin.import_run.advanced is 'Elements by which an approval th
 comment on column admin.import_run.unchanged is 'Elements that were there already.';
 comment on column admin.import_run.rejected is 'Elements that were not stored, with the reasons that the call gave.';
 
-create function admin.import_text(element jsonb, key text, required boolean, max_bytes int)
+create function admin_internal.import_text(element jsonb, key text, required boolean, max_bytes int)
 returns text
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -46,11 +52,11 @@ begin
 end
 $$;
 
-comment on function admin.import_text(jsonb, text, boolean, int) is
+comment on function admin_internal.import_text(jsonb, text, boolean, int) is
 'A string member of an imported object, at most so many bytes; null when it is absent and need not be there. Raises 22023.';
 
 -- Read the same by every session: what names no zone is UTC.
-create function admin.import_instant(element jsonb, key text, loaded_at timestamptz)
+create function admin_internal.import_instant(element jsonb, key text, loaded_at timestamptz)
 returns timestamptz
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -60,8 +66,8 @@ set timezone = 'UTC'
 set timezone_abbreviations = 'Default'
 as $$
 declare
-    value  text := admin.import_text(element, key, false, 64);
-    offset_from_load text := admin.import_text(element, key || '_offset', false, 64);
+    value  text := admin_internal.import_text(element, key, false, 64);
+    offset_from_load text := admin_internal.import_text(element, key || '_offset', false, 64);
     at     timestamptz;
 begin
     if value is not null and offset_from_load is not null then
@@ -78,10 +84,10 @@ begin
 end
 $$;
 
-comment on function admin.import_instant(jsonb, text, timestamptz) is
+comment on function admin_internal.import_instant(jsonb, text, timestamptz) is
 'An instant of an imported object: the member itself (RFC 3339; UTC where it names no zone), or the member with the suffix _offset, an interval relative to the load; null when neither is there. Raises 22023 or 22007.';
 
-create function admin.import_signature(element jsonb, loaded_at timestamptz)
+create function admin_internal.import_signature(element jsonb, loaded_at timestamptz)
 returns admin.signature
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -92,18 +98,18 @@ begin
     if jsonb_typeof(element) <> 'object' then
         raise exception 'a signature is not an object' using errcode = '22023';
     end if;
-    signature.signer_role := admin.import_text(element, 'signer_role', true, 128);
-    signature.signer := admin.import_text(element, 'signer', true, 256);
-    signature.signed_at := admin.import_instant(element, 'signed_at', loaded_at);
-    signature.comment := admin.import_text(element, 'comment', false, 4096);
+    signature.signer_role := admin_internal.import_text(element, 'signer_role', true, 128);
+    signature.signer := admin_internal.import_text(element, 'signer', true, 256);
+    signature.signed_at := admin_internal.import_instant(element, 'signed_at', loaded_at);
+    signature.comment := admin_internal.import_text(element, 'comment', false, 4096);
     return signature;
 end
 $$;
 
-comment on function admin.import_signature(jsonb, timestamptz) is
+comment on function admin_internal.import_signature(jsonb, timestamptz) is
 'One signature of an imported approval, as far as the document tells it. Raises 22023 when it is malformed.';
 
-create function admin.import_fields(element jsonb, loaded_at timestamptz)
+create function admin_internal.import_fields(element jsonb, loaded_at timestamptz)
 returns admin.approval
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -116,7 +122,7 @@ begin
     if jsonb_typeof(element) <> 'object' then
         raise exception 'not an object' using errcode = '22023';
     end if;
-    approval.approval_id := admin.import_text(element, 'approval_id', true, 64);
+    approval.approval_id := admin_internal.import_text(element, 'approval_id', true, 64);
     if approval.approval_id !~ '^APP-[0-9]{6}-[a-z0-9]+$' then
         raise exception '"approval_id" is not of the form APP-nnnnnn-name: "%"', approval.approval_id using errcode = '22023';
     end if;
@@ -130,17 +136,17 @@ begin
         raise exception '"required_signer_count" is %, but "required_roles" names %', left(count::text, 64), jsonb_array_length(roles)
             using errcode = '22023';
     end if;
-    approval.action := admin.import_text(element, 'action', true, 256);
-    approval.resource := admin.import_text(element, 'resource', false, 2048);
+    approval.action := admin_internal.import_text(element, 'action', true, 256);
+    approval.resource := admin_internal.import_text(element, 'resource', false, 2048);
     approval.required_roles := array(select jsonb_array_elements_text(roles));
     approval.required_signer_count := jsonb_array_length(roles);
-    approval.requested_by := admin.import_text(element, 'requested_by', true, 256);
-    approval.state := coalesce(admin.import_text(element, 'state', false, 64), 'pending');
-    approval.sla_deadline := admin.import_instant(element, 'sla_deadline', loaded_at);
-    approval.created_at := admin.import_instant(element, 'created_at', loaded_at);
-    approval.closed_at := admin.import_instant(element, 'closed_at', loaded_at);
-    approval.closed_by := admin.import_text(element, 'closed_by', false, 256);
-    approval.close_reason := admin.import_text(element, 'close_reason', false, 4096);
+    approval.requested_by := admin_internal.import_text(element, 'requested_by', true, 256);
+    approval.state := coalesce(admin_internal.import_text(element, 'state', false, 64), 'pending');
+    approval.sla_deadline := admin_internal.import_instant(element, 'sla_deadline', loaded_at);
+    approval.created_at := admin_internal.import_instant(element, 'created_at', loaded_at);
+    approval.closed_at := admin_internal.import_instant(element, 'closed_at', loaded_at);
+    approval.closed_by := admin_internal.import_text(element, 'closed_by', false, 256);
+    approval.close_reason := admin_internal.import_text(element, 'close_reason', false, 4096);
     if approval.state not in ('pending', 'signed_partial', 'signed_full', 'withdrawn') then
         raise exception 'state "%" is unknown', approval.state using errcode = '22023';
     end if;
@@ -157,11 +163,11 @@ begin
 end
 $$;
 
-comment on function admin.import_fields(jsonb, timestamptz) is
+comment on function admin_internal.import_fields(jsonb, timestamptz) is
 'The columns of an imported approval, as far as the document tells them. Raises 22023 when they are malformed.';
 
 -- What the document leaves open, or gives relative to a load, was fixed by the first load.
-create function admin.import_same_request(existing admin.approval, incoming admin.approval, element jsonb)
+create function admin_internal.import_same_request(existing admin.approval, incoming admin.approval, element jsonb)
 returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -171,11 +177,11 @@ return (existing.action, existing.resource, existing.required_roles, existing.re
    and (element ->> 'sla_deadline' is null or existing.sla_deadline = incoming.sla_deadline)
    and (element ->> 'created_at' is null or existing.created_at = incoming.created_at);
 
-comment on function admin.import_same_request(admin.approval, admin.approval, jsonb) is
+comment on function admin_internal.import_same_request(admin.approval, admin.approval, jsonb) is
 'Was an approval that is there asked for as an imported document says?';
 
 -- In plpgsql, which keeps its plans: it is called for every element.
-create function admin.import_new_signatures(approval_id text, signatures admin.signature[], element jsonb)
+create function admin_internal.import_new_signatures(approval_id text, signatures admin.signature[], element jsonb)
 returns setof admin.signature
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -193,38 +199,38 @@ begin
 end
 $$;
 
-comment on function admin.import_new_signatures(text, admin.signature[], jsonb) is
+comment on function admin_internal.import_new_signatures(text, admin.signature[], jsonb) is
 'Those signatures of an imported approval that are not there, or not as the document tells them, in its order.';
 
-create function admin.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
+create function admin_internal.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-return admin.import_same_request(existing, incoming, element)
+return admin_internal.import_same_request(existing, incoming, element)
    and (existing.state, existing.closed_by, existing.close_reason) is not distinct from (incoming.state, incoming.closed_by, incoming.close_reason)
    and (element ->> 'closed_at' is null or existing.closed_at = incoming.closed_at)
    and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id) = cardinality(signatures)
    and (select count(distinct s.signer_role) from unnest(signatures) as s) = cardinality(signatures)
-   and not exists (select from admin.import_new_signatures(existing.approval_id, signatures, element));
+   and not exists (select from admin_internal.import_new_signatures(existing.approval_id, signatures, element));
 
-comment on function admin.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
+comment on function admin_internal.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an approval that is there say all that an imported document says of it?';
 
 -- Of the document's signatures, each by another role, all that are not new are there: so nothing is there that it lacks.
-create function admin.import_leads_on(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
+create function admin_internal.import_leads_on(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-return admin.import_same_request(existing, incoming, element)
+return admin_internal.import_same_request(existing, incoming, element)
    and existing.state <> 'withdrawn'
    and (select count(distinct s.signer_role) from unnest(signatures) as s) = cardinality(signatures)
    and (select count(*) from admin.signature as s where s.approval_id = existing.approval_id)
-       + (select count(*) from admin.import_new_signatures(existing.approval_id, signatures, element)) = cardinality(signatures);
+       + (select count(*) from admin_internal.import_new_signatures(existing.approval_id, signatures, element)) = cardinality(signatures);
 
-comment on function admin.import_leads_on(admin.approval, admin.approval, admin.signature[], jsonb) is
+comment on function admin_internal.import_leads_on(admin.approval, admin.approval, admin.signature[], jsonb) is
 'Does an imported document keep all that is there of an open approval, so that it can only have been signed or withdrawn since?';
 
-create function admin.import_state(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
+create function admin_internal.import_state(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -234,7 +240,7 @@ declare
 begin
     insert into admin.signature (approval_id, signer_role, signer, signed_at, comment)
     select incoming.approval_id, s.signer_role, s.signer, coalesce(s.signed_at, loaded_at), s.comment
-    from admin.import_new_signatures(incoming.approval_id, signatures, element) with ordinality as s order by s.ordinality;
+    from admin_internal.import_new_signatures(incoming.approval_id, signatures, element) with ordinality as s order by s.ordinality;
     select state into reached from admin.approval where approval_id = incoming.approval_id;
     if incoming.state = 'withdrawn' then
         update admin.approval
@@ -247,10 +253,10 @@ begin
 end
 $$;
 
-comment on function admin.import_state(admin.approval, admin.signature[], jsonb, timestamptz) is
+comment on function admin_internal.import_state(admin.approval, admin.signature[], jsonb, timestamptz) is
 'Adds the signatures of an imported approval that are not there, and withdraws it where the document says so. Raises 22023 when they do not amount to its state.';
 
-create function admin.import_advance(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
+create function admin_internal.import_advance(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -260,26 +266,26 @@ declare
 begin
     -- Nobody signs between what is compared and what is added.
     select * into existing from admin.approval where approval_id = incoming.approval_id for update;
-    if admin.import_agrees(existing, incoming, signatures, element) then
+    if admin_internal.import_agrees(existing, incoming, signatures, element) then
         return 'unchanged';
-    elsif not admin.import_leads_on(existing, incoming, signatures, element) then
+    elsif not admin_internal.import_leads_on(existing, incoming, signatures, element) then
         raise exception 'approval "%" is there already, and the document does not lead on from it', incoming.approval_id using errcode = '22023';
     end if;
-    perform admin.import_state(incoming, signatures, element, loaded_at);
+    perform admin_internal.import_state(incoming, signatures, element, loaded_at);
     return 'advanced';
 end
 $$;
 
-comment on function admin.import_advance(admin.approval, admin.signature[], jsonb, timestamptz) is
+comment on function admin_internal.import_advance(admin.approval, admin.signature[], jsonb, timestamptz) is
 'Takes over what was signed or withdrawn since an approval was imported: advanced, or unchanged where somebody else has meanwhile. Raises 22023 when the document differs otherwise.';
 
-create function admin.import_approval(element jsonb, loaded_at timestamptz, may_add boolean, may_advance boolean)
+create function admin_internal.import_approval(element jsonb, loaded_at timestamptz, may_add boolean, may_advance boolean)
 returns text
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    incoming   admin.approval := admin.import_fields(element, loaded_at);
+    incoming   admin.approval := admin_internal.import_fields(element, loaded_at);
     existing   admin.approval;
     is_there   boolean;
     signed     jsonb := coalesce(nullif(element -> 'signatures', 'null'), '[]');
@@ -292,11 +298,11 @@ begin
         raise exception 'there are % signatures, but "required_roles" names %', jsonb_array_length(signed), incoming.required_signer_count
             using errcode = '22023';
     end if;
-    signatures := array(select admin.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
+    signatures := array(select admin_internal.import_signature(s, loaded_at) from jsonb_array_elements(signed) with ordinality as t(s, n) order by n);
     select * into existing from admin.approval where approval_id = incoming.approval_id;
     is_there := found;
     if is_there then
-        if admin.import_agrees(existing, incoming, signatures, element) then
+        if admin_internal.import_agrees(existing, incoming, signatures, element) then
             return 'unchanged';
         elsif not may_advance then
             raise exception 'approval "%" is there already and differs', incoming.approval_id using errcode = '22023';
@@ -310,7 +316,7 @@ begin
     end if;
 
     if is_there then
-        return admin.import_advance(incoming, signatures, element, loaded_at);
+        return admin_internal.import_advance(incoming, signatures, element, loaded_at);
     end if;
     insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count,
                                 requested_by, sla_deadline, created_at, updated_at)
@@ -318,19 +324,21 @@ begin
             incoming.requested_by, incoming.sla_deadline, coalesce(incoming.created_at, loaded_at), coalesce(incoming.created_at, loaded_at))
     on conflict (approval_id) do nothing;
     if not found then       -- somebody else has imported it meanwhile
-        return admin.import_approval(element, loaded_at, may_add, may_advance);
+        return admin_internal.import_approval(element, loaded_at, may_add, may_advance);
     end if;
-    perform admin.import_state(incoming, signatures, element, loaded_at);
+    perform admin_internal.import_state(incoming, signatures, element, loaded_at);
     return 'imported';
 end
 $$;
 
-comment on function admin.import_approval(jsonb, timestamptz, boolean, boolean) is
+comment on function admin_internal.import_approval(jsonb, timestamptz, boolean, boolean) is
 'Stores one approval of an imported document, with its signatures: imported, advanced or unchanged. Raises when it is not sound, and 42501 when nothing may be added.';
 
+-- With the rights of its owner also for a superuser: so it is one of the extension's own acts, which leave no row.* events.
 create function admin.import_all(document jsonb, may_add boolean, may_advance boolean)
 returns jsonb
 language plpgsql
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -361,7 +369,7 @@ begin
     for element in select jsonb_array_elements(document) loop
         position := position + 1;
         begin
-            outcome := admin.import_approval(element, now(), may_add, may_advance);
+            outcome := admin_internal.import_approval(element, now(), may_add, may_advance);
             imported := imported + (outcome = 'imported')::int;
             advanced := advanced + (outcome = 'advanced')::int;
             unchanged := unchanged + (outcome = 'unchanged')::int;
@@ -385,7 +393,7 @@ end
 $$;
 
 comment on function admin.import_all(jsonb, boolean, boolean) is
-'What admin.import_approvals() and admin.catch_up_approvals() do; granted to nobody.';
+'What admin.import_approvals() and admin.catch_up_approvals() do, with the rights of its owner; granted to nobody.';
 
 create function admin.import_as_owner(document jsonb, may_advance boolean)
 returns jsonb

@@ -11,7 +11,7 @@ comment on function admin.readiness_items() is 'The items of admin.cutover_readi
 
 do $$
 begin
-    execute (select string_agg(format('comment on function admin.readiness_%s(jsonb) is %L', lower(i.item), format('Item %s of admin.cutover_readiness: %s.', i.item, i.title)), '; ')
+    execute (select string_agg(format('comment on function admin_internal.readiness_%s(jsonb) is %L', lower(i.item), format('Item %s of admin.cutover_readiness: %s.', i.item, i.title)), '; ')
              from admin.readiness_items() as i);
 end
 $$;
@@ -23,11 +23,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    findings jsonb := admin.find_in_store();
+    findings jsonb := admin_internal.find_in_store();
 begin
     for item in select i.item from admin.readiness_items() as i loop
         begin
-            execute format('select r.status, r.detail from admin.readiness_%s($1) as r', lower(item)) into strict status, detail using findings;
+            execute format('select r.status, r.detail from admin_internal.readiness_%s($1) as r', lower(item)) into strict status, detail using findings;
         exception when others then
             status := 'fail';
             detail := 'could not be looked at: ' || sqlerrm;

@@ -21,13 +21,6 @@ select pg_catalog.pg_extension_config_dump('admin.jwt_issuer', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_key', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_one_use', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_used', '');
-select pg_catalog.pg_extension_config_dump('admin.import_run', '');
-select pg_catalog.pg_extension_config_dump('admin.import_run_run_id_seq', '');
-select pg_catalog.pg_extension_config_dump('admin.parity_run', '');
-select pg_catalog.pg_extension_config_dump('admin.parity_run_run_id_seq', '');
-select pg_catalog.pg_extension_config_dump('admin.shadow_check', '');
-select pg_catalog.pg_extension_config_dump('admin.shadow_check_shadow_id_seq', '');
-select pg_catalog.pg_extension_config_dump('admin.shadow_settled', '');
 
 -- What is not in the list above belongs to this copy of the data alone.
 do $$

@@ -2,48 +2,48 @@
 -- All approvals at once: held against their signatures, the clock, and what the check says.
 -- ---------------------------------------------------------------------------
 
-create function admin.ttl_hash(approval_id text, ttl_state text, valid_until timestamptz)
+create function admin_internal.ttl_hash(approval_id text, ttl_state text, valid_until timestamptz)
 returns bigint
 as 'MODULE_PATHNAME', 'admin_ttl_hash'
 language c immutable parallel safe;
 
-comment on function admin.ttl_hash(text, text, timestamptz) is
+comment on function admin_internal.ttl_hash(text, text, timestamptz) is
 'A hash of what a check says of one approval. Two sources say the same of all approvals if bit_xor() of these hashes is equal.';
 
-create function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz)
+create function admin_internal.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_add' language c stable parallel safe;
 
-create function admin.findings_combine(internal, internal)
+create function admin_internal.findings_combine(internal, internal)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_combine' language c immutable parallel safe;
 
-create function admin.findings_pack(internal)
+create function admin_internal.findings_pack(internal)
 returns bytea as 'MODULE_PATHNAME', 'admin_findings_pack' language c immutable strict parallel safe;
 
-create function admin.findings_unpack(bytea, internal)
+create function admin_internal.findings_unpack(bytea, internal)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_unpack' language c immutable strict parallel safe;
 
-create function admin.findings_result(internal)
+create function admin_internal.findings_result(internal)
 returns json as 'MODULE_PATHNAME', 'admin_findings_result' language c immutable parallel safe;
 
-comment on function admin.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is 'Transition function of admin.approval_findings(): adds one approval.';
-comment on function admin.findings_combine(internal, internal) is 'Combine function of admin.approval_findings(): adds the findings of another process.';
-comment on function admin.findings_pack(internal) is 'Serialization function of admin.approval_findings().';
-comment on function admin.findings_unpack(bytea, internal) is 'Deserialization function of admin.approval_findings().';
-comment on function admin.findings_result(internal) is 'Final function of admin.approval_findings(): returns the findings.';
+comment on function admin_internal.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is 'Transition function of admin_internal.approval_findings(): adds one approval.';
+comment on function admin_internal.findings_combine(internal, internal) is 'Combine function of admin_internal.approval_findings(): adds the findings of another process.';
+comment on function admin_internal.findings_pack(internal) is 'Serialization function of admin_internal.approval_findings().';
+comment on function admin_internal.findings_unpack(bytea, internal) is 'Deserialization function of admin_internal.approval_findings().';
+comment on function admin_internal.findings_result(internal) is 'Final function of admin_internal.approval_findings(): returns the findings.';
 
-create aggregate admin.approval_findings(
+create aggregate admin_internal.approval_findings(
     approval_id text, action text, resource text, required_roles text[], required_signer_count smallint,
     requested_by text, state text, sla_deadline timestamptz, created_at timestamptz, closed_at timestamptz, at timestamptz) (
-    sfunc = admin.findings_add, stype = internal, sspace = 1024,
-    combinefunc = admin.findings_combine, serialfunc = admin.findings_pack, deserialfunc = admin.findings_unpack,
-    finalfunc = admin.findings_result, parallel = safe);
+    sfunc = admin_internal.findings_add, stype = internal, sspace = 1024,
+    combinefunc = admin_internal.findings_combine, serialfunc = admin_internal.findings_pack, deserialfunc = admin_internal.findings_unpack,
+    finalfunc = admin_internal.findings_result, parallel = safe);
 
-comment on aggregate admin.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is
-'Compares every approval with its signatures at an instant. Returns {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
+comment on aggregate admin_internal.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is
+'Compares every approval with its signatures at an instant. Returns {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin_internal.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
 
 -- In the order of the ids, so that signatures are one walk along their index: the table's own order where that is
 -- it, else that of the ids' index.  Of what stands in a function several processes share the query of a RETURN alone.
-create function admin.find_in_approvals()
+create function admin_internal.find_in_approvals()
 returns json
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -58,15 +58,15 @@ begin
     -- Lasts as long as the function's own settings do.
     perform set_config('enable_seqscan', 'on', true) from pg_stats as s
     where s.schemaname = 'admin' and s.tablename = 'approval' and s.attname = 'approval_id' and s.correlation > 0.99;
-    return (select admin.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
+    return (select admin_internal.approval_findings(a.approval_id, a.action, a.resource, a.required_roles, a.required_signer_count, a.requested_by,
                                            a.state, a.sla_deadline, a.created_at, a.closed_at, statement_timestamp())
             from admin.approval as a where a.approval_id >= '');
 end
 $$;
 
-comment on function admin.find_in_approvals() is 'admin.approval_findings() of all approvals, now.';
+comment on function admin_internal.find_in_approvals() is 'admin_internal.approval_findings() of all approvals, now.';
 
-create function admin.find_in_view()
+create function admin_internal.find_in_view()
 returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -77,14 +77,14 @@ set jit = off
 as $$
 begin
     return (select jsonb_build_object('approvals', count(*),
-                                      'said', coalesce(bit_xor(admin.ttl_hash(v.approval_id, v.ttl_state, v.valid_until)), 0))
+                                      'said', coalesce(bit_xor(admin_internal.ttl_hash(v.approval_id, v.ttl_state, v.valid_until)), 0))
             from admin.approval_ttl_state as v);
 end
 $$;
 
-comment on function admin.find_in_view() is 'What the view admin.approval_ttl_state says of all approvals.';
+comment on function admin_internal.find_in_view() is 'What the view admin.approval_ttl_state says of all approvals.';
 
-create function admin.count_signatures()
+create function admin_internal.count_signatures()
 returns bigint
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -99,22 +99,22 @@ begin
 end
 $$;
 
-comment on function admin.count_signatures() is 'How many rows admin.signature has.';
+comment on function admin_internal.count_signatures() is 'How many rows admin.signature has.';
 
 -- Computed once for the items that need it.
-create function admin.find_in_store()
+create function admin_internal.find_in_store()
 returns jsonb
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return jsonb_build_object('check', admin.find_in_approvals(), 'view', admin.find_in_view(), 'signatures', admin.count_signatures());
+    return jsonb_build_object('check', admin_internal.find_in_approvals(), 'view', admin_internal.find_in_view(), 'signatures', admin_internal.count_signatures());
 exception when others then
     return jsonb_build_object('error', sqlerrm);
 end
 $$;
 
-comment on function admin.find_in_store() is 'The findings of all approvals and signatures, for the items B3, B4, C1, C2 and F3 of admin.cutover_readiness; {"error"} if they cannot be read.';
+comment on function admin_internal.find_in_store() is 'The findings of all approvals and signatures, for the items B3, B4, C1, C2 and F3 of admin.cutover_readiness; {"error"} if they cannot be read.';
 
 -- What the library ships, compared with what is there.  The comparison and the list stand in
 -- the library: see src/cutover/shipped.c.
@@ -124,7 +124,7 @@ as 'MODULE_PATHNAME', 'admin_objects_present'
 language c stable;
 
 comment on function admin_internal.objects_present() is
-'The objects of the extension in this database, one line a facet; "make manifest" writes src/cutover/shipped_objects.inc from it.';
+'The objects of both extensions in this database, one line a facet. "make manifest" writes src/cutover/shipped_*.inc from the same lines.';
 
 create function admin_internal.shipped_differences()
 returns table (item text, problem text)

@@ -79,7 +79,7 @@ begin atomic
 end;
 
 comment on function admin.audit_partition_needs() is
-'The indexes that delivery, ingest, replay and readiness read a partition of the trail by: the columns and the predicate of each, and the statement that makes it.';
+'The indexes that delivery, ingest, replay and other readers use in a partition of the trail: the columns and the predicate of each, and the statement that makes it.';
 
 -- Compared by what the catalog holds; the predicate's text depends on settings, which are pinned.
 create function admin_internal.partition_has_index(partition regclass, columns text[], is_unique boolean, predicate text)
