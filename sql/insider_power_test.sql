@@ -46,6 +46,20 @@ prepare transaction 'regress_power';
 rollback prepared 'regress_power';
 select * from public.look();
 select * from public.look();
+-- So does a setting, where the event of the transaction that was prepared is rolled back.
+begin;
+set admin_ext.require_action_policy = on;
+set admin_ext.require_verified_jwt = off;
+prepare transaction 'regress_power';
+rollback prepared 'regress_power';
+show admin_ext.require_verified_jwt;
+begin;
+reset admin_ext.require_verified_jwt;
+prepare transaction 'regress_power';
+rollback prepared 'regress_power';
+show admin_ext.require_verified_jwt;
+select payload ->> 'setting' as setting, payload ->> 'value' as value from admin.audit where event_type = 'setting.changed' order by audit_id;
+reset admin_ext.require_action_policy;
 -- A function in C brings a library, too.
 create function app.handler() returns language_handler language c as '$libdir/plpgsql', 'plpgsql_call_handler';
 alter extension plpgsql add function app.handler();

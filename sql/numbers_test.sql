@@ -21,6 +21,26 @@ alter sequence admin.audit_audit_id_seq restart;
 select audit_id, payload ->> 'command' as command, payload ->> 'found' as found, payload ->> 'moved_to' as moved_to, actor = session_user as by_me
 from admin.audit where event_type = 'guard.changed' order by audit_id;
 select * from public.readiness;
+-- The event of a sequence that was moved comes, though the transaction is rolled back.
+begin;
+select setval('admin.audit_audit_id_seq', 20000000);
+rollback;
+select admin.sensitive_check('APP-000001-n') ->> 'reason' as reason;
+begin;
+select setval('admin.audit_audit_id_seq', 40000000);
+select admin.sensitive_check('APP-000001-n') ->> 'reason' as reason;
+rollback;
+begin;
+select setval('admin.audit_audit_id_seq', 60000000);
+prepare transaction 'regress_numbers';
+rollback prepared 'regress_numbers';
+begin;
+select setval('admin.audit_audit_id_seq', 5);
+select admin.sensitive_check('APP-000001-n') ->> 'reason' as reason;
+rollback;
+select true as written;
+select audit_id, payload ->> 'found' as found, payload ->> 'moved_to' as moved_to
+from admin.audit where event_type = 'guard.changed' and audit_id > 10000000 order by audit_id;
 -- A sequence that counts down gives no number that is new.
 alter sequence admin.audit_audit_id_seq increment by -1;
 select count(distinct audit_id) = count(*) as are_distinct from admin.audit;

@@ -20,6 +20,7 @@
 
 #include "audit/audit_highest.h"
 #include "audit/audit_number.h"
+#include "audit/insider.h"
 #include "audit/insider_collect.h"
 #include "audit/insider_own.h"
 #include "relations.h"
@@ -41,11 +42,13 @@ typedef struct NumberPlace
 {
 	pg_atomic_uint64 owner;		/* database and sequence; 0: free */
 	pg_atomic_uint64 highest;	/* 0: not known */
+	pg_atomic_uint64 moved;		/* so far the extension itself has moved the sequence */
 } NumberPlace;
 
 static NumberPlace *shared = NULL;
 static NumberPlace own;			/* where there is no shared one */
-static bool setval_ran = false;
+static bool setval_ran = false; /* and no commit has looked at the sequence since */
+static bool is_checked = false; /* in this transaction */
 
 /* Is it this database's, or free?  After DROP EXTENSION another sequence begins again. */
 static bool
@@ -58,6 +61,7 @@ number_take_place(NumberPlace *place, uint64 owner)
 	if (before >> 32 != MyDatabaseId)
 		return false;
 	pg_atomic_write_u64(&place->highest, 0);
+	pg_atomic_write_u64(&place->moved, 0);
 	pg_atomic_write_u64(&place->owner, owner);
 	return true;
 }
@@ -81,16 +85,19 @@ number_place(void)
 	return here;
 }
 
-/* Answers whether the number is higher than all before. */
+/* Answers whether the number is higher than all before; *before is the highest of those. */
 static bool
-number_raise(NumberPlace *place, int64 number)
+number_raise(NumberPlace *place, int64 number, int64 *before)
 {
 	uint64		highest = pg_atomic_read_u64(&place->highest);
 
 	while (number > (int64) highest)
 	{
 		if (pg_atomic_compare_exchange_u64(&place->highest, &highest, number))
+		{
+			*before = highest;
 			return true;
+		}
 	}
 	return false;
 }
@@ -133,6 +140,8 @@ audit_number_move(OwnerQuery *query, int64 number)
 	owner_enter(&scope, admin_relations()->audit);
 	is_moved = owner_run(query, values, NULL, 0) > 0;
 	owner_leave(&scope);
+	if (is_moved)
+		pg_atomic_write_u64(&number_place()->moved, number_last_drawn());
 	/* setval() is no part of the transaction, which may hold a month that others wait for. */
 	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
 	return is_moved;
@@ -161,12 +170,12 @@ number_move_above(int64 number)
 	return audit_number_move(&query, number);
 }
 
+/* A sequence that was moved stays so, whatever becomes of the transaction. */
 static void
-number_collect(const char *command, int64 found, int64 next)
+number_note(const char *command, int64 found, int64 next)
 {
-	insider_collect("guard.changed",
-					psprintf("{\"command\":\"%s\",\"object\":\"admin.audit_audit_id_seq\",\"found\":" INT64_FORMAT ",\"moved_to\":" INT64_FORMAT "}",
-							 command, found, next));
+	(void) insider_note_lasting(psprintf("{\"command\":\"%s\",\"object\":\"admin.audit_audit_id_seq\",\"found\":" INT64_FORMAT ",\"moved_to\":" INT64_FORMAT "}",
+										 command, found, next));
 }
 
 /*
@@ -183,18 +192,20 @@ number_find_out(NumberPlace *place)
 	};
 	bool		is_certain;
 	int64		highest = Max(audit_highest(&is_certain), number_of_query(&dropped));
+	int64		found = number_last_drawn();
+	int64		before;
 
 	if (!is_certain)
 	{
-		int64		found = number_last_drawn();
-
 		highest = Max(highest, number_of_clock());
 		if (number_move_above(highest))
-			number_collect("restart", found, highest);
+			number_note("restart", found, highest);
 		insider_log(psprintf("numbers of the audit trail go on above " INT64_FORMAT ": a partition was locked, or has no index of audit_id, "
 							 "so its highest number is not known", highest));
 	}
-	(void) number_raise(place, highest);
+	/* Many rows may have been rolled back before the restart. */
+	pg_atomic_write_u64(&place->moved, found);
+	(void) number_raise(place, highest, &before);
 }
 
 /*
@@ -217,7 +228,7 @@ number_report(int64 found, int64 next)
 	insider_log(psprintf("sequence \"audit_audit_id_seq\" was at " INT64_FORMAT " and goes on above " INT64_FORMAT, found, next));
 	/* A dump sets the sequence to what it has itself, below the events of the load. */
 	if (!admin_restoring)
-		number_collect("setval", found, next);
+		number_note("setval", found, next);
 }
 
 /* A sequence that was moved back is moved on, above all that was drawn.  Answers whether it was. */
@@ -233,6 +244,23 @@ number_mend_sequence(NumberPlace *place)
 	return true;
 }
 
+/*
+ * Was the sequence moved on by somebody's setval(), which was rolled back, or whose session has ended?
+ * What a session knows itself says nothing of numbers that others have drawn.
+ */
+static bool
+number_is_jump(NumberPlace *place, int64 before, int64 number)
+{
+	Oid			sequence = admin_relations()->audit_sequence;
+
+	if (place == &own || before == 0 || number - MOST_AT_ONCE <= before)
+		return false;
+	/* Who moves it lawfully says how far before this lock is free. */
+	LockRelationOid(sequence, ShareUpdateExclusiveLock);
+	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
+	return number - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->moved);
+}
+
 int64
 audit_number_draw(void)
 {
@@ -243,9 +271,14 @@ audit_number_draw(void)
 	{
 		/* A role that may call the function that records need not own the sequence. */
 		int64		number = nextval_internal(sequence, false);
+		int64		before;
 
-		if (number_raise(place, number))
+		if (number_raise(place, number, &before))
+		{
+			if (number_is_jump(place, before, number))
+				number_report(number - 1, number - 1);
 			return number;
+		}
 		/* Another process was faster, most of the time: to look at the sequence costs more than to draw again. */
 		if (draws > 0 && number_mend_sequence(place))
 			moves++;
@@ -275,22 +308,25 @@ audit_number_check(void)
 {
 	NumberPlace *place;
 	int64		found;
+	int64		before;
 
 	if (!setval_ran)
 		return;
-	setval_ran = false;
+	is_checked = true;
 	place = number_known_place();
 	(void) number_mend_sequence(place);
 	found = number_last_drawn();
 	/* What a session knows itself says nothing of those that others have drawn. */
 	if (place != &own && found - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->highest))
 		number_report(found, found);
+	(void) number_raise(place, found, &before);
 }
 
 void
-audit_number_reset(void)
+audit_number_end(bool is_commit)
 {
-	setval_ran = false;
+	setval_ran = setval_ran && !(is_commit && is_checked);
+	is_checked = false;
 }
 
 static void
@@ -301,6 +337,7 @@ number_attach(void *memory, bool found)
 	{
 		pg_atomic_init_u64(&shared[i].owner, 0);
 		pg_atomic_init_u64(&shared[i].highest, 0);
+		pg_atomic_init_u64(&shared[i].moved, 0);
 	}
 }
 
@@ -311,5 +348,6 @@ audit_number_init(void)
 
 	pg_atomic_init_u64(&own.owner, 0);
 	pg_atomic_init_u64(&own.highest, 0);
+	pg_atomic_init_u64(&own.moved, 0);
 	shared_area_add(&area);
 }

@@ -21,15 +21,15 @@ extern int64 audit_number_draw(void);
  */
 extern bool audit_number_move(OwnerQuery *query, int64 number);
 
-/* setval() is about to run: the sequence is looked at before the transaction commits. */
+/* setval() is about to run: the sequence is looked at before this transaction commits, or else the next one that does. */
 extern void audit_number_note_setval(void);
 
 extern bool audit_number_is_to_check(void);
 
-/* Before commit: collects guard.changed where a setval() has moved the sequence. */
+/* Before commit: notes guard.changed where a setval() has moved the sequence. */
 extern void audit_number_check(void);
 
 /* The transaction has ended. */
-extern void audit_number_reset(void);
+extern void audit_number_end(bool is_commit);
 
 #endif							/* ADMIN_EXT_AUDIT_NUMBER_H */

@@ -105,16 +105,22 @@ draw_above_what_is_loaded(void)
 	(void) audit_number_move(&query, insider_highest_loaded());
 }
 
+/* What is prepared may still be rolled back: what a rollback does not undo waits for another transaction. */
 static void
-append_collected(void)
+append_collected(bool is_prepared)
 {
 	ListCell   *cell;
 
+	if (!is_prepared)
+		insider_collect_lasting();
 	foreach(cell, insider_collected())
 	{
 		const CollectedEvent *event = lfirst(cell);
 
 		(void) audit_append_event_of(event->actor, event->event_type, NULL, cstring_to_text(event->payload));
+		/* Drawing its number may have found that the sequence was moved. */
+		if (!is_prepared)
+			insider_collect_lasting();
 	}
 }
 
@@ -126,7 +132,6 @@ insider_append_now(const char *event_type, const char *payload)
 	PopActiveSnapshot();
 }
 
-/* What is prepared may still be rolled back: what a rollback does not undo waits for another transaction. */
 static void
 before_commit(bool is_prepared)
 {
@@ -152,16 +157,14 @@ before_commit(bool is_prepared)
 		/* Rows may still come: the schema, with its grants, can be loaded long before the data. */
 		if (insider_has_loaded() || (admin_restoring && (!is_too_early || insider_collected() != NIL)))
 			draw_above_what_is_loaded();
-		audit_number_check();
+		if (!is_prepared)
+			audit_number_check();
 		insider_collect_loaded();
 		if (!is_too_early)
 			insider_collect_settings(false);
 		if (!is_prepared)
-		{
 			insider_collect_preload();
-			insider_collect_lasting();
-		}
-		append_collected();
+		append_collected(is_prepared);
 	}
 	else if (insider_collected() != NIL)
 	{
@@ -191,10 +194,10 @@ at_transaction_end(XactEvent event, void *arg)
 			insider_collect_reset();
 			insider_own_reset();
 			insider_catalog_reset();
-			audit_number_reset();
-			insider_settings_end(event != XACT_EVENT_ABORT);
-			insider_lasting_end(event != XACT_EVENT_ABORT);
-			insider_preload_end(event != XACT_EVENT_ABORT);
+			audit_number_end(event == XACT_EVENT_COMMIT);
+			insider_settings_end(event);
+			insider_lasting_end(event == XACT_EVENT_COMMIT);
+			insider_preload_end(event == XACT_EVENT_COMMIT);
 			break;
 		default:
 			break;

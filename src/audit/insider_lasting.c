@@ -139,13 +139,12 @@ insider_has_lasting(void)
 void
 insider_collect_lasting(void)
 {
-	ListCell   *cell;
+	bool		is_first = collected == 0;
 
-	foreach(cell, lasting)
-		insider_collect("guard.changed", lfirst(cell));
-	if (left_out > 0)
+	for (; collected < list_length(lasting); collected++)
+		insider_collect("guard.changed", list_nth(lasting, collected));
+	if (is_first && left_out > 0)
 		insider_collect("guard.changed", psprintf("{\"command\":\"more\",\"acts\":" INT64_FORMAT "}", left_out));
-	collected = list_length(lasting);
 }
 
 void
@@ -153,8 +152,9 @@ insider_lasting_end(bool is_commit)
 {
 	if (is_commit && collected > 0)
 	{
-		list_free_deep(lasting);
-		lasting = NIL;
+		for (int i = 0; i < collected; i++)
+			pfree(list_nth(lasting, i));
+		lasting = list_delete_first_n(lasting, collected);
 		left_out = 0;
 	}
 	collected = 0;

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -138,18 +139,22 @@ insider_collect_settings(bool weakened)
 	}
 }
 
-/* What could not be written waits for a transaction that can; what was rolled back has not been. */
+/*
+ * What could not be written waits for a transaction that can; what was rolled back has not been.
+ * The session keeps what a prepared transaction has set, and its event may yet be rolled back: the
+ * next transaction writes another one.
+ */
 void
-insider_settings_end(bool is_commit)
+insider_settings_end(XactEvent event)
 {
 	for (int i = 0; i < lengthof(switches); i++)
 	{
 		WatchedSwitch *watched = &switches[i];
 
-		if (is_commit)
+		if (event == XACT_EVENT_COMMIT)
 			watched->is_recorded = watched->is_recording;
 		watched->is_recording = watched->is_recorded;
-		if (!is_commit || watched->is_collected)
+		if (event == XACT_EVENT_ABORT || (event == XACT_EVENT_COMMIT && watched->is_collected))
 			watched->was_weak = false;
 		watched->is_collected = false;
 	}

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/guc.h"
 
 /* Hooks of the settings that insider_setting.c watches. */
@@ -18,7 +19,7 @@ extern void insider_assign_require_policy(bool value, void *extra);
 /* Is there something to record?  Collects what begins to be weak, or what ends; and the transaction has ended. */
 extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
-extern void insider_settings_end(bool is_commit);
+extern void insider_settings_end(XactEvent event);
 
 /*
  * The libraries that the client of this session has chosen.  Is there an event to write?  The first time writes the log's line.
