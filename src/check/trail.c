@@ -56,7 +56,7 @@ read_changes(Trail *trail, text *approval_id, int64 below)
 		"select row.*, e.audit_id, e.xid, e.recorded_at, "
 		"e.event_type operator(pg_catalog.=) 'approval.issued' "
 		"from admin.audit as e, lateral pg_catalog.json_populate_record("
-		"null::admin.approval, e.payload operator(pg_catalog.->) 'row') as row "
+		"null::admin.approval, admin_internal.readable_row(e.payload operator(pg_catalog.->) 'row')) as row "
 		"where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
 		"and e.event_type operator(pg_catalog.=) any (array["
 		"'approval.issued', 'approval.signed_partial', 'approval.signed_full', "
@@ -94,7 +94,7 @@ read_signatures(Trail *trail, text *approval_id, int64 below)
 		.text =
 		"select row.signer_role, row.signer, row.approval_digest, e.audit_id, e.xid, e.recorded_at, false "
 		"from admin.audit as e, lateral pg_catalog.json_populate_record("
-		"null::admin.signature, e.payload operator(pg_catalog.->) 'row') as row "
+		"null::admin.signature, admin_internal.readable_row(e.payload operator(pg_catalog.->) 'row')) as row "
 		"where e.approval_id operator(pg_catalog.=) $1 and e.audit_id operator(pg_catalog.<) $2 "
 		"and e.event_type operator(pg_catalog.=) 'signature.added'",
 		.nargs = 2,

@@ -207,6 +207,35 @@ language c immutable strict parallel safe;
 comment on function admin_internal.has_control_character(text) is
 'Whether a text has a control character or, in a database in UTF8, a separator of lines or paragraphs.';
 
+-- The trail writes years beyond 1 to 9999 as ISO 8601 has them: "+294276", "-4712", and "0000", which is 1 BC.
+create function admin_internal.readable_instant(instant text)
+returns text
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select case when instant like '+%' then substr(instant, 2)
+                when instant ~ '^(-|0000-)' then lpad((1 - substring(instant from '^-?\d+')::int)::text, 4, '0') || substring(instant from '^-?\d+(.*)$') || ' BC'
+                else instant end;
+end;
+
+comment on function admin_internal.readable_instant(text) is
+'An instant as the trail and answers have it, in the form that the server reads: the two differ beyond the years 1 to 9999.';
+
+create function admin_internal.readable_row(recorded json)
+returns json
+language sql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+begin atomic
+    select case when recorded::text ~ '"([-+]\d|0000-)'
+                then (select json_object_agg(m.key, case when m.key in ('sla_deadline', 'created_at', 'updated_at', 'closed_at', 'signed_at')
+                                                         then to_json(admin_internal.readable_instant(m.value #>> '{}')) else m.value end)
+                      from json_each(recorded) as m)
+                else recorded end;
+end;
+
+comment on function admin_internal.readable_row(json) is
+'The row of an approval or a signature as the trail has it, with instants that json_populate_record() reads.';
+
 create function admin_internal.refuse_while_restoring(function text)
 returns void
 as 'MODULE_PATHNAME', 'admin_refuse_while_restoring'

@@ -8,8 +8,8 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
     select a.audit_id, a.event_type,
-           case when a.event_type <> 'signature.added' then json_populate_record(null::admin.approval, a.payload -> 'row') end,
-           case when a.event_type = 'signature.added' then json_populate_record(null::admin.signature, a.payload -> 'row') end,
+           case when a.event_type <> 'signature.added' then json_populate_record(null::admin.approval, admin_internal.readable_row(a.payload -> 'row')) end,
+           case when a.event_type = 'signature.added' then json_populate_record(null::admin.signature, admin_internal.readable_row(a.payload -> 'row')) end,
            (a.payload -> 'changed')::jsonb,
            (a.payload ->> 'verified')::boolean,
            (a.payload -> 'token')::jsonb

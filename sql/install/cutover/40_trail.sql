@@ -121,7 +121,7 @@ declare
 begin
     return query
         with looked as materialized (
-            select a.approval_id, a.created_at, a.signatures, e.*, json_populate_record(null::admin.approval, e.last_row) is distinct from present as is_other_row
+            select a.approval_id, a.created_at, a.signatures, e.*, json_populate_record(null::admin.approval, admin_internal.readable_row(e.last_row)) is distinct from present as is_other_row
             from admin_internal.approvals_sampled(500, 500) as a join admin.approval as present using (approval_id),
                  lateral (select count(*) filter (where e.event_type = 'approval.issued') as issued,
                                  count(*) filter (where e.event_type = 'signature.added') as added,

@@ -236,7 +236,7 @@ begin
                               coalesce(c.answer ->> 'ttl_state', 'null'), coalesce(c.answer ->> 'valid_until', 'null'))
                 from admin.approval_ttl_state as v, lateral (select admin.sensitive_check_preview(v.approval_id, null, null, statement_timestamp())) as c(answer)
                 where v.ttl_state is distinct from c.answer ->> 'ttl_state'
-                   or v.valid_until is distinct from (c.answer ->> 'valid_until')::timestamptz limit 1);
+                   or v.valid_until is distinct from admin_internal.readable_instant(c.answer ->> 'valid_until')::timestamptz limit 1);
     status := 'fail';
     detail := format('not all of %s approvals in the view and %s in the table are told alike; %s', findings -> 'view' ->> 'approvals',
                      findings -> 'check' ->> 'approvals', coalesce('one of them is ' || example, 'their number differs'));
