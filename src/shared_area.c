@@ -6,10 +6,13 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "utils/inval.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "shared_area.h"
@@ -75,4 +78,13 @@ shared_area_add(const SharedArea *area)
 	areas[area_count++] = area;
 	if (compat_requests_at_once)
 		shared_area_request(area);
+}
+
+bool
+shared_area_is_left(Oid database)
+{
+	Assert(IsTransactionState());
+	/* It may have been created only just. */
+	AcceptInvalidationMessages();
+	return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
 }

@@ -22,4 +22,10 @@ typedef struct SharedArea
  */
 extern void shared_area_add(const SharedArea *area);
 
+/*
+ * Has the database been dropped that a place in shared memory was taken for?  Another one may have
+ * the place then.  Within a transaction.
+ */
+extern bool shared_area_is_left(Oid database);
+
 #endif							/* ADMIN_EXT_SHARED_AREA_H */

@@ -66,6 +66,21 @@ number_take_place(NumberPlace *place, uint64 owner)
 	return true;
 }
 
+/* Nobody draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken. */
+static bool
+number_take_place_of_dropped(NumberPlace *place, uint64 owner)
+{
+	uint64		before = pg_atomic_read_u64(&place->owner);
+
+	if (before == owner)
+		return true;
+	if (!shared_area_is_left(before >> 32))
+		return false;
+	pg_atomic_write_u64(&place->highest, 0);
+	pg_atomic_write_u64(&place->moved, 0);
+	return pg_atomic_compare_exchange_u64(&place->owner, &before, owner) || before == owner;
+}
+
 static NumberPlace *
 number_place(void)
 {
@@ -78,6 +93,11 @@ number_place(void)
 	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == &own; i++)
 	{
 		if (number_take_place(&shared[i], owner))
+			here = &shared[i];
+	}
+	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == &own; i++)
+	{
+		if (number_take_place_of_dropped(&shared[i], owner))
 			here = &shared[i];
 	}
 	if (here == &own)

@@ -7,7 +7,7 @@
  * caller has waited for that.  A call in a subtransaction that aborts ends there, as failed.
  *
  * What runs in a check and at the end of each transaction is here, whole.  Nothing in it takes a
- * lock, allocates or fails.
+ * lock, allocates or fails, but for the first call of a session where all places are taken.
  */
 #include "postgres.h"
 
@@ -32,6 +32,50 @@ static LatencyDatabase *shared = NULL;	/* NULL where the library was not preload
 static OpenStatement open_statements[OPEN_STATEMENTS];
 static int	open_count = 0;
 
+static LatencyDatabase *
+take_place(uint32 from)
+{
+	for (int i = 0; i < LATENCY_DATABASES; i++)
+	{
+		uint32		owner = from;
+
+		/* Where it is taken, this tells by whom. */
+		if (pg_atomic_compare_exchange_u32(&shared[i].oid, &owner, MyDatabaseId) || owner == MyDatabaseId)
+			return &shared[i];
+	}
+	return NULL;
+}
+
+static void
+forget_counts(LatencyDatabase *database)
+{
+	pg_atomic_write_u64(&database->last_call_at, 0);
+	for (int i = 0; i < LATENCY_COUNTERS; i++)
+		pg_atomic_write_u64(&database->counts[i], 0);
+	for (int i = 0; i < MINUTES_REMEMBERED; i++)
+		pg_atomic_write_u64(&database->minutes[i].minute, MINUTE_NONE);
+}
+
+/* Nobody counts in it: what it has counted is forgotten before it is taken. */
+static LatencyDatabase *
+take_place_of_dropped(void)
+{
+	for (int i = 0; i < LATENCY_DATABASES; i++)
+	{
+		uint32		owner = pg_atomic_read_u32(&shared[i].oid);
+		LatencyDatabase *place;
+
+		if (!shared_area_is_left(owner))
+			continue;
+		forget_counts(&shared[i]);
+		place = take_place(owner);
+		if (place != NULL)
+			return place;
+	}
+	return NULL;
+}
+
+/* The first call of a session is within a transaction. */
 LatencyDatabase *
 check_latency_here(void)
 {
@@ -40,14 +84,9 @@ check_latency_here(void)
 
 	if (looked || shared == NULL)
 		return here;
-	for (int i = 0; i < LATENCY_DATABASES && here == NULL; i++)
-	{
-		uint32		owner = 0;
-
-		/* Where it is taken, this tells by whom. */
-		if (pg_atomic_compare_exchange_u32(&shared[i].oid, &owner, MyDatabaseId) || owner == MyDatabaseId)
-			here = &shared[i];
-	}
+	here = take_place(0);
+	if (here == NULL)
+		here = take_place_of_dropped();
 	looked = true;
 	return here;
 }
@@ -105,6 +144,7 @@ check_latency_begin(void)
 
 	if (shared == NULL)
 		return;
+	(void) check_latency_here();
 	if (last != NULL && (open_count == OPEN_STATEMENTS || (last->began == began && last->level == level)))
 		last->calls++;
 	else
