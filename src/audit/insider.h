@@ -27,7 +27,7 @@ extern bool insider_trail_can_take(void);
 /* Has the trail never held a row?  Months of a dump have not been attached then. */
 extern bool insider_trail_is_fresh(void);
 
-/* Within insider_*.c. */
+/* Within insider_*.c; audit_number.c notes lasting acts, too. */
 
 /*
  * Acts that a rollback does not undo.  What a command loads, runs or writes to, or NULL.  What is noted, the payload

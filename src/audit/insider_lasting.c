@@ -151,11 +151,11 @@ void
 insider_lasting_end(bool is_commit)
 {
 	if (is_commit && collected > 0)
-	{
-		for (int i = 0; i < collected; i++)
-			pfree(list_nth(lasting, i));
-		lasting = list_delete_first_n(lasting, collected);
 		left_out = 0;
+	for (; is_commit && collected > 0; collected--)
+	{
+		pfree(linitial(lasting));
+		lasting = list_delete_first(lasting);
 	}
 	collected = 0;
 	latest = NULL;
