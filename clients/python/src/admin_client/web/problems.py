@@ -109,7 +109,7 @@ async def on_postgres(request: Request, error: Exception) -> Response:
         return respond(500, "The database has raised an error that is not the request's fault; it is in the log.", sqlstate=sqlstate)
     if sqlstate in WITHOUT_EXTENSION:
         log.error("the database lacks what the app asks: %s", error)
-        return respond(503, "The database lacks what is asked of it: admin_ext, or admin_ext_cutover for readiness, is not there or of another version.", sqlstate=sqlstate)
+        return respond(503, "The database lacks what is asked of it: admin_ext is not there, or of another version. Readiness needs admin_ext_cutover, too.", sqlstate=sqlstate)
     told = ". ".join(text for text in (error.message, error.detail) if text)
     headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'} if status == 401 else None
     return respond(status, told, headers, sqlstate=sqlstate, hint=error.hint)
