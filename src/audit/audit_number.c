@@ -15,6 +15,7 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
+#include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "utils/timestamp.h"
 
@@ -43,12 +44,25 @@ typedef struct NumberPlace
 	pg_atomic_uint64 owner;		/* database and sequence; 0: free */
 	pg_atomic_uint64 highest;	/* 0: not known */
 	pg_atomic_uint64 moved;		/* so far the extension itself has moved the sequence */
+	pg_atomic_uint64 owed_found;	/* what the event says that a session has left to others */
+	pg_atomic_uint64 owed;		/* and the number that it moved to; 0: none is left */
 } NumberPlace;
 
 static NumberPlace *shared = NULL;
 static NumberPlace own;			/* where there is no shared one */
 static bool setval_ran = false; /* and no commit has looked at the sequence since */
 static bool is_checked = false; /* in this transaction */
+static NumberPlace *owing = NULL;	/* of the event that no commit of this session has written yet */
+static int64 owed_found;
+static int64 owed;
+
+static void
+number_forget(NumberPlace *place)
+{
+	pg_atomic_write_u64(&place->highest, 0);
+	pg_atomic_write_u64(&place->moved, 0);
+	pg_atomic_write_u64(&place->owed, 0);
+}
 
 /* Is it this database's, or free?  After DROP EXTENSION another sequence begins again. */
 static bool
@@ -60,8 +74,7 @@ number_take_place(NumberPlace *place, uint64 owner)
 		return true;
 	if (before >> 32 != MyDatabaseId)
 		return false;
-	pg_atomic_write_u64(&place->highest, 0);
-	pg_atomic_write_u64(&place->moved, 0);
+	number_forget(place);
 	pg_atomic_write_u64(&place->owner, owner);
 	return true;
 }
@@ -76,8 +89,7 @@ number_take_place_of_dropped(NumberPlace *place, uint64 owner)
 		return true;
 	if (!shared_area_is_left(before >> 32))
 		return false;
-	pg_atomic_write_u64(&place->highest, 0);
-	pg_atomic_write_u64(&place->moved, 0);
+	number_forget(place);
 	return pg_atomic_compare_exchange_u64(&place->owner, &before, owner) || before == owner;
 }
 
@@ -242,13 +254,56 @@ number_known_place(void)
 	return place;
 }
 
+/* The session ends before it could write the event: the next one that draws a number has it. */
 static void
-number_report(int64 found, int64 next)
+number_leave_owed(int code, Datum arg)
+{
+	if (owing == NULL)
+		return;
+	pg_atomic_write_u64(&owing->owed_found, owed_found);
+	pg_write_barrier();
+	pg_atomic_write_u64(&owing->owed, owed);
+	owing = NULL;
+}
+
+static void
+number_owe(NumberPlace *place, int64 found, int64 next)
+{
+	static bool is_registered = false;
+
+	number_note("setval", found, next);
+	/* What a session knows itself ends with it. */
+	if (place == &own)
+		return;
+	if (!is_registered)
+		before_shmem_exit(number_leave_owed, (Datum) 0);
+	is_registered = true;
+	owing = place;
+	owed_found = found;
+	owed = next;
+}
+
+static void
+number_take_owed(NumberPlace *place)
+{
+	uint64		next = pg_atomic_read_u64(&place->owed);
+	int64		found;
+
+	if (next == 0)
+		return;
+	pg_read_barrier();
+	found = pg_atomic_read_u64(&place->owed_found);
+	if (pg_atomic_compare_exchange_u64(&place->owed, &next, 0))
+		number_owe(place, found, next);
+}
+
+static void
+number_report(NumberPlace *place, int64 found, int64 next)
 {
 	insider_log(psprintf("sequence \"audit_audit_id_seq\" was at " INT64_FORMAT " and goes on above " INT64_FORMAT, found, next));
 	/* A dump sets the sequence to what it has itself, below the events of the load. */
 	if (!admin_restoring)
-		number_note("setval", found, next);
+		number_owe(place, found, next);
 }
 
 /* A sequence that was moved back is moved on, above all that was drawn.  Answers whether it was. */
@@ -260,7 +315,7 @@ number_mend_sequence(NumberPlace *place)
 
 	if (found >= highest || !number_move_above(highest))
 		return false;
-	number_report(found, highest);
+	number_report(place, found, highest);
 	return true;
 }
 
@@ -287,6 +342,7 @@ audit_number_draw(void)
 	Oid			sequence = admin_relations()->audit_sequence;
 	NumberPlace *place = number_known_place();
 
+	number_take_owed(place);
 	for (int moves = 0, draws = 0; moves < MOST_MOVES && draws < MOST_DRAWS; draws++)
 	{
 		/* A role that may call the function that records need not own the sequence. */
@@ -296,7 +352,7 @@ audit_number_draw(void)
 		if (number_raise(place, number, &before))
 		{
 			if (number_is_jump(place, before, number))
-				number_report(number - 1, number - 1);
+				number_report(place, number - 1, number - 1);
 			return number;
 		}
 		/* Another process was faster, most of the time: to look at the sequence costs more than to draw again. */
@@ -338,7 +394,7 @@ audit_number_check(void)
 	found = number_last_drawn();
 	/* What a session knows itself says nothing of those that others have drawn. */
 	if (place != &own && found - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->highest))
-		number_report(found, found);
+		number_report(place, found, found);
 	(void) number_raise(place, found, &before);
 }
 
@@ -346,6 +402,8 @@ void
 audit_number_end(bool is_commit)
 {
 	setval_ran = setval_ran && !(is_commit && is_checked);
+	if (is_commit && !insider_has_lasting())
+		owing = NULL;
 	is_checked = false;
 }
 
@@ -358,6 +416,8 @@ number_attach(void *memory, bool found)
 		pg_atomic_init_u64(&shared[i].owner, 0);
 		pg_atomic_init_u64(&shared[i].highest, 0);
 		pg_atomic_init_u64(&shared[i].moved, 0);
+		pg_atomic_init_u64(&shared[i].owed_found, 0);
+		pg_atomic_init_u64(&shared[i].owed, 0);
 	}
 }
 
@@ -369,5 +429,7 @@ audit_number_init(void)
 	pg_atomic_init_u64(&own.owner, 0);
 	pg_atomic_init_u64(&own.highest, 0);
 	pg_atomic_init_u64(&own.moved, 0);
+	pg_atomic_init_u64(&own.owed_found, 0);
+	pg_atomic_init_u64(&own.owed, 0);
 	shared_area_add(&area);
 }

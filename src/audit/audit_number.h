@@ -29,7 +29,7 @@ extern bool audit_number_is_to_check(void);
 /* Before commit: notes guard.changed where a setval() has moved the sequence. */
 extern void audit_number_check(void);
 
-/* The transaction has ended. */
+/* The transaction has ended; after insider_lasting_end(). */
 extern void audit_number_end(bool is_commit);
 
 #endif							/* ADMIN_EXT_AUDIT_NUMBER_H */

@@ -194,9 +194,9 @@ at_transaction_end(XactEvent event, void *arg)
 			insider_collect_reset();
 			insider_own_reset();
 			insider_catalog_reset();
-			audit_number_end(event == XACT_EVENT_COMMIT);
 			insider_settings_end(event);
 			insider_lasting_end(event == XACT_EVENT_COMMIT);
+			audit_number_end(event == XACT_EVENT_COMMIT);
 			insider_preload_end(event == XACT_EVENT_COMMIT);
 			break;
 		default:

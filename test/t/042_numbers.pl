@@ -25,6 +25,12 @@ my $next = $early->query_safe($check);
 cmp_ok($next, '>', $last, 'a session that knew lower numbers only draws a higher one after setval()');
 is($node->safe_psql('postgres', $events), 1, 'the trail says that the sequence was moved');
 is(log_count($node, qr/sequence "audit_audit_id_seq" was at \d+ and goes on above \d+/), 1, 'and so does the log');
+# The transaction that has moved it draws a number, is rolled back, and its session ends.
+$node->safe_psql('postgres', "begin; select setval('admin.audit_audit_id_seq', 1); $check; rollback");
+$early->query_safe($check);
+is($node->safe_psql('postgres', $events), 2, 'the session that draws next writes the event of one that has ended');
+$early->query_safe($check);
+is($node->safe_psql('postgres', $events), 2, 'once');
 $early->quit;
 
 # Rows of another month have the low numbers: the index of this month has none of them.
@@ -56,7 +62,7 @@ $_->quit for @sessions;
 like($node->safe_psql('postgres', q{select * from admin_internal.number_problems()}), qr/was never drawn: the last number is \d/, 'readiness names a sequence that is behind');
 $node->safe_psql('postgres', $check);
 is($node->safe_psql('postgres', q{select count(*) - count(distinct audit_id) from admin.audit}), 0, 'no number is there twice');
-is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'sensitive.check.2b'}), 1 + 50 + 1 + 1 + 1 + 1 + 4 * 300 + 1, 'no check has failed');
+is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'sensitive.check.2b'}), 1 + 50 + 3 + 1 + 1 + 1 + 4 * 300 + 1, 'no check has failed');
 is($node->safe_psql('postgres', q{select * from admin_internal.number_problems()}), '', 'readiness finds nothing wrong with the numbers');
 $node->stop;
 
