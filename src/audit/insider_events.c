@@ -143,6 +143,9 @@ before_commit(bool is_prepared)
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		XactReadOnly = false;
+	/* What waits goes on waiting.  A snapshot that is DEFERRABLE would wait for other transactions. */
+	if (XactReadOnly && insider_collected() == NIL)
+		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (insider_trail_can_take())
 	{

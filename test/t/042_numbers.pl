@@ -31,6 +31,14 @@ $early->query_safe($check);
 is($node->safe_psql('postgres', $events), 2, 'the session that draws next writes the event of one that has ended');
 $early->query_safe($check);
 is($node->safe_psql('postgres', $events), 2, 'once');
+
+# A transaction that can write no event waits for none that writes.
+my $writer = $node->background_psql('postgres');
+$writer->query_safe('create table written (n int); begin isolation level serializable; insert into written values (1)');
+is($node->safe_psql('postgres', q{begin; select setval('admin.signature_signature_id_seq', 1, false); rollback; set statement_timeout = '10s';
+	begin isolation level serializable read only deferrable; commit; select 'done'}), "1\ndone", 'after a setval() that was rolled back');
+$writer->query_safe('rollback');
+$writer->quit;
 $early->quit;
 
 # Rows of another month have the low numbers: the index of this month has none of them.
