@@ -17,6 +17,7 @@
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 #include "audit/audit_highest.h"
@@ -79,18 +80,44 @@ number_take_place(NumberPlace *place, uint64 owner)
 	return true;
 }
 
-/* Nobody draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken. */
-static bool
-number_take_place_of_dropped(NumberPlace *place, uint64 owner)
+static NumberPlace *
+number_find_place(uint64 owner)
 {
-	uint64		before = pg_atomic_read_u64(&place->owner);
+	for (int i = 0; i < SHARED_DATABASES; i++)
+	{
+		if (pg_atomic_read_u64(&shared[i].owner) == owner)
+			return &shared[i];
+	}
+	return NULL;
+}
 
-	if (before == owner)
-		return true;
-	if (!shared_area_is_left(before >> 32))
-		return false;
-	number_forget(place);
-	return pg_atomic_compare_exchange_u64(&place->owner, &before, owner) || before == owner;
+/*
+ * Nobody draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken.  Sessions of
+ * other databases may want it, too, and two of this one no place each: so this is done under a lock.
+ */
+static NumberPlace *
+number_take_place_of_dropped(uint64 owner)
+{
+	NumberPlace *place = NULL;
+
+	for (int i = 0; i < SHARED_DATABASES && place == NULL; i++)
+	{
+		uint64		before = pg_atomic_read_u64(&shared[i].owner);
+
+		if (!shared_area_is_left(before >> 32))
+			continue;
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		place = number_find_place(owner);
+		if (place == NULL && pg_atomic_read_u64(&shared[i].owner) == before)
+		{
+			place = &shared[i];
+			number_forget(place);
+			pg_write_barrier();
+			pg_atomic_write_u64(&place->owner, owner);
+		}
+		LWLockRelease(AddinShmemInitLock);
+	}
+	return place;
 }
 
 static NumberPlace *
@@ -107,10 +134,11 @@ number_place(void)
 		if (number_take_place(&shared[i], owner))
 			here = &shared[i];
 	}
-	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == &own; i++)
+	if (here == &own && shared != NULL)
 	{
-		if (number_take_place_of_dropped(&shared[i], owner))
-			here = &shared[i];
+		NumberPlace *taken = number_take_place_of_dropped(owner);
+
+		here = taken != NULL ? taken : &own;
 	}
 	if (here == &own)
 		(void) number_take_place(&own, owner);

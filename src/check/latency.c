@@ -13,6 +13,7 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 #include "check/latency.h"
@@ -56,23 +57,30 @@ forget_counts(LatencyDatabase *database)
 		pg_atomic_write_u64(&database->minutes[i].minute, MINUTE_NONE);
 }
 
-/* Nobody counts in it: what it has counted is forgotten before it is taken. */
+/* Sessions of other databases may want it, too, and two of this one no place each: so this is done under a lock. */
 static LatencyDatabase *
 take_place_of_dropped(void)
 {
-	for (int i = 0; i < LATENCY_DATABASES; i++)
+	LatencyDatabase *place = NULL;
+
+	for (int i = 0; i < LATENCY_DATABASES && place == NULL; i++)
 	{
 		uint32		owner = pg_atomic_read_u32(&shared[i].oid);
-		LatencyDatabase *place;
 
 		if (!shared_area_is_left(owner))
 			continue;
-		forget_counts(&shared[i]);
-		place = take_place(owner);
-		if (place != NULL)
-			return place;
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		place = take_place(MyDatabaseId);
+		if (place == NULL && pg_atomic_read_u32(&shared[i].oid) == owner)
+		{
+			place = &shared[i];
+			forget_counts(place);
+			pg_write_barrier();
+			pg_atomic_write_u32(&place->oid, MyDatabaseId);
+		}
+		LWLockRelease(AddinShmemInitLock);
 	}
-	return NULL;
+	return place;
 }
 
 /* The first call of a session is within a transaction. */
