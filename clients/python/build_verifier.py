@@ -2,6 +2,7 @@
 
 It needs nothing but Python 3.11 and the package cryptography; for compressed objects, the module zstandard or the program zstd.
 """
+
 import pathlib
 import shutil
 import sys
@@ -25,7 +26,9 @@ def build(target: pathlib.Path) -> None:
             else:
                 shutil.copy(SOURCE / part, destination)
         (package / "__init__.py").write_text('"""Only what the verifier needs."""\n')
-        (pathlib.Path(directory) / "__main__.py").write_text("import sys\n\nfrom admin_client.verify.cli import main\n\nsys.exit(main())\n")
+        (pathlib.Path(directory) / "__main__.py").write_text(
+            "import sys\n\nfrom admin_client.verify.cli import main\n\nsys.exit(main())\n"
+        )
         target.parent.mkdir(parents=True, exist_ok=True)
         zipapp.create_archive(directory, target, interpreter="/usr/bin/env python3", compressed=True)
 

@@ -11,13 +11,23 @@ there and differs is reported, a line for each deviation, and left as it is.
 Exit status: 0 all is as it should be; 1 something differs; 2 it could not be found out.
 Needs the Python package confluent-kafka, 2.3 or newer.
 """
+
 import argparse
 import pathlib
 import sys
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, AdminClient, ConfigResource, NewTopic,
-                                   ResourcePatternType, ResourceType)
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 TIMEOUT = 30
 TRANSACTIONAL_IDS = "admin_ext."
@@ -41,11 +51,24 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--brokers", required=True, help="host:port,...")
     parser.add_argument("--topic", default="ptt.audit.trail")
-    parser.add_argument("--file", default=pathlib.Path(__file__).with_name("topic.properties"), help="how the topic should be")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="instead of what the file says")
+    parser.add_argument(
+        "--file", default=pathlib.Path(__file__).with_name("topic.properties"), help="how the topic should be"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="instead of what the file says"
+    )
     parser.add_argument("--client", metavar="FILE", help="properties of librdkafka for this tool: login, certificates")
-    parser.add_argument("--deliverer", metavar="PRINCIPAL", help="may deliver: the user of admin_ext.kafka_options, as User:name")
-    parser.add_argument("--consumer", action="append", nargs=2, default=[], metavar=("PRINCIPAL", "GROUP"), help="may read, with this group")
+    parser.add_argument(
+        "--deliverer", metavar="PRINCIPAL", help="may deliver: the user of admin_ext.kafka_options, as User:name"
+    )
+    parser.add_argument(
+        "--consumer",
+        action="append",
+        nargs=2,
+        default=[],
+        metavar=("PRINCIPAL", "GROUP"),
+        help="may read, with this group",
+    )
     return parser.parse_args()
 
 
@@ -59,7 +82,9 @@ def wanted_topic(options):
         wanted[name] = value
     partitions, copies = int(wanted.pop("partitions")), int(wanted.pop("replication.factor"))
     if int(wanted.get("min.insync.replicas", 1)) > copies:
-        raise SystemExit(f"min.insync.replicas={wanted['min.insync.replicas']} with replication.factor={copies}: there are never so many copies")
+        raise SystemExit(
+            f"min.insync.replicas={wanted['min.insync.replicas']} with replication.factor={copies}: there are never so many copies"
+        )
     return partitions, copies, wanted
 
 
@@ -156,9 +181,9 @@ def main():
             allow(admin, *acl)
     except KafkaException as error:
         reason = error.args[0]
-        raise SystemExit(f"error: {reason.str() if isinstance(reason, KafkaError) else reason}")
+        raise SystemExit(f"error: {reason.str() if isinstance(reason, KafkaError) else reason}") from None
     except TimeoutError:
-        raise SystemExit("error: the brokers do not answer")
+        raise SystemExit("error: the brokers do not answer") from None
     return 1 if differs else 0
 
 

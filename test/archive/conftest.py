@@ -1,4 +1,5 @@
 """What many tests are given."""
+
 import harness
 import pytest
 from producer import Worker

@@ -1,4 +1,5 @@
 """What the tests of the archiver share: topics, buckets, the archiver's process, and reading an archive back."""
+
 import base64
 import hashlib
 import json
@@ -13,13 +14,12 @@ import uuid
 import boto3
 import botocore.config
 import zstandard
-from confluent_kafka.admin import AdminClient, NewTopic
-from tap import poll
-
 from admin_client.archive import keys
 from admin_client.archive.durations import Retention
 from admin_client.archive.storage import now
 from admin_client.evidence import chain, merkle, seal
+from confluent_kafka.admin import AdminClient, NewTopic
+from tap import poll
 
 BOOTSTRAP, ENDPOINT = os.environ["KAFKA_BOOTSTRAP"], os.environ["S3_ENDPOINT"]
 SEED = int(os.environ.get("SEED", "21"))
@@ -27,14 +27,23 @@ SEED = int(os.environ.get("SEED", "21"))
 
 def sql(command, check=True, database="postgres"):
     """What psql prints, unaligned."""
-    run = subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", command], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     if check and run.returncode != 0:
         raise RuntimeError(run.stderr)
     return run.stdout.strip()
 
 
 def client(endpoint=ENDPOINT):
-    return boto3.client("s3", endpoint_url=endpoint, config=botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30))
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        config=botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=30),
+    )
 
 
 def make_topic(partitions=3, **config):
@@ -52,6 +61,11 @@ def make_bucket(lock=True):
     return name
 
 
+def decoded(text):
+    """What an archived foreign record holds; None stays None."""
+    return None if text is None else base64.b64decode(text)
+
+
 class Archiver:
     """The archiver as a process of its own, and what it has left in its bucket."""
 
@@ -63,12 +77,28 @@ class Archiver:
         self.process, self.environment = None, {}
 
     def command(self, *arguments):
-        return [sys.executable, "-m", "admin_client.archive", "--brokers", BOOTSTRAP, "--topic", self.topic, "--bucket", self.bucket,
-                "--key", str(self.key), "--endpoint-url", self.endpoint, *arguments]
+        return [
+            sys.executable,
+            "-m",
+            "admin_client.archive",
+            "--brokers",
+            BOOTSTRAP,
+            "--topic",
+            self.topic,
+            "--bucket",
+            self.bucket,
+            "--key",
+            str(self.key),
+            "--endpoint-url",
+            self.endpoint,
+            *arguments,
+        ]
 
     def start(self, *arguments):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(self.command(*arguments), stderr=log, stdout=log, env={**os.environ, **self.environment})
+            self.process = subprocess.Popen(
+                self.command(*arguments), stderr=log, stdout=log, env={**os.environ, **self.environment}
+            )
         return self
 
     def run(self, *arguments, status=0, timeout=120):
@@ -124,7 +154,9 @@ class Archiver:
 
     def documents(self, store):
         """All documents of a store, in order."""
-        return [line for key in self.keys(rf"audit/{store}/.*\.ndjson\.zst") for line in unpack(self.get(key)).splitlines()]
+        return [
+            line for key in self.keys(rf"audit/{store}/.*\.ndjson\.zst") for line in unpack(self.get(key)).splitlines()
+        ]
 
     def foreign(self):
         """All foreign records, with what is in them decoded."""
@@ -132,9 +164,14 @@ class Archiver:
         for key in self.keys(rf"audit/foreign/{re.escape(self.topic)}/.*"):
             for line in unpack(self.get(key)).splitlines():
                 record = json.loads(line)
-                decode = lambda text: None if text is None else base64.b64decode(text)
-                found.append({**record, "key": decode(record["key"]), "value": decode(record["value"]),
-                              "headers": [(name, decode(value)) for name, value in record["headers"]]})
+                found.append(
+                    {
+                        **record,
+                        "key": decoded(record["key"]),
+                        "value": decoded(record["value"]),
+                        "headers": [(name, decoded(value)) for name, value in record["headers"]],
+                    }
+                )
         return found
 
     def check(self, worker):
@@ -146,7 +183,11 @@ class Archiver:
             found = json.loads(content)
             public = keys.public_bytes(self.get(f"audit/keys/{found['key_id']}.pem"))
             assert seal.is_signed_by(found, public) and seal.key_id(public) == found["key_id"]
-            assert found["first"] == following and found["previous_seal_sha256"] == previous and found["chain_before"] == before.hex()
+            assert (
+                found["first"] == following
+                and found["previous_seal_sha256"] == previous
+                and found["chain_before"] == before.hex()
+            )
             stored = self.get(found["object"])
             assert found["object"] == f"{key.removesuffix('.seal.json')}.ndjson.zst"
             assert (hashlib.sha256(stored).hexdigest(), len(stored)) == (found["sha256"], found["bytes"])
@@ -160,7 +201,9 @@ class Archiver:
                 following += count
             assert found["chain_after"] == before.hex() and not lines
             previous = hashlib.sha256(content).hexdigest()
-        assert documents == worker.ledger, f"{len(documents)} documents in the archive, {len(worker.ledger)} in the ledger"
+        assert documents == worker.ledger, (
+            f"{len(documents)} documents in the archive, {len(worker.ledger)} in the ledger"
+        )
         objects = {key.rsplit(".ndjson", 1)[0].rsplit(".seal", 1)[0] for key, _, _ in versions}
         assert len(versions) == 2 * len(objects) or any(key.endswith(".tsr") for key, _, _ in versions)
         return self

@@ -4,6 +4,7 @@ MinIO has policies of users instead, so the statements go to one without their P
 out: the one about TLS, since this server speaks HTTP on loopback, and the one about If-None-Match, a condition that
 MinIO does not know.  OBJECT_STORE=minio runs this file (test/archive/run).
 """
+
 import datetime
 import json
 import os
@@ -20,7 +21,10 @@ from harness import ENDPOINT, client, make_bucket
 
 POLICY = pathlib.Path(__file__).parents[2] / "deploy/archive/bucket-policy.json"
 LEFT_OUT = ("aws:SecureTransport", "s3:if-none-match")
-LOCK = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1)}
+LOCK = {
+    "ObjectLockMode": "COMPLIANCE",
+    "ObjectLockRetainUntilDate": datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=1),
+}
 
 
 def statements(bucket):
@@ -28,7 +32,10 @@ def statements(bucket):
     policy = json.loads(POLICY.read_text().replace("BUCKET", bucket))
     kept = [each for each in policy["Statement"] if not any(condition in json.dumps(each) for condition in LEFT_OUT)]
     assert len(kept) == len(policy["Statement"]) - len(LEFT_OUT)
-    return {"Version": policy["Version"], "Statement": [{name: value for name, value in each.items() if name != "Principal"} for each in kept]}
+    return {
+        "Version": policy["Version"],
+        "Statement": [{name: value for name, value in each.items() if name != "Principal"} for each in kept],
+    }
 
 
 @pytest.fixture
@@ -66,8 +73,10 @@ def test_its_key_can_neither_delete_nor_hide(archiver, worker, rights):
     bucket = {"Bucket": archiver.bucket}
     assert is_refused(rights.delete_object, **bucket, Key=key)
     assert is_refused(rights.delete_object, **bucket, Key=key, VersionId=version)
-    with pytest.raises(botocore.exceptions.ClientError):        # MinIO says that the object is locked
-        rights.put_object_retention(**bucket, Key=key, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": LOCK["ObjectLockRetainUntilDate"]})
+    with pytest.raises(botocore.exceptions.ClientError):  # MinIO says that the object is locked
+        rights.put_object_retention(
+            **bucket, Key=key, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": LOCK["ObjectLockRetainUntilDate"]}
+        )
     archiver.check(worker).check_locks()
 
 
@@ -94,6 +103,11 @@ def test_its_key_can_not_change_the_bucket(archiver, rights):
     bucket = {"Bucket": archiver.bucket}
     assert is_refused(rights.put_bucket_versioning, **bucket, VersioningConfiguration={"Status": "Suspended"})
     assert is_refused(rights.put_bucket_policy, **bucket, Policy="{}")
-    assert is_refused(rights.put_bucket_lifecycle_configuration, **bucket, LifecycleConfiguration={
-        "Rules": [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]})
+    assert is_refused(
+        rights.put_bucket_lifecycle_configuration,
+        **bucket,
+        LifecycleConfiguration={
+            "Rules": [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]
+        },
+    )
     assert is_refused(rights.list_objects_v2, Bucket=make_bucket())

@@ -1,21 +1,27 @@
 """A producer that writes a topic as the worker does: numbers, seals, one transaction a batch."""
+
 import hashlib
 import json
 import random
 import struct
 import uuid
 
-from confluent_kafka import Producer
-
 from admin_client.evidence import chain
+from confluent_kafka import Producer
 
 CONTENT_TYPE = ("content-type", b"application/cloudevents+json; charset=UTF-8")
 
 
 def document(store, audit_id, size=100, source=None):
     """An event of a store, or an ingested one, which has a source of its own."""
-    event = {"specversion": "1.0", "id": str(audit_id), "source": source or f"/admin_ext/{store}", "type": "ptt.admin.sensitive.check.2b",
-             "subject": f"APP-{audit_id}-test", "data": {"pad": hashlib.sha256(str(audit_id).encode()).hexdigest() * max(1, size // 64)}}
+    event = {
+        "specversion": "1.0",
+        "id": str(audit_id),
+        "source": source or f"/admin_ext/{store}",
+        "type": "ptt.admin.sensitive.check.2b",
+        "subject": f"APP-{audit_id}-test",
+        "data": {"pad": hashlib.sha256(str(audit_id).encode()).hexdigest() * max(1, size // 64)},
+    }
     return json.dumps(event, separators=(",", ":")).encode()
 
 
@@ -28,8 +34,16 @@ class Worker:
         self.chain, self.number = chain.start(self.store, sink), 0
         self.ledger = []
         self.random = random.Random(self.store)
-        self.producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": f"admin_ext.{self.store}", "linger.ms": 5,
-                                  "compression.type": "lz4", "message.max.bytes": 80_000_000, **options})
+        self.producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "transactional.id": f"admin_ext.{self.store}",
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": 80_000_000,
+                **options,
+            }
+        )
         self.producer.init_transactions(60)
 
     def wire(self, body):
@@ -38,7 +52,16 @@ class Worker:
 
     def seal(self, first, last, after, **more):
         """The header of a batch's last record."""
-        members = {"v": 1, "store": self.store, "sink": self.sink, "first": first, "last": last, "chain": after.hex(), "previous": self.chain.hex(), **more}
+        members = {
+            "v": 1,
+            "store": self.store,
+            "sink": self.sink,
+            "first": first,
+            "last": last,
+            "chain": after.hex(),
+            "previous": self.chain.hex(),
+            **more,
+        }
         return json.dumps(members).encode()
 
     def batch(self, bodies, number=True, seal=True, skip=(), names_store=False, **more):
@@ -53,9 +76,18 @@ class Worker:
             if names_store:
                 headers.append(("admin-ext-store", self.store.encode()))
             if seal and first + index == last:
-                headers += [("admin-ext-position", b"the worker's own"), ("admin-ext-seal", self.seal(first, last, after, **more))]
+                headers += [
+                    ("admin-ext-position", b"the worker's own"),
+                    ("admin-ext-seal", self.seal(first, last, after, **more)),
+                ]
             if first + index not in skip:
-                self.producer.produce(self.topic, self.wire(body), key=f"APP-{first + index}", headers=headers, partition=self.random.randrange(self.partitions))
+                self.producer.produce(
+                    self.topic,
+                    self.wire(body),
+                    key=f"APP-{first + index}",
+                    headers=headers,
+                    partition=self.random.randrange(self.partitions),
+                )
                 self.producer.poll(0)
         self.producer.commit_transaction(60)
         self.chain, self.number = after, last
@@ -70,7 +102,12 @@ class Worker:
         """A transaction that read_committed readers never see."""
         self.producer.begin_transaction()
         for index in range(size):
-            self.producer.produce(self.topic, b"{}", headers=[("admin-ext-number", str(self.number + index + 1).encode())], partition=index % self.partitions)
+            self.producer.produce(
+                self.topic,
+                b"{}",
+                headers=[("admin-ext-number", str(self.number + index + 1).encode())],
+                partition=index % self.partitions,
+            )
         self.producer.flush(30)
         self.producer.abort_transaction(60)
 

@@ -1,4 +1,5 @@
 """An HTTP proxy in front of the object store that makes faults."""
+
 import http.client
 import http.server
 import threading
@@ -13,9 +14,15 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "content-length"
 
 def refuse(status, code):
     """Answers with an error of S3."""
+
     def act(handler, body):
         del body
-        handler.answer(status, {"Content-Type": "application/xml"}, f"<Error><Code>{code}</Code><Message>by the proxy</Message></Error>".encode())
+        handler.answer(
+            status,
+            {"Content-Type": "application/xml"},
+            f"<Error><Code>{code}</Code><Message>by the proxy</Message></Error>".encode(),
+        )
+
     return act
 
 
@@ -28,11 +35,15 @@ def lose_answer(handler, body):
 
 def with_headers(**changes):
     """The storage's answer with other headers."""
+
     def act(handler, body):
         status, headers, content = handler.forward(body)
         others = {name.replace("_", "-"): value for name, value in changes.items()}
-        kept = {name: value for name, value in headers.items() if name.lower() not in {other.lower() for other in others}}
+        kept = {
+            name: value for name, value in headers.items() if name.lower() not in {other.lower() for other in others}
+        }
         handler.answer(status, {**kept, **others}, content)
+
     return act
 
 
@@ -51,9 +62,11 @@ def say_yes(handler, body):
 
 def slow(seconds):
     """The storage takes its time."""
+
     def act(handler, body):
         time.sleep(seconds)
         handler.answer(*handler.forward(body))
+
     return act
 
 
@@ -73,7 +86,7 @@ class Proxy:
             def handle_one_request(self):
                 try:
                     super().handle_one_request()
-                except OSError:             # the client was killed
+                except OSError:  # the client was killed
                     self.close_connection = True
 
             def forward(self, body):

@@ -1,4 +1,5 @@
 """What the archiver leaves of a topic: every document once, in order, sealed and locked."""
+
 import json
 
 import harness
@@ -48,8 +49,14 @@ def test_ingested_events_of_two_stores_in_one_topic_find_their_store(archiver, t
     other = Worker(BOOTSTRAP, topic, 3)
     for number in range(1, 30, 3):
         for each in (worker, other):
-            each.batch([document(each.store, number), document(each.store, f"{each.store}-{number}", source="/ff/eu"), document(each.store, number + 2)],
-                       names_store=names_store)
+            each.batch(
+                [
+                    document(each.store, number),
+                    document(each.store, f"{each.store}-{number}", source="/ff/eu"),
+                    document(each.store, number + 2),
+                ],
+                names_store=names_store,
+            )
     archiver.run("--roll-size", "2kB").check(worker).check(other)
     assert archiver.foreign() == []
 
@@ -58,7 +65,11 @@ def test_an_ingested_event_that_is_read_again_is_not_foreign_and_a_forged_one_is
     """Without a hint everything is read again."""
     for number in range(3):
         worker.batch([document(worker.store, number), document(worker.store, f"{number}-in", source="/ff/eu")])
-    plain(BOOTSTRAP, topic, [(each, b"k", document("", "forged", source="/ff/eu"), [("admin-ext-number", b"2")]) for each in range(3)])
+    plain(
+        BOOTSTRAP,
+        topic,
+        [(each, b"k", document("", "forged", source="/ff/eu"), [("admin-ext-number", b"2")]) for each in range(3)],
+    )
     worker.batches(1)
     archiver.run()
     assert len(archiver.foreign()) == 3
@@ -80,10 +91,17 @@ def test_a_store_that_continues_another_one_says_so_in_its_first_seal_only(archi
 
 def test_foreign_and_malformed_records_and_tombstones_are_kept_once_as_they_are(archiver, topic, worker):
     number = ("admin-ext-number", b"1")
-    records = [(0, b"key", b"\x00\xff not ours", [("h", b"\x01"), ("h", None)]), (1, None, None, []), (1, b"tombstone", None, [number]),
-               (2, b"k", b"{}", [("admin-ext-number", b"01")]), (2, b"k", b"[]", [number]), (0, b"k", b"{\n}", [number]),
-               (1, b"k", b'{"source":"/ff"}', [("admin-ext-number", b"9999")]),
-               (1, b"k", b"{}", [number, ("admin-ext-seal", b'{"v":2}')]), (1, b"", b"", [])]
+    records = [
+        (0, b"key", b"\x00\xff not ours", [("h", b"\x01"), ("h", None)]),
+        (1, None, None, []),
+        (1, b"tombstone", None, [number]),
+        (2, b"k", b"{}", [("admin-ext-number", b"01")]),
+        (2, b"k", b"[]", [number]),
+        (0, b"k", b"{\n}", [number]),
+        (1, b"k", b'{"source":"/ff"}', [("admin-ext-number", b"9999")]),
+        (1, b"k", b"{}", [number, ("admin-ext-seal", b'{"v":2}')]),
+        (1, b"", b"", []),
+    ]
     plain(BOOTSTRAP, topic, records[:5])
     worker.batches(2)
     archiver.run().check(worker)

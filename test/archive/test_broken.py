@@ -1,4 +1,5 @@
 """What does not fit stops its stream, never another one, and is never archived over."""
+
 import json
 import socket
 import urllib.request
@@ -16,9 +17,9 @@ def archive_with_another(archiver, topic, worker, words, *arguments):
     other.batches(3)
     archiver.run(*arguments, status=3).check(other)
     assert words in archiver.text(), archiver.text()
-    archiver.run(*arguments, status=3).check(other)     # nor does the next run go over it
+    archiver.run(*arguments, status=3).check(other)  # nor does the next run go over it
     seals = archiver.seals(worker.store)
-    del worker.ledger[json.loads(seals[-1][1])["last"] if seals else 0:]
+    del worker.ledger[json.loads(seals[-1][1])["last"] if seals else 0 :]
     archiver.check(worker)
 
 
@@ -79,7 +80,9 @@ def test_a_second_record_of_a_number_stops_the_stream(archiver, topic, worker, b
 def test_a_forged_seal_of_a_running_store_stops_its_stream(archiver, topic, worker):
     worker.batches(2)
     after = bytes(32)
-    plain(BOOTSTRAP, topic, [(1, b"k", document(worker.store, 41), [(NUMBER, b"41"), (SEAL, worker.seal(41, 41, after))])])
+    plain(
+        BOOTSTRAP, topic, [(1, b"k", document(worker.store, 41), [(NUMBER, b"41"), (SEAL, worker.seal(41, 41, after))])]
+    )
     archive_with_another(archiver, topic, worker, "the chain of the batch 41 to 41 does not fit its documents")
 
 
@@ -133,7 +136,9 @@ def test_an_object_under_the_next_name_with_other_documents_stops_the_stream(arc
     archiver.run()
     [(key, _)] = archiver.seals(worker.store)
     stored = archiver.get(key.replace("seal.json", "ndjson.zst"))
-    client().put_object(Bucket=archiver.bucket, Key=f"audit/{worker.store}/00000000000000000021-40.ndjson.zst", Body=stored)
+    client().put_object(
+        Bucket=archiver.bucket, Key=f"audit/{worker.store}/00000000000000000021-40.ndjson.zst", Body=stored
+    )
     worker.batches(1)
     archiver.run(status=3)
     assert "is there already, and holds other documents than the topic" in archiver.text()

@@ -1,4 +1,5 @@
 """Kill -9, storage that fails in every way it can, buckets that do not keep what they promise."""
+
 import datetime
 import email.utils
 import json
@@ -39,7 +40,7 @@ def test_killed_at_random_it_archives_everything_once(archiver, topic, worker):
         archiver.start("--roll-size", "6kB", "--roll-age", "1s")
         worker.batches(chance.randrange(1, 4))
         plain(BOOTSTRAP, topic, [(chance.randrange(3), b"k", b"foreign", [])])
-        time.sleep(chance.uniform(0.8, 3.5))        # the instant of the kill, not a synchronisation
+        time.sleep(chance.uniform(0.8, 3.5))  # the instant of the kill, not a synchronisation
         archiver.kill()
     archiver.run().run().check(worker)
     assert [each["value"] for each in archiver.foreign()] == [b"foreign"] * ROUNDS
@@ -50,7 +51,11 @@ def test_killed_between_two_steps_the_next_run_completes_what_is_there(faulty, p
     """The next run would roll elsewhere, had the first one not said where its object ends."""
     method, _, part = step.rpartition(" ")
     worker.batches(3)
-    proxy.fault = lambda this, path: slow(600) if this == (method or "HEAD") and part in path and (this != "HEAD" or method or "probe" not in path) else None
+    proxy.fault = lambda this, path: (
+        slow(600)
+        if this == (method or "HEAD") and part in path and (this != "HEAD" or method or "probe" not in path)
+        else None
+    )
     faulty.start(*QUICK)
     assert harness.poll(lambda: proxy.count, 60), faulty.text()
     faulty.kill()
@@ -102,7 +107,7 @@ def test_a_second_archiver_stops_and_nothing_is_archived_twice(archiver, topic, 
             ended = [each for each in (archiver, second) if each.process.poll() is not None]
             if ended:
                 break
-            time.sleep(0.4)                         # a load that goes on for a while
+            time.sleep(0.4)  # a load that goes on for a while
         assert harness.poll(lambda: any(each.process.poll() is not None for each in (archiver, second)), 60)
         [ended] = [each for each in (archiver, second) if each.process.poll() is not None]
         assert ended.process.returncode == 4 and "another archiver" in ended.text(), ended.text()
@@ -112,12 +117,23 @@ def test_a_second_archiver_stops_and_nothing_is_archived_twice(archiver, topic, 
     archiver.run().check(worker)
 
 
-@pytest.mark.parametrize("fault", [(503, "SlowDown"), (500, "InternalError"), (409, "ConditionalRequestConflict"), (507, "InsufficientStorage"),
-                                   (403, "QuotaExceeded"), (400, "InvalidRequest")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (503, "SlowDown"),
+        (500, "InternalError"),
+        (409, "ConditionalRequestConflict"),
+        (507, "InsufficientStorage"),
+        (403, "QuotaExceeded"),
+        (400, "InvalidRequest"),
+    ],
+)
 def test_an_answer_that_is_no_yes_is_asked_for_again(faulty, proxy, worker, fault):
     worker.batches(2)
     faulty.start(*QUICK, "--until-end")
-    proxy.fault = lambda method, path: refuse(*fault) if method == "PUT" and worker.store in path and proxy.count < 3 else None
+    proxy.fault = lambda method, path: (
+        refuse(*fault) if method == "PUT" and worker.store in path and proxy.count < 3 else None
+    )
     faulty.wait().check(worker)
     assert proxy.count == 3 and "the archiver retries" in faulty.text()
 
@@ -180,8 +196,14 @@ def test_it_ends_within_seconds_while_the_storage_is_away(faulty, proxy, worker)
 @pytest.mark.parametrize("kind", ["no lock", "no bucket", "ignores locks", "overwrites", "shortens", "deletes"])
 def test_a_bucket_that_would_not_keep_an_archive_is_refused(faulty, proxy, worker, kind):
     worker.batches(1)
-    words = {"no lock": "has no", "no bucket": "it does not exist", "ignores locks": "does not say that it is locked", "overwrites": "overwrites objects",
-             "shortens": "the retention of a locked object be shortened", "deletes": "lets a locked object be deleted"}[kind]
+    words = {
+        "no lock": "has no",
+        "no bucket": "it does not exist",
+        "ignores locks": "does not say that it is locked",
+        "overwrites": "overwrites objects",
+        "shortens": "the retention of a locked object be shortened",
+        "deletes": "lets a locked object be deleted",
+    }[kind]
     if kind == "no lock":
         faulty.bucket = make_bucket(lock=False)
     elif kind == "no bucket":
@@ -189,12 +211,20 @@ def test_a_bucket_that_would_not_keep_an_archive_is_refused(faulty, proxy, worke
     elif kind == "ignores locks":
         proxy.fault = lambda method, path: without_lock if method == "PUT" else None
     elif kind == "overwrites":
-        second = lambda: [path for method, path in proxy.seen if method == "PUT" and "/probe/" in path]
-        proxy.fault = lambda method, path: say_yes if method == "PUT" and "/probe/" in path and len(second()) > 1 else None
+
+        def second():
+            return [path for method, path in proxy.seen if method == "PUT" and "/probe/" in path]
+
+        proxy.fault = lambda method, path: (
+            say_yes if method == "PUT" and "/probe/" in path and len(second()) > 1 else None
+        )
     elif kind == "shortens":
         soon = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        proxy.fault = lambda method, path: (with_headers(x_amz_object_lock_retain_until_date=soon)
-                                            if method == "HEAD" and any("retention" in each for _, each in proxy.seen) else None)
+        proxy.fault = lambda method, path: (
+            with_headers(x_amz_object_lock_retain_until_date=soon)
+            if method == "HEAD" and any("retention" in each for _, each in proxy.seen)
+            else None
+        )
     else:
         proxy.fault = lambda method, path: say_yes if method == "DELETE" else None
     faulty.run(status=1)
@@ -206,6 +236,7 @@ def test_an_answer_that_is_no_xml_is_asked_for_again(faulty, proxy, worker):
     def nonsense(handler, body):
         del body
         handler.answer(200, {"Content-Type": "application/xml"}, b"<html>not what it was asked")
+
     worker.batches(1)
     proxy.on("GET", "versions", nonsense)
     faulty.run().check(worker)
@@ -222,7 +253,12 @@ def test_without_credentials_it_says_so(archiver, monkeypatch):
 
 def test_a_bucket_whose_versioning_is_off_is_refused(faulty, proxy):
     def suspended(handler, body):
-        handler.answer(200, {"Content-Type": "application/xml"}, b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>")
+        handler.answer(
+            200,
+            {"Content-Type": "application/xml"},
+            b"<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>",
+        )
+
     proxy.fault = lambda method, path: suspended if method == "GET" and "versioning" in path else None
     faulty.run(status=1)
     assert "has no versioning" in faulty.text()
@@ -233,10 +269,22 @@ def test_keys_of_somebody_else_in_a_folder_of_the_archive_do_not_hold_the_archiv
     worker.batches(2)
     archiver.run()
     folder, s3 = f"audit/{worker.store}/", harness.client()
-    names = [*(f"{number:020d}{ending}" for number in (1, 2, 30, 41, 99) for ending in ("", "-x.ndjson.zst", "-9.ndjson.zst.part", "-dir/00000000000000000001-2.seal.json")), "z", "0", "9" * 30]
+    names = [
+        *(
+            f"{number:020d}{ending}"
+            for number in (1, 2, 30, 41, 99)
+            for ending in ("", "-x.ndjson.zst", "-9.ndjson.zst.part", "-dir/00000000000000000001-2.seal.json")
+        ),
+        "z",
+        "0",
+        "9" * 30,
+    ]
     for each in [*names, *["z"] * 30]:
         s3.put_object(Bucket=archiver.bucket, Key=folder + each, Body=b"x")
     s3.delete_object(Bucket=archiver.bucket, Key=f"{folder}z")
     worker.batches(2)
     archiver.run(timeout=60)
-    assert [json.loads(content)["first"] for key, content in archiver.seals(worker.store) if key.count("/") == 2] == [1, 41]
+    assert [json.loads(content)["first"] for key, content in archiver.seals(worker.store) if key.count("/") == 2] == [
+        1,
+        41,
+    ]

@@ -1,4 +1,5 @@
 """A second record of a number that the archive has: it is kept, it stops the stream, and no restart forgets that."""
+
 import json
 
 import pytest
@@ -39,12 +40,19 @@ def test_a_restart_does_not_forget_that_a_stream_has_stopped(archiver, topic, wo
     archiver.run(status=3)
     worker.batches(1)
     archiver.run(status=3)
-    assert "number 5 comes a second time, in partition 1" in archiver.text() and f"--accept-broken {worker.store}:1" in archiver.text()
+    assert (
+        "number 5 comes a second time, in partition 1" in archiver.text()
+        and f"--accept-broken {worker.store}:1" in archiver.text()
+    )
     assert json.loads(archiver.seals(worker.store)[-1][1])["last"] == 40
     assert values(archiver) == [forged(worker, 5)]
     [key] = stops(archiver, worker)
     stop = json.loads(archiver.get(key))
-    assert (stop["store"], stop["stop"], stop["last"]) == (worker.store, 1, 40) and "number 5 comes a second time" in stop["reason"]
+    assert (stop["store"], stop["stop"], stop["last"]) == (
+        worker.store,
+        1,
+        40,
+    ) and "number 5 comes a second time" in stop["reason"]
     assert stop["record"] == {"topic": topic, "number": 5, "partition": 1, "offset": archiver.foreign()[0]["offset"]}
     archiver.check_locks()
 
@@ -57,9 +65,12 @@ def test_it_goes_on_once_an_operator_accepts_it_and_the_archive_says_so(archiver
     archiver.run(status=3)
     worker.batches(1)
     archiver.run("--accept-broken", f"{worker.store}:1").check(worker).check_locks()
-    assert [key.rsplit("/", 1)[1] for key in stops(archiver, worker)] == ["stopped-000001.accepted.json", "stopped-000001.json"]
+    assert [key.rsplit("/", 1)[1] for key in stops(archiver, worker)] == [
+        "stopped-000001.accepted.json",
+        "stopped-000001.json",
+    ]
     forge(topic, worker, 7)
-    archiver.run("--accept-broken", f"{worker.store}:1", status=3)      # it was for the first stop alone
+    archiver.run("--accept-broken", f"{worker.store}:1", status=3)  # it was for the first stop alone
     archiver.run("--accept-broken", f"{worker.store}:3", status=1)
     assert "has no stop 3 that could be accepted" in archiver.text()
     worker.batches(1)
@@ -75,7 +86,9 @@ def test_a_second_record_that_comes_while_the_archiver_is_away_stops_the_stream(
     second = worker.ledger[4] if body == "same" else forged(worker, 5)
     forge(topic, worker, 5, body=second)
     archiver.run(status=3).check(worker)
-    assert "number 5 comes a second time, in partition 1 at offset 0" in archiver.text() and values(archiver) == [second]
+    assert "number 5 comes a second time, in partition 1 at offset 0" in archiver.text() and values(archiver) == [
+        second
+    ]
 
 
 def test_a_whole_fork_that_comes_while_the_archiver_is_away_is_kept_and_stops_the_stream(archiver, topic, worker):
@@ -100,7 +113,11 @@ def test_whoever_writes_to_the_bucket_cannot_take_a_stop_back(archiver, topic, w
         client().delete_object(Bucket=archiver.bucket, Key=key)
     else:
         name = key if attack == "overwritten" else key.replace(".json", ".accepted.json")
-        client().put_object(Bucket=archiver.bucket, Key=name, Body=json.dumps({**json.loads(archiver.get(key)), "accepted_at": "now"}).encode())
+        client().put_object(
+            Bucket=archiver.bucket,
+            Key=name,
+            Body=json.dumps({**json.loads(archiver.get(key)), "accepted_at": "now"}).encode(),
+        )
     worker.batches(1)
     archiver.run(status=3)
     assert len(archiver.seals(worker.store)) == 1

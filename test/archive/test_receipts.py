@@ -1,4 +1,5 @@
 """The database is told what is archived, and a time-stamping authority is asked."""
+
 import http.server
 import json
 import os
@@ -7,7 +8,6 @@ import threading
 
 import pytest
 from harness import sql
-
 
 DSN = f"postgresql://postgres@/told?host={os.environ['SCRATCH']}"
 
@@ -38,12 +38,19 @@ def test_each_seal_has_a_receipt_and_a_broken_stream_says_why(database, archiver
     archiver.run("--dsn", DSN)
     worker.batches(1, skip=[50])
     archiver.run("--dsn", DSN, status=3)
-    (key, _), = archiver.seals(worker.store)
+    ((key, _),) = archiver.seals(worker.store)
     first, *again, last = told(worker.store)
-    assert first["sink"] == "kafka" and first["last_number"] == 40 and first["location"] == f"s3://{archiver.bucket}/{key}"
+    assert (
+        first["sink"] == "kafka" and first["last_number"] == 40 and first["location"] == f"s3://{archiver.bucket}/{key}"
+    )
     seal = json.loads(archiver.get(key))
     assert first["chain"] == "\\x" + seal["chain_after"] and first["retain_until"] > "2033"
-    assert last["last_number"] == 40 and last["chain"] is None and last["seal_sha256"] is None and "number 50 is missing" in last["location"]
+    assert (
+        last["last_number"] == 40
+        and last["chain"] is None
+        and last["seal_sha256"] is None
+        and "number 50 is missing" in last["location"]
+    )
     assert all(each == first for each in again)
 
 
@@ -67,8 +74,11 @@ def test_a_receipt_waits_for_the_database_and_one_that_comes_too_early_is_sent_a
 @pytest.fixture
 def authority(tmp_path):
     """OpenSSL's time-stamping authority behind HTTP; its URL and the certificate that verifies it."""
+
     def openssl(*arguments, **more):
-        return subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=60, **more).stdout
+        return subprocess.run(
+            ["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=60, **more
+        ).stdout
 
     (tmp_path / "ts.cnf").write_text("""[req]
 distinguished_name = dn
@@ -90,7 +100,21 @@ digests = sha256
 ess_cert_id_alg = sha256
 """)
     (tmp_path / "serial").write_text("01")
-    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-config", "ts.cnf", "-keyout", "tsa.key", "-out", "tsa.crt")
+    openssl(
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "30",
+        "-config",
+        "ts.cnf",
+        "-keyout",
+        "tsa.key",
+        "-out",
+        "tsa.crt",
+    )
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def log_message(self, *arguments):
@@ -98,7 +122,20 @@ ess_cert_id_alg = sha256
 
         def do_POST(self):
             (tmp_path / "query").write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
-            openssl("ts", "-reply", "-queryfile", "query", "-config", "ts.cnf", "-signer", "tsa.crt", "-inkey", "tsa.key", "-out", "reply")
+            openssl(
+                "ts",
+                "-reply",
+                "-queryfile",
+                "query",
+                "-config",
+                "ts.cnf",
+                "-signer",
+                "tsa.crt",
+                "-inkey",
+                "tsa.key",
+                "-out",
+                "reply",
+            )
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")
             self.end_headers()
@@ -111,7 +148,9 @@ ess_cert_id_alg = sha256
     server.server_close()
 
 
-def test_a_seal_has_a_timestamp_that_openssl_verifies_and_one_that_is_missing_is_asked_for_later(authority, archiver, worker, tmp_path):
+def test_a_seal_has_a_timestamp_that_openssl_verifies_and_one_that_is_missing_is_asked_for_later(
+    authority, archiver, worker, tmp_path
+):
     url, certificate, openssl = authority
     worker.batches(1)
     archiver.run("--tsa", "http://127.0.0.1:9/", timeout=60)

@@ -1,4 +1,5 @@
 """Parts of the archiver by themselves."""
+
 import argparse
 import asyncio
 import datetime
@@ -10,11 +11,7 @@ import signal
 import subprocess
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from producer import document
-
-from admin_client.archive import __main__ as command
-from admin_client.archive import durations, hints, keys, records, settings
+from admin_client.archive import __main__ as command, durations, hints, keys, records, settings
 from admin_client.archive.draft import Draft
 from admin_client.archive.errors import Refused, Stopped, Untrustworthy
 from admin_client.archive.listing import Listing, name
@@ -24,13 +21,21 @@ from admin_client.archive.receipts import Receipts
 from admin_client.archive.storage import Version
 from admin_client.archive.stream import Pool, Stream
 from admin_client.evidence import chain, merkle
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from producer import document
 
 STORE = "0a6f4d52-9a3e-4c1c-8f5e-1f2d3c4b5a69"
 
 
-@pytest.mark.parametrize("start, text, end", [
-    ("2026-11-30T15:00:00", "7y", "2033-11-30T15:00:00"), ("2028-02-29T00:00:00", "7y", "2035-03-01T00:00:00"),
-    ("2028-02-29T00:00:00", "4y", "2032-02-29T00:00:00"), ("2026-01-01T00:00:00.000001", "30d", "2026-01-31T00:00:01")])
+@pytest.mark.parametrize(
+    "start, text, end",
+    [
+        ("2026-11-30T15:00:00", "7y", "2033-11-30T15:00:00"),
+        ("2028-02-29T00:00:00", "7y", "2035-03-01T00:00:00"),
+        ("2028-02-29T00:00:00", "4y", "2032-02-29T00:00:00"),
+        ("2026-01-01T00:00:00.000001", "30d", "2026-01-31T00:00:01"),
+    ],
+)
 def test_a_retention_counts_years_of_the_calendar(start, text, end):
     assert durations.Retention(text).end(datetime.datetime.fromisoformat(start)) == datetime.datetime.fromisoformat(end)
 
@@ -42,19 +47,27 @@ def test_a_retention_that_is_none_is_refused(text):
 
 
 def test_sizes_and_durations_are_as_in_postgresql():
-    assert (durations.size("64MB"), durations.size("1kB"), durations.seconds("5min"), durations.seconds("1.5s")) == (64 << 20, 1024, 300, 1.5)
+    assert (durations.size("64MB"), durations.size("1kB"), durations.seconds("5min"), durations.seconds("1.5s")) == (
+        64 << 20,
+        1024,
+        300,
+        1.5,
+    )
     for bad in ("", "64", "64mb", "0MB", "0s", "5 min"):
         with pytest.raises(argparse.ArgumentTypeError):
             durations.seconds(bad)
 
 
-@pytest.mark.parametrize("option, text, said", [
-    ("--roll-size", "64KB", '"64KB" is not a size: bytes, or a whole number with kB, MB or GB'),
-    ("--roll-age", "5 min", '"5 min" is not a duration: a number with s, min, h or d'),
-    ("--retain", "7", '"7" is not a retention: 1y to 100y, or days up to 36525d'),
-    ("--prefix", "/audit", '"/audit" is not a prefix: at most 200 letters'),
-    ("--accept-broken", "3", '"3" is not STORE:STOP'),
-])
+@pytest.mark.parametrize(
+    "option, text, said",
+    [
+        ("--roll-size", "64KB", '"64KB" is not a size: bytes, or a whole number with kB, MB or GB'),
+        ("--roll-age", "5 min", '"5 min" is not a duration: a number with s, min, h or d'),
+        ("--retain", "7", '"7" is not a retention: 1y to 100y, or days up to 36525d'),
+        ("--prefix", "/audit", '"/audit" is not a prefix: at most 200 letters'),
+        ("--accept-broken", "3", '"3" is not STORE:STOP'),
+    ],
+)
 def test_an_argument_that_is_refused_is_said_how_to_write(capsys, option, text, said):
     with pytest.raises(SystemExit):
         settings.parser().parse_args(["run", "--brokers", "b", "--bucket", "b", "--key", "k", option, text])
@@ -97,7 +110,7 @@ def test_leaves_that_come_in_pieces_have_the_same_root():
         tree, at = merkle.Accumulator(), 0
         while at < size:
             step = chance.randrange(1, 20)
-            tree.extend(leaves[at:at + step])
+            tree.extend(leaves[at : at + step])
             at += step
         assert tree.root() == merkle.root(leaves)
 
@@ -118,8 +131,14 @@ def test_the_newest_object_is_found_without_listing_all():
     chance = random.Random(23)
     for _ in range(100):
         firsts = sorted(chance.sample(range(1, 10 ** chance.randrange(2, 18)), chance.randrange(1, 50)))
-        storage = ListedStorage(["audit/s/" + name(first, first + 1, ending) for first in firsts for ending in ("ndjson.zst", "seal.json", "tsr")]
-                                + ["audit/s/00000000000000000000-junk", "audit/s/zzz"])
+        storage = ListedStorage(
+            [
+                "audit/s/" + name(first, first + 1, ending)
+                for first in firsts
+                for ending in ("ndjson.zst", "seal.json", "tsr")
+            ]
+            + ["audit/s/00000000000000000000-junk", "audit/s/zzz"]
+        )
         listing = Listing(storage, "audit/")
         assert listing.newest_first("audit/s/") == firsts[-1]
         assert storage.requests < 150
@@ -128,11 +147,19 @@ def test_the_newest_object_is_found_without_listing_all():
         assert listing.newest_first("audit/other/") is None
 
 
-JUNK = [f"audit/s/{number:020d}{ending}" for number in range(3, 5003) for ending in ("", "/", "-", "-5.ndjson", "-5.seal.json.old")]
+JUNK = [
+    f"audit/s/{number:020d}{ending}"
+    for number in range(3, 5003)
+    for ending in ("", "/", "-", "-5.ndjson", "-5.seal.json.old")
+]
 
 
 def test_keys_of_somebody_else_between_the_objects_are_skipped_a_page_at_a_time():
-    ours = ["audit/s/" + name(first, last, ending) for first, last in ((1, 2), (5003, 5010)) for ending in ("ndjson.zst", "seal.json")]
+    ours = [
+        "audit/s/" + name(first, last, ending)
+        for first, last in ((1, 2), (5003, 5010))
+        for ending in ("ndjson.zst", "seal.json")
+    ]
     storage = ListedStorage(ours + JUNK)
     listing = Listing(storage, "audit/")
     assert listing.newest_first("audit/s/") == 5003 and listing.newest_first("audit/s/", 5003) == 1
@@ -196,14 +223,43 @@ def test_a_listing_without_end_is_left():
 
 
 def good_seal(**changes):
-    return {"v": 1, "store": STORE, "sink": "kafka", "first": 1, "last": 3, "chain": "a" * 64, "previous": "b" * 64, **changes}
+    return {
+        "v": 1,
+        "store": STORE,
+        "sink": "kafka",
+        "first": 1,
+        "last": 3,
+        "chain": "a" * 64,
+        "previous": "b" * 64,
+        **changes,
+    }
 
 
-@pytest.mark.parametrize("changes", [{"v": 2}, {"store": "x"}, {"store": None}, {"first": 0}, {"first": 4}, {"first": True}, {"last": 2**63}, {"last": "3"}, {"chain": "A" * 64},
-                                     {"chain": None}, {"previous": "b"}, {"sink": 1}, {"continues": 1}, {"continues": {"store": STORE, "last": 1, "chain": "x"}}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"v": 2},
+        {"store": "x"},
+        {"store": None},
+        {"first": 0},
+        {"first": 4},
+        {"first": True},
+        {"last": 2**63},
+        {"last": "3"},
+        {"chain": "A" * 64},
+        {"chain": None},
+        {"previous": "b"},
+        {"sink": 1},
+        {"continues": 1},
+        {"continues": {"store": STORE, "last": 1, "chain": "x"}},
+    ],
+)
 def test_a_malformed_seal_makes_a_foreign_record(changes):
     def parse(seal):
-        return records.parse(document(STORE, 3), [("admin-ext-number", b"3"), ("admin-ext-seal", json.dumps(seal).encode())], 0, 0)
+        return records.parse(
+            document(STORE, 3), [("admin-ext-number", b"3"), ("admin-ext-seal", json.dumps(seal).encode())], 0, 0
+        )
+
     assert parse(good_seal()).seal.last == 3
     assert parse(good_seal(**changes)) is None
 
@@ -226,12 +282,16 @@ def test_a_lower_source_in_a_document_is_not_the_store():
 
 def written(store, chance, count, foreign_share):
     """What a store writes: (records of each of four partitions, its documents, its chain)."""
-    bodies = [document(store, f"{store}-{number}", source="/ff/eu") if chance.random() < foreign_share else document(store, number)
-              for number in range(1, count + 1)]
+    bodies = [
+        document(store, f"{store}-{number}", source="/ff/eu")
+        if chance.random() < foreign_share
+        else document(store, number)
+        for number in range(1, count + 1)
+    ]
     before, parts, number = chain.start(store, "kafka"), [[] for _ in range(4)], 1
     while number <= count:
         last = min(count, number + chance.randrange(12))
-        after = chain.extend(before, number, last - number + 1, chain.content_hash(bodies[number - 1:last]))
+        after = chain.extend(before, number, last - number + 1, chain.content_hash(bodies[number - 1 : last]))
         for each in range(number, last + 1):
             seal = records.BatchSeal(store, "kafka", number, last, after, before, None) if each == last else None
             named = store if seal or b"/ff/" not in bodies[each - 1] else None
@@ -275,7 +335,10 @@ def test_records_of_two_stores_from_partitions_read_in_any_order_make_the_same_b
 
 def receipt_event(number):
     """What a receipt leaves in the trail, as the worker delivers it."""
-    return b'{"specversion":"1.0","id":"%d","source":"/admin_ext/%s","type":"ptt.admin.archive.receipt","data":{}}' % (number, STORE.encode())
+    return b'{"specversion":"1.0","id":"%d","source":"/admin_ext/%s","type":"ptt.admin.archive.receipt","data":{}}' % (
+        number,
+        STORE.encode(),
+    )
 
 
 def filled(*batches):
@@ -283,7 +346,9 @@ def filled(*batches):
     draft, number = Draft(bytes(32)), 1
     for bodies in batches:
         seal = records.BatchSeal(STORE, "kafka", number, number + len(bodies) - 1, bytes(32), bytes(32), None)
-        draft.add(seal, [records.Document(body, 0, number + index, None) for index, body in enumerate(bodies)], bytes(32))
+        draft.add(
+            seal, [records.Document(body, 0, number + index, None) for index, body in enumerate(bodies)], bytes(32)
+        )
         number += len(bodies)
     return draft
 
@@ -295,8 +360,14 @@ def test_receipts_alone_make_no_object_for_a_day():
     assert not draft.is_old(began + 86_401, 100_000), "a roll age of more than a day holds for them, too"
 
 
-@pytest.mark.parametrize("batches", [
-    [[document(STORE, 1)]], [[receipt_event(1), document(STORE, 2)]], [[receipt_event(1)], [document(STORE, 2), receipt_event(3)]]])
+@pytest.mark.parametrize(
+    "batches",
+    [
+        [[document(STORE, 1)]],
+        [[receipt_event(1), document(STORE, 2)]],
+        [[receipt_event(1)], [document(STORE, 2), receipt_event(3)]],
+    ],
+)
 def test_with_another_document_they_are_as_old_as_that_one(batches):
     draft = filled(*batches)
     assert draft.awaited is not None and draft.awaited >= draft.started
@@ -305,11 +376,16 @@ def test_with_another_document_they_are_as_old_as_that_one(batches):
     assert not draft.is_old(draft.awaited + 299, 300)
 
 
-@pytest.mark.parametrize("body", [
-    receipt_event(1).replace(b"0a6f", b"0b6f"), receipt_event(1).replace(b"archive.receipt", b"archive.receipts"),
-    b'{"specversion":"1.0","id":"e","source":"/ff/eu","type":"ptt.admin.archive.receipt","data":{}}',
-    b'{"specversion":"1.0","id":"x\\"' + receipt_event(1)[len(b'{"specversion":"1.0","id":"1'):],
-    b'{"specversion":"1.0","id":"e","source":"/ff/eu","type":"x","data":' + receipt_event(1) + b"}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        receipt_event(1).replace(b"0a6f", b"0b6f"),
+        receipt_event(1).replace(b"archive.receipt", b"archive.receipts"),
+        b'{"specversion":"1.0","id":"e","source":"/ff/eu","type":"ptt.admin.archive.receipt","data":{}}',
+        b'{"specversion":"1.0","id":"x\\"' + receipt_event(1)[len(b'{"specversion":"1.0","id":"1') :],
+        b'{"specversion":"1.0","id":"e","source":"/ff/eu","type":"x","data":' + receipt_event(1) + b"}",
+    ],
+)
 def test_only_an_event_of_the_store_itself_is_a_receipt(body):
     assert records.is_receipt(receipt_event(1), STORE) and not records.is_receipt(body, STORE)
 
@@ -337,6 +413,7 @@ def test_options_of_librdkafka_come_from_a_file(tmp_path):
 
 def test_a_signal_between_two_tasks_of_asyncio_ends_the_archiver():
     """As while a receipt is sent: the loop itself has control then."""
+
     async def act():
         asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
         await asyncio.sleep(5)
@@ -371,6 +448,6 @@ def test_a_receipt_says_on_one_line_what_is_wrong(monkeypatch):
 
     monkeypatch.setattr("asyncpg.connect", connect)
     receipts = Receipts("postgresql://")
-    receipts.add(Receipt(STORE, "kafka", 7, None, None, None, "record \"a\nb\x85\" is of no store"))
+    receipts.add(Receipt(STORE, "kafka", 7, None, None, None, 'record "a\nb\x85" is of no store'))
     receipts.send()
     assert len(receipts) == 0 and [arguments[-1] for arguments in sent] == ['record "a b " is of no store']

@@ -1,4 +1,5 @@
 """CPU of an audited check in this tree, compared with an older commit.  Run by test/bench/against."""
+
 import os
 import pathlib
 import subprocess
@@ -40,7 +41,9 @@ def microseconds_a_check(scratch):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(SCRIPT)
         file.flush()
-        subprocess.run(["pgbench", "-n", "-M", "prepared", "-t", str(CHECKS), "-f", file.name], check=True, capture_output=True)
+        subprocess.run(
+            ["pgbench", "-n", "-M", "prepared", "-t", str(CHECKS), "-f", file.name], check=True, capture_output=True
+        )
     wait_for_end(server, others)
     return (cpu_of_ended_children(server) - before) * 1e6 / CHECKS
 
@@ -61,8 +64,15 @@ def main():
         LASTING[scratch] = children(postmaster(scratch))
         core.load_approvals(APPROVALS)
     rounds = core.alternate(lambda: microseconds_a_check(here), lambda: microseconds_a_check(there))
-    core.report("P2_cpu", f"CPU of an audited check, {CHECKS:,} checks a round, {APPROVALS:,} approvals, this tree against {os.environ['COMMIT_THERE']}",
-                (os.environ["COMMIT_HERE"], os.environ["COMMIT_THERE"]), rounds, 0.85, unit="microseconds of CPU", at_most=True)
+    core.report(
+        "P2_cpu",
+        f"CPU of an audited check, {CHECKS:,} checks a round, {APPROVALS:,} approvals, this tree against {os.environ['COMMIT_THERE']}",
+        (os.environ["COMMIT_HERE"], os.environ["COMMIT_THERE"]),
+        rounds,
+        0.85,
+        unit="microseconds of CPU",
+        at_most=True,
+    )
 
 
 if __name__ == "__main__":

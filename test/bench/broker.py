@@ -1,4 +1,5 @@
 """Topics of the broker that test/bench/run has started, and what arrives in them."""
+
 import functools
 import os
 import time
@@ -31,9 +32,28 @@ def warm_up():
     """Once a run, small transactions and who reads them: a virtual machine that has just started would be measured in the broker's place."""
     make_topic("warm")
     # Several, in turn: the client pauses for 20 ms where its last transaction is still being completed.
-    producers = [Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "transactional.id": f"warm.{i}", "compression.type": "lz4", "linger.ms": 0}) for i in range(8)]
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "warm", "isolation.level": "read_committed", "enable.auto.commit": False,
-                         "fetch.wait.max.ms": 10})
+    producers = [
+        Producer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "log_level": 0,
+                "transactional.id": f"warm.{i}",
+                "compression.type": "lz4",
+                "linger.ms": 0,
+            }
+        )
+        for i in range(8)
+    ]
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "warm",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
+        }
+    )
     consumer.assign([TopicPartition("warm", p, 0) for p in range(PARTITIONS)])
     for producer in producers:
         producer.init_transactions(30)
@@ -55,8 +75,18 @@ class Reader:
     """Reads a topic from where it ended when this was made."""
 
     def __init__(self, topic, isolation="read_committed"):
-        self.consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "bench", "isolation.level": isolation,
-                                  "enable.auto.commit": False, "auto.offset.reset": "error", "fetch.max.bytes": 52428800, "queued.max.messages.kbytes": 65536})
+        self.consumer = Consumer(
+            {
+                "bootstrap.servers": BOOTSTRAP,
+                "log_level": 0,
+                "group.id": "bench",
+                "isolation.level": isolation,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "fetch.max.bytes": 52428800,
+                "queued.max.messages.kbytes": 65536,
+            }
+        )
         self.partitions = [TopicPartition(topic, p) for p in range(PARTITIONS)]
         self.starts = self.ends()
 
@@ -73,7 +103,9 @@ class Reader:
 
     def span(self, records, seconds=120):
         """Reads them all; seconds from the first to the last by the broker's clock."""
-        self.consumer.assign([TopicPartition(p.topic, p.partition, start) for p, start in zip(self.partitions, self.starts)])
+        self.consumer.assign(
+            [TopicPartition(p.topic, p.partition, start) for p, start in zip(self.partitions, self.starts)]
+        )
         deadline, count, first, last = time.monotonic() + seconds, 0, None, 0
         while count < records:
             if time.monotonic() > deadline:

@@ -1,4 +1,5 @@
 """What all benchmarks share: SQL, pgbench, rounds in turn, reports."""
+
 import contextlib
 import os
 import pathlib
@@ -53,7 +54,20 @@ def pgbench(script, clients=2, variables=()):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file:
         file.write(script)
         file.flush()
-        command = ["pgbench", "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(SECONDS), "-f", file.name]
+        command = [
+            "pgbench",
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            str(clients),
+            "-j",
+            "2",
+            "-T",
+            str(SECONDS),
+            "-f",
+            file.name,
+        ]
         for name, value in variables:
             command += ["-D", f"{name}={value}"]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
@@ -74,7 +88,9 @@ def alternate(*sides, rounds=ROUNDS):
 def plot(name, labels, rounds, unit):
     """A bar for every round, side by side."""
     width, height, top = 60 + 26 * sum(map(len, rounds)) + 40, 220, max(map(max, rounds)) or 1
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 50}" font-family="sans-serif" font-size="12">']
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 50}" font-family="sans-serif" font-size="12">'
+    ]
     x = 50
     for label, values, colour in zip(labels, rounds, ("#3465a4", "#888a85", "#c4a000")):
         parts.append(f'<text x="{x}" y="{height + 30}" fill="{colour}">{label}</text>')
@@ -89,9 +105,15 @@ def plot(name, labels, rounds, unit):
 
 def machine():
     """What the figures depend on besides the code."""
-    pages = next(int(line.split()[1]) for line in pathlib.Path("/proc/meminfo").read_text().splitlines() if line.startswith("HugePages_Total"))
-    return (f"{sql('select version()')}; shared_buffers {sql('show shared_buffers')}, huge pages {'set aside' if pages else 'none'}; "
-            f"{os.cpu_count()} cores, {platform.system()} {platform.release()}")
+    pages = next(
+        int(line.split()[1])
+        for line in pathlib.Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("HugePages_Total")
+    )
+    return (
+        f"{sql('select version()')}; shared_buffers {sql('show shared_buffers')}, huge pages {'set aside' if pages else 'none'}; "
+        f"{os.cpu_count()} cores, {platform.system()} {platform.release()}"
+    )
 
 
 def report(name, what, labels, rounds, bar, unit="per second", at_most=False, besides=True, notes=()):
@@ -103,11 +125,20 @@ def report(name, what, labels, rounds, bar, unit="per second", at_most=False, be
     line = f"{name}: {what}: ratio {ratio:.2f}, bar {'at most' if at_most else 'at least'} {bar}: {verdict}"
     print("\n".join([line, *(f"    {note}" for note in notes if note not in told)]), flush=True)
     told.update(notes)
-    text = [f"# {name}", "", what, "", machine(), "", *(line for note in notes for line in (note, "")), f"| {unit} | " + " | ".join(f"round {i + 1}" for i in range(len(rounds[0]))) + " | median |",
-            "|---|" + "---|" * (len(rounds[0]) + 1)]
+    text = [
+        f"# {name}",
+        "",
+        what,
+        "",
+        machine(),
+        "",
+        *(line for note in notes for line in (note, "")),
+        f"| {unit} | " + " | ".join(f"round {i + 1}" for i in range(len(rounds[0]))) + " | median |",
+        "|---|" + "---|" * (len(rounds[0]) + 1),
+    ]
     for label, values, median in zip(labels, rounds, medians):
         text.append(f"| {label} | " + " | ".join(f"{value:,.1f}" for value in values) + f" | {median:,.1f} |")
-    text += ["", line[len(name) + 2:]]
+    text += ["", line[len(name) + 2 :]]
     (RESULTS / f"{name}.md").write_text("\n".join(text) + "\n")
     plot(name, labels, rounds, unit)
 
@@ -115,17 +146,25 @@ def report(name, what, labels, rounds, bar, unit="per second", at_most=False, be
 def load_approvals(count, signed=True):
     """Approvals 0 to count - 1, signed in full by two people each, or by nobody yet."""
     print(f"loading {count:,} approvals ...", flush=True)
-    sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()")
-    sql("set admin_ext.restoring = on",
+    sql(
+        "set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()"
+    )
+    sql(
+        "set admin_ext.restoring = on",
         f"""insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, state, sla_deadline)
-            select {ID.replace(':n', 'n')}, 'payout', 'account', '{{finance,legal}}', 2, 'ann', '{'signed_full' if signed else 'pending'}', '2040-01-01'
+            select {ID.replace(":n", "n")}, 'payout', 'account', '{{finance,legal}}', 2, 'ann', '{"signed_full" if signed else "pending"}', '2040-01-01'
             from generate_series(0, {count - 1}) as n""",
         """insert into admin.signature (approval_id, signer_role, signer, approval_digest)
            select approval_id, role, 'signer of ' || role, admin.approval_digest(approval_id)
-           from admin.approval, unnest(array['finance', 'legal']) as role""" if signed else "",
+           from admin.approval, unnest(array['finance', 'legal']) as role"""
+        if signed
+        else "",
         # A load stops delivery until an operator has said where it goes on.
         "update admin.store set adopted_at = now()",
-        "vacuum (analyze, freeze) admin.approval", "vacuum (analyze, freeze) admin.signature", "checkpoint")
+        "vacuum (analyze, freeze) admin.approval",
+        "vacuum (analyze, freeze) admin.signature",
+        "checkpoint",
+    )
 
 
 def cpu_seconds(kind="admin_ext%"):

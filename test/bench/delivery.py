@@ -1,4 +1,5 @@
 """Delivery to NDJSON files: throughput, a held transaction, memory, idle, writers."""
+
 import contextlib
 import os
 import statistics
@@ -6,7 +7,22 @@ import subprocess
 import tempfile
 import time
 
-from core import ID, PAYLOAD, ROWS, SCRATCH, SECONDS, PeakMemory, alternate, connected_to, cpu_seconds, load_approvals, pgbench, report, sql, wait
+from core import (
+    ID,
+    PAYLOAD,
+    ROWS,
+    SCRATCH,
+    SECONDS,
+    PeakMemory,
+    alternate,
+    connected_to,
+    cpu_seconds,
+    load_approvals,
+    pgbench,
+    report,
+    sql,
+    wait,
+)
 
 
 def deliver(databases):
@@ -14,16 +30,24 @@ def deliver(databases):
     wanted = databases or ""
     sql(f"alter system set admin_ext.databases = '{wanted}'", "select pg_reload_conf()")
     # A worker that has been told to end may still be there.
-    wait(f"select count(*) = 0 from pg_stat_activity where backend_type = 'admin_ext worker' and (datname = any(string_to_array('{wanted}', ','))) is not true")
+    wait(
+        f"select count(*) = 0 from pg_stat_activity where backend_type = 'admin_ext worker' and (datname = any(string_to_array('{wanted}', ','))) is not true"
+    )
     if sql("select to_regproc('admin.worker_status_rows') is not null") == "t":
-        wait(f"select coalesce(string_agg(distinct database, ',' order by database), '') = '{wanted}' from admin.worker_status_rows()")
+        wait(
+            f"select coalesce(string_agg(distinct database, ',' order by database), '') = '{wanted}' from admin.worker_status_rows()"
+        )
 
 
 def load_trail(rows, transactions=1, database="postgres", approval="'APP-000001-x'"):
     with connected_to(database):
-        sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()")
+        sql(
+            "set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()"
+        )
         for _ in range(transactions):
-            sql(f"select count(admin_internal.append_event('load', {PAYLOAD}, {approval})) from generate_series(1, {rows // transactions}) as i")
+            sql(
+                f"select count(admin_internal.append_event('load', {PAYLOAD}, {approval})) from generate_series(1, {rows // transactions}) as i"
+            )
         sql("vacuum (analyze) admin.audit", "checkpoint")
 
 
@@ -47,14 +71,23 @@ def deliver_all(rows, database="postgres"):
 def copy_all(rows):
     with tempfile.TemporaryDirectory() as directory:
         started = time.monotonic()
-        subprocess.run(["psql", "-Xq", "-c", f"\\copy (select payload from admin.audit) to '{directory}/copy'"], check=True)
+        subprocess.run(
+            ["psql", "-Xq", "-c", f"\\copy (select payload from admin.audit) to '{directory}/copy'"], check=True
+        )
         return rows / (time.monotonic() - started)
 
 
 def p7():
     load_trail(ROWS)
     rounds = alternate(lambda: deliver_all(ROWS), lambda: copy_all(ROWS), rounds=3)
-    report("P7", f"NDJSON delivery of {ROWS:,} rows, fsync per batch, against \\copy of the payloads", ("deliver", "copy"), rounds, 0.7, "rows per second")
+    report(
+        "P7",
+        f"NDJSON delivery of {ROWS:,} rows, fsync per batch, against \\copy of the payloads",
+        ("deliver", "copy"),
+        rounds,
+        0.7,
+        "rows per second",
+    )
 
 
 @contextlib.contextmanager
@@ -62,7 +95,9 @@ def held_transaction(database):
     """Within it a transaction of this database holds a snapshot, and a row of its own in the trail."""
     holder = subprocess.Popen(["psql", "-XAtq", database], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     try:
-        holder.stdin.write("begin isolation level repeatable read; select admin_internal.append_event('held', '{}'); select count(*) from admin.audit;\n")
+        holder.stdin.write(
+            "begin isolation level repeatable read; select admin_internal.append_event('held', '{}'); select count(*) from admin.audit;\n"
+        )
         holder.stdin.flush()
         wait("select count(*) = 1 from pg_stat_activity where state = 'idle in transaction'")
         yield
@@ -76,8 +111,14 @@ def write_a_while(*databases):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
         script.write("select admin.sensitive_check('APP-000001-x');\n")
         script.flush()
-        writers = [subprocess.Popen(["pgbench", "-n", "-T", seconds, "-R", "500", "-f", script.name, database], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                   for database in databases]
+        writers = [
+            subprocess.Popen(
+                ["pgbench", "-n", "-T", seconds, "-R", "500", "-f", script.name, database],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            for database in databases
+        ]
         for writer in writers:
             writer.wait()
     return seconds
@@ -101,11 +142,19 @@ def p9():
     with held_transaction("held"):
         seconds = write_a_while("postgres", "held")
         totals = {database: rows_of(database) for database in ("held", "postgres")}
-        rounds = alternate(lambda: deliver_all(totals["held"], "held"), lambda: deliver_all(totals["postgres"]), rounds=7)
+        rounds = alternate(
+            lambda: deliver_all(totals["held"], "held"), lambda: deliver_all(totals["postgres"]), rounds=7
+        )
     deliver(None)
     sql("drop database held")
-    report("P9", f"NDJSON delivery of {ROWS:,} rows and {seconds} s of writing, with a transaction held open all the while against none",
-           ("held", "none"), rounds, 0.95, "rows per second")
+    report(
+        "P9",
+        f"NDJSON delivery of {ROWS:,} rows and {seconds} s of writing, with a transaction held open all the while against none",
+        ("held", "none"),
+        rounds,
+        0.95,
+        "rows per second",
+    )
 
 
 def peak_memory(rows):
@@ -129,8 +178,16 @@ def p10():
         peaks[label] = peak_memory(rows)
         print(f"P10: {label} rows: {peaks[label]:.1f} MiB", flush=True)
     worst = max(peaks.values()) - peaks["10 k"]
-    report("P10", "worker's peak memory: 10 k rows + 64 MiB against " + ", ".join(f"{k}: {v:.0f} MiB" for k, v in peaks.items()) + f" (+ {worst:.0f} MiB)",
-           ("allowed", "used"), [[peaks["10 k"] + 64], [max(peaks.values())]], 1.0, "MiB")
+    report(
+        "P10",
+        "worker's peak memory: 10 k rows + 64 MiB against "
+        + ", ".join(f"{k}: {v:.0f} MiB" for k, v in peaks.items())
+        + f" (+ {worst:.0f} MiB)",
+        ("allowed", "used"),
+        [[peaks["10 k"] + 64], [max(peaks.values())]],
+        1.0,
+        "MiB",
+    )
 
 
 def wal_position():
@@ -165,8 +222,16 @@ def p11():
     load_trail(1000)
     deliver("postgres")
     workers, used, written = idle_minute()
-    report("P11", f"idle for 60 s: {workers} processes, {written} bytes of WAL written; seconds of CPU against 0.1 % of a core", ("used", "allowed"),
-           [[used], [0.06]], 1.0, "seconds", at_most=True, besides=written == 0)
+    report(
+        "P11",
+        f"idle for 60 s: {workers} processes, {written} bytes of WAL written; seconds of CPU against 0.1 % of a core",
+        ("used", "allowed"),
+        [[used], [0.06]],
+        1.0,
+        "seconds",
+        at_most=True,
+        besides=written == 0,
+    )
 
 
 def p13():
@@ -187,9 +252,15 @@ def p13():
     def off():
         deliver(None)
         return pgbench(script, 8)
+
     rates = alternate(on, off)
     allowed = [rate * (1 - share) for rate, share in zip(rates[1], shares[1:])]
     plain = statistics.median(rates[0]) / statistics.median(rates[1])
-    report("P13", f"8 writers' checks while delivery keeps up (lag at most {max(lags):.2f} s at the end), against what the cores allow: delivery off "
-           f"({statistics.median(rates[1]):,.0f}) less the worker's share of the CPU ({statistics.median(shares) * 100:.0f} %); without that allowance the ratio is {plain:.2f}",
-           ("on", "allowed"), [rates[0], allowed], 0.9)
+    report(
+        "P13",
+        f"8 writers' checks while delivery keeps up (lag at most {max(lags):.2f} s at the end), against what the cores allow: delivery off "
+        f"({statistics.median(rates[1]):,.0f}) less the worker's share of the CPU ({statistics.median(shares) * 100:.0f} %); without that allowance the ratio is {plain:.2f}",
+        ("on", "allowed"),
+        [rates[0], allowed],
+        0.9,
+    )

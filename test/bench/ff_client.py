@@ -1,4 +1,5 @@
 """What FF's reference client costs: beside bare asyncpg calls of the same function, and through a pooler."""
+
 import asyncio
 import contextlib
 import os
@@ -7,7 +8,6 @@ import time
 
 import asyncpg
 from admin_client import AdminClient, Settings
-
 from core import SECONDS, alternate, report, sql
 
 CONNECTIONS = 16
@@ -18,16 +18,24 @@ QUESTION = ("APP-000001-p", "pay", "account 7")
 
 
 def prepare():
-    sql("set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()",
-        "drop role if exists ff", "create role ff login", "select admin.grant_access('ff', 'checker')",
+    sql(
+        "set client_min_messages = error; drop extension if exists admin_ext; create extension admin_ext; select admin.create_audit_partitions()",
+        "drop role if exists ff",
+        "create role ff login",
+        "select admin.grant_access('ff', 'checker')",
         """insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline)
            values ('APP-000001-p', 'pay', 'account 7', '{r}', 1, 'boss', '2100-01-01')""",
-        "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-p', 'r', 'ann')")
+        "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-p', 'r', 'ann')",
+    )
 
 
 def address(path):
     """To the server itself, or through PgBouncer."""
-    return f"postgresql://ff@/postgres?host={os.environ['PGHOST']}" if path == "direct" else f"postgresql://ff@/postgres?host={os.environ['PGBOUNCER_DIR']}&port=6432"
+    return (
+        f"postgresql://ff@/postgres?host={os.environ['PGHOST']}"
+        if path == "direct"
+        else f"postgresql://ff@/postgres?host={os.environ['PGBOUNCER_DIR']}&port=6432"
+    )
 
 
 @contextlib.asynccontextmanager
@@ -81,19 +89,49 @@ async def called(side, path, pause, *arguments, **options):
 
 def sides(path, pause, *kinds):
     """Rounds of each kind: a side and what it is asked."""
-    return alternate(*(lambda side=side, question=question, options=options: asyncio.run(called(side, path, pause, *question, **options)) for side, question, options in kinds))
+    return alternate(
+        *(
+            lambda side=side, question=question, options=options: asyncio.run(
+                called(side, path, pause, *question, **options)
+            )
+            for side, question, options in kinds
+        )
+    )
 
 
 def p17():
     prepare()
-    notes = (f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with up to 20 server connections, its default, {CONNECTIONS} callers in one process; "
-             f"fsync {sql('show fsync')}, synchronous_commit {sql('show synchronous_commit')}",)
-    ours, bare, pooled = (client, QUESTION, {"actor": "FF"}), (connections, (CHECK, *QUESTION, "FF"), {}), (pool, (CHECK, *QUESTION, "FF"), {})
-    for name, pause, how in (("P17", CONNECTIONS / RATE, f"at {RATE} checks a second"), ("P17_busy", 0, "without a pause between them: what a call costs the process all others wait for")):
+    notes = (
+        f"asyncpg {asyncpg.__version__}, PgBouncer {os.environ['PGBOUNCER_VERSION']} in transaction mode with up to 20 server connections, its default, {CONNECTIONS} callers in one process; "
+        f"fsync {sql('show fsync')}, synchronous_commit {sql('show synchronous_commit')}",
+    )
+    ours, bare, pooled = (
+        (client, QUESTION, {"actor": "FF"}),
+        (connections, (CHECK, *QUESTION, "FF"), {}),
+        (pool, (CHECK, *QUESTION, "FF"), {}),
+    )
+    for name, pause, how in (
+        ("P17", CONNECTIONS / RATE, f"at {RATE} checks a second"),
+        ("P17_busy", 0, "without a pause between them: what a call costs the process all others wait for"),
+    ):
         p50 = [[median for median, _ in side] for side in sides("direct", pause, ours, bare, pooled)]
-        report(name, f"milliseconds of a check by the client at p50, {how}, against a bare asyncpg call of the same function on {CONNECTIONS} connections and {ALLOWED} ms more; besides, by asyncpg's pool",
-               ("client", "allowed", "pool"), (p50[0], [median + ALLOWED for median in p50[1]], p50[2]), 1.0, "ms", at_most=True, notes=notes)
+        report(
+            name,
+            f"milliseconds of a check by the client at p50, {how}, against a bare asyncpg call of the same function on {CONNECTIONS} connections and {ALLOWED} ms more; besides, by asyncpg's pool",
+            ("client", "allowed", "pool"),
+            (p50[0], [median + ALLOWED for median in p50[1]], p50[2]),
+            1.0,
+            "ms",
+            at_most=True,
+            notes=notes,
+        )
     nothing = ("select 1",), {}
     rates = [[rate for _, rate in side] for side in sides("pooled", 0, ours, (pool, *nothing), (connections, *nothing))]
-    report("P17_pooler", "checks a second by the client through PgBouncer, against select 1 by asyncpg's pool through it with statement_cache_size=0; besides, select 1 on connections that nobody gives out",
-           ("client", "select 1", "connections"), rates, 0.8, notes=notes)
+    report(
+        "P17_pooler",
+        "checks a second by the client through PgBouncer, against select 1 by asyncpg's pool through it with statement_cache_size=0; besides, select 1 on connections that nobody gives out",
+        ("client", "select 1", "connections"),
+        rates,
+        0.8,
+        notes=notes,
+    )

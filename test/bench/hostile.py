@@ -1,4 +1,5 @@
 """How long the web app's /healthz waits while bodies of 1 MiB of the worst JSON are posted to it, by somebody with a good token."""
+
 import asyncio
 import contextlib
 import itertools
@@ -10,7 +11,6 @@ import time
 from importlib import metadata
 
 import httpx
-
 from core import SECONDS, alternate, report, sql
 
 MIB = 1024 * 1024
@@ -28,9 +28,25 @@ def full(unit, opening="[[", closing="1]]"):
     return opening + unit * ((MIB - len(opening) - len(closing)) // len(unit)) + closing
 
 
-BODIES = [body.encode() for body in (
-    elements('"\\u0000"'), elements("1e999999"), full("1", "[", "]"), full("[],"), full("1,"), full("1.5,"), full('"a":0,', "[{", '"a":0}]'), "[" + "[" * 500_000 + "]" * 500_000 + "]",
-    elements("[" * 50 + "]" * 50), full("\\n", '["', '"]'), full("\\ud800", '["', '"]'), elements('{"":0}'), full("{},"), elements('{"id":"1","source":"/bench","type":"t","specversion":"1.0"}'))]
+BODIES = [
+    body.encode()
+    for body in (
+        elements('"\\u0000"'),
+        elements("1e999999"),
+        full("1", "[", "]"),
+        full("[],"),
+        full("1,"),
+        full("1.5,"),
+        full('"a":0,', "[{", '"a":0}]'),
+        "[" + "[" * 500_000 + "]" * 500_000 + "]",
+        elements("[" * 50 + "]" * 50),
+        full("\\n", '["', '"]'),
+        full("\\ud800", '["', '"]'),
+        elements('{"":0}'),
+        full("{},"),
+        elements('{"id":"1","source":"/bench","type":"t","specversion":"1.0"}'),
+    )
+]
 WHERE = ("/api/audit/ingest", "/api/policy/sensitive-check")
 
 
@@ -39,9 +55,14 @@ def prepare():
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "identity"))
     os.environ["PGDATABASE"] = os.environ.get("PGDATABASE", "postgres")
     import harness
-    sql("set client_min_messages = error; drop extension if exists admin_ext cascade; create extension admin_ext; select admin.create_audit_partitions()",
-        "drop role if exists web", "create role web login", *(f"select admin.grant_access('web', '{access}')" for access in ("checker", "signer", "auditor")),
-        "select admin.grant_access('web', 'checker', '/bench')")
+
+    sql(
+        "set client_min_messages = error; drop extension if exists admin_ext cascade; create extension admin_ext; select admin.create_audit_partitions()",
+        "drop role if exists web",
+        "create role web login",
+        *(f"select admin.grant_access('web', '{access}')" for access in ("checker", "signer", "auditor")),
+        "select admin.grant_access('web', 'checker', '/bench')",
+    )
     return harness.Issuer(harness.connect()).token(roles=("service",), exp=int(time.time()) + 3600)
 
 
@@ -51,8 +72,24 @@ def app():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    process = subprocess.Popen([sys.executable, "-m", "uvicorn", "admin_client.app:app", "--port", address.rsplit(":")[-1], "--log-level", "error"],
-                               env={**os.environ, "ADMIN_DSN": f"postgresql://web@/postgres?host={os.environ['PGHOST']}", "ADMIN_INGEST_ROLE": "service", "ADMIN_BUDGET": "30"})
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "admin_client.app:app",
+            "--port",
+            address.rsplit(":")[-1],
+            "--log-level",
+            "error",
+        ],
+        env={
+            **os.environ,
+            "ADMIN_DSN": f"postgresql://web@/postgres?host={os.environ['PGHOST']}",
+            "ADMIN_INGEST_ROLE": "service",
+            "ADMIN_BUDGET": "30",
+        },
+    )
     try:
         deadline = time.monotonic() + 30
         while True:
@@ -72,7 +109,11 @@ async def send(address, token, number):
     """Posts one body after the other, until it is ended.  In a process of its own: what it costs is not what is measured."""
     async with httpx.AsyncClient(base_url=address, timeout=60) as client:
         for n in itertools.count(number):
-            response = await client.post(WHERE[n % len(WHERE)], content=BODIES[n // len(WHERE) % len(BODIES)], headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            response = await client.post(
+                WHERE[n % len(WHERE)],
+                content=BODIES[n // len(WHERE) % len(BODIES)],
+                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            )
             if response.status_code not in (200, 400, 422):
                 raise RuntimeError(f"a body was answered by {response.status_code}: {response.text[:200]}")
             print(n, flush=True)
@@ -81,7 +122,10 @@ async def send(address, token, number):
 def slowest(address, token, senders):
     """Milliseconds of the slowest of the answers of /healthz, one every 5 ms."""
     times = []
-    sending = [subprocess.Popen([sys.executable, __file__, address, token, str(number)], stdout=subprocess.PIPE, text=True) for number in range(senders)]
+    sending = [
+        subprocess.Popen([sys.executable, __file__, address, token, str(number)], stdout=subprocess.PIPE, text=True)
+        for number in range(senders)
+    ]
     try:
         for sender in sending:
             if not sender.stdout.readline():
@@ -105,11 +149,23 @@ def slowest(address, token, senders):
 def p26():
     token = prepare()
     with app() as address:
-        rounds = alternate(lambda: slowest(address, token, SENDERS), lambda: ALLOWED, lambda: slowest(address, token, 0))
-    notes = (f"fastapi {metadata.version('fastapi')}, uvicorn {metadata.version('uvicorn')}, Python {sys.version.split()[0]}; {len(BODIES)} bodies, {SENDERS} processes that post them with a good token, "
-             "on the same machine",)
-    report("P26", f"milliseconds of the slowest answer of /healthz while 1 MiB of the worst JSON is posted to ingest and the check, against {ALLOWED:.0f}; besides, the slowest without that",
-           ("under attack", "allowed", "quiet"), rounds, 1.0, "ms", at_most=True, notes=notes)
+        rounds = alternate(
+            lambda: slowest(address, token, SENDERS), lambda: ALLOWED, lambda: slowest(address, token, 0)
+        )
+    notes = (
+        f"fastapi {metadata.version('fastapi')}, uvicorn {metadata.version('uvicorn')}, Python {sys.version.split()[0]}; {len(BODIES)} bodies, {SENDERS} processes that post them with a good token, "
+        "on the same machine",
+    )
+    report(
+        "P26",
+        f"milliseconds of the slowest answer of /healthz while 1 MiB of the worst JSON is posted to ingest and the check, against {ALLOWED:.0f}; besides, the slowest without that",
+        ("under attack", "allowed", "quiet"),
+        rounds,
+        1.0,
+        "ms",
+        at_most=True,
+        notes=notes,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """Delivery to Kafka: against librdkafka alone, with a transaction held open, memory, a profile."""
+
 import contextlib
 import itertools
 import os
@@ -11,6 +12,7 @@ import subprocess
 import latency
 from broker import BOOTSTRAP, PARTITIONS, Reader, drop_topic, make_topic, warm_up
 from core import RESULTS, ROWS, SCRATCH, PeakMemory, alternate, connected_to, cpu_of, report, sql, wait
+
 from delivery import deliver, held_transaction, idle_minute, load_trail, rows_of, worker_pid, write_a_while
 
 SOURCE = pathlib.Path(__file__).parents[2] / "src/sinks/kafka/kafka_config.c"
@@ -29,8 +31,10 @@ def worker_properties():
 
 def notes():
     settings = ";".join(f"{name}={value}" for name, value in worker_properties().items())
-    return [f"Apache Kafka {os.environ['KAFKA_VERSION']}, one broker on the same machine, {PARTITIONS} partitions; librdkafka {os.environ['RDKAFKA_VERSION']} with {settings}; "
-            f"admin_ext.batch_rows {sql('show admin_ext.batch_rows')}, batch_bytes {sql('show admin_ext.batch_bytes')}, linger {sql('show admin_ext.linger')}, fsync {sql('show fsync')}"]
+    return [
+        f"Apache Kafka {os.environ['KAFKA_VERSION']}, one broker on the same machine, {PARTITIONS} partitions; librdkafka {os.environ['RDKAFKA_VERSION']} with {settings}; "
+        f"admin_ext.batch_rows {sql('show admin_ext.batch_rows')}, batch_bytes {sql('show admin_ext.batch_bytes')}, linger {sql('show admin_ext.linger')}, fsync {sql('show fsync')}"
+    ]
 
 
 @contextlib.contextmanager
@@ -38,12 +42,21 @@ def kafka_sink():
     """Within it the sink is Kafka, the broker is warm, and nothing is delivered yet."""
     warm_up()
     deliver(None)
-    sql("alter system set admin_ext.sinks = 'kafka'", f"alter system set admin_ext.kafka_brokers = '{BOOTSTRAP}'", "select pg_reload_conf()")
+    sql(
+        "alter system set admin_ext.sinks = 'kafka'",
+        f"alter system set admin_ext.kafka_brokers = '{BOOTSTRAP}'",
+        "select pg_reload_conf()",
+    )
     try:
         yield
     finally:
         deliver(None)
-        sql("alter system reset admin_ext.sinks", "alter system reset admin_ext.kafka_brokers", "alter system reset admin_ext.kafka_topic", "select pg_reload_conf()")
+        sql(
+            "alter system reset admin_ext.sinks",
+            "alter system reset admin_ext.kafka_brokers",
+            "alter system reset admin_ext.kafka_topic",
+            "select pg_reload_conf()",
+        )
         for topic in set(topics.values()):
             drop_topic(topic)
         topics.clear()
@@ -51,7 +64,10 @@ def kafka_sink():
 
 def idle(database="postgres", rows=0):
     # Asked seldom: a psql each time, on cores that all sides share.
-    wait(f"select state = 'idle' and delivered_rows >= {rows} from admin.worker_status where database = '{database}'", every=0.2)
+    wait(
+        f"select state = 'idle' and delivered_rows >= {rows} from admin.worker_status where database = '{database}'",
+        every=0.2,
+    )
 
 
 def redeliver(database="postgres"):
@@ -82,7 +98,11 @@ def deliver_all(rows, database="postgres", peaks=None):
         idle(database, rows)
     if peaks is not None:
         peaks.append(memory.peak)
-    seconds = float(sql(f"select extract(epoch from last_delivery_at - started_at) from admin.worker_status where database = '{database}'"))
+    seconds = float(
+        sql(
+            f"select extract(epoch from last_delivery_at - started_at) from admin.worker_status where database = '{database}'"
+        )
+    )
     # Exactly once: what a read_committed consumer sees is so many records, no more and no less.
     # With the rows come a few events, of the position that was written by hand and of settings.
     with connected_to(database):
@@ -95,11 +115,19 @@ def documents():
     """The documents of the trail, in files: those that the NDJSON sink writes."""
     # Of another benchmark there may be files.
     shutil.rmtree(SCRATCH / "data/admin_ext", ignore_errors=True)
-    sql("alter system set admin_ext.sinks = 'ndjson'", "alter system set admin_ext.ndjson_rotate_size = '1GB'", "select pg_reload_conf()")
+    sql(
+        "alter system set admin_ext.sinks = 'ndjson'",
+        "alter system set admin_ext.ndjson_rotate_size = '1GB'",
+        "select pg_reload_conf()",
+    )
     deliver("postgres")
     idle(rows=ROWS)
     deliver(None)
-    sql("alter system set admin_ext.sinks = 'kafka'", "alter system reset admin_ext.ndjson_rotate_size", "select pg_reload_conf()")
+    sql(
+        "alter system set admin_ext.sinks = 'kafka'",
+        "alter system reset admin_ext.ndjson_rotate_size",
+        "select pg_reload_conf()",
+    )
     kept = SCRATCH / "documents"
     shutil.rmtree(kept, ignore_errors=True)
     (SCRATCH / "data/admin_ext").rename(kept)
@@ -113,8 +141,22 @@ def documents():
 
 def build_sender():
     sender = SCRATCH / "kafka_sender"
-    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "rdkafka"], check=True, capture_output=True, text=True).stdout.split()
-    subprocess.run(["gcc", "-O2", "-Wall", "-D_GNU_SOURCE", str(pathlib.Path(__file__).with_name("kafka_sender.c")), "-o", str(sender), *flags], check=True)
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "--libs", "rdkafka"], check=True, capture_output=True, text=True
+    ).stdout.split()
+    subprocess.run(
+        [
+            "gcc",
+            "-O2",
+            "-Wall",
+            "-D_GNU_SOURCE",
+            str(pathlib.Path(__file__).with_name("kafka_sender.c")),
+            "-o",
+            str(sender),
+            *flags,
+        ],
+        check=True,
+    )
     return sender
 
 
@@ -122,7 +164,12 @@ def send_all(sender, files, rows):
     """Rows per second of librdkafka alone, idempotent, to a new topic."""
     topic = f"bench.alone.{next(numbers)}"
     make_topic(topic)
-    properties = {**worker_properties(), "bootstrap.servers": BOOTSTRAP, "enable.idempotence": "true", "client.id": "alone"}
+    properties = {
+        **worker_properties(),
+        "bootstrap.servers": BOOTSTRAP,
+        "enable.idempotence": "true",
+        "client.id": "alone",
+    }
     arguments = [sender, topic, ";".join(f"{name}={value}" for name, value in properties.items()), *files]
     sent, seconds = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout.split()
     drop_topic(topic)
@@ -139,8 +186,15 @@ def p5():
         rounds = alternate(lambda: deliver_all(ROWS), lambda: send_all(sender, files, ROWS), rounds=3)
         settings = notes()
         profile()
-    report("P5", f"Kafka delivery, exactly once, of {ROWS:,} rows (documents of {size:.0f} bytes), against librdkafka alone sending the same records idempotently, from memory",
-           ("deliver", "librdkafka"), rounds, 0.5, "rows per second", notes=settings)
+    report(
+        "P5",
+        f"Kafka delivery, exactly once, of {ROWS:,} rows (documents of {size:.0f} bytes), against librdkafka alone sending the same records idempotently, from memory",
+        ("deliver", "librdkafka"),
+        rounds,
+        0.5,
+        "rows per second",
+        notes=settings,
+    )
 
 
 def profile():
@@ -152,7 +206,12 @@ def profile():
     redeliver()
     wait("select delivered_rows > 0 from admin.worker_status")
     pid = worker_pid()
-    perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-p", str(pid), "-o", str(data)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    perf = subprocess.Popen(
+        ["perf", "record", "-q", "-e", "cpu-clock", "-F", "999", "-p", str(pid), "-o", str(data)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     used = cpu_of(pid)
     idle(rows=ROWS)
     used = cpu_of(pid) - used
@@ -162,18 +221,44 @@ def profile():
         print(f"P5_profile: skipped, perf cannot record: {problem.strip()}", flush=True)
         return
     tables = [perf_table(data, columns) for columns in ("comm", "dso", "comm,dso,symbol")]
-    text = ["# P5_profile", "", f"Samples of the worker's process (perf, cpu-clock) while it delivers {ROWS:,} rows to Kafka, {used:.1f} s of CPU in all; the threads rdk: are librdkafka's, "
-            "the other one is the worker's own.", ""]
+    text = [
+        "# P5_profile",
+        "",
+        f"Samples of the worker's process (perf, cpu-clock) while it delivers {ROWS:,} rows to Kafka, {used:.1f} s of CPU in all; the threads rdk: are librdkafka's, "
+        "the other one is the worker's own.",
+        "",
+    ]
     (RESULTS / "P5_profile.md").write_text("\n".join(text + ["\n".join(table) + "\n" for table in tables]))
     print("\n".join(tables[0] + tables[2][:12]), flush=True)
 
 
 def perf_table(data, columns, most=40):
-    output = subprocess.run(["perf", "report", "-i", str(data), "--stdio", "-q", "--no-children", "-s", columns, "-t", "|", "--percent-limit", "0.5"],
-                            check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [
+            "perf",
+            "report",
+            "-i",
+            str(data),
+            "--stdio",
+            "-q",
+            "--no-children",
+            "-s",
+            columns,
+            "-t",
+            "|",
+            "--percent-limit",
+            "0.5",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     rows = [re.sub(r"\[[.k]\] ", "", line.strip()).split("|") for line in output.splitlines() if "%" in line]
     width = columns.count(",") + 2
-    return ["| " + " | ".join(cell.strip() for cell in row[:width]) + " |" for row in [["share", *columns.split(",")], ["---"] * width, *rows[:most]]]
+    return [
+        "| " + " | ".join(cell.strip() for cell in row[:width]) + " |"
+        for row in [["share", *columns.split(",")], ["---"] * width, *rows[:most]]
+    ]
 
 
 def p9k():
@@ -190,15 +275,31 @@ def p9k():
         with held_transaction("held"):
             seconds = write_a_while("postgres", "held")
             totals = {database: rows_of(database) for database in ("held", "postgres")}
-            rates = alternate(lambda: deliver_all(totals["held"], "held"), lambda: deliver_all(totals["postgres"]), rounds=3)
+            rates = alternate(
+                lambda: deliver_all(totals["held"], "held"), lambda: deliver_all(totals["postgres"]), rounds=3
+            )
             latencies = alternate(lambda: latency_of("postgres", 1000), lambda: latency_of("held", 1000), rounds=3)
             settings = notes()
     sql("drop database held")
-    report("P9k", f"Kafka delivery of {ROWS:,} rows and {seconds} s of writing, with a transaction held open all the while against none",
-           ("held", "none"), rates, 0.95, "rows per second", notes=settings)
+    report(
+        "P9k",
+        f"Kafka delivery of {ROWS:,} rows and {seconds} s of writing, with a transaction held open all the while against none",
+        ("held", "none"),
+        rates,
+        0.95,
+        "rows per second",
+        notes=settings,
+    )
     for percentile in ("p50", "p99"):
-        report(f"P9k_{percentile}", f"{percentile} from commit to a read_committed consumer at 1,000 rows/s: none held against a transaction held open for {seconds} s and more",
-               ("none", "held"), [[run[percentile] for run in side] for side in latencies], 0.95, "ms", notes=settings)
+        report(
+            f"P9k_{percentile}",
+            f"{percentile} from commit to a read_committed consumer at 1,000 rows/s: none held against a transaction held open for {seconds} s and more",
+            ("none", "held"),
+            [[run[percentile] for run in side] for side in latencies],
+            0.95,
+            "ms",
+            notes=settings,
+        )
 
 
 def latency_of(database, rate):
@@ -215,8 +316,17 @@ def p11k():
         deliver_all(1000)
         workers, used, written = idle_minute()
         settings = notes()
-    report("P11k", f"idle Kafka worker for 60 s: {workers} processes, {written} bytes of WAL written; seconds of CPU against 0.1 % of a core", ("used", "allowed"),
-           [[used], [0.06]], 1.0, "seconds", at_most=True, besides=written == 0, notes=settings)
+    report(
+        "P11k",
+        f"idle Kafka worker for 60 s: {workers} processes, {written} bytes of WAL written; seconds of CPU against 0.1 % of a core",
+        ("used", "allowed"),
+        [[used], [0.06]],
+        1.0,
+        "seconds",
+        at_most=True,
+        besides=written == 0,
+        notes=settings,
+    )
 
 
 def p10k():
@@ -233,5 +343,14 @@ def p10k():
             print(f"P10k: {label}: {peaks[label]:.1f} MiB", flush=True)
         settings = notes()
     small = next(iter(peaks.values()))
-    report("P10k", "Kafka worker's peak memory: 10 k rows + 64 MiB against " + ", ".join(f"{k}: {v:.0f} MiB" for k, v in peaks.items()) + f" (+ {max(peaks.values()) - small:.0f} MiB)",
-           ("allowed", "used"), [[small + 64], [max(peaks.values())]], 1.0, "MiB", notes=settings)
+    report(
+        "P10k",
+        "Kafka worker's peak memory: 10 k rows + 64 MiB against "
+        + ", ".join(f"{k}: {v:.0f} MiB" for k, v in peaks.items())
+        + f" (+ {max(peaks.values()) - small:.0f} MiB)",
+        ("allowed", "used"),
+        [[small + 64], [max(peaks.values())]],
+        1.0,
+        "MiB",
+        notes=settings,
+    )

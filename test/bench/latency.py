@@ -3,6 +3,7 @@
 The writer puts the time into the row just before its commit, the reader compares it with
 the time of receipt: one machine, one clock.
 """
+
 import json
 import os
 import pathlib
@@ -23,14 +24,38 @@ def write(script, rate, database, seconds=SECONDS):
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as file, connected_to(database):
         file.write(script)
         file.flush()
-        output = subprocess.run(["pgbench", "-n", "-M", "prepared", "-c", "4", "-j", "1", "-R", str(rate), "-T", str(seconds), "-f", file.name],
-                                check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(
+            [
+                "pgbench",
+                "-n",
+                "-M",
+                "prepared",
+                "-c",
+                "4",
+                "-j",
+                "1",
+                "-R",
+                str(rate),
+                "-T",
+                str(seconds),
+                "-f",
+                file.name,
+            ],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
     return int(next(line for line in output.splitlines() if "actually processed" in line).split(":")[1].split("/")[0])
 
 
 def measure(topic, rate, database, script, *pids):
     """Milliseconds at p50 and p99, and the share of a core, in percent, that these processes took."""
-    reader = subprocess.Popen([sys.executable, str(pathlib.Path(__file__).with_name("latency_reader.py")), topic], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    reader = subprocess.Popen(
+        [sys.executable, str(pathlib.Path(__file__).with_name("latency_reader.py")), topic],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         if reader.stdout.readline() != "ready\n":
             raise RuntimeError("the reader does not start")

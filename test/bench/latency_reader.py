@@ -2,15 +2,15 @@
 
 Says ready, then reads until it has as many as a line of its input says; prints JSON.
 """
+
 import json
 import re
 import select
 import sys
 import time
 
-from confluent_kafka import Consumer, TopicPartition
-
 from broker import BOOTSTRAP
+from confluent_kafka import Consumer, TopicPartition
 
 AT = re.compile(rb'"at": ?([0-9.]+)')
 
@@ -20,8 +20,18 @@ def percentile(ages, share):
 
 
 def main():
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "latency", "isolation.level": "read_committed", "enable.auto.commit": False,
-                         "auto.offset.reset": "error", "fetch.wait.max.ms": 10, "fetch.min.bytes": 1})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "latency",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "error",
+            "fetch.wait.max.ms": 10,
+            "fetch.min.bytes": 1,
+        }
+    )
     topic = sys.argv[1]
     partitions = [TopicPartition(topic, p) for p in consumer.list_topics(topic, 30).topics[topic].partitions]
     for partition in partitions:

@@ -3,21 +3,32 @@
 What people run today in place of a worker; prints the seconds from its first batch to
 the commit of its last.  At least once: it may die between Kafka's answer and finish_batch.
 """
+
 import sys
 import time
 
 import psycopg2
-from confluent_kafka import Producer
-
 from broker import BOOTSTRAP
+from confluent_kafka import Producer
 
 FETCH = 5000
 
 
 def main():
     topic, rows = sys.argv[1], int(sys.argv[2])
-    producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "enable.idempotence": True, "compression.type": "lz4", "linger.ms": 2, "batch.size": 1000000,
-                         "batch.num.messages": 100000, "queue.buffering.max.messages": 2000000, "partitioner": "murmur2_random"})
+    producer = Producer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 2,
+            "batch.size": 1000000,
+            "batch.num.messages": 100000,
+            "queue.buffering.max.messages": 2000000,
+            "partitioner": "murmur2_random",
+        }
+    )
     failures = []
     connection = psycopg2.connect("")
     cursor = connection.cursor()

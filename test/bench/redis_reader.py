@@ -2,6 +2,7 @@
 
 Says ready, then listens until it has heard as many as a line of its input says; prints JSON.
 """
+
 import datetime
 import json
 import select
@@ -33,7 +34,10 @@ def main():
     if expected != len(heard):
         sys.exit(f"{len(heard)} of {expected} messages have come")
     # Taken apart afterwards: nobody waits for the reader's JSON.
-    ages = sorted(at - datetime.datetime.fromisoformat(json.loads(data)["occurred_at"].replace("Z", "+00:00")).timestamp() for at, data in heard)
+    ages = sorted(
+        at - datetime.datetime.fromisoformat(json.loads(data)["occurred_at"].replace("Z", "+00:00")).timestamp()
+        for at, data in heard
+    )
     print(json.dumps({"p50": round(percentile(ages, 0.5), 2), "p99": round(percentile(ages, 0.99), 2)}))
 
 

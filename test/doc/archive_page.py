@@ -1,4 +1,5 @@
 """Does doc/archive.md say what the archiver's sources say: options, exit statuses, metrics, messages?  Speaks TAP."""
+
 import ast
 import re
 
@@ -29,22 +30,35 @@ def forms(node):
 
 def table(head):
     """The rows of a table, each a list of cells."""
-    rows = PAGE[PAGE.index(f"| {head} |"):].split("\n\n")[0].splitlines()[2:]
+    rows = PAGE[PAGE.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
     return [[cell.strip() for cell in re.split(r" \|(?= )", row.strip("|"))] for row in rows]
 
 
 def options():
-    added = [(node.args[0].value, [each.arg for each in node.keywords]) for _, node in calls(TREES["settings"], "add_argument")
-             if ast.unparse(node.func.value) == "run" and node.args[0].value.startswith("--")]
+    added = [
+        (node.args[0].value, [each.arg for each in node.keywords])
+        for _, node in calls(TREES["settings"], "add_argument")
+        if ast.unparse(node.func.value) == "run" and node.args[0].value.startswith("--")
+    ]
     rows = table("option | default | meaning")
     listed = re.findall(r"`(--[\w-]+)", " ".join(row[0] for row in rows))
-    ok(len(added) > 15 and sorted(listed) == sorted(name for name, _ in added), "the page lists every option once, and no other", set(listed) ^ {name for name, _ in added})
+    ok(
+        len(added) > 15 and sorted(listed) == sorted(name for name, _ in added),
+        "the page lists every option once, and no other",
+        set(listed) ^ {name for name, _ in added},
+    )
     told = " ".join(row[1] for row in rows)
-    defaults = set(re.findall(r'\(default (\w+)\)|default="([\w.]+)"|: (\w+) \(default\)', SOURCES["settings"])) | {(re.search(r'group: str = "(\w+)"', SOURCES["settings"]).group(1),)}
+    defaults = set(re.findall(r'\(default (\w+)\)|default="([\w.]+)"|: (\w+) \(default\)', SOURCES["settings"])) | {
+        (re.search(r'group: str = "(\w+)"', SOURCES["settings"]).group(1),)
+    }
     wanted = {value for found in defaults for value in found if value}
     ok(len(wanted) > 4 and all(f"`{value}`" in told for value in wanted), "with its default", (wanted, told))
     required = {name for name, how in added if "required" in how}
-    ok(len(required) == 3 and all(any(name in row[0] and "required" in row[2] for row in rows) for name in required), "and whether it is required", required)
+    ok(
+        len(required) == 3 and all(any(name in row[0] and "required" in row[2] for row in rows) for name in required),
+        "and whether it is required",
+        required,
+    )
 
 
 def statuses():
@@ -58,8 +72,17 @@ def metrics():
     made = calls(TREES["metrics"], "counter", "gauge")
     wanted = {node.args[0].value + "_total" * (kind == "counter") for kind, node in made}
     alerts = {re.match(r"admin_ext_archive_(\w+)", row[0].strip("`")).group(1) for row in table("metric | alert")}
-    others = set(re.findall(r"`(\w+)`", re.search(r"^Other metrics, each with the prefix `admin_ext_archive_`: (.*)$", PAGE, re.M).group(1)))
-    ok(len(wanted) > 10 and alerts | others == wanted, "the page names every metric, and no other", (alerts | others) ^ wanted)
+    others = set(
+        re.findall(
+            r"`(\w+)`",
+            re.search(r"^Other metrics, each with the prefix `admin_ext_archive_`: (.*)$", PAGE, re.M).group(1),
+        )
+    )
+    ok(
+        len(wanted) > 10 and alerts | others == wanted,
+        "the page names every metric, and no other",
+        (alerts | others) ^ wanted,
+    )
 
 
 def messages():
@@ -68,9 +91,18 @@ def messages():
     for name, tree in TREES.items():
         if name == "errors" or "StreamBroken" in SOURCES[name]:
             nodes += [node.args[0] for _, node in calls(tree, "StreamBroken", "__init__") if node.args]
-            nodes += [node.value for node in ast.walk(tree) if isinstance(node, ast.Return) and isinstance(node.value, ast.JoinedStr)]
+            nodes += [
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Return) and isinstance(node.value, ast.JoinedStr)
+            ]
     patterns = {found for found in map(forms, nodes) if found is not None and "\\ " in found}
-    examples = [text for row in table("message | cause") for text in re.findall(r"`([^`]+)`", " ".join(row)) if " " in text and text != "the seal"]
+    examples = [
+        text
+        for row in table("message | cause")
+        for text in re.findall(r"`([^`]+)`", " ".join(row))
+        if " " in text and text != "the seal"
+    ]
     ok(len(patterns) > 25, f"{len(patterns)} messages were found in the sources", patterns)
     for pattern in sorted(patterns):
         ok(any(re.fullmatch(pattern, text) for text in examples), f"the page has an example of: {pattern}")

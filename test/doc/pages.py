@@ -2,13 +2,14 @@
 
 Messages are taken out of the sources, what varies in them written as an ellipsis.
 """
+
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "test/lib"))
-from tap import end, ok  # noqa: E402, F401: the tests of pages take both from here
+from tap import end, ok  # the tests of pages take both from here
 
 LITERAL = r'"(?:[^"\\\n]|\\.)*"'
 LITERALS = re.compile(rf"(?:{LITERAL}|INT64_FORMAT)(?:\s+(?:{LITERAL}|INT64_FORMAT))*")
@@ -22,7 +23,9 @@ def plain(message):
 
 def text_of(literals):
     parts = re.findall(rf"{LITERAL}|INT64_FORMAT", literals)
-    return "".join("%d" if part == "INT64_FORMAT" else part[1:-1].replace('\\"', '"').replace("\\n", "\n") for part in parts)
+    return "".join(
+        "%d" if part == "INT64_FORMAT" else part[1:-1].replace('\\"', '"').replace("\\n", "\n") for part in parts
+    )
 
 
 def messages_of(*names):
@@ -31,7 +34,10 @@ def messages_of(*names):
         source = re.sub(r"/\*.*?\*/|^\s*#include.*?$", "", (ROOT / name).read_text(), flags=re.S | re.M)
         for found in LITERALS.finditer(source):
             text = text_of(found.group())
-            activity = re.search(r"\b(worker_begin|appendStringInfo|appendStringInfoString|errmsg_internal|pgstat_report_activity)\((STATE_IDLE, |&?\w+, *)?$", source[:found.start()])
+            activity = re.search(
+                r"\b(worker_begin|appendStringInfo|appendStringInfoString|errmsg_internal|pgstat_report_activity)\((STATE_IDLE, |&?\w+, *)?$",
+                source[: found.start()],
+            )
             # Names of processes and memory begin with the extension's, lines of the log with its and a colon.
             is_ours = text.startswith(("admin_ext ", "admin_ext: "))
             if " " in text.strip() and not activity and not is_ours:

@@ -1,4 +1,5 @@
 """Does the README show what its lines print, and do all links of the pages lead somewhere?  Speaks TAP."""
+
 import re
 
 from pages import ROOT, end, ok
@@ -18,7 +19,9 @@ def lines():
 def anchors(page):
     """The names of a page's headings, as GitHub and the usual generators make them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.S | re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.M)
+    }
 
 
 def links():

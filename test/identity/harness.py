@@ -1,4 +1,5 @@
 """What the identity suite's files share: an issuer of tokens of another make, and what session has."""
+
 import base64
 import json
 import time
@@ -6,7 +7,6 @@ import warnings
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey, RSAKey
-
 from session import connect, done, error, ok, one, poll, rows  # noqa: F401 -- handed on
 
 warnings.filterwarnings("ignore")  # joserfc finds EdDSA's name outdated (RFC 9864)
@@ -60,8 +60,15 @@ class Issuer:
     def __init__(self, connection, issuer=ISSUER):
         self.issuer, self.keys = issuer, {algorithm: new_key(algorithm) for algorithm in ALGORITHMS}
         one(connection, "select admin.add_jwt_issuer(%s, %s)", issuer, AUDIENCE)
-        one(connection, "select admin.import_jwks(%s, %s)", issuer, json.dumps({"keys": [public(key, name, name) for name, key in self.keys.items()]}))
+        one(
+            connection,
+            "select admin.import_jwks(%s, %s)",
+            issuer,
+            json.dumps({"keys": [public(key, name, name) for name, key in self.keys.items()]}),
+        )
 
     def token(self, subject="ann", roles=("finance",), algorithm="ES256", **changes):
         payload = json.dumps(claims(iss=self.issuer, sub=subject, roles=list(roles), **changes))
-        return sign_text(json.dumps({"alg": algorithm, "kid": algorithm, "typ": "JWT"}), payload, self.keys[algorithm], algorithm)
+        return sign_text(
+            json.dumps({"alg": algorithm, "kid": algorithm, "typ": "JWT"}), payload, self.keys[algorithm], algorithm
+        )

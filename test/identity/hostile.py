@@ -1,4 +1,5 @@
 """Tokens that must not be believed, each with the reason that has to be given."""
+
 import base64
 import hashlib
 import hmac
@@ -6,9 +7,22 @@ import json
 import time
 
 from cryptography.hazmat.primitives import serialization
-from joserfc.jwk import RSAKey
-
-from harness import ALGORITHMS, AUDIENCE, ISSUER, Issuer, b64, claims, connect, done, error, new_key, ok, one, public, sign_text
+from harness import (
+    ALGORITHMS,
+    AUDIENCE,
+    ISSUER,
+    Issuer,
+    b64,
+    claims,
+    connect,
+    done,
+    error,
+    new_key,
+    ok,
+    one,
+    public,
+    sign_text,
+)
 
 connection = connect()
 issuer = Issuer(connection)
@@ -16,7 +30,11 @@ other = new_key("ES256")
 now = int(time.time())
 one(connection, "select admin.add_jwt_issuer('https://revoked.example', %s)", AUDIENCE)
 revoked = new_key("ES256")
-one(connection, "select admin.import_jwks('https://revoked.example', %s)", json.dumps({"keys": [public(revoked, "ES256", "gone")]}))
+one(
+    connection,
+    "select admin.import_jwks('https://revoked.example', %s)",
+    json.dumps({"keys": [public(revoked, "ES256", "gone")]}),
+)
 one(connection, "select admin.revoke_jwt_key('https://revoked.example', 'gone')")
 
 
@@ -62,12 +80,15 @@ def der(signature):
         data = data.lstrip(b"\0") or b"\0"
         data = (b"\0" if data[0] & 0x80 else b"") + data
         return b"\x02" + bytes([len(data)]) + data
+
     half = len(signature) // 2
     body = integer(signature[:half]) + integer(signature[half:])
     return b"\x30" + bytes([len(body)]) + body
 
 
-pem = issuer.keys["RS256"].public_key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+pem = issuer.keys["RS256"].public_key.public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 NOT_PARTS, NOT_BASE64 = "it is not three parts", "not canonical base64url"
 ALGORITHM, SIGNATURE = "its algorithm is unknown", "its signature is not that of its key"
@@ -102,11 +123,19 @@ tokens = [
     ("header with a zero byte", unsigned(b'{"alg":"ES256"\0}'), "it is not UTF-8"),
     ("header with an escaped zero", made(header='{"alg":"ES256","kid":"ES256\\u0000"}'), "it is not JSON"),
     ("half of a surrogate pair", made(header='{"alg":"ES256","kid":"\\ud800"}'), "it is not JSON"),
-    ("nested deeply", made(header='{"alg":"ES256","kid":"ES256","x":' + "[" * 2000 + "]" * 2000 + "}"), "nested too deeply"),
+    (
+        "nested deeply",
+        made(header='{"alg":"ES256","kid":"ES256","x":' + "[" * 2000 + "]" * 2000 + "}"),
+        "nested too deeply",
+    ),
     ("alg twice", made(header='{"alg":"ES256","kid":"ES256","alg":"ES256"}'), "named twice"),
     ("kid twice, once escaped", made(header='{"alg":"ES256","kid":"ES256","\\u006bid":"ES256"}'), "named twice"),
     ("a member twice further down", made(header='{"alg":"ES256","kid":"ES256","x":{"a":1,"a":2}}'), "named twice"),
-    ("many members", made(header=json.dumps({"alg": "ES256", "kid": "ES256", **{f"m{n}": 0 for n in range(300)}})), "too many JSON members"),
+    (
+        "many members",
+        made(header=json.dumps({"alg": "ES256", "kid": "ES256", **{f"m{n}": 0 for n in range(300)}})),
+        "too many JSON members",
+    ),
     ("no alg", made(header='{"kid":"ES256"}'), ALGORITHM),
     ("alg that is null", made(header='{"alg":null,"kid":"ES256"}'), ALGORITHM),
     ("alg that is an array", made(header='{"alg":["ES256"],"kid":"ES256"}'), ALGORITHM),
@@ -136,15 +165,54 @@ tokens = [
     ("kid that is a path", headed(kid="../../dev/null"), "its key is unknown"),
     ("kid that is SQL", headed(kid="' or '1'='1"), "its key is unknown"),
     ("kid that is long", headed(kid="k" * 4000), "its key is unknown"),
-    ("kid of another issuer", made(json.dumps(claims()), json.dumps({"alg": "ES256", "kid": "gone"}), revoked), "its key is unknown"),
-    ("revoked key", made(json.dumps(claims(iss="https://revoked.example")), json.dumps({"alg": "ES256", "kid": "gone"}), revoked), "revoked"),
-    ("key of its own in jwk", made(header=json.dumps({"alg": "ES256", "kid": "ES256", "jwk": other.as_dict(private=False)}), key=other), SIGNATURE),
-    ("key of its own behind jku", made(header=json.dumps({"alg": "ES256", "kid": "ES256", "jku": "https://evil.example/jwks"}), key=other), SIGNATURE),
-    ("key of its own in x5c", made(header=json.dumps({"alg": "ES256", "kid": "ES256", "x5c": ["AAAA"], "x5u": "https://evil.example/"}), key=other), SIGNATURE),
-    ("algorithm of another key", made(header='{"alg":"RS256","kid":"ES256"}', key=issuer.keys["RS256"], algorithm="RS256"), "its algorithm is not that of its key"),
-    ("PS256 by a key for RS256", made(header='{"alg":"PS256","kid":"RS256"}', key=issuer.keys["RS256"], algorithm="PS256"), "its algorithm is not that of its key"),
-    ("RS512 by a key for RS256", made(header='{"alg":"RS512","kid":"RS256"}', key=issuer.keys["RS256"], algorithm="RS512"), "its algorithm is not that of its key"),
-    ("ES384 by a key for ES256", made(header='{"alg":"ES384","kid":"ES256"}', key=issuer.keys["ES384"], algorithm="ES384"), "its algorithm is not that of its key"),
+    (
+        "kid of another issuer",
+        made(json.dumps(claims()), json.dumps({"alg": "ES256", "kid": "gone"}), revoked),
+        "its key is unknown",
+    ),
+    (
+        "revoked key",
+        made(json.dumps(claims(iss="https://revoked.example")), json.dumps({"alg": "ES256", "kid": "gone"}), revoked),
+        "revoked",
+    ),
+    (
+        "key of its own in jwk",
+        made(header=json.dumps({"alg": "ES256", "kid": "ES256", "jwk": other.as_dict(private=False)}), key=other),
+        SIGNATURE,
+    ),
+    (
+        "key of its own behind jku",
+        made(header=json.dumps({"alg": "ES256", "kid": "ES256", "jku": "https://evil.example/jwks"}), key=other),
+        SIGNATURE,
+    ),
+    (
+        "key of its own in x5c",
+        made(
+            header=json.dumps({"alg": "ES256", "kid": "ES256", "x5c": ["AAAA"], "x5u": "https://evil.example/"}),
+            key=other,
+        ),
+        SIGNATURE,
+    ),
+    (
+        "algorithm of another key",
+        made(header='{"alg":"RS256","kid":"ES256"}', key=issuer.keys["RS256"], algorithm="RS256"),
+        "its algorithm is not that of its key",
+    ),
+    (
+        "PS256 by a key for RS256",
+        made(header='{"alg":"PS256","kid":"RS256"}', key=issuer.keys["RS256"], algorithm="PS256"),
+        "its algorithm is not that of its key",
+    ),
+    (
+        "RS512 by a key for RS256",
+        made(header='{"alg":"RS512","kid":"RS256"}', key=issuer.keys["RS256"], algorithm="RS512"),
+        "its algorithm is not that of its key",
+    ),
+    (
+        "ES384 by a key for ES256",
+        made(header='{"alg":"ES384","kid":"ES256"}', key=issuer.keys["ES384"], algorithm="ES384"),
+        "its algorithm is not that of its key",
+    ),
     # signature
     ("signed by another key", made(key=other), SIGNATURE),
     ("another payload", with_parts(lambda h, p, s: (h, b64(json.dumps(claims(sub="root"))), s)), SIGNATURE),
@@ -163,7 +231,19 @@ tokens = [
     ("PSS cut short", resigned(lambda s: s[:-1], "PS384"), SIGNATURE),
     ("EdDSA with bytes behind it", resigned(lambda s: s + b"\0", "EdDSA"), SIGNATURE),
     ("EdDSA of zeros", resigned(lambda s: bytes(64), "EdDSA"), SIGNATURE),
-    ("EdDSA, s plus the order", resigned(lambda s: s[:32] + ((int.from_bytes(s[32:], "little") + 2**252 + 27742317777372353535851937790883648493) % 2**256).to_bytes(32, "little"), "EdDSA"), SIGNATURE),
+    (
+        "EdDSA, s plus the order",
+        resigned(
+            lambda s: (
+                s[:32]
+                + (
+                    (int.from_bytes(s[32:], "little") + 2**252 + 27742317777372353535851937790883648493) % 2**256
+                ).to_bytes(32, "little")
+            ),
+            "EdDSA",
+        ),
+        SIGNATURE,
+    ),
     # claims
     ("payload that is no JSON", made("hello"), "not a JSON object"),
     ("payload that is an array", made("[]"), "not a JSON object"),
@@ -187,7 +267,11 @@ tokens = [
     ("no exp", said(exp=None), "claim exp is missing"),
     ("exp that is text", said(exp=str(now + 600)), "not a number of seconds"),
     ("exp that is null", made(json.dumps({**claims(), "exp": None})), "not a number of seconds"),
-    ("exp out of all range", made(json.dumps(claims())[:-1].replace('"exp"', '"was"') + ',"exp":1e400}'), "out of range"),
+    (
+        "exp out of all range",
+        made(json.dumps(claims())[:-1].replace('"exp"', '"was"') + ',"exp":1e400}'),
+        "out of range",
+    ),
     ("exp that is negative", said(exp=-1), "not a number of seconds"),
     ("expired a second ago", said(exp=now - 1), "it has expired"),
     ("expired within the leeway", said(exp=now - 20), "it has expired"),
@@ -205,19 +289,43 @@ tokens = [
     ("sub with a blank behind it", said(sub="req "), "its subject is missing"),
     ("sub with a line break", said(sub="req\n"), "its subject is missing"),
     ("sub with a control character", said(sub="re\x7fq"), "its subject is missing"),
-    *((f"sub with U+{ord(character):04X}", said(sub=f"re{character}q"), "its subject is missing")
-      for character in "\u0085\u00a0\u00ad\u200b\u200e\u202e\u2066\u3000\ufeff\ufe0f\uff41\U000e0061"),
-    *((f"sub that is not its own form NFKC: {name!a}", said(sub=name), "its subject is missing")
-      for name in ("Jo\u0308rg", "\ufb01nn", "\U0001d41ann", "ann\u00b2", "\uff71", "\u2168", "\u212bke", "\u017fam")),
+    *(
+        (f"sub with U+{ord(character):04X}", said(sub=f"re{character}q"), "its subject is missing")
+        for character in "\u0085\u00a0\u00ad\u200b\u200e\u202e\u2066\u3000\ufeff\ufe0f\uff41\U000e0061"
+    ),
+    *(
+        (f"sub that is not its own form NFKC: {name!a}", said(sub=name), "its subject is missing")
+        for name in ("Jo\u0308rg", "\ufb01nn", "\U0001d41ann", "ann\u00b2", "\uff71", "\u2168", "\u212bke", "\u017fam")
+    ),
     ("bound to a key of its holder", said(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), "claim cnf"),
-    ("bound to a certificate of its holder", said(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}), "claim cnf"),
+    (
+        "bound to a certificate of its holder",
+        said(cnf={"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"}),
+        "claim cnf",
+    ),
     ("bound to something that is no object", said(cnf=False), "claim cnf"),
     ("good to the end of the year 9999", said(exp=253402300799), "its life is longer"),
     ("good to the end of the year 9999, without iat", said(exp=253402300799, iat=None), "its life is longer"),
-    ("iss with a character that cannot be seen", made(json.dumps({**claims(), "iss": claims()["iss"] + "\u200b"}, ensure_ascii=False)), "claim iss is missing"),
-    ("an exponent below all exponents", made(json.dumps(claims())[:-1] + ',"x":1e-99999999999999999999}'), "out of range"),
-    ("an exponent above all exponents", made(json.dumps(claims())[:-1] + ',"x":[0e99999999999999999999]}'), "out of range"),
-    ("a number of more digits than a thousand", made(json.dumps(claims())[:-1] + ',"x":0.' + "1" * 1000 + "}"), "out of range"),
+    (
+        "iss with a character that cannot be seen",
+        made(json.dumps({**claims(), "iss": claims()["iss"] + "\u200b"}, ensure_ascii=False)),
+        "claim iss is missing",
+    ),
+    (
+        "an exponent below all exponents",
+        made(json.dumps(claims())[:-1] + ',"x":1e-99999999999999999999}'),
+        "out of range",
+    ),
+    (
+        "an exponent above all exponents",
+        made(json.dumps(claims())[:-1] + ',"x":[0e99999999999999999999]}'),
+        "out of range",
+    ),
+    (
+        "a number of more digits than a thousand",
+        made(json.dumps(claims())[:-1] + ',"x":0.' + "1" * 1000 + "}"),
+        "out of range",
+    ),
     ("a number beyond all numbers", made(json.dumps(claims())[:-1] + ',"x":[1e400000]}'), "out of range"),
     ("a number with a long way behind the point", made(json.dumps(claims())[:-1] + ',"x":1e-20000}'), "out of range"),
     ("jti that is a number", said(jti=5), "claim jti is not a string"),
@@ -232,18 +340,36 @@ ok(len(tokens) >= 60, f"{len(tokens)} hostile tokens")
 
 # What must be believed, or the reasons above would prove nothing.
 for algorithm in ALGORITHMS:
-    ok(one(connection, "select admin.jwt_verify(%s)", issuer.token(algorithm=algorithm))["sub"] == "ann", f"good: {algorithm}")
+    ok(
+        one(connection, "select admin.jwt_verify(%s)", issuer.token(algorithm=algorithm))["sub"] == "ann",
+        f"good: {algorithm}",
+    )
 good = [
-    ("EdDSA by its new name", made(header='{"alg":"Ed25519","kid":"EdDSA"}', key=issuer.keys["EdDSA"], algorithm="EdDSA")),
-    ("typ at+jwt", headed(typ="at+jwt")), ("typ in other case", headed(typ="jwt")), ("no typ", made()),
-    ("audience among others", said(aud=["x", AUDIENCE])), ("roles that are one string", said(roles="finance")), ("no roles", said(roles=None)),
-    ("a clock that is ahead", said(iat=now + 20, nbf=now + 20)), ("fractions of a second", said(exp=now + 60.5)),
-    ("cnf that is null", made(json.dumps({**claims(), "cnf": None}))), ("a subject of composed letters", said(sub="J\u00f6rg \u5b89 \u0410\u043d\u043d\u0430")),
-    ("a subject with other letters", said(sub="J\u00f6rg \u2713")), ("members that are not ours", headed(x5t="AAAA", jku="https://evil.example")),
-    ("exactly the limit", None)]
+    (
+        "EdDSA by its new name",
+        made(header='{"alg":"Ed25519","kid":"EdDSA"}', key=issuer.keys["EdDSA"], algorithm="EdDSA"),
+    ),
+    ("typ at+jwt", headed(typ="at+jwt")),
+    ("typ in other case", headed(typ="jwt")),
+    ("no typ", made()),
+    ("audience among others", said(aud=["x", AUDIENCE])),
+    ("roles that are one string", said(roles="finance")),
+    ("no roles", said(roles=None)),
+    ("a clock that is ahead", said(iat=now + 20, nbf=now + 20)),
+    ("fractions of a second", said(exp=now + 60.5)),
+    ("cnf that is null", made(json.dumps({**claims(), "cnf": None}))),
+    ("a subject of composed letters", said(sub="J\u00f6rg \u5b89 \u0410\u043d\u043d\u0430")),
+    ("a subject with other letters", said(sub="J\u00f6rg \u2713")),
+    ("members that are not ours", headed(x5t="AAAA", jku="https://evil.example")),
+    ("exactly the limit", None),
+]
 for name, token in good:
     if token is None:
-        token = next(t for t in (made(json.dumps(claims(x="x" * n))) for n in range(11600, 12400)) if len(t) in (16382, 16383, 16384))
+        token = next(
+            t
+            for t in (made(json.dumps(claims(x="x" * n))) for n in range(11600, 12400))
+            if len(t) in (16382, 16383, 16384)
+        )
     ok(one(connection, "select admin.jwt_verify(%s)", token) is not None, f"good: {name}")
 code, text = error(connection, "select admin.jwt_verify(null)")
 ok(code == "28000" and "token is missing" in text, "no token is refused like a bad one", text)
@@ -254,10 +380,17 @@ done()
 
 # How long a token may live, from iat, or from now on without it.
 one(connection, "select admin.set_jwt_issuer_max_life(%s, '1 hour')", ISSUER)
-for name, changes, is_good in (("an hour from iat", {"iat": now, "exp": now + 3600}, True), ("a second more", {"iat": now, "exp": now + 3601}, False),
-                               ("more than an hour, most of it behind us", {"iat": now - 3500, "exp": now + 600}, False),
-                               ("without iat, less than an hour from now", {"iat": None, "exp": now + 3500}, True),
-                               ("without iat, more than an hour from now", {"iat": None, "exp": now + 3800}, False)):
+for name, changes, is_good in (
+    ("an hour from iat", {"iat": now, "exp": now + 3600}, True),
+    ("a second more", {"iat": now, "exp": now + 3601}, False),
+    ("more than an hour, most of it behind us", {"iat": now - 3500, "exp": now + 600}, False),
+    ("without iat, less than an hour from now", {"iat": None, "exp": now + 3500}, True),
+    ("without iat, more than an hour from now", {"iat": None, "exp": now + 3800}, False),
+):
     code, text = error(connection, "select admin.jwt_verify(%s)", said(**changes))
-    ok(code == "none" if is_good else code == "28000" and "its life is longer" in text, f"life: {name}", f"{code} {text[:300]}")
+    ok(
+        code == "none" if is_good else code == "28000" and "its life is longer" in text,
+        f"life: {name}",
+        f"{code} {text[:300]}",
+    )
 one(connection, "select admin.set_jwt_issuer_max_life(%s, '100 years')", ISSUER)

@@ -1,4 +1,5 @@
 """The published examples: RFC 7515, 7520 and 8037, and each of them with one bit changed."""
+
 import base64
 import json
 import pathlib
@@ -20,7 +21,12 @@ for example in json.loads(pathlib.Path(__file__).with_name("published.json").rea
     code, text = error(connection, "select admin.jws_verify(%s, %s)", changed, key)
     ok(code == "28000" and "it is not that of the key" in text, f"{name}: a changed payload is refused", text)
 ok(one(connection, "select admin.jws_verify(null, '{}')") is None, "null for null")
-for key, reason in (("{}", "member kty is missing"), ("[]", "not a JSON object"), ('"x"', "not a JSON object"), ('{"kty":"oct","k":"AAAA"}', "symmetric")):
+for key, reason in (
+    ("{}", "member kty is missing"),
+    ("[]", "not a JSON object"),
+    ('"x"', "not a JSON object"),
+    ('{"kty":"oct","k":"AAAA"}', "symmetric"),
+):
     code, text = error(connection, "select admin.jws_verify(%s, %s)", signed, key)
     ok(code == "28000" and reason in text, f"key {key} is refused", text)
 done()

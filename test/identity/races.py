@@ -1,4 +1,5 @@
 """Signers against each other, against withdrawals and against checks, thousands of times."""
+
 import collections
 import os
 import random
@@ -49,7 +50,9 @@ def calls(approval):
     kind = chance.randrange(8)
     name = chance.choice(["req", "ann", "bob", "cid", "dan"])
     if kind == 0:
-        return [("select admin.withdraw_approval(%s, 'race', token => %s)", approval, tokens[name])] * chance.randint(1, 2)
+        return [("select admin.withdraw_approval(%s, 'race', token => %s)", approval, tokens[name])] * chance.randint(
+            1, 2
+        )
     if kind == 1:
         return [("select admin.sensitive_check(%s)", approval)] * 2
     if kind == 2:  # a double click
@@ -61,7 +64,9 @@ threads = [threading.Thread(target=person, args=(n,), daemon=True) for n in rang
 [thread.start() for thread in threads]
 codes, broken, doubled, ends = collections.Counter(), [], 0, collections.Counter()
 for _ in range(ROUNDS):
-    approval = one(connection, "select admin.issue_approval('pay', %s, now() + interval '1 h', token => %s)", ROLES, tokens["req"])["approval_id"]
+    approval = one(
+        connection, "select admin.issue_approval('pay', %s, now() + interval '1 h', token => %s)", ROLES, tokens["req"]
+    )["approval_id"]
     work[:] = [calls(approval) for _ in range(PEOPLE)]
     gate.wait()
     gate.wait()
@@ -76,21 +81,38 @@ gate.wait()
 print(f"# outcomes {dict(codes)}, ended {dict(ends)}, {doubled} double clicks answered")
 ok(broken == [], "the invariants hold after each round", broken[:3])
 ok(rows(connection, BROKEN, None) == [], "and of all of them at the end")
-ok(set(codes) <= {"none", "23505", "42501", "55000"}, "nothing but what is promised is raised: no deadlock, no serialization failure", codes)
-ok(doubled > 0 and len(ends) >= 3 and codes["55000"] > 0 and codes["23505"] > 0, "the races were races", (doubled, ends, codes))
+ok(
+    set(codes) <= {"none", "23505", "42501", "55000"},
+    "nothing but what is promised is raised: no deadlock, no serialization failure",
+    codes,
+)
+ok(
+    doubled > 0 and len(ends) >= 3 and codes["55000"] > 0 and codes["23505"] > 0,
+    "the races were races",
+    (doubled, ends, codes),
+)
 
 # The same approval issued by all of them at once.
 for n in range(max(ROUNDS // 30, 5)):
     query = "select admin.issue_approval('pay', array['finance'], '2100-01-01', approval_id => %s, token => %s)"
     work[:] = [None] * PEOPLE
     answers = []
-    racers = [threading.Thread(target=lambda s=s: answers.append(error(s, query, f"APP-{n:06d}-race", tokens["req"])[1])) for s in sessions]
+    racers = [
+        threading.Thread(target=lambda s=s: answers.append(error(s, query, f"APP-{n:06d}-race", tokens["req"])[1]))
+        for s in sessions
+    ]
     [racer.start() for racer in racers], [racer.join() for racer in racers]
-    if sum("'already': False" in answer for answer in answers) != 1 or sum("'already': True" in answer for answer in answers) != PEOPLE - 1:
+    if (
+        sum("'already': False" in answer for answer in answers) != 1
+        or sum("'already': True" in answer for answer in answers) != PEOPLE - 1
+    ):
         ok(False, "one issues, the others are answered", answers)
         break
 else:
     ok(True, "one issues, the others are answered")
-unsound = rows(connection, "select a.approval_id, v.item, v.detail from admin.approval a, admin.verify_approval(a.approval_id) v where not v.fits limit 3")
+unsound = rows(
+    connection,
+    "select a.approval_id, v.item, v.detail from admin.approval a, admin.verify_approval(a.approval_id) v where not v.fits limit 3",
+)
 ok(unsound == [], "verify_approval finds nothing in any of them", unsound)
 done()

@@ -1,131 +1,341 @@
 """People issue, sign and withdraw: answers, refusals, evidence, retries; every argument at its limits."""
+
 import hashlib
-import json
-import threading
-import time
 
-from harness import ISSUER, Issuer, connect, done, error, ok, one, poll, rows
-
-connection = connect()
-issuer = Issuer(connection)
-ISSUE = "select admin.issue_approval('pay', array['finance','legal'], now() + interval '1 h', token => %s)"
-SIGN = "select admin.sign_approval(%s, %s, token => %s)"
-WITHDRAW = "select admin.withdraw_approval(%s, %s, token => %s)"
-counted = """select (select count(*) from admin.approval), (select count(*) from admin.signature), (select count(*) from admin.audit),
-                    (select coalesce(max(updated_at), '-infinity') from admin.approval)"""
-
-
-def refused(code, part, name, query, *arguments):
-    before = rows(connection, counted)
-    got, text = error(connection, query, *arguments)
-    ok(got == code and part in text, name, f"{got} {text}")
-    ok(rows(connection, counted) == before, f"{name}: everything is as it was")
-    return text
-
-
-def issue(requester="req"):
-    return one(connection, ISSUE, issuer.token(requester))["approval_id"]
-
+from harness import ISSUER, done, error, ok, one, rows
+from steps import ISSUE, SIGN, WITHDRAW, connection, issue, issuer, refused
 
 # The whole way, and what the trail has of it.
 token = issuer.token("req", jti="t1", algorithm="RS256")
 answer = one(connection, ISSUE, token)
 approval = answer["approval_id"]
-ok({**answer, "approval_id": "", "sla_deadline": ""} == {
-    "approval_id": "", "requested_by": "req", "sla_deadline": "", "state": "pending", "signature_count": 0, "required_signer_count": 2,
-    "ttl_state": "not-applicable", "valid_until": None, "verified": True, "already": False}, "issued", answer)
-ok(rows(connection, "select %s ~ '^APP-[0-9]{6}-[a-z0-9]+$'", approval) == [(True,)], "the generated id follows the grammar")
+ok(
+    {**answer, "approval_id": "", "sla_deadline": ""}
+    == {
+        "approval_id": "",
+        "requested_by": "req",
+        "sla_deadline": "",
+        "state": "pending",
+        "signature_count": 0,
+        "required_signer_count": 2,
+        "ttl_state": "not-applicable",
+        "valid_until": None,
+        "verified": True,
+        "already": False,
+    },
+    "issued",
+    answer,
+)
+ok(
+    rows(connection, "select %s ~ '^APP-[0-9]{6}-[a-z0-9]+$'", approval) == [(True,)],
+    "the generated id follows the grammar",
+)
 answer = one(connection, SIGN, approval, "finance", issuer.token("ann", algorithm="PS256"))
 ok((answer["state"], answer["signer"], answer["already"]) == ("signed_partial", "ann", False), "signed in part", answer)
 again = one(connection, SIGN, approval, "finance", issuer.token("ann", algorithm="EdDSA"))
 ok(again == {**answer, "already": True}, "the same again, by another token: the same answer", again)
 ok(one(connection, "select admin.sensitive_check(%s)", approval)["reason"] == "dual_signers_required", "not enough yet")
 answer = one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
-ok((answer["state"], answer["ttl_state"], answer["signature_count"]) == ("signed_full", "valid", 2) and answer["valid_until"], "signed in full", answer)
-ok(one(connection, "select admin.sensitive_check(%s, token => %s)", approval, issuer.token("ff"))["decision"] == "valid", "and valid")
-ok(rows(connection, "select actor from admin.audit where event_type = 'sensitive.check.2b' order by audit_id desc limit 1") == [("ff",)], "the check's actor is the token's subject")
+ok(
+    (answer["state"], answer["ttl_state"], answer["signature_count"]) == ("signed_full", "valid", 2)
+    and answer["valid_until"],
+    "signed in full",
+    answer,
+)
+ok(
+    one(connection, "select admin.sensitive_check(%s, token => %s)", approval, issuer.token("ff"))["decision"]
+    == "valid",
+    "and valid",
+)
+ok(
+    rows(
+        connection,
+        "select actor from admin.audit where event_type = 'sensitive.check.2b' order by audit_id desc limit 1",
+    )
+    == [("ff",)],
+    "the check's actor is the token's subject",
+)
 ff_token = issuer.token("ff", jti="asked-by-ff")
 answer = one(connection, "select admin.sensitive_check(%s, 'pay', token => %s)", approval, ff_token)
-recorded = rows(connection, "select payload -> 'request', payload::text like '%%' || %s || '%%' from admin.audit where audit_id = %s", ff_token, int(answer["audit"]["audit_id"]))
-ok(recorded == [({"action": "pay", "resource": None, "token": {"issuer": ISSUER, "key_id": "ES256", "token_id": "asked-by-ff",
-                                                               "sha256": hashlib.sha256(ff_token.encode()).hexdigest()}}, False)],
-   "the row of a check has what was asked and what identifies the token, and not the token", recorded)
+recorded = rows(
+    connection,
+    "select payload -> 'request', payload::text like '%%' || %s || '%%' from admin.audit where audit_id = %s",
+    ff_token,
+    int(answer["audit"]["audit_id"]),
+)
+ok(
+    recorded
+    == [
+        (
+            {
+                "action": "pay",
+                "resource": None,
+                "token": {
+                    "issuer": ISSUER,
+                    "key_id": "ES256",
+                    "token_id": "asked-by-ff",
+                    "sha256": hashlib.sha256(ff_token.encode()).hexdigest(),
+                },
+            },
+            False,
+        )
+    ],
+    "the row of a check has what was asked and what identifies the token, and not the token",
+    recorded,
+)
 ok("request" not in answer, "the caller's answer is the contract's alone", answer)
 answer = one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", ["legal"]))
-ok((answer["state"], answer["closed_by"], answer["already"]) == ("withdrawn", "bob", False), "withdrawn by a signer", answer)
-ok(one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", [])) == {**answer, "already": True}, "and again: the same answer")
-trail = rows(connection, "select event_type, actor, payload -> 'verified', payload -> 'token' from admin.audit where approval_id = %s and event_type <> 'sensitive.check.2b' order by audit_id", approval)
-ok([row[:3] for row in trail] == [
-    ("approval.issued", "req", True), ("signature.added", "ann", True), ("approval.signed_partial", "ann", True),
-    ("signature.added", "bob", True), ("approval.signed_full", "bob", True), ("approval.withdrawn", "bob", True)], "each step is in the trail, with who took it", trail)
-ok(trail[0][3] == {"issuer": ISSUER, "key_id": "RS256", "token_id": "t1", "sha256": hashlib.sha256(token.encode()).hexdigest()}, "with the token's issuer, key, jti and SHA-256", trail[0])
-everything = rows(connection, "select string_agg(payload::text, '') from admin.audit")[0][0] + str(rows(connection, "select * from admin.signature"))
+ok(
+    (answer["state"], answer["closed_by"], answer["already"]) == ("withdrawn", "bob", False),
+    "withdrawn by a signer",
+    answer,
+)
+ok(
+    one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", [])) == {**answer, "already": True},
+    "and again: the same answer",
+)
+trail = rows(
+    connection,
+    "select event_type, actor, payload -> 'verified', payload -> 'token' from admin.audit where approval_id = %s and event_type <> 'sensitive.check.2b' order by audit_id",
+    approval,
+)
+ok(
+    [row[:3] for row in trail]
+    == [
+        ("approval.issued", "req", True),
+        ("signature.added", "ann", True),
+        ("approval.signed_partial", "ann", True),
+        ("signature.added", "bob", True),
+        ("approval.signed_full", "bob", True),
+        ("approval.withdrawn", "bob", True),
+    ],
+    "each step is in the trail, with who took it",
+    trail,
+)
+ok(
+    trail[0][3]
+    == {"issuer": ISSUER, "key_id": "RS256", "token_id": "t1", "sha256": hashlib.sha256(token.encode()).hexdigest()},
+    "with the token's issuer, key, jti and SHA-256",
+    trail[0],
+)
+everything = rows(connection, "select string_agg(payload::text, '') from admin.audit")[0][0] + str(
+    rows(connection, "select * from admin.signature")
+)
 ok(token.split(".")[2] not in everything and token.split(".")[1] not in everything, "and never the token")
 
 # Who may not.
 approval = issue()
-refused("42501", "requested approval", "nobody signs a request of their own", SIGN, approval, "finance", issuer.token("req"))
+refused(
+    "42501", "requested approval", "nobody signs a request of their own", SIGN, approval, "finance", issuer.token("req")
+)
 refused("42501", "does not hold role", "a role that is not held", SIGN, approval, "legal", issuer.token("ann"))
 refused("42501", "does not hold role", "no roles at all", SIGN, approval, "legal", issuer.token("ann", roles=[]))
-refused("22023", "is not required", "a role that is not required", SIGN, approval, "security", issuer.token("ann", ["security"]))
-refused("42501", "cannot withdraw", "a stranger cannot withdraw", WITHDRAW, approval, "no", issuer.token("ann", ["finance", "Operator"]))
+refused(
+    "22023",
+    "is not required",
+    "a role that is not required",
+    SIGN,
+    approval,
+    "security",
+    issuer.token("ann", ["security"]),
+)
+refused(
+    "42501",
+    "cannot withdraw",
+    "a stranger cannot withdraw",
+    WITHDRAW,
+    approval,
+    "no",
+    issuer.token("ann", ["finance", "Operator"]),
+)
 one(connection, SIGN, approval, "finance", issuer.token("ann"))
 text = refused("23505", "cannot be signed by", "a role signs once", SIGN, approval, "finance", issuer.token("bob"))
 ok("HINT" in text and "DETAIL" in text, "with a detail and a hint", text)
-text = refused("23505", "in role", "one person, two roles", SIGN, approval, "legal", issuer.token("ann", ["finance", "legal"]))
+text = refused(
+    "23505", "in role", "one person, two roles", SIGN, approval, "legal", issuer.token("ann", ["finance", "legal"])
+)
 ok("another role" in text and "HINT" in text, "with a detail and a hint", text)
-refused("23505", "cannot be signed by", "the same with another comment", "select admin.sign_approval(%s, 'finance', comment => 'hm', token => %s)", approval, issuer.token("ann"))
-refused("22023", "is not the subject", "a signer who is not the token's", "select admin.sign_approval(%s, 'legal', 'eve', token => %s)", approval, issuer.token("bob", ["legal"]))
-refused("22023", "is not the subject", "an actor who is not the token's", "select admin.withdraw_approval(%s, 'x', 'eve', %s)", approval, issuer.token("ann"))
-refused("22023", "is not the subject", "an actor of a check who is not the token's", "select admin.sensitive_check(%s, actor => 'eve', token => %s)", approval, issuer.token("ann"))
-refused("28000", "its signature", "a check with a bad token is an error", "select admin.sensitive_check(%s, token => %s)", approval, issuer.token()[:-8] + "AAAAAAAA")
-ok(one(connection, "select admin.sign_approval(%s, 'legal', 'bob', token => %s)", approval, issuer.token("bob", ["legal"]))["state"] == "signed_full", "one who is, may be named")
-for call in ("admin.issue_approval('a', array['b'], now() + interval '1 h', requested_by => 'x')", f"admin.sign_approval('{approval}', 'legal', 'x')", f"admin.withdraw_approval('{approval}', 'x', 'x')"):
+refused(
+    "23505",
+    "cannot be signed by",
+    "the same with another comment",
+    "select admin.sign_approval(%s, 'finance', comment => 'hm', token => %s)",
+    approval,
+    issuer.token("ann"),
+)
+refused(
+    "22023",
+    "is not the subject",
+    "a signer who is not the token's",
+    "select admin.sign_approval(%s, 'legal', 'eve', token => %s)",
+    approval,
+    issuer.token("bob", ["legal"]),
+)
+refused(
+    "22023",
+    "is not the subject",
+    "an actor who is not the token's",
+    "select admin.withdraw_approval(%s, 'x', 'eve', %s)",
+    approval,
+    issuer.token("ann"),
+)
+refused(
+    "22023",
+    "is not the subject",
+    "an actor of a check who is not the token's",
+    "select admin.sensitive_check(%s, actor => 'eve', token => %s)",
+    approval,
+    issuer.token("ann"),
+)
+refused(
+    "28000",
+    "its signature",
+    "a check with a bad token is an error",
+    "select admin.sensitive_check(%s, token => %s)",
+    approval,
+    issuer.token()[:-8] + "AAAAAAAA",
+)
+ok(
+    one(
+        connection,
+        "select admin.sign_approval(%s, 'legal', 'bob', token => %s)",
+        approval,
+        issuer.token("bob", ["legal"]),
+    )["state"]
+    == "signed_full",
+    "one who is, may be named",
+)
+for call in (
+    "admin.issue_approval('a', array['b'], now() + interval '1 h', requested_by => 'x')",
+    f"admin.sign_approval('{approval}', 'legal', 'x')",
+    f"admin.withdraw_approval('{approval}', 'x', 'x')",
+):
     text = refused("28000", "token is missing", f"{call[:24]} without token", f"select {call}")
     ok("HINT" in text, "with a hint")
 one(connection, WITHDRAW, approval, "over", issuer.token("op", ["operator"]))
-for name, query, arguments in (("sign", SIGN, (approval, "finance", issuer.token("eve"))), ("withdraw", WITHDRAW, (approval, "over", issuer.token("req"))),
-                               ("withdraw for another reason", WITHDRAW, (approval, "never mind", issuer.token("op", ["operator"])))):
+for name, query, arguments in (
+    ("sign", SIGN, (approval, "finance", issuer.token("eve"))),
+    ("withdraw", WITHDRAW, (approval, "over", issuer.token("req"))),
+    ("withdraw for another reason", WITHDRAW, (approval, "never mind", issuer.token("op", ["operator"]))),
+):
     refused("55000", "is withdrawn", f"a withdrawn approval is final: {name}", query, *arguments)
 refused("P0002", "does not exist", "sign an unknown one", SIGN, "APP-000000-none", "finance", issuer.token())
 refused("P0002", "does not exist", "withdraw an unknown one", WITHDRAW, "APP-000000-none", "x", issuer.token())
-one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000001-late', 'pay', '{finance}', 1, 'req', now())")
-text = refused("55000", "after its deadline", "signed at the deadline", SIGN, "APP-000001-late", "finance", issuer.token())
+one(
+    connection,
+    "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000001-late', 'pay', '{finance}', 1, 'req', now())",
+)
+text = refused(
+    "55000", "after its deadline", "signed at the deadline", SIGN, "APP-000001-late", "finance", issuer.token()
+)
 ok("HINT" in text, "with a hint")
-ok(one(connection, WITHDRAW, "APP-000001-late", "late", issuer.token("req"))["state"] == "withdrawn", "withdrawing is possible still")
+ok(
+    one(connection, WITHDRAW, "APP-000001-late", "late", issuer.token("req"))["state"] == "withdrawn",
+    "withdrawing is possible still",
+)
 
 # Issuing again.
-given = "select admin.issue_approval('pay', array['finance'], '2100-01-01', 'account 7', 'APP-000002-mine', token => %s)"
+given = (
+    "select admin.issue_approval('pay', array['finance'], '2100-01-01', 'account 7', 'APP-000002-mine', token => %s)"
+)
 answer = one(connection, given, issuer.token("req"))
 ok(one(connection, given, issuer.token("req")) == {**answer, "already": True}, "the same again is answered")
-for name, query in (("another requester", given), ("another action", given.replace("pay", "buy")), ("another resource", given.replace("7", "8")), ("other roles", given.replace("finance", "legal")),
-                    ("another deadline", given.replace("2100", "2101")), ("no resource", given.replace("'account 7'", "null"))):
-    refused("23505", "exists already", f"issuing with {name}", query, issuer.token("eve" if name == "another requester" else "req"))
+for name, query in (
+    ("another requester", given),
+    ("another action", given.replace("pay", "buy")),
+    ("another resource", given.replace("7", "8")),
+    ("other roles", given.replace("finance", "legal")),
+    ("another deadline", given.replace("2100", "2101")),
+    ("no resource", given.replace("'account 7'", "null")),
+):
+    refused(
+        "23505",
+        "exists already",
+        f"issuing with {name}",
+        query,
+        issuer.token("eve" if name == "another requester" else "req"),
+    )
 
 # Without tokens, where that is allowed.
 one(connection, "set admin_ext.require_verified_jwt = off")
-answer = one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', requested_by => 'req')")
+answer = one(
+    connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', requested_by => 'req')"
+)
 ok(answer["verified"] is False, "the answer says that nobody was verified")
 approval = answer["approval_id"]
-ok(one(connection, "select admin.sign_approval(%s, 'finance', 'ann', 'fine')", approval)["verified"] is False, "a signature as well")
-refused("42501", "cannot withdraw", "whoever calls, a stranger cannot withdraw", "select admin.withdraw_approval(%s, 'x', 'operator')", approval)
+ok(
+    one(connection, "select admin.sign_approval(%s, 'finance', 'ann', 'fine')", approval)["verified"] is False,
+    "a signature as well",
+)
+refused(
+    "42501",
+    "cannot withdraw",
+    "whoever calls, a stranger cannot withdraw",
+    "select admin.withdraw_approval(%s, 'x', 'operator')",
+    approval,
+)
 ok(one(connection, "select admin.withdraw_approval(%s, 'x', 'ann')", approval)["state"] == "withdrawn", "a signer can")
-ok(rows(connection, "select distinct payload ->> 'verified', payload ->> 'token' from admin.audit where approval_id = %s", approval) == [("false", None)], "and so does the trail")
-ok(one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token("req"))["verified"] is True, "a token is verified all the same")
-refused("28000", "its signature", "and a bad one refused", "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)", issuer.token()[:-8] + "AAAAAAAA")
+ok(
+    rows(
+        connection,
+        "select distinct payload ->> 'verified', payload ->> 'token' from admin.audit where approval_id = %s",
+        approval,
+    )
+    == [("false", None)],
+    "and so does the trail",
+)
+ok(
+    one(
+        connection,
+        "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)",
+        issuer.token("req"),
+    )["verified"]
+    is True,
+    "a token is verified all the same",
+)
+refused(
+    "28000",
+    "its signature",
+    "and a bad one refused",
+    "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)",
+    issuer.token()[:-8] + "AAAAAAAA",
+)
 
 # A retry describes the step that was taken, not itself.
-approval = one(connection, "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', requested_by => 'req')")["approval_id"]
+approval = one(
+    connection,
+    "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', requested_by => 'req')",
+)["approval_id"]
 one(connection, "select admin.sign_approval(%s, 'finance', 'ann')", approval)
 answer = one(connection, SIGN, approval, "finance", issuer.token("ann"))
 ok((answer["already"], answer["verified"]) == (True, False), "a plain signature is not made a verified one", answer)
-again = one(connection, "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', token => %s)", issuer.token("req"))
+again = one(
+    connection,
+    "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', token => %s)",
+    issuer.token("req"),
+)
 ok((again["already"], again["verified"]) == (True, False), "nor a plain issuing", again)
 one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
-ok(one(connection, "select admin.sign_approval(%s, 'legal', 'bob')", approval) ["verified"] is True, "a verified one stays verified")
-ok(one(connection, SIGN, approval, "legal", issuer.token("bob", []))["already"] is True, "a retry is answered though the role is not held any more")
-one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000006-past', 'pay', '{finance}', 1, 'req', '2020-01-01')")
-ok(one(connection, "select admin.issue_approval('pay', array['finance'], '2020-01-01', approval_id => 'APP-000006-past', requested_by => 'req')")["already"] is True, "and though its deadline has passed")
+ok(
+    one(connection, "select admin.sign_approval(%s, 'legal', 'bob')", approval)["verified"] is True,
+    "a verified one stays verified",
+)
+ok(
+    one(connection, SIGN, approval, "legal", issuer.token("bob", []))["already"] is True,
+    "a retry is answered though the role is not held any more",
+)
+one(
+    connection,
+    "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000006-past', 'pay', '{finance}', 1, 'req', '2020-01-01')",
+)
+ok(
+    one(
+        connection,
+        "select admin.issue_approval('pay', array['finance'], '2020-01-01', approval_id => 'APP-000006-past', requested_by => 'req')",
+    )["already"]
+    is True,
+    "and though its deadline has passed",
+)
 one(connection, "begin read only")
 code, text = error(connection, "select admin.sign_approval('APP-000006-past', 'finance', 'ann')")
 one(connection, "rollback")
@@ -134,129 +344,83 @@ ok(code == "25006" and "sign_approval()" in text, "no step in a read-only transa
 # Limits.
 deadline = "now() + interval '1 h'"
 limits = [
-    ("null, array['r'], {d}, requested_by => 'x'", "action"), ("'', array['r'], {d}, requested_by => 'x'", "action"), ("repeat('a', 257), array['r'], {d}, requested_by => 'x'", "action"),
-    ("'a', null, {d}, requested_by => 'x'", "required_roles"), ("'a', '{{}}', {d}, requested_by => 'x'", "required_roles"), ("'a', array['r', 'r'], {d}, requested_by => 'x'", "required_roles"),
-    ("'a', array['r', null], {d}, requested_by => 'x'", "required_roles"), ("'a', array['r', ''], {d}, requested_by => 'x'", "required_roles"), ("'a', array[repeat('r', 129)], {d}, requested_by => 'x'", "required_roles"),
-    ("'a', array[['r', 's']], {d}, requested_by => 'x'", "required_roles"), ("'a', array(select n::text from generate_series(1, 9) as n), {d}, requested_by => 'x'", "required_roles"),
-    ("'a', array['r'], null, requested_by => 'x'", "sla_deadline"), ("'a', array['r'], 'infinity', requested_by => 'x'", "sla_deadline"), ("'a', array['r'], '-infinity', requested_by => 'x'", "sla_deadline"),
-    ("'a', array['r'], now(), requested_by => 'x'", "sla_deadline"), ("'a', array['r'], now() - interval '1 d', requested_by => 'x'", "sla_deadline"),
-    ("'a', array['r'], {d}, '', requested_by => 'x'", "resource"), ("'a', array['r'], {d}, repeat('r', 2049), requested_by => 'x'", "resource"),
-    ("'a', array['r'], {d}, approval_id => 'APP-1-x', requested_by => 'x'", "approval_id"), ("'a', array['r'], {d}, approval_id => '', requested_by => 'x'", "approval_id"),
-    ("'a', array['r'], {d}, approval_id => 'APP-000001-' || repeat('x', 54), requested_by => 'x'", "approval_id"), ("'a', array['r'], {d}, approval_id => 'APP-000001-X', requested_by => 'x'", "approval_id"),
-    ("'a', array['r'], {d}", "requested_by"), ("'a', array['r'], {d}, requested_by => ''", "requested_by"), ("'a', array['r'], {d}, requested_by => repeat('x', 257)", "requested_by"),
+    ("null, array['r'], {d}, requested_by => 'x'", "action"),
+    ("'', array['r'], {d}, requested_by => 'x'", "action"),
+    ("repeat('a', 257), array['r'], {d}, requested_by => 'x'", "action"),
+    ("'a', null, {d}, requested_by => 'x'", "required_roles"),
+    ("'a', '{{}}', {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array['r', 'r'], {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array['r', null], {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array['r', ''], {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array[repeat('r', 129)], {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array[['r', 's']], {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array(select n::text from generate_series(1, 9) as n), {d}, requested_by => 'x'", "required_roles"),
+    ("'a', array['r'], null, requested_by => 'x'", "sla_deadline"),
+    ("'a', array['r'], 'infinity', requested_by => 'x'", "sla_deadline"),
+    ("'a', array['r'], '-infinity', requested_by => 'x'", "sla_deadline"),
+    ("'a', array['r'], now(), requested_by => 'x'", "sla_deadline"),
+    ("'a', array['r'], now() - interval '1 d', requested_by => 'x'", "sla_deadline"),
+    ("'a', array['r'], {d}, '', requested_by => 'x'", "resource"),
+    ("'a', array['r'], {d}, repeat('r', 2049), requested_by => 'x'", "resource"),
+    ("'a', array['r'], {d}, approval_id => 'APP-1-x', requested_by => 'x'", "approval_id"),
+    ("'a', array['r'], {d}, approval_id => '', requested_by => 'x'", "approval_id"),
+    ("'a', array['r'], {d}, approval_id => 'APP-000001-' || repeat('x', 54), requested_by => 'x'", "approval_id"),
+    ("'a', array['r'], {d}, approval_id => 'APP-000001-X', requested_by => 'x'", "approval_id"),
+    ("'a', array['r'], {d}", "requested_by"),
+    ("'a', array['r'], {d}, requested_by => ''", "requested_by"),
+    ("'a', array['r'], {d}, requested_by => repeat('x', 257)", "requested_by"),
 ]
 for arguments, argument in limits:
-    refused("22023", f'"{argument}"', f"issue_approval({arguments[:60]})", f"select admin.issue_approval({arguments.format(d=deadline)})")
-for arguments, argument in [("null, 'r', 'x'", "approval_id"), ("'', 'r', 'x'", "approval_id"), ("repeat('x', 65), 'r', 'x'", "approval_id"), ("'APP-000002-mine', null, 'x'", "signer_role"), ("'APP-000002-mine', '', 'x'", "signer_role"),
-                            ("'APP-000002-mine', repeat('r', 129), 'x'", "signer_role"), ("'APP-000002-mine', 'r'", "signer"), ("'APP-000002-mine', 'r', ''", "signer"), ("'APP-000002-mine', 'r', repeat('x', 257)", "signer"),
-                            ("'APP-000002-mine', 'r', 'x', ''", "comment"), ("'APP-000002-mine', 'r', 'x', repeat('x', 4097)", "comment")]:
+    refused(
+        "22023",
+        f'"{argument}"',
+        f"issue_approval({arguments[:60]})",
+        f"select admin.issue_approval({arguments.format(d=deadline)})",
+    )
+for arguments, argument in [
+    ("null, 'r', 'x'", "approval_id"),
+    ("'', 'r', 'x'", "approval_id"),
+    ("repeat('x', 65), 'r', 'x'", "approval_id"),
+    ("'APP-000002-mine', null, 'x'", "signer_role"),
+    ("'APP-000002-mine', '', 'x'", "signer_role"),
+    ("'APP-000002-mine', repeat('r', 129), 'x'", "signer_role"),
+    ("'APP-000002-mine', 'r'", "signer"),
+    ("'APP-000002-mine', 'r', ''", "signer"),
+    ("'APP-000002-mine', 'r', repeat('x', 257)", "signer"),
+    ("'APP-000002-mine', 'r', 'x', ''", "comment"),
+    ("'APP-000002-mine', 'r', 'x', repeat('x', 4097)", "comment"),
+]:
     refused("22023", f'"{argument}"', f"sign_approval({arguments})", f"select admin.sign_approval({arguments})")
-for arguments, argument in [("null, 'r', 'x'", "approval_id"), ("'', 'r', 'x'", "approval_id"), ("'APP-000002-mine', null, 'x'", "reason"), ("'APP-000002-mine', '', 'x'", "reason"), ("'APP-000002-mine', repeat('x', 4097), 'x'", "reason"),
-                            ("'APP-000002-mine', 'r'", "actor"), ("'APP-000002-mine', 'r', ''", "actor"), ("'APP-000002-mine', 'r', repeat('x', 257)", "actor")]:
+for arguments, argument in [
+    ("null, 'r', 'x'", "approval_id"),
+    ("'', 'r', 'x'", "approval_id"),
+    ("'APP-000002-mine', null, 'x'", "reason"),
+    ("'APP-000002-mine', '', 'x'", "reason"),
+    ("'APP-000002-mine', repeat('x', 4097), 'x'", "reason"),
+    ("'APP-000002-mine', 'r'", "actor"),
+    ("'APP-000002-mine', 'r', ''", "actor"),
+    ("'APP-000002-mine', 'r', repeat('x', 257)", "actor"),
+]:
     refused("22023", f'"{argument}"', f"withdraw_approval({arguments})", f"select admin.withdraw_approval({arguments})")
 longest = "APP-000001-" + "x" * 53
-answer = one(connection, "select admin.issue_approval(repeat('a', 256), array(select repeat('r', 127) || n from generate_series(1, 8) as n), '9999-12-31', repeat('s', 2048), %s, repeat('q', 256))", longest)
+answer = one(
+    connection,
+    "select admin.issue_approval(repeat('a', 256), array(select repeat('r', 127) || n from generate_series(1, 8) as n), '9999-12-31', repeat('s', 2048), %s, repeat('q', 256))",
+    longest,
+)
 ok(answer["required_signer_count"] == 8, "each argument as long as it may be", answer)
-ok(one(connection, "select admin.sign_approval(%s, repeat('r', 127) || 8, repeat('p', 256), repeat('c', 4096))", longest)["state"] == "signed_partial", "a signature too")
-ok(one(connection, "select admin.withdraw_approval(%s, repeat('c', 4096), repeat('p', 256))", longest)["state"] == "withdrawn", "and a withdrawal")
-
-
-def let_it_wait(session, thread):
-    """Until the session waits for a lock, or the thread that uses it has come to its end."""
-    poll(lambda: rows(connection, "select wait_event_type from pg_stat_activity where pid = %s", session.get_backend_pid()) == [("Lock",)] or not thread.is_alive(), 60)
-
-
-def let_it_pass(approval_id):
-    """The approval's deadline."""
-    poll(lambda: one(connection, "select clock_timestamp() > sla_deadline from admin.approval where approval_id = %s", approval_id), 60)
-
-
-# Waiting for a lock takes time: what is refused after it is refused then.
-one(connection, "set admin_ext.require_verified_jwt = on")
-for name, lasting, reason in (("the deadline", "1.5 s", "after its deadline"), ("the token", "1 h", "it has expired"), ("the key", "1 h", "revoked")):
-    waited = one(connection, "select admin.issue_approval('pay', array['finance'], now() + %s::interval, token => %s)", lasting, issuer.token("req"))["approval_id"]
-    holder, waiter = connect(), connect()
-    one(holder, "begin")
-    one(holder, "select from admin.approval where approval_id = %s for update", waited)
-    outcome, expires = [], time.time() + (2 if name == "the token" else 60)
-    shown = issuer.token(algorithm="ES384", exp=expires)
-    thread = threading.Thread(target=lambda: outcome.append(error(waiter, SIGN, waited, "finance", shown)))
-    thread.start()
-    let_it_wait(waiter, thread)
-    if name == "the key":
-        one(connection, f"select admin.revoke_jwt_key('{ISSUER}', 'ES384')")
-    elif name == "the token":
-        poll(lambda: time.time() > expires, 60)
-    else:
-        let_it_pass(waited)
-    one(holder, "rollback")
-    thread.join()
-    ok(outcome[0][0] != "none" and reason in outcome[0][1], f"{name} has not outlasted the wait for the approval", outcome)
-one(connection, "set admin_ext.require_verified_jwt = off")
-
-# A token for one use that somebody else holds: what was looked at is looked at once more.
-one(connection, "set admin_ext.require_verified_jwt = on")
-one(connection, "select admin.set_jwt_one_use(%s)", ISSUER)
-first, second = (one(connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1.5 s', token => %s)", issuer.token("req", jti=f"w{n}"))["approval_id"] for n in range(2))
-holder, waiter, shared, outcome = connect(), connect(), issuer.token(jti="shared"), []
-one(holder, "begin")
-one(holder, SIGN, first, "finance", shared)
-thread = threading.Thread(target=lambda: outcome.append(error(waiter, SIGN, second, "finance", shared)))
-thread.start()
-let_it_wait(waiter, thread)
-let_it_pass(second)
-one(holder, "rollback")
-thread.join()
-ok(outcome[0][0] == "55000" and "after its deadline" in outcome[0][1], "the deadline has not outlasted the wait for a token", outcome)
-one(connection, "select admin.set_jwt_one_use(%s, false)", ISSUER)
-one(connection, "set admin_ext.require_verified_jwt = off")
-
-# An approval against its trail.
-one(connection, "select admin.issue_approval('pay', '[5:6]={finance,legal}'::text[], '2100-01-01', approval_id => 'APP-000004-bounds', requested_by => 'req')")
-ok(rows(connection, "select * from admin.verify_approval('APP-000004-bounds') where not fits") == [], "roles are numbered from one, whatever the array was")
-refused("22023", '"sla_deadline"', "a deadline that RFC 3339 cannot write", "select admin.issue_approval('a', array['r'], '10000-01-01', requested_by => 'x')")
-approval = issue()
-one(connection, SIGN, approval, "finance", issuer.token("ann"))
-one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
-verify = "select item from admin.verify_approval(%s) where not fits order by item"
-ok(rows(connection, verify, approval) == [] and len(rows(connection, "select * from admin.verify_approval(%s)", approval)) == 12, "a sound approval fits in all twelve items",
-   rows(connection, "select * from admin.verify_approval(%s)", approval))
-ok([row[0] for row in rows(connection, "select detail from admin.verify_approval(%s) where item like 'signature of%%'", approval)] == [
-    f"ann was verified by a token of {ISSUER}, key ES256", f"bob was verified by a token of {ISSUER}, key ES256"], "it says who was verified, by what")
-refused("P0002", "does not exist", "verify an unknown one", verify, "APP-000000-none")
-bends = [
-    ("another resource", "update admin.approval set resource = 'mine' where approval_id = %s", {"digest", "trail: row"}),
-    ("fewer roles", "update admin.approval set required_roles = '{finance}', required_signer_count = 1 where approval_id = %s", {"state", "roles", "digest", "trail: row"}),
-    ("the requester as signer", "update admin.signature set signer = 'req' where signer = 'ann' and approval_id = %s", {"people", "trail: signatures"}),
-    ("a signature taken away", "delete from admin.signature where signer = 'ann' and approval_id = %s", {"state", "trail: signatures"}),
-    ("another token", "update admin.signature set token_sha256 = sha256('x') where signer = 'ann' and approval_id = %s", {"trail: signatures"}),
-    ("a state set back", "update admin.approval set state = 'signed_partial' where approval_id = %s", {"state", "trail: row"}),
-    ("a key that is gone", "delete from admin.jwt_key where kid = 'ES256' and %s <> ''", {"signature of finance", "signature of legal"}),
-    ("a key revoked before", "update admin.jwt_key set revoked_at = '2000-01-01' where kid = 'ES256' and %s <> ''", {"signature of finance", "signature of legal"}),
-]
-for name, bend, found in bends:
-    one(connection, "begin")
-    one(connection, "alter table admin.approval disable trigger all; alter table admin.signature disable trigger all")
-    one(connection, bend, approval)
-    ok({row[0] for row in rows(connection, verify, approval)} == found, f"verify_approval finds: {name}", rows(connection, verify, approval))
-    one(connection, "rollback")
-one(connection, "set admin_ext.restoring = on")
-one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, state, sla_deadline) values ('APP-000003-forged', 'pay', '{finance}', 1, 'req', 'signed_full', now() + interval '1 h')")
-one(connection, "insert into admin.signature (approval_id, signer_role, signer, approval_digest) values ('APP-000003-forged', 'finance', 'ann', admin.approval_digest('APP-000003-forged'))")
-one(connection, "set admin_ext.restoring = off")
-ok([row[0] for row in rows(connection, verify, "APP-000003-forged")] == ["trail: issued", "trail: row", "trail: signatures"], "verify_approval finds: what was put in past the trail", rows(connection, verify, "APP-000003-forged"))
-one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, state, sla_deadline) values ('APP-000007-born', 'pay', '{finance}', 1, 'req', 'signed_full', now() + interval '1 h')")
-one(connection, "insert into admin.signature (approval_id, signer_role, signer) values ('APP-000007-born', 'finance', 'ann')")
-ok([row[0] for row in rows(connection, verify, "APP-000007-born")] == ["trail: steps"], "verify_approval finds: one that was born signed", rows(connection, verify, "APP-000007-born"))
-altered = issue("ann")
-one(connection, "update admin.approval set requested_by = 'bob' where approval_id = %s", altered)
-found = rows(connection, "select item, detail from admin.verify_approval(%s) where not fits", altered)
-ok(len(found) == 1 and found[0][0] == "requester" and "altered to bob" in found[0][1], "verify_approval finds: a requester that no token proved", found)
-one(connection, "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000008-claim', 'pay', '{finance}', 1, 'req', now() + interval '1 h')")
-one(connection, "insert into admin.signature (approval_id, signer_role, signer, token_issuer, token_key_id, token_sha256) values ('APP-000008-claim', 'finance', 'ann', 'x', 'y', sha256('z'))")
-found = rows(connection, "select item, detail from admin.verify_approval('APP-000008-claim') where not fits")
-ok(len(found) == 1 and "the trail does not" in found[0][1], "verify_approval finds: a token that only the row knows of", found)
-one(connection, "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)
-found = rows(connection, "select fits, detail from admin.verify_approval(%s) where item = 'signature of finance'", approval)
-ok(found[0][0] and "revoked since" in found[0][1], "a key revoked later does not unsign, and is reported", found)
+ok(
+    one(
+        connection,
+        "select admin.sign_approval(%s, repeat('r', 127) || 8, repeat('p', 256), repeat('c', 4096))",
+        longest,
+    )["state"]
+    == "signed_partial",
+    "a signature too",
+)
+ok(
+    one(connection, "select admin.withdraw_approval(%s, repeat('c', 4096), repeat('p', 256))", longest)["state"]
+    == "withdrawn",
+    "and a withdrawal",
+)
 done()

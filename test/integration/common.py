@@ -3,6 +3,7 @@
 A test is a function; main() runs those of a file in order and prints the plan.  The server
 was started by the script that runs the tests, which ends it.
 """
+
 import os
 import pathlib
 import random
@@ -47,7 +48,10 @@ def send_signal(pid, which):
 
 def kill_worker(sink):
     """The server restarts all its processes then."""
-    pid = sql(f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null", check=False)
+    pid = sql(
+        f"select pid from admin.worker_status where sink = '{sink}' and database = current_database() and pid is not null",
+        check=False,
+    )
     checkpointer = "select pid from pg_stat_activity where backend_type = 'checkpointer'"
     before = sql(checkpointer, check=False)
     if not pid or not before:
@@ -59,7 +63,13 @@ def kill_worker(sink):
 def wait(condition, name, seconds=60, host=None):
     """Polls SQL until it says t, with a deadline."""
     holds = poll(lambda: sql(condition, check=False, host=host) == "t", seconds)
-    ok(holds, name, "" if holds else sql("select sink, state, last_error, lag_rows from admin.worker_status", check=False, host=host))
+    ok(
+        holds,
+        name,
+        ""
+        if holds
+        else sql("select sink, state, last_error, lag_rows from admin.worker_status", check=False, host=host),
+    )
     return holds
 
 
@@ -98,8 +108,26 @@ def settings(**values):
 
 
 def pg_ctl(action, *more, data=SCRATCH / "data"):
-    subprocess.run([*AS_SERVER, "env", *SERVER_ENVIRONMENT, f"{BIN}/pg_ctl", "-D", str(data), "-l", str(SCRATCH / "server.log"), "-w", "-t", "60", *more, action],
-                   check=True, stdout=subprocess.DEVNULL, cwd=SCRATCH)
+    subprocess.run(
+        [
+            *AS_SERVER,
+            "env",
+            *SERVER_ENVIRONMENT,
+            f"{BIN}/pg_ctl",
+            "-D",
+            str(data),
+            "-l",
+            str(SCRATCH / "server.log"),
+            "-w",
+            "-t",
+            "60",
+            *more,
+            action,
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        cwd=SCRATCH,
+    )
 
 
 def main(*tests, at_end=lambda: None):

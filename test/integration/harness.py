@@ -2,6 +2,7 @@
 
 Server and broker were started by test/integration/run, which ends them.
 """
+
 import importlib.util
 import json
 import os
@@ -66,12 +67,20 @@ ADMIN = AdminClient({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
 
 def make_topic(name, partitions=3):
     """With a copy on each broker, of which all but one have to be in sync."""
-    ADMIN.create_topics([NewTopic(name, partitions, NODES, config={"min.insync.replicas": str(max(NODES - 1, 1))})])[name].result()
+    ADMIN.create_topics([NewTopic(name, partitions, NODES, config={"min.insync.replicas": str(max(NODES - 1, 1))})])[
+        name
+    ].result()
 
 
-def alter_topic(name, **settings):
-    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[
-        ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET) for key, value in settings.items()])
+def alter_topic(name, **values):
+    resource = ConfigResource(
+        ConfigResource.Type.TOPIC,
+        name,
+        incremental_configs=[
+            ConfigEntry(key.replace("_", "."), str(value), incremental_operation=AlterConfigOpType.SET)
+            for key, value in values.items()
+        ],
+    )
     ADMIN.incremental_alter_configs([resource])[resource].result()
 
 
@@ -98,8 +107,17 @@ def ends():
 
 def read_topic(topic=TOPIC, read=json.loads):
     """All committed records as (key, headers, what read makes of the value), partition by partition; none of those without a key, which are not ours."""
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "reader", "isolation.level": "read_committed",
-                         "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "reader",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
     partitions = list(consumer.list_topics(topic, 30).topics[topic].partitions)
     consumer.assign([TopicPartition(topic, p, 0) for p in partitions])
     records, ended, deadline = [], set(), time.monotonic() + 120
@@ -118,11 +136,17 @@ def read_topic(topic=TOPIC, read=json.loads):
 
 
 def compare_ledger(name, topic=TOPIC, read=json.loads, host=None):
-    expected = dict(line.split("|", 1) for line in sql("select audit_id, md5(payload::text) from admin.audit where audit_id not in "
-                                                       "(select audit_id from admin.dead_letter)", host=host).splitlines())
+    expected = dict(
+        line.split("|", 1)
+        for line in sql(
+            "select audit_id, md5(payload::text) from admin.audit where audit_id not in "
+            "(select audit_id from admin.dead_letter)",
+            host=host,
+        ).splitlines()
+    )
     store = sql("select store_id from admin.store", host=host)
     seen, duplicated, foreign, misplaced, last = set(), 0, 0, 0, {}
-    for key, _, event in read_topic(topic, read):
+    for _, _, event in read_topic(topic, read):
         # Another store's are not ours to count; what was ingested is.
         if event["source"].startswith("/admin_ext/") and event["source"] != f"/admin_ext/{store}":
             continue
@@ -160,7 +184,11 @@ def numbered(store, topic, prefix):
         documents[number] = document
         if "admin-ext-seal" in headers:
             seals.append(json.loads(headers["admin-ext-seal"]))
-    return documents, repeated, sorted((seal for seal in seals if seal["store"] == store), key=lambda seal: seal["first"])
+    return (
+        documents,
+        repeated,
+        sorted((seal for seal in seals if seal["store"] == store), key=lambda seal: seal["first"]),
+    )
 
 
 def wrong_links(store, documents, seals, since):
@@ -187,16 +215,26 @@ def compare_chain(name, topic=TOPIC, prefix=0, host=None, since=0):
     wrong, last, chain = wrong_links(store, documents, seals, since)
     if differing := set(range(since + 1, last + 1)) ^ {number for number in documents if number > since}:
         wrong.append(f"numbers are missing, or in no transaction: {sorted(differing)[:5]}")
-    ok(not wrong and not repeated, f"{name}: numbers and chain of {last} documents in {len(seals)} transactions", f"{wrong[:3]} {repeated[:3]}")
-    wait(f"select last_number = {last} and encode(chain, 'hex') = '{chain}' from admin.delivery_chain('kafka')", f"{name}: the database has the same chain", host=host)
+    ok(
+        not wrong and not repeated,
+        f"{name}: numbers and chain of {last} documents in {len(seals)} transactions",
+        f"{wrong[:3]} {repeated[:3]}",
+    )
+    wait(
+        f"select last_number = {last} and encode(chain, 'hex') = '{chain}' from admin.delivery_chain('kafka')",
+        f"{name}: the database has the same chain",
+        host=host,
+    )
     return seals
 
 
 def create_extension():
     make_topic(TOPIC)
     sql("set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()")
-    sql("insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)"
-        " select 'APP-00000' || n || '-k', 'pay', '{x}', 1, 'boss', '2040-01-01' from generate_series(1, 9) as n")
+    sql(
+        "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)"
+        " select 'APP-00000' || n || '-k', 'pay', '{x}', 1, 'boss', '2040-01-01' from generate_series(1, 9) as n"
+    )
 
 
 def main(*tests):

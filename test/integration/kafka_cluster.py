@@ -1,4 +1,5 @@
 """Three brokers: restarted in turn, leaders moved, coordinators killed, two of three away, all under load; speaks TAP."""
+
 import contextlib
 import os
 import pathlib
@@ -7,7 +8,22 @@ import threading
 import time
 
 from confluent_kafka import ElectionType, TopicPartition
-from harness import ADMIN, CHECK, DELIVERED, KAFKA, TOPIC, Broker, common, compare_ledger, create_extension, expect, ok, poll, sql, wait
+from harness import (
+    ADMIN,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    TOPIC,
+    Broker,
+    common,
+    compare_ledger,
+    create_extension,
+    expect,
+    ok,
+    poll,
+    sql,
+    wait,
+)
 from kafka_faults import write_until
 
 DIRECTORY = pathlib.Path(os.environ["KAFKA_DIR"])
@@ -17,11 +33,14 @@ STATES = "__transaction_state"
 
 def partitions(topic=TOPIC):
     """By number: (leader, all that have a copy in sync)."""
-    return {number: (p.leader, set(p.isrs)) for number, p in ADMIN.list_topics(topic, 10).topics[topic].partitions.items()}
+    return {
+        number: (p.leader, set(p.isrs)) for number, p in ADMIN.list_topics(topic, 10).topics[topic].partitions.items()
+    }
 
 
 def in_sync(*topics):
     """All of them, everywhere."""
+
     def are():
         with contextlib.suppress(Exception):
             return all(isrs == set(BROKERS) for topic in topics for _, isrs in partitions(topic).values())
@@ -114,7 +133,11 @@ def two_away():
         leader = partitions()[0][0]
         for node in [node for node in BROKERS if node != leader]:
             end(node, signal.SIGKILL)
-        wait(f"select state = 'backing_off' and lag_rows > 0 {KAFKA}", "with one of three nothing is delivered, and the worker says so", 60)
+        wait(
+            f"select state = 'backing_off' and lag_rows > 0 {KAFKA}",
+            "with one of three nothing is delivered, and the worker says so",
+            60,
+        )
         ok(sql(CHECK) != "", "checks are answered")
         before, changes = delivered(), time.monotonic()
         ok(not poll(lambda: delivered() > before, 3), "nothing counts as delivered", time.monotonic() - changes)

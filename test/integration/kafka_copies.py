@@ -1,12 +1,33 @@
 """Copies of the data at one broker: clones, standbys, older backups, a worker that was frozen; speaks TAP."""
+
 import os
 import shutil
 import signal
 import subprocess
 import time
 
-from harness import (AS_SERVER, BIN, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, compare_chain, compare_ledger, create_extension, expect, main, ok, pg_ctl,
-                     poll, read_topic, setting, sql, state_changes, wait)
+from harness import (
+    AS_SERVER,
+    BIN,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    compare_chain,
+    compare_ledger,
+    create_extension,
+    expect,
+    main,
+    ok,
+    pg_ctl,
+    poll,
+    read_topic,
+    setting,
+    sql,
+    state_changes,
+    wait,
+)
 
 
 def copy_cluster(name):
@@ -63,7 +84,12 @@ def older_backup():
     wait(DELIVERED, "delivered after the copy was made", 90)
     wait(f"select state = 'idle' {KAFKA}", "the newer copy is at work", 90)
     pg_ctl("start", data=old)
-    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "an older copy stops: the topic holds what it has lost", 90, host=old)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
+        "an older copy stops: the topic holds what it has lost",
+        90,
+        host=old,
+    )
     # Both servers write one log.
     changes = state_changes()
 
@@ -93,12 +119,23 @@ def restored():
     sql(CHECK, host=old)
     wait(DELIVERED, "resync_sink lets it go on", 90, host=old)
     records = read_topic()
-    ok(len(records) == before + 2, "what it sends is what came since, the event of the resync included", (before, len(records)))
+    ok(
+        len(records) == before + 2,
+        "what it sends is what came since, the event of the resync included",
+        (before, len(records)),
+    )
     newest = max((event for _, _, event in records), key=lambda event: int(event["auditid"]))
-    ok(store not in newest["source"] and int(newest["auditid"]) > highest, "of another source, and numbered above all that was sent", newest)
+    ok(
+        store not in newest["source"] and int(newest["auditid"]) > highest,
+        "of another source, and numbered above all that was sent",
+        newest,
+    )
     first = compare_chain("the new store", host=old)[0]
-    ok(first["first"] == 1 and first["continues"] == {"store": store, "last": int(known[0]), "chain": known[1]},
-       "its chain begins anew, and its first seal names what the older copy knew of the one before", first)
+    ok(
+        first["first"] == 1 and first["continues"] == {"store": store, "last": int(known[0]), "chain": known[1]},
+        "its chain begins anew, and its first seal names what the older copy knew of the one before",
+        first,
+    )
     pg_ctl("stop", "-m", "fast", data=old)
     shutil.rmtree(old)
     pg_ctl("start")
@@ -109,14 +146,21 @@ def restored():
 def promoted():
     """A standby is promoted and takes over from where the topic says."""
     standby = SCRATCH / "standby"
-    subprocess.run([*AS_SERVER, f"{BIN}/pg_basebackup", "-D", str(standby), "-R", "-c", "fast", "-X", "stream"], check=True, cwd=SCRATCH)
+    subprocess.run(
+        [*AS_SERVER, f"{BIN}/pg_basebackup", "-D", str(standby), "-R", "-c", "fast", "-X", "stream"],
+        check=True,
+        cwd=SCRATCH,
+    )
     own_socket(standby)
     pg_ctl("start", data=standby)
     for _ in range(20):
         sql(CHECK)
     lsn = sql("select pg_current_wal_flush_lsn()")
     wait(f"select pg_last_wal_replay_lsn() >= '{lsn}'", "the standby has all", host=standby)
-    ok(sql("select count(*) from admin.worker_status where pid is not null", host=standby) == "0", "on a standby no worker runs")
+    ok(
+        sql("select count(*) from admin.worker_status where pid is not null", host=standby) == "0",
+        "on a standby no worker runs",
+    )
     pg_ctl("stop", "-m", "immediate")
     pg_ctl("promote", data=standby)
     wait(f"select state = 'idle' {KAFKA}", "promoted, it delivers", 90, host=standby)
@@ -142,7 +186,10 @@ def frozen():
     sql("select count(admin_internal.append_event('bulk', '{}')) from generate_series(1, 20000)")
     worker = int(sql(f"select pid {KAFKA}"))
     ended = BROKER.says("due to timeout")
-    wait(f"select query = 'waiting for the sink' from pg_stat_activity where pid = {worker}", "the worker has begun a transaction")
+    wait(
+        f"select query = 'waiting for the sink' from pg_stat_activity where pid = {worker}",
+        "the worker has begun a transaction",
+    )
     log = (SCRATCH / "server.log").stat().st_size
     os.kill(worker, signal.SIGSTOP)
     BROKER.kill(signal.SIGCONT)
@@ -165,12 +212,18 @@ def roles_changed():
         time.sleep(0.5)
     BROKER.kill(signal.SIGCONT)
     wait(DELIVERED, "delivered when it answers", 90)
-    ok("terminated by signal" not in (SCRATCH / "server.log").read_text(errors="replace"), "no process of the server was ended")
+    ok(
+        "terminated by signal" not in (SCRATCH / "server.log").read_text(errors="replace"),
+        "no process of the server was ended",
+    )
 
 
 def short_timeout():
     setting("kafka_options", "transaction.timeout.ms=1000")
-    wait(f"select state = 'stopped' and last_error ~ 'transaction.timeout.ms' {KAFKA}", "a timeout that is too short is named")
+    wait(
+        f"select state = 'stopped' and last_error ~ 'transaction.timeout.ms' {KAFKA}",
+        "a timeout that is too short is named",
+    )
     setting("kafka_options", "")
     sql(CHECK)
     wait(DELIVERED, "delivered when it is gone", 90)

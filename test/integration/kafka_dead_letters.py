@@ -1,10 +1,26 @@
 """Records that Kafka refuses for good, and what an operator can do about them; speaks TAP."""
+
 import os
 import random
 import subprocess
 import time
 
-from harness import DELIVERED, KAFKA, TOPIC, alter_topic, compare_chain, compare_ledger, create_extension, expect, kill_worker, main, ok, setting, sql, wait
+from harness import (
+    DELIVERED,
+    KAFKA,
+    TOPIC,
+    alter_topic,
+    compare_chain,
+    compare_ledger,
+    create_extension,
+    expect,
+    kill_worker,
+    main,
+    ok,
+    setting,
+    sql,
+    wait,
+)
 
 ROUNDS = int(os.environ.get("RETRY_ROUNDS", "12"))
 DEAD = "from admin.dead_letter where sink = 'kafka'"
@@ -13,8 +29,10 @@ SMALL, LARGE = 100_000, 4_000_000
 
 def insert(*kilobytes):
     """Rows of so many kilobytes that hardly compress; the last audit_id of them."""
-    sql("select admin_internal.append_event('size', to_json((select string_agg(md5(random()::text || n || i), '') "
-        f"from generate_series(1, kb * 32) as i))) from unnest(array{list(kilobytes)}) with ordinality as k(kb, n)")
+    sql(
+        "select admin_internal.append_event('size', to_json((select string_agg(md5(random()::text || n || i), '') "
+        f"from generate_series(1, kb * 32) as i))) from unnest(array{list(kilobytes)}) with ordinality as k(kb, n)"
+    )
     return int(sql("select max(audit_id) from admin.audit where event_type = 'size'"))
 
 
@@ -37,8 +55,11 @@ def rejected():
     insert(*[8] * 200, 300, *[8] * 200, 500, 8)
     wait(f"select count(*) = 2 {DEAD}", "the two that are too large are dead letters", 90)
     wait(DELIVERED, "the rest goes on", 90)
-    ok(sql(f"select distinct error {DEAD}") == "larger than max.message.bytes of the topic allows", "their error says what is in the way",
-       sql(f"select error {DEAD}"))
+    ok(
+        sql(f"select distinct error {DEAD}") == "larger than max.message.bytes of the topic allows",
+        "their error says what is in the way",
+        sql(f"select error {DEAD}"),
+    )
     ok(sql(f"select dead_letters {KAFKA}") == "2", "they are counted")
     compare_ledger("all but the two")
 
@@ -46,19 +67,27 @@ def rejected():
 def retried():
     first, second = (int(line) for line in sql(f"select audit_id {DEAD} order by 1").splitlines())
     sql(f"select admin.retry_dead_letter('kafka', {first})")
-    wait(f"select attempts = 2 and not exists (select from admin.dead_letter_retry) {DEAD} and audit_id = {first}",
-         "a retry that fails is one more attempt, and the answer")
+    wait(
+        f"select attempts = 2 and not exists (select from admin.dead_letter_retry) {DEAD} and audit_id = {first}",
+        "a retry that fails is one more attempt, and the answer",
+    )
     alter_topic(TOPIC, max_message_bytes=LARGE)
     ok(sql(f"select count(*) {DEAD}") == "2", "nothing is tried again unasked")
     sql(f"select admin.retry_dead_letter('kafka', {first}), admin.retry_dead_letter('kafka', {first})")
     wait(f"select count(*) = 1 {DEAD}", "what is delivered is no dead letter any more")
-    ok(sql(f"select sink_status from admin.audit_delivery where sink = 'kafka' and audit_id = {first}") == "delivered", "but delivered")
+    ok(
+        sql(f"select sink_status from admin.audit_delivery where sink = 'kafka' and audit_id = {first}") == "delivered",
+        "but delivered",
+    )
     sql(f"select admin.retry_dead_letter('kafka', {second})")
     wait(f"select count(*) = 0 {DEAD}", "the other one too")
     compare_ledger("each of them once")
     compare_chain("a dead letter has a number once it is delivered")
-    run = subprocess.run(["psql", "-X", "-v", "VERBOSITY=verbose", "-c", f"select admin.retry_dead_letter('kafka', {second})"],
-                         capture_output=True, text=True)
+    run = subprocess.run(
+        ["psql", "-X", "-v", "VERBOSITY=verbose", "-c", f"select admin.retry_dead_letter('kafka', {second})"],
+        capture_output=True,
+        text=True,
+    )
     ok("P0002" in run.stderr, "what is no dead letter cannot be sent again", run.stderr)
 
 
@@ -67,7 +96,9 @@ def killed_while_retried():
     for _ in range(ROUNDS):
         alter_topic(TOPIC, max_message_bytes=SMALL)
         audit_id = insert(8, 300)
-        expect(lambda: sql(f"select count(*) {DEAD} and audit_id = {audit_id}", check=False) == "1", "it is a dead letter")
+        expect(
+            lambda: sql(f"select count(*) {DEAD} and audit_id = {audit_id}", check=False) == "1", "it is a dead letter"
+        )
         alter_topic(TOPIC, max_message_bytes=LARGE)
         sql(f"select admin.retry_dead_letter('kafka', {audit_id})")
         insert(8)

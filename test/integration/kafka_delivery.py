@@ -1,4 +1,5 @@
 """What the Kafka sink delivers, and what it says when it is set up wrong; speaks TAP."""
+
 import hmac
 import json
 import os
@@ -8,7 +9,25 @@ import time
 
 import jsonschema
 from confluent_kafka import Producer
-from harness import BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, main, make_topic, ok, pg_ctl, read_topic, setting, sql, wait
+from harness import (
+    BOOTSTRAP,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    TOPIC,
+    compare_chain,
+    compare_ledger,
+    create_extension,
+    main,
+    make_topic,
+    ok,
+    pg_ctl,
+    read_topic,
+    setting,
+    sql,
+    wait,
+)
 
 
 def delivery():
@@ -18,7 +37,10 @@ def delivery():
     records = read_topic()
     key, headers, event = records[0]
     ok(key == event["subject"], "the key is the approval")
-    ok(headers["content-type"] == b"application/cloudevents+json; charset=UTF-8", "the content type is that of CloudEvents")
+    ok(
+        headers["content-type"] == b"application/cloudevents+json; charset=UTF-8",
+        "the content type is that of CloudEvents",
+    )
     ok(event["specversion"] == "1.0" and event["type"].startswith("ptt.admin."), "the value is an event")
     compare_ledger("each row once")
     ok(sql(f"select state {KAFKA}") == "idle", "then the worker is idle")
@@ -26,29 +48,70 @@ def delivery():
         maps = pathlib.Path("/proc", sql(f"select pid {KAFKA}"), "maps").read_text()
         ok("confluent_kafka.libs/librdkafka" in maps, "by the newer librdkafka")
     latency = "from admin.batch_latency where sink = 'kafka' and database = current_database()"
-    ok(sql(f"select batches = (select batches {KAFKA}) {latency} and at_most_ms is null") == "t", "each batch has its place in the histogram",
-       sql(f"select * {latency}"))
-    ok(sql(f"select count(*) = 0 from (select batches - lag(batches) over (order by at_most_ms) as more {latency}) as b where more < 0") == "t",
-       "which is cumulative")
+    ok(
+        sql(f"select batches = (select batches {KAFKA}) {latency} and at_most_ms is null") == "t",
+        "each batch has its place in the histogram",
+        sql(f"select * {latency}"),
+    )
+    ok(
+        sql(
+            f"select count(*) = 0 from (select batches - lag(batches) over (order by at_most_ms) as more {latency}) as b where more < 0"
+        )
+        == "t",
+        "which is cumulative",
+    )
 
 
 def ingested():
     """An event of another source keeps what is its own, and goes where its approval goes."""
-    own = {"specversion": "1.0", "id": "e-1", "source": "/ff/eu-1", "type": "ptt.ff.approval.consumed", "time": "2026-11-23T20:00:00.000000Z", "subject": "APP-000001-k",
-           "sequence": "17", "tenant": "de", "data": {"amount": 1}}
-    other = {key: value for key, value in own.items() if key not in ("subject", "time", "tenant")} | {"id": "e-2", "sequence": "18"}
+    own = {
+        "specversion": "1.0",
+        "id": "e-1",
+        "source": "/ff/eu-1",
+        "type": "ptt.ff.approval.consumed",
+        "time": "2026-11-23T20:00:00.000000Z",
+        "subject": "APP-000001-k",
+        "sequence": "17",
+        "tenant": "de",
+        "data": {"amount": 1},
+    }
+    other = {key: value for key, value in own.items() if key not in ("subject", "time", "tenant")} | {
+        "id": "e-2",
+        "sequence": "18",
+    }
     for _ in range(2):
         sql(f"select admin.audit_ingest('{json.dumps([own, other])}')")
     wait(DELIVERED, "ingested events are delivered")
     records = [(key, event) for key, _, event in read_topic() if event["source"] == "/ff/eu-1"]
     ok(len(records) == 2, "each of them once", records)
     by_id = {event["id"]: (key, event) for key, event in records}
-    ok(all({**by_id[event["id"]][1], **event} == by_id[event["id"]][1] for event in (own, other)), "as they came", records)
-    ok(by_id["e-1"][0] == "APP-000001-k" and by_id["e-2"][0] == "/ff/eu-1", "one about an approval under its key, one about none under its source's", records)
-    ok(all(event["auditid"] == sql(f"select audit_id from admin.audit where source_event_id = '{name}'") for name, (_, event) in by_id.items()), "with the number of the row")
+    ok(
+        all({**by_id[event["id"]][1], **event} == by_id[event["id"]][1] for event in (own, other)),
+        "as they came",
+        records,
+    )
+    ok(
+        by_id["e-1"][0] == "APP-000001-k" and by_id["e-2"][0] == "/ff/eu-1",
+        "one about an approval under its key, one about none under its source's",
+        records,
+    )
+    ok(
+        all(
+            event["auditid"] == sql(f"select audit_id from admin.audit where source_event_id = '{name}'")
+            for name, (_, event) in by_id.items()
+        ),
+        "with the number of the row",
+    )
     store = sql("select store_id from admin.store").encode()
-    named = [(headers.get("admin-ext-store"), event["source"] == f"/admin_ext/{store.decode()}") for _, headers, event in read_topic()]
-    ok(set(named) == {(None, True), (store, False)}, "a header names the store of each event that does not name it, and of no other", set(named))
+    named = [
+        (headers.get("admin-ext-store"), event["source"] == f"/admin_ext/{store.decode()}")
+        for _, headers, event in read_topic()
+    ]
+    ok(
+        set(named) == {(None, True), (store, False)},
+        "a header names the store of each event that does not name it, and of no other",
+        set(named),
+    )
     schema = json.loads((pathlib.Path(__file__).parents[2] / "schema/admin_ext_event.schema.json").read_text())
     for _, _, event in read_topic():
         jsonschema.validate(event, schema)
@@ -65,51 +128,95 @@ def missing_topic():
 
 
 def wrong_options():
-    run = subprocess.run(["psql", "-Xc", "alter system set admin_ext.kafka_options = 'linger.ms=1; no value'"], capture_output=True, text=True)
-    ok("Option 2" in run.stderr and "DETAIL:  Option 2" in run.stderr, "a malformed option is refused and pointed at", run.stderr)
+    run = subprocess.run(
+        ["psql", "-Xc", "alter system set admin_ext.kafka_options = 'linger.ms=1; no value'"],
+        capture_output=True,
+        text=True,
+    )
+    ok(
+        "Option 2" in run.stderr and "DETAIL:  Option 2" in run.stderr,
+        "a malformed option is refused and pointed at",
+        run.stderr,
+    )
     marker = SCRATCH / "data" / "ran"
-    for property, reason in ((f"plugin.library.paths={marker}.so", 'Property "plugin.library.paths" loads libraries or runs commands'),
-                             (f"linger.ms=1\n\t sasl.kerberos.kinit.cmd =touch {marker}", 'Property "sasl.kerberos.kinit.cmd" loads libraries or runs commands'),
-                             ("ssl.engine.location=/x; linger.ms=1", 'Property "ssl.engine.location" loads'), (" ssl.providers = ../x", 'Property "ssl.providers" loads'),
-                             (f"sasl.kerberos.principal=$(touch {marker})", 'Property "sasl.kerberos.principal" is part of a command'),
-                             ("internal.termination.signal=9", 'Property "internal.termination.signal" is internal'),
-                             ("topic.offset.store.path=x", 'Property "topic.offset.store.path" is internal')):
-        run = subprocess.run(["psql", "-Xc", f"alter system set admin_ext.kafka_options = E'{property}'"], capture_output=True, text=True)
-        ok('invalid value for parameter "admin_ext.kafka_options"' in run.stderr and f"DETAIL:  {reason}" in run.stderr and "touch" not in run.stderr.split("LINE")[0],
-           f"a property that owns the server is refused: {property.split('=')[0].split()[-1]}", run.stderr)
+    for property, reason in (
+        (f"plugin.library.paths={marker}.so", 'Property "plugin.library.paths" loads libraries or runs commands'),
+        (
+            f"linger.ms=1\n\t sasl.kerberos.kinit.cmd =touch {marker}",
+            'Property "sasl.kerberos.kinit.cmd" loads libraries or runs commands',
+        ),
+        ("ssl.engine.location=/x; linger.ms=1", 'Property "ssl.engine.location" loads'),
+        (" ssl.providers = ../x", 'Property "ssl.providers" loads'),
+        (f"sasl.kerberos.principal=$(touch {marker})", 'Property "sasl.kerberos.principal" is part of a command'),
+        ("internal.termination.signal=9", 'Property "internal.termination.signal" is internal'),
+        ("topic.offset.store.path=x", 'Property "topic.offset.store.path" is internal'),
+    ):
+        run = subprocess.run(
+            ["psql", "-Xc", f"alter system set admin_ext.kafka_options = E'{property}'"], capture_output=True, text=True
+        )
+        ok(
+            'invalid value for parameter "admin_ext.kafka_options"' in run.stderr
+            and f"DETAIL:  {reason}" in run.stderr
+            and "touch" not in run.stderr.split("LINE")[0],
+            f"a property that owns the server is refused: {property.split('=')[0].split()[-1]}",
+            run.stderr,
+        )
     # In the file it is refused as well, and what holds is the value before.
     with open(SCRATCH / "data" / "postgresql.conf", "a") as conf:
-        conf.write(f"admin_ext.kafka_options = 'security.protocol=sasl_plaintext; sasl.mechanism=GSSAPI; sasl.kerberos.kinit.cmd=touch {marker}'\n")
+        conf.write(
+            f"admin_ext.kafka_options = 'security.protocol=sasl_plaintext; sasl.mechanism=GSSAPI; sasl.kerberos.kinit.cmd=touch {marker}'\n"
+        )
     sql("select pg_reload_conf()")
     sql(CHECK)
     wait(DELIVERED, "a file that has such a property changes nothing")
-    wait("select exists (select from pg_file_settings where name = 'admin_ext.kafka_options' and error is not null)", "and the file's error is shown")
+    wait(
+        "select exists (select from pg_file_settings where name = 'admin_ext.kafka_options' and error is not null)",
+        "and the file's error is shown",
+    )
     ok(not marker.exists(), "no command has run")
     with open(SCRATCH / "data" / "postgresql.conf", "a") as conf:
         conf.write("admin_ext.kafka_options = ''\n")
     for url in ("file:///etc/passwd", "file:/etc/passwd", "gopher://127.0.0.1:1/", "scp://127.0.0.1/x"):
-        run = subprocess.run(["psql", "-Xc", f"alter system set admin_ext.schema_registry_url = '{url}'"], capture_output=True, text=True)
+        run = subprocess.run(
+            ["psql", "-Xc", f"alter system set admin_ext.schema_registry_url = '{url}'"], capture_output=True, text=True
+        )
         ok("DETAIL:  It begins with http:// or https://." in run.stderr, f"a registry is no {url}", run.stderr)
     setting("kafka_options", "topic.acks=1")
-    wait(f"select state = 'stopped' and last_error ~ 'property \"topic.acks\" is set by admin_ext alone' {KAFKA}", "nor is acks set by another name")
+    wait(
+        f"select state = 'stopped' and last_error ~ 'property \"topic.acks\" is set by admin_ext alone' {KAFKA}",
+        "nor is acks set by another name",
+    )
     setting("kafka_options", "no.such.property=secret-value")
-    wait(f"select last_error ~ 'no.such.property' and last_error !~ 'secret-value' {KAFKA}", "an unknown property is named, its value is not")
+    wait(
+        f"select last_error ~ 'no.such.property' and last_error !~ 'secret-value' {KAFKA}",
+        "an unknown property is named, its value is not",
+    )
     setting("kafka_options", "statistics.interval.ms=100")
     deadline = time.monotonic() + 60
-    while "statistics of librdkafka: {" not in (SCRATCH / "server.log").read_text(errors="replace") and time.monotonic() < deadline:
+    while (
+        "statistics of librdkafka: {" not in (SCRATCH / "server.log").read_text(errors="replace")
+        and time.monotonic() < deadline
+    ):
         sql(CHECK)
     ok(time.monotonic() < deadline, "librdkafka's statistics are logged when they are asked for")
     setting("kafka_options", "")
     sql(CHECK)
     wait(DELIVERED, "delivered when it is gone")
     sql("create role nobody_special login")
-    shown = sql("set role nobody_special; select count(*) from pg_settings where name in ('admin_ext.kafka_options', 'admin_ext.schema_registry_auth')")
+    shown = sql(
+        "set role nobody_special; select count(*) from pg_settings where name in ('admin_ext.kafka_options', 'admin_ext.schema_registry_auth')"
+    )
     ok(shown == "0", "options are not shown to ordinary users")
 
 
 def too_large():
-    sql("select admin_internal.append_event('size', to_json(repeat('x', n)), 'APP-000001-k') from unnest(array[10, 2000000, 20]) as n")
-    wait("select count(*) = 1 from admin.audit_delivery where sink = 'kafka' and sink_status = 'failed'", "a record that is too large is a dead letter")
+    sql(
+        "select admin_internal.append_event('size', to_json(repeat('x', n)), 'APP-000001-k') from unnest(array[10, 2000000, 20]) as n"
+    )
+    wait(
+        "select count(*) = 1 from admin.audit_delivery where sink = 'kafka' and sink_status = 'failed'",
+        "a record that is too large is a dead letter",
+    )
     wait(DELIVERED, "the rest goes on")
     ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "its error is kept")
     ok(sql(f"select dead_letters {KAFKA}") == "1", "and it is counted")
@@ -122,7 +229,11 @@ SEAL = 14  # which of a position's fields
 
 def newest_position():
     """The fields of the newest position header: store, number of the batch, ten numbers, chain, nonce, seal."""
-    headers = [headers["admin-ext-position"].decode().split() for _, headers, _ in read_topic() if "admin-ext-position" in headers]
+    headers = [
+        headers["admin-ext-position"].decode().split()
+        for _, headers, _ in read_topic()
+        if "admin-ext-position" in headers
+    ]
     return max(headers, key=lambda header: int(header[1]))
 
 
@@ -136,8 +247,12 @@ def forge(header):
     """Another producer writes a position header; returns where it stands."""
     places = []
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
-    producer.produce(TOPIC, b"forged", headers={"admin-ext-position": header},
-                     on_delivery=lambda _, message: places.append(f"partition {message.partition()}, offset {message.offset()}"))
+    producer.produce(
+        TOPIC,
+        b"forged",
+        headers={"admin-ext-position": header},
+        on_delivery=lambda _, message: places.append(f"partition {message.partition()}, offset {message.offset()}"),
+    )
     producer.flush(30)
     sql("select pg_reload_conf()")
     return places[0]
@@ -145,6 +260,7 @@ def forge(header):
 
 def forgeries():
     """Headers that no worker has written, each with what is wrong with it; a later one follows a resync."""
+
     def changed(field, value):
         position = newest_position()[:SEAL]
         position[1] = str(int(position[1]) + 1)
@@ -161,11 +277,13 @@ def forgeries():
     yield " ".join([*changed(1, str(int(newest_position()[1]) + 1)), newest_position()[SEAL]]), wrong
     yield " ".join([*changed(4, "0"), hmac.new(b"", b"", "sha256").hexdigest()]), wrong
     # Whoever has the key, too, cannot contradict the database.
-    for field, value, problem in ((6, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
-                                  (5, "9000000000000000000", "it names audit_id 9000000000000000000"),
-                                  (7, "1", "its backfill_audit_id is 1, not 0"),
-                                  (8, "4711", "it counts 4711 delivered rows"),
-                                  (10, "4711", "its last number is 4711")):
+    for field, value, problem in (
+        (6, "9000000000000000000", "its floor_audit_id is 9000000000000000000, not 0"),
+        (5, "9000000000000000000", "it names audit_id 9000000000000000000"),
+        (7, "1", "its backfill_audit_id is 1, not 0"),
+        (8, "4711", "it counts 4711 delivered rows"),
+        (10, "4711", "its last number is 4711"),
+    ):
         position = changed(field, value)
         yield " ".join([*position, seal(position)]), problem
 
@@ -173,19 +291,38 @@ def forgeries():
 def forged():
     """A position that this store has not written stops delivery, and no row is lost."""
     highest = sql("select max(audit_id) from admin.audit")
-    ok(seal(newest_position()[:SEAL]) == newest_position()[SEAL], "the seal of a position is HMAC-SHA-256 by the key of the store")
+    ok(
+        seal(newest_position()[:SEAL]) == newest_position()[SEAL],
+        "the seal of a position is HMAC-SHA-256 by the key of the store",
+    )
     for header, problem in forgeries():
         place = forge(header)
         sql(CHECK)
-        wait(f"select state = 'stopped' and last_error ~ 'was not written by this database: {problem}' {KAFKA}", f"a forged position stops delivery: {problem}", 90)
+        wait(
+            f"select state = 'stopped' and last_error ~ 'was not written by this database: {problem}' {KAFKA}",
+            f"a forged position stops delivery: {problem}",
+            90,
+        )
         if problem.endswith(("malformed", "code", "wrong")):
-            ok(f"({place})" in sql(f"select last_error {KAFKA}"), "and the message names the record", sql(f"select last_error {KAFKA}"))
-        ok(sql("select sink_status from admin.audit_delivery where sink = 'kafka' order by audit_id desc limit 1") == "pending", "the row after it is pending")
+            ok(
+                f"({place})" in sql(f"select last_error {KAFKA}"),
+                "and the message names the record",
+                sql(f"select last_error {KAFKA}"),
+            )
+        ok(
+            sql("select sink_status from admin.audit_delivery where sink = 'kafka' order by audit_id desc limit 1")
+            == "pending",
+            "the row after it is pending",
+        )
         sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))")
         wait(DELIVERED, "the proposal is enough to go on", 90)
     sent = [int(event["auditid"]) for _, _, event in read_topic()]
     ok(len(sent) == len(set(sent)), "no row is there twice")
-    ok(set(sql(f"select audit_id from admin.audit where audit_id > {highest}").splitlines()) <= {str(number) for number in sent}, "and none is missing")
+    ok(
+        set(sql(f"select audit_id from admin.audit where audit_id > {highest}").splitlines())
+        <= {str(number) for number in sent},
+        "and none is missing",
+    )
     compare_chain("resyncs that keep the store")
 
 
@@ -198,7 +335,9 @@ def crashed():
         wait(f"select delivered_rows >= {delivered + 12} {KAFKA}", "more is delivered")
         pg_ctl("stop", "-m", "immediate")
         pg_ctl("start", "-o", "-c admin_ext.sinks=ndjson")
-        if int(sql("select last_number from admin.delivery_chain('kafka')")) < max(int(headers["admin-ext-number"]) for _, headers, _ in read_topic() if "admin-ext-number" in headers):
+        if int(sql("select last_number from admin.delivery_chain('kafka')")) < max(
+            int(headers["admin-ext-number"]) for _, headers, _ in read_topic() if "admin-ext-number" in headers
+        ):
             break
         pg_ctl("stop", "-m", "fast")
         pg_ctl("start")
@@ -218,11 +357,17 @@ def another_topic():
     before = len(read_topic())
     make_topic("other")
     setting("kafka_topic", "other")
-    wait(f"select state = 'stopped' and last_error ~ 'recorded for another topic' {KAFKA}", "another topic stops delivery")
+    wait(
+        f"select state = 'stopped' and last_error ~ 'recorded for another topic' {KAFKA}",
+        "another topic stops delivery",
+    )
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
     sql(CHECK)
     wait(DELIVERED, "until resync_sink decides")
-    ok(len(read_topic("other")) == 2 and len(read_topic()) == before, "what came since is in the new one, once, with the event of the resync")
+    ok(
+        len(read_topic("other")) == 2 and len(read_topic()) == before,
+        "what came since is in the new one, once, with the event of the resync",
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """What doc/kafka.md says to readers and operators, tried as it stands there; speaks TAP."""
+
 import atexit
 import base64
 import json
@@ -10,11 +11,25 @@ import sys
 import threading
 import time
 
+from common import block
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
-
-from common import block
-from harness import ADMIN, BOOTSTRAP, CHECK, DELIVERED, SCRATCH, TOPIC, create_extension, kill_worker, main, ok, read_topic, settings, sql, wait
+from harness import (
+    ADMIN,
+    BOOTSTRAP,
+    CHECK,
+    DELIVERED,
+    SCRATCH,
+    TOPIC,
+    create_extension,
+    kill_worker,
+    main,
+    ok,
+    read_topic,
+    settings,
+    sql,
+    wait,
+)
 
 PAGE = (pathlib.Path(__file__).parents[2] / "doc/kafka.md").read_text()
 
@@ -27,8 +42,14 @@ class Reader:
         program.write_text(block(PAGE, "python"))
         self.lines = []
         # Whoever runs us in the background has SIGINT ignored; it is what ends the reader.
-        self.process = subprocess.Popen([sys.executable, program, BOOTSTRAP, TOPIC, "archive"], stdout=subprocess.PIPE, cwd=SCRATCH,
-                                        stderr=subprocess.DEVNULL, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.process = subprocess.Popen(
+            [sys.executable, program, BOOTSTRAP, TOPIC, "archive"],
+            stdout=subprocess.PIPE,
+            cwd=SCRATCH,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         atexit.register(self.process.kill)
         self.thread = threading.Thread(target=self.listen, daemon=True)
         self.thread.start()
@@ -65,8 +86,11 @@ def begin():
     sql(CHECK)
     wait(DELIVERED, "delivery has begun", 90)
     settings(sinks="kafka, ndjson, nosuch")
-    wait("select state = 'backing_off' and last_error ~ '^could not access file \"\\$libdir/admin_ext_nosuch\"' from admin.worker_status"
-         " where sink = 'nosuch'", "a sink whose library was not built is named")
+    wait(
+        "select state = 'backing_off' and last_error ~ '^could not access file \"\\$libdir/admin_ext_nosuch\"' from admin.worker_status"
+        " where sink = 'nosuch'",
+        "a sink whose library was not built is named",
+    )
     settings(sinks="kafka, ndjson")
 
 
@@ -78,17 +102,29 @@ def reader():
     rows = int(sql("select count(*) from admin.audit"))
     archive = Reader()
     archive.wait_for(rows, f"the page's reader reads all {rows} rows")
-    ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete, says the page's query", (days(archive.lines), sql(block(PAGE, "sql"))))
+    ok(
+        days(archive.lines) == sql(block(PAGE, "sql")),
+        "the archive is complete, says the page's query",
+        (days(archive.lines), sql(block(PAGE, "sql"))),
+    )
     numbers = sorted(auditid for _, _, _, auditid in archive.lines)
     ok(len(numbers) < numbers[-1], "although there are gaps in auditid", numbers)
     offsets = [(partition, offset) for partition, offset, _, _ in archive.lines]
-    ok(sum(max(o for p, o in offsets if p == q) + 1 for q in {p for p, _ in offsets}) > rows, "and gaps in offsets", offsets)
+    ok(
+        sum(max(o for p, o in offsets if p == q) + 1 for q in {p for p, _ in offsets}) > rows,
+        "and gaps in offsets",
+        offsets,
+    )
 
     sql("select admin.resync_sink('kafka', 1)")
     wait(DELIVERED, "an operator has all sent again")
     sql(CHECK)
     wait(DELIVERED, "and one row comes after it")
-    ok(len(read_topic()) == 2 * rows + 2, "the topic has the others twice, and the event of the resync", len(read_topic()))
+    ok(
+        len(read_topic()) == 2 * rows + 2,
+        "the topic has the others twice, and the event of the resync",
+        len(read_topic()),
+    )
     archive.wait_for(rows + 2, "the reader has each once")
     ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete")
     archive.stop()
@@ -101,7 +137,21 @@ def reader():
 
 def unreadable():
     """Records of somebody else that are no documents, each in front of one of ours."""
-    values = [b"\xff\xfe", b"{", b"", None, b"[1]", b"17", b"{}", b'{"source": "/x"}', b'"\xff"', b"\0\0\0\0", b'{"n": %s}' % (b"7" * 5000), b"[" * 100000, b'{"source": [], "id": {}}']
+    values = [
+        b"\xff\xfe",
+        b"{",
+        b"",
+        None,
+        b"[1]",
+        b"17",
+        b"{}",
+        b'{"source": "/x"}',
+        b'"\xff"',
+        b"\0\0\0\0",
+        b'{"n": %s}' % (b"7" * 5000),
+        b"[" * 100000,
+        b'{"source": [], "id": {}}',
+    ]
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
     reader = Reader()
     reader.wait_for(0, "a reader that has read all")
@@ -114,8 +164,12 @@ def unreadable():
     reader.wait_for(len(values), "the reader has each of ours")
     reader.stop()
     letters = [json.loads(line) for line in (SCRATCH / "archive.dead.jsonl").read_text().splitlines()]
-    ok(sorted((base64.b64decode(letter["value"]), letter["partition"]) for letter in letters) == sorted((value or b"", n) for value in values for n in range(3)),
-       "and the others are set aside, with their bytes", letters)
+    ok(
+        sorted((base64.b64decode(letter["value"]), letter["partition"]) for letter in letters)
+        == sorted((value or b"", n) for value in values for n in range(3)),
+        "and the others are set aside, with their bytes",
+        letters,
+    )
     sql(CHECK)
     wait(DELIVERED, "one more row is delivered")
     reader = Reader()
@@ -131,14 +185,19 @@ def position_header():
     wait(DELIVERED, "a hundred rows of one transaction are delivered")
     records = read_topic()
     ok(sum("admin-ext-position" in headers for _, headers, _ in records) == before + 1, "have one position among them")
-    ok({key for key, _, event in records if "subject" not in event} <= {event["source"] for _, _, event in records}, "a row without approval has the source for its key")
+    ok(
+        {key for key, _, event in records if "subject" not in event} <= {event["source"] for _, _, event in records},
+        "a row without approval has the source for its key",
+    )
 
 
 def more_partitions():
     """Nothing is lost or sent twice; only the order across it is not promised."""
     ADMIN.create_partitions([NewPartitions(TOPIC, 6)])[TOPIC].result()
     for round in range(3):
-        sql("select count(admin_internal.append_event('size', '{}', format('APP-%s-k', n))) from generate_series(100001, 100050) as n")
+        sql(
+            "select count(admin_internal.append_event('size', '{}', format('APP-%s-k', n))) from generate_series(100001, 100050) as n"
+        )
         wait(DELIVERED, f"delivered into more partitions, round {round}", 90)
         kill_worker()
     sql(CHECK)
@@ -149,7 +208,9 @@ def more_partitions():
 
 def options():
     """Those that the page recommends are taken, and deliver."""
-    told = re.findall(r"admin_ext.kafka_options = '([^']*)'", PAGE[PAGE.index("## Throughput"):PAGE.index("## Security")])
+    told = re.findall(
+        r"admin_ext.kafka_options = '([^']*)'", PAGE[PAGE.index("## Throughput") : PAGE.index("## Security")]
+    )
     ok(len(told) == 2, "the page has two lines of options", told)
     for line in told:
         settings(kafka_options=line)
@@ -158,7 +219,10 @@ def options():
     settings(kafka_options="statistics.interval.ms=500")
     pattern = re.compile(r"admin_ext: statistics of librdkafka: (\{.*\})")
     deadline = time.monotonic() + 30
-    while not (found := pattern.findall((SCRATCH / "server.log").read_text(errors="replace"))) and time.monotonic() < deadline:
+    while (
+        not (found := pattern.findall((SCRATCH / "server.log").read_text(errors="replace")))
+        and time.monotonic() < deadline
+    ):
         sql(CHECK)
         time.sleep(0.2)
     ok(found and json.loads(found[0])["type"] == "producer", "statistics are in the server's log, a line of JSON")
@@ -167,7 +231,10 @@ def options():
 def who_sees_options():
     sql("create role reads_settings; grant pg_read_all_settings to reads_settings; create role nobody_special")
     shown = "set role {}; select count(*) from pg_settings where name = 'admin_ext.kafka_options'"
-    ok(sql(shown.format("reads_settings")) == "1" and sql(shown.format("nobody_special")) == "0", "options are shown to whom the page says")
+    ok(
+        sql(shown.format("reads_settings")) == "1" and sql(shown.format("nobody_special")) == "0",
+        "options are shown to whom the page says",
+    )
 
 
 if __name__ == "__main__":

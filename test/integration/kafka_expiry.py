@@ -1,14 +1,33 @@
 """A broker that forgets transactional ids, and with them whom it has fenced; speaks TAP."""
+
 import shutil
 
 from confluent_kafka import Consumer, TopicPartition
-from harness import BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, compare_ledger, create_extension, expect, main, ok, pg_ctl, read_topic, setting, sql, wait
+from harness import (
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    compare_ledger,
+    create_extension,
+    expect,
+    main,
+    ok,
+    pg_ctl,
+    read_topic,
+    setting,
+    sql,
+    wait,
+)
 from kafka_copies import copy_cluster
 
 
 def begin():
     with open(BROKER.directory / "server.properties", "a") as properties:
-        properties.write("transactional.id.expiration.ms=8000\ntransaction.remove.expired.transaction.cleanup.interval.ms=1000\n")
+        properties.write(
+            "transactional.id.expiration.ms=8000\ntransaction.remove.expired.transaction.cleanup.interval.ms=1000\n"
+        )
     BROKER.kill()
     BROKER.start()
     create_extension()
@@ -19,8 +38,15 @@ def begin():
 
 def forgotten():
     """How often the broker has forgotten a transactional id: its state is removed by a record without a value."""
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "forgotten", "enable.partition.eof": True,
-                         "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "forgotten",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
     partitions = consumer.list_topics("__transaction_state", 30).topics["__transaction_state"].partitions
     consumer.assign([TopicPartition("__transaction_state", p, 0) for p in partitions])
     times, ended = 0, set()
@@ -60,7 +86,11 @@ def clone():
     wait(DELIVERED, "the clone delivers", 60, host=copy)
     let_expire()
     sql(CHECK)
-    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "the first stops: the topic holds what the clone has delivered", 60)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
+        "the first stops: the topic holds what the clone has delivered",
+        60,
+    )
     sql(CHECK, host=copy)
     wait(DELIVERED, "the clone goes on by itself", 60, host=copy)
     ok(sql(f"select state {KAFKA}", host=copy) in ("idle", "delivering"), "and is not fenced")

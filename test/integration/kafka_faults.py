@@ -3,6 +3,7 @@
 The ledger is the table itself: what a read_committed consumer sees has to be every
 committed row once, unchanged, in order of commit per approval, whatever was killed.
 """
+
 import contextlib
 import os
 import random
@@ -12,8 +13,33 @@ import threading
 import time
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from harness import (ADMIN, AS_SERVER, BIN, BROKER, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, expect,
-                     main, make_topic, ok, pg_ctl, poll, read_topic, send_signal, setting, sql, state_changes, wait)
+from harness import (
+    ADMIN,
+    AS_SERVER,
+    BIN,
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    TOPIC,
+    compare_chain,
+    compare_ledger,
+    create_extension,
+    expect,
+    main,
+    make_topic,
+    ok,
+    pg_ctl,
+    poll,
+    read_topic,
+    send_signal,
+    setting,
+    sql,
+    state_changes,
+    wait,
+)
 
 ROUNDS = int(os.environ.get("KAFKA_ROUNDS", "50"))
 # 900 for the quarter of an hour that is promised.
@@ -31,7 +57,9 @@ def paused_broker():
 @contextlib.contextmanager
 def watermarks(isolation="read_uncommitted"):
     """Tells, per partition of the topic, the offset next to be written, or the last stable one."""
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "watermarks", "isolation.level": isolation})
+    consumer = Consumer(
+        {"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "watermarks", "isolation.level": isolation}
+    )
     yield lambda: [consumer.get_watermark_offsets(TopicPartition(TOPIC, p), 30)[1] for p in range(3)]
     consumer.close()
 
@@ -71,7 +99,13 @@ def left_open():
 
 def namesake():
     """A producer that says it is delivery's: it fences that, and what it ends ends what delivery has left open."""
-    producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "transactional.id": "admin_ext." + sql("select store_id from admin.store")})
+    producer = Producer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "transactional.id": "admin_ext." + sql("select store_id from admin.store"),
+        }
+    )
     producer.init_transactions(30)
     producer.begin_transaction()
     return producer
@@ -92,7 +126,11 @@ def abort_in(partitions):
 def take_away(partitions):
     lost = sql("select max(audit_id) from admin.audit")
     abort_in(partitions)
-    wait(f"select state = 'stopped' and last_error ~ 'has lost delivered records' {KAFKA}", "what an abort took away is missed", 90)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost delivered records' {KAFKA}",
+        "what an abort took away is missed",
+        90,
+    )
     sql(f"select admin.resync_sink('kafka', {lost})")
 
 
@@ -106,7 +144,7 @@ def cut_marker(partition):
     segment = max(folder.glob("*.log"))
     log, start, at = segment.read_bytes(), 0, 0
     while at < len(log):
-        start, at = at, at + 12 + int.from_bytes(log[at + 8:at + 12], "big")
+        start, at = at, at + 12 + int.from_bytes(log[at + 8 : at + 12], "big")
     # The attributes of a batch of records: this bit marks a control batch.
     if not log[start + 22] & 0x20:
         raise RuntimeError(f"partition {partition} does not end with a marker")
@@ -151,14 +189,21 @@ def unknown_left_open():
     ok(forget_marker(0) == [0], "a transaction of another producer is open again")
     setting("sinks", "kafka, ndjson")
     sql(CHECK)
-    wait(f"select state = 'backing_off' and last_error ~ 'has left open' {KAFKA}", "a transaction that was left open is waited for", 90)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'has left open' {KAFKA}",
+        "a transaction that was left open is waited for",
+        90,
+    )
     abort_in([0])
     wait(DELIVERED, "and then all is delivered", 120)
 
 
 def deliver_all(name):
     """Within five minutes; whoever runs it ends what a broker of Kafka 4 has left open for good."""
-    if not poll(lambda: sql(DELIVERED, check=False) == "t", 60) and sql(f"select last_error ~ 'has left open' {KAFKA}", check=False) == "t":
+    if (
+        not poll(lambda: sql(DELIVERED, check=False) == "t", 60)
+        and sql(f"select last_error ~ 'has left open' {KAFKA}", check=False) == "t"
+    ):
         print("# a transaction was left open", flush=True)
         abort_in(left_open())
     wait(DELIVERED, name, 240)
@@ -226,8 +271,12 @@ def write_until(stop, *more):
         for gid in range(3):
             sql(f"rollback prepared 'p{gid}'", check=False)
         # What a crash leaves prepared holds locks: nobody waits for them for long.
-        subprocess.run(["pgbench", "-n", "-c", "3", "-T", "5", *more, "-f", str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       env={**os.environ, "PGOPTIONS": "-c lock_timeout=1s -c statement_timeout=10s"})
+        subprocess.run(
+            ["pgbench", "-n", "-c", "3", "-T", "5", *more, "-f", str(script)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PGOPTIONS": "-c lock_timeout=1s -c statement_timeout=10s"},
+        )
 
 
 def kill_something():
@@ -238,7 +287,11 @@ def kill_something():
     elif kind == "ended" and pid:
         send_signal(pid, signal.SIGTERM)
     elif kind == "postmaster":
-        subprocess.run([*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(SCRATCH / "data"), "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL, cwd=SCRATCH)
+        subprocess.run(
+            [*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(SCRATCH / "data"), "-m", "immediate", "-w", "stop"],
+            stdout=subprocess.DEVNULL,
+            cwd=SCRATCH,
+        )
         pg_ctl("start")
     elif kind == "broker":
         BROKER.kill()
@@ -285,7 +338,10 @@ def emptied():
     pg_ctl("start")
     sql(CHECK)
     wait(DELIVERED, "a topic emptied by its retention is no loss", 90)
-    ok([document["type"] for _, _, document in read_topic()].count("ptt.admin.sensitive.check.2b") == 1, "and takes what comes")
+    ok(
+        [document["type"] for _, _, document in read_topic()].count("ptt.admin.sensitive.check.2b") == 1,
+        "and takes what comes",
+    )
 
 
 def truncated():
@@ -298,7 +354,11 @@ def truncated():
     other.flush(30)
     delete_up_to([high - 2 for high in ends()])
     setting("sinks", "kafka, ndjson")
-    wait(f"select state = 'stopped' and last_error ~ 'has lost delivered records' {KAFKA}", "a topic truncated past what is remembered stops delivery", 90)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost delivered records' {KAFKA}",
+        "a topic truncated past what is remembered stops delivery",
+        90,
+    )
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
     sql(CHECK)
     wait(DELIVERED, "until resync_sink decides", 90)
@@ -318,13 +378,31 @@ def topic_recreated():
     wait(f"select state in ('backing_off', 'stopped') {KAFKA}", "a deleted topic is a state", 90)
     # For a moment the broker says that it is there.
     expect(can_make_topic, "the topic is recreated", 30)
-    wait(f"select state = 'stopped' and last_error ~ 'or was recreated: ' {KAFKA}", "a topic that was recreated is noticed", 90)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'or was recreated: ' {KAFKA}",
+        "a topic that was recreated is noticed",
+        90,
+    )
     first = sql("select min(audit_id) from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending'")
     sql(f"select admin.resync_sink('kafka', {first})")
     wait(DELIVERED, "resync_sink decides", 90)
-    ok({event["auditid"] for _, _, event in read_topic()} ==
-       set(sql(f"select audit_id from admin.audit where audit_id >= {first}").splitlines()), "what was asked for is there, once")
+    ok(
+        {event["auditid"] for _, _, event in read_topic()}
+        == set(sql(f"select audit_id from admin.audit where audit_id >= {first}").splitlines()),
+        "what was asked for is there, once",
+    )
 
 
 if __name__ == "__main__":
-    main(create_extension, killed_behind_a_commit, marker_forgotten, unknown_left_open, paused_broker, outage, ledger, emptied, truncated, topic_recreated)
+    main(
+        create_extension,
+        killed_behind_a_commit,
+        marker_forgotten,
+        unknown_left_open,
+        paused_broker,
+        outage,
+        ledger,
+        emptied,
+        truncated,
+        topic_recreated,
+    )

@@ -1,11 +1,32 @@
 """Two servers with one store's identity at one broker: which of them goes on, and that it does so by itself; speaks TAP."""
+
 import shutil
 import subprocess
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
-from harness import (ADMIN, AS_SERVER, BIN, BOOTSTRAP, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, ends, expect, main, ok, pg_ctl, poll,
-                     read_topic, sql, state_changes, wait)
+from harness import (
+    ADMIN,
+    AS_SERVER,
+    BIN,
+    BOOTSTRAP,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    TOPIC,
+    compare_ledger,
+    ends,
+    expect,
+    main,
+    ok,
+    pg_ctl,
+    poll,
+    read_topic,
+    sql,
+    state_changes,
+    wait,
+)
 from kafka_copies import begin, copy_cluster, own_socket, start_clone
 
 CLAIM = "admin-ext-claim"
@@ -19,8 +40,16 @@ def unique(name):
 
 def claims():
     """(partition, offset, value) of all claims in the topic, committed or not."""
-    consumer = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "claims", "isolation.level": "read_uncommitted",
-                         "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "claims",
+            "isolation.level": "read_uncommitted",
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
     consumer.assign([TopicPartition(TOPIC, p, 0) for p in range(3)])
     found, ended = [], set()
     while len(ended) < 3:
@@ -30,14 +59,22 @@ def claims():
         if message.error():
             ended.add(message.partition())
         else:
-            found += [(message.partition(), message.offset(), value) for name, value in message.headers() or [] if name == CLAIM]
+            found += [
+                (message.partition(), message.offset(), value)
+                for name, value in message.headers() or []
+                if name == CLAIM
+            ]
     consumer.close()
     return found
 
 
 def stays_fenced(name, seconds, host=None):
     """However often it looks: it never fences the other one again."""
-    ok(not poll(lambda: sql(FENCED, host=host) != "t", seconds), name, sql(f"select state, last_error {KAFKA}", host=host))
+    ok(
+        not poll(lambda: sql(FENCED, host=host) != "t", seconds),
+        name,
+        sql(f"select state, last_error {KAFKA}", host=host),
+    )
 
 
 def equal_claims():
@@ -50,7 +87,12 @@ def equal_claims():
     wait(DELIVERED, "it comes back by itself, for the clone has delivered nothing", 60)
     sql(CHECK, host=clone)
     wait(FENCED, "now the clone is fenced", host=clone)
-    wait("select last_error ~ 'has delivered to topic .* what this database does not have' " + KAFKA, "for good: the first has delivered", 60, host=clone)
+    wait(
+        "select last_error ~ 'has delivered to topic .* what this database does not have' " + KAFKA,
+        "for good: the first has delivered",
+        60,
+        host=clone,
+    )
     for _ in range(10):
         sql(CHECK)
         sql(CHECK, host=clone)
@@ -62,7 +104,12 @@ def equal_claims():
     unique("a clone")
     compare_ledger("a clone")
     sql("select pg_reload_conf()", host=clone)
-    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "a reload of the clone says what is lost", 60, host=clone)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
+        "a reload of the clone says what is lost",
+        60,
+        host=clone,
+    )
     sql(CHECK)
     wait(DELIVERED, "and fences nobody")
     pg_ctl("stop", "-m", "fast", data=clone)
@@ -89,7 +136,12 @@ def clone_goes_on():
     sql(CHECK)
     wait(DELIVERED, "the first comes back, and delivers", 60)
     sql(CHECK, host=clone)
-    wait("select state = 'fenced' and last_error ~ 'what this database does not have' " + KAFKA, "the clone is outdone", 60, host=clone)
+    wait(
+        "select state = 'fenced' and last_error ~ 'what this database does not have' " + KAFKA,
+        "the clone is outdone",
+        60,
+        host=clone,
+    )
     pg_ctl("stop", "-m", "fast")
     goes_on_as_another("a clone goes on", host=clone)
     pg_ctl("stop", "-m", "fast", data=clone)
@@ -104,7 +156,13 @@ def take_place(copy):
     shutil.rmtree(SCRATCH / "data")
     subprocess.run([*AS_SERVER, "mv", str(copy), str(SCRATCH / "data")], check=True)
     conf = SCRATCH / "data/postgresql.auto.conf"
-    conf.write_text("".join(line for line in conf.read_text().splitlines(True) if not line.startswith(("unix_socket", "primary_conninfo"))))
+    conf.write_text(
+        "".join(
+            line
+            for line in conf.read_text().splitlines(True)
+            if not line.startswith(("unix_socket", "primary_conninfo"))
+        )
+    )
     pg_ctl("start")
     wait(f"select state = 'idle' {KAFKA}", "it takes the place of the first", 90)
 
@@ -118,7 +176,10 @@ def common_backlog():
     clone = copy_cluster("clone")
     pg_ctl("start")
     pg_ctl("start", data=clone)
-    settled = "select state = any('{%s}') or not exists (select from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending') " + KAFKA
+    settled = (
+        "select state = any('{%s}') or not exists (select from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending') "
+        + KAFKA
+    )
     wait(settled % "fenced,stopped", "the first has delivered, or is fenced", 120)
     wait(settled % "fenced,stopped", "and so has the clone", 120, host=clone)
     pg_ctl("stop", "-m", "fast", data=clone)
@@ -140,7 +201,11 @@ def common_backlog():
 
 def make_standby():
     standby = SCRATCH / "standby"
-    subprocess.run([*AS_SERVER, f"{BIN}/pg_basebackup", "-D", str(standby), "-R", "-c", "fast", "-X", "stream"], check=True, cwd=SCRATCH)
+    subprocess.run(
+        [*AS_SERVER, f"{BIN}/pg_basebackup", "-D", str(standby), "-R", "-c", "fast", "-X", "stream"],
+        check=True,
+        cwd=SCRATCH,
+    )
     own_socket(standby)
     pg_ctl("start", data=standby)
     lsn = sql("select pg_current_wal_flush_lsn()")
@@ -158,7 +223,11 @@ def promoted_beside():
     ok(len(read_topic()) == before, "that no reader of the trail sees")
     changes = state_changes()
     sql(CHECK)
-    wait(f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}", "the old primary is fenced, and finds that another has come after it", 60)
+    wait(
+        f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}",
+        "the old primary is fenced, and finds that another has come after it",
+        60,
+    )
     stays_fenced("it stays fenced", 8)
     ok(state_changes() - changes <= 2, "and the new primary has noticed nothing", state_changes() - changes)
     ok(len(read_topic()) == before, "its row is not in the topic")
@@ -170,7 +239,11 @@ def old_primary_returns(standby):
     pg_ctl("stop", "-m", "fast")
     changes = state_changes()
     pg_ctl("start")
-    wait(f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}", "started again, the old primary fences nobody", 60)
+    wait(
+        f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}",
+        "started again, the old primary fences nobody",
+        60,
+    )
     ok(state_changes() == changes + 1, "the new primary is undisturbed", state_changes() - changes)
     pg_ctl("stop", "-m", "fast")
     sql(CHECK, host=standby)
@@ -187,7 +260,11 @@ def emptied():
     changes = state_changes()
     for partition, offset in enumerate(ends()):
         list(ADMIN.delete_records([TopicPartition(TOPIC, partition, offset)]).values())[0].result()
-    ok(not poll(lambda: state_changes() != changes, 8), "it goes on though its claim is gone", sql(f"select state, last_error {KAFKA}", host=standby))
+    ok(
+        not poll(lambda: state_changes() != changes, 8),
+        "it goes on though its claim is gone",
+        sql(f"select state, last_error {KAFKA}", host=standby),
+    )
     pg_ctl("restart", "-m", "fast", data=standby)
     wait(f"select state = 'idle' {KAFKA}", "and after a restart, too", 60, host=standby)
     sql(CHECK, host=standby)
@@ -201,7 +278,15 @@ def forged_claims():
     genuine = claims()[0][2].decode().split(" ")
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
     home = sql("select system_identifier || '/99' from pg_control_system()")
-    forgeries = ["", store, f"{store} ", f"{store} {home}", f"{store} {home} {genuine[2]} {genuine[3]}", f"{store} {home} {genuine[2]} ", f"{store} " + "x" * 400]
+    forgeries = [
+        "",
+        store,
+        f"{store} ",
+        f"{store} {home}",
+        f"{store} {home} {genuine[2]} {genuine[3]}",
+        f"{store} {home} {genuine[2]} ",
+        f"{store} " + "x" * 400,
+    ]
     for forgery in forgeries:
         producer.produce(TOPIC, key=None, value=b"", headers=[(CLAIM, forgery.encode())], partition=0)
     producer.flush()
@@ -224,7 +309,9 @@ def operator_decides():
     pg_ctl("promote", data=standby)
     wait(f"select state = 'idle' {KAFKA}", "a standby is promoted by mistake", 90, host=standby)
     sql(CHECK)
-    wait(f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}", "the primary is fenced for good", 60)
+    wait(
+        f"select state = 'fenced' and last_error ~ 'came after this one' {KAFKA}", "the primary is fenced for good", 60
+    )
     for _ in range(3):
         sql(CHECK, host=standby)
     wait(DELIVERED, "the promoted one delivers", 60, host=standby)

@@ -1,5 +1,7 @@
 """Brokers that are slow, throttle, or close the connection on a record they will never take; speaks TAP."""
+
 import contextlib
+import os
 import re
 import shutil
 import socket
@@ -7,11 +9,27 @@ import subprocess
 import threading
 import time
 
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
-from harness import (ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, alter_topic, compare_ledger, create_extension, expect, main, ok, pg_ctl,
-                     poll, read_topic, setting, sql, state_changes, wait)
+from harness import (
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    TOPIC,
+    alter_topic,
+    compare_ledger,
+    create_extension,
+    expect,
+    main,
+    ok,
+    pg_ctl,
+    poll,
+    setting,
+    sql,
+    state_changes,
+    wait,
+)
 from kafka_copies import copy_cluster
-import os
 
 DEAD = "from admin.dead_letter where sink = 'kafka'"
 
@@ -24,16 +42,34 @@ def begin():
 
 def insert(rows, kilobytes):
     """Rows that hardly compress; the last audit_id of them."""
-    sql(f"select count(admin_internal.append_event('bulk', to_json((select string_agg(md5(random()::text || n || i), '') "
-        f"from generate_series(1, {kilobytes} * 32) as i)))) from generate_series(1, {rows}) as n")
+    sql(
+        f"select count(admin_internal.append_event('bulk', to_json((select string_agg(md5(random()::text || n || i), '') "
+        f"from generate_series(1, {kilobytes} * 32) as i)))) from generate_series(1, {rows}) as n"
+    )
     return int(sql("select max(audit_id) from admin.audit where event_type = 'bulk'"))
 
 
 def quota(rate):
     """How many bytes a second the broker takes of us; None: as many as it can."""
     how = ["--add-config", f"producer_byte_rate={rate}"] if rate else ["--delete-config", "producer_byte_rate"]
-    subprocess.run(["java", "-cp", os.environ["KAFKA_LIBS"] + "/*", "kafka.admin.ConfigCommand", "--bootstrap-server", BOOTSTRAP, "--alter", *how,
-                    "--entity-type", "clients", "--entity-name", "admin_ext"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            "java",
+            "-cp",
+            os.environ["KAFKA_LIBS"] + "/*",
+            "kafka.admin.ConfigCommand",
+            "--bootstrap-server",
+            BOOTSTRAP,
+            "--alter",
+            *how,
+            "--entity-type",
+            "clients",
+            "--entity-name",
+            "admin_ext",
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def throttled():
@@ -51,10 +87,22 @@ def throttled():
         idle[0] = max(idle[0], time.monotonic() - idle[1] if idle[1] else 0)
         return sql(DELIVERED) == "t"
 
-    ok(poll(is_delivered, 300), "8 MB drain through a quota of 100 kB a second", sql(f"select state, last_error, lag_rows {KAFKA}"))
-    ok([state for state in states if "the brokers are slow, or throttle" in state], "last_error says that they are slow, or throttle", states)
+    ok(
+        poll(is_delivered, 300),
+        "8 MB drain through a quota of 100 kB a second",
+        sql(f"select state, last_error, lag_rows {KAFKA}"),
+    )
+    ok(
+        [state for state in states if "the brokers are slow, or throttle" in state],
+        "last_error says that they are slow, or throttle",
+        states,
+    )
     ok(idle[0] < 3, "a worker with a lag does not stay idle", idle)
-    ok(not [state for state in states if "correct admin_ext.kafka_brokers" in state], "nobody is told to start the brokers, also while the sink is opened again", states)
+    ok(
+        not [state for state in states if "correct admin_ext.kafka_brokers" in state],
+        "nobody is told to start the brokers, also while the sink is opened again",
+        states,
+    )
     quota(None)
     setting("kafka_options", "")
     compare_ledger("a quota")
@@ -73,8 +121,16 @@ def hung_up_on():
     insert(50, 8)
     large = insert(1, 5000)
     insert(50, 8)
-    wait(f"select count(*) = 1 {DEAD} and audit_id = {large}", "a record that the broker hangs up on is a dead letter", 240)
-    ok("socket.request.max.bytes" in sql(f"select error {DEAD}"), "its error says what is in the way", sql(f"select error {DEAD}"))
+    wait(
+        f"select count(*) = 1 {DEAD} and audit_id = {large}",
+        "a record that the broker hangs up on is a dead letter",
+        240,
+    )
+    ok(
+        "socket.request.max.bytes" in sql(f"select error {DEAD}"),
+        "its error says what is in the way",
+        sql(f"select error {DEAD}"),
+    )
     wait(DELIVERED, "the rest goes on", 120)
     ok(sql(f"select count(*) {DEAD}") == "1", "no other record is a dead letter", sql(f"select * {DEAD}"))
     compare_ledger("all but the one")
@@ -83,7 +139,7 @@ def hung_up_on():
 def restarted():
     """A broker that is restarted while a record is on its way hangs up, too."""
     for _ in range(4):
-        large = insert(1, 1000)
+        insert(1, 1000)
         BROKER.kill()
         BROKER.start()
         wait(DELIVERED, "a record is delivered after a restart", 120)
@@ -162,7 +218,11 @@ class Proxy:
 def advertise(port):
     """Clients are told to come by this port."""
     properties = BROKER.directory / "server.properties"
-    properties.write_text(re.sub(r"^(advertised.listeners=PLAINTEXT://127.0.0.1:)\d+", rf"\g<1>{port}", properties.read_text(), flags=re.M))
+    properties.write_text(
+        re.sub(
+            r"^(advertised.listeners=PLAINTEXT://127.0.0.1:)\d+", rf"\g<1>{port}", properties.read_text(), flags=re.M
+        )
+    )
     BROKER.kill()
     BROKER.start()
 
@@ -208,11 +268,20 @@ def slow_peek():
     pg_ctl("start", data=old)
     wait(f"select state = 'backing_off' {KAFKA}", "an older copy that gets no answer backs off", 90, host=old)
     proxy.slow_seconds = 0.7
-    wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "one whose brokers are slow stops: the topic holds what it has lost", 120, host=old)
+    wait(
+        f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
+        "one whose brokers are slow stops: the topic holds what it has lost",
+        120,
+        host=old,
+    )
     changes = state_changes()
     sql(CHECK)
     wait(DELIVERED, "the newer copy delivers on")
-    ok(state_changes() == changes and sql(f"select state <> 'fenced' {KAFKA}") == "t", "a look by slow brokers does not fence the newer one", sql(f"select state, last_error {KAFKA}"))
+    ok(
+        state_changes() == changes and sql(f"select state <> 'fenced' {KAFKA}") == "t",
+        "a look by slow brokers does not fence the newer one",
+        sql(f"select state, last_error {KAFKA}"),
+    )
     pg_ctl("stop", "-m", "fast", data=old)
     shutil.rmtree(old)
     compare_ledger("slow brokers")
@@ -231,7 +300,11 @@ def stalled_offsets():
     ok(seconds < 10, "a server whose worker waits for offsets stops within seconds", seconds)
     pg_ctl("start")
     sql(CHECK)
-    wait(f"select state = 'backing_off' and last_error ~ 'could not ask for the offsets' {KAFKA}", "a worker that gets no offsets says so", 40)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'could not ask for the offsets' {KAFKA}",
+        "a worker that gets no offsets says so",
+        40,
+    )
     proxy.hides_offsets, proxy.offsets_seconds = False, 1.2
     wait(DELIVERED, "delivered where each question for offsets takes more than a second", 120)
     proxy.offsets_seconds = 0

@@ -3,6 +3,7 @@
 Nothing is delivered until the registry has answered, and what is delivered then is what a
 stock client reads.  What is in the way is named by worker_status.last_error, without a secret.
 """
+
 import http.server
 import json
 import os
@@ -18,8 +19,24 @@ import urllib.request
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.json_schema import JSONDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext, SerializationError
-
-from harness import CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_chain, compare_ledger, create_extension, expect, main, ok, pg_ctl, read_topic, settings, sql, wait
+from harness import (
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    TOPIC,
+    compare_chain,
+    compare_ledger,
+    create_extension,
+    expect,
+    main,
+    ok,
+    pg_ctl,
+    read_topic,
+    settings,
+    sql,
+    wait,
+)
 from kafka_doc import Reader
 
 SUBJECT = f"{TOPIC}-value"
@@ -27,12 +44,19 @@ HTTP, HTTPS = os.environ["REGISTRY_HTTP"], os.environ["REGISTRY_HTTPS"]
 ROOT = pathlib.Path(__file__).parents[2]
 SCHEMA = (ROOT / "schema/admin_ext_event.schema.json").read_text()
 PAGE = (ROOT / "doc/kafka.md").read_text()
-OTHER_SCHEMA = json.dumps({"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "additionalProperties": False})
+OTHER_SCHEMA = json.dumps(
+    {"type": "object", "properties": {"id": {"type": "integer"}}, "required": ["id"], "additionalProperties": False}
+)
 PASSWORD, WRONG_PASSWORD = "right-Hj5tr", "wrong-Bn3ds"
-BASIC_AUTH = ["-Dquarkus.http.auth.basic=true", "-Dquarkus.security.users.embedded.enabled=true",
-              "-Dquarkus.security.users.embedded.plain-text=true", f"-Dquarkus.security.users.embedded.users.app={PASSWORD}",
-              "-Dquarkus.security.users.embedded.roles.app=user", "-Dquarkus.http.auth.permission.all.paths=/*",
-              "-Dquarkus.http.auth.permission.all.policy=authenticated"]
+BASIC_AUTH = [
+    "-Dquarkus.http.auth.basic=true",
+    "-Dquarkus.security.users.embedded.enabled=true",
+    "-Dquarkus.security.users.embedded.plain-text=true",
+    f"-Dquarkus.security.users.embedded.users.app={PASSWORD}",
+    "-Dquarkus.security.users.embedded.roles.app=user",
+    "-Dquarkus.http.auth.permission.all.paths=/*",
+    "-Dquarkus.http.auth.permission.all.policy=authenticated",
+]
 
 
 class Registry:
@@ -44,7 +68,9 @@ class Registry:
     def start(self, *properties):
         with open(self.directory / "log", "a") as log:
             self.process = subprocess.Popen([str(self.directory / "start"), *properties], stdout=log, stderr=log)
-        expect(lambda: self.ask("GET", "/subjects") is not None or self.process.poll() is not None, "the registry starts")
+        expect(
+            lambda: self.ask("GET", "/subjects") is not None or self.process.poll() is not None, "the registry starts"
+        )
         if self.process.poll() is not None:
             raise RuntimeError("the registry has ended")
 
@@ -55,8 +81,12 @@ class Registry:
 
     def ask(self, method, path, body=None):
         """The status, and the answer; None when nobody answers."""
-        request = urllib.request.Request(HTTP + path, json.dumps(body).encode() if body else None, method=method,
-                                         headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        request = urllib.request.Request(
+            HTTP + path,
+            json.dumps(body).encode() if body else None,
+            method=method,
+            headers={"Content-Type": "application/vnd.schemaregistry.v1+json"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, json.load(answer)
@@ -90,7 +120,9 @@ class GateHandler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(text)
 
     def pass_on(self, body):
-        request = urllib.request.Request(HTTP + self.path, body, method="POST", headers={"Content-Type": "application/vnd.schemaregistry.v1+json"})
+        request = urllib.request.Request(
+            HTTP + self.path, body, method="POST", headers={"Content-Type": "application/vnd.schemaregistry.v1+json"}
+        )
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
@@ -146,12 +178,23 @@ def no_registry():
     create_extension()
     sql("create extension admin_ext_cutover")
     sql("alter system set log_min_messages = 'debug5'")
-    fails("nobody there", "could not reach the schema registry: Couldn.t connect.*; start it, or correct admin_ext.schema_registry_url",
-          schema_registry_url="http://127.0.0.1:1")
+    fails(
+        "nobody there",
+        "could not reach the schema registry: Couldn.t connect.*; start it, or correct admin_ext.schema_registry_url",
+        schema_registry_url="http://127.0.0.1:1",
+    )
     # Each differs from the one before, so that it is known to be new.
-    for address, reason in (("http://app:{}@127.0.0.1:port", ".*illegal format"), ("app:{}@127.0.0.1:1", "Couldn.t connect"),
-                            ("http://app:{}@no.such.host.invalid", "Couldn.t resolve"), ("http://app:{}@127.0.0.1:1", "Couldn.t connect")):
-        fails(f"a password in {address}", f"could not reach the schema registry: {reason}", schema_registry_url=address.format(PASSWORD))
+    for address, reason in (
+        ("http://app:{}@127.0.0.1:port", ".*illegal format"),
+        ("app:{}@127.0.0.1:1", "Couldn.t connect"),
+        ("http://app:{}@no.such.host.invalid", "Couldn.t resolve"),
+        ("http://app:{}@127.0.0.1:1", "Couldn.t connect"),
+    ):
+        fails(
+            f"a password in {address}",
+            f"could not reach the schema registry: {reason}",
+            schema_registry_url=address.format(PASSWORD),
+        )
     ok(read_topic() == [], "nothing is delivered")
     ok(readiness() == ["fail", "fail"], "and readiness says so", readiness())
 
@@ -159,15 +202,24 @@ def no_registry():
 def incompatible():
     REGISTRY.start()
     REGISTRY.ask("PUT", "/config", {"compatibility": "BACKWARD"})
-    ok(REGISTRY.ask("POST", f"/subjects/{SUBJECT}/versions", {"schemaType": "JSON", "schema": OTHER_SCHEMA}) == (200, {"id": 1}),
-       "a schema that is none of ours")
-    fails("incompatible", f'answered 409 for subject "{SUBJECT}"; its compatibility rule does not allow this schema; settle it there',
-          schema_registry_url=HTTP)
+    ok(
+        REGISTRY.ask("POST", f"/subjects/{SUBJECT}/versions", {"schemaType": "JSON", "schema": OTHER_SCHEMA})
+        == (200, {"id": 1}),
+        "a schema that is none of ours",
+    )
+    fails(
+        "incompatible",
+        f'answered 409 for subject "{SUBJECT}"; its compatibility rule does not allow this schema; settle it there',
+        schema_registry_url=HTTP,
+    )
     ok(read_topic() == [], "nothing is delivered")
     REGISTRY.ask("PUT", "/config", {"compatibility": "NONE"})
     wait(DELIVERED, "delivered when the rule is settled")
     ok(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions") == (200, [1, 2]), "our schema is the second version")
-    ok(json.loads(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions/latest")[1]["schema"]) == json.loads(SCHEMA), "as it is in the repository")
+    ok(
+        json.loads(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions/latest")[1]["schema"]) == json.loads(SCHEMA),
+        "as it is in the repository",
+    )
 
 
 def register(subject, schema):
@@ -180,20 +232,39 @@ def no_right_to_register():
     ok(REGISTRY.ask("DELETE", f"/subjects/{SUBJECT}/versions/2")[0] == 200, "our schema is taken out of the registry")
     gate = Gate()
     gate.answers["register"] = (403, b'{"error_code":40301,"message":"User is denied operation Write on Subject"}')
-    fails("no right to register", f'answered 403 for subject "{SUBJECT}"; the user of admin_ext.schema_registry_auth may not register a schema; '
-          "register admin_ext_event.schema.json as another user, or allow it to this one: .*denied operation Write", schema_registry_url=gate.address)
+    fails(
+        "no right to register",
+        f'answered 403 for subject "{SUBJECT}"; the user of admin_ext.schema_registry_auth may not register a schema; '
+        "register admin_ext_event.schema.json as another user, or allow it to this one: .*denied operation Write",
+        schema_registry_url=gate.address,
+    )
     gate.answers["register"] = (422, b'{"error_code":42205,"message":"Subject is in read-only mode"}')
-    fails("a registry that is read only", "answered 422 .*; it takes no schema here, as in its mode READONLY; "
-          "register admin_ext_event.schema.json where it does, or change the mode: .*read-only mode")
+    fails(
+        "a registry that is read only",
+        "answered 422 .*; it takes no schema here, as in its mode READONLY; "
+        "register admin_ext_event.schema.json where it does, or change the mode: .*read-only mode",
+    )
     gate.answers["look up"] = (403, b'{"error_code":40301,"message":"User is denied operation Read on Subject"}')
     gate.answers["register"] = (403, b'{"error_code":40301,"message":"User is denied operation Write on Subject"}')
-    fails("no right to look, nor to register", "answered 403 .*; allow the user of admin_ext.schema_registry_auth to read the subject: .*denied operation")
+    fails(
+        "no right to look, nor to register",
+        "answered 403 .*; allow the user of admin_ext.schema_registry_auth to read the subject: .*denied operation",
+    )
     del gate.answers["look up"]
     # Deployment tools reformat what they register.
-    ok(register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200, "registered by somebody else, in another layout")
+    ok(
+        register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200,
+        "registered by somebody else, in another layout",
+    )
     wait(DELIVERED, "a schema that is registered is found, and delivery goes on without the right to register")
-    REGISTRY.ask("DELETE", f"/subjects/{SUBJECT}/versions/{REGISTRY.ask('GET', f'/subjects/{SUBJECT}/versions')[1][-1]}")
-    fails("no right to register any more", "answered 403 .* may not register a schema", schema_registry_url=gate.address + "/")
+    REGISTRY.ask(
+        "DELETE", f"/subjects/{SUBJECT}/versions/{REGISTRY.ask('GET', f'/subjects/{SUBJECT}/versions')[1][-1]}"
+    )
+    fails(
+        "no right to register any more",
+        "answered 403 .* may not register a schema",
+        schema_registry_url=gate.address + "/",
+    )
     command = re.search(r"^    (jq -Rs .*\n.*)$", PAGE, re.M).group(1).replace("https://registry:8081", HTTP)
     run = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True)
     ok("id" in json.loads(run.stdout), "the page's command registers the schema", (run.stdout, run.stderr))
@@ -213,12 +284,19 @@ def no_right_to_register():
 def later_version():
     """A version of our schema with one more member, under each rule that a registry may have."""
     present = json.loads(SCHEMA)
-    described, typed = {"description": "What a later version adds."}, {"type": "object", "properties": {"seal": {"type": "string"}}}
+    described, typed = (
+        {"description": "What a later version adds."},
+        {"type": "object", "properties": {"seal": {"type": "string"}}},
+    )
     closed = {name: value for name, value in present.items() if name != "additionalProperties"}
 
     def after(rule, first, later):
         subject = f"{rule}-{len(REGISTRY.ask('GET', '/subjects')[1])}-value".lower()
-        ok(REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})[0] in (200, 404) and register(subject, json.dumps(first)) == 200, f"{rule}: the present version")
+        ok(
+            REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})[0] in (200, 404)
+            and register(subject, json.dumps(first)) == 200,
+            f"{rule}: the present version",
+        )
         # Apicurio takes a rule for a subject that it has.
         REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})
         return register(subject, json.dumps(later))
@@ -227,16 +305,28 @@ def later_version():
         for member in (described, typed):
             later = present | {"properties": present["properties"] | {"evidence": member}}
             ok(after(rule, present, later) == 200, f"{rule}: a later version may add a member {member}")
-    ok(after("BACKWARD", closed, closed | {"properties": closed["properties"] | {"evidence": described}}) == 409, "which is so by additionalProperties")
+    ok(
+        after("BACKWARD", closed, closed | {"properties": closed["properties"] | {"evidence": described}}) == 409,
+        "which is so by additionalProperties",
+    )
     for rule, required in (("BACKWARD", 409), ("FULL", 409)):
-        ok(after(rule, present, present | {"required": [*present["required"], "evidence"]}) == required, f"{rule}: no later version may require one")
+        ok(
+            after(rule, present, present | {"required": [*present["required"], "evidence"]}) == required,
+            f"{rule}: no later version may require one",
+        )
 
 
 def stock_client():
     """Every value is read, and found valid, by the client that everybody uses."""
-    sql("select admin.sensitive_check('APP-00000' || n || '-k', E'ü\\u0001\"\\\\', null, 'boss') from generate_series(1, 9) as n")
+    sql(
+        "select admin.sensitive_check('APP-00000' || n || '-k', E'ü\\u0001\"\\\\', null, 'boss') from generate_series(1, 9) as n"
+    )
     sql("update admin.approval set resource = 'x' where approval_id = 'APP-000001-k'")
-    fails("another address of its", "answered 404 .*; correct admin_ext.schema_registry_url", schema_registry_url=HTTP + "/x")
+    fails(
+        "another address of its",
+        "answered 404 .*; correct admin_ext.schema_registry_url",
+        schema_registry_url=HTTP + "/x",
+    )
     settings(schema_registry_url=HTTP + "//")
     wait(DELIVERED, "an address may end in slashes")
     client = SchemaRegistryClient({"url": HTTP})
@@ -244,11 +334,22 @@ def stock_client():
     context = SerializationContext(TOPIC, MessageField.VALUE)
     values = [value for _, _, value in read_topic(read=bytes)]
     version = client.get_latest_version(SUBJECT)
-    ok({value[:5] for value in values} == {b"\0" + version.schema_id.to_bytes(4, "big")}, "values carry 0 and the id of the schema")
-    ok(readiness("detail") == [f'topic "{TOPIC}", schema id {version.schema_id}'] * 2 and readiness() == ["pass", "pass"], "readiness tells topic and id", readiness("detail"))
+    ok(
+        {value[:5] for value in values} == {b"\0" + version.schema_id.to_bytes(4, "big")},
+        "values carry 0 and the id of the schema",
+    )
+    ok(
+        readiness("detail") == [f'topic "{TOPIC}", schema id {version.schema_id}'] * 2
+        and readiness() == ["pass", "pass"],
+        "readiness tells topic and id",
+        readiness("detail"),
+    )
     documents = {event["auditid"]: event["data"] for event in (stock(value, context) for value in values)}
     table = dict(line.split("|", 1) for line in sql("select audit_id, payload::text from admin.audit").splitlines())
-    ok(documents == {audit_id: json.loads(payload) for audit_id, payload in table.items()}, f"a stock client reads all {len(table)}, as the table has them")
+    ok(
+        documents == {audit_id: json.loads(payload) for audit_id, payload in table.items()},
+        f"a stock client reads all {len(table)}, as the table has them",
+    )
     archive = Reader()
     archive.wait_for(len(table), "so does the reader of doc/kafka.md, without a registry")
     archive.stop()
@@ -263,7 +364,11 @@ def paused():
     os.kill(REGISTRY.process.pid, signal.SIGSTOP)
     fails("it does not answer", "could not reach the schema registry: Timeout", schema_registry_url=HTTP)
     wait_for_question()
-    fails("a reload is not kept waiting by a registry that is paused", "Couldn.t connect", schema_registry_url="http://127.0.0.1:1")
+    fails(
+        "a reload is not kept waiting by a registry that is paused",
+        "Couldn.t connect",
+        schema_registry_url="http://127.0.0.1:1",
+    )
     settings(schema_registry_url=HTTP)
     wait_for_question()
     # pg_ctl raises where the server does not stop within a minute; the registry stays paused.
@@ -282,7 +387,11 @@ def stopped_and_guarded():
     fails("it is stopped", "could not reach the schema registry: Couldn.t connect")
     REGISTRY.start(*BASIC_AUTH)
     fails("no password", "answered 401 .*; correct admin_ext.schema_registry_auth")
-    fails("the wrong password", "answered 401 .*; correct admin_ext.schema_registry_auth", schema_registry_auth=f"app:{WRONG_PASSWORD}")
+    fails(
+        "the wrong password",
+        "answered 401 .*; correct admin_ext.schema_registry_auth",
+        schema_registry_auth=f"app:{WRONG_PASSWORD}",
+    )
     settings(schema_registry_auth=f"app:{PASSWORD}")
     wait(DELIVERED, "the right password: delivered")
 
@@ -306,4 +415,14 @@ def secrets():
 
 
 if __name__ == "__main__":
-    main(no_registry, incompatible, stock_client, no_right_to_register, later_version, paused, stopped_and_guarded, private_ca, secrets)
+    main(
+        no_registry,
+        incompatible,
+        stock_client,
+        no_right_to_register,
+        later_version,
+        paused,
+        stopped_and_guarded,
+        private_ca,
+        secrets,
+    )

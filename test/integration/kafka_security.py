@@ -4,33 +4,68 @@ What is wrong has to be named by worker_status.last_error with what to do about 
 without a secret.  Before each case the sink has no broker at all, so that what is delivered
 afterwards came the way the case is about.
 """
+
 import os
 import shutil
 import signal
 
-from confluent_kafka.admin import (AclBinding, AclBindingFilter, AclOperation, AclPermissionType, ResourcePatternType, ResourceType,
-                                   ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion)
-
 from common import hides
-from harness import ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, compare_ledger, create_extension, main, ok, settings, sql, wait
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from harness import (
+    ADMIN,
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    SCRATCH,
+    TOPIC,
+    compare_ledger,
+    create_extension,
+    main,
+    ok,
+    settings,
+    sql,
+    wait,
+)
 
 SASL, MUTUAL = os.environ["KAFKA_SASL"], os.environ["KAFKA_MUTUAL"]
 CERTIFICATES = BROKER.directory / "certificates"
-SECRETS = {"PLAIN": (BROKER.directory / "password").read_text().strip(), "SCRAM-SHA-256": "scram256-Gh7wq", "SCRAM-SHA-512": "scram512-Kp2zt",
-           "wrong": "wrong-Xc4vb"}
-ACLS = [(ResourceType.TRANSACTIONAL_ID, "admin_ext.", ResourcePatternType.PREFIXED, AclOperation.WRITE),
-        (ResourceType.TOPIC, TOPIC, ResourcePatternType.LITERAL, AclOperation.WRITE),
-        (ResourceType.TOPIC, TOPIC, ResourcePatternType.LITERAL, AclOperation.READ)]
+SECRETS = {
+    "PLAIN": (BROKER.directory / "password").read_text().strip(),
+    "SCRAM-SHA-256": "scram256-Gh7wq",
+    "SCRAM-SHA-512": "scram512-Kp2zt",
+    "wrong": "wrong-Xc4vb",
+}
+ACLS = [
+    (ResourceType.TRANSACTIONAL_ID, "admin_ext.", ResourcePatternType.PREFIXED, AclOperation.WRITE),
+    (ResourceType.TOPIC, TOPIC, ResourcePatternType.LITERAL, AclOperation.WRITE),
+    (ResourceType.TOPIC, TOPIC, ResourcePatternType.LITERAL, AclOperation.READ),
+]
 
 
 def sasl(mechanism, password=None, ca="ca.crt"):
-    return (f"security.protocol=sasl_ssl; ssl.ca.location={CERTIFICATES}/{ca}; sasl.mechanism={mechanism}; sasl.username=app; "
-            f"sasl.password={password or SECRETS[mechanism]}; debug=conf,security")
+    return (
+        f"security.protocol=sasl_ssl; ssl.ca.location={CERTIFICATES}/{ca}; sasl.mechanism={mechanism}; sasl.username=app; "
+        f"sasl.password={password or SECRETS[mechanism]}; debug=conf,security"
+    )
 
 
 def mutual(name="client", ca="ca.crt"):
-    return (f"security.protocol=ssl; ssl.ca.location={CERTIFICATES}/{ca}; ssl.certificate.location={CERTIFICATES}/{name}.crt; "
-            f"ssl.key.location={CERTIFICATES}/{name}.key")
+    return (
+        f"security.protocol=ssl; ssl.ca.location={CERTIFICATES}/{ca}; ssl.certificate.location={CERTIFICATES}/{name}.crt; "
+        f"ssl.key.location={CERTIFICATES}/{name}.key"
+    )
 
 
 def binding(kind, name, pattern, operation):
@@ -43,7 +78,9 @@ def allow(acls):
 
 
 def forbid_all():
-    everything = AclBindingFilter(ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY)
+    everything = AclBindingFilter(
+        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+    )
     for future in ADMIN.delete_acls([everything]).values():
         future.result()
 
@@ -76,7 +113,9 @@ def goes_on(name, brokers, options):
 def make_users():
     for name in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
         mechanism = ScramCredentialInfo(ScramMechanism[name.replace("-", "_")], 4096)
-        ADMIN.alter_user_scram_credentials([UserScramCredentialUpsertion("app", mechanism, SECRETS[name].encode())])["app"].result()
+        ADMIN.alter_user_scram_credentials([UserScramCredentialUpsertion("app", mechanism, SECRETS[name].encode())])[
+            "app"
+        ].result()
 
 
 def prepare():
@@ -96,14 +135,22 @@ def logins():
 
 def wrong_logins():
     for mechanism in ("SCRAM-SHA-512", "PLAIN"):
-        fails(f"wrong password by {mechanism}", "authentication failed.*; correct .*sasl properties in admin_ext.kafka_options",
-              SASL, sasl(mechanism, SECRETS["wrong"]))
+        fails(
+            f"wrong password by {mechanism}",
+            "authentication failed.*; correct .*sasl properties in admin_ext.kafka_options",
+            SASL,
+            sasl(mechanism, SECRETS["wrong"]),
+        )
         goes_on("the right one", SASL, sasl(mechanism))
 
 
 def wrong_certificates():
-    fails("a CA that did not sign the broker", "certificate.*; correct security.protocol and the ssl properties in admin_ext.kafka_options",
-          MUTUAL, mutual(ca="foreign.crt"))
+    fails(
+        "a CA that did not sign the broker",
+        "certificate.*; correct security.protocol and the ssl properties in admin_ext.kafka_options",
+        MUTUAL,
+        mutual(ca="foreign.crt"),
+    )
     goes_on("the right CA", MUTUAL, mutual())
     fails("a CA that is no file", "ssl.ca.location.*; correct admin_ext.kafka_options", MUTUAL, mutual(ca="none.crt"))
     shutil.copy(f"{CERTIFICATES}/ca.crt", f"{CERTIFICATES}/none.crt")
@@ -121,9 +168,14 @@ def wrong_protocol():
 
 
 def acls():
-    says = {(ResourceType.TRANSACTIONAL_ID, AclOperation.WRITE): "; allow the user WRITE on transactional ids with the prefix admin_ext.",
-            (ResourceType.TOPIC, AclOperation.WRITE): "could not send.*; allow the user WRITE and READ on the topic",
-            (ResourceType.TOPIC, AclOperation.READ): "could not read.*; allow the user WRITE and READ on the topic"}
+    says = {
+        (
+            ResourceType.TRANSACTIONAL_ID,
+            AclOperation.WRITE,
+        ): "; allow the user WRITE on transactional ids with the prefix admin_ext.",
+        (ResourceType.TOPIC, AclOperation.WRITE): "could not send.*; allow the user WRITE and READ on the topic",
+        (ResourceType.TOPIC, AclOperation.READ): "could not read.*; allow the user WRITE and READ on the topic",
+    }
     for missing in ACLS:
         name = f"without {missing[3].name} on {missing[0].name}"
         forbid_all()

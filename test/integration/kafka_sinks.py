@@ -1,10 +1,29 @@
 """Several databases, several sinks, and others who use the topic; speaks TAP."""
+
 import signal
 import subprocess
 
 from confluent_kafka import Producer
-from harness import (BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, TOPIC, compare_ledger, create_extension, ends, expect, kill_worker, main, make_topic, ok, read_topic,
-                     setting, sql, wait)
+from harness import (
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    TOPIC,
+    compare_ledger,
+    create_extension,
+    ends,
+    expect,
+    kill_worker,
+    main,
+    make_topic,
+    ok,
+    read_topic,
+    setting,
+    sql,
+    wait,
+)
 
 NDJSON = DELIVERED.replace("kafka", "ndjson")
 
@@ -20,7 +39,10 @@ def held_transaction():
     session = subprocess.Popen(["psql", "-XAtq"], stdin=subprocess.PIPE, text=True)
     session.stdin.write("begin; select admin_internal.append_event('held', '{}');\n")
     session.stdin.flush()
-    wait("select count(*) = 1 from pg_stat_activity where state = 'idle in transaction' and backend_xid is not null", "a transaction is held open")
+    wait(
+        "select count(*) = 1 from pg_stat_activity where state = 'idle in transaction' and backend_xid is not null",
+        "a transaction is held open",
+    )
     for _ in range(10):
         sql(CHECK)
     wait(DELIVERED, "the others are delivered")
@@ -43,7 +65,9 @@ def one_sink_down():
     BROKER.kill(signal.SIGCONT)
     wait(DELIVERED, "and is delivered", 120)
     setting("ndjson_directory", "/proc/nowhere")
-    wait("select state = 'backing_off' from admin.worker_status where sink = 'ndjson'", "now the files cannot be written")
+    wait(
+        "select state = 'backing_off' from admin.worker_status where sink = 'ndjson'", "now the files cannot be written"
+    )
     sql(CHECK)
     wait(DELIVERED, "which is no matter to Kafka")
     sql("alter system reset admin_ext.ndjson_directory; ")
@@ -58,19 +82,27 @@ def databases():
     sql("alter system set admin_ext.databases = 'postgres, two'")
     sql("select pg_reload_conf()")
     two = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "two", "-c"]
-    subprocess.run([*two, "set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()"], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [*two, "set client_min_messages = error; create extension admin_ext; select admin.create_audit_partitions()"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     for _ in range(5):
         subprocess.run([*two, CHECK], check=True, stdout=subprocess.DEVNULL)
         sql(CHECK)
     wait(DELIVERED, "one database is delivered")
-    wait("select lag_rows = 0 and state = 'idle' and delivered_rows > 0 from admin.worker_status where database = 'two' and sink = 'kafka'",
-         "the other too", 90)
+    wait(
+        "select lag_rows = 0 and state = 'idle' and delivered_rows > 0 from admin.worker_status where database = 'two' and sink = 'kafka'",
+        "the other too",
+        90,
+    )
     kill_worker()
     sql(CHECK)
     wait(DELIVERED, "and after a kill", 90)
     wait("select state = 'idle' from admin.worker_status where database = 'two' and sink = 'kafka'", "of both", 90)
-    store = subprocess.run([*two, "select store_id from admin.store"], capture_output=True, text=True, check=True).stdout.strip()
+    store = subprocess.run(
+        [*two, "select store_id from admin.store"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     sources = [event["auditid"] for _, _, event in read_topic() if store in event["source"]]
     ok(len(sources) == len(set(sources)) == 5, "rows of the other are there once, under its own source", sources)
     compare_ledger("rows of the first too")
@@ -94,7 +126,11 @@ def others_transaction():
     wait(DELIVERED, "delivery goes on behind another's open transaction")
     kill_worker()
     sql(CHECK)
-    wait(f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}", "recovery waits for it, and says so", 90)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}",
+        "recovery waits for it, and says so",
+        90,
+    )
     wait(f"select lag_rows > 0 {KAFKA}", "what waits meanwhile is counted")
     ok(sql(DELIVERED) == "f", "nothing is sent before")
     other.abort_transaction(30)
@@ -111,7 +147,11 @@ def open_before_newest():
     sql(CHECK)
     wait(DELIVERED, "the newest record is behind another's open transaction")
     kill_worker()
-    wait(f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}", "recovery waits for that, and says so", 90)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}",
+        "recovery waits for that, and says so",
+        90,
+    )
     other.commit_transaction(30)
     sql(CHECK)
     wait(DELIVERED, "when it has ended delivery goes on", 90)
@@ -120,29 +160,45 @@ def open_before_newest():
 
 def topic_of_each():
     """Each database has a topic of its own by %d, and a name that is no topic's is told."""
+
     def ask(database, text):
-        return subprocess.run(["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", database, "-c", text], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", database, "-c", text], check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     for database in ("postgres", "two"):
         make_topic(f"trail.{database}")
     setting("kafka_topic", "trail.%d")
     for database in ("postgres", "two"):
-        wait(f"select state = 'stopped' and last_error ~ 'recorded for another topic than \"trail.{database}\"' from admin.worker_status "
-             f"where sink = 'kafka' and database = '{database}'", f"{database}: another topic is noticed", 90)
+        wait(
+            f"select state = 'stopped' and last_error ~ 'recorded for another topic than \"trail.{database}\"' from admin.worker_status "
+            f"where sink = 'kafka' and database = '{database}'",
+            f"{database}: another topic is noticed",
+            90,
+        )
         ask(database, "select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
         number = ask(database, f"{CHECK}; select max(audit_id) from admin.audit").splitlines()[-1]
         expect(lambda: ask(database, DELIVERED) == "t", f"{database}: delivered after a resync", 90)
         store = ask(database, "select store_id from admin.store")
         records = [event for _, _, event in read_topic(f"trail.{database}")]
-        ok({event["source"] for event in records} == {f"/admin_ext/{store}"} and number in {event["auditid"] for event in records}, f"{database}: into a topic of its own")
-        place = ask(database, "select place from admin.sink_places() where sink = 'kafka' and database = current_database()")
+        ok(
+            {event["source"] for event in records} == {f"/admin_ext/{store}"}
+            and number in {event["auditid"] for event in records},
+            f"{database}: into a topic of its own",
+        )
+        place = ask(
+            database, "select place from admin.sink_places() where sink = 'kafka' and database = current_database()"
+        )
         ok(place == f'topic "trail.{database}", no schema registry', f"{database}: which is shown", place)
     sql('create database "three four"')
     ask("three four", "set client_min_messages = error; create extension admin_ext")
     sql("alter system set admin_ext.databases = 'postgres, two, \"three four\"'")
     sql("select pg_reload_conf()")
-    wait("select state = 'stopped' and last_error ~ 'makes the name \"trail.three four\" for this database, .*; change admin_ext.kafka_topic' "
-         "from admin.worker_status where sink = 'kafka' and database = 'three four'", "a database whose name is no topic's is told so")
+    wait(
+        "select state = 'stopped' and last_error ~ 'makes the name \"trail.three four\" for this database, .*; change admin_ext.kafka_topic' "
+        "from admin.worker_status where sink = 'kafka' and database = 'three four'",
+        "a database whose name is no topic's is told so",
+    )
     wait(f"select state = 'idle' {KAFKA}", "which is no matter to the others")
 
 

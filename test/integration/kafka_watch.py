@@ -1,6 +1,6 @@
 """A topic that loses what was delivered, and a broker that goes away, while the worker is connected; speaks TAP."""
+
 import contextlib
-import json
 import os
 import re
 import signal
@@ -8,8 +8,28 @@ import threading
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import NewPartitions
-from harness import (ADMIN, BOOTSTRAP, BROKER, CHECK, DELIVERED, KAFKA, SCRATCH, TOPIC, alter_topic, compare_ledger, create_extension, ends, expect, main,
-                     make_topic, ok, pg_ctl, poll, read_topic, sql, state_changes, wait)
+from harness import (
+    ADMIN,
+    BOOTSTRAP,
+    BROKER,
+    CHECK,
+    DELIVERED,
+    KAFKA,
+    TOPIC,
+    alter_topic,
+    create_extension,
+    ends,
+    expect,
+    main,
+    make_topic,
+    ok,
+    pg_ctl,
+    poll,
+    read_topic,
+    sql,
+    state_changes,
+    wait,
+)
 
 # What is promised is 10 s; a machine that is busy has more.
 SOON = 20
@@ -96,16 +116,27 @@ def recreated_under_load():
     wait(STOPPED, "a busy worker notices that the topic was recreated", SOON)
     stop.set()
     writer.join()
-    gone = sql("select count(*) from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > "
-               "(select max(audit_id) - 5 from admin.audit)")
+    gone = sql(
+        "select count(*) from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > "
+        "(select max(audit_id) - 5 from admin.audit)"
+    )
     ok(gone == "0", "the rows that came last are not called delivered", gone)
     resync("after a load")
 
 
 def copy_partition(partition, end):
     """Value, key and headers of its records, by offset; of nothing where a marker or an aborted record is."""
-    reader = Consumer({"bootstrap.servers": BOOTSTRAP, "log_level": 0, "group.id": "copy", "isolation.level": "read_committed",
-                       "enable.auto.commit": False, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
+    reader = Consumer(
+        {
+            "bootstrap.servers": BOOTSTRAP,
+            "log_level": 0,
+            "group.id": "copy",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+        }
+    )
     reader.assign([TopicPartition(TOPIC, partition, 0)])
     records = [(None, None, None)] * end
     while not (message := reader.poll(30)).error():
@@ -152,11 +183,18 @@ def recreated_and_refilled():
         with meanwhile():
             refill()
         if has_ids:
-            wait(f"select last_error ~ 'its id is .*, remembered is ' {KAFKA}", f"{name} notices by its id that the topic was recreated", SOON + 20)
+            wait(
+                f"select last_error ~ 'its id is .*, remembered is ' {KAFKA}",
+                f"{name} notices by its id that the topic was recreated",
+                SOON + 20,
+            )
             notices(f"{name} stops for a topic that was recreated and holds the same records")
         else:
             deliver_some()
-            ok(sql(f"select state {KAFKA}") == "idle", f"{name} goes on in a topic that holds the same records, where no id is known")
+            ok(
+                sql(f"select state {KAFKA}") == "idle",
+                f"{name} goes on in a topic that holds the same records, where no id is known",
+            )
 
 
 def delete_up_to(offsets):
@@ -182,7 +220,7 @@ def batches(log):
     at, found = 0, []
     while at < len(log):
         found.append(at)
-        at += 12 + int.from_bytes(log[at + 8:at + 12], "big")
+        at += 12 + int.from_bytes(log[at + 8 : at + 12], "big")
     return found
 
 
@@ -246,26 +284,48 @@ def aborted_and_emptied():
     deliver_some()
     alter_topic(TOPIC, max_message_bytes=20000)
     before = ends()
-    sql("select count(admin_internal.append_event('bulk', to_json((select string_agg(md5(random()::text || n || i), '') from generate_series(1, 4000) as i)), "
-        "'APP-00000' || n || '-k')) from generate_series(1, 9) as n")
-    wait("select count(*) = 9 from admin.dead_letter where sink = 'kafka'", "records that are too large are dead letters", 120)
+    sql(
+        "select count(admin_internal.append_event('bulk', to_json((select string_agg(md5(random()::text || n || i), '') from generate_series(1, 4000) as i)), "
+        "'APP-00000' || n || '-k')) from generate_series(1, 9) as n"
+    )
+    wait(
+        "select count(*) = 9 from admin.dead_letter where sink = 'kafka'",
+        "records that are too large are dead letters",
+        120,
+    )
     marked = ends()
-    ok(all(now > then for now, then in zip(marked, before)), "records that were rejected have left a marker in each partition", (before, marked))
-    ok(poll(lambda: has_gone_past(marked), 60), "what is remembered goes past the markers of an aborted batch", (remembered(), marked))
+    ok(
+        all(now > then for now, then in zip(marked, before)),
+        "records that were rejected have left a marker in each partition",
+        (before, marked),
+    )
+    ok(
+        poll(lambda: has_gone_past(marked), 60),
+        "what is remembered goes past the markers of an aborted batch",
+        (remembered(), marked),
+    )
     expect(lambda: sql(f"select state = 'idle' {KAFKA}") == "t", "the worker is idle")
     with undisturbed("an aborted batch in a partition that its retention has emptied is no loss"):
         delete_up_to(ends())
     sql("select pg_reload_conf()")
     deliver_some(1)
     pg_ctl("restart", "-m", "fast")
-    wait(f"select state = 'idle' {KAFKA}", "an aborted batch that retention has taken is no loss for a server that is started again", 90)
+    wait(
+        f"select state = 'idle' {KAFKA}",
+        "an aborted batch that retention has taken is no loss for a server that is started again",
+        90,
+    )
     alter_topic(TOPIC, max_message_bytes=1048588)
 
 
 def compare_known(name):
     """Every row that is delivered since the last resync is in the topic once."""
     first = sql("select max(audit_id) from admin.audit where event_type = 'sink.resynced'") or "0"
-    delivered = set(sql(f"select audit_id from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > {first}").splitlines())
+    delivered = set(
+        sql(
+            f"select audit_id from admin.audit_delivery where sink = 'kafka' and sink_status = 'delivered' and audit_id > {first}"
+        ).splitlines()
+    )
     seen = [event["auditid"] for _, _, event in read_topic() if int(event["auditid"]) > int(first)]
     ok(len(seen) == len(set(seen)) and set(seen) <= delivered, f"{name}: nothing twice")
 
@@ -273,11 +333,19 @@ def compare_known(name):
 def broker_away():
     deliver_some()
     BROKER.kill(signal.SIGSTOP)
-    wait(f"select state = 'backing_off' and last_error is not null {KAFKA}", "an idle worker notices that the broker is paused", SOON)
+    wait(
+        f"select state = 'backing_off' and last_error is not null {KAFKA}",
+        "an idle worker notices that the broker is paused",
+        SOON,
+    )
     BROKER.kill(signal.SIGCONT)
     wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it answers again", 60)
     BROKER.kill()
-    wait(f"select state = 'backing_off' and last_error ~ 'start the brokers' {KAFKA}", "an idle worker notices that the broker is gone", SOON)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'start the brokers' {KAFKA}",
+        "an idle worker notices that the broker is gone",
+        SOON,
+    )
     BROKER.start()
     wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it is back", 60)
     deliver_some()
@@ -285,11 +353,26 @@ def broker_away():
 
 def topic_away():
     ADMIN.delete_topics([TOPIC])[TOPIC].result()
-    wait(f"select state = 'backing_off' and last_error ~ 'create the topic' {KAFKA}", "an idle worker notices that the topic was deleted", SOON)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'create the topic' {KAFKA}",
+        "an idle worker notices that the topic was deleted",
+        SOON,
+    )
     expect(lambda: can_make_topic(3), "the topic is created again", 30)
     notices("a topic that was deleted and comes back is another one")
 
 
 if __name__ == "__main__":
-    main(create_extension, recreated_while_idle, recreated_and_filled, recreated_and_refilled, recreated_under_load, truncated_while_idle, rolled_back,
-         aborted_and_emptied, no_loss, broker_away, topic_away)
+    main(
+        create_extension,
+        recreated_while_idle,
+        recreated_and_filled,
+        recreated_and_refilled,
+        recreated_under_load,
+        truncated_while_idle,
+        rolled_back,
+        aborted_and_emptied,
+        no_loss,
+        broker_away,
+        topic_away,
+    )

@@ -4,6 +4,7 @@ The followers are GNU tail and rsyslog's imfile, both polling, and pygtail: all 
 nothing of bytes that are replaced by as many others.  A crash between the write and the record of the position makes the worker
 write other bytes: rows that became visible meanwhile come in between.
 """
+
 import glob
 import json
 import os
@@ -16,7 +17,6 @@ import threading
 
 import psycopg2
 import pygtail
-
 from common import AS_SERVER, CHECK, SCRATCH, main, ok, poll, setting, sql, wait
 
 FILES = SCRATCH / "data/admin_ext/*-*.ndjson"
@@ -38,7 +38,12 @@ class Tail:
 
     def look(self):
         for file in set(glob.glob(str(FILES))) - set(self.processes):
-            self.processes[file] = subprocess.Popen(["tail", "-n", "+1", "-F", "-s", "0.2", "---disable-inotify", file], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.processes[file] = subprocess.Popen(
+                ["tail", "-n", "+1", "-F", "-s", "0.2", "---disable-inotify", file],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
             threading.Thread(target=self.read, args=(self.processes[file],), daemon=True).start()
         return set(self.keys)
 
@@ -107,7 +112,11 @@ def trail():
 
 def has_read(name, where, wanted=None):
     wanted = wanted or trail()
-    ok(poll(lambda: not wanted - FOLLOWERS[name].look(), 60), f"{name}: {where}", sorted(wanted - FOLLOWERS[name].look())[:5])
+    ok(
+        poll(lambda: not wanted - FOLLOWERS[name].look(), 60),
+        f"{name}: {where}",
+        sorted(wanted - FOLLOWERS[name].look())[:5],
+    )
 
 
 def session():
@@ -152,7 +161,7 @@ def crashes():
     """A batch is in the file, followers have read it, and the worker dies before the position is recorded."""
     for _ in range(ROUNDS):
         writer, locker = session(), session()
-        writer.cursor().execute(CHECK)          # draws its number, and is open
+        writer.cursor().execute(CHECK)  # draws its number, and is open
         locker.cursor().execute("lock table admin.sink_position in share mode")
         read_unrecorded("reads a line that is not recorded")
         end_worker(locker, writer.commit)
@@ -179,7 +188,11 @@ def crashes_with_rotation():
 
 def at_last():
     found = lines()
-    ok(len(found) == len(set(found)) and set(found) == trail(), "the files have every row once", (len(found), len(set(found)), len(trail())))
+    ok(
+        len(found) == len(set(found)) and set(found) == trail(),
+        "the files have every row once",
+        (len(found), len(set(found)), len(trail())),
+    )
 
 
 def close_followers():

@@ -1,4 +1,5 @@
 """What doc/redis.md says to subscribers and operators, tried as it stands there; speaks TAP."""
+
 import atexit
 import pathlib
 import re
@@ -22,8 +23,17 @@ class Running:
         program.write_text(block(PAGE, "python"))
         self.lines = []
         self.errors = open(SCRATCH / "subscriber.err", "w+")
-        self.process = subprocess.Popen([sys.executable, program, f"redis://sub:sub@127.0.0.1:{PORT}", f"host={SCRATCH} dbname=postgres user=reader"], stdout=subprocess.PIPE,
-                                        stderr=self.errors, text=True)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                program,
+                f"redis://sub:sub@127.0.0.1:{PORT}",
+                f"host={SCRATCH} dbname=postgres user=reader",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+        )
         atexit.register(self.process.kill)
         threading.Thread(target=self.listen, daemon=True).start()
 
@@ -36,8 +46,14 @@ class Running:
 
     def knows(self, name, approval, ttl, how):
         """By hearing it, or by asking."""
-        newest = sql(f"select max(audit_id) from admin.audit where approval_id = '{approval}' and event_type like 'approval.%'")
-        ok(poll(lambda: self.last_of(approval) == [[how, approval, newest, ttl]], 60), name, [self.last_of(approval), self.process.poll(), pathlib.Path(self.errors.name).read_text()])
+        newest = sql(
+            f"select max(audit_id) from admin.audit where approval_id = '{approval}' and event_type like 'approval.%'"
+        )
+        ok(
+            poll(lambda: self.last_of(approval) == [[how, approval, newest, ttl]], 60),
+            name,
+            [self.last_of(approval), self.process.poll(), pathlib.Path(self.errors.name).read_text()],
+        )
 
 
 def rules_of(who):
@@ -72,7 +88,9 @@ def misses():
     other = issue(2)
     SUBSCRIBER.knows("another one", other, "not-applicable", "heard")
     SERVER.kill()
-    sql("update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000001-k'")
+    sql(
+        "update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000001-k'"
+    )
     wait(f"select state = 'backing_off' {REDIS}", "an approval is withdrawn while Redis is down")
     setting("redis_url", "redis://127.0.0.1:1")
     wait(f"select state = 'backing_off' and last_error ~ ':1:' {REDIS}", "and nothing is sent")
@@ -82,34 +100,64 @@ def misses():
     wait(DELIVERED, "what was late is sent")
     sign(other, 1, 2)
     SUBSCRIBER.knows("what comes after it is heard", other, "valid", "heard")
-    ok(SUBSCRIBER.last_of("APP-000001-k")[0][0] == "asked" and SUBSCRIBER.process.poll() is None, "and what was late is ignored", SUBSCRIBER.lines)
+    ok(
+        SUBSCRIBER.last_of("APP-000001-k")[0][0] == "asked" and SUBSCRIBER.process.poll() is None,
+        "and what was late is ignored",
+        SUBSCRIBER.lines,
+    )
 
 
 def falls_silent():
     """A connection that only looks as if it were there."""
     lost = sum(line[0] == "lost" for line in SUBSCRIBER.lines)
     SERVER.kill(signal.SIGSTOP)
-    ok(poll(lambda: sum(line[0] == "lost" for line in SUBSCRIBER.lines) > lost, 60), "the subscriber notices that Redis has fallen silent", SUBSCRIBER.lines[-3:])
-    sql("update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000002-k'")
+    ok(
+        poll(lambda: sum(line[0] == "lost" for line in SUBSCRIBER.lines) > lost, 60),
+        "the subscriber notices that Redis has fallen silent",
+        SUBSCRIBER.lines[-3:],
+    )
+    sql(
+        "update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000002-k'"
+    )
     SERVER.kill(signal.SIGCONT)
-    newest = sql("select max(audit_id) from admin.audit where approval_id = 'APP-000002-k' and event_type like 'approval.%'")
-    ok(poll(lambda: [line[2:] for line in SUBSCRIBER.last_of("APP-000002-k")] == [[newest, "not-applicable"]], 60),
-       "and knows what has changed meanwhile when it speaks again, heard or asked", SUBSCRIBER.lines[-5:])
+    newest = sql(
+        "select max(audit_id) from admin.audit where approval_id = 'APP-000002-k' and event_type like 'approval.%'"
+    )
+    ok(
+        poll(lambda: [line[2:] for line in SUBSCRIBER.last_of("APP-000002-k")] == [[newest, "not-applicable"]], 60),
+        "and knows what has changed meanwhile when it speaks again, heard or asked",
+        SUBSCRIBER.lines[-5:],
+    )
 
 
 def query():
     """The page's query, as it stands there."""
-    answer = sql("set role reader; prepare reconcile as " + block(PAGE, "sql") + " execute reconcile(array['APP-000001-k', 'APP-000002-k', 'APP-999999-k'])")
+    answer = sql(
+        "set role reader; prepare reconcile as "
+        + block(PAGE, "sql")
+        + " execute reconcile(array['APP-000001-k', 'APP-000002-k', 'APP-999999-k'])"
+    )
     rows = sorted(line.split("|") for line in answer.splitlines())
-    newest = sql("select max(audit_id) from admin.audit where event_type like 'approval.%' and approval_id = 'APP-000002-k'")
+    newest = sql(
+        "select max(audit_id) from admin.audit where event_type like 'approval.%' and approval_id = 'APP-000002-k'"
+    )
     ok([row[5] for row in rows] == [sql("select store_id from admin.store")] * 2, "the query says which store", rows)
-    ok([row[:3] for row in rows] == [["APP-000001-k", "withdrawn", "not-applicable"], ["APP-000002-k", "withdrawn", "not-applicable"]] and rows[1][4] == newest, "the query answers", rows)
+    ok(
+        [row[:3] for row in rows]
+        == [["APP-000001-k", "withdrawn", "not-applicable"], ["APP-000002-k", "withdrawn", "not-applicable"]]
+        and rows[1][4] == newest,
+        "the query answers",
+        rows,
+    )
 
 
 def who_sees_the_url():
     sql("create role reads_settings; grant pg_read_all_settings to reads_settings; create role nobody_special")
     shown = "set role {}; select count(*) from pg_settings where name = 'admin_ext.redis_url'"
-    ok(sql(shown.format("reads_settings")) == "1" and sql(shown.format("nobody_special")) == "0", "the URL is shown to whom the page says")
+    ok(
+        sql(shown.format("reads_settings")) == "1" and sql(shown.format("nobody_special")) == "0",
+        "the URL is shown to whom the page says",
+    )
 
 
 if __name__ == "__main__":

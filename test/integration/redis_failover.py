@@ -2,6 +2,7 @@
 
 What is published again afterwards, and what is not, is in redis_repetition.py.
 """
+
 import json
 import signal
 import subprocess
@@ -10,7 +11,6 @@ import threading
 
 import redis as client
 import session
-
 from common import SCRATCH, expect, ok, poll, setting, sql, wait
 from redis_faults import first_of
 from redis_harness import DELIVERED, REDIS, expected, issue
@@ -20,7 +20,9 @@ REPLICA = "Redis at .* is a replica; name the primary in admin_ext.redis_url, by
 
 
 def withdraw(approval):
-    sql(f"update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = '{approval}'")
+    sql(
+        f"update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = '{approval}'"
+    )
 
 
 def first_audit_id():
@@ -38,7 +40,11 @@ def compare(name, listener, first):
         misplaced += newest.get(event["approval_id"], 0) > int(event["audit_id"])
         newest[event["approval_id"]] = int(event["audit_id"])
     result = f"lost {len(wanted) - len(heard)}, out of order {misplaced}"
-    ok(len(wanted) > 0 and result == "lost 0, out of order 0", f"{name}: the subscriber of the new primary hears all {len(wanted)} changes, in order", result)
+    ok(
+        len(wanted) > 0 and result == "lost 0, out of order 0",
+        f"{name}: the subscriber of the new primary hears all {len(wanted)} changes, in order",
+        result,
+    )
 
 
 class Load:
@@ -72,7 +78,10 @@ def idle_failover():
     listener = listen_at(new)
     withdraw(approval)
     hears(listener, approval, "approval.withdrawn", "FAILOVER: a withdrawal after it is heard at the new primary")
-    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60), "the worker has left the demoted node")
+    ok(
+        poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60),
+        "the worker has left the demoted node",
+    )
     hears(listener, approval, "approval.issued", "what was published shortly before is published again")
     wait(DELIVERED, "all is delivered")
     listener.close()
@@ -101,7 +110,10 @@ def demoted_while_idle():
     """Nothing is to be sent: the node is left all the same."""
     old, new = reset()
     old.connect().execute_command("FAILOVER")
-    ok(poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60), "idle: the demoted node is left")
+    ok(
+        poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60),
+        "idle: the demoted node is left",
+    )
     wait(f"select state = 'idle' {REDIS}", "and the new primary is reached")
 
 
@@ -110,7 +122,10 @@ def no_primary():
     PROXY.prefers = old
     setting("redis_url", f"redis://127.0.0.1:{new.port}")
     approval = issue(next(numbers), tag="f")
-    wait(f"select state = 'backing_off' and last_error ~ '{REPLICA}' and lag_rows > 0 {REDIS}", "the address leads to a replica: backing_off, and it says so")
+    wait(
+        f"select state = 'backing_off' and last_error ~ '{REPLICA}' and lag_rows > 0 {REDIS}",
+        "the address leads to a replica: backing_off, and it says so",
+    )
     listener = listen_at(new)
     new.connect().replicaof("NO", "ONE")
     wait(DELIVERED, "the replica is promoted: delivered")
@@ -165,11 +180,15 @@ def sentinel():
     old, new = reset()
     directory, port = tempfile.mkdtemp(dir=SCRATCH), free_port()
     with open(f"{directory}/sentinel.conf", "w") as file:
-        file.write(f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor m 127.0.0.1 {old.port} 1\n"
-                   "sentinel down-after-milliseconds m 1000\nsentinel failover-timeout m 5000\n")
+        file.write(
+            f"port {port}\nbind 127.0.0.1\ndir {directory}\nsentinel monitor m 127.0.0.1 {old.port} 1\n"
+            "sentinel down-after-milliseconds m 1000\nsentinel failover-timeout m 5000\n"
+        )
     watcher = subprocess.Popen(["redis-server", f"{directory}/sentinel.conf", "--sentinel"], stdout=subprocess.DEVNULL)
     try:
-        expect(lambda: client.Redis(port=port).execute_command("SENTINEL", "REPLICAS", "m"), "Sentinel knows the replica")
+        expect(
+            lambda: client.Redis(port=port).execute_command("SENTINEL", "REPLICAS", "m"), "Sentinel knows the replica"
+        )
         listener = listen_at(new)
         with Load() as load:
             load.wait_for(40)
@@ -195,4 +214,13 @@ def sentinel():
 
 
 if __name__ == "__main__":
-    main(idle_failover, locked_position, demoted_while_idle, no_primary, failover_under_load, replicaof_by_hand, killed, sentinel)
+    main(
+        idle_failover,
+        locked_position,
+        demoted_while_idle,
+        no_primary,
+        failover_under_load,
+        replicaof_by_hand,
+        killed,
+        sentinel,
+    )

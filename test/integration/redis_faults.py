@@ -3,6 +3,7 @@
 The ledger is the trail itself: of every committed change there is a message at least once,
 and the first of each come in the order of the trail, approval by approval.
 """
+
 import collections
 import json
 import os
@@ -13,8 +14,23 @@ import threading
 import time
 
 import redis as client
-
-from common import AS_SERVER, BIN, CHECK, SCRATCH, expect, kill_worker, ok, pg_ctl, poll, send_signal, setting, settings, sql, state_changes, wait
+from common import (
+    AS_SERVER,
+    BIN,
+    CHECK,
+    SCRATCH,
+    expect,
+    kill_worker,
+    ok,
+    pg_ctl,
+    poll,
+    send_signal,
+    setting,
+    settings,
+    sql,
+    state_changes,
+    wait,
+)
 from redis_harness import DELIVERED, REDIS, SERVER, Subscriber, connect, create_extension, expected, issue, main, sign
 
 ROUNDS = int(os.environ.get("REDIS_ROUNDS", "50"))
@@ -32,7 +48,10 @@ def killed_while_idle():
     """Nothing is there to deliver, and that Redis is down shows all the same."""
     changes = state_changes("redis")
     SERVER.kill()
-    wait(f"select state = 'backing_off' and last_error ~ 'could not connect to Redis at .*: Connection refused' {REDIS}", "Redis is killed, nothing is delivered: backing_off")
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'could not connect to Redis at .*: Connection refused' {REDIS}",
+        "Redis is killed, nothing is delivered: backing_off",
+    )
     SERVER.start()
     wait(f"select state = 'idle' {REDIS}", "started again: reached without anybody's doing")
     said = state_changes("redis") - changes
@@ -41,7 +60,11 @@ def killed_while_idle():
 
 def paused_while_idle():
     SERVER.kill(signal.SIGSTOP)
-    wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis is paused, nothing is delivered: backing_off", 25)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}",
+        "Redis is paused, nothing is delivered: backing_off",
+        25,
+    )
     SERVER.kill(signal.SIGCONT)
     wait(f"select state = 'idle' {REDIS}", "goes on: reached")
 
@@ -78,7 +101,10 @@ def down_and_others():
     wait(DELIVERED, "delivered when Redis is back", 30)
     wanted = list(expected("approval_id between 'APP-000100-k' and 'APP-000149-k'"))
     poll(lambda: not set(wanted) - set(listener.messages), 60)
-    ok([message for message in first_of(listener.messages) if message in wanted] == wanted, f"all {len(wanted)} messages, in order")
+    ok(
+        [message for message in first_of(listener.messages) if message in wanted] == wanted,
+        f"all {len(wanted)} messages, in order",
+    )
     listener.close()
     said = state_changes("redis") - changes
     ok(said == 2, "the log has one line for the outage and one for its end", said)
@@ -87,22 +113,40 @@ def down_and_others():
 def paused():
     SERVER.kill(signal.SIGSTOP)
     approval = issue(200)
-    wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis does not answer: backing_off", 20)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}",
+        "Redis does not answer: backing_off",
+        20,
+    )
     setting("linger", "6ms")
     ok(sql(CHECK) != "", "a check is answered while Redis is paused")
     SERVER.kill(signal.SIGCONT)
     wait(DELIVERED, "delivered when it answers again", 20)
-    ok(sql(f"select state from admin.approval where approval_id = '{approval}'") == "pending", "of an approval that is there")
+    ok(
+        sql(f"select state from admin.approval where approval_id = '{approval}'") == "pending",
+        "of an approval that is there",
+    )
 
 
 def paused_under_load():
     """Rows that are no matter to subscribers go on and on: nothing is sent, and the sink is never idle."""
     script = SCRATCH / "checks.sql"
     script.write_text(CHECK + ";\n")
-    checks = subprocess.Popen(["pgbench", "-n", "-c", "2", "-T", "600", "-R", "200", "-f", str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait(f"select last_audit_id > (select max(audit_id) from admin.audit) - 200 and state in ('idle', 'delivering') {REDIS}", "checks are passed by")
+    checks = subprocess.Popen(
+        ["pgbench", "-n", "-c", "2", "-T", "600", "-R", "200", "-f", str(script)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait(
+        f"select last_audit_id > (select max(audit_id) from admin.audit) - 200 and state in ('idle', 'delivering') {REDIS}",
+        "checks are passed by",
+    )
     SERVER.kill(signal.SIGSTOP)
-    wait(f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}", "Redis is paused, and nothing is for it: backing_off", 25)
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'Redis at .* does not answer' {REDIS}",
+        "Redis is paused, and nothing is for it: backing_off",
+        25,
+    )
     SERVER.kill(signal.SIGCONT)
     wait(f"select state in ('delivering', 'idle') {REDIS}", "goes on: reached")
     checks.terminate()
@@ -129,8 +173,20 @@ def loading():
     redis.config_set("appendonly", "no")
     redis.save()
     SERVER.kill()
-    SERVER.start("--appendonly", "no", "--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024", ready=False)
-    wait(f"select state = 'backing_off' and last_error ~ 'LOADING .*; wait until it has read its data' {REDIS}", "Redis reads its data: last_error says so", 20)
+    SERVER.start(
+        "--appendonly",
+        "no",
+        "--key-load-delay",
+        "20000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+        ready=False,
+    )
+    wait(
+        f"select state = 'backing_off' and last_error ~ 'LOADING .*; wait until it has read its data' {REDIS}",
+        "Redis reads its data: last_error says so",
+        20,
+    )
     SERVER.kill()
     SERVER.start()
     wait(f"select state = 'idle' {REDIS}", "when it is ready: reached", 20)
@@ -163,8 +219,12 @@ def write_until(stop):
     script = SCRATCH / "writer.sql"
     script.write_text(WRITER)
     while not stop.is_set():
-        subprocess.run(["pgbench", "-n", "-c", "3", "-T", "3", "-f", str(script)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       env={**os.environ, "PGOPTIONS": "-c statement_timeout=10s"})
+        subprocess.run(
+            ["pgbench", "-n", "-c", "3", "-T", "3", "-f", str(script)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PGOPTIONS": "-c statement_timeout=10s"},
+        )
 
 
 class Reader:
@@ -206,7 +266,11 @@ def compare(name, messages):
         last[event["approval_id"]] = int(event["audit_id"])
     result = f"lost {lost}, foreign {foreign}, out of order {misplaced}"
     print(f"# {name}: {len(messages)} messages, {len(messages) - len(first)} of them more than once", flush=True)
-    ok(result == "lost 0, foreign 0, out of order 0", f"{name}: {len(wanted)} changes, each at least once, in order per approval", result)
+    ok(
+        result == "lost 0, foreign 0, out of order 0",
+        f"{name}: {len(wanted)} changes, each at least once, in order per approval",
+        result,
+    )
 
 
 def kill_redis():
@@ -220,7 +284,11 @@ def pause_redis():
 
 
 def crash_server():
-    subprocess.run([*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(SCRATCH / "data"), "-m", "immediate", "-w", "stop"], stdout=subprocess.DEVNULL, cwd=SCRATCH)
+    subprocess.run(
+        [*AS_SERVER, f"{BIN}/pg_ctl", "-D", str(SCRATCH / "data"), "-m", "immediate", "-w", "stop"],
+        stdout=subprocess.DEVNULL,
+        cwd=SCRATCH,
+    )
     pg_ctl("start")
 
 
@@ -256,7 +324,9 @@ def begin_ledger(stream, listen):
     """Of nothing but what comes from now on; with a new extension, so a new store.  Returns who listens."""
     settings(databases="", redis_stream=stream, redis_stream_length="100000000", batch_rows="50")
     wait("select count(*) = 0 from pg_stat_activity where backend_type = 'admin_ext worker'", "the workers have left")
-    sql("set client_min_messages = error; drop extension admin_ext cascade; create extension admin_ext; select admin.create_audit_partitions()")
+    sql(
+        "set client_min_messages = error; drop extension admin_ext cascade; create extension admin_ext; select admin.create_audit_partitions()"
+    )
     listener = listen()
     setting("databases", "postgres")
     for number in range(900001, 900010):
@@ -282,5 +352,17 @@ def ledger_of_channel():
 
 
 if __name__ == "__main__":
-    main(begin, killed_while_idle, paused_while_idle, restarted_while_idle, dropped_connection, down_and_others, paused, paused_under_load, ended_while_paused, loading,
-         ledger_of_stream, ledger_of_channel)
+    main(
+        begin,
+        killed_while_idle,
+        paused_while_idle,
+        restarted_while_idle,
+        dropped_connection,
+        down_and_others,
+        paused,
+        paused_under_load,
+        ended_while_paused,
+        loading,
+        ledger_of_stream,
+        ledger_of_channel,
+    )

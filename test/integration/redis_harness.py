@@ -4,6 +4,7 @@ The server was started by test/integration/run_redis; Redis is started, killed a
 again from here.  What is expected of a message is worked out here from the trail's rows,
 with nothing of the sink's.
 """
+
 import datetime
 import json
 import os
@@ -12,9 +13,8 @@ import signal
 import subprocess
 import threading
 
-import redis as client
-
 import common
+import redis as client
 from common import expect, settings, sql
 
 DIRECTORY = pathlib.Path(os.environ["REDIS_DIR"])
@@ -115,15 +115,27 @@ def ttl_of(row, at):
 def expected(where="true"):
     """The messages of the trail's approval events, in order of audit_id, as bytes."""
     store, database = sql("select store_id, current_database() from admin.store").split("|")
-    rows = sql("""select json_build_object('id', audit_id::text, 'approval', approval_id, 'type', event_type, 'row', payload -> 'row',
+    rows = sql(
+        """select json_build_object('id', audit_id::text, 'approval', approval_id, 'type', event_type, 'row', payload -> 'row',
                          'at', to_char(occurred_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text
-                  from admin.audit where event_type like 'approval.%' and source_event_id is null and """ + where + " order by audit_id")
+                  from admin.audit where event_type like 'approval.%' and source_event_id is null and """
+        + where
+        + " order by audit_id"
+    )
     for event in map(json.loads, rows.splitlines()):
         row = event["row"]
         ttl = ttl_of(row, instant(event["at"]))
-        message = {"store": store, "database": database, "approval_id": event["approval"], "state": row["state"], "ttl_state": ttl,
-                   "valid_until": row["sla_deadline"] if ttl == "valid" else None, "event_type": event["type"],
-                   "audit_id": event["id"], "occurred_at": event["at"]}
+        message = {
+            "store": store,
+            "database": database,
+            "approval_id": event["approval"],
+            "state": row["state"],
+            "ttl_state": ttl,
+            "valid_until": row["sla_deadline"] if ttl == "valid" else None,
+            "event_type": event["type"],
+            "audit_id": event["id"],
+            "occurred_at": event["at"],
+        }
         yield json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -135,8 +147,10 @@ def create_extension(**more):
 def issue(number, signers=2, deadline="now() + interval '1 day'", tag="k"):
     roles = ",".join(f"r{n}" for n in range(1, signers + 1))
     approval = f"APP-{number:06}-{tag}"
-    sql("insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
-        f"values ('{approval}', 'pay', '{{{roles}}}', {signers}, 'boss', {deadline})")
+    sql(
+        "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
+        f"values ('{approval}', 'pay', '{{{roles}}}', {signers}, 'boss', {deadline})"
+    )
     return approval
 
 

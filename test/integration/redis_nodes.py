@@ -4,6 +4,7 @@ The TCP proxy sends new connections to the server that is the primary.  Connecti
 as with a virtual address.  A subscriber at the replica hears what the primary publishes, by replication: what it
 never hears was lost by the failover.
 """
+
 import json
 import socket
 import subprocess
@@ -11,7 +12,6 @@ import tempfile
 import threading
 
 import redis as client
-
 import redis_harness
 from common import SCRATCH, expect, ok, poll, setting, wait
 from redis_harness import DELIVERED, REDIS, Subscriber, create_extension, issue, sign
@@ -31,8 +31,24 @@ class Node:
         self.start()
 
     def start(self, *more):
-        self.process = subprocess.Popen(["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.directory, "--save", "", "--repl-diskless-sync-delay", "0",
-                                         *self.options, *more], stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [
+                "redis-server",
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--dir",
+                self.directory,
+                "--save",
+                "",
+                "--repl-diskless-sync-delay",
+                "0",
+                *self.options,
+                *more,
+            ],
+            stdout=subprocess.DEVNULL,
+        )
         expect(lambda: self.role() is not None, "a Redis server answers")
 
     def connect(self):
@@ -142,7 +158,16 @@ def events(listener):
 
 
 def hears(listener, approval, event_type, name, seconds=30):
-    return ok(poll(lambda: any((event["approval_id"], event["event_type"]) == (approval, event_type) for event in events(listener)), seconds), name, events(listener)[-3:])
+    return ok(
+        poll(
+            lambda: any(
+                (event["approval_id"], event["event_type"]) == (approval, event_type) for event in events(listener)
+            ),
+            seconds,
+        ),
+        name,
+        events(listener)[-3:],
+    )
 
 
 def heard_again(listener, approval):

@@ -1,6 +1,6 @@
 """What the Redis sink publishes again after a failover, or on a new connection, and what it does not; speaks TAP."""
-import session
 
+import session
 from common import expect, ok, poll, setting, sql, wait
 from redis_delivery import by_hand
 from redis_harness import DELIVERED, REDIS, issue
@@ -39,16 +39,27 @@ def long_ago():
     ok(not listener.messages, "the new primary has heard nothing", listener.messages)
     PROXY.prefers = None
     old.connect().replicaof("127.0.0.1", new.port)
-    hears(listener, lost, "approval.issued", "a primary that was cut off for long: what the new one lacks is published again")
+    hears(
+        listener,
+        lost,
+        "approval.issued",
+        "a primary that was cut off for long: what the new one lacks is published again",
+    )
     wait(DELIVERED, "all is delivered")
-    ok(not any(event["approval_id"] == before for event in events(listener)), "and what it has is not", events(listener)[:3])
+    ok(
+        not any(event["approval_id"] == before for event in events(listener)),
+        "and what it has is not",
+        events(listener)[:3],
+    )
     listener.close()
 
 
 def let_in(user, *nodes):
     """The worker connects as a user without +info."""
     for node in nodes:
-        node.connect().execute_command("ACL", "SETUSER", user, "on", f">{user}", "+auth", "+ping", "+publish", "+role", "&approval_ttl_refresh")
+        node.connect().execute_command(
+            "ACL", "SETUSER", user, "on", f">{user}", "+auth", "+ping", "+publish", "+role", "&approval_ttl_refresh"
+        )
     setting("redis_url", f"redis://{user}:{user}@127.0.0.1:{PROXY.port}")
     expect(lambda: any(each["user"] == user for each in nodes[0].connect().client_list()), "the user is let in")
 
@@ -109,7 +120,11 @@ def role_alone_without_replicas():
     last = issue(next(numbers), tag="f")
     hears(listener, last, "approval.issued", "so does the next, with what came meanwhile")
     wait(DELIVERED, "all is delivered")
-    ok(heard_again(listener, approval) == heard, "but not what was published first more than ten minutes ago", heard_again(listener, approval))
+    ok(
+        heard_again(listener, approval) == heard,
+        "but not what was published first more than ten minutes ago",
+        heard_again(listener, approval),
+    )
     listener.close()
 
 
@@ -119,8 +134,10 @@ def issue_late():
     late.autocommit = False
     name = f"APP-{next(numbers):06}-f"
     with late.cursor() as cursor:
-        cursor.execute("insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
-                       f"values ('{name}', 'pay', '{{r1}}', 1, 'boss', now() + interval '1 day')")
+        cursor.execute(
+            "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
+            f"values ('{name}', 'pay', '{{r1}}', 1, 'boss', now() + interval '1 day')"
+        )
     return late, name
 
 
@@ -146,9 +163,18 @@ def late_row():
     fail_over(old, new)
     listener = listen_at(new)
     for approval in (name, last):
-        hears(listener, approval, "approval.issued", "after a failover what was published in the last minute is published again, late or not")
+        hears(
+            listener,
+            approval,
+            "approval.issued",
+            "after a failover what was published in the last minute is published again, late or not",
+        )
     wait(DELIVERED, "all is delivered")
-    ok(not any(heard_again(listener, approval) for approval in held), "what was published long before a late row is not published again", events(listener))
+    ok(
+        not any(heard_again(listener, approval) for approval in held),
+        "what was published long before a late row is not published again",
+        events(listener),
+    )
     after = issue(next(numbers), tag="f")
     hears(listener, after, "approval.issued", "delivery goes on")
     listener.close()
@@ -167,7 +193,11 @@ def repeated_after_crash():
     wait(DELIVERED, "all is delivered by another worker")
     setting("batch_rows", 10000)
     hears(listener, several[-1], "approval.issued", "another worker publishes what was left of a repetition")
-    ok(not any(heard_again(listener, approval) for approval in held), "another worker repeats nothing else", events(listener))
+    ok(
+        not any(heard_again(listener, approval) for approval in held),
+        "another worker repeats nothing else",
+        events(listener),
+    )
     listener.close()
 
 
@@ -191,22 +221,33 @@ def skipped_rows():
     listener = listen_at(new)
     hears(listener, name, "approval.issued", "and once more after a failover")
     wait(DELIVERED, "all is delivered")
-    ok(before == 1 and not heard_again(listener, skipped), "a row that was skipped is not published by that", events(listener))
+    ok(
+        before == 1 and not heard_again(listener, skipped),
+        "a row that was skipped is not published by that",
+        events(listener),
+    )
     listener.close()
 
 
 def dead_letter(approval):
     """An event that no message can be made of, written by hand; its number."""
-    by_hand(f"insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', '{approval}', '{{\"row\": null}}')")
-    wait("select count(*) = 1 from admin.dead_letter where sink = 'redis'", "an event that no message can be made of is a dead letter")
+    by_hand(
+        f"insert into admin.audit (event_type, approval_id, payload) values ('approval.issued', '{approval}', '{{\"row\": null}}')"
+    )
+    wait(
+        "select count(*) = 1 from admin.dead_letter where sink = 'redis'",
+        "an event that no message can be made of is a dead letter",
+    )
     return int(sql("select audit_id from admin.dead_letter where sink = 'redis'"))
 
 
 def mend(letter):
     """A superuser gives the event what a message is made of."""
-    by_hand("alter table admin.audit disable trigger audit_append_only_statement; "
-            "update admin.audit set payload = '{\"row\": {\"state\": \"pending\", \"closed_at\": null, \"sla_deadline\": \"2040-01-01T00:00:00.000000Z\"}}' "
-            f"where audit_id = {letter}; alter table admin.audit enable always trigger audit_append_only_statement")
+    by_hand(
+        "alter table admin.audit disable trigger audit_append_only_statement; "
+        'update admin.audit set payload = \'{"row": {"state": "pending", "closed_at": null, "sla_deadline": "2040-01-01T00:00:00.000000Z"}}\' '
+        f"where audit_id = {letter}; alter table admin.audit enable always trigger audit_append_only_statement"
+    )
 
 
 def retried_dead_letter():
@@ -223,20 +264,43 @@ def retried_dead_letter():
     listener = listen_at(new)
     sql(f"select admin.retry_dead_letter('redis', {letter})")
     hears(listener, name, "approval.issued", "a dead letter that is retried is published to the primary")
-    wait("select count(*) = 0 from admin.dead_letter where sink = 'redis'", "a dead letter that is published is removed")
+    wait(
+        "select count(*) = 0 from admin.dead_letter where sink = 'redis'", "a dead letter that is published is removed"
+    )
     last = issue(next(numbers), tag="f")
     hears(listener, last, "approval.issued", "delivery goes on after a retried dead letter")
     ok(heard_again(listener, name) == 1, "a retried dead letter is published once", events(listener))
     fail_over(old, new)
     for approval in (name, last):
-        ok(poll(lambda: heard_again(listener, approval) == 2, 30), "a failover publishes again what was published in the last minute, a retried dead letter too", events(listener))
+        ok(
+            poll(lambda: heard_again(listener, approval) == 2, 30),
+            "a failover publishes again what was published in the last minute, a retried dead letter too",
+            events(listener),
+        )
     wait(DELIVERED, "all is delivered")
     after = issue(next(numbers), tag="f")
     hears(listener, after, "approval.issued", "delivery goes on after the failover")
-    ok([heard_again(listener, approval) for approval in (name, last, after)] == [2, 2, 1], "a failover repeats a retried dead letter once", events(listener))
-    ok(not any(heard_again(listener, approval) for approval in held), "a failover does not publish what lies between a retried dead letter and the last minute", events(listener))
+    ok(
+        [heard_again(listener, approval) for approval in (name, last, after)] == [2, 2, 1],
+        "a failover repeats a retried dead letter once",
+        events(listener),
+    )
+    ok(
+        not any(heard_again(listener, approval) for approval in held),
+        "a failover does not publish what lies between a retried dead letter and the last minute",
+        events(listener),
+    )
     listener.close()
 
 
 if __name__ == "__main__":
-    main(long_ago, role_alone, role_alone_and_replicas, role_alone_without_replicas, late_row, repeated_after_crash, skipped_rows, retried_dead_letter)
+    main(
+        long_ago,
+        role_alone,
+        role_alone_and_replicas,
+        role_alone_without_replicas,
+        late_row,
+        repeated_after_crash,
+        skipped_rows,
+        retried_dead_letter,
+    )

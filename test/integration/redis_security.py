@@ -3,15 +3,45 @@
 What is wrong has to be named by worker_status.last_error with what to do about it, and
 without a secret.
 """
+
 import os
 import shutil
 import urllib.parse
 
 from common import SCRATCH, hides, ok, poll, setting, sql, wait
-from redis_harness import CERTIFICATES, CHANNEL, DELIVERED, PORT, REDIS, SERVER, SOCKET, TLS_PORT, URL, Subscriber, connect, create_extension, expected, issue, main
+from redis_harness import (
+    CERTIFICATES,
+    CHANNEL,
+    DELIVERED,
+    PORT,
+    REDIS,
+    SERVER,
+    SOCKET,
+    TLS_PORT,
+    URL,
+    Subscriber,
+    connect,
+    create_extension,
+    expected,
+    issue,
+    main,
+)
 
 SECRETS = {"app": "p@s:s/w?o#r%d &;=+ü", "default": "default-Gh7wq", "wrong": "wrong-Xc4vb"}
-RULES = ["reset", "on", f">{SECRETS['app']}", "+auth", "+client|setname", "+select", "+ping", "+info", "+publish", "+xadd", f"&{CHANNEL}", "~approvals"]
+RULES = [
+    "reset",
+    "on",
+    f">{SECRETS['app']}",
+    "+auth",
+    "+client|setname",
+    "+select",
+    "+ping",
+    "+info",
+    "+publish",
+    "+xadd",
+    f"&{CHANNEL}",
+    "~approvals",
+]
 CONTROL = None
 numbers = iter(range(1, 999))
 
@@ -45,7 +75,11 @@ def begin():
 
 
 def has_secret(text):
-    return any(each in text for secret in SECRETS.values() for each in (secret, urllib.parse.quote(secret, safe=""), secret[:12]))
+    return any(
+        each in text
+        for secret in SECRETS.values()
+        for each in (secret, urllib.parse.quote(secret, safe=""), secret[:12])
+    )
 
 
 def fails(name, pattern, to=None):
@@ -76,7 +110,11 @@ def ours():
 def passwords():
     goes_on("user and password", url())
     goes_on("by a unix socket", url("unix", host=SOCKET, rest="?db=3"))
-    fails("a wrong password", 'could not log in as user "app" .*WRONGPASS .*; correct user and password in admin_ext.redis_url', url(password=SECRETS["wrong"]))
+    fails(
+        "a wrong password",
+        'could not log in as user "app" .*WRONGPASS .*; correct user and password in admin_ext.redis_url',
+        url(password=SECRETS["wrong"]),
+    )
     goes_on("the right one", url())
     set_user("resetpass", f">{SECRETS['default']}", user="default")
     fails("no password where one is asked for", "NOAUTH .*; put user and password into admin_ext.redis_url", URL)
@@ -87,11 +125,19 @@ def passwords():
 def acls():
     setting("redis_stream", "approvals")
     goes_on("these rules are enough", url(rest="/3"))
-    cases = {"-publish": ('could not publish to channel "approval_ttl_refresh" as user "app" .*NOPERM', "+publish"),
-             "resetchannels": ('could not publish to channel .*NOPERM .*; allow it by ACL SETUSER ... \\+publish &approval_ttl_refresh', f"&{CHANNEL}"),
-             "-xadd": ('could not add to stream "approvals" as user "app" .*NOPERM .*; allow it by ACL SETUSER ... \\+xadd ~approvals', "+xadd"),
-             "resetkeys": ('could not add to stream "approvals" .*NOPERM', "~approvals"),
-             "-select": ("could not select database 3 .*NOPERM .*; allow it by ACL SETUSER ... \\+select", "+select")}
+    cases = {
+        "-publish": ('could not publish to channel "approval_ttl_refresh" as user "app" .*NOPERM', "+publish"),
+        "resetchannels": (
+            "could not publish to channel .*NOPERM .*; allow it by ACL SETUSER ... \\+publish &approval_ttl_refresh",
+            f"&{CHANNEL}",
+        ),
+        "-xadd": (
+            'could not add to stream "approvals" as user "app" .*NOPERM .*; allow it by ACL SETUSER ... \\+xadd ~approvals',
+            "+xadd",
+        ),
+        "resetkeys": ('could not add to stream "approvals" .*NOPERM', "~approvals"),
+        "-select": ("could not select database 3 .*NOPERM .*; allow it by ACL SETUSER ... \\+select", "+select"),
+    }
     for taken, (says, given) in cases.items():
         set_user(taken)
         fails(f"the user has {taken}", says)
@@ -108,12 +154,22 @@ def acls():
 def certificates():
     goes_on("TLS with a password", tls())
     goes_on("by name", tls("localhost"))
-    distrusted = "could not speak TLS with Redis at .*; name the CA of its certificate as ssl_ca_certs in admin_ext.redis_url"
+    distrusted = (
+        "could not speak TLS with Redis at .*; name the CA of its certificate as ssl_ca_certs in admin_ext.redis_url"
+    )
     fails("a CA that did not sign it", distrusted, tls(ca="foreign.crt"))
     goes_on("the right CA", tls())
     fails("no CA, which is the system's", distrusted, url("rediss", host=f"127.0.0.1:{TLS_PORT}"))
-    fails("a certificate of another host", "IP address mismatch; write the host as its certificate names it in admin_ext.redis_url", tls("127.0.0.2"))
-    fails("a CA that is not there", 'could not use file ".*none.crt", which admin_ext.redis_url names: No such file', tls(ca="none.crt"))
+    fails(
+        "a certificate of another host",
+        "IP address mismatch; write the host as its certificate names it in admin_ext.redis_url",
+        tls("127.0.0.2"),
+    )
+    fails(
+        "a CA that is not there",
+        'could not use file ".*none.crt", which admin_ext.redis_url names: No such file',
+        tls(ca="none.crt"),
+    )
     shutil.copy(f"{CERTIFICATES}/ca.crt", f"{CERTIFICATES}/none.crt")
     goes_on("when it is there, without a reload")
     fails("a CA that is none", 'could not use file ".*names.cnf"', tls(ca="names.cnf"))
@@ -126,19 +182,32 @@ def client_certificates():
     wanted = "it wants a certificate that it trusts: correct ssl_certfile and ssl_keyfile in admin_ext.redis_url"
     fails("none of ours", wanted, tls())
     fails("a stranger's", wanted, tls(more=of_client("stranger")))
-    fails("a key that does not fit", 'could not use file ".*stranger.key"', tls(more=f"&ssl_certfile={CERTIFICATES}/client.crt&ssl_keyfile={CERTIFICATES}/stranger.key"))
+    fails(
+        "a key that does not fit",
+        'could not use file ".*stranger.key"',
+        tls(more=f"&ssl_certfile={CERTIFICATES}/client.crt&ssl_keyfile={CERTIFICATES}/stranger.key"),
+    )
     if os.getuid() == 0:
-        fails("a key that may not be read", 'could not use file ".*server.key", which admin_ext.redis_url names: Permission denied',
-              tls(more=f"&ssl_certfile={CERTIFICATES}/client.crt&ssl_keyfile={CERTIFICATES}/server.key"))
+        fails(
+            "a key that may not be read",
+            'could not use file ".*server.key", which admin_ext.redis_url names: Permission denied',
+            tls(more=f"&ssl_certfile={CERTIFICATES}/client.crt&ssl_keyfile={CERTIFICATES}/server.key"),
+        )
     CONTROL.config_set("tls-auth-clients", "optional")
     goes_on("without, where none is wanted", tls())
 
 
 def wrong_protocol():
-    fails("no TLS where it is spoken", "has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
-          url(host=f"127.0.0.1:{TLS_PORT}"))
-    fails("TLS where it is not spoken", "could not speak TLS with Redis at .*; if it speaks no TLS, write redis://",
-          url("rediss", rest=f"?ssl_ca_certs={CERTIFICATES}/ca.crt"))
+    fails(
+        "no TLS where it is spoken",
+        "has closed the connection before it answered; if it speaks TLS, write rediss:// in admin_ext.redis_url",
+        url(host=f"127.0.0.1:{TLS_PORT}"),
+    )
+    fails(
+        "TLS where it is not spoken",
+        "could not speak TLS with Redis at .*; if it speaks no TLS, write redis://",
+        url("rediss", rest=f"?ssl_ca_certs={CERTIFICATES}/ca.crt"),
+    )
     goes_on("the right protocol", tls())
 
 
@@ -156,8 +225,13 @@ def secrets():
     log = (SCRATCH / "server.log").read_text(errors="replace")
     ok("DEBUG" in log and "could not log in" in log, "the log has much to say")
     hides(has_secret)
-    ok(sql("set role reader; select count(*) from pg_settings where name in ('admin_ext.redis_url', 'admin_ext.redis_channel', 'admin_ext.redis_stream')") == "0",
-       "which lists no name of them")
+    ok(
+        sql(
+            "set role reader; select count(*) from pg_settings where name in ('admin_ext.redis_url', 'admin_ext.redis_channel', 'admin_ext.redis_stream')"
+        )
+        == "0",
+        "which lists no name of them",
+    )
     ok(has_secret(sql("show admin_ext.redis_url")), "a superuser sees it")
 
 

@@ -1,8 +1,8 @@
 """What suites that speak SQL share: TAP, and a connection to the scratch server."""
+
 import os
 
 import psycopg2
-
 from tap import end as done, ok, poll  # noqa: F401 -- handed on
 
 

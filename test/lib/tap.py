@@ -2,6 +2,7 @@
 
 An exception that ends a thread is a failed test: Python itself only prints it.
 """
+
 import threading
 import time
 import traceback
@@ -24,8 +25,11 @@ def ok(condition, name, detail=""):
 
 def end_thread(arguments):
     """The hook for an exception that ends a thread."""
-    ok(False, f"thread {arguments.thread.name if arguments.thread else '?'} ends without an exception",
-       "".join(traceback.format_exception(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)))
+    ok(
+        False,
+        f"thread {arguments.thread.name if arguments.thread else '?'} ends without an exception",
+        "".join(traceback.format_exception(arguments.exc_type, arguments.exc_value, arguments.exc_traceback)),
+    )
 
 
 threading.excepthook = end_thread

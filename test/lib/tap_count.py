@@ -11,6 +11,7 @@ A suite may print the TAP of several programs one after the other.  Their plans 
 A suite that prints no plan is counted without one.  Subtests, which are indented, have plans of
 their own, and each of their lines counts.
 """
+
 import re
 import sys
 
@@ -32,7 +33,7 @@ class Count:
     def __init__(self):
         self.passed = self.failed = 0
         self.failures, self.skipped, self.problems = [], [], []
-        self.programs = {}      # by indentation
+        self.programs = {}  # by indentation
         self.has_plan = False
 
     def end_program(self, level, planned=None):
@@ -76,7 +77,9 @@ class Count:
         program.seen += 1
         number = re.match(r" *(\d+)\b", text)
         if number and int(number.group(1)) != program.seen:
-            self.problems.append(f"a test has number {number.group(1)}, {program.seen} was due: {text.strip()}; the test before it: {program.last}")
+            self.problems.append(
+                f"a test has number {number.group(1)}, {program.seen} was due: {text.strip()}; the test before it: {program.last}"
+            )
             # What follows is in order again: a lost line is one problem, not one for each line behind it.
             program.seen = int(number.group(1))
         program.last = text.strip()

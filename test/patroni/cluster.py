@@ -2,6 +2,7 @@
 
 Everything listens on loopback, at ports that were free, and is ended by its pid.
 """
+
 import json
 import os
 import pathlib
@@ -86,9 +87,25 @@ class Etcd:
     def __init__(self):
         self.port, peer = free_port(), free_port()
         client, peer = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{peer}"
-        self.process = start(["etcd", "--data-dir", str(SCRATCH / "etcd"), "--listen-client-urls", client, "--advertise-client-urls", client,
-                              "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}",
-                              "--unsafe-no-fsync"], SCRATCH / "etcd.log")
+        self.process = start(
+            [
+                "etcd",
+                "--data-dir",
+                str(SCRATCH / "etcd"),
+                "--listen-client-urls",
+                client,
+                "--advertise-client-urls",
+                client,
+                "--listen-peer-urls",
+                peer,
+                "--initial-advertise-peer-urls",
+                peer,
+                "--initial-cluster",
+                f"default={peer}",
+                "--unsafe-no-fsync",
+            ],
+            SCRATCH / "etcd.log",
+        )
 
     def stop(self):
         self.process.kill()
@@ -101,9 +118,19 @@ class Node:
         self.home, self.process = SCRATCH / name, None
         self.home.mkdir()
         self.config = self.home / "patroni.yml"
-        self.config.write_text(CONFIG.format(name=name, rest=self.rest, etcd=etcd.port, port=self.port, home=self.home, bin=BIN, files=FILES,
-                                             brokers=os.environ["KAFKA_BOOTSTRAP"],
-                                             synchronous=str(synchronous).lower()))
+        self.config.write_text(
+            CONFIG.format(
+                name=name,
+                rest=self.rest,
+                etcd=etcd.port,
+                port=self.port,
+                home=self.home,
+                bin=BIN,
+                files=FILES,
+                brokers=os.environ["KAFKA_BOOTSTRAP"],
+                synchronous=str(synchronous).lower(),
+            )
+        )
         if os.getuid() == 0:
             subprocess.run(["chown", "-R", "postgres", self.home], check=True)
 
@@ -184,8 +211,11 @@ class Cluster:
     def primary(self):
         """The node that is primary, by its own word and by Patroni's."""
         for node in self.nodes:
-            if node.process and (node.asked("primary") or {}).get("role") in ("master", "primary") and \
-                    node.value("select pg_is_in_recovery()") is False:
+            if (
+                node.process
+                and (node.asked("primary") or {}).get("role") in ("master", "primary")
+                and node.value("select pg_is_in_recovery()") is False
+            ):
                 return node
         return None
 
@@ -196,8 +226,11 @@ class Cluster:
 
     def switch_over(self):
         primary = self.primary()
-        request = urllib.request.Request(f"http://127.0.0.1:{primary.rest}/switchover", json.dumps({"leader": primary.name}).encode(),
-                                         {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{primary.rest}/switchover",
+            json.dumps({"leader": primary.name}).encode(),
+            {"Content-Type": "application/json"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=60):
                 return True

@@ -3,6 +3,7 @@
 The ledger: each check that was acknowledged is in the database, and each row of the database is in
 the files once.  With synchronous replication no node kill may take back what a sink has got.
 """
+
 import json
 import os
 import random
@@ -43,8 +44,14 @@ class Writer(threading.Thread):
         number = 0
         while not self.ending.is_set():
             try:
-                connection = psycopg2.connect(host="127.0.0.1,127.0.0.1", port=",".join(str(n.port) for n in self.cluster.nodes), user="postgres",
-                                              dbname="postgres", target_session_attrs="read-write", connect_timeout=3)
+                connection = psycopg2.connect(
+                    host="127.0.0.1,127.0.0.1",
+                    port=",".join(str(n.port) for n in self.cluster.nodes),
+                    user="postgres",
+                    dbname="postgres",
+                    target_session_attrs="read-write",
+                    connect_timeout=3,
+                )
             except psycopg2.OperationalError:
                 self.ending.wait(0.2)
                 continue
@@ -56,7 +63,9 @@ class Writer(threading.Thread):
                         request = f"{self.name}-{number}"
                         cursor.execute("select admin.sensitive_check('APP-000001-x', request_id => %s)", (request,))
                         if number % 3 == 0:
-                            cursor.execute("update admin.approval set resource = %s where approval_id = 'APP-000001-x'", (request,))
+                            cursor.execute(
+                                "update admin.approval set resource = %s where approval_id = 'APP-000001-x'", (request,)
+                            )
                         connection.commit()
                         self.acknowledged.append(request)
             except psycopg2.Error:
@@ -94,8 +103,10 @@ def compare(primary, acknowledged, documents, what):
     requests = set(rows.values())
     lost = sum(request not in requests for request in acknowledged)
     missing = len(rows.keys() - held.keys())
-    ok((lost, missing, twice, foreign, disordered) == (0, 0, 0, 0, 0),
-       f"{what}: of {len(acknowledged)} acknowledged {lost} lost; of {len(rows)} rows {missing} not sent, {twice} twice, {foreign} foreign, {disordered} out of order")
+    ok(
+        (lost, missing, twice, foreign, disordered) == (0, 0, 0, 0, 0),
+        f"{what}: of {len(acknowledged)} acknowledged {lost} lost; of {len(rows)} rows {missing} not sent, {twice} twice, {foreign} foreign, {disordered} out of order",
+    )
 
 
 def kill_node(cluster):
@@ -121,9 +132,11 @@ def switch_over(cluster):
 
 def delivers(cluster):
     """Delivery has caught up, without anybody's help."""
+
     def caught_up():
         primary = cluster.primary()
         return primary is not None and primary.value(DELIVERED)
+
     if poll(caught_up, 90):
         return True
     print(f"# {cluster.primary() and cluster.primary().value(STATE)}")
@@ -137,14 +150,20 @@ def main():
     try:
         if not ok(cluster.start(), "a cluster with a synchronous standby"):
             return
-        cluster.primary().sql("create extension admin_ext; select admin.create_audit_partitions(); "
-                              "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
-                              "values ('APP-000001-x', 'a', '{r}', 1, 'me', now() + interval '1 day')")
+        cluster.primary().sql(
+            "create extension admin_ext; select admin.create_audit_partitions(); "
+            "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
+            "values ('APP-000001-x', 'a', '{r}', 1, 'me', now() + interval '1 day')"
+        )
         store = cluster.primary().value("select admin.store_id()")
         acknowledged = []
         faults = [kill_node, kill_postmaster, switch_over]
         for number in range(1, ROUNDS + 1):
-            fault = faults[number - 1] if number <= len(faults) else chance.choice([kill_node, kill_node, kill_postmaster, switch_over])
+            fault = (
+                faults[number - 1]
+                if number <= len(faults)
+                else chance.choice([kill_node, kill_node, kill_postmaster, switch_over])
+            )
             writers = [Writer(cluster, f"{number}-{n}") for n in range(WRITERS)]
             for writer in writers:
                 writer.start()

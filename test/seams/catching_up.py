@@ -3,6 +3,7 @@
 A history is what happens to one approval: it is asked for, people sign, perhaps somebody withdraws.
 A document tells some point of it; the furthest that was ever told is what has to be there.
 """
+
 import contextlib
 import json
 import os
@@ -26,14 +27,24 @@ print(f"# seed {SEED}")
 def history(name, number):
     """Each point of it as an element of a document."""
     roles = [f"role{n}" for n in range(chance.randint(1, 5))]
-    element = {"approval_id": f"APP-{number:06d}-{name}", "action": chance.choice(["pay", "delete"]), "required_roles": roles, "requested_by": "boss",
-               "created_at": "2026-01-01T00:00:00Z", "sla_deadline": chance.choice(["2026-06-01T00:00:00Z", "2100-01-01T00:00:00Z"])}
+    element = {
+        "approval_id": f"APP-{number:06d}-{name}",
+        "action": chance.choice(["pay", "delete"]),
+        "required_roles": roles,
+        "requested_by": "boss",
+        "created_at": "2026-01-01T00:00:00Z",
+        "sla_deadline": chance.choice(["2026-06-01T00:00:00Z", "2100-01-01T00:00:00Z"]),
+    }
     if chance.random() < 0.5:
         element["resource"] = "account 7"
     signatures, points = [], []
     for role in [None, *chance.sample(roles, chance.randint(0, len(roles)))]:
         if role:
-            signature = {"signer_role": role, "signer": f"person of {role}", "signed_at": f"2026-01-{2 + len(signatures):02d}T00:00:00Z"}
+            signature = {
+                "signer_role": role,
+                "signer": f"person of {role}",
+                "signed_at": f"2026-01-{2 + len(signatures):02d}T00:00:00Z",
+            }
             signatures = [*signatures, signature | ({"comment": "seen"} if chance.random() < 0.3 else {})]
         state = "signed_full" if len(signatures) == len(roles) else "signed_partial" if signatures else "pending"
         points.append({**element, "state": state, "signatures": chance.sample(signatures, len(signatures))})
@@ -44,17 +55,32 @@ def history(name, number):
 
 def tampered(element):
     """Something that no history leads to, and what stays recognisable as this approval."""
-    changes = [{"action": "another"}, {"requested_by": "somebody"}, {"sla_deadline": "2090-01-01T00:00:00Z"}, {"created_at": "2025-01-01T00:00:00Z"},
-               {"required_roles": [*element["required_roles"], "more"]}, {"resource": "account 8"}]
+    changes = [
+        {"action": "another"},
+        {"requested_by": "somebody"},
+        {"sla_deadline": "2090-01-01T00:00:00Z"},
+        {"created_at": "2025-01-01T00:00:00Z"},
+        {"required_roles": [*element["required_roles"], "more"]},
+        {"resource": "account 8"},
+    ]
     if element["signatures"]:
         first, *others = element["signatures"]
-        changes += [{"signatures": [{**first, name: value}, *others]} for name, value in (("signer", "nobody"), ("comment", "no"), ("signed_at", "2025-01-01T00:00:00Z"))]
+        changes += [
+            {"signatures": [{**first, name: value}, *others]}
+            for name, value in (("signer", "nobody"), ("comment", "no"), ("signed_at", "2025-01-01T00:00:00Z"))
+        ]
     return {**element, **chance.choice(changes)}
 
 
 def as_stored(element):
     told = [[s["signer_role"], s["signer"], s.get("comment", ""), s["signed_at"][:10]] for s in element["signatures"]]
-    return element["approval_id"], element["state"], element["state"] == "withdrawn", element.get("close_reason"), sorted(told)
+    return (
+        element["approval_id"],
+        element["state"],
+        element["state"] == "withdrawn",
+        element.get("close_reason"),
+        sorted(told),
+    )
 
 
 def against_the_model():
@@ -109,16 +135,28 @@ def by_several_at_once():
         thread.join()
     connection = connect()
     ok(not troubles, "nothing but what does not lead on is refused", troubles[:3])
-    ok(rows(connection, STORED, "%-many") == [as_stored(points[-1]) for points in histories], "six sessions leave the furthest of each approval")
+    ok(
+        rows(connection, STORED, "%-many") == [as_stored(points[-1]) for points in histories],
+        "six sessions leave the furthest of each approval",
+    )
 
 
 def what_it_leaves():
     connection = connect()
-    odd = rows(connection, "select a.approval_id, v.item, v.detail from admin.approval as a, admin.verify_approval(a.approval_id) as v where not v.fits")
+    odd = rows(
+        connection,
+        "select a.approval_id, v.item, v.detail from admin.approval as a, admin.verify_approval(a.approval_id) as v where not v.fits",
+    )
     ok(odd == [], "every approval fits its signatures and its trail", odd[:5])
-    failed = rows(connection, "select item, detail from admin.cutover_readiness where item in ('B3', 'B4', 'C1', 'C2', 'F3', 'F4') and status <> 'pass'")
+    failed = rows(
+        connection,
+        "select item, detail from admin.cutover_readiness where item in ('B3', 'B4', 'C1', 'C2', 'F3', 'F4') and status <> 'pass'",
+    )
     ok(failed == [], "and readiness finds nothing in them", failed)
-    steps = rows(connection, "select approval_id from admin.audit where event_type = 'approval.withdrawn' group by 1 having count(*) <> 1")
+    steps = rows(
+        connection,
+        "select approval_id from admin.audit where event_type = 'approval.withdrawn' group by 1 having count(*) <> 1",
+    )
     ok(steps == [], "no withdrawal is in the trail twice", steps)
 
 

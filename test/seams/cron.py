@@ -1,4 +1,5 @@
 """The sweep by pg_cron: scheduled, rescheduled, edited, forbidden, with its role dropped; and from another database."""
+
 import re
 
 from session import connect, done, error, ok, one, poll, rows
@@ -12,13 +13,20 @@ def due(session, count=1):
     """So many approvals, past their deadline; what they begin with."""
     global number
     number += 1
-    one(session, f"""insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
-        select 'APP-{number:02d}' || lpad(n::text, 4, '0') || '-c', 'pay', '{{r}}', 1, 'boss', now() - interval '1 hour' from generate_series(1, {count}) as n""")
+    one(
+        session,
+        f"""insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
+        select 'APP-{number:02d}' || lpad(n::text, 4, '0') || '-c', 'pay', '{{r}}', 1, 'boss', now() - interval '1 hour' from generate_series(1, {count}) as n""",
+    )
     return f"APP-{number:02d}"
 
 
 def announced(session, prefix):
-    return one(session, "select count(*) from admin.audit where event_type = 'approval.expired' and approval_id like %s", prefix + "%")
+    return one(
+        session,
+        "select count(*) from admin.audit where event_type = 'approval.expired' and approval_id like %s",
+        prefix + "%",
+    )
 
 
 def status(session=connection):
@@ -35,28 +43,61 @@ def by_worker(name, problem):
 one(connection, "alter system set admin_ext.sweep_interval = '1s'")
 one(connection, "select pg_reload_conf()")
 ok(poll(lambda: status()[0] == "worker", 60), "without pg_cron the worker sweeps")
-ok(one(connection, "select admin.schedule_sweep()") == "worker" and "pg_cron is not installed" in connection.notices[-1], "and schedule_sweep says that it does", connection.notices)
+ok(
+    one(connection, "select admin.schedule_sweep()") == "worker"
+    and "pg_cron is not installed" in connection.notices[-1],
+    "and schedule_sweep says that it does",
+    connection.notices,
+)
 
 ok("Run CREATE EXTENSION pg_cron" in connection.notices[-1], "and what is missing", connection.notices[-1])
 one(connection, "create extension pg_cron")
 one(connection, "create role op login; select admin.grant_access('op', 'operator')")
 operator = connect("op")
 state, text = error(operator, "select admin.schedule_sweep()")
-ok(state == "42501" and "grant usage on schema cron to op" in text, "an operator needs USAGE of the schema cron, and is told so", text)
+ok(
+    state == "42501" and "grant usage on schema cron to op" in text,
+    "an operator needs USAGE of the schema cron, and is told so",
+    text,
+)
 one(connection, "grant usage on schema cron to op")
-ok(error(operator, "select admin.schedule_sweep('every now and then')")[0] == "22023", "a schedule that pg_cron does not take is refused",
-   error(operator, "select admin.schedule_sweep('every now and then')"))
+ok(
+    error(operator, "select admin.schedule_sweep('every now and then')")[0] == "22023",
+    "a schedule that pg_cron does not take is refused",
+    error(operator, "select admin.schedule_sweep('every now and then')"),
+)
 ok(one(operator, "select admin.schedule_sweep('0 3 * * *')") == "pg_cron", "a job is made")
-ok(one(operator, "select admin.schedule_sweep()") == "pg_cron" and status() == ("pg_cron", "* * * * *", None), "and gets another schedule", status())
-ok(rows(connection, "select jobname, username, database, active from cron.job") == [("admin_ext sweep of postgres", "op", "postgres", True)], "one job, the operator's")
+ok(
+    one(operator, "select admin.schedule_sweep()") == "pg_cron" and status() == ("pg_cron", "* * * * *", None),
+    "and gets another schedule",
+    status(),
+)
+ok(
+    rows(connection, "select jobname, username, database, active from cron.job")
+    == [("admin_ext sweep of postgres", "op", "postgres", True)],
+    "one job, the operator's",
+)
 
 # More than it does in one transaction; the worker, who would be there every second, leaves them to it.
 prefix = due(connection, 2500)
 ran = "select count(*) from cron.job_run_details where status in ('running', 'succeeded')"
 ok(poll(lambda: announced(connection, prefix) == 2500, MINUTE), "pg_cron announces what is due", status())
-ok(one(connection, ran) > 0 and one(connection, "select count(distinct xid) from admin.audit where event_type = 'approval.expired' and approval_id like %s", prefix + "%") == 3,
-   "in parts, and alone", rows(connection, "select xid::text, count(*) from admin.audit where event_type = 'approval.expired' group by 1"))
-ok(poll(lambda: rows(connection, "select distinct status from cron.job_run_details") == [("succeeded",)], 60), "its run succeeds", rows(connection, "select status, return_message from cron.job_run_details"))
+ok(
+    one(connection, ran) > 0
+    and one(
+        connection,
+        "select count(distinct xid) from admin.audit where event_type = 'approval.expired' and approval_id like %s",
+        prefix + "%",
+    )
+    == 3,
+    "in parts, and alone",
+    rows(connection, "select xid::text, count(*) from admin.audit where event_type = 'approval.expired' group by 1"),
+)
+ok(
+    poll(lambda: rows(connection, "select distinct status from cron.job_run_details") == [("succeeded",)], 60),
+    "its run succeeds",
+    rows(connection, "select status, return_message from cron.job_run_details"),
+)
 
 job = one(connection, "select jobid from cron.job")
 one(connection, "select cron.alter_job(%s, active => false)", job)
@@ -64,7 +105,12 @@ by_worker("a job that is not active", f"job {job} of pg_cron does not sweep: it 
 ok(one(operator, "select admin.schedule_sweep()") == "pg_cron", "scheduling it again mends it", status())
 one(connection, "select cron.alter_job((select jobid from cron.job), command => 'select 1')")
 by_worker("a job that does something else", "its command does not call")
-ok(one(operator, "select admin.schedule_sweep()") == "pg_cron" and one(connection, "select count(*) from cron.job") == 1, "scheduling it again mends that, too", status())
+ok(
+    one(operator, "select admin.schedule_sweep()") == "pg_cron"
+    and one(connection, "select count(*) from cron.job") == 1,
+    "scheduling it again mends that, too",
+    status(),
+)
 one(connection, "revoke execute on function admin.sweep_expired(int) from op")
 by_worker("a job whose role may not", "may not call")
 one(connection, "grant execute on function admin.sweep_expired(int) to op")
@@ -83,20 +129,32 @@ elsewhere = due(other)
 # At the same full minute: a job that cannot log in.
 one(connection, "alter role op nologin")
 prefix = due(connection)
-ok(poll(lambda: announced(other, elsewhere) == 1, MINUTE), "and its job sweeps here", rows(connection, "select command, status, return_message from cron.job_run_details"))
+ok(
+    poll(lambda: announced(other, elsewhere) == 1, MINUTE),
+    "and its job sweeps here",
+    rows(connection, "select command, status, return_message from cron.job_run_details"),
+)
 ok(poll(lambda: announced(connection, prefix) == 1, MINUTE), "a job that fails: the worker sweeps after all", status())
 ok("its last run failed" in (status()[2] or ""), "and the status says why", status())
 operator.close()
 one(connection, "drop owned by op; drop role op")
 by_worker("a job whose role was dropped", 'its role "op" does not exist')
-ok(one(connection, "select admin.unschedule_sweep()") == "worker" and rows(connection, "select jobid from cron.job where database = 'postgres'") == [], "unscheduled", status())
+ok(
+    one(connection, "select admin.unschedule_sweep()") == "worker"
+    and rows(connection, "select jobid from cron.job where database = 'postgres'") == [],
+    "unscheduled",
+    status(),
+)
 ok(one(connection, "select admin.unschedule_sweep()") == "worker", "twice is once")
 one(other, "select admin.unschedule_sweep()")
-one(connection, re.search(r'run: (select .*)', other.notices[-1]).group(1))
+one(connection, re.search(r"run: (select .*)", other.notices[-1]).group(1))
 ok(one(connection, "select count(*) from cron.job") == 0, "the other database's job goes by what its warning says")
 one(connection, "select admin.schedule_sweep()")
 one(connection, "drop extension pg_cron")
 by_worker("pg_cron dropped", "^none$")
-twice = rows(connection, "select approval_id, event_type from admin.audit where event_type in ('approval.expired', 'approval.stale') group by 1, 2 having count(*) > 1")
+twice = rows(
+    connection,
+    "select approval_id, event_type from admin.audit where event_type in ('approval.expired', 'approval.stale') group by 1, 2 having count(*) > 1",
+)
 ok(twice == [], "nothing was announced twice by all of them", twice)
 done()

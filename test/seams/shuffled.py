@@ -1,4 +1,5 @@
 """The same events over eight connections, shuffled, in overlapping batches: each once, and no gap but the real ones."""
+
 import json
 import os
 import pathlib
@@ -15,9 +16,16 @@ MICROSECOND = "2026-11-24T07:{:02d}:{:02d}.{:06d}Z"
 
 def event(source, number):
     """What an event is follows from its source and number."""
-    return {"specversion": "1.0", "id": f"{number:x}-{'é' * (number % 3)}", "source": f"/ff/{source}", "type": f"ptt.ff.kind{number % 5}",
-            "time": MICROSECOND.format(number % 60, number // 60 % 60, number), "sequence": str(number), "subject": f"APP-{number:06d}-ff",
-            "data": {"number": number, "text": 'quote " and \\ and \n'}}
+    return {
+        "specversion": "1.0",
+        "id": f"{number:x}-{'é' * (number % 3)}",
+        "source": f"/ff/{source}",
+        "type": f"ptt.ff.kind{number % 5}",
+        "time": MICROSECOND.format(number % 60, number // 60 % 60, number),
+        "sequence": str(number),
+        "subject": f"APP-{number:06d}-ff",
+        "data": {"number": number, "text": 'quote " and \\ and \n'},
+    }
 
 
 def sender(n, sent, problems):
@@ -26,8 +34,11 @@ def sender(n, sent, problems):
     connection.autocommit = False
     for _ in range(ROUNDS):
         # One in fifty never comes; batches run over several sources in any order.
-        batch = [(source, number) for source in chance.sample(range(SOURCES), chance.randint(1, SOURCES))
-                 for number in chance.sample([i for i in range(NUMBERS) if i % 50 != source], 200)]
+        batch = [
+            (source, number)
+            for source in chance.sample(range(SOURCES), chance.randint(1, SOURCES))
+            for number in chance.sample([i for i in range(NUMBERS) if i % 50 != source], 200)
+        ]
         batch += chance.sample(batch, 20)
         chance.shuffle(batch)
         answer, text = error(connection, "select admin.audit_ingest(%s)", json.dumps([event(*e) for e in batch]))
@@ -49,9 +60,15 @@ came = set().union(*sent)
 ok(problems == [], "nobody fails: no deadlock, no conflict", problems[:3])
 
 connection = connect()
-held = rows(connection, "select source, source_event_id, count(*) from admin.audit where source_event_id is not null group by 1, 2")
+held = rows(
+    connection,
+    "select source, source_event_id, count(*) from admin.audit where source_event_id is not null group by 1, 2",
+)
 expected = {(event(*e)["source"], event(*e)["id"]) for e in came}
-ok({(source, identity) for source, identity, _ in held} == expected, f"the trail has every event that was committed, and no other: {len(expected)}")
+ok(
+    {(source, identity) for source, identity, _ in held} == expected,
+    f"the trail has every event that was committed, and no other: {len(expected)}",
+)
 ok(all(count == 1 for _, _, count in held), "each of them once")
 
 
@@ -63,29 +80,60 @@ def gaps(source):
 
 for source in range(SOURCES):
     name = f"/ff/{source}"
-    ok(rows(connection, "select from_sequence, to_sequence from admin.ingest_gap where source = %s and filled_at is null order by 1", name) == gaps(source),
-       f"open gaps of {name} are the numbers that never came")
+    ok(
+        rows(
+            connection,
+            "select from_sequence, to_sequence from admin.ingest_gap where source = %s and filled_at is null order by 1",
+            name,
+        )
+        == gaps(source),
+        f"open gaps of {name} are the numbers that never came",
+    )
     accepted = sum(s == source for s, _ in came)
     numbers = [number for s, number in came if s == source]
-    ok(rows(connection, "select accepted, first_sequence, last_sequence, unexpected from admin.ingest_source where source = %s", name)
-       == [(accepted, min(numbers), max(numbers), 0)], f"and so it is counted: {accepted}")
+    ok(
+        rows(
+            connection,
+            "select accepted, first_sequence, last_sequence, unexpected from admin.ingest_source where source = %s",
+            name,
+        )
+        == [(accepted, min(numbers), max(numbers), 0)],
+        f"and so it is counted: {accepted}",
+    )
 
 # What was missing comes late, shuffled.
-late = [(source, number) for source in range(SOURCES) for first, last in gaps(source) for number in range(first, last + 1)]
+late = [
+    (source, number) for source in range(SOURCES) for first, last in gaps(source) for number in range(first, last + 1)
+]
 random.Random(seed).shuffle(late)
 for i in range(0, len(late), 17):
-    one(connection, "select admin.audit_ingest(%s)", json.dumps([event(*e) for e in late[i:i + 17]]))
+    one(connection, "select admin.audit_ingest(%s)", json.dumps([event(*e) for e in late[i : i + 17]]))
 came |= set(late)
-ok(rows(connection, "select * from admin.ingest_gap where filled_at is null") == [], f"{len(late)} late ones close all gaps")
-ok(one(connection, "select count(*) from admin.ingest_gap") > 0 and one(connection, "select sum(unexpected) from admin.ingest_source") == 0, "which stay in sight, and none was counted as unexpected")
+ok(
+    rows(connection, "select * from admin.ingest_gap where filled_at is null") == [],
+    f"{len(late)} late ones close all gaps",
+)
+ok(
+    one(connection, "select count(*) from admin.ingest_gap") > 0
+    and one(connection, "select sum(unexpected) from admin.ingest_source") == 0,
+    "which stay in sight, and none was counted as unexpected",
+)
 
 # What was delivered.
 delivered = "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"
 ok(poll(lambda: one(connection, delivered), 60), "delivered")
-documents = [json.loads(line) for file in sorted(pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*-*.ndjson")) for line in file.read_text().splitlines()]
+documents = [
+    json.loads(line)
+    for file in sorted(pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*-*.ndjson"))
+    for line in file.read_text().splitlines()
+]
 by_name = {(d["source"], d["id"]): d for d in documents}
 ok(len(documents) == len(by_name) == len(came), f"each document once: {len(documents)}")
-wrong = [d for d in (by_name[(e["source"], e["id"])] for e in (event(*c) for c in came)) if {**d, **event(*[int(x) for x in (d["source"][4:], d["sequence"])])} != d]
+wrong = [
+    d
+    for d in (by_name[(e["source"], e["id"])] for e in (event(*c) for c in came))
+    if {**d, **event(*[int(x) for x in (d["source"][4:], d["sequence"])])} != d
+]
 ok(wrong == [], "with its own source, id, type, time, subject, sequence and data", wrong[:2])
 ok(all(d["auditid"].isdigit() and d["partitionkey"] == d["subject"] for d in documents), "and the trail's own auditid")
 done()

@@ -4,6 +4,7 @@
 A module is a source file and the header of its name.  Where two include each other, neither can be
 understood, or tested, without the other.
 """
+
 import pathlib
 import re
 import sys

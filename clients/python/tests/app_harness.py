@@ -1,28 +1,35 @@
 """What the tests of the web app share: tokens of people, the app in this process, and calls of it."""
+
 import contextlib
 import json
 import time
 
 import httpx
+from admin_client.app import create_app
+from admin_client.web.settings import AppSettings
 from harness import POOLER, SCRATCH, numbers, sql
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from admin_client.app import create_app
-from admin_client.web.settings import AppSettings
-
 ISSUER, AUDIENCE = "https://idp.test", "https://admin.test"
 KEY = ECKey.generate_key("P-256", {"kid": "web-1", "alg": "ES256", "use": "sig"})
-APP_PATHS = {"direct": f"postgresql://web@/postgres?host={SCRATCH}", "pooled": f"postgresql://web@/postgres?host={POOLER}&port=6432"}
+APP_PATHS = {
+    "direct": f"postgresql://web@/postgres?host={SCRATCH}",
+    "pooled": f"postgresql://web@/postgres?host={POOLER}&port=6432",
+}
 APPROVALS, CHECK = "/api/policy/approvals", "/api/policy/sensitive-check"
 
 
 def set_up():
     """The issuer, its key, and the role of the app; once is enough."""
     sql("select admin.add_jwt_issuer(%s, %s)", ISSUER, AUDIENCE)
-    if not sql("select exists (select from admin.jwt_key where issuer = %s)", ISSUER):     # else an earlier module has set it up
+    if not sql(
+        "select exists (select from admin.jwt_key where issuer = %s)", ISSUER
+    ):  # else an earlier module has set it up
         sql("select admin.import_jwks(%s, %s::jsonb)", ISSUER, json.dumps({"keys": [KEY.as_dict(private=False)]}))
-    sql("do $$ begin if not exists (select from pg_roles where rolname = 'web') then create role web login; end if; end $$")
+    sql(
+        "do $$ begin if not exists (select from pg_roles where rolname = 'web') then create role web login; end if; end $$"
+    )
     for access in ("checker", "signer", "auditor"):
         sql("select admin.grant_access('web', %s)", access)
     sql("select admin.grant_access('web', 'checker', '/web/')")
@@ -30,7 +37,14 @@ def set_up():
 
 def token(subject="ann", *roles, expires=3600, key=KEY, **claims):
     """A token of somebody in roles."""
-    told = {"iss": ISSUER, "aud": AUDIENCE, "sub": subject, "roles": list(roles), "exp": int(time.time()) + expires, **claims}
+    told = {
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": subject,
+        "roles": list(roles),
+        "exp": int(time.time()) + expires,
+        **claims,
+    }
     return jwt.encode({"alg": "ES256", "kid": "web-1", "typ": "JWT"}, told, key)
 
 
@@ -46,7 +60,11 @@ def as_reader():
 @contextlib.asynccontextmanager
 async def served(path="direct", **settings):
     """A client of the app, which runs in this process."""
-    app = create_app(AppSettings(**{"dsn": APP_PATHS.get(path, path), "pooler": path == "pooled", "reader_role": "reader", **settings}))
+    app = create_app(
+        AppSettings(
+            **{"dsn": APP_PATHS.get(path, path), "pooler": path == "pooled", "reader_role": "reader", **settings}
+        )
+    )
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://admin.test", timeout=30) as client:
@@ -60,7 +78,13 @@ def new_id():
 
 def order(**members):
     """The body that issues an approval."""
-    return {"action": "pay", "resource": "account 7", "required_roles": ["r"], "sla_deadline": "2100-01-01T00:00:00Z", **members}
+    return {
+        "action": "pay",
+        "resource": "account 7",
+        "required_roles": ["r"],
+        "sla_deadline": "2100-01-01T00:00:00Z",
+        **members,
+    }
 
 
 async def issued(client, **members):

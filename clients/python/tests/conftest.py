@@ -1,7 +1,7 @@
 """What many tests are given."""
-import pytest
 
 import harness
+import pytest
 
 
 @pytest.fixture(params=["direct", "pooled"])

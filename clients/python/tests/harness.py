@@ -2,6 +2,7 @@
 
 test/python/run starts the servers and says by the environment where they are.
 """
+
 import asyncio
 import contextlib
 import itertools
@@ -13,15 +14,17 @@ import subprocess
 import threading
 import time
 
-from session import connect, one, poll
-
 from admin_client import AdminClient, Settings
+from session import connect, one, poll
 
 SCRATCH = pathlib.Path(os.environ["SCRATCH"])
 POOLER = pathlib.Path(os.environ["PGBOUNCER_DIR"])
 REDIS = pathlib.Path(os.environ["REDIS_DIR"])
 REDIS_URL = f"redis://127.0.0.1:{os.environ['REDIS_PORT']}"
-PATHS = {"direct": f"postgresql://ff@/postgres?host={SCRATCH}", "pooled": f"postgresql://ff@/postgres?host={POOLER}&port=6432"}
+PATHS = {
+    "direct": f"postgresql://ff@/postgres?host={SCRATCH}",
+    "pooled": f"postgresql://ff@/postgres?host={POOLER}&port=6432",
+}
 # A deadline, not a measurement: what a call waits for in these tests never comes, so a call that does not keep its budget
 # ends later than this, or never.  test/bench/ff_client.py measures how long a deny takes.
 BOUND = 10
@@ -37,8 +40,12 @@ def sql(query, *arguments):
 def approval(deadline="2100-01-01", signed=True):
     """The id of a new approval to pay, of account 7, that one person signs."""
     approval_id = f"APP-{next(numbers) % 1_000_000:06d}-t{os.getpid()}"
-    sql("""insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline)
-           values (%s, 'pay', 'account 7', '{r}', 1, 'boss', %s)""", approval_id, deadline)
+    sql(
+        """insert into admin.approval (approval_id, action, resource, required_roles, required_signer_count, requested_by, sla_deadline)
+           values (%s, 'pay', 'account 7', '{r}', 1, 'boss', %s)""",
+        approval_id,
+        deadline,
+    )
     if signed:
         sql("insert into admin.signature (approval_id, signer_role, signer) values (%s, 'r', 'ann')", approval_id)
     return approval_id
@@ -66,8 +73,11 @@ async def timed(call):
 
 def in_use():
     """Tasks, threads and files of this process.  Threads that ask name servers stay with the loop, idle."""
-    return (len(asyncio.all_tasks()), sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
-            len(os.listdir("/proc/self/fd")))
+    return (
+        len(asyncio.all_tasks()),
+        sum(not thread.name.startswith("asyncio_") for thread in threading.enumerate()),
+        len(os.listdir("/proc/self/fd")),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -126,7 +136,9 @@ async def slow_link(rate):
 
     async def handle(reader, writer):
         with contextlib.suppress(OSError):
-            up_reader, up_writer = await asyncio.open_unix_connection(str(SCRATCH / f".s.PGSQL.{os.environ.get('PGPORT', '5432')}"))
+            up_reader, up_writer = await asyncio.open_unix_connection(
+                str(SCRATCH / f".s.PGSQL.{os.environ.get('PGPORT', '5432')}")
+            )
             await asyncio.gather(pump(reader, up_writer, True), pump(up_reader, writer, False))
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=8192)
@@ -176,7 +188,7 @@ def postmaster():
 def is_gone(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):     # gone before, or while it is read
+    except (FileNotFoundError, ProcessLookupError):  # gone before, or while it is read
         return True
 
 
@@ -189,7 +201,14 @@ def kill(pid):
 
 def as_server_user(*command, **options):
     prefix = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    return subprocess.Popen([*prefix, *command], cwd=SCRATCH, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
+    return subprocess.Popen(
+        [*prefix, *command],
+        cwd=SCRATCH,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **options,
+    )
 
 
 def kill_server():
@@ -197,7 +216,17 @@ def kill_server():
 
 
 def start_server():
-    command = [f"{os.environ['PGBINDIR']}/pg_ctl", "-D", f"{SCRATCH}/data", "-l", f"{SCRATCH}/server.log", "-w", "-t", "60", "start"]
+    command = [
+        f"{os.environ['PGBINDIR']}/pg_ctl",
+        "-D",
+        f"{SCRATCH}/data",
+        "-l",
+        f"{SCRATCH}/server.log",
+        "-w",
+        "-t",
+        "60",
+        "start",
+    ]
     # Sessions of the one that was killed may still be on their way out.
     assert poll(lambda: as_server_user(*command).wait() == 0, 60)
 
@@ -219,5 +248,13 @@ def kill_redis():
 
 
 def start_redis():
-    subprocess.Popen([str(REDIS / "start")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    assert poll(lambda: subprocess.run(["redis-cli", "-p", os.environ["REDIS_PORT"], "ping"], capture_output=True).stdout == b"PONG\n", 60)
+    subprocess.Popen(
+        [str(REDIS / "start")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    assert poll(
+        lambda: (
+            subprocess.run(["redis-cli", "-p", os.environ["REDIS_PORT"], "ping"], capture_output=True).stdout
+            == b"PONG\n"
+        ),
+        60,
+    )

@@ -1,4 +1,5 @@
 """What tests of migrations share: databases of their own in the scratch server, and both commands."""
+
 import contextlib
 import itertools
 import os
@@ -24,8 +25,15 @@ def url(name, user="postgres"):
 def start(command, *arguments, **variables):
     """A command of COMMANDS in a process, with only these variables to name the database."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ADMIN_")}
-    return subprocess.Popen([*COMMANDS[command], *arguments], cwd=ROOT, env={**environment, **variables}, text=True,
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        [*COMMANDS[command], *arguments],
+        cwd=ROOT,
+        env={**environment, **variables},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def run(command, *arguments, **variables):
@@ -62,19 +70,41 @@ class Database:
 
     def psql(self, script):
         """Exit status and errors of a script that psql runs as one does with --sql's output."""
-        ran = subprocess.run([f"{os.environ['PGBINDIR']}/psql", "-Xq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-d", self.name],
-                             input=script, capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(
+            [
+                f"{os.environ['PGBINDIR']}/psql",
+                "-Xq",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-v",
+                "VERBOSITY=verbose",
+                "-d",
+                self.name,
+            ],
+            input=script,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         return ran.returncode, ran.stderr
 
     def dump(self):
         """All that pg_dump has to say, but for the key that it makes up."""
-        ran = subprocess.run([f"{os.environ['PGBINDIR']}/pg_dump", self.name], capture_output=True, text=True, check=True, timeout=60)
+        ran = subprocess.run(
+            [f"{os.environ['PGBINDIR']}/pg_dump", self.name], capture_output=True, text=True, check=True, timeout=60
+        )
         return [line for line in ran.stdout.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
 
     def waiting(self, count=1):
         """Do so many migrations wait for a lock here?"""
-        return sql("""select count(*) from pg_stat_activity where datname = %s and application_name = 'admin_client.migrations'
-                      and wait_event_type = 'Lock'""", self.name) == count
+        return (
+            sql(
+                """select count(*) from pg_stat_activity where datname = %s and application_name = 'admin_client.migrations'
+                      and wait_event_type = 'Lock'""",
+                self.name,
+            )
+            == count
+        )
 
     @property
     def revision(self):

@@ -2,6 +2,7 @@
 
 python test_auditor_page.py writes the page's outputs and its table of attacks anew.
 """
+
 import contextlib
 import io
 import os
@@ -11,7 +12,6 @@ import shlex
 import tempfile
 
 import pytest
-
 from admin_client.verify import cli
 from evidence_sources import KEY
 from test_verify_attacks import MARKS, PAGE, rendered
@@ -59,7 +59,9 @@ def test_commands_print_what_the_page_shows(here):
 
 def test_the_page_names_every_package():
     sources = "".join(path.read_text() for path in pathlib.Path(cli.__file__).parent.glob("*.py"))
-    packages = {package or name for name, package in re.findall(r'(?:module|needed)\("(\w+)"(?:, "([\w-]+)")?', sources)}
+    packages = {
+        package or name for name, package in re.findall(r'(?:module|needed)\("(\w+)"(?:, "([\w-]+)")?', sources)
+    }
     table = PAGE.read_text().split("| what you read | package |")[1].split("\n\n")[0]
     assert {"boto3", "confluent-kafka", "psycopg", "zstandard"} <= packages
     assert packages <= set(re.findall(r"`([\w-]+)`", table))

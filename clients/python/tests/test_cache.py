@@ -1,20 +1,36 @@
 """A valid answer may be repeated for a moment: with an event of its own, and never when it may be out of date."""
+
 import asyncio
 import json
 import os
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from harness import REDIS, REDIS_URL, approval, ask, client, kill_redis, paused, pid_of, sql, start_redis, trail_locked, until, withdraw
-
 from admin_client import Settings, Source, SpoolError
 from admin_client.cache import Cache
 from admin_client.decision import read_answer
 from admin_client.refresh import MOST_APPROVALS, Subscriber
+from harness import (
+    REDIS,
+    REDIS_URL,
+    approval,
+    ask,
+    client,
+    kill_redis,
+    paused,
+    pid_of,
+    sql,
+    start_redis,
+    trail_locked,
+    until,
+    withdraw,
+)
 
-ANSWER = ('{"contract":"sensitive.check.2b","approval_id":"A","decision":"valid","reason":null,"valid_until":"2100-01-01T00:00:00.000000Z",'
-          '"evaluated_at":"2026-11-26T00:10:00.123456Z","audit":{"audit_id":"4711"}}')
+ANSWER = (
+    '{"contract":"sensitive.check.2b","approval_id":"A","decision":"valid","reason":null,"valid_until":"2100-01-01T00:00:00.000000Z",'
+    '"evaluated_at":"2026-11-26T00:10:00.123456Z","audit":{"audit_id":"4711"}}'
+)
 KEY = ("A", "pay", None)
 
 
@@ -39,11 +55,24 @@ async def test_a_repeated_answer_has_an_event_of_its_own(path, spool):
         first = await ask(admin, approval_id)
         again = await ask(admin, approval_id, request_id="r-2")
         assert first.source is Source.SERVER and again.source is Source.CACHE and again
-        assert (again.audit_id, again.response, again.valid_until) == (first.audit_id, first.response, first.valid_until)
+        assert (again.audit_id, again.response, again.valid_until) == (
+            first.audit_id,
+            first.response,
+            first.valid_until,
+        )
         assert await admin.flush(10)
-        assert sql("""select payload from admin.audit where approval_id = %s and event_type = 'ingest.ptt.ff.check.cached' and source = %s and actor = 'FF' and request_id = 'r-2'""",
-                   approval_id, spool["source"]) == {"audit_id": str(first.audit_id), "approval_id": approval_id, "action": "pay", "resource": "account 7",
-                                                     "evaluated_at": first.response["evaluated_at"], "valid_until": first.response["valid_until"]}
+        assert sql(
+            """select payload from admin.audit where approval_id = %s and event_type = 'ingest.ptt.ff.check.cached' and source = %s and actor = 'FF' and request_id = 'r-2'""",
+            approval_id,
+            spool["source"],
+        ) == {
+            "audit_id": str(first.audit_id),
+            "approval_id": approval_id,
+            "action": "pay",
+            "resource": "account 7",
+            "evaluated_at": first.response["evaluated_at"],
+            "valid_until": first.response["valid_until"],
+        }
 
 
 async def test_what_is_not_repeated(spool):
@@ -60,12 +89,12 @@ async def test_what_is_not_repeated(spool):
 
 
 async def test_not_beyond_valid_until(spool):
-    approval_id = approval(datetime.now(timezone.utc) + timedelta(seconds=1.5))
+    approval_id = approval(datetime.now(UTC) + timedelta(seconds=1.5))
     async with client(cache_seconds=60, **spool) as admin:
         valid_until = (await ask(admin, approval_id)).valid_until
         repeated = 0
         while True:
-            asked_at = datetime.now(timezone.utc)
+            asked_at = datetime.now(UTC)
             if not (decision := await ask(admin, approval_id)):
                 break
             assert decision.source is Source.CACHE and asked_at < valid_until
@@ -132,7 +161,9 @@ async def test_a_message_that_makes_no_sense_drops_all(spool):
     approval_id = approval()
     async with client(cache_seconds=60, redis_url=REDIS_URL, **spool) as admin:
         await until_cached(admin, approval_id)
-        assert os.system(f"redis-cli -p {REDIS_URL.rsplit(':')[-1]} publish approval_ttl_refresh nonsense >/dev/null") == 0
+        assert (
+            os.system(f"redis-cli -p {REDIS_URL.rsplit(':')[-1]} publish approval_ttl_refresh nonsense >/dev/null") == 0
+        )
         await until(lambda: not admin._cache._answers)
         await until_cached(admin, approval_id)
 
@@ -170,7 +201,7 @@ def kept(cache, asked_at, asked_at_wall=None):
 def test_an_answer_that_a_change_has_overtaken_is_not_kept():
     cache = Cache(60, 1, heard=True)
     asked_at = time.monotonic()
-    cache.drop("A")                         # heard before the answer came
+    cache.drop("A")  # heard before the answer came
     assert not kept(cache, asked_at)
     cache.drop("B")
     assert kept(cache, time.monotonic())
@@ -200,15 +231,30 @@ def test_it_stays_small():
     assert len(cache._answers) == 10_000 and len(cache._changed) < 5000
 
 
-@pytest.mark.parametrize("wrong", [{"cache_seconds": 1}, {"cache_seconds": -1}, {"spool": "x"}, {"source": "/ff"}, {"spool": "x", "source": "/admin_ext/1"}, {"spool": "x", "source": ""},
-                                   {"budget": 0}, {"connections": -1}, {"budget": float("nan")}], ids=lambda wrong: "-".join(map(str, sum(wrong.items(), ()))))
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cache_seconds": 1},
+        {"cache_seconds": -1},
+        {"spool": "x"},
+        {"source": "/ff"},
+        {"spool": "x", "source": "/admin_ext/1"},
+        {"spool": "x", "source": ""},
+        {"budget": 0},
+        {"connections": -1},
+        {"budget": float("nan")},
+    ],
+    ids=lambda wrong: "-".join(map(str, sum(wrong.items(), ()))),
+)
 def test_settings_that_do_not_go_together(wrong):
     with pytest.raises(ValueError):
         Settings(dsn="postgresql:///", **wrong)
 
 
 def told(subscriber, **members):
-    subscriber._take({"type": "message", "data": json.dumps({"approval_id": "A", "ttl_state": "not-applicable", **members})})
+    subscriber._take(
+        {"type": "message", "data": json.dumps({"approval_id": "A", "ttl_state": "not-applicable", **members})}
+    )
 
 
 def is_kept(cache):
@@ -225,8 +271,15 @@ async def test_a_message_that_comes_again_drops_nothing_and_another_stores_does(
     told(subscriber, store="s1", database="payments", audit_id="8")
     told(subscriber, store="s1", database="payments", audit_id="7")
     assert cache.get(KEY) is not None, "published again"
-    for members in ({"store": "s2", "database": "treasury", "audit_id": "8"}, {"store": "s2", "database": "treasury", "audit_id": "10"}, {"store": "s1", "database": "payments", "audit_id": "10"},
-                    {"audit_id": "3"}, {"audit_id": "3"}, {"store": "s3", "audit_id": "x"}, {"store": "s3"}):
+    for members in (
+        {"store": "s2", "database": "treasury", "audit_id": "8"},
+        {"store": "s2", "database": "treasury", "audit_id": "10"},
+        {"store": "s1", "database": "payments", "audit_id": "10"},
+        {"audit_id": "3"},
+        {"audit_id": "3"},
+        {"store": "s3", "audit_id": "x"},
+        {"store": "s3"},
+    ):
         assert is_kept(cache)
         told(subscriber, **members)
         assert cache.get(KEY) is None, members

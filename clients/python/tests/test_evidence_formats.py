@@ -1,10 +1,10 @@
 """The hashes of the evidence are those of their standards."""
+
 import hashlib
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from admin_client.evidence import chain, merkle, seal
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
 def tree_hash(documents: list[bytes]) -> bytes:

@@ -1,5 +1,6 @@
 """Whatever happens to the server or on the way to it: a deny within 1.1 s, nothing left behind, and a yes again
 when all is well again."""
+
 import asyncio
 import contextlib
 import json
@@ -10,10 +11,30 @@ import time
 
 import asyncpg
 import pytest
-from harness import (BOUND, PATHS, POOLER, all_denied, approval, ask, backends, client, kill_pooler, kill_server, paused, pid_of, postmaster, recovers, sessions, sql,
-                     start_pooler, start_server, timed, trail_locked, until)
-
 from admin_client import Reason
+from harness import (
+    BOUND,
+    PATHS,
+    POOLER,
+    all_denied,
+    approval,
+    ask,
+    backends,
+    client,
+    kill_pooler,
+    kill_server,
+    paused,
+    pid_of,
+    postmaster,
+    recovers,
+    sessions,
+    sql,
+    start_pooler,
+    start_server,
+    timed,
+    trail_locked,
+    until,
+)
 
 QUICK = {"breaker_failures": 3, "breaker_seconds": 0.3}
 
@@ -29,9 +50,15 @@ async def test_a_statement_held_by_a_lock(path):
         with trail_locked():
             assert await all_denied(admin, approval_id) == {Reason.TIMEOUT}
             assert await all_denied(admin, approval_id) == {Reason.BREAKER_OPEN}
-            await until(lambda: sessions("state = 'active'") == 0)      # cancelled at the server
+            await until(lambda: sessions("state = 'active'") == 0)  # cancelled at the server
         await recovers(admin, approval_id)
-        assert sql("select count(*) from admin.audit where approval_id = %s and event_type = 'sensitive.check.2b' and payload ->> 'decision' = 'valid'", approval_id) == 2
+        assert (
+            sql(
+                "select count(*) from admin.audit where approval_id = %s and event_type = 'sensitive.check.2b' and payload ->> 'decision' = 'valid'",
+                approval_id,
+            )
+            == 2
+        )
 
 
 async def test_a_caller_that_goes_without_a_cancel(path):
@@ -80,7 +107,7 @@ async def test_sessions_that_stand_still(path):
     approval_id = approval()
     async with client(path, connections=4, **QUICK) as admin:
         await asyncio.gather(*(ask(admin, approval_id) for _ in range(20)))
-        with paused([*backends(), postmaster()]):       # nor does a new one begin
+        with paused([*backends(), postmaster()]):  # nor does a new one begin
             assert Reason.TIMEOUT in await all_denied(admin, approval_id)
             assert await all_denied(admin, approval_id) == {Reason.BREAKER_OPEN}
         await recovers(admin, approval_id)
@@ -182,7 +209,11 @@ async def test_the_role_has_lost_its_rights(path):
     """An error of the server is a failure, too."""
     approval_id = approval()
     function = "function admin.sensitive_check(text, text, text, text, text, text, text)"
-    sql(f"revoke execute on {function} from ff, admin_ext_checker" if sql("select count(*) from pg_roles where rolname = 'admin_ext_checker'") else f"revoke execute on {function} from ff")
+    sql(
+        f"revoke execute on {function} from ff, admin_ext_checker"
+        if sql("select count(*) from pg_roles where rolname = 'admin_ext_checker'")
+        else f"revoke execute on {function} from ff"
+    )
     try:
         async with client(path, **QUICK) as admin:
             assert await all_denied(admin, approval_id) == {Reason.ERROR}
@@ -236,7 +267,10 @@ async def test_fifty_callers_are_one_probe_that_fails():
 
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, client(f"postgresql://ff@127.0.0.1:{port}/postgres?sslmode=disable", connections=50, **QUICK) as admin:
+    async with (
+        server,
+        client(f"postgresql://ff@127.0.0.1:{port}/postgres?sslmode=disable", connections=50, **QUICK) as admin,
+    ):
         for _ in range(5):
             await until_half_open(await opened(admin, "APP-000001-a"))
             probes = 0
@@ -288,7 +322,12 @@ async def trouble(seconds):
     """The server is held up, stopped, paused and killed by turns, for so long."""
     ends_at = time.monotonic() + seconds
     while time.monotonic() < ends_at:
-        for fault in (trail_locked, lambda: paused(backends()), lambda: paused([postmaster()]), lambda: paused([pid_of(POOLER / "pid")])):
+        for fault in (
+            trail_locked,
+            lambda: paused(backends()),
+            lambda: paused([postmaster()]),
+            lambda: paused([pid_of(POOLER / "pid")]),
+        ):
             with fault():
                 await asyncio.sleep(1.3)
             await asyncio.sleep(0.7)
@@ -322,4 +361,12 @@ async def test_minutes_of_trouble(path, tmp_path):
     ids = [audit_id for *_, decision, _, audit_id in calls if decision == "valid"]
     late = [call for call in calls if call[2] >= BOUND]
     assert late == [] and 20 < len(ids) < len(calls)
-    assert sql("select count(*) from admin.audit where audit_id = any(%s) and approval_id = %s and payload ->> 'decision' = 'valid'", ids, approval_id) == len(ids) == len(set(ids))
+    assert (
+        sql(
+            "select count(*) from admin.audit where audit_id = any(%s) and approval_id = %s and payload ->> 'decision' = 'valid'",
+            ids,
+            approval_id,
+        )
+        == len(ids)
+        == len(set(ids))
+    )

@@ -1,4 +1,5 @@
 """Migrations of the extension, by Alembic's own command and by the module's, each in a database of its own."""
+
 import contextlib
 import os
 import pathlib
@@ -7,15 +8,13 @@ import sys
 
 import asyncpg
 import pytest
-from alembic.util import CommandError
-
-from harness import SCRATCH, sql
-from migrating import COMMANDS, run, scratch, start, url
-from session import one, poll
-
 from admin_client.migrations import steps
 from admin_client.migrations.__main__ import main
 from admin_client.migrations.connection import explained
+from alembic.util import CommandError
+from harness import SCRATCH, sql
+from migrating import COMMANDS, run, scratch, start, url
+from session import one, poll
 
 BOTH = pytest.mark.parametrize("command", COMMANDS)
 APPROVAL = """insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline)
@@ -63,10 +62,16 @@ def test_current_says_nothing_and_makes_nothing_where_nothing_is(database, monke
 def test_an_extension_made_by_hand_is_taken_over_with_its_data(database, monkeypatch):
     database.sql("create extension admin_ext")
     database.sql(APPROVAL)
-    before = database.rows("select * from admin.approval"), database.rows("select audit_id, payload::text from admin.audit")
+    before = (
+        database.rows("select * from admin.approval"),
+        database.rows("select audit_id, payload::text from admin.audit"),
+    )
     assert not database.sql(THIS_MONTH)
     assert migrate(database, monkeypatch, "upgrade") == 0
-    assert (database.rows("select * from admin.approval"), database.rows("select audit_id, payload::text from admin.audit")) == before
+    assert (
+        database.rows("select * from admin.approval"),
+        database.rows("select audit_id, payload::text from admin.audit"),
+    ) == before
     assert database.revision == "0002" and len(before[1]) == 1
     assert database.sql("select count(*) from admin.audit_partitions() where not is_default") >= 4
 
@@ -74,7 +79,9 @@ def test_an_extension_made_by_hand_is_taken_over_with_its_data(database, monkeyp
 @pytest.fixture
 def scripts():
     """Scripts to and from versions that do not exist, where the server finds them."""
-    folder = pathlib.Path(subprocess.check_output([os.environ["PG_CONFIG"], "--sharedir"], text=True).strip()) / "extension"
+    folder = (
+        pathlib.Path(subprocess.check_output([os.environ["PG_CONFIG"], "--sharedir"], text=True).strip()) / "extension"
+    )
     made = [folder / f"admin_ext--{step}.sql" for step in ("0.9--1.0", "1.0--1.1")]
     for script in made:
         script.write_text("select 1;\n")
@@ -96,7 +103,10 @@ def test_a_version_without_a_way_to_this_one_is_an_error_that_changes_nothing(da
     database.sql("create extension admin_ext")
     database.sql("update pg_extension set extversion = '0.8' where extname = 'admin_ext'")
     assert migrate(database, monkeypatch, "upgrade") == 2
-    assert 'migrations: 22023: extension "admin_ext" has no update path from version "0.8" to version "1.0"' in capsys.readouterr().err
+    assert (
+        'migrations: 22023: extension "admin_ext" has no update path from version "0.8" to version "1.0"'
+        in capsys.readouterr().err
+    )
     assert database.sql("select to_regclass('public.admin_alembic_version')") is None
 
 
@@ -123,7 +133,9 @@ def test_who_only_asks_does_not_wait(database, monkeypatch):
 
 def test_names_of_others_are_not_called(database, monkeypatch):
     """A function of public's that fits better than the system's, as one gets where everybody may create there."""
-    database.sql("create function public.format(text, name, name) returns text language plpgsql as $$ begin raise 'called'; end $$")
+    database.sql(
+        "create function public.format(text, name, name) returns text language plpgsql as $$ begin raise 'called'; end $$"
+    )
     assert migrate(database, monkeypatch, "upgrade") == 0
     assert migrate(database, monkeypatch, "downgrade", "base") == 0
 
@@ -141,7 +153,7 @@ def test_sql_makes_the_same_as_the_command_and_needs_no_database(database, comma
         assert database.dump() == other.dump()
         assert database.revision == other.revision == "0002"
     before = database.dump()
-    status, errors = database.psql(script)      # the version table is there
+    status, errors = database.psql(script)  # the version table is there
     assert status == 3 and "42P07" in errors
     assert migrate(database, monkeypatch, "upgrade") == 0
     assert database.dump() == before
@@ -178,8 +190,9 @@ def test_an_extension_without_data_goes_and_comes_again(database, how, monkeypat
     status, errors = down(database, how)
     assert status == 0, errors
     assert (database.extension, database.revision) == (None, None)
-    assert database.rows("select table_name::text from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema') order by 1") \
-        == [("admin_alembic_version",), ("mine",)]
+    assert database.rows(
+        "select table_name::text from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema') order by 1"
+    ) == [("admin_alembic_version",), ("mine",)]
     assert migrate(database, monkeypatch, "upgrade") == 0
     assert (database.revision, database.extension) == ("0002", "1.0")
 
@@ -190,27 +203,41 @@ def test_data_are_not_dropped_and_it_says_which(database, how, monkeypatch):
     database.sql(APPROVAL)
     database.sql("insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-m', 'r', 'ann')")
     database.sql("select admin.sensitive_check('APP-000001-m')")
-    held = {table: database.sql(f"select count(*) from {table}") for table in ("admin.approval", "admin.signature", "admin.audit", "admin.sweep_due")}
+    held = {
+        table: database.sql(f"select count(*) from {table}")
+        for table in ("admin.approval", "admin.signature", "admin.audit", "admin.sweep_due")
+    }
     assert held["admin.audit"] == 4 and min(held.values()) == 1
     before = database.dump()
     status, errors = down(database, how)
     assert status not in (0, 1) and "Traceback" not in errors
     assert "55000" in errors and 'extension "admin_ext" holds data that would be lost' in errors
     detail = next(line for line in errors.splitlines() if line.startswith("DETAIL: "))
-    assert dict(part.split(": ") for part in detail.split("Rows: ")[1].rstrip(".").split(", ")) == {table: str(n) for table, n in held.items()}
+    assert dict(part.split(": ") for part in detail.split("Rows: ")[1].rstrip(".").split(", ")) == {
+        table: str(n) for table, n in held.items()
+    }
     assert "HINT: " in errors
     assert database.dump() == before and database.revision == "0002"
 
 
-@pytest.mark.parametrize("row, told", [
-    ("select admin.sensitive_check('APP-000001-m')", "admin.audit: 1"),
-    ("select admin_internal.append_event('note', '{}')", "admin.audit: 1"),
-    ("insert into admin.dead_letter (sink, audit_id, error, attempts) values ('kafka', 1, 'no', 1)", "admin.dead_letter: 1, admin.audit: 1"),
-    ("insert into admin.ingest_source (source) values ('/ff/1')", "admin.ingest_source: 1, admin.audit: 1"),
-    ("select admin.add_jwt_issuer('https://issuer', 'us')", "admin.jwt_issuer: 1, admin.audit: 1"),
-    ("create extension admin_ext_cutover", "admin.audit: 1"),
-    ("create extension admin_ext_cutover; select admin.record_parity_run(1, 0, 0)", "admin.parity_run: 1, admin.audit: 1"),
-])
+@pytest.mark.parametrize(
+    "row, told",
+    [
+        ("select admin.sensitive_check('APP-000001-m')", "admin.audit: 1"),
+        ("select admin_internal.append_event('note', '{}')", "admin.audit: 1"),
+        (
+            "insert into admin.dead_letter (sink, audit_id, error, attempts) values ('kafka', 1, 'no', 1)",
+            "admin.dead_letter: 1, admin.audit: 1",
+        ),
+        ("insert into admin.ingest_source (source) values ('/ff/1')", "admin.ingest_source: 1, admin.audit: 1"),
+        ("select admin.add_jwt_issuer('https://issuer', 'us')", "admin.jwt_issuer: 1, admin.audit: 1"),
+        ("create extension admin_ext_cutover", "admin.audit: 1"),
+        (
+            "create extension admin_ext_cutover; select admin.record_parity_run(1, 0, 0)",
+            "admin.parity_run: 1, admin.audit: 1",
+        ),
+    ],
+)
 def test_a_row_anywhere_is_enough(database, monkeypatch, capsys, row, told):
     assert migrate(database, monkeypatch, "upgrade") == 0
     database.sql(row)
@@ -282,9 +309,15 @@ def test_an_extension_dropped_by_hand_is_no_obstacle(database, monkeypatch):
 
 BAD_URLS = [
     ({}, "no database is named: set ADMIN_MIGRATIONS_URL (or ADMIN_DSN) to postgresql://"),
-    ({"ADMIN_MIGRATIONS_URL": "mysql://me:secret@here/db"}, "ADMIN_MIGRATIONS_URL is not a URL that begins with postgresql://"),
+    (
+        {"ADMIN_MIGRATIONS_URL": "mysql://me:secret@here/db"},
+        "ADMIN_MIGRATIONS_URL is not a URL that begins with postgresql://",
+    ),
     ({"ADMIN_DSN": "host=here password=secret"}, "ADMIN_DSN is not a URL that begins with postgresql://"),
-    ({"ADMIN_DSN": "postgresql://me:secret#1@here/db"}, "URL is not of the form postgresql://user:password@host:port/database"),
+    (
+        {"ADMIN_DSN": "postgresql://me:secret#1@here/db"},
+        "URL is not of the form postgresql://user:password@host:port/database",
+    ),
     ({"ADMIN_DSN": "postgresql://me:secret@here/db?sslmode=x"}, "sslmode"),
     ({"ADMIN_DSN": f"postgresql://postgres@/postgres?host={SCRATCH}/none"}, "the database cannot be reached: "),
     ({"ADMIN_DSN": url("no_such_database")}, '3D000: database "no_such_database" does not exist'),
@@ -326,7 +359,10 @@ def test_no_superuser(database, owner, monkeypatch, capsys):
         monkeypatch.setenv("ADMIN_MIGRATIONS_URL", url(database.name, user))
         assert main(["upgrade"]) == 2
         errors = capsys.readouterr().err
-        assert errors.startswith("migrations: 42501: permission denied ") and "HINT: Migrations are run by a superuser" in errors
+        assert (
+            errors.startswith("migrations: 42501: permission denied ")
+            and "HINT: Migrations are run by a superuser" in errors
+        )
         assert database.sql("select to_regclass('public.admin_alembic_version')") is None
 
 
@@ -341,7 +377,11 @@ def test_a_server_without_the_extension(database, monkeypatch, capsys):
     monkeypatch.setattr(steps, "EXTENSION", "admin_ext_not_there")
     assert migrate(database, monkeypatch, "upgrade") == 2
     errors = capsys.readouterr().err
-    assert "admin_ext_not_there" in errors and "HINT: " in errors and errors.startswith(("migrations: 0A000: ", "migrations: 58P01: "))
+    assert (
+        "admin_ext_not_there" in errors
+        and "HINT: " in errors
+        and errors.startswith(("migrations: 0A000: ", "migrations: 58P01: "))
+    )
 
 
 def test_a_revision_that_is_not_there(database, monkeypatch, capsys):
@@ -361,15 +401,27 @@ def test_the_forms_of_a_url_and_which_one_counts(scheme, monkeypatch):
 def test_packages_that_are_not_installed_are_named():
     without = "import runpy, sys; sys.modules['alembic'] = None; runpy.run_module('admin_client.migrations', run_name='__main__')"
     ran = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True)
-    assert ran.returncode == 2 and "alembic" in ran.stderr and "admin-client[migrations]" in ran.stderr and "Traceback" not in ran.stderr
+    assert (
+        ran.returncode == 2
+        and "alembic" in ran.stderr
+        and "admin-client[migrations]" in ran.stderr
+        and "Traceback" not in ran.stderr
+    )
 
 
 def test_alembics_own_file_may_name_the_database(database, tmp_path):
     """Whoever keeps an alembic.ini of their own says it there."""
     ini = tmp_path / "alembic.ini"
-    ini.write_text(f"[alembic]\nscript_location = admin_client:migrations\nsqlalchemy.url = {database.url.replace('postgresql:', 'postgresql+asyncpg:')}\n")
-    process = subprocess.run([str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"],
-                             env={**os.environ, "ADMIN_DSN": "postgresql://nobody@127.0.0.1:1/x"}, capture_output=True, text=True, timeout=60)
+    ini.write_text(
+        f"[alembic]\nscript_location = admin_client:migrations\nsqlalchemy.url = {database.url.replace('postgresql:', 'postgresql+asyncpg:')}\n"
+    )
+    process = subprocess.run(
+        [str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"],
+        env={**os.environ, "ADMIN_DSN": "postgresql://nobody@127.0.0.1:1/x"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert process.returncode == 0, process.stderr
     assert database.sql("select extversion from pg_extension where extname = 'admin_ext'") == "1.0"
 
@@ -377,7 +429,12 @@ def test_alembics_own_file_may_name_the_database(database, tmp_path):
 def run_alembic(tmp_path, url):
     ini = tmp_path / "alembic.ini"
     ini.write_text(f"[alembic]\nscript_location = admin_client:migrations\nsqlalchemy.url = {url}\n")
-    return subprocess.run([str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"], capture_output=True, text=True, env={**os.environ, "ADMIN_DSN": "postgresql:///nowhere"})
+    return subprocess.run(
+        [str(pathlib.Path(sys.executable).with_name("alembic")), "-c", str(ini), "upgrade", "head"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ADMIN_DSN": "postgresql:///nowhere"},
+    )
 
 
 @pytest.mark.parametrize("sign", ["%", "%%"], ids=["as it is", "doubled"])

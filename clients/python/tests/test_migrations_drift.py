@@ -1,15 +1,13 @@
 """Drift: the catalog of a migrated database is spoilt, one thing at a time, and each is named."""
+
 import json
 import pathlib
 
-import pytest
-
-from harness import SCRATCH
-from migrating import ROOT, run, scratch, url
-
 import admin_client
+import pytest
 from admin_client.migrations import drift
 from admin_client.migrations.__main__ import main
+from migrating import ROOT, run, scratch, url
 
 FIXTURE = ROOT / "fixtures/persistence_schema.json"
 SPECIFICATION = json.loads(FIXTURE.read_text())
@@ -33,78 +31,130 @@ def database(migrated):
 @pytest.fixture
 def drifts(database, monkeypatch, capsys):
     """Exit status of the command, and its lines."""
+
     def ask(*arguments, user="postgres"):
         monkeypatch.setenv("ADMIN_MIGRATIONS_URL", url(database.name, user))
         status = main(["drift", *arguments])
         return status, capsys.readouterr().out.splitlines()
+
     return ask
 
 
 def test_a_migrated_database_has_none(drifts):
     none = f"no drift: admin_ext {SPECIFICATION['version']}, {len(SPECIFICATION['relations'])} relations"
     assert drifts() == (0, [none])
-    assert drifts(user="ff") == (0, [none])         # who may do nothing may look
+    assert drifts(user="ff") == (0, [none])  # who may do nothing may look
     status, lines = drifts("--json")
-    assert status == 0 and json.loads("\n".join(lines)) == {"extension": "admin_ext", "version": SPECIFICATION["version"], "differences": []}
+    assert status == 0 and json.loads("\n".join(lines)) == {
+        "extension": "admin_ext",
+        "version": SPECIFICATION["version"],
+        "differences": [],
+    }
 
 
-@pytest.mark.parametrize("change, lines", [
-    ("alter table admin.approval disable trigger approval_guard",
-     "admin.approval: trigger approval_guard is disabled instead of enabled always"),
-    ("alter table admin.approval enable trigger approval_guard",
-     "admin.approval: trigger approval_guard is enabled instead of enabled always"),
-    ("alter table admin.signature enable replica trigger audit_row_change",
-     "admin.signature: trigger audit_row_change is enabled on replicas only instead of enabled always"),
-    ("drop trigger signature_guard_truncate on admin.signature",
-     "admin.signature: trigger signature_guard_truncate is missing (enabled always)"),
-    ("create trigger mine before delete on admin.signature for each statement execute function suppress_redundant_updates_trigger()",
-     "admin.signature: trigger mine is not specified (enabled)"),
-    ("alter table admin.audit_default disable trigger audit_append_only_statement",
-     "admin.audit_default: trigger audit_append_only_statement is disabled instead of enabled always"),
-    ("alter table admin.approval drop constraint approval_closed_at_finite",
-     "admin.approval: constraint approval_closed_at_finite is missing (CHECK (isfinite(closed_at)))"),
-    ("alter table admin.approval add constraint mine check (action <> 'x')",
-     "admin.approval: constraint mine is not specified (CHECK ((action <> 'x'::text)))"),
-    ("alter table admin.approval drop constraint approval_closed_at_finite, add constraint approval_closed_at_finite check (isfinite(closed_at)) not valid",
-     "admin.approval: constraint approval_closed_at_finite is CHECK (isfinite(closed_at)) NOT VALID instead of CHECK (isfinite(closed_at))"),
-    ("alter table admin.ingest_source alter column accepted type int",
-     "admin.ingest_source: column accepted is integer instead of bigint"),
-    ("alter table admin.approval alter column state set default 'signed_full'",
-     "admin.approval, column state: default is 'signed_full'::text instead of 'pending'::text"),
-    ("alter table admin.approval alter column created_at drop default",
-     "admin.approval, column created_at: default is none instead of now()"),
-    ("alter table admin.approval alter column resource set default 'all'",
-     "admin.approval, column resource: default is 'all'::text instead of none"),
-    ("alter table admin.audit alter column source set default 'mine'",
-     "admin.audit, column source: default is 'mine'::text instead of 'admin_ext'::text"),
-    ("alter table admin.approval alter column action drop not null",
-     "admin.approval, column action: nullable is yes instead of no"),
-    ("alter table admin.jwt_key add column note text default 'x' not null",
-     "admin.jwt_key: column note is not specified (text)"),
-    ("alter table admin.jwt_key drop column added_at",
-     "admin.jwt_key: column added_at is missing (timestamp with time zone)"),
-    ("alter table admin.jwt_key drop column added_at, add column added_at timestamptz not null default now()",
-     "admin.jwt_key: order of columns is issuer, kid, alg, jwk, revoked_at, added_at instead of issuer, kid, alg, jwk, added_at, revoked_at"),
-    ("alter extension admin_ext drop table admin.approval",
-     "admin.approval: extension is none instead of admin_ext"),
-    ("alter extension admin_ext drop table admin.jwt_used; drop table admin.jwt_used",
-     "admin.jwt_used is missing (table)"),
-    ("create table admin.mine (x int primary key)",
-     "admin.mine is not specified (table)"),
-    ("create materialized view admin.mine as select 1 as x",
-     "admin.mine is not specified (materialized view)"),
-    ("alter extension admin_ext drop view admin.approval_ttl_state; drop view admin.approval_ttl_state; "
-     "create table admin.approval_ttl_state (approval_id text, state text, sla_deadline timestamptz, ttl_state text, valid_until timestamptz, "
-     "evaluated_at timestamptz)",
-     "admin.approval_ttl_state is table instead of view\n"
-     "admin.approval_ttl_state: extension is none instead of admin_ext"),
-    ("update pg_extension set extversion = '0.9' where extname = 'admin_ext'",
-     "extension admin_ext is version 0.9 instead of version 1.0"),
-    ("drop extension admin_ext cascade",
-     "extension admin_ext is missing (version 1.0)"),
-    ("drop extension admin_ext cascade; create schema if not exists admin; create table admin.approval (x int)",
-     "extension admin_ext is missing (version 1.0)"),
-])
+@pytest.mark.parametrize(
+    "change, lines",
+    [
+        (
+            "alter table admin.approval disable trigger approval_guard",
+            "admin.approval: trigger approval_guard is disabled instead of enabled always",
+        ),
+        (
+            "alter table admin.approval enable trigger approval_guard",
+            "admin.approval: trigger approval_guard is enabled instead of enabled always",
+        ),
+        (
+            "alter table admin.signature enable replica trigger audit_row_change",
+            "admin.signature: trigger audit_row_change is enabled on replicas only instead of enabled always",
+        ),
+        (
+            "drop trigger signature_guard_truncate on admin.signature",
+            "admin.signature: trigger signature_guard_truncate is missing (enabled always)",
+        ),
+        (
+            "create trigger mine before delete on admin.signature for each statement execute function suppress_redundant_updates_trigger()",
+            "admin.signature: trigger mine is not specified (enabled)",
+        ),
+        (
+            "alter table admin.audit_default disable trigger audit_append_only_statement",
+            "admin.audit_default: trigger audit_append_only_statement is disabled instead of enabled always",
+        ),
+        (
+            "alter table admin.approval drop constraint approval_closed_at_finite",
+            "admin.approval: constraint approval_closed_at_finite is missing (CHECK (isfinite(closed_at)))",
+        ),
+        (
+            "alter table admin.approval add constraint mine check (action <> 'x')",
+            "admin.approval: constraint mine is not specified (CHECK ((action <> 'x'::text)))",
+        ),
+        (
+            "alter table admin.approval drop constraint approval_closed_at_finite, add constraint approval_closed_at_finite check (isfinite(closed_at)) not valid",
+            "admin.approval: constraint approval_closed_at_finite is CHECK (isfinite(closed_at)) NOT VALID instead of CHECK (isfinite(closed_at))",
+        ),
+        (
+            "alter table admin.ingest_source alter column accepted type int",
+            "admin.ingest_source: column accepted is integer instead of bigint",
+        ),
+        (
+            "alter table admin.approval alter column state set default 'signed_full'",
+            "admin.approval, column state: default is 'signed_full'::text instead of 'pending'::text",
+        ),
+        (
+            "alter table admin.approval alter column created_at drop default",
+            "admin.approval, column created_at: default is none instead of now()",
+        ),
+        (
+            "alter table admin.approval alter column resource set default 'all'",
+            "admin.approval, column resource: default is 'all'::text instead of none",
+        ),
+        (
+            "alter table admin.audit alter column source set default 'mine'",
+            "admin.audit, column source: default is 'mine'::text instead of 'admin_ext'::text",
+        ),
+        (
+            "alter table admin.approval alter column action drop not null",
+            "admin.approval, column action: nullable is yes instead of no",
+        ),
+        (
+            "alter table admin.jwt_key add column note text default 'x' not null",
+            "admin.jwt_key: column note is not specified (text)",
+        ),
+        (
+            "alter table admin.jwt_key drop column added_at",
+            "admin.jwt_key: column added_at is missing (timestamp with time zone)",
+        ),
+        (
+            "alter table admin.jwt_key drop column added_at, add column added_at timestamptz not null default now()",
+            "admin.jwt_key: order of columns is issuer, kid, alg, jwk, revoked_at, added_at instead of issuer, kid, alg, jwk, added_at, revoked_at",
+        ),
+        (
+            "alter extension admin_ext drop table admin.approval",
+            "admin.approval: extension is none instead of admin_ext",
+        ),
+        (
+            "alter extension admin_ext drop table admin.jwt_used; drop table admin.jwt_used",
+            "admin.jwt_used is missing (table)",
+        ),
+        ("create table admin.mine (x int primary key)", "admin.mine is not specified (table)"),
+        ("create materialized view admin.mine as select 1 as x", "admin.mine is not specified (materialized view)"),
+        (
+            "alter extension admin_ext drop view admin.approval_ttl_state; drop view admin.approval_ttl_state; "
+            "create table admin.approval_ttl_state (approval_id text, state text, sla_deadline timestamptz, ttl_state text, valid_until timestamptz, "
+            "evaluated_at timestamptz)",
+            "admin.approval_ttl_state is table instead of view\n"
+            "admin.approval_ttl_state: extension is none instead of admin_ext",
+        ),
+        (
+            "update pg_extension set extversion = '0.9' where extname = 'admin_ext'",
+            "extension admin_ext is version 0.9 instead of version 1.0",
+        ),
+        ("drop extension admin_ext cascade", "extension admin_ext is missing (version 1.0)"),
+        (
+            "drop extension admin_ext cascade; create schema if not exists admin; create table admin.approval (x int)",
+            "extension admin_ext is missing (version 1.0)",
+        ),
+    ],
+)
 def test_each_difference_is_named(database, drifts, change, lines):
     database.sql(change)
     assert drifts() == (1, lines.splitlines())
@@ -112,9 +162,17 @@ def test_each_difference_is_named(database, drifts, change, lines):
 
 def test_parentheses_of_a_check_that_pg_upgrade_loses_are_no_difference(database, drifts):
     again = "alter table admin.approval drop constraint approval_required_signer_count, add constraint approval_required_signer_count check ({})"
-    database.sql(again.format("required_signer_count >= 1 and required_signer_count <= 8 and required_signer_count = cardinality(required_roles)"))
+    database.sql(
+        again.format(
+            "required_signer_count >= 1 and required_signer_count <= 8 and required_signer_count = cardinality(required_roles)"
+        )
+    )
     assert drifts()[0] == 0
-    database.sql(again.format("required_signer_count >= 1 and (required_signer_count <= 8 or required_signer_count = cardinality(required_roles))"))
+    database.sql(
+        again.format(
+            "required_signer_count >= 1 and (required_signer_count <= 8 or required_signer_count = cardinality(required_roles))"
+        )
+    )
     assert drifts()[0] == 1
 
 
@@ -144,9 +202,19 @@ def test_every_thing_specified_is_missed(migrated):
     for relation in SPECIFICATION["relations"]:
         for kind in ("columns", "constraints", "triggers"):
             for index in range(len(relation.get(kind) or [])):
-                there = {"version": SPECIFICATION["version"], "extensions": ["admin_ext", "admin_ext_cutover"], "relations": [
-                    {"extension": "admin_ext", "parent": None, **one, **({kind: one[kind][:index] + one[kind][index + 1:]} if one is relation else {})}
-                    for one in SPECIFICATION["relations"]]}
+                there = {
+                    "version": SPECIFICATION["version"],
+                    "extensions": ["admin_ext", "admin_ext_cutover"],
+                    "relations": [
+                        {
+                            "extension": "admin_ext",
+                            "parent": None,
+                            **one,
+                            **({kind: one[kind][:index] + one[kind][index + 1 :]} if one is relation else {}),
+                        }
+                        for one in SPECIFICATION["relations"]
+                    ],
+                }
                 assert len(drift.differences(SPECIFICATION, there)) == 1
 
 

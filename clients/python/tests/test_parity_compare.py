@@ -1,10 +1,9 @@
 """Two answers compared, and what a person is shown of it."""
 
 import json
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
-
 from admin_client.parity import report
 from admin_client.parity.compare import Difference, compare, members
 from admin_client.parity.engine import Request
@@ -14,7 +13,7 @@ ANSWERED = (
     '{"contract":"sensitive.check.2b","approval_id":"x","decision":"deny","reason":null,"evaluated_at":"2026-11-23T20:00:00.000000Z",'
     '"meta":{"operator_alert":false,"precedence":9},"audit":{"audit_id":null}}'
 )
-AT = datetime(2026, 11, 23, 20, tzinfo=timezone.utc)
+AT = datetime(2026, 11, 23, 20, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +90,10 @@ def outcome_with(*findings):
     return outcome
 
 
-def finding(file=ANSWERED, database=ANSWERED.replace('"deny"', '"valid"').replace("9}", "10}")):
+ANSWERED_OTHERWISE = ANSWERED.replace('"deny"', '"valid"').replace("9}", "10}")
+
+
+def finding(file=ANSWERED, database=ANSWERED_OTHERWISE):
     return Finding(
         ANSWER,
         "store.json",

@@ -7,11 +7,10 @@ import os
 import re
 import subprocess
 import sys
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-
 from admin_client.parity import engine, store
 from admin_client.parity.__main__ import main
 from admin_client.parity.compare import compare
@@ -24,7 +23,7 @@ from test_parity_store import ELEMENTS, SOUND
 ROOT = Path(__file__).resolve().parents[3]
 FIXTURES = ROOT / "fixtures" / "approval_examples.json"
 CLUSTER = '. test/lib/cluster.sh && cluster_start && echo "$PGHOST" && read -r _'
-DEADLINE = datetime(2026, 11, 24, 20, 0, tzinfo=timezone.utc)
+DEADLINE = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
 CASES = int(os.environ.get("PARITY_CASES", "20000"))
 SEED = int(os.environ.get("SEED", "1"))
 
@@ -123,7 +122,7 @@ def test_random_cases_differ_in_nothing(dsn):
 
 
 def test_random_stores_at_chosen_instants(dsn):
-    outcome = randomly(dsn, 2000, chosen=[DEADLINE, datetime(2026, 3, 29, 1, tzinfo=timezone.utc)])
+    outcome = randomly(dsn, 2000, chosen=[DEADLINE, datetime(2026, 3, 29, 1, tzinfo=UTC)])
     assert outcome.equal, shown(outcome)
     assert len(outcome.edges) == 4
 

@@ -4,17 +4,15 @@ import hashlib
 import itertools
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from admin_client.parity import engine
 from admin_client.parity.engine import Approval, OverLimit, Request, Signature, decide
+from hypothesis import given, settings, strategies as st
 
-DEADLINE = datetime(2026, 11, 24, 20, 0, tzinfo=timezone.utc)
-BEFORE = datetime(2026, 11, 23, 20, 0, tzinfo=timezone.utc)
+DEADLINE = datetime(2026, 11, 24, 20, 0, tzinfo=UTC)
+BEFORE = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 US, DAY = timedelta(microseconds=1), timedelta(hours=24)
 FULL = Approval(
     "APP-100002-dual",
@@ -244,7 +242,7 @@ def test_the_digest_is_of_every_field_with_its_length():
 
 # -- properties -------------------------------------------------------------------------------------------------------
 
-INSTANTS = st.datetimes(timezones=st.just(timezone.utc))
+INSTANTS = st.datetimes(timezones=st.just(UTC))
 NAMES = st.sampled_from(("a", "b", "é", "ann", "")) | st.text(st.characters(codec="utf-8"), max_size=6)
 SIGNATURES = st.builds(Signature, NAMES, NAMES, st.none() | st.binary(min_size=32, max_size=32))
 APPROVALS = st.builds(

@@ -1,13 +1,12 @@
 """A store's document: what is sound is taken, the rest is named by its index."""
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-
 from admin_client.parity import store
 
-LOADED = datetime(2026, 11, 23, 20, 0, tzinfo=timezone.utc)
+LOADED = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 SOUND = {
     "approval_id": "APP-000001-a",
     "action": "pay",
@@ -50,7 +49,10 @@ ELEMENTS = [
     ({"required_roles": ["a", "b\x7f"]}, 'a role of "required_roles" has a control character'),
     ({"signatures": [{"signer_role": "a", "signer": "bob\t"}]}, '"signer" has a control character'),
     ({"signatures": [{**SIGNED, "comment": "read\nand signed"}]}, None),
-    ({"state": "withdrawn", "closed_at": "2026-11-23T20:00:00Z", "closed_by": "ann\r"}, '"closed_by" has a control character'),
+    (
+        {"state": "withdrawn", "closed_at": "2026-11-23T20:00:00Z", "closed_by": "ann\r"},
+        '"closed_by" has a control character',
+    ),
     ({"requested_by": None}, '"requested_by" is missing'),
     ({"requested_by": "bob"}, '"bob" signed, who is the requester'),
     ({"required_roles": None}, '"required_roles" is not an array'),

@@ -1,4 +1,5 @@
 """The items of admin.cutover_readiness, their notes and FF's counterpart are the same 28; and what the command says of a live database."""
+
 import json
 import pathlib
 import subprocess
@@ -6,21 +7,24 @@ import sys
 
 import asyncpg
 import pytest
-from harness import PATHS, SCRATCH, sql
-
 from admin_client import readiness
+from harness import PATHS, SCRATCH, sql
 
 NOTES = json.loads((pathlib.Path(__file__).parents[3] / "fixtures/cutover_readiness_notes.json").read_text())
 ADMIN = f"postgresql://postgres@/postgres?host={SCRATCH}"
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "admin_client.readiness", *arguments], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, "-m", "admin_client.readiness", *arguments], capture_output=True, text=True, timeout=60
+    )
 
 
 async def test_view_notes_and_client_have_the_same_items():
     found = await readiness.ask(ADMIN)
-    assert [(row.item, row.area, row.title) for row in found.rows] == [(note["item"], note["area"], note["title"]) for note in NOTES["items"]]
+    assert [(row.item, row.area, row.title) for row in found.rows] == [
+        (note["item"], note["area"], note["title"]) for note in NOTES["items"]
+    ]
     assert {note["item"]: note["title"] for note in NOTES["items"]} == readiness.ITEMS
     assert len(readiness.ITEMS) == 28 and found.unknown == []
 
@@ -31,7 +35,7 @@ def test_every_item_has_an_owner_evidence_and_a_way_back():
         assert all(isinstance(value, str) and value.strip() for value in note.values()), note
 
 
-@pytest.mark.parametrize("note", [note for note in NOTES["items"]], ids=lambda note: note["item"])
+@pytest.mark.parametrize("note", NOTES["items"], ids=lambda note: note["item"])
 def test_the_evidence_can_be_had(note):
     """What the notes say to look at runs; it may find nothing."""
     for statement in note["evidence"].split("; "):
@@ -66,8 +70,12 @@ def test_who_may_not_read_it_is_told_so():
 
 
 async def test_an_auditor_sees_what_a_superuser_sees():
-    sql("do $$ begin if not exists (select from pg_roles where rolname = 'looks') then create role looks login; end if; end $$")
+    sql(
+        "do $$ begin if not exists (select from pg_roles where rolname = 'looks') then create role looks login; end if; end $$"
+    )
     sql("select admin.grant_access('looks', 'auditor')")
-    assert [row.item for row in (await readiness.ask(f"postgresql://looks@/postgres?host={SCRATCH}")).rows] == list(readiness.ITEMS)
+    assert [row.item for row in (await readiness.ask(f"postgresql://looks@/postgres?host={SCRATCH}")).rows] == list(
+        readiness.ITEMS
+    )
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await readiness.ask(PATHS["direct"])

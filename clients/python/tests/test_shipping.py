@@ -1,4 +1,5 @@
 """What FF records is in the trail once, whoever is killed meanwhile, and no number is missing."""
+
 import asyncio
 import json
 import os
@@ -8,13 +9,24 @@ import sys
 
 import asyncpg
 import pytest
-from harness import PATHS, approval, client, kill_pooler, kill_server, slow_link, sql, start_pooler, start_server, trail_locked, until
-
 from admin_client import EventRefused, SpoolError
 from admin_client.events import Event
 from admin_client.pace import Pace
 from admin_client.shipper import Shipper
 from admin_client.spool import Spool
+from harness import (
+    PATHS,
+    approval,
+    client,
+    kill_pooler,
+    kill_server,
+    slow_link,
+    sql,
+    start_pooler,
+    start_server,
+    trail_locked,
+    until,
+)
 
 ROUNDS = int(os.environ.get("SHIPPING_ROUNDS", "5"))
 QUICK = {"backoff_seconds": 0.5}
@@ -22,26 +34,58 @@ QUICK = {"backoff_seconds": 0.5}
 
 def ledger(source):
     """Ids in the trail, and how many gaps are open."""
-    ids = sql("select coalesce(array_agg(source_event_id order by audit_id), '{}') from admin.audit where source = %s", source)
+    ids = sql(
+        "select coalesce(array_agg(source_event_id order by audit_id), '{}') from admin.audit where source = %s", source
+    )
     return ids, sql("select count(*) from admin.ingest_gap where source = %s and filled_at is null", source)
 
 
 def as_promised(source, ids):
     """Each is there, once, without a gap."""
     found, gaps = ledger(source)
-    assert len(found) == len(set(found)) and set(ids) <= set(found) and gaps == 0, (len(found), len(set(found)), len(set(ids) - set(found)), gaps)
+    assert len(found) == len(set(found)) and set(ids) <= set(found) and gaps == 0, (
+        len(found),
+        len(set(found)),
+        len(set(ids) - set(found)),
+        gaps,
+    )
     return found
 
 
 async def test_events_arrive_as_they_were_recorded(path, spool):
     approval_id = approval()
     async with client(path, **spool) as admin:
-        ids = [await admin.record("ptt.ff.approval.consumed", {"amount": n, "text": "\\u0000 é \U0001f600"}, subject=approval_id, actor="FF", request_id="r", traceparent="t") for n in range(3)]
+        ids = [
+            await admin.record(
+                "ptt.ff.approval.consumed",
+                {"amount": n, "text": "\\u0000 é \U0001f600"},
+                subject=approval_id,
+                actor="FF",
+                request_id="r",
+                traceparent="t",
+            )
+            for n in range(3)
+        ]
         assert await admin.flush(10)
         assert as_promised(spool["source"], ids) == ids
-        assert sql("""select array_agg(array[event_type, approval_id, actor, request_id, traceparent, payload::text] order by audit_id) from admin.audit where source = %s""", spool["source"]) \
-            == [["ingest.ptt.ff.approval.consumed", approval_id, "FF", "r", "t", json.dumps({"text": "\\u0000 é \U0001f600", "amount": n}, ensure_ascii=False, separators=(",", ":"))] for n in range(3)]
-        assert sql("select array[first_sequence, last_sequence, accepted, duplicates, unexpected] from admin.ingest_source where source = %s", spool["source"]) == [1, 3, 3, 0, 0]
+        assert sql(
+            """select array_agg(array[event_type, approval_id, actor, request_id, traceparent, payload::text] order by audit_id) from admin.audit where source = %s""",
+            spool["source"],
+        ) == [
+            [
+                "ingest.ptt.ff.approval.consumed",
+                approval_id,
+                "FF",
+                "r",
+                "t",
+                json.dumps({"text": "\\u0000 é \U0001f600", "amount": n}, ensure_ascii=False, separators=(",", ":")),
+            ]
+            for n in range(3)
+        ]
+        assert sql(
+            "select array[first_sequence, last_sequence, accepted, duplicates, unexpected] from admin.ingest_source where source = %s",
+            spool["source"],
+        ) == [1, 3, 3, 0, 0]
         assert await admin._spool.count() == 0
 
 
@@ -58,7 +102,10 @@ async def test_numbers_go_on_after_a_restart(spool):
         async with client(**spool) as admin:
             ids += [await admin.record("ptt.ff.done") for _ in range(3)]
             assert await admin.flush(10)
-    assert sql("select array[first_sequence, last_sequence, accepted, unexpected] from admin.ingest_source where source = %s", spool["source"]) == [1, 9, 9, 0]
+    assert sql(
+        "select array[first_sequence, last_sequence, accepted, unexpected] from admin.ingest_source where source = %s",
+        spool["source"],
+    ) == [1, 9, 9, 0]
     as_promised(spool["source"], ids)
 
 
@@ -75,8 +122,15 @@ async def test_recorded_while_the_server_is_away(spool):
     as_promised(spool["source"], ids)
 
 
-@pytest.mark.parametrize("path, kill, start", [("direct", kill_server, start_server), ("pooled", kill_server, start_server), ("pooled", kill_pooler, start_pooler)],
-                         ids=["server", "server behind a pooler", "pooler"])
+@pytest.mark.parametrize(
+    "path, kill, start",
+    [
+        ("direct", kill_server, start_server),
+        ("pooled", kill_server, start_server),
+        ("pooled", kill_pooler, start_pooler),
+    ],
+    ids=["server", "server behind a pooler", "pooler"],
+)
 async def test_killed_while_events_are_shipped(path, spool, kill, start):
     ids, over = [], asyncio.Event()
 
@@ -100,13 +154,19 @@ async def test_killed_while_events_are_shipped(path, spool, kill, start):
 async def test_the_client_is_killed_while_it_ships(path, spool):
     promised = []
     for _ in range(ROUNDS):
-        process = await asyncio.create_subprocess_exec(sys.executable, str(pathlib.Path(__file__).with_name("shipping_client.py")), PATHS["direct"], str(spool["spool"]), spool["source"],
-                                                       stdout=asyncio.subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(pathlib.Path(__file__).with_name("shipping_client.py")),
+            PATHS["direct"],
+            str(spool["spool"]),
+            spool["source"],
+            stdout=asyncio.subprocess.PIPE,
+        )
         for _ in range(random.randrange(1, 400)):
             promised.append((await process.stdout.readline()).decode().strip())
         process.kill()
         rest = (await process.stdout.read()).decode()
-        promised += rest[:rest.rfind("\n") + 1].split()
+        promised += rest[: rest.rfind("\n") + 1].split()
         await process.wait()
     async with client(path, **spool) as admin:
         assert await admin.flush(30)
@@ -133,27 +193,64 @@ async def test_what_the_trail_refuses_is_set_aside_and_its_number_told(spool):
     assert [sequence for sequence, *_ in aside] == [2] and "cannot be kept" in aside[0][2] and ids[1] in aside[0][1]
     found = as_promised(spool["source"], [ids[0], ids[2]])
     assert len(found) == 3 and ids[1] not in found
-    assert sql("select payload ->> 'id' from admin.audit where source = %s and event_type = 'ingest.ptt.ff.event.refused'", spool["source"]) == ids[1]
+    assert (
+        sql(
+            "select payload ->> 'id' from admin.audit where source = %s and event_type = 'ingest.ptt.ff.event.refused'",
+            spool["source"],
+        )
+        == ids[1]
+    )
 
 
 async def test_one_that_spoils_the_document_does_not_hold_up_the_rest(spool):
     """As from a version that looked less closely."""
     async with client(**spool) as admin:
-        spoilt = Event("spoilt", json.dumps({"specversion": "1.0", "id": "spoilt", "source": spool["source"], "type": "t", "data": "\0"}))
+        spoilt = Event(
+            "spoilt",
+            json.dumps({"specversion": "1.0", "id": "spoilt", "source": spool["source"], "type": "t", "data": "\0"}),
+        )
         records = [admin.record("ptt.ff.done", {"n": n}) for n in range(100)]
-        ids = (await asyncio.gather(*records[:50], admin._spool.append(spoilt), *records[50:]))
+        ids = await asyncio.gather(*records[:50], admin._spool.append(spoilt), *records[50:])
         assert await admin.flush(20)
-        assert [id for _, id, _ in [(s, json.loads(text)["id"], e) for s, text, e in await admin._spool.rejected()]] == ["spoilt"]
+        assert [
+            id for _, id, _ in [(s, json.loads(text)["id"], e) for s, text, e in await admin._spool.rejected()]
+        ] == ["spoilt"]
     assert len(as_promised(spool["source"], [id for id in ids if isinstance(id, str)])) == 101
 
 
-REFUSED = {"NUL": {"data": {"a": "x\0y"}}, "NUL in a key": {"data": {"\0": 1}}, "NUL behind a backslash": {"data": "\\\0"}, "surrogate": {"data": ["\ud800"]},
-           "surrogate in a key": {"data": {"\udfff": 1}}, "pair of halves": {"data": "\ud83d\ude00"}, "NaN": {"data": float("nan")}, "infinity": {"data": [float("inf")]},
-           "no JSON": {"data": {1, 2}}, "too large": {"data": "x" * 262144}, "type": {"type": ""}, "long type": {"type": "t" * 257}, "actor": {"actor": "é" * 129},
-           "actor NUL": {"actor": "a\0"}, "schema": {"dataschema": "not a uri"}, "relative schema": {"dataschema": "x/y.json"}, "schema that is no text": {"dataschema": 7},
-           "upper-case name": {"extensions": {"Tenant": "x"}}, "name with a hyphen": {"extensions": {"a-b": "x"}}, "long name": {"extensions": {"a" * 21: "x"}}, "no name": {"extensions": {"": "x"}},
-           "name of ours": {"extensions": {"auditid": "1"}}, "name of an attribute": {"extensions": {"sequence": "1"}}, "empty extension": {"extensions": {"a": ""}}, "number": {"extensions": {"a": 1}},
-           "NUL in an extension": {"extensions": {"a": "\0"}}, "surrogate in an extension": {"extensions": {"a": "\ud800"}}, "large extensions": {"extensions": {"a": "x" * 8192}}, "subject": {"subject": "\ud800"}, "request": {"request_id": 7}, "loop": {}}
+REFUSED = {
+    "NUL": {"data": {"a": "x\0y"}},
+    "NUL in a key": {"data": {"\0": 1}},
+    "NUL behind a backslash": {"data": "\\\0"},
+    "surrogate": {"data": ["\ud800"]},
+    "surrogate in a key": {"data": {"\udfff": 1}},
+    "pair of halves": {"data": "\ud83d\ude00"},
+    "NaN": {"data": float("nan")},
+    "infinity": {"data": [float("inf")]},
+    "no JSON": {"data": {1, 2}},
+    "too large": {"data": "x" * 262144},
+    "type": {"type": ""},
+    "long type": {"type": "t" * 257},
+    "actor": {"actor": "é" * 129},
+    "actor NUL": {"actor": "a\0"},
+    "schema": {"dataschema": "not a uri"},
+    "relative schema": {"dataschema": "x/y.json"},
+    "schema that is no text": {"dataschema": 7},
+    "upper-case name": {"extensions": {"Tenant": "x"}},
+    "name with a hyphen": {"extensions": {"a-b": "x"}},
+    "long name": {"extensions": {"a" * 21: "x"}},
+    "no name": {"extensions": {"": "x"}},
+    "name of ours": {"extensions": {"auditid": "1"}},
+    "name of an attribute": {"extensions": {"sequence": "1"}},
+    "empty extension": {"extensions": {"a": ""}},
+    "number": {"extensions": {"a": 1}},
+    "NUL in an extension": {"extensions": {"a": "\0"}},
+    "surrogate in an extension": {"extensions": {"a": "\ud800"}},
+    "large extensions": {"extensions": {"a": "x" * 8192}},
+    "subject": {"subject": "\ud800"},
+    "request": {"request_id": 7},
+    "loop": {},
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -165,13 +262,30 @@ async def test_what_cannot_be_kept_is_refused_at_once(spool, what):
     async with client(**spool) as admin:
         with pytest.raises(EventRefused) as refused:
             await admin.record(**event)
-        assert str(refused.value).split()[0] in ("data", "type", "actor", "subject", "requestid", "dataschema", "extensions:", "extensions", "a")
+        assert str(refused.value).split()[0] in (
+            "data",
+            "type",
+            "actor",
+            "subject",
+            "requestid",
+            "dataschema",
+            "extensions:",
+            "extensions",
+            "a",
+        )
         assert await admin._spool.count() == 0
 
 
 async def test_what_an_event_may_have_besides(spool):
     async with client(**spool) as admin:
-        ids = [await admin.record("ptt.ff.done", {"n": 1}, dataschema="https://ff.example/done.json", extensions={"tenant": "eu", "a1": "\u00e9"})]
+        ids = [
+            await admin.record(
+                "ptt.ff.done",
+                {"n": 1},
+                dataschema="https://ff.example/done.json",
+                extensions={"tenant": "eu", "a1": "\u00e9"},
+            )
+        ]
         assert await admin.flush(10)
         assert await admin._spool.rejected() == []
     as_promised(spool["source"], ids)
@@ -309,7 +423,7 @@ def test_a_batch_grows_only_where_twice_as_much_is_sure_to_arrive():
     assert pace.events == 500, "it would take 12 s"
     pace.arrived(2)
     assert (pace.events, pace.bytes) == (1000, 800)
-    pace.late(1, 800, 0.1)          # the server's own limit
+    pace.late(1, 800, 0.1)  # the server's own limit
     assert (pace.events, pace.seconds) == (1000, 20)
     pace.late(2, 800, 0.1)
     pace.arrived(0.1)

@@ -1,15 +1,13 @@
 """Attacks on what is kept of the trail: which command of the verifier sees them, and what it says."""
+
 import pathlib
 
 import pytest
-
 from evidence_sources import STORE
-from verify_attacks import ALONE, COMPARED, REMEMBERED, World, back_date, cut_tail, rewrite
-from verify_attacks import CASES as CHANGED
+from verify_attacks import ALONE, CASES as CHANGED, COMPARED, REMEMBERED, World, back_date, cut_tail, rewrite
 from verify_command import verify
 from verify_database_attacks import CASES as IN_DATABASE
-from verify_forgeries import CASES as FORGED
-from verify_forgeries import NAMED
+from verify_forgeries import CASES as FORGED, NAMED
 
 PAGE = pathlib.Path(__file__).resolve().parents[3] / "doc" / "auditor.md"
 OTHER = {"ndjson": "archive", "topic": "archive", "archive": "topic"}
@@ -38,7 +36,13 @@ def test_an_attack_is_seen(case, tmp_path):
     status, after = verify(*arguments(world, case))
     assert any(line.split()[0] == case.level and case.says in line for line in after.splitlines()), after
     assert status == (1 if case.level == "wrong" else 0), after
-    assert after.splitlines()[-1].startswith("NOT PROVED: " if case.level == "wrong" else "PROVED: " if case.kind == "archive" else "CONSISTENT, BUT NOT SIGNED: "), after
+    assert after.splitlines()[-1].startswith(
+        "NOT PROVED: "
+        if case.level == "wrong"
+        else "PROVED: "
+        if case.kind == "archive"
+        else "CONSISTENT, BUT NOT SIGNED: "
+    ), after
 
 
 @pytest.mark.parametrize("kind", ["ndjson", "topic"])
@@ -62,7 +66,9 @@ def rendered() -> str:
     lines = ["| attack | on | command | what it says |", "|---|---|---|---|"]
     for case in [*CASES, *IN_DATABASE]:
         command = case.command.format(source=OPTIONS[case.kind], other=OPTIONS[OTHER[case.kind]])
-        lines.append(f"| {case.title} | {case.kind} | `{command}` | `… {case.says} …`{' (a point to look at; exit status 0)' if case.level == 'attention' else ''} |")
+        lines.append(
+            f"| {case.title} | {case.kind} | `{command}` | `… {case.says} …`{' (a point to look at; exit status 0)' if case.level == 'attention' else ''} |"
+        )
     return "\n".join(lines) + "\n"
 
 

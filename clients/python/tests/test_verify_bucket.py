@@ -1,15 +1,14 @@
 """A bucket: lock and retention of every version, versions that differ, delete markers.  The bucket keeps objects as S3 does, in memory."""
+
 import io
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from admin_client.verify.keys import Keys
 from admin_client.verify.report import lines, sentence
 from admin_client.verify.run import Source, Wish, run
 from admin_client.verify.storage import Bucket
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from evidence_sources import BEGIN, KEY, Archive, compress, history, seal
 
 LOCKED_FOR = timedelta(days=7 * 366)
@@ -23,8 +22,18 @@ class Memory:
 
     def put(self, key, body, mode="COMPLIANCE", until=BEGIN + LOCKED_FOR, deleted=False):
         versions = self.objects.setdefault(key, [])
-        versions.append({"VersionId": f"v{len(versions)}", "Key": key, "Size": len(body), "LastModified": datetime(2026, 12, 1, tzinfo=timezone.utc) + timedelta(seconds=len(versions)),
-                         "body": body, "mode": mode, "until": until, "deleted": deleted})
+        versions.append(
+            {
+                "VersionId": f"v{len(versions)}",
+                "Key": key,
+                "Size": len(body),
+                "LastModified": datetime(2026, 12, 1, tzinfo=UTC) + timedelta(seconds=len(versions)),
+                "body": body,
+                "mode": mode,
+                "until": until,
+                "deleted": deleted,
+            }
+        )
 
     def get_paginator(self, name):
         assert name == "list_object_versions"
@@ -34,7 +43,10 @@ class Memory:
         for key in sorted(self.objects):
             if key.startswith(Prefix):
                 versions = self.objects[key][::-1]
-                yield {"Versions": [version for version in versions if not version["deleted"]], "DeleteMarkers": [version for version in versions if version["deleted"]]}
+                yield {
+                    "Versions": [version for version in versions if not version["deleted"]],
+                    "DeleteMarkers": [version for version in versions if version["deleted"]],
+                }
 
     def _version(self, key, version_id):
         return next(version for version in self.objects[key] if version["VersionId"] == version_id)
@@ -46,7 +58,7 @@ class Memory:
     def get_object(self, Bucket, Key, VersionId):
         version = self._version(Key, VersionId)
         if version["deleted"]:
-            raise RuntimeError("MethodNotAllowed")      # as S3 answers
+            raise RuntimeError("MethodNotAllowed")  # as S3 answers
         return {"Body": io.BytesIO(version["body"])}
 
 
@@ -104,9 +116,18 @@ def gone(bucket):
     del bucket.objects[an_object(bucket)]
 
 
-@pytest.mark.parametrize("attack, said", [
-    (overwritten, "was overwritten: its versions are 2 different contents"), (hidden, "a delete marker of"), (unlocked, "is not locked in mode COMPLIANCE (None)"),
-    (governance, "is not locked in mode COMPLIANCE (GOVERNANCE)"), (short, "can be deleted from"), (short_newer_version, "can be deleted from"), (gone, "is missing: documents")])
+@pytest.mark.parametrize(
+    "attack, said",
+    [
+        (overwritten, "was overwritten: its versions are 2 different contents"),
+        (hidden, "a delete marker of"),
+        (unlocked, "is not locked in mode COMPLIANCE (None)"),
+        (governance, "is not locked in mode COMPLIANCE (GOVERNANCE)"),
+        (short, "can be deleted from"),
+        (short_newer_version, "can be deleted from"),
+        (gone, "is missing: documents"),
+    ],
+)
 def test_an_attack_on_a_bucket_is_seen(bucket, attack, said):
     attack(bucket)
     report = verified(bucket)

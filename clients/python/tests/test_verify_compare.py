@@ -1,11 +1,11 @@
 """Two sources against each other, where two stores use the same audit_ids: a copy of the database goes on counting where it was made."""
+
 import json
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 import evidence_sources as sources
+import pytest
 from admin_client.verify import walk
 from evidence_sources import BEGIN, OTHER_STORE, Archive, History, Writer, history, messages, write_dump, write_ndjson
 from verify_command import verify
@@ -27,7 +27,9 @@ def world(tmp_path):
 def continued(first: History, copied: History) -> History:
     numbers = [sum(first.batches[:count]) for count in range(len(first.batches) + 1)]
     at = max(count for count, number in enumerate(numbers) if number <= COPIED_AT)
-    return replace(copied, sink=first.sink, continues={"store": first.store, "last": numbers[at], "chain": first.chains()[at]})
+    return replace(
+        copied, sink=first.sink, continues={"store": first.store, "last": numbers[at], "chain": first.chains()[at]}
+    )
 
 
 def write(place, kind: str, *histories: History) -> list[str]:
@@ -60,13 +62,21 @@ def test_sources_that_both_have_the_copy_agree(world, one, two):
 def test_a_store_that_one_source_lacks_is_missing_there(world, whole, other, swapped):
     arguments = [sides(world, whole, True), sides(world, other, False)]
     status, said = verify(*arguments[swapped], *arguments[not swapped], "--max-lag", "0.01")
-    assert status == 1 and f"documents 1 to 8 (audit_id {COPIED_AT + 1} to {COPIED_AT + 8}) of the {whole} are missing in the {other}, since " in said, said
+    assert (
+        status == 1
+        and f"documents 1 to 8 (audit_id {COPIED_AT + 1} to {COPIED_AT + 8}) of the {whole} are missing in the {other}, since "
+        in said
+    ), said
     assert "is another one" not in said and "agree on" not in said, said
 
 
 def test_a_store_that_has_just_begun_may_not_have_reached_the_archive(world):
     status, said = verify(*sides(world, "topic", True), *sides(world, "archive", False))
-    assert status == 0 and f"documents 1 to 8 (audit_id {COPIED_AT + 1} to {COPIED_AT + 8}) of the topic have not arrived in the archive yet" in said, said
+    assert (
+        status == 0
+        and f"documents 1 to 8 (audit_id {COPIED_AT + 1} to {COPIED_AT + 8}) of the topic have not arrived in the archive yet"
+        in said
+    ), said
 
 
 @pytest.mark.parametrize("swapped", [False, True])
@@ -80,16 +90,22 @@ def test_a_document_that_is_missing_in_the_middle_is_not_on_its_way(world, swapp
         if number >= at:
             batches[batch] -= 1
             break
-    without = replace(files, documents=files.documents[: at - 1] + files.documents[at:], batches=[size for size in batches if size])
+    without = replace(
+        files, documents=files.documents[: at - 1] + files.documents[at:], batches=[size for size in batches if size]
+    )
     arguments = [whole, write(place, "ndjson", without, continued(files, copied))]
     status, said = verify(*arguments[swapped], *arguments[not swapped])
-    assert status == 1 and f"document {at} (audit_id {at}) of the topic is missing in the NDJSON files, since " in said, said
+    assert (
+        status == 1 and f"document {at} (audit_id {at}) of the topic is missing in the NDJSON files, since " in said
+    ), said
 
 
 def test_a_source_that_agrees_with_the_other_is_not_accused_of_what_a_memory_says(world, tmp_path):
     number = len(world[1].documents)
     memory = tmp_path / "memory"
-    memory.write_text(json.dumps({"v": 1, "heads": {"topic": {f"{world[1].store} kafka": {"number": number, "chain": "00" * 32}}}}))
+    memory.write_text(
+        json.dumps({"v": 1, "heads": {"topic": {f"{world[1].store} kafka": {"number": number, "chain": "00" * 32}}}})
+    )
     status, said = verify(*sides(world, "archive", False), *sides(world, "topic", False), "--remember", memory)
     assert status == 1 and f"at number {number} the chain is another one than was known before" in said, said
     assert "than in the archive" not in said, said
@@ -97,7 +113,10 @@ def test_a_source_that_agrees_with_the_other_is_not_accused_of_what_a_memory_say
 
 def two_of_a_kind(world, kind: str, shorter: History) -> list[list[str]]:
     place, first, _ = world
-    return [write(place / name, kind, of.to("ndjson" if kind == "ndjson" else "kafka")) for name, of in (("whole", first), ("shorter", shorter))]
+    return [
+        write(place / name, kind, of.to("ndjson" if kind == "ndjson" else "kafka"))
+        for name, of in (("whole", first), ("shorter", shorter))
+    ]
 
 
 def without_the_end(of: History) -> History:
@@ -108,8 +127,14 @@ def without_the_end(of: History) -> History:
 @pytest.mark.parametrize("swapped", [False, True])
 def test_documents_that_were_exchanged_in_a_shorter_copy_are_noticed(world, kind, swapped):
     of = without_the_end(world[1])
-    at = next(at for at in range(8, len(of.documents)) if json.loads(of.documents[at]).get("subject") != json.loads(of.documents[at + 1]).get("subject"))
-    exchanged = replace(of, documents=[*of.documents[:at], of.documents[at + 1], of.documents[at], *of.documents[at + 2 :]])
+    at = next(
+        at
+        for at in range(8, len(of.documents))
+        if json.loads(of.documents[at]).get("subject") != json.loads(of.documents[at + 1]).get("subject")
+    )
+    exchanged = replace(
+        of, documents=[*of.documents[:at], of.documents[at + 1], of.documents[at], *of.documents[at + 2 :]]
+    )
     arguments = two_of_a_kind(world, kind, exchanged)
     status, said = verify(*arguments[swapped], *arguments[not swapped])
     assert status == 1 and "the chain is another one than in " in said, said

@@ -1,4 +1,5 @@
 """What documents may honestly look like raises no alarm, and what the sentence says of what cannot be known."""
+
 import contextlib
 import io
 import json
@@ -7,16 +8,15 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 import evidence_sources as sources
+import pytest
 from admin_client.verify import cli, contents, document
 from admin_client.verify.report import ATTENTION, lines, sentence
 from admin_client.verify.run import Source, Wish, run
 from evidence_sources import OTHER_STORE, STORE, Archive, History, Writer, compact
 from test_verify_honest import clean, history, keys, two_stores, verified  # noqa: F401
-from verify_forgeries import APPROVAL, back_dated_decision, delivered, false_continues, in_form
 from verify_attacks import World
+from verify_forgeries import APPROVAL, back_dated_decision, delivered, false_continues, in_form
 
 
 @pytest.fixture
@@ -29,11 +29,23 @@ def checked(keys, world, **more):  # noqa: F811
 
 
 def with_foreign(data: bytes) -> bytes:
-    return Writer(begin=sources.BEGIN + timedelta(days=1), first=5000).foreign("/ff/eu-1", "e-1", {"x": 1}).replace(b'{"x":1}', data)
+    return (
+        Writer(begin=sources.BEGIN + timedelta(days=1), first=5000)
+        .foreign("/ff/eu-1", "e-1", {"x": 1})
+        .replace(b'{"x":1}', data)
+    )
 
 
-@pytest.mark.parametrize("data, attention", [(b'{"a":1,"a":2}', 0), (b'{"n":' + b"9" * 5000 + b"}", 0), (b"[" * 5000 + b"]" * 5000, 1), ('{"auditid":"7","é":"\\"auditid\\":"}'.encode(), 0)],
-                         ids=["twice", "long number", "deep", "auditid in the data"])
+@pytest.mark.parametrize(
+    "data, attention",
+    [
+        (b'{"a":1,"a":2}', 0),
+        (b'{"n":' + b"9" * 5000 + b"}", 0),
+        (b"[" * 5000 + b"]" * 5000, 1),
+        ('{"auditid":"7","é":"\\"auditid\\":"}'.encode(), 0),
+    ],
+    ids=["twice", "long number", "deep", "auditid in the data"],
+)
 def test_events_of_others_may_hold_any_json(keys, world, data, attention):  # noqa: F811
     documents = [*world.honest.documents, with_foreign(data)]
     place = world.directory / "any"
@@ -49,7 +61,11 @@ def test_events_of_others_may_hold_any_json(keys, world, data, attention):  # no
 
 @pytest.mark.parametrize("subject", ["APP-1\\u0000x", 'a "quoted" one', "é\\\\"])
 def test_texts_in_front_of_the_data_are_escaped_as_the_worker_does(subject):
-    text = Writer().check("APP-100001-x").replace(b'"subject":"APP-100001-x"', b'"subject":"%s"' % subject.replace('"', '\\"').encode())
+    text = (
+        Writer()
+        .check("APP-100001-x")
+        .replace(b'"subject":"APP-100001-x"', b'"subject":"%s"' % subject.replace('"', '\\"').encode())
+    )
     assert document.read(text).own
 
 
@@ -69,7 +85,9 @@ def test_a_database_that_was_put_back_is_a_point_to_look_at(keys, tmp_path):  # 
     Archive(tmp_path).write(first)
     Archive(tmp_path).write(replace(second, documents=[*same, *other], batches=[5]))
     report = clean(verified(keys, Source("archive", str(tmp_path))))
-    assert "the database was put back to an older state" in "\n".join(lines(report)) and "2 points above" in sentence(report)
+    assert "the database was put back to an older state" in "\n".join(lines(report)) and "2 points above" in sentence(
+        report
+    )
 
 
 def test_a_row_behind_a_fork_is_not_the_old_one_again(keys, tmp_path):  # noqa: F811
@@ -88,7 +106,11 @@ def test_an_earlier_store_may_be_removed_on_purpose(keys, tmp_path):  # noqa: F8
     assert "which is not here; if it was removed on purpose" in sentence(verified(keys, source))
     report = clean(verified(keys, source, earlier_removed=True))
     unknown = report.streams[0].unknown_decisions
-    assert unknown and f"{report.streams[0].decisions:,} of {report.streams[0].decisions + unknown:,} decision" in sentence(report) and "the beginning is not here" in sentence(report)
+    assert (
+        unknown
+        and f"{report.streams[0].decisions:,} of {report.streams[0].decisions + unknown:,} decision" in sentence(report)
+        and "the beginning is not here" in sentence(report)
+    )
 
 
 def test_a_store_before_that_delivered_nothing_is_not_missing(keys, tmp_path):  # noqa: F811
@@ -123,7 +145,12 @@ def test_what_somebody_says_of_an_honest_store_does_not_count_against_it(keys, w
     false_continues(world, "archive")
     report = checked(keys, world, stores=[STORE])
     honest, other = report.streams
-    assert honest.store == STORE and not honest.findings.kept and other.findings.count("wrong") == 1 and report.findings.count("wrong") == 0
+    assert (
+        honest.store == STORE
+        and not honest.findings.kept
+        and other.findings.count("wrong") == 1
+        and report.findings.count("wrong") == 0
+    )
 
 
 def test_an_impostor_that_is_read_first_changes_nothing_of_the_honest_store(keys, tmp_path):  # noqa: F811
@@ -137,19 +164,40 @@ def test_an_impostor_that_is_read_first_changes_nothing_of_the_honest_store(keys
     assert wrong == {forger.store}, "\n".join(lines(report))
 
 
-@pytest.mark.parametrize(("relation", "points"), [("admin.dead_letter", 1), ("admin.action_policy", 0), ("public.account", 0)])
+@pytest.mark.parametrize(
+    ("relation", "points"), [("admin.dead_letter", 1), ("admin.action_policy", 0), ("public.account", 0)]
+)
 def test_a_table_of_the_extension_that_was_written_by_hand_is_a_point_to_look_at(keys, world, relation, points):  # noqa: F811
     """A row made a dead letter by hand is never sent: the event of it is all that a sink gets."""
-    made = Writer(begin=sources.BEGIN + timedelta(days=1), first=5000).event("row.inserted", None, {"op": "INSERT", "changed": {}, "row": {"sink": "kafka", "audit_id": "12"}, "relation": relation}, "eve")
+    made = Writer(begin=sources.BEGIN + timedelta(days=1), first=5000).event(
+        "row.inserted",
+        None,
+        {"op": "INSERT", "changed": {}, "row": {"sink": "kafka", "audit_id": "12"}, "relation": relation},
+        "eve",
+    )
     delivered(world, "archive", [made])
     report = checked(keys, world)
     assert report.status == 0 and report.count(ATTENTION) == points, "\n".join(lines(report))
-    assert (f"eve at {sources.engine.rfc3339(sources.BEGIN + timedelta(days=1))[:10]}" in "\n".join(lines(report))) == bool(points)
+    assert (
+        f"eve at {sources.engine.rfc3339(sources.BEGIN + timedelta(days=1))[:10]}" in "\n".join(lines(report))
+    ) == bool(points)
 
 
-@pytest.mark.parametrize(("asked", "subject", "is_wrong"), [
-    ("nonsense", "nonsense", False), ("nonsense", None, True), ("nonsense", "other", True), ("", None, False), ("", "", True), (" ", None, False), ("\u00a0", "\u00a0", True),
-    ("a\nb", None, False), ("a\nb", "a\nb", True), ("x" * 65, None, False)])
+@pytest.mark.parametrize(
+    ("asked", "subject", "is_wrong"),
+    [
+        ("nonsense", "nonsense", False),
+        ("nonsense", None, True),
+        ("nonsense", "other", True),
+        ("", None, False),
+        ("", "", True),
+        (" ", None, False),
+        ("\u00a0", "\u00a0", True),
+        ("a\nb", None, False),
+        ("a\nb", "a\nb", True),
+        ("x" * 65, None, False),
+    ],
+)
 def test_the_subject_of_a_check_is_what_was_asked_where_that_can_be_one(keys, world, asked, subject, is_wrong):  # noqa: F811
     def writer() -> Writer:
         return Writer(begin=sources.BEGIN + timedelta(days=1), first=5000)
@@ -157,14 +205,22 @@ def test_the_subject_of_a_check_is_what_was_asked_where_that_can_be_one(keys, wo
     made = writer().event("sensitive.check.2b", subject, json.loads(writer().check(asked))["data"], "FF")
     delivered(world, "archive", [made])
     report = checked(keys, world)
-    assert ("but the document's subject is" in "\n".join(lines(report))) == is_wrong and (report.status == 1) == is_wrong, "\n".join(lines(report))
+    assert ("but the document's subject is" in "\n".join(lines(report))) == is_wrong and (
+        report.status == 1
+    ) == is_wrong, "\n".join(lines(report))
 
 
 def test_these_tables_are_those_that_the_extension_watches():
     install = pathlib.Path(__file__).resolve().parents[3] / "sql" / "install"
-    listed = re.search(r"foreach relation in array array\[(.*?)\]", (install / "admin_ext/63_bookkeeping.sql").read_text(), re.DOTALL)[1]
-    single = re.findall(r"create trigger bookkeeping\s.*?on (\S+)", (install / "admin_ext/60_access.sql").read_text(), re.DOTALL)
-    moving = re.search(r"attach_bookkeeping\(t\) from unnest\('\{(.*?)\}'", (install / "cutover/65_tables.sql").read_text())[1]
+    listed = re.search(
+        r"foreach relation in array array\[(.*?)\]", (install / "admin_ext/63_bookkeeping.sql").read_text(), re.DOTALL
+    )[1]
+    single = re.findall(
+        r"create trigger bookkeeping\s.*?on (\S+)", (install / "admin_ext/60_access.sql").read_text(), re.DOTALL
+    )
+    moving = re.search(
+        r"attach_bookkeeping\(t\) from unnest\('\{(.*?)\}'", (install / "cutover/65_tables.sql").read_text()
+    )[1]
     assert contents.BOOKS == {*re.findall(r"'([^']*)'", listed), *single, *moving.split(", ")}
 
 
@@ -174,9 +230,20 @@ def test_these_tables_are_those_that_the_extension_watches():
 def proof(world: World, *what: object, options: tuple[object, ...] = ()) -> tuple[int, str]:
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        made = ["prove", *what, "--archive", world.places["archive"], "--key", world.key, "--output", world.directory / "proof.json"]
+        made = [
+            "prove",
+            *what,
+            "--archive",
+            world.places["archive"],
+            "--key",
+            world.key,
+            "--output",
+            world.directory / "proof.json",
+        ]
         assert cli.main([str(argument) for argument in made]) == 0, out.getvalue()
-        status = cli.main([str(argument) for argument in ("--proof", world.directory / "proof.json", "--key", world.key, *options)])
+        status = cli.main(
+            [str(argument) for argument in ("--proof", world.directory / "proof.json", "--key", world.key, *options)]
+        )
     return status, out.getvalue()
 
 

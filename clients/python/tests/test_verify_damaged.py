@@ -1,4 +1,5 @@
 """Files that others have damaged or rewritten: each ends with a finding that names the file, within bounded memory and time."""
+
 import gzip
 import json
 import resource
@@ -7,9 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import pytest
-
 import evidence_sources as sources
+import pytest
 from admin_client.verify import safe
 from evidence_sources import BEGIN, Archive, Writer, compress, decompress, messages, timedelta, write_dump
 from verify_attacks import World
@@ -27,11 +27,18 @@ def world(tmp_path_factory):
 
 def bounded(*arguments) -> tuple[int, str]:
     """The verifier in a process that the kernel ends beyond these bounds.  Exit status and output."""
+
     def limit():
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_OF_CPU, SECONDS_OF_CPU))
 
-    ended = subprocess.run([sys.executable, "-c", RUN, *map(str, arguments)], capture_output=True, text=True, preexec_fn=limit, env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"})
+    ended = subprocess.run(
+        [sys.executable, "-c", RUN, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+    )
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended.returncode, ended.stdout + ended.stderr
 
@@ -112,7 +119,10 @@ def test_a_damaged_file_of_documents_is_named(world, how, tmp_path):
     named(said, status, path.name)
 
 
-LINES = {key: FILES[key] for key in ("cut off", "more bytes", "a byte order mark", "an empty line", "deep", "a line of 100 MB", "UTF-16")}
+LINES = {
+    key: FILES[key]
+    for key in ("cut off", "more bytes", "a byte order mark", "an empty line", "deep", "a line of 100 MB", "UTF-16")
+}
 
 
 @pytest.mark.parametrize("how", LINES)
@@ -128,7 +138,11 @@ def test_a_damaged_dump_is_named(world, how, tmp_path):
 
 
 def event(data: str) -> bytes:
-    return Writer(begin=BEGIN + timedelta(days=1), first=5000).issue("APP-888888-x").replace(b'"payout"', data.encode("utf-8", "surrogatepass"))
+    return (
+        Writer(begin=BEGIN + timedelta(days=1), first=5000)
+        .issue("APP-888888-x")
+        .replace(b'"payout"', data.encode("utf-8", "surrogatepass"))
+    )
 
 
 DOCUMENTS = {
@@ -161,15 +175,24 @@ def test_a_document_that_no_extension_wrote_is_named_though_its_chain_fits(world
         records = messages(replace(of, documents=[*of.documents[:-1], of.documents[0]]))
         chains = of.chains()
         name, text = records[-1].headers[-1]
-        records[-1] = replace(records[-1], value=document, headers=[*records[-1].headers[:-1], (name, json.dumps({**json.loads(text), "chain": chains[-1]}).encode())])
+        records[-1] = replace(
+            records[-1],
+            value=document,
+            headers=[*records[-1].headers[:-1], (name, json.dumps({**json.loads(text), "chain": chains[-1]}).encode())],
+        )
         write_dump(tmp_path / "copy", records)
         arguments = ["--topic-dump", tmp_path / "copy"]
     else:
-        sources.write_ndjson(tmp_path / "copy", replace(of, documents=[*of.documents, of.documents[0]], batches=[*of.batches, 1]).to("ndjson"))
+        sources.write_ndjson(
+            tmp_path / "copy",
+            replace(of, documents=[*of.documents, of.documents[0]], batches=[*of.batches, 1]).to("ndjson"),
+        )
         arguments = ["--ndjson", tmp_path / "copy"]
     status, said = verify(*arguments)
     assert status == 1 and "does not expect" not in said, said
-    assert any(line.split()[0] == "wrong" and f"document {number}" in line and words in line for line in said.splitlines()), said
+    assert any(
+        line.split()[0] == "wrong" and f"document {number}" in line and words in line for line in said.splitlines()
+    ), said
 
 
 def test_what_was_sealed_in_several_frames_is_proved(tmp_path, world):
@@ -180,7 +203,11 @@ def test_what_was_sealed_in_several_frames_is_proved(tmp_path, world):
 def test_a_sealed_line_that_is_too_long_ends_without_a_verdict(world, tmp_path, monkeypatch):
     """Somebody with the key has sealed a line that no database writes: nothing is proved, and memory stays bounded."""
     monkeypatch.setattr(sources, "newest_of", lambda _: BEGIN + timedelta(days=2))
-    of = replace(world.honest, documents=[*world.honest.documents, b"x" * (safe.MOST_LINE + 1)], batches=[*world.honest.batches, 1])
+    of = replace(
+        world.honest,
+        documents=[*world.honest.documents, b"x" * (safe.MOST_LINE + 1)],
+        batches=[*world.honest.batches, 1],
+    )
     Archive(tmp_path / "copy").write(of)
     status, said = bounded("--archive", tmp_path / "copy", "--key", world.key)
     assert status == 2 and said.splitlines()[-1].startswith("NOT CHECKED: a line is longer than")
@@ -190,7 +217,10 @@ def test_a_sealed_line_that_is_too_long_ends_without_a_verdict(world, tmp_path, 
 
 LENGTH = 48 << 20
 WITHOUT_DOCUMENTS = 64 << 20
-PEAK = RUN.replace("sys.exit(main())", "status = main(); print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr); sys.exit(status)")
+PEAK = RUN.replace(
+    "sys.exit(main())",
+    "status = main(); print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0], file=sys.stderr); sys.exit(status)",
+)
 
 
 @pytest.fixture(scope="module")
@@ -199,16 +229,35 @@ def with_long_documents(tmp_path_factory):
     place = World(tmp_path_factory.mktemp("long"))
     writer = Writer(begin=BEGIN.replace(month=12), first=5000)
     long = [writer.foreign("/ff/eu-1", f"e-{number}", "x" * LENGTH) for number in range(3)]
-    of = replace(place.honest, documents=[*place.honest.documents, *long, writer.foreign("/ff/eu-1", "e-3", "y")], batches=[*place.honest.batches, 1, 1, 2])
+    of = replace(
+        place.honest,
+        documents=[*place.honest.documents, *long, writer.foreign("/ff/eu-1", "e-3", "y")],
+        batches=[*place.honest.batches, 1, 1, 2],
+    )
     for kind in ("archive", "ndjson", "topic"):
         place.write(kind, of)
     return place
 
 
-@pytest.mark.parametrize("kind, more, times", [("archive", ["--seals-only"], 2.2), ("ndjson", ["--seals-only"], 2.2), ("topic", ["--seals-only"], 4.2), ("archive", [], 5.2), ("ndjson", [], 5.2), ("topic", [], 5.2)])
+@pytest.mark.parametrize(
+    "kind, more, times",
+    [
+        ("archive", ["--seals-only"], 2.2),
+        ("ndjson", ["--seals-only"], 2.2),
+        ("topic", ["--seals-only"], 4.2),
+        ("archive", [], 5.2),
+        ("ndjson", [], 5.2),
+        ("topic", [], 5.2),
+    ],
+)
 def test_memory_is_a_multiple_of_the_longest_document(with_long_documents, kind, more, times):
     """As the auditor's page says."""
-    ended = subprocess.run([sys.executable, "-c", PEAK, *map(str, with_long_documents.arguments(kind)), *more], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"})
+    ended = subprocess.run(
+        [sys.executable, "-c", PEAK, *map(str, with_long_documents.arguments(kind)), *more],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": ":".join(sys.path), "PATH": "/usr/bin:/bin"},
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     peak = int(ended.stderr.split()[-1]) << 10
     assert peak < WITHOUT_DOCUMENTS + times * LENGTH, f"{peak / LENGTH:.1f} times the longest document"

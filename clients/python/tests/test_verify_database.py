@@ -1,4 +1,5 @@
 """The verifier over what a real server wrote: its documents, and the rows that they came from."""
+
 import asyncio
 import contextlib
 import json
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-
 from evidence_sources import KEY, Archive, History
 from verify_command import verify
 
@@ -47,7 +47,11 @@ def sql(dsn, *statements):
         try:
             found = None
             for statement in statements:
-                found = await connection.fetchval(statement) if statement.startswith("select count") else await connection.execute(statement)
+                found = (
+                    await connection.fetchval(statement)
+                    if statement.startswith("select count")
+                    else await connection.execute(statement)
+                )
             return found
         finally:
             await connection.close()
@@ -74,12 +78,14 @@ def delivered(dsn, directory):
 def server():
     """DSN, and the documents of a database that has done all sorts of things."""
     environment = {name: value for name, value in os.environ.items() if name not in ("PGHOST", "PGPORT", "SCRATCH")}
-    cluster = subprocess.Popen(["bash", "-c", CLUSTER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    cluster = subprocess.Popen(
+        ["bash", "-c", CLUSTER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     try:
         host, files = cluster.stdout.readline().split()
         dsn = f"postgresql://postgres@/postgres?host={host}"
         sql(dsn, "create extension admin_ext", "select admin.create_audit_partitions()")
-        for statements in (CASES, *[MORE] * 3):     # each in a file of its own
+        for statements in (CASES, *[MORE] * 3):  # each in a file of its own
             sql(dsn, statements)
             documents = delivered(dsn, Path(files))
         yield dsn, documents, files
@@ -90,7 +96,11 @@ def server():
 @pytest.fixture
 def archive(server, tmp_path):
     dsn, documents, _ = server
-    store = next(event["source"].removeprefix("/admin_ext/") for event in map(json.loads, documents) if event["source"].startswith("/admin_ext/"))
+    store = next(
+        event["source"].removeprefix("/admin_ext/")
+        for event in map(json.loads, documents)
+        if event["source"].startswith("/admin_ext/")
+    )
     Archive(tmp_path / "archive").write(History(documents, [len(documents) - 5, 5], store), 1)
     (tmp_path / "key").write_bytes(KEY.public_key().public_bytes_raw())
     return dsn, documents, ["--archive", str(tmp_path / "archive"), "--key", str(tmp_path / "key")]
@@ -126,22 +136,47 @@ def test_files_and_rows_are_the_same(server):
 @contextlib.contextmanager
 def tampered(dsn, audit_id, change):
     """What a superuser does to a row behind the triggers' back, and undoes."""
-    sql(dsn, "alter table admin.audit disable trigger all", f"create table kept as select * from admin.audit where audit_id = {audit_id}")
+    sql(
+        dsn,
+        "alter table admin.audit disable trigger all",
+        f"create table kept as select * from admin.audit where audit_id = {audit_id}",
+    )
     try:
         sql(dsn, change)
         yield
     finally:
-        sql(dsn, f"delete from admin.audit where audit_id = {audit_id}", "insert into admin.audit overriding system value select * from kept", "drop table kept",
-            "alter table admin.audit enable always trigger audit_append_only", "alter table admin.audit enable always trigger audit_append_only_statement")
+        sql(
+            dsn,
+            f"delete from admin.audit where audit_id = {audit_id}",
+            "insert into admin.audit overriding system value select * from kept",
+            "drop table kept",
+            "alter table admin.audit enable always trigger audit_append_only",
+            "alter table admin.audit enable always trigger audit_append_only_statement",
+        )
 
 
-@pytest.mark.parametrize("audit_id, change, says", [
-    (40, "update admin.audit set actor = 'XX' where audit_id = 40", "the document with audit_id 40 (number 40) is another one in the database than in the archive"),
-    (40, "update admin.audit set payload = '{}' where audit_id = 40", "the document with audit_id 40 (number 40) is another one in the database than in the archive"),
-    (41, "delete from admin.audit where audit_id = 41", "(audit_id 41) of the archive is missing in the database"),
-    (30000, "insert into admin.audit (audit_id, event_type, payload, recorded_at) overriding system value values (30000, 'approval.issued', '{}', now() - interval '1 day')",
-     "(audit_id 30000) of the database is missing in the archive"),
-], ids=["actor", "payload", "deleted", "forged and back-dated"])
+@pytest.mark.parametrize(
+    "audit_id, change, says",
+    [
+        (
+            40,
+            "update admin.audit set actor = 'XX' where audit_id = 40",
+            "the document with audit_id 40 (number 40) is another one in the database than in the archive",
+        ),
+        (
+            40,
+            "update admin.audit set payload = '{}' where audit_id = 40",
+            "the document with audit_id 40 (number 40) is another one in the database than in the archive",
+        ),
+        (41, "delete from admin.audit where audit_id = 41", "(audit_id 41) of the archive is missing in the database"),
+        (
+            30000,
+            "insert into admin.audit (audit_id, event_type, payload, recorded_at) overriding system value values (30000, 'approval.issued', '{}', now() - interval '1 day')",
+            "(audit_id 30000) of the database is missing in the archive",
+        ),
+    ],
+    ids=["actor", "payload", "deleted", "forged and back-dated"],
+)
 def test_a_row_that_a_superuser_tampered_with_is_seen(archive, audit_id, change, says):
     dsn, _, arguments = archive
     with tampered(dsn, audit_id, change):

@@ -1,4 +1,5 @@
 """Months that the database has dropped, and rows that are gone without that."""
+
 import contextlib
 import json
 import time
@@ -6,7 +7,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-
 from admin_client.verify import dropped
 from admin_client.verify.compare import Comparison
 from admin_client.verify.report import WRONG, Report, Stream
@@ -17,7 +17,16 @@ from test_verify_links import changed
 
 NOVEMBER = "2026-11-01T00:00:00.000000Z"
 BEFORE = "2026-10-31T23:59:59.000000Z"
-DATA = {"partition": "audit_y2026m10", "from": "2026-10-01T00:00:00+00:00", "to": "2026-11-01T00:00:00+00:00", "rows": 2, "first_audit_id": "90", "last_audit_id": "100", "sinks": {}, "last_numbers": {}}
+DATA = {
+    "partition": "audit_y2026m10",
+    "from": "2026-10-01T00:00:00+00:00",
+    "to": "2026-11-01T00:00:00+00:00",
+    "rows": 2,
+    "first_audit_id": "90",
+    "last_audit_id": "100",
+    "sinks": {},
+    "last_numbers": {},
+}
 OCTOBER = dropped.Month("2026-10-01T00:00:00.000000Z", NOVEMBER, 90, 100)
 
 
@@ -41,7 +50,18 @@ def compared_with(*months, audit_id=100, recorded=BEFORE, delivered_drop=True, r
     return report
 
 
-@pytest.mark.parametrize("audit_id, recorded, wrong", [(100, BEFORE, 0), (90, BEFORE, 0), (89, BEFORE, 1), (101, BEFORE, 1), (100, NOVEMBER, 1), (100, "2026-09-30T23:59:59.999999Z", 1), (100, "", 1)])
+@pytest.mark.parametrize(
+    "audit_id, recorded, wrong",
+    [
+        (100, BEFORE, 0),
+        (90, BEFORE, 0),
+        (89, BEFORE, 1),
+        (101, BEFORE, 1),
+        (100, NOVEMBER, 1),
+        (100, "2026-09-30T23:59:59.999999Z", 1),
+        (100, "", 1),
+    ],
+)
 def test_a_row_was_dropped_if_an_event_covers_its_time_and_its_number(audit_id, recorded, wrong):
     """Row 99 was kept though 100 was dropped: its transaction took the number later than the time."""
     report = compared_with((STORE, OCTOBER), audit_id=audit_id, recorded=recorded)
@@ -89,17 +109,41 @@ def document(data, kind=dropped.TYPE, **more):
 
 
 def test_events_of_documents():
-    text = b"\n".join((document(DATA), document(DATA, "other"), document(DATA, source=f"/admin_ext/{OTHER_STORE}"), document(DATA).replace(b'"from"', b'"to":0,"from"'), b'"type":"ptt.admin.partition.dropped"', b""))
+    text = b"\n".join(
+        (
+            document(DATA),
+            document(DATA, "other"),
+            document(DATA, source=f"/admin_ext/{OTHER_STORE}"),
+            document(DATA).replace(b'"from"', b'"to":0,"from"'),
+            b'"type":"ptt.admin.partition.dropped"',
+            b"",
+        )
+    )
     assert [*dropped.of_documents(STORE, text)] == [(1, OCTOBER)]
 
 
-@pytest.mark.parametrize("change, month", [
-    ({}, OCTOBER), ({"from": "2026-10-01T02:00:00+02:00"}, OCTOBER), ({"from": "-infinity"}, OCTOBER._replace(since="")), ({"from": "2026-10-01"}, None), ({"to": "infinity"}, None), ({"to": 1}, None),
-    ({"first_audit_id": None, "last_audit_id": None}, None), ({"last_audit_id": "9" * 30}, None), ({"last_audit_id": 100}, None), ({"last_audit_id": "١"}, None)])
+@pytest.mark.parametrize(
+    "change, month",
+    [
+        ({}, OCTOBER),
+        ({"from": "2026-10-01T02:00:00+02:00"}, OCTOBER),
+        ({"from": "-infinity"}, OCTOBER._replace(since="")),
+        ({"from": "2026-10-01"}, None),
+        ({"to": "infinity"}, None),
+        ({"to": 1}, None),
+        ({"first_audit_id": None, "last_audit_id": None}, None),
+        ({"last_audit_id": "9" * 30}, None),
+        ({"last_audit_id": 100}, None),
+        ({"last_audit_id": "١"}, None),
+    ],
+)
 def test_what_an_event_says(change, month):
     row = {"event_type": dropped.TYPE, "source_event_id": None, "payload": json.dumps({**DATA, **change})}
     assert dropped.of_row(row) == month
-    assert dropped.of_row({**row, "source_event_id": "e1"}) is None and dropped.of_row({**row, "payload": "[" * 100_000}) is None
+    assert (
+        dropped.of_row({**row, "source_event_id": "e1"}) is None
+        and dropped.of_row({**row, "payload": "[" * 100_000}) is None
+    )
 
 
 # -- with a server ----------------------------------------------------------------------------------------------------
@@ -107,7 +151,10 @@ def test_what_an_event_says(change, month):
 
 def test_the_oldest_rows_are_missing_where_no_month_was_dropped(archive):  # noqa: F811
     dsn, _, arguments = archive
-    with tampered(dsn, 1, "delete from admin.audit where audit_id = 1"), changed(dsn, "update admin.audit_dropped set below = 2", "admin.audit_dropped"):
+    with (
+        tampered(dsn, 1, "delete from admin.audit where audit_id = 1"),
+        changed(dsn, "update admin.audit_dropped set below = 2", "admin.audit_dropped"),
+    ):
         status, said = verify(*arguments, "--dsn", dsn)
     assert status == 1 and "document 1 (audit_id 1) of the archive is missing in the database" in said, said
 
@@ -115,18 +162,27 @@ def test_the_oldest_rows_are_missing_where_no_month_was_dropped(archive):  # noq
 def test_rows_of_a_month_that_was_dropped_are_no_alarm(server):  # noqa: F811
     """The last test: the month is gone.  Its number is higher than those of the rows that were kept."""
     dsn, _, files = server
-    sql(dsn, "alter table admin.audit disable trigger audit_append_only", "insert into admin.audit (event_type, recorded_at, payload) values ('old', '2016-02-03', '{}')",
-        "alter table admin.audit enable always trigger audit_append_only", "select admin.create_audit_partitions()")
+    sql(
+        dsn,
+        "alter table admin.audit disable trigger audit_append_only",
+        "insert into admin.audit (event_type, recorded_at, payload) values ('old', '2016-02-03', '{}')",
+        "alter table admin.audit enable always trigger audit_append_only",
+        "select admin.create_audit_partitions()",
+    )
     delivered(dsn, Path(files))
     deadline = time.monotonic() + 60
     while sql(dsn, "select count(*) from admin.audit where event_type = 'partition.dropped'") == 0:
         assert time.monotonic() < deadline
-        with contextlib.suppress(asyncpg.ObjectNotInPrerequisiteStateError):        # the position has not been recorded yet
+        with contextlib.suppress(asyncpg.ObjectNotInPrerequisiteStateError):  # the position has not been recorded yet
             sql(dsn, "select admin.drop_audit_partitions('9 years')")
         time.sleep(0.05)
     rows = sql(dsn, "select count(*) from admin.audit")
-    while len(lines_of(Path(files))) < rows + 1:        # and the row that was dropped
+    while len(lines_of(Path(files))) < rows + 1:  # and the row that was dropped
         assert time.monotonic() < deadline
         time.sleep(0.05)
     status, said = verify("--ndjson", files, "--dsn", dsn)
-    assert status == 0 and "of the NDJSON files is of a month that the database says it has dropped" in said and "agree on" in said, said
+    assert (
+        status == 0
+        and "of the NDJSON files is of a month that the database says it has dropped" in said
+        and "agree on" in said
+    ), said

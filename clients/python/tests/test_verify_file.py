@@ -1,4 +1,5 @@
 """The verifier as one file, where nothing but Python and cryptography is installed."""
+
 import os
 import pathlib
 import subprocess
@@ -7,7 +8,6 @@ import venv
 
 import cryptography
 import pytest
-
 from evidence_sources import FORGER, KEY, Archive, history, write_ndjson
 
 BUILD = pathlib.Path(__file__).parents[1] / "build_verifier.py"
@@ -57,7 +57,10 @@ def test_the_one_file_makes_and_checks_a_proof(bare, archive, tmp_path):
 
 def test_without_means_to_decompress_it_says_so(bare, archive):
     done = run(bare, *archive, path="/nonexistent")
-    assert done.returncode == 2 and 'neither the Python module "zstandard" nor the program "zstd" is installed' in done.stdout, done.stdout + done.stderr
+    assert (
+        done.returncode == 2
+        and 'neither the Python module "zstandard" nor the program "zstd" is installed' in done.stdout
+    ), done.stdout + done.stderr
 
 
 def test_without_means_to_decompress_ndjson_files_are_verified(bare, tmp_path):
@@ -66,8 +69,14 @@ def test_without_means_to_decompress_ndjson_files_are_verified(bare, tmp_path):
     assert done.returncode == 0 and "CONSISTENT, BUT NOT SIGNED" in done.stdout, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("arguments, module", [(["--archive", "s3://bucket/audit"], "boto3"), (["--topic", "t", "--bootstrap", "127.0.0.1:1"], "confluent-kafka"),
-                                               (["--dsn", "postgresql:///nowhere"], "asyncpg")])
+@pytest.mark.parametrize(
+    "arguments, module",
+    [
+        (["--archive", "s3://bucket/audit"], "boto3"),
+        (["--topic", "t", "--bootstrap", "127.0.0.1:1"], "confluent-kafka"),
+        (["--dsn", "postgresql:///nowhere"], "asyncpg"),
+    ],
+)
 def test_what_needs_a_module_names_it(bare, arguments, module, tmp_path):
     if module == "asyncpg":
         write_ndjson(tmp_path / "files", history(sink="ndjson"))
@@ -81,5 +90,3 @@ def test_a_key_that_is_not_trusted_proves_nothing(bare, archive, tmp_path):
     assert run(bare, *archive[:3], tmp_path / "other").returncode == 1
     done = run(bare, *archive[:2])
     assert done.returncode == 2 and "no trusted key was given" in done.stdout
-
-

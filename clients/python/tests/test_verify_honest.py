@@ -1,4 +1,5 @@
 """Honest streams raise no alarm, whatever their shape."""
+
 import json
 import random
 from dataclasses import replace
@@ -6,17 +7,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 import evidence_sources as sources
+import pytest
+from admin_client.evidence import chain, merkle
 from admin_client.verify import walk
 from admin_client.verify.keys import Keys
 from admin_client.verify.report import ATTENTION, NOTE, WRONG, lines, sentence
 from admin_client.verify.run import Source, Wish, run
-from admin_client.evidence import chain, merkle
 from evidence_sources import KEY, OTHER_STORE, Archive, History, Writer, history, messages, write_dump, write_ndjson
+from hypothesis import given, settings, strategies as st
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +36,15 @@ def clean(report):
 
 
 @settings(max_examples=40, deadline=None)
-@given(approvals=st.integers(0, 12), seed=st.integers(0, 10_000), most=st.integers(1, 40), per_object=st.integers(1, 7), unfinished=st.integers(0, 2), partitions=st.integers(1, 5),
-       frame=st.sampled_from([None, 100, 5000]))
+@given(
+    approvals=st.integers(0, 12),
+    seed=st.integers(0, 10_000),
+    most=st.integers(1, 40),
+    per_object=st.integers(1, 7),
+    unfinished=st.integers(0, 2),
+    partitions=st.integers(1, 5),
+    frame=st.sampled_from([None, 100, 5000]),
+)
 def test_an_honest_history_raises_no_alarm(keys, approvals, seed, most, per_object, unfinished, partitions, frame):
     of = history(approvals, seed)
     of = replace(of, batches=sources.sizes(len(of.documents), random.Random(seed), most))
@@ -48,7 +54,11 @@ def test_an_honest_history_raises_no_alarm(keys, approvals, seed, most, per_obje
         files = of.to("ndjson")
         write_ndjson(place / "ndjson", files, per_object, min(unfinished, len(of.batches) - 1))
         write_dump(place / "topic", messages(of, partitions))
-        archive, ndjson, topic = Source("archive", f"{place}/archive"), Source("ndjson", f"{place}/ndjson"), Source("topic", f"{place}/topic")
+        archive, ndjson, topic = (
+            Source("archive", f"{place}/archive"),
+            Source("ndjson", f"{place}/ndjson"),
+            Source("topic", f"{place}/topic"),
+        )
         for pair in ((archive,), (ndjson,), (topic,), (archive, topic), (ndjson, archive), (topic, ndjson)):
             report = clean(verified(keys, *pair))
             assert all(stream.documents == len(of.documents) for stream in report.streams)
@@ -66,9 +76,13 @@ def two_stores():
     first = History(old, sources.sizes(len(old), chance))
     again = [document.replace(sources.STORE.encode(), OTHER_STORE.encode()) for document in old[-6:]]
     writer.store = OTHER_STORE
-    new = [document for number in range(4) for document in sources.life(writer, f"APP-{200001 + number}-x", chance)] + [writer.check("APP-100001-x")]
+    new = [document for number in range(4) for document in sources.life(writer, f"APP-{200001 + number}-x", chance)] + [
+        writer.check("APP-100001-x")
+    ]
     continues = {"store": sources.STORE, "last": len(old), "chain": first.chains()[-1]}
-    return first, History([*again, *new], sources.sizes(len(again) + len(new), chance), OTHER_STORE, continues=continues)
+    return first, History(
+        [*again, *new], sources.sizes(len(again) + len(new), chance), OTHER_STORE, continues=continues
+    )
 
 
 def place_two(directory, first, second):
@@ -79,7 +93,11 @@ def place_two(directory, first, second):
     files[1] = replace(files[1], continues={**second.continues, "chain": files[0].chains()[-1]})
     write_ndjson(directory / "ndjson", files[0])
     write_ndjson(directory / "ndjson", files[1], database="db")
-    return [Source("archive", f"{directory}/archive"), Source("topic", f"{directory}/topic"), Source("ndjson", f"{directory}/ndjson")]
+    return [
+        Source("archive", f"{directory}/archive"),
+        Source("topic", f"{directory}/topic"),
+        Source("ndjson", f"{directory}/ndjson"),
+    ]
 
 
 @pytest.mark.parametrize("kind", [0, 1, 2], ids=["archive", "topic", "ndjson"])
@@ -94,13 +112,24 @@ def sent_again(event, fresh):
     """resync_sink has sent the last documents again, without a new store.  It counts by a position that is recorded up to a second late."""
     of = history(4)
     writer = Writer(begin=sources.BEGIN + timedelta(hours=1), first=9000)
-    more = [writer.event("sink.resynced", None, {"sink": "kafka", "from": event, "sent_again": 9}, "postgres")] if event else []
+    more = (
+        [writer.event("sink.resynced", None, {"sink": "kafka", "from": event, "sent_again": 9}, "postgres")]
+        if event
+        else []
+    )
     more += [writer.check("APP-999999-none") for _ in range(fresh)]
     return History([*of.documents, *of.documents[-10:], *more], [*of.batches, 10, *([len(more)] if more else [])])
 
 
-@pytest.mark.parametrize("event, fresh, status, said", [(1, 2000, 0, "resync_sink has sent them again"), (None, 0, 0, "is not here yet"), (None, 2000, 1, "no resync_sink has sent 10 of them again"),
-                                                        (9000, 2000, 1, "no resync_sink has sent 10 of them again")])
+@pytest.mark.parametrize(
+    "event, fresh, status, said",
+    [
+        (1, 2000, 0, "resync_sink has sent them again"),
+        (None, 0, 0, "is not here yet"),
+        (None, 2000, 1, "no resync_sink has sent 10 of them again"),
+        (9000, 2000, 1, "no resync_sink has sent 10 of them again"),
+    ],
+)
 def test_documents_that_come_twice_have_to_be_explained(keys, event, fresh, status, said, tmp_path):
     Archive(tmp_path / "archive").write(sent_again(event, fresh))
     report = verified(keys, Source("archive", f"{tmp_path}/archive"))
@@ -115,7 +144,9 @@ def test_a_store_that_continues_another_history_is_seen(keys, kind, tmp_path):
     source = place_two(tmp_path, first, second)[kind]
     if source.kind == "ndjson":
         path = tmp_path / "ndjson" / "db.seals.ndjson"
-        path.write_text(path.read_text().replace(first.to("ndjson").chains()[-1] + '"},"batches"', "00" * 32 + '"},"batches"'))
+        path.write_text(
+            path.read_text().replace(first.to("ndjson").chains()[-1] + '"},"batches"', "00" * 32 + '"},"batches"')
+        )
     assert "the history was rewritten" in sentence(verified(keys, source))
 
 
@@ -129,7 +160,10 @@ def test_stores_that_write_at_the_same_time_are_told_apart(keys, tmp_path):
         both.append(messages(History(documents, [2] * 5, store), 2))
     mixed = [record for pair in zip(*both) for record in chance.sample(pair, 2)]
     write_dump(tmp_path / "topic", mixed)
-    assert [stream.documents for stream in clean(verified(keys, Source("topic", f"{tmp_path}/topic"))).streams] == [10, 10]
+    assert [stream.documents for stream in clean(verified(keys, Source("topic", f"{tmp_path}/topic"))).streams] == [
+        10,
+        10,
+    ]
 
 
 def test_a_registry_prefix_tombstones_and_foreign_records_do_not_matter(keys, tmp_path):
@@ -153,7 +187,9 @@ def test_a_topic_without_its_oldest_records_is_verified_from_a_number(keys, tmp_
 
 def test_an_archive_that_is_a_little_behind_is_no_alarm(keys, tmp_path):
     of = history()
-    Archive(tmp_path / "archive").write(replace(of, documents=of.documents[: sum(of.batches[:-3])], batches=of.batches[:-3]))
+    Archive(tmp_path / "archive").write(
+        replace(of, documents=of.documents[: sum(of.batches[:-3])], batches=of.batches[:-3])
+    )
     write_dump(tmp_path / "topic", messages(of))
     report = clean(verified(keys, Source("archive", f"{tmp_path}/archive"), Source("topic", f"{tmp_path}/topic")))
     assert "have not arrived in the archive yet" in "\n".join(lines(report))
@@ -162,7 +198,9 @@ def test_an_archive_that_is_a_little_behind_is_no_alarm(keys, tmp_path):
 
 def test_an_object_whose_seal_is_not_there_yet_is_no_alarm(keys, tmp_path):
     Archive(tmp_path / "archive").write(history())[-1].unlink()
-    assert "is the newest and has no seal" in "\n".join(lines(clean(verified(keys, Source("archive", f"{tmp_path}/archive")))))
+    assert "is the newest and has no seal" in "\n".join(
+        lines(clean(verified(keys, Source("archive", f"{tmp_path}/archive"))))
+    )
 
 
 def test_a_decision_that_did_not_wait_for_a_withdrawal_is_no_alarm(keys, tmp_path):
@@ -186,16 +224,41 @@ def test_a_decision_from_a_state_that_ended_long_ago_is_wrong(keys, tmp_path):
     assert "follows from a state that had ended" in sentence(verified(keys, Source("archive", f"{tmp_path}/archive")))
 
 
-@pytest.mark.parametrize("forgery, said", [
-    (lambda w: w.sign("APP-100001-x", "finance", "boss"), "boss asked for it and signed it"),
-    (lambda w: w.sign("APP-100001-x", "stranger", "ann"), "a role that is not required"),
-    (lambda w: [w.change("APP-100001-x", "approval.signed_full", state="signed_full")], "0 of 2 signatures"),
-    (lambda w: [w.issue("APP-100001-x")], "it was issued a second time"),
-    (lambda w: w.sign("APP-100001-x", "finance", "ann") + w.sign("APP-100001-x", "legal", "ann"), "signed twice"),
-    (lambda w: w.sign("APP-100001-x", "finance", "ann") + [w.change("APP-100001-x", "approval.altered", resource="account 8")], "changed after it had been signed"),
-    (lambda w: [w.withdraw("APP-100001-x"), w.change("APP-100001-x", "approval.signed_partial", state="signed_partial")], "leads from withdrawn to signed_partial"),
-    (lambda w: [w.event("approval.altered", "APP-100001-x", {"op": "DELETE", "changed": {}, "row": dict(w.rows["APP-100001-x"])})], "never deleted"),
-], ids=["requester", "role", "unsigned", "twice", "person", "altered", "reopened", "deleted"])
+@pytest.mark.parametrize(
+    "forgery, said",
+    [
+        (lambda w: w.sign("APP-100001-x", "finance", "boss"), "boss asked for it and signed it"),
+        (lambda w: w.sign("APP-100001-x", "stranger", "ann"), "a role that is not required"),
+        (lambda w: [w.change("APP-100001-x", "approval.signed_full", state="signed_full")], "0 of 2 signatures"),
+        (lambda w: [w.issue("APP-100001-x")], "it was issued a second time"),
+        (lambda w: w.sign("APP-100001-x", "finance", "ann") + w.sign("APP-100001-x", "legal", "ann"), "signed twice"),
+        (
+            lambda w: (
+                w.sign("APP-100001-x", "finance", "ann")
+                + [w.change("APP-100001-x", "approval.altered", resource="account 8")]
+            ),
+            "changed after it had been signed",
+        ),
+        (
+            lambda w: [
+                w.withdraw("APP-100001-x"),
+                w.change("APP-100001-x", "approval.signed_partial", state="signed_partial"),
+            ],
+            "leads from withdrawn to signed_partial",
+        ),
+        (
+            lambda w: [
+                w.event(
+                    "approval.altered",
+                    "APP-100001-x",
+                    {"op": "DELETE", "changed": {}, "row": dict(w.rows["APP-100001-x"])},
+                )
+            ],
+            "never deleted",
+        ),
+    ],
+    ids=["requester", "role", "unsigned", "twice", "person", "altered", "reopened", "deleted"],
+)
 def test_a_forged_step_of_an_approval_is_wrong(keys, forgery, said, tmp_path):
     writer = Writer()
     documents = [writer.issue("APP-100001-x"), *forgery(writer)]
@@ -207,14 +270,30 @@ def test_a_forged_step_of_an_approval_is_wrong(keys, forgery, said, tmp_path):
 def test_acts_on_the_trail_are_named(keys, tmp_path):
     of = history(2)
     writer = Writer(begin=sources.BEGIN + timedelta(hours=1), first=9000)
-    acts = [writer.event(kind, None, data, "postgres") for kind, data in (("guard.changed", {"command": "ALTER TABLE"}), ("sink.resynced", {"sink": "ndjson", "from": 1}))]
+    acts = [
+        writer.event(kind, None, data, "postgres")
+        for kind, data in (
+            ("guard.changed", {"command": "ALTER TABLE"}),
+            ("sink.resynced", {"sink": "ndjson", "from": 1}),
+        )
+    ]
     Archive(tmp_path / "archive").write(replace(of, documents=[*of.documents, *acts], batches=[*of.batches, 2]))
     report = verified(keys, Source("archive", f"{tmp_path}/archive"))
-    assert report.status == 0 and report.count(ATTENTION) == 2 and "2 points above need an explanation by a person" in sentence(report)
+    assert (
+        report.status == 0
+        and report.count(ATTENTION) == 2
+        and "2 points above need an explanation by a person" in sentence(report)
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(documents=st.lists(st.binary(min_size=1, max_size=30).map(lambda text: text.replace(b"\n", b"\r")), min_size=1, max_size=3000), seed=st.integers(0, 99), piece=st.integers(1, 5000))
+@given(
+    documents=st.lists(
+        st.binary(min_size=1, max_size=30).map(lambda text: text.replace(b"\n", b"\r")), min_size=1, max_size=3000
+    ),
+    seed=st.integers(0, 99),
+    piece=st.integers(1, 5000),
+)
 def test_the_quick_walk_computes_what_the_reference_does(documents, seed, piece):
     of = History(documents, sources.sizes(len(documents), random.Random(seed), 50))
     text = b"".join(document + b"\n" for document in documents)
@@ -240,7 +319,7 @@ def test_the_seal_of_the_file_before_the_newest_may_be_on_its_way(keys, waiting,
 
 def test_the_last_file_of_a_store_that_was_replaced_has_no_seal(keys, tmp_path):
     first, second = two_stores()
-    second.documents = second.documents[6:]     # files are named after audit ids, and these go on
+    second.documents = second.documents[6:]  # files are named after audit ids, and these go on
     second.batches = [len(second.documents)]
     place_two(tmp_path, first, second)
     path = tmp_path / "ndjson" / "db.seals.ndjson"
@@ -251,4 +330,6 @@ def test_the_last_file_of_a_store_that_was_replaced_has_no_seal(keys, tmp_path):
     opened["continues"] = {"store": sources.STORE, "last": lost["first"] - 1, "chain": lost["chain_before"]}
     path.write_bytes(b"".join([*sealed[: at - 1], json.dumps(opened).encode() + b"\n", *sealed[at + 1 :]]))
     report = verified(keys, Source("ndjson", f"{tmp_path}/ndjson"), contents=False)
-    assert report.status == 0 and "is the last one of a store that was replaced" in "\n".join(lines(report)), "\n".join(lines(report))
+    assert report.status == 0 and "is the last one of a store that was replaced" in "\n".join(lines(report)), "\n".join(
+        lines(report)
+    )

@@ -1,4 +1,5 @@
 """What somebody has put into a source so that the verifier fails, takes all memory, or says what he wants it to say."""
+
 import json
 import os
 import shutil
@@ -8,11 +9,10 @@ import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 
-import pytest
-
 import evidence_sources as sources
+import pytest
 from admin_client.verify import archive, cli, compare, report, safe
-from evidence_sources import BEGIN, KEY, OTHER_STORE, STORE, Archive, Message, compact, messages, seal, write_dump
+from evidence_sources import BEGIN, OTHER_STORE, STORE, Archive, Message, compact, messages, seal, write_dump
 from verify_attacks import World
 from verify_command import verify
 
@@ -42,7 +42,9 @@ def seals_of(place):
 
 def sealed_with(world, place, *documents):
     """The honest history with these documents behind it, sealed."""
-    of = replace(world.honest, documents=[*world.honest.documents, *documents], batches=[*world.honest.batches, len(documents)])
+    of = replace(
+        world.honest, documents=[*world.honest.documents, *documents], batches=[*world.honest.batches, len(documents)]
+    )
     Archive(place).write(of, sealed_at=lambda _: BEGIN + timedelta(days=2))
     return place
 
@@ -63,7 +65,9 @@ def test_no_text_of_a_source_passes_for_a_line_of_the_report(world, tmp_path):
     decision = late_writer().check(HOSTILE.replace("\ud800", ""), decision="valid", reason=None, state="signed_full")
     place = sealed_with(world, tmp_path / "archive", decision)
     status, said = verify("--archive", place, "--key", world.key, "--html", tmp_path / "page")
-    assert status == 1 and last(said).startswith("NOT PROVED: ") and f"\\n{FORGED_LINE}\\x1b[8m\\u202e\\u2028\\x85" in said
+    assert (
+        status == 1 and last(said).startswith("NOT PROVED: ") and f"\\n{FORGED_LINE}\\x1b[8m\\u202e\\u2028\\x85" in said
+    )
     only_one_verdict(said)
     only_one_verdict((tmp_path / "page").read_text())
     status, said = verify("--archive", place, "--key", world.key, "--json", "-")
@@ -82,7 +86,11 @@ def test_the_name_of_a_file_is_no_line_of_the_report(copy, world):
 def test_a_terminal_without_the_letters_is_no_crash(world, copy):
     (copy / "audit" / "é").write_bytes(b"x")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
-    ended = subprocess.run([sys.executable, "-m", "admin_client.verify", "--archive", copy, "--key", world.key], capture_output=True, env=environment)
+    ended = subprocess.run(
+        [sys.executable, "-m", "admin_client.verify", "--archive", copy, "--key", world.key],
+        capture_output=True,
+        env=environment,
+    )
     assert ended.returncode == 0 and b"\\xe9" in ended.stdout, ended
 
 
@@ -111,7 +119,9 @@ def test_a_history_that_was_rewritten_is_not_proved_up_to_anywhere(world, tmp_pa
 # -- what cannot be read ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [DEEP, b'{"a":' * 200_000, b'{"v":1,"v":1}', b'{"v":"\\ud800"}', b"\xff", b"9" * 5000, b'{"v":NaN'])
+@pytest.mark.parametrize(
+    "text", [DEEP, b'{"a":' * 200_000, b'{"v":1,"v":1}', b'{"v":"\\ud800"}', b"\xff", b"9" * 5000, b'{"v":NaN']
+)
 def test_json_of_any_kind_is_read_or_refused(text):
     with pytest.raises(ValueError):
         safe.load_json(text)
@@ -145,26 +155,64 @@ def test_a_seal_in_a_header_that_cannot_be_read(world, tmp_path, text, expected)
     assert status == 1 and expected in said
 
 
-@pytest.mark.parametrize("member", ['"offset":99999999999999999999', '"timestamp":99999999999999999999999', '"timestamp":-99999999999999999999', '"partition":[1]', '"offset":1e400', '"offset":true', '"topic":"\\ud800"'])
+@pytest.mark.parametrize(
+    "member",
+    [
+        '"offset":99999999999999999999',
+        '"timestamp":99999999999999999999999',
+        '"timestamp":-99999999999999999999',
+        '"partition":[1]',
+        '"offset":1e400',
+        '"offset":true',
+        '"topic":"\\ud800"',
+    ],
+)
 def test_a_line_of_a_dump_with_any_number_is_no_crash(world, tmp_path, member):
     write_dump(tmp_path / "topic", messages(world.honest))
     path = next((tmp_path / "topic").iterdir())
     name = member.partition(":")[0]
-    members = [member, *(each for each in ('"topic":"x"', '"partition":0', '"offset":1', '"timestamp":1') if not each.startswith(name))]
-    path.write_bytes(path.read_bytes() + b"{" + ",".join(members).encode() + b',"key":null,"value":"eA==","headers":[["admin-ext-number","MQ=="]]}\n')
+    members = [
+        member,
+        *(
+            each
+            for each in ('"topic":"x"', '"partition":0', '"offset":1', '"timestamp":1')
+            if not each.startswith(name)
+        ),
+    ]
+    path.write_bytes(
+        path.read_bytes()
+        + b"{"
+        + ",".join(members).encode()
+        + b',"key":null,"value":"eA==","headers":[["admin-ext-number","MQ=="]]}\n'
+    )
     status, said = verify("--topic-dump", tmp_path / "topic")
     assert status == 1 and "is no record" in said
 
 
 def test_an_audit_id_beyond_all_numbers_is_no_crash(world, tmp_path):
-    event = late_writer().event("archive.receipt", None, {"x": 1}, "dba").replace(b'"auditid":"5000"', b'"auditid":"9999999999999999999"')
+    event = (
+        late_writer()
+        .event("archive.receipt", None, {"x": 1}, "dba")
+        .replace(b'"auditid":"5000"', b'"auditid":"9999999999999999999"')
+    )
     place = sealed_with(world, tmp_path / "archive", event)
     status, said = verify("--archive", place, "--key", world.key, "--topic-dump", world.places["topic"], "--seals-only")
     assert status == 1 and f"audit_id {compare.MOST}" in said, said
 
 
-@pytest.mark.parametrize("memory", ["[" * 200_000, '{"v":1,"heads":[]}', '{"v":1,"heads":{"archive":[]}}', '{"v":1,"heads":{"archive":{"x kafka":5}}}', '{"v":1,"heads":{},"heads":{}}',
-                                    '{"v":1,"heads":{"archive":{"%s kafka":{"number":"5","chain":"%s"}}}}' % (STORE, "ab" * 32), "[]", '{"v":1}'])
+@pytest.mark.parametrize(
+    "memory",
+    [
+        "[" * 200_000,
+        '{"v":1,"heads":[]}',
+        '{"v":1,"heads":{"archive":[]}}',
+        '{"v":1,"heads":{"archive":{"x kafka":5}}}',
+        '{"v":1,"heads":{},"heads":{}}',
+        '{"v":1,"heads":{"archive":{"%s kafka":{"number":"5","chain":"%s"}}}}' % (STORE, "ab" * 32),
+        "[]",
+        '{"v":1}',
+    ],
+)
 def test_a_memory_that_cannot_be_read_is_not_taken_for_none(world, tmp_path, memory):
     (tmp_path / "memory").write_text(memory)
     status, said = verify("--archive", world.places["archive"], "--key", world.key, "--remember", tmp_path / "memory")
@@ -226,63 +274,6 @@ def test_a_sealed_document_that_is_too_long_cannot_be_checked(world, monkeypatch
 # -- proofs -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def proved(world):
-    path = world.directory / "proof"
-    assert verify("prove", "APP-100002-x1", "--archive", world.places["archive"], "--key", world.key, "--output", path)[0] == 0
-    return json.loads(path.read_text())
-
-
-def checked(world, proof):
-    text = proof if isinstance(proof, str) else json.dumps(proof)
-    (world.directory / "changed").write_text(text)
-    return verify("--proof", world.directory / "changed", "--key", seal.key_id(KEY.public_key().public_bytes_raw()))
-
-
-@pytest.mark.parametrize("about", [{}, {"approval_id": None}, {"number": None}, {"number": "1"}, {"number": True}, {"approval_id": "APP-100002-x1", "number": 17}, {"approval_id": "APP-100002-x1", "note": "x"}])
-def test_a_proof_is_about_one_approval_or_one_document(world, proved, about):
-    status, said = checked(world, {**proved, "about": about})
-    assert status == 2 and "does not say in the form of version 1 what it is about" in last(said)
-
-
-def test_a_document_counts_once(world, proved):
-    for again in (proved["documents"][6], {**proved["documents"][6], "number": float(proved["documents"][6]["number"])}, "x", {"number": 1}):
-        assert checked(world, {**proved, "documents": [*proved["documents"], again]})[0] == 1
-    status, said = checked(world, {**proved, "documents": [*proved["documents"], proved["documents"][6]]})
-    assert "is in the proof twice" in last(said)
-
-
-@pytest.mark.parametrize("timestamps", [[], 1, "x"])
-def test_timestamps_of_another_form_are_no_proof(world, proved, timestamps):
-    assert checked(world, {**proved, "timestamps": timestamps})[0] == 2
-
-
-def test_a_timestamp_is_checked_or_it_is_said_that_it_was_not(world, proved):
-    for stamp in ("!!!", 1, []):
-        status, said = checked(world, {**proved, "timestamps": {digest: stamp for digest in proved["seals"]}})
-        assert status == 1 and "cannot be read" in last(said)
-    status, said = checked(world, {**proved, "timestamps": {digest: "eA==" for digest in proved["seals"]}})
-    assert status == 0 and "has a timestamp, which was not checked" in said
-
-
-@pytest.mark.parametrize("changed", [lambda proof: {**proof, "seals": {"x": "\ud800"}}, lambda proof: "[" * 300_000, lambda proof: '{"v":1,"v":1}', lambda proof: {**proof, "seals": {**proof["seals"], "x": 5}}])
-def test_a_proof_with_anything_in_it_is_no_crash(world, proved, changed):
-    status, said = checked(world, changed(proved))
-    assert status in (1, 2) and last(said).startswith("NOT ") and "does not expect" not in said
-
-
-def test_an_event_of_another_source_is_no_step_in_a_proof(world, tmp_path):
-    writer = late_writer()
-    issued = writer.issue("APP-444444-x")
-    event = {**json.loads(writer.foreign("/ff/eu", "x1", {"row": {"state": "signed_full"}})), "type": "ptt.admin.approval.signed_full", "subject": "APP-444444-x", "actor": "legal.chief"}
-    place = sealed_with(world, tmp_path / "archive", issued, compact(event).encode())
-    for what, expected in ((["APP-444444-x"], "1 document among them is an event of another source, and no step"), (["--number", len(world.honest.documents) + 2], "It is an event of another source")):
-        assert verify("prove", *what, "--archive", place, "--key", world.key, "--output", tmp_path / "proof")[0] == 0
-        status, said = verify("--proof", tmp_path / "proof", "--key", world.key)
-        assert status == 0 and "ptt.admin.approval.signed_full (an event of /ff/eu): no step of the approval" in said and expected in last(said)
-        assert "note      ptt.admin.approval.signed_full" not in said
-
-
 @pytest.mark.parametrize("text", ["\\ud800", "[" * 200_000 + "]" * 200_000])
 def test_a_document_with_anything_in_its_data_is_no_crash(world, tmp_path, text):
     writer = late_writer()
@@ -290,9 +281,13 @@ def test_a_document_with_anything_in_its_data_is_no_crash(world, tmp_path, text)
     changed = text.encode() if text.startswith("[") else b'"' + text.encode().replace(b"\\\\", b"\\") + b'"'
     for document in (writer.event("setting.changed", None, {"setting": "x", "value": "XX"}, "dba"), writer.issue("XX")):
         place = sealed_with(world, tmp_path / "archive", document.replace(value, changed))
-        status, said = verify("--archive", place, "--key", world.key, "--html", tmp_path / "page", "--json", tmp_path / "json")
+        status, said = verify(
+            "--archive", place, "--key", world.key, "--html", tmp_path / "page", "--json", tmp_path / "json"
+        )
         assert "does not expect" not in said and status in (0, 1), said
-        assert last(said).startswith("NOT PROVED" if status else "PROVED") and all(line.isprintable() for line in said.splitlines())
+        assert last(said).startswith("NOT PROVED" if status else "PROVED") and all(
+            line.isprintable() for line in said.splitlines()
+        )
         shutil.rmtree(tmp_path / "archive")
 
 
@@ -302,7 +297,17 @@ def test_a_file_among_the_keys_that_is_none_does_not_hinder_a_proof(copy, world)
     assert verify("prove", "APP-100002-x1", "--archive", copy, "--key", world.key)[0] == 0
 
 
-@pytest.mark.parametrize("index", [b"", DEEP, b"\xff" * 500, b"[]\n", b'{"v":1,"order":"little"}\n', b'{"v":1,"order":"little","stem":"../x","first":1,"last":2}\n'])
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"",
+        DEEP,
+        b"\xff" * 500,
+        b"[]\n",
+        b'{"v":1,"order":"little"}\n',
+        b'{"v":1,"order":"little","stem":"../x","first":1,"last":2}\n',
+    ],
+)
 def test_an_index_that_is_none_is_made_again(copy, world, index):
     assert verify("index", "--archive", copy)[0] == 0
     for path in copy.rglob(".index/*"):
@@ -313,8 +318,15 @@ def test_an_index_that_is_none_is_made_again(copy, world, index):
 # -- forms ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change, expected", [(lambda text: b" \n" + text + b"\n", "is not stored in the form that is signed"), (lambda text: text.replace(b'"v":1', b'"v": 1'), "is not stored in the form"),
-                                              (lambda text: b'{"last":999,' + text[1:], "a member is there twice"), (lambda text: text.replace(b'"v":1', b'"v":true'), "version 1")])
+@pytest.mark.parametrize(
+    "change, expected",
+    [
+        (lambda text: b" \n" + text + b"\n", "is not stored in the form that is signed"),
+        (lambda text: text.replace(b'"v":1', b'"v": 1'), "is not stored in the form"),
+        (lambda text: b'{"last":999,' + text[1:], "a member is there twice"),
+        (lambda text: text.replace(b'"v":1', b'"v":true'), "version 1"),
+    ],
+)
 def test_the_newest_seal_is_stored_as_it_was_signed(copy, world, change, expected):
     path = seals_of(copy)[-1]
     path.write_bytes(change(path.read_bytes()))
@@ -339,7 +351,9 @@ def test_a_record_that_names_two_stores(world, tmp_path):
 
 def test_an_ingested_event_that_tells_of_another_store_is_not_of_two(world, tmp_path):
     event = late_writer().foreign("/ff/eu", "x1", {"source": f"/admin_ext/{OTHER_STORE}", "n": 1})
-    records = messages(replace(world.honest, documents=[*world.honest.documents, event], batches=[*world.honest.batches, 1]))
+    records = messages(
+        replace(world.honest, documents=[*world.honest.documents, event], batches=[*world.honest.batches, 1])
+    )
     records[-1].headers.append(("admin-ext-store", STORE.encode()))
     write_dump(tmp_path / "topic", records)
     status, said = verify("--topic-dump", tmp_path / "topic")
@@ -353,7 +367,15 @@ def test_a_header_of_ours_is_there_once(world, tmp_path):
     assert verify("--topic-dump", tmp_path / "topic")[0] == 1
 
 
-@pytest.mark.parametrize("text", ['{ "source": "/admin_ext/%s", "type": "ptt.admin.sensitive.check.2b"}', '{"source":"\\u002fadmin_ext/%s"}', '{"source":"/admin_ext/%s","source":"/ff"}', '{"source":"/admin_ext/%s","x":' + "[" * 200_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{ "source": "/admin_ext/%s", "type": "ptt.admin.sensitive.check.2b"}',
+        '{"source":"\\u002fadmin_ext/%s"}',
+        '{"source":"/admin_ext/%s","source":"/ff"}',
+        '{"source":"/admin_ext/%s","x":' + "[" * 200_000,
+    ],
+)
 def test_a_record_of_the_store_without_a_number_is_seen_however_it_is_written(world, tmp_path, text):
     write_dump(tmp_path / "topic", [*messages(world.honest), Message(0, 1, b"k", [], (text % STORE).encode())])
     status, said = verify("--topic-dump", tmp_path / "topic")
@@ -362,7 +384,15 @@ def test_a_record_of_the_store_without_a_number_is_seen_however_it_is_written(wo
 
 def test_a_record_of_somebody_else_may_speak_of_the_store(world, tmp_path):
     event = compact({"source": "/ff", "data": {"source": f"/admin_ext/{STORE}"}}).encode()
-    write_dump(tmp_path / "topic", [*messages(world.honest), Message(0, 1, b"k", [], event), Message(0, 1, b"k", [], b"[]"), Message(0, 1, b"k", [], None)])
+    write_dump(
+        tmp_path / "topic",
+        [
+            *messages(world.honest),
+            Message(0, 1, b"k", [], event),
+            Message(0, 1, b"k", [], b"[]"),
+            Message(0, 1, b"k", [], None),
+        ],
+    )
     assert verify("--topic-dump", tmp_path / "topic")[0] == 0
 
 

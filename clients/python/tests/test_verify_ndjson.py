@@ -1,10 +1,10 @@
 """Files of the NDJSON sink whose proof is weaker than usual: their links were removed, or their store was replaced."""
+
 import json
 from dataclasses import replace
 
-import pytest
-
 import evidence_sources as sources
+import pytest
 from admin_client.verify import ndjson
 from admin_client.verify.report import lines
 from admin_client.verify.run import Source
@@ -19,7 +19,9 @@ def looked_at(keys, directory):  # noqa: F811
 
 def change_seals(directory, change):
     path = directory / "db.seals.ndjson"
-    path.write_bytes(b"".join(sources.compact(change(json.loads(line))).encode() + b"\n" for line in path.read_bytes().splitlines()))
+    path.write_bytes(
+        b"".join(sources.compact(change(json.loads(line))).encode() + b"\n" for line in path.read_bytes().splitlines())
+    )
 
 
 def test_a_file_whose_links_were_removed_is_proved_by_its_bytes(keys, tmp_path):  # noqa: F811
@@ -36,7 +38,9 @@ def test_a_file_whose_links_were_removed_is_proved_by_its_bytes(keys, tmp_path):
 def test_a_file_whose_links_were_removed_still_continues_the_chain(keys, tmp_path):  # noqa: F811
     write_ndjson(tmp_path, history(sink="ndjson"), 2)
     names = iter(range(100))
-    change_seals(tmp_path, lambda seal: {**seal, "batches": None, "chain_after": "00" * 32} if next(names) == 1 else seal)
+    change_seals(
+        tmp_path, lambda seal: {**seal, "batches": None, "chain_after": "00" * 32} if next(names) == 1 else seal
+    )
     report, said = looked_at(keys, tmp_path)
     assert report.status == 1 and "does not continue the chain" in said, said
 
@@ -48,7 +52,12 @@ def replaced(tmp_path):
     second = replace(second, documents=second.documents[6:], batches=[len(second.documents) - 6])
     files = first.to("ndjson")
     write_ndjson(tmp_path, files, unfinished=1)
-    write_ndjson(tmp_path, replace(second.to("ndjson"), continues={"store": STORE, "last": len(files.documents), "chain": files.chains()[-1]}))
+    write_ndjson(
+        tmp_path,
+        replace(
+            second.to("ndjson"), continues={"store": STORE, "last": len(files.documents), "chain": files.chains()[-1]}
+        ),
+    )
     return tmp_path, len(files.documents), files.chains()[-1]
 
 
@@ -60,11 +69,18 @@ def test_the_last_file_of_a_replaced_store_is_replayed(keys, replaced):  # noqa:
     directory, number, chain = replaced
     mark(directory, number, chain)
     report, said = looked_at(keys, directory)
-    assert report.status == 0 and "is the last one of a store that was replaced: its " in said and report.streams[0].last == number, said
+    assert (
+        report.status == 0
+        and "is the last one of a store that was replaced: its " in said
+        and report.streams[0].last == number
+    ), said
     assert "marker" not in said and "never issued" not in said
 
 
-@pytest.mark.parametrize("more, status, says", [(-1, 1, "delivered no more than"), (1, 0, "a crash within the last batch, or the end was cut off")])
+@pytest.mark.parametrize(
+    "more, status, says",
+    [(-1, 1, "delivered no more than"), (1, 0, "a crash within the last batch, or the end was cut off")],
+)
 def test_the_marker_of_a_replaced_store_says_how_many_there_were(keys, replaced, more, status, says):  # noqa: F811
     directory, number, chain = replaced
     mark(directory, number + more, chain)
@@ -82,9 +98,15 @@ def test_a_marker_that_cannot_be_read_is_wrong(keys, replaced):  # noqa: F811
 def test_a_store_that_was_just_made_has_no_seal_yet(keys, replaced):  # noqa: F811
     directory, number, _ = replaced
     path = directory / "db.seals.ndjson"
-    path.write_bytes(b"".join(line for line in path.read_bytes().splitlines(keepends=True) if json.loads(line)["store"] == STORE))
+    path.write_bytes(
+        b"".join(line for line in path.read_bytes().splitlines(keepends=True) if json.loads(line)["store"] == STORE)
+    )
     report, said = looked_at(keys, directory)
-    assert report.status == 0 and f"store {OTHER_STORE} has no seal yet: has resync_sink just made it?" in said and report.streams[0].last == number, said
+    assert (
+        report.status == 0
+        and f"store {OTHER_STORE} has no seal yet: has resync_sink just made it?" in said
+        and report.streams[0].last == number
+    ), said
 
 
 def test_a_line_that_is_written_meanwhile_is_no_alarm(keys, tmp_path, monkeypatch):  # noqa: F811
@@ -112,7 +134,11 @@ def test_documents_that_the_marker_has_and_the_newest_file_has_not_are_a_point_t
     assert report.status == 0 and "the marker" not in said, said
     open_file.write_bytes(b"".join(open_file.read_bytes().splitlines(keepends=True)[:-1]))
     report, said = looked_at(keys, tmp_path)
-    assert report.status == 0 and f"documents up to {count} were about to be written, and the files end at {count - 1}: a crash within the last batch, or the end was cut off" in said, said
+    assert (
+        report.status == 0
+        and f"documents up to {count} were about to be written, and the files end at {count - 1}: a crash within the last batch, or the end was cut off"
+        in said
+    ), said
 
 
 @pytest.mark.parametrize("last", [True, False])
@@ -122,7 +148,10 @@ def test_lines_behind_the_end_of_the_newest_file_are_none_of_the_store(keys, tmp
     open_file, count = write_ndjson(tmp_path, of, 2, unfinished=2)[-1], len(of.documents)
     if not last:
         count = 6
-        second = replace(history(sink="ndjson", store=OTHER_STORE, seed=2), continues={"store": STORE, "last": len(of.documents), "chain": of.chains()[-1]})
+        second = replace(
+            history(sink="ndjson", store=OTHER_STORE, seed=2),
+            continues={"store": STORE, "last": len(of.documents), "chain": of.chains()[-1]},
+        )
         open_file = tmp_path / "db-100000.ndjson"
         open_file.write_bytes(b"".join(document + b"\n" for document in second.documents[:count]))
     store = STORE if last else OTHER_STORE
@@ -131,7 +160,11 @@ def test_lines_behind_the_end_of_the_newest_file_are_none_of_the_store(keys, tmp
     with open_file.open("ab") as file:
         file.write(open_file.read_bytes().splitlines(keepends=True)[-1])
     report, said = looked_at(keys, tmp_path)
-    assert report.status == 0 and f"attention marker: the files have documents up to {count + 1}, but store {store} delivered no more than {count} by its marker: lines were appended" in said, said
+    assert (
+        report.status == 0
+        and f"attention marker: the files have documents up to {count + 1}, but store {store} delivered no more than {count} by its marker: lines were appended"
+        in said
+    ), said
 
 
 @pytest.mark.parametrize("is_replaced", [False, True])
@@ -155,7 +188,13 @@ def test_what_a_sink_writes_meanwhile_is_no_alarm(keys, tmp_path, monkeypatch, r
     assert report.status == 0 and "by its marker" not in said, said
 
 
-@pytest.mark.parametrize(("batches_per_file", "status", "says"), [(1000, 0, 'of database "other" has no seal yet, so nothing proves the documents'), (2, 1, 'files of database "other": other.seals.ndjson was removed')])
+@pytest.mark.parametrize(
+    ("batches_per_file", "status", "says"),
+    [
+        (1000, 0, 'of database "other" has no seal yet, so nothing proves the documents'),
+        (2, 1, 'files of database "other": other.seals.ndjson was removed'),
+    ],
+)
 def test_a_database_without_a_list_of_seals_is_named(keys, tmp_path, batches_per_file, status, says):  # noqa: F811
     write_ndjson(tmp_path, history(sink="ndjson"))
     write_ndjson(tmp_path, history(sink="ndjson", store=OTHER_STORE), batches_per_file, database="other")
@@ -173,7 +212,9 @@ def begun(directory, of, batches=1, database="db"):
     written = write_ndjson(directory, replace(of, batches=of.batches[:batches]), unfinished=batches, database=database)
     (directory / f"{database}.seals.ndjson").unlink()
     count = sum(of.batches[:batches])
-    (directory / f"{of.store}.position").write_text(f"7 1 nonce 99 0 {count} {of.chains()[batches]} {written[0].name}\n")
+    (directory / f"{of.store}.position").write_text(
+        f"7 1 nonce 99 0 {count} {of.chains()[batches]} {written[0].name}\n"
+    )
     return count
 
 
@@ -209,7 +250,11 @@ def test_files_of_a_copy_of_the_database_that_has_just_begun_are_not_compared(ke
     documents = [*writer.sign("APP-100001-x1", "finance", "ann"), writer.check("APP-100001-x1")]
     count = begun(tmp_path / "files", sources.History(documents, [len(documents)], OTHER_STORE))
     report, said = with_archive(keys, tmp_path)
-    assert report.status == 0 and f"{count} documents of store {OTHER_STORE} in the NDJSON files could not be compared, because the archive has nothing of this store" in said, said
+    assert (
+        report.status == 0
+        and f"{count} documents of store {OTHER_STORE} in the NDJSON files could not be compared, because the archive has nothing of this store"
+        in said
+    ), said
     assert "agree" not in said and "PROVED" in said, said
 
 
@@ -219,7 +264,11 @@ def test_a_database_that_was_given_a_new_store_before_any_file_was_finished(keys
     second = replace(second, documents=second.documents[6:], batches=[len(second.documents) - 6])
     begun(tmp_path, second)
     report, said = looked_at(keys, tmp_path)
-    assert report.status == 2 and [stream.store for stream in report.streams] == [STORE, OTHER_STORE] and "wrong" not in said, said
+    assert (
+        report.status == 2
+        and [stream.store for stream in report.streams] == [STORE, OTHER_STORE]
+        and "wrong" not in said
+    ), said
 
 
 def test_files_of_which_none_is_finished_prove_nothing_alone(keys, tmp_path):  # noqa: F811

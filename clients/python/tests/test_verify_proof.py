@@ -1,10 +1,10 @@
 """Proofs of one approval, or of one document, out of an archive."""
+
 import io
 import json
 import random
 
 import pytest
-
 from admin_client.verify import decompress, index
 from admin_client.verify.storage import Folder
 from evidence_sources import FORGER, KEY, STORE, Archive, History, Writer, compress, history, life, seal, sizes
@@ -21,7 +21,9 @@ def archive(request, tmp_path):
 
 
 def proof(archive, *what):
-    status, said = verify("prove", *what, "--archive", archive / "archive", "--key", archive / "key", "--output", archive / "proof.json")
+    status, said = verify(
+        "prove", *what, "--archive", archive / "archive", "--key", archive / "key", "--output", archive / "proof.json"
+    )
     assert status == 0, said
     return json.loads((archive / "proof.json").read_text())
 
@@ -34,16 +36,26 @@ def checked(archive, changed=None, *more):
 
 def test_the_life_of_an_approval_is_proved(archive):
     made = proof(archive, APPROVAL)
-    expected = [number for number, document in enumerate(history(20).documents, 1) if json.loads(document).get("subject") == APPROVAL]
+    expected = [
+        number
+        for number, document in enumerate(history(20).documents, 1)
+        if json.loads(document).get("subject") == APPROVAL
+    ]
     assert [document["number"] for document in made["documents"]] == expected
     status, said = checked(archive)
-    assert status == 0 and f"these {len(expected)} documents of {APPROVAL} are genuine" in said and "That nothing was left out, a proof cannot say" in said
+    assert (
+        status == 0
+        and f"these {len(expected)} documents of {APPROVAL} are genuine" in said
+        and "That nothing was left out, a proof cannot say" in said
+    )
 
 
 def test_a_proof_discloses_nothing_of_anybody_else(archive):
     proof(archive, APPROVAL)
     text = (archive / "proof.json").read_text()
-    assert APPROVAL in text and not any(other in text for other in (f"APP-{100001 + number}-x1" for number in range(20)) if other != APPROVAL)
+    assert APPROVAL in text and not any(
+        other in text for other in (f"APP-{100001 + number}-x1" for number in range(20)) if other != APPROVAL
+    )
 
 
 @pytest.mark.parametrize("number", [1, 17, 58])
@@ -91,8 +103,17 @@ def no_documents(made):
     made["documents"] = []
 
 
-@pytest.mark.parametrize("attack, said", [(edited, "is not the one that was sealed"), (other_number, "is not the one that was sealed"), (other_about, "is not about what the proof is about"),
-                                          (left_out, "signatures"), (other_seal, "is not what its name says"), (no_documents, "has no documents")])
+@pytest.mark.parametrize(
+    "attack, said",
+    [
+        (edited, "is not the one that was sealed"),
+        (other_number, "is not the one that was sealed"),
+        (other_about, "is not about what the proof is about"),
+        (left_out, "signatures"),
+        (other_seal, "is not what its name says"),
+        (no_documents, "has no documents"),
+    ],
+)
 def test_a_proof_that_was_changed_is_seen(archive, attack, said):
     made = proof(archive, APPROVAL)
     attack(made)
@@ -100,7 +121,16 @@ def test_a_proof_that_was_changed_is_seen(archive, attack, said):
     assert status == 1 and said in out, out
 
 
-@pytest.mark.parametrize("broken", ["", "{}", '{"v":1}', '{"v":1,"documents":[1],"seals":{"a":"b"},"keys":{},"about":{}}', '{"v":1,"documents":[],"seals":{},"keys":{"a":"zz"},"about":{}}'])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "",
+        "{}",
+        '{"v":1}',
+        '{"v":1,"documents":[1],"seals":{"a":"b"},"keys":{},"about":{}}',
+        '{"v":1,"documents":[],"seals":{},"keys":{"a":"zz"},"about":{}}',
+    ],
+)
 def test_what_is_no_proof_is_refused_in_words(tmp_path, broken):
     (tmp_path / "proof.json").write_text(broken)
     status, said = verify("--proof", tmp_path / "proof.json")
@@ -108,7 +138,10 @@ def test_what_is_no_proof_is_refused_in_words(tmp_path, broken):
 
 
 def test_what_the_archive_does_not_have_cannot_be_proved(archive):
-    for what, said in ((["APP-555555-none"], "has no document of APP-555555-none"), (["--number", 9999], "has no document with number 9999")):
+    for what, said in (
+        (["APP-555555-none"], "has no document of APP-555555-none"),
+        (["--number", 9999], "has no document with number 9999"),
+    ):
         status, out = verify("prove", *what, "--archive", archive / "archive", "--key", archive / "key")
         assert status == 2 and said in out
 
@@ -178,10 +211,26 @@ def test_what_is_damaged_elsewhere_does_not_hinder_a_proof(archive, how, indexed
         verify("index", "--archive", archive / "archive")
     name = spoil(archive, how, -1)
     for what in ([APPROVAL], ["--number", 17]):
-        status, said = verify("prove", *what, "--archive", archive / "archive", "--key", archive / "key", "--output", archive / "proof.json")
-        assert (status == 1 and name in said and "LEFT OUT: " in said and "is not in the proof" in said) or indexed and how == "seal" and status == 0, said
+        status, said = verify(
+            "prove",
+            *what,
+            "--archive",
+            archive / "archive",
+            "--key",
+            archive / "key",
+            "--output",
+            archive / "proof.json",
+        )
+        assert (
+            (status == 1 and name in said and "LEFT OUT: " in said and "is not in the proof" in said)
+            or indexed
+            and how == "seal"
+            and status == 0
+        ), said
         assert checked(archive)[0] == 0
-    status, said = verify("prove", "--number", len(history(20).documents), "--archive", archive / "archive", "--key", archive / "key")
+    status, said = verify(
+        "prove", "--number", len(history(20).documents), "--archive", archive / "archive", "--key", archive / "key"
+    )
     assert status == 2 and "in what can be read of it" in said and name in said, said
 
 

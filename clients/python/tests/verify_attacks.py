@@ -2,6 +2,7 @@
 
 doc/auditor.md has this table; test_verify_attacks.py runs it.
 """
+
 import hashlib
 import json
 from collections.abc import Callable
@@ -49,7 +50,9 @@ class World:
         """Files of documents in order."""
         if kind == "archive":
             return sorted(self.places[kind].rglob("*.ndjson.zst"))
-        return sorted((path for path in self.places[kind].glob("db-*.ndjson")), key=lambda path: int(path.stem.partition("-")[2]))
+        return sorted(
+            (path for path in self.places[kind].glob("db-*.ndjson")), key=lambda path: int(path.stem.partition("-")[2])
+        )
 
     def lines(self, path: Path) -> list[bytes]:
         data = path.read_bytes()
@@ -82,7 +85,12 @@ def edited(document: bytes) -> bytes:
 
 def edit(world: World, kind: str) -> None:
     if kind == "topic":
-        world.change_records(lambda records: [replace(record, value=edited(record.value)) if number == 9 else record for number, record in enumerate(records)])
+        world.change_records(
+            lambda records: [
+                replace(record, value=edited(record.value)) if number == 9 else record
+                for number, record in enumerate(records)
+            ]
+        )
     else:
         world.change_lines(kind, lambda lines: [edited(lines[0]), *lines[1:]])
 
@@ -100,14 +108,32 @@ def forge(world: World, kind: str) -> None:
     document = writer.issue("APP-777777-forged")
     if kind == "topic":
         number = str(len(world.honest.documents) + 1).encode()
-        world.change_records(lambda records: [*records, sources.Message(0, records[-1].timestamp, b"k", [("admin-ext-number", number)], document)])
+        world.change_records(
+            lambda records: [
+                *records,
+                sources.Message(0, records[-1].timestamp, b"k", [("admin-ext-number", number)], document),
+            ]
+        )
     elif kind == "ndjson":
         world.change_lines(kind, lambda lines: [*lines, document])
     else:
         chains, last = world.honest.chains(), len(world.honest.documents)
-        after = sources.chain.extend(bytes.fromhex(chains[-1]), last + 1, 1, sources.chain.content_hash([document])).hex()
+        after = sources.chain.extend(
+            bytes.fromhex(chains[-1]), last + 1, 1, sources.chain.content_hash([document])
+        ).hex()
         previous = hashlib.sha256(world.seals()[-1].read_bytes()).hexdigest()
-        Archive(world.places[kind], FORGER).put(sources.STORE, "kafka", last + 1, [document], [1], chains[-1], after, previous, sources.BEGIN + timedelta(days=2), {})
+        Archive(world.places[kind], FORGER).put(
+            sources.STORE,
+            "kafka",
+            last + 1,
+            [document],
+            [1],
+            chains[-1],
+            after,
+            previous,
+            sources.BEGIN + timedelta(days=2),
+            {},
+        )
 
 
 def drop(world: World, kind: str) -> None:
@@ -126,18 +152,28 @@ def drop(world: World, kind: str) -> None:
 
 def pad(world: World, kind: str) -> None:
     """A document is removed, the one in front of it is made longer by as many bytes."""
+
     def padded(lines: list[bytes]) -> list[bytes]:
         return [lines[0][:-1] + b" " * len(lines[1]) + b" }", *lines[2:]]
 
     if kind == "topic":
-        world.change_records(lambda records: [replace(record, value=padded([record.value, b""])[0]) if number == 9 else record for number, record in enumerate(records)])
+        world.change_records(
+            lambda records: [
+                replace(record, value=padded([record.value, b""])[0]) if number == 9 else record
+                for number, record in enumerate(records)
+            ]
+        )
     else:
         world.change_lines(kind, padded)
 
 
 def swap(world: World, kind: str) -> None:
     if kind == "topic":
-        world.change_records(lambda records: [replace(record, value=records[{9: 10, 10: 9}.get(at, at)].value) for at, record in enumerate(records)])
+        world.change_records(
+            lambda records: [
+                replace(record, value=records[{9: 10, 10: 9}.get(at, at)].value) for at, record in enumerate(records)
+            ]
+        )
     else:
         world.change_lines(kind, lambda lines: [lines[1], lines[0], *lines[2:]])
 
@@ -152,7 +188,12 @@ def swap_records(world: World, kind: str) -> None:
 def remove_seal(world: World, kind: str) -> None:
     if kind == "topic":
         at = sum(world.honest.batches[:3]) - 1
-        world.change_records(lambda records: [replace(record, headers=record.headers[:2]) if number == at else record for number, record in enumerate(records)])
+        world.change_records(
+            lambda records: [
+                replace(record, headers=record.headers[:2]) if number == at else record
+                for number, record in enumerate(records)
+            ]
+        )
     elif kind == "ndjson":
         lines = world.seal_lines().read_bytes().splitlines(keepends=True)
         world.seal_lines().write_bytes(b"".join(lines[:1] + lines[2:]))
@@ -163,11 +204,17 @@ def remove_seal(world: World, kind: str) -> None:
 def other_seal(world: World, kind: str) -> None:
     """A seal that somebody without the key has made to fit a changed document."""
     if kind == "topic":
+
         def changed(records: list[sources.Message]) -> list[sources.Message]:
             at = sum(world.honest.batches[:3]) - 1
             name, text = records[at].headers[-1]
             seal = {**json.loads(text), "chain": "00" * 32}
-            return [replace(record, headers=[*record.headers[:2], (name, compact(seal).encode())]) if number == at else record for number, record in enumerate(records)]
+            return [
+                replace(record, headers=[*record.headers[:2], (name, compact(seal).encode())])
+                if number == at
+                else record
+                for number, record in enumerate(records)
+            ]
 
         world.change_records(changed)
     elif kind == "ndjson":
@@ -199,7 +246,9 @@ def cut_tail(world: World, kind: str) -> None:
 
 def rewrite(world: World, kind: str) -> None:
     """One document is another, and chain and seals are computed for it; there is no signing key."""
-    documents = [edited(document) if number == 9 else document for number, document in enumerate(world.honest.documents)]
+    documents = [
+        edited(document) if number == 9 else document for number, document in enumerate(world.honest.documents)
+    ]
     world.write(kind, replace(world.honest, documents=documents), FORGER)
 
 
@@ -207,13 +256,20 @@ def exchange(world: World, kind: str) -> None:
     """Two documents of different approvals have each other's numbers, and the chain is computed for it.  Both are there, and no decision changes."""
     subjects = [json.loads(document).get("subject") for document in world.honest.documents]
     at = next(at for at in range(8, len(subjects)) if subjects[at] != subjects[at + 1])
-    documents = [*world.honest.documents[:at], world.honest.documents[at + 1], world.honest.documents[at], *world.honest.documents[at + 2 :]]
+    documents = [
+        *world.honest.documents[:at],
+        world.honest.documents[at + 1],
+        world.honest.documents[at],
+        *world.honest.documents[at + 2 :],
+    ]
     world.write(kind, replace(world.honest, documents=documents), FORGER)
 
 
 def back_date(world: World, kind: str) -> None:
     """A forged approval among old documents, with a time that fits; all numbers behind it, chain and seals are computed again."""
-    document = sources.Writer(begin=datetime.fromisoformat(json.loads(world.honest.documents[9])["recordedtime"]), first=5000).issue("APP-777777-forged")
+    document = sources.Writer(
+        begin=datetime.fromisoformat(json.loads(world.honest.documents[9])["recordedtime"]), first=5000
+    ).issue("APP-777777-forged")
     documents = [*world.honest.documents[:9], document, *world.honest.documents[9:]]
     world.write(kind, replace(world.honest, documents=documents, batches=[*world.honest.batches, 1]), FORGER)
 
@@ -230,7 +286,9 @@ def forge_decision(world: World, kind: str) -> None:
     """The database itself delivers a decision that does not follow: numbers, chain and seals are all genuine."""
     writer = sources.Writer(begin=sources.BEGIN + timedelta(days=1), first=5000)
     document = writer.check("APP-777777-forged", decision="valid", reason=None)
-    world.write(kind, replace(world.honest, documents=[*world.honest.documents, document], batches=[*world.honest.batches, 1]))
+    world.write(
+        kind, replace(world.honest, documents=[*world.honest.documents, document], batches=[*world.honest.batches, 1])
+    )
 
 
 def clock_back(world: World, kind: str) -> None:
@@ -239,7 +297,14 @@ def clock_back(world: World, kind: str) -> None:
         world.write(kind, world.honest, sealed_at=lambda newest: newest - timedelta(days=400))
         return
     writer = sources.Writer(begin=sources.BEGIN - timedelta(days=400), first=5000)
-    world.write(kind, replace(world.honest, documents=[*world.honest.documents, writer.check("APP-777777-none")], batches=[*world.honest.batches, 1]))
+    world.write(
+        kind,
+        replace(
+            world.honest,
+            documents=[*world.honest.documents, writer.check("APP-777777-none")],
+            batches=[*world.honest.batches, 1],
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -258,33 +323,116 @@ class Case:
         return f"{self.attack.__name__}-{self.kind}-{self.command.count('{')}{'r' if 'remember' in self.command else 's' if '--store' in self.command else ''}"
 
 
-def _row(title: str, attack: Callable[[World, str], None], ndjson: str | None, topic: str | None, archive: str | None, command: str = ALONE) -> list[Case]:
-    return [Case(title, attack, kind, command, says) for kind, says in (("ndjson", ndjson), ("topic", topic), ("archive", archive)) if says is not None]
+def _row(
+    title: str,
+    attack: Callable[[World, str], None],
+    ndjson: str | None,
+    topic: str | None,
+    archive: str | None,
+    command: str = ALONE,
+) -> list[Case]:
+    return [
+        Case(title, attack, kind, command, says)
+        for kind, says in (("ndjson", ndjson), ("topic", topic), ("archive", archive))
+        if says is not None
+    ]
 
 
 MISSING_ELSEWHERE = "missing in the {other}"
 CASES = [
-    *_row("A document is edited", edit, "do not lead to the chain of their seal", "do not lead to the chain of its seal", "are not what was sealed"),
+    *_row(
+        "A document is edited",
+        edit,
+        "do not lead to the chain of their seal",
+        "do not lead to the chain of its seal",
+        "are not what was sealed",
+    ),
     *_row("A document is deleted", delete, "by their seal, and", "is missing, number", "by their seal, and"),
     *_row("A document is added", forge, "by their seal, and", "no seal covers", "which you do not trust"),
-    *_row("A document is removed, another made longer", pad, "by their seal, and", "do not lead to the chain of its seal", "by their seal, and"),
-    *_row("Two documents are exchanged", swap, "do not lead to the chain of their seal", "do not lead to the chain of its seal", "are not what was sealed"),
+    *_row(
+        "A document is removed, another made longer",
+        pad,
+        "by their seal, and",
+        "do not lead to the chain of its seal",
+        "by their seal, and",
+    ),
+    *_row(
+        "Two documents are exchanged",
+        swap,
+        "do not lead to the chain of their seal",
+        "do not lead to the chain of its seal",
+        "are not what was sealed",
+    ),
     Case("Two records are exchanged, with their numbers", swap_records, "topic", ALONE, "they were exchanged"),
-    *_row("A file, a transaction or an object is dropped, with its seal", drop, "are missing in front of file", "are missing in front of the transaction", "are missing in front of seal"),
+    *_row(
+        "A file, a transaction or an object is dropped, with its seal",
+        drop,
+        "are missing in front of file",
+        "are missing in front of the transaction",
+        "are missing in front of seal",
+    ),
     *_row("A seal is removed", remove_seal, "no seal names the file", "no seal covers", "seal.json is missing"),
-    *_row("A seal is replaced by one of somebody without the key", other_seal, "do not lead to the chain of their seal", "do not lead to the chain of its seal", "which you do not trust"),
-    *_row("The newest documents are cut off, with their seals", cut_tail, *(["was known before"] * 3), command=REMEMBERED),
+    *_row(
+        "A seal is replaced by one of somebody without the key",
+        other_seal,
+        "do not lead to the chain of their seal",
+        "do not lead to the chain of its seal",
+        "which you do not trust",
+    ),
+    *_row(
+        "The newest documents are cut off, with their seals", cut_tail, *(["was known before"] * 3), command=REMEMBERED
+    ),
     *_row("The newest documents are cut off, with their seals", cut_tail, *(["missing in the"] * 3), command=COMPARED),
     *_row("An old copy is put back", old_copy, *(["this is an old copy"] * 3), command=REMEMBERED),
-    *_row("All is rewritten, with chain and seals, without the archive's key", rewrite, None, None, "which you do not trust"),
-    *_row("All is rewritten, with chain and seals, without the archive's key", rewrite, *(["is another one in"] * 2), None, command=COMPARED),
-    *_row("All is rewritten, with chain and seals, without the archive's key", rewrite, *(["the history was rewritten"] * 2), None, command=REMEMBERED),
-    Case("Two documents are exchanged, and the chain is computed for it", exchange, "topic", COMPARED, "the chain is another one than in the archive"),
-    *_row("A forged approval is back-dated into old documents, the chain and the seals are computed again", back_date, None, None, "which you do not trust"),
-    *_row("A forged approval is back-dated into old documents, the chain and the seals are computed again", back_date, *(["missing in the"] * 2), None, command=COMPARED),
+    *_row(
+        "All is rewritten, with chain and seals, without the archive's key",
+        rewrite,
+        None,
+        None,
+        "which you do not trust",
+    ),
+    *_row(
+        "All is rewritten, with chain and seals, without the archive's key",
+        rewrite,
+        *(["is another one in"] * 2),
+        None,
+        command=COMPARED,
+    ),
+    *_row(
+        "All is rewritten, with chain and seals, without the archive's key",
+        rewrite,
+        *(["the history was rewritten"] * 2),
+        None,
+        command=REMEMBERED,
+    ),
+    Case(
+        "Two documents are exchanged, and the chain is computed for it",
+        exchange,
+        "topic",
+        COMPARED,
+        "the chain is another one than in the archive",
+    ),
+    *_row(
+        "A forged approval is back-dated into old documents, the chain and the seals are computed again",
+        back_date,
+        None,
+        None,
+        "which you do not trust",
+    ),
+    *_row(
+        "A forged approval is back-dated into old documents, the chain and the seals are computed again",
+        back_date,
+        *(["missing in the"] * 2),
+        None,
+        command=COMPARED,
+    ),
     *_row("A step of an approval is never delivered", skip, *(["approval APP-"] * 3)),
     *_row("A step of an approval is never delivered", skip, *(["missing in the"] * 3), command=COMPARED),
-    *_row("The database delivers a decision that does not follow", forge_decision, *(["the documents before it lead to deny (approval_not_found)"] * 3)),
+    *_row(
+        "The database delivers a decision that does not follow",
+        forge_decision,
+        *(["the documents before it lead to deny (approval_not_found)"] * 3),
+    ),
     Case("A clock is set back", clock_back, "archive", ALONE, "a clock was set back"),
     Case("A clock is set back", clock_back, "ndjson", ALONE, "a back-dated row", "attention"),
     Case("A clock is set back", clock_back, "topic", ALONE, "a back-dated row", "attention"),

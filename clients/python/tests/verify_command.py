@@ -1,4 +1,5 @@
 """The verifier's command line, called in this process."""
+
 import contextlib
 import io
 

@@ -2,6 +2,7 @@
 
 doc/auditor.md has these with the rest of the table; test_verify_deleted_receipts.py runs them.
 """
+
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,10 @@ RECEIPT = "admin.archive_receipt"
 
 def unguarded(change: str) -> str:
     """A change to the receipts, with the triggers out of the way that refuse it."""
-    enabled = "; ".join(f"alter table {RECEIPT} enable always trigger {name}" for name in ("receipt_append_only", "receipt_append_only_statement"))
+    enabled = "; ".join(
+        f"alter table {RECEIPT} enable always trigger {name}"
+        for name in ("receipt_append_only", "receipt_append_only_statement")
+    )
     return f"set session_replication_role = replica; alter table {RECEIPT} disable trigger user; {change}; {enabled}; set session_replication_role = origin"
 
 
@@ -34,7 +38,12 @@ def delete_all(dsn: str, seals: list) -> None:
 
 
 def delete_newest(dsn: str, seals: list) -> None:
-    _run(dsn, unguarded(f"delete from {RECEIPT} where last_number = {seals[2][0]}; delete from admin_internal.archive_base where last_number = {seals[2][0]}"))
+    _run(
+        dsn,
+        unguarded(
+            f"delete from {RECEIPT} where last_number = {seals[2][0]}; delete from admin_internal.archive_base where last_number = {seals[2][0]}"
+        ),
+    )
 
 
 def delete_middle(dsn: str, seals: list) -> None:
@@ -70,7 +79,16 @@ CASES = [
     Case("All receipts are deleted from the database", delete_all, GONE),
     Case("The newest receipt is deleted from the database", delete_newest, GONE),
     Case("A receipt is deleted from the database", delete_middle, GONE),
-    Case("The newest receipt is deleted, and what it covers stays archived", delete_newest_alone, "later ones were deleted"),
-    Case("What receipts cover is deleted from the database", delete_base, "and says that they are archived up to 0", "attention"),
+    Case(
+        "The newest receipt is deleted, and what it covers stays archived",
+        delete_newest_alone,
+        "later ones were deleted",
+    ),
+    Case(
+        "What receipts cover is deleted from the database",
+        delete_base,
+        "and says that they are archived up to 0",
+        "attention",
+    ),
     Case("The retention of receipts is altered in the database", alter_retention, GONE),
 ]

@@ -7,6 +7,7 @@
 
 `check` answers within its budget whatever happens, and everything that is no answer is a *deny*.
 """
+
 from .client import AdminClient
 from .decision import Decision, Reason, Source
 from .events import EventRefused

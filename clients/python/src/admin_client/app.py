@@ -5,6 +5,7 @@
 Settings come from the environment; see admin_client.web.settings.  The database's functions are the model: a caller's bearer token is
 handed down to them, and what they raise becomes a problem document (RFC 9457).
 """
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -26,7 +27,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
         database = Database(settings or AppSettings.from_environment())
         await database.open()
         app.state.database, app.state.parsing = database, Parsing()
-        app.openapi()       # takes a while, and is kept
+        app.openapi()  # takes a while, and is kept
         try:
             yield
         finally:
@@ -34,8 +35,15 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
             await database.close()
 
     requires_token = (settings or AppSettings.from_environment()).require_token
-    app = FastAPI(title="Admin", version="1.0.0", summary="Approvals of sensitive actions, and the decisions on them.",
-                  lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Admin",
+        version="1.0.0",
+        summary="Approvals of sensitive actions, and the decisions on them.",
+        lifespan=lifespan,
+        redirect_slashes=False,
+        docs_url=None,
+        redoc_url=None,
+    )
     problems.install(app)
     app.include_router(probes.router)
     for room in (approvals, checks, ingest, readiness):

@@ -7,6 +7,7 @@ purgatory keeps the state and counts failures.  Three things are ours:
   counted at all: else a caller that hangs up would close the breaker.
 - It goes by the wall clock; a clock that was set back must not keep it open.
 """
+
 import asyncio
 import logging
 import time

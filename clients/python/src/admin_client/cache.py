@@ -1,9 +1,10 @@
 """Valid answers, repeated for a moment: not longer than configured, not beyond `valid_until`, and not after their
 approval was heard to have changed."""
+
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from .decision import Decision
 
@@ -49,8 +50,10 @@ class Cache:
         if answer is None:
             return None
         wall = time.time()
-        is_young = time.monotonic() - answer.asked_at < self._seconds and 0 <= wall - answer.asked_at_wall < self._seconds
-        if is_young and datetime.fromtimestamp(wall, timezone.utc) < answer.valid_until:
+        is_young = (
+            time.monotonic() - answer.asked_at < self._seconds and 0 <= wall - answer.asked_at_wall < self._seconds
+        )
+        if is_young and datetime.fromtimestamp(wall, UTC) < answer.valid_until:
             return answer
         self._remove(key)
         return None

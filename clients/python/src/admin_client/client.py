@@ -1,8 +1,9 @@
 """The client: asks, repeats, records."""
+
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import asyncpg
@@ -23,7 +24,13 @@ CHECK = "select admin.sensitive_check($1, $2, $3, $4, $5, $6, $7)"
 SHADOW = "select admin.sensitive_check_shadow($1, $2, $3, $4, $5, $6, $7, $8)"
 
 # Of the SQLSTATEs those that say: there is no server to talk to.
-AWAY = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InsufficientResourcesError)
+AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
 
 
 class AdminClient:
@@ -94,8 +101,18 @@ class AdminClient:
         """`closed`, `opened` or `half-opened`."""
         return self._breaker.state
 
-    async def check(self, approval_id: str | None, action: str | None = None, resource: str | None = None, *, actor: str | None = None,
-                    request_id: str | None = None, traceparent: str | None = None, token: str | None = None, file_answer: str | None = None) -> Decision:
+    async def check(
+        self,
+        approval_id: str | None,
+        action: str | None = None,
+        resource: str | None = None,
+        *,
+        actor: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
+        token: str | None = None,
+        file_answer: str | None = None,
+    ) -> Decision:
         """Does the approval cover this action on this resource?  Name both: what is None is not compared.
 
         file_answer: shadow mode, the JSON text that the file-backed engine has answered to the same question; the database
@@ -129,8 +146,18 @@ class AdminClient:
             self._cache.keep(key, text, decision, asked_at, asked_at_wall)
         return decision
 
-    async def record(self, type: str, data: Any = None, *, subject: str | None = None, actor: str | None = None,
-                     request_id: str | None = None, traceparent: str | None = None, dataschema: str | None = None, extensions: Mapping[str, str] | None = None) -> str:
+    async def record(
+        self,
+        type: str,
+        data: Any = None,
+        *,
+        subject: str | None = None,
+        actor: str | None = None,
+        request_id: str | None = None,
+        traceparent: str | None = None,
+        dataschema: str | None = None,
+        extensions: Mapping[str, str] | None = None,
+    ) -> str:
         """Puts an event of FF's own into the spool, from where it is shipped to the trail; gives its id.
 
         Once this returns, the event survives a crash of the process and of the machine.  subject: the approval, where
@@ -139,8 +166,17 @@ class AdminClient:
         """
         if self._spool is None:
             raise SpoolError("there is no spool, or it is closed")
-        event = make_event(self._spool.source, type, data, subject=subject, actor=actor, requestid=request_id, traceparent=traceparent,
-                           dataschema=dataschema, extensions=extensions)
+        event = make_event(
+            self._spool.source,
+            type,
+            data,
+            subject=subject,
+            actor=actor,
+            requestid=request_id,
+            traceparent=traceparent,
+            dataschema=dataschema,
+            extensions=extensions,
+        )
         await self._spool.append(event)
         return event.id
 
@@ -155,18 +191,37 @@ class AdminClient:
             return False
         return True
 
-    async def _note(self, answer: Answer, key: tuple[str, str | None, str | None], actor: str | None, request_id: str | None, traceparent: str | None) -> bool:
+    async def _note(
+        self,
+        answer: Answer,
+        key: tuple[str, str | None, str | None],
+        actor: str | None,
+        request_id: str | None,
+        traceparent: str | None,
+    ) -> bool:
         """No answer without a row: a repeated one is recorded before it is given.  Where that fails, the server is asked."""
         response = read_answer(answer.text, key[0])
         try:
             async with asyncio.timeout(self._settings.budget / 2):
-                await self.record(CACHED_CHECK, {"audit_id": str(response.audit_id), "approval_id": key[0], "action": key[1], "resource": key[2],
-                                                 "evaluated_at": response.response["evaluated_at"], "valid_until": response.response["valid_until"]},
-                                  subject=key[0], actor=actor, request_id=request_id, traceparent=traceparent)
+                await self.record(
+                    CACHED_CHECK,
+                    {
+                        "audit_id": str(response.audit_id),
+                        "approval_id": key[0],
+                        "action": key[1],
+                        "resource": key[2],
+                        "evaluated_at": response.response["evaluated_at"],
+                        "valid_until": response.response["valid_until"],
+                    },
+                    subject=key[0],
+                    actor=actor,
+                    request_id=request_id,
+                    traceparent=traceparent,
+                )
         except (TimeoutError, EventRefused, SpoolError) as error:
             log.warning("an answer could not be repeated: %s", error)
             return False
-        return self._cache.get(key) is answer       # a change may have been heard meanwhile
+        return self._cache.get(key) is answer  # a change may have been heard meanwhile
 
     async def _send(self, document: str) -> str:
         pool, shipper = self._ships, self._shipper

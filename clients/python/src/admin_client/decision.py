@@ -1,8 +1,9 @@
 """The answer to a check, whoever gave it."""
+
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -91,9 +92,17 @@ def read_answer(text: str, approval_id: str | None, source: Source = Source.SERV
         audit_id = int(response["audit"]["audit_id"])
         evaluated_at = read_time(response["evaluated_at"])
         valid_until = None if response["valid_until"] is None else read_time(response["valid_until"])
-        sound = response["contract"] == CONTRACT and response["approval_id"] == approval_id and (
-            decision == "valid" and reason is None and valid_until is not None
-            or decision == "deny" and isinstance(reason, str))
+        sound = (
+            response["contract"] == CONTRACT
+            and response["approval_id"] == approval_id
+            and (
+                decision == "valid"
+                and reason is None
+                and valid_until is not None
+                or decision == "deny"
+                and isinstance(reason, str)
+            )
+        )
     except (ValueError, TypeError, KeyError) as error:
         raise AnswerInvalid(describe(error)) from error
     if not sound:
@@ -101,7 +110,7 @@ def read_answer(text: str, approval_id: str | None, source: Source = Source.SERV
     return Decision(decision, reason, valid_until, evaluated_at, audit_id, source, response)
 
 
-FAR_AWAY = datetime.max.replace(tzinfo=timezone.utc)
+FAR_AWAY = datetime.max.replace(tzinfo=UTC)
 
 
 def read_time(text: str) -> datetime:

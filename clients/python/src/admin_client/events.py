@@ -1,10 +1,11 @@
 """FF's own events: made, and refused early where the trail could not keep them."""
+
 import json
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from .uris import is_uri, is_uri_reference
@@ -20,8 +21,24 @@ REFUSED_EVENT = "ptt.ff.event.refused"
 
 MOST_ATTRIBUTES_BYTES = 8192
 # Extension attributes that the trail makes itself, and those that have a column.
-RESERVED = {"specversion", "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "sequence", "actor", "requestid", "traceparent",
-            "auditid", "recordedtime", "partitionkey"}
+RESERVED = {
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "time",
+    "subject",
+    "datacontenttype",
+    "dataschema",
+    "data",
+    "sequence",
+    "actor",
+    "requestid",
+    "traceparent",
+    "auditid",
+    "recordedtime",
+    "partitionkey",
+}
 _ATTRIBUTE = re.compile("[a-z0-9]{1,20}")
 
 # An odd number of backslashes makes it an escape.
@@ -44,7 +61,15 @@ class Event:
         return f'{self.text[:-1]},"sequence":"{sequence}"}}'
 
 
-def make_event(source: str, type: str, data: Any, *, dataschema: str | None = None, extensions: Mapping[str, str] | None = None, **texts: str | None) -> Event:
+def make_event(
+    source: str,
+    type: str,
+    data: Any,
+    *,
+    dataschema: str | None = None,
+    extensions: Mapping[str, str] | None = None,
+    **texts: str | None,
+) -> Event:
     """An event that happens now, with a new id.  texts: subject, actor, requestid, traceparent, where they are known.  dataschema: the URI of data's
     schema.  extensions: more attributes, by name.
 
@@ -62,7 +87,7 @@ def make_event(source: str, type: str, data: Any, *, dataschema: str | None = No
     if extensions:
         attributes |= _check_extensions(extensions)
     event_id = uuid.uuid4().hex
-    time = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     head = {"specversion": "1.0", "id": event_id, "source": source, "time": time, **attributes}
     return Event(event_id, f'{_to_json(head)[:-1]},"data":{_check_data(data)}}}')
 
@@ -70,7 +95,9 @@ def make_event(source: str, type: str, data: Any, *, dataschema: str | None = No
 def _check_extensions(extensions: Mapping[str, str]) -> dict[str, str]:
     for name, text in extensions.items():
         if not isinstance(name, str) or not _ATTRIBUTE.fullmatch(name):
-            raise EventRefused(f"extensions: {name!r:.64} is not the name of an attribute: 1 to 20 lower-case letters and digits")
+            raise EventRefused(
+                f"extensions: {name!r:.64} is not the name of an attribute: 1 to 20 lower-case letters and digits"
+            )
         if name in RESERVED:
             raise EventRefused(f"extensions: {name} is not an extension: it has a place of its own, or is the trail's")
         if not isinstance(text, str) or not text:

@@ -3,6 +3,7 @@
 A batch that is too large for a slow link, or for the server's `statement_timeout`, would be too large at every attempt.  So the
 next one is half as large, and one that goes through quickly lets the next grow again.
 """
+
 import logging
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,7 @@ class Pace:
     def __init__(self, events: int, bytes: int, seconds: float) -> None:
         self.events, self.bytes, self.seconds = events, bytes, seconds
         self._most_events, self._most_bytes, self._usual = events, bytes, seconds
-        self._given_up_after = seconds      # the shorter of the client's time and the server's, as far as it is known
+        self._given_up_after = seconds  # the shorter of the client's time and the server's, as far as it is known
 
     def late(self, events: int, bytes: int, took: float) -> None:
         """A batch of so many was given up after so many seconds."""
@@ -29,8 +30,15 @@ class Pace:
             self.events, self.bytes = events // 2, max(1, bytes // 2)
         else:
             self.seconds = min(2 * self.seconds, LONGEST * self._usual)
-        log.warning("%s events (%s bytes) were given up after %.1f s: the link or the server is slow, throttled, or does not answer; "
-                    "the next batch has at most %s events, and %.1f s", events, bytes, took, self.events, self.seconds)
+        log.warning(
+            "%s events (%s bytes) were given up after %.1f s: the link or the server is slow, throttled, or does not answer; "
+            "the next batch has at most %s events, and %.1f s",
+            events,
+            bytes,
+            took,
+            self.events,
+            self.seconds,
+        )
 
     def arrived(self, took: float) -> None:
         """A batch has arrived within so many seconds.  A larger one follows if twice as much would take half the time at most."""

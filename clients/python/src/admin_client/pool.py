@@ -8,6 +8,7 @@ A statement that is given up (time over, caller gone) is cancelled at the server
 answered the connection is of no use to others.  Nobody waits for it: it is given back by a task of its own, within
 a time of its own, and ended where that does not do.
 """
+
 import asyncio
 import logging
 from typing import Any
@@ -53,7 +54,9 @@ class Pool:
         options = dict(settings.connect_options)
         if settings.pooler:
             options["statement_cache_size"] = 0
-        self._pool = asyncpg.create_pool(settings.dsn, min_size=0, max_size=size, reset=_no_reset, timeout=connect_seconds, **options)
+        self._pool = asyncpg.create_pool(
+            settings.dsn, min_size=0, max_size=size, reset=_no_reset, timeout=connect_seconds, **options
+        )
         self._statement = statement
         self._at_hand: list[_Session] = []
         self._waiting = 0
@@ -117,12 +120,12 @@ class Pool:
     async def _give_back(self, session: _Session) -> None:
         try:
             await self._pool.release(session.connection, timeout=CLEAN_UP_SECONDS)
-        except Exception as error:      # asyncpg has ended it, and makes a new one when needed
+        except Exception as error:  # asyncpg has ended it, and makes a new one when needed
             log.debug("a connection was ended: %r", error)
 
     async def close(self, seconds: float) -> None:
         """Ends all connections, politely if that takes no longer than this."""
-        self._waiting += 1              # so that none is kept at hand any more
+        self._waiting += 1  # so that none is kept at hand any more
         while self._at_hand:
             self._give_back_later(self._at_hand.pop())
         try:

@@ -5,6 +5,7 @@
 Exit status 0: nothing fails; 1: something does, or the database has other items than this version of the client knows; 2: it could
 not be asked.  What is not configured is named, and is for a person to say whether that is meant.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -78,7 +79,10 @@ class Readiness:
     @property
     def unknown(self) -> list[str]:
         """Items that the database has and this client does not know, or the reverse, or by another title."""
-        return sorted({row.item for row in self.rows if ITEMS.get(row.item) != row.title} | ITEMS.keys() - {row.item for row in self.rows})
+        return sorted(
+            {row.item for row in self.rows if ITEMS.get(row.item) != row.title}
+            | ITEMS.keys() - {row.item for row in self.rows}
+        )
 
     @property
     def ready(self) -> bool:
@@ -104,14 +108,23 @@ async def ask(dsn: str | None, seconds: float = 30.0) -> Readiness:
 def terminal(found: Readiness) -> str:
     """A table for people."""
     lines = [f"{MARKS[row.status]} {row.item}  {row.title}: {row.detail or ''}" for row in found.rows]
-    lines += [f"! {item}: not the same here and there; install the client of the database's version" for item in found.unknown]
+    lines += [
+        f"! {item}: not the same here and there; install the client of the database's version" for item in found.unknown
+    ]
     counts = ", ".join(f"{count} {status}" for status, count in found.counts.items())
     return "\n".join([*lines, f"{'ready' if found.ready else 'not ready'}: {counts}"]) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m admin_client.readiness", description="Is the database ready to take over from the file-backed store?")
-    parser.add_argument("--dsn", default=os.environ.get("ADMIN_DSN"), help="of a role with the access auditor or operator; ADMIN_DSN, and libpq's variables, where it is not given")
+    parser = argparse.ArgumentParser(
+        prog="python -m admin_client.readiness",
+        description="Is the database ready to take over from the file-backed store?",
+    )
+    parser.add_argument(
+        "--dsn",
+        default=os.environ.get("ADMIN_DSN"),
+        help="of a role with the access auditor or operator; ADMIN_DSN, and libpq's variables, where it is not given",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     options = parser.parse_args(arguments)
     try:
@@ -120,7 +133,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"readiness: {error or type(error).__name__}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps({"ready": found.ready, "counts": found.counts, "unknown": found.unknown, "items": [asdict(row) for row in found.rows]}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "ready": found.ready,
+                    "counts": found.counts,
+                    "unknown": found.unknown,
+                    "items": [asdict(row) for row in found.rows],
+                },
+                indent=2,
+            )
+        )
     else:
         print(terminal(found), end="")
     return 0 if found.ready else 1

@@ -6,6 +6,7 @@ off in between; a connection that is silent is asked for a sign of life.
 A message may come twice.  Numbers of the trail are a store's own, and several stores may share a channel, so what was taken already is known by
 store and approval.  A message without a store, of an older version, always counts as new.
 """
+
 import asyncio
 import json
 import logging
@@ -55,7 +56,9 @@ class Subscriber:
 
     async def _listen(self) -> None:
         # redis-py must not connect again by itself: what it missed meanwhile nobody would know.
-        client = Redis.from_url(self._url, socket_connect_timeout=2 * self._silence, retry=Retry(NoBackoff(), 0), decode_responses=True)
+        client = Redis.from_url(
+            self._url, socket_connect_timeout=2 * self._silence, retry=Retry(NoBackoff(), 0), decode_responses=True
+        )
         async with client, client.pubsub() as channel:
             async with asyncio.timeout(4 * self._silence):
                 await channel.subscribe(self._channel)
@@ -83,7 +86,7 @@ class Subscriber:
                 event = json.loads(message["data"])
                 if self._is_new(event):
                     self._cache.drop(event["approval_id"])
-            except (ValueError, KeyError, TypeError, RecursionError):       # something has changed; who knows what
+            except (ValueError, KeyError, TypeError, RecursionError):  # something has changed; who knows what
                 self._cache.hear(True)
 
     def _is_new(self, event: dict[str, Any]) -> bool:

@@ -1,4 +1,5 @@
 """What a client is told: one frozen set of values, checked when it is made."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Any
 
 from .uris import is_uri_reference
 
-SOURCE_MAX_BYTES = 512      # as doc/ff.md has it
+SOURCE_MAX_BYTES = 512  # as doc/ff.md has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,15 @@ class Settings:
     """After so long without a message Redis is asked whether it is there, and has as long to say so."""
 
     def __post_init__(self) -> None:
-        for name in ("connections", "budget", "breaker_failures", "breaker_seconds", "ship_seconds", "backoff_seconds", "redis_silence"):
+        for name in (
+            "connections",
+            "budget",
+            "breaker_failures",
+            "breaker_seconds",
+            "ship_seconds",
+            "backoff_seconds",
+            "redis_silence",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is not greater than zero: {getattr(self, name)}")
         if not self.cache_seconds >= 0:
@@ -82,5 +91,7 @@ def check_source(source: str) -> None:
     if source == "admin_ext" or source.startswith("/admin_ext/"):
         raise ValueError(f"source is the trail's own: {source[:64]!r}")
     if not is_uri_reference(source):
-        raise ValueError(f"source is no URI reference (RFC 3986), as CloudEvents need it, such as /ff/eu-1: {source[:64]!r}; "
-                         "what is not a letter, a digit or one of -._~ is percent-encoded")
+        raise ValueError(
+            f"source is no URI reference (RFC 3986), as CloudEvents need it, such as /ff/eu-1: {source[:64]!r}; "
+            "what is not a letter, a digit or one of -._~ is percent-encoded"
+        )

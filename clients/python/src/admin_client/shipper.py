@@ -3,6 +3,7 @@
 A batch whose answer was not heard is sent again: the trail knows its events by source and id.  Only then is it
 removed from the spool.  A batch that did not arrive in time is followed by a smaller one.
 """
+
 import asyncio
 import json
 import logging
@@ -44,7 +45,9 @@ class Shipper:
     ask: executes INGEST with a document, and gives its value or raises, within `pace.seconds`.  seconds: how long that usually is.
     """
 
-    def __init__(self, spool: Spool, ask: Callable[[str], Awaitable[str]], longest_pause: float, seconds: float = 10.0) -> None:
+    def __init__(
+        self, spool: Spool, ask: Callable[[str], Awaitable[str]], longest_pause: float, seconds: float = 10.0
+    ) -> None:
         self._spool, self._ask, self._longest_pause = spool, ask, longest_pause
         self.pace = Pace(BATCH_EVENTS, BATCH_BYTES, seconds)
 
@@ -80,17 +83,18 @@ class Shipper:
             if len(batch) == 1:
                 await self._spool.settle((), [(batch[0], str(error))])
             else:
-                await self._ship(batch[:len(batch) // 2])
-                await self._ship(batch[len(batch) // 2:])
+                await self._ship(batch[: len(batch) // 2])
+                await self._ship(batch[len(batch) // 2 :])
             return
         refused = {each["index"]: each["error"] for each in answer["rejected"]}
         if answer["accepted"] + answer["duplicates"] + len(refused) != len(batch):
             raise SpoolError(f"the answer to {len(batch)} events does not add up: {describe(answer)}")
         for index, reason in refused.items():
             log.error("event %s was refused and set aside: %s", batch[index].event.id, reason)
-        await self._spool.settle((numbered.sequence for index, numbered in enumerate(batch) if index not in refused),
-                                 ((batch[index], reason) for index, reason in refused.items()))
-
+        await self._spool.settle(
+            (numbered.sequence for index, numbered in enumerate(batch) if index not in refused),
+            ((batch[index], reason) for index, reason in refused.items()),
+        )
 
     async def _ask_in_time(self, batch: list[Numbered]) -> str:
         """The answer.  Raises Late, and has the next batch be smaller."""

@@ -4,6 +4,7 @@ SQLite in WAL mode with synchronous=FULL: an event that was accepted here stands
 thing that was done, so a power cut must not take it back; nor must a number be given twice, which after a lost
 commit (synchronous=NORMAL) it would be.  Appends that come while one is being written share the next write.
 """
+
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
@@ -90,7 +91,9 @@ class Spool:
 
     async def rejected(self) -> list[tuple[int, str, str]]:
         """Those that were set aside: number, document, reason."""
-        return await self._run(lambda: self._database.execute("select sequence, text, error from rejected order by sequence").fetchall())
+        return await self._run(
+            lambda: self._database.execute("select sequence, text, error from rejected order by sequence").fetchall()
+        )
 
     async def close(self, seconds: float) -> None:
         """What is being written is written first, if that takes no longer than this."""
@@ -110,7 +113,7 @@ class Spool:
         except sqlite3.Error as error:
             is_taken = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
             raise SpoolError(f"spool {self._path}: {'another process has it' if is_taken else error}") from error
-        except RuntimeError as error:       # the thread is gone
+        except RuntimeError as error:  # the thread is gone
             raise SpoolError(f"spool {self._path} is closed") from error
 
     async def _write(self) -> None:
@@ -126,15 +129,17 @@ class Spool:
             self.is_empty.clear()
             self.appended.set()
             for (_, done), number in zip(batch, numbers):
-                if not done.done():         # whoever appended may have given up; the event stays
+                if not done.done():  # whoever appended may have given up; the event stays
                     done.set_result(number)
 
     # What follows runs in the thread.
 
     def _open(self) -> None:
-        self._database = database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+        self._database = database = sqlite3.connect(
+            self._path, timeout=0, isolation_level=None, check_same_thread=False
+        )
         try:
-            database.execute("pragma locking_mode = exclusive")     # one process at a time, until it ends, however it ends
+            database.execute("pragma locking_mode = exclusive")  # one process at a time, until it ends, however it ends
             database.execute("pragma journal_mode = wal")
             database.execute("pragma synchronous = full")
             database.executescript(TABLES)
@@ -150,12 +155,18 @@ class Spool:
 
     def _append(self, events: list[Event]) -> list[int]:
         with _transaction(self._database):
-            return [self._database.execute("insert into event (id, text) values (?, ?)", (event.id, event.text)).lastrowid or 0 for event in events]
+            return [
+                self._database.execute("insert into event (id, text) values (?, ?)", (event.id, event.text)).lastrowid
+                or 0
+                for event in events
+            ]
 
     def _first(self, most: int, most_bytes: int) -> list[Numbered]:
         found: list[Numbered] = []
         size = 0
-        for sequence, id, text, stands_in in self._database.execute("select sequence, id, text, stands_in from event order by sequence limit ?", (most,)):
+        for sequence, id, text, stands_in in self._database.execute(
+            "select sequence, id, text, stands_in from event order by sequence limit ?", (most,)
+        ):
             size += len(text)
             if found and size > most_bytes:
                 break
@@ -165,12 +176,18 @@ class Spool:
     def _settle(self, taken: list[int], refused: list[tuple[Numbered, str]]) -> None:
         with _transaction(self._database):
             for numbered, error in refused:
-                if numbered.stands_in:          # refused as well: the gap in the numbers tells
+                if numbered.stands_in:  # refused as well: the gap in the numbers tells
                     taken.append(numbered.sequence)
                     continue
-                self._database.execute("insert into rejected values (?, ?, ?, ?)", (numbered.sequence, numbered.event.id, numbered.event.text, error))
+                self._database.execute(
+                    "insert into rejected values (?, ?, ?, ?)",
+                    (numbered.sequence, numbered.event.id, numbered.event.text, error),
+                )
                 stand_in = make_event(self.source, REFUSED_EVENT, {"id": numbered.event.id, "error": error})
-                self._database.execute("update event set id = ?, text = ?, stands_in = 1 where sequence = ?", (stand_in.id, stand_in.text, numbered.sequence))
+                self._database.execute(
+                    "update event set id = ?, text = ?, stands_in = 1 where sequence = ?",
+                    (stand_in.id, stand_in.text, numbered.sequence),
+                )
             self._database.executemany("delete from event where sequence = ?", [(sequence,) for sequence in taken])
 
     def _close(self) -> None:

@@ -4,6 +4,7 @@ A few rare forms of the RFC are refused, because libraries in wide use fail on t
 "//" with nothing behind it, an empty fragment, a host with percent-encoded characters or of a future IP version, a port of more than five digits,
 a user name with percent-encoded characters or one of ! ' ( ) *.  `audit_ingest` refuses them, so the client does, too.
 """
+
 import ipaddress
 import re
 
@@ -14,7 +15,9 @@ _CHARACTER = rf"[{_UNRESERVED}{_SUB_DELIMS}/:@]|{_HEX}"
 _SCHEME = r"[a-z][a-z0-9+.\-]*:"
 _AUTHORITY = rf"(?:{_NAME}(?::{_NAME})?@)?(?:\[(?P<literal>[^\]\[]*)\]|[{_UNRESERVED}{_SUB_DELIMS}]*)(?::[0-9]{{0,5}})?"
 # "//" has a host or a path behind it; and something stands before the query, or there is one.
-_HIERARCHICAL = rf"(?://(?![?#]|\Z){_AUTHORITY}(?:/(?:{_CHARACTER})*)?|(?!//|#|\Z)(?:{_CHARACTER})*)(?:\?(?:{_CHARACTER}|\?)*)?"
+_HIERARCHICAL = (
+    rf"(?://(?![?#]|\Z){_AUTHORITY}(?:/(?:{_CHARACTER})*)?|(?!//|#|\Z)(?:{_CHARACTER})*)(?:\?(?:{_CHARACTER}|\?)*)?"
+)
 _FRAGMENT = rf"#(?:{_CHARACTER}|\?)+"
 _ABSOLUTE = re.compile(rf"{_SCHEME}{_HIERARCHICAL}")
 # The first segment of a relative path has no colon: what stands before it would be a scheme.

@@ -1,4 +1,5 @@
 """`python -m admin_client.archive`: the archiver, and the maker of its key."""
+
 import logging
 import os
 import signal

@@ -1,4 +1,5 @@
 """The archiver's life: what the archive has, where to read on, the loop, and the end."""
+
 import dataclasses
 import datetime
 import logging
@@ -37,7 +38,12 @@ class Archiver(Sink):
     def __init__(self, settings: Settings, key: Ed25519PrivateKey) -> None:
         self._settings, self._key, self.metrics = settings, key, Metrics()
         self._place = f"{settings.bucket}/{settings.prefix}"
-        self._storage = Storage(settings.bucket, settings.endpoint, settings.retention, lambda outcome: self.metrics.requests.labels(outcome).inc())
+        self._storage = Storage(
+            settings.bucket,
+            settings.endpoint,
+            settings.retention,
+            lambda outcome: self.metrics.requests.labels(outcome).inc(),
+        )
         self._patience = Patience(self._idle)
         self._objects = Objects(self._storage, settings.prefix, settings.topic, key, self._patience)
         self._listing = Listing(self._storage, settings.prefix)
@@ -62,9 +68,14 @@ class Archiver(Sink):
         self._patience.until(lambda: bucket_check.check(self._storage, self._settings.prefix), "checking the bucket")
         self._patience.until(self._publish_key, "publishing the key")
         for from_beginning in (False, True):
-            topic = reader.Reader(self._settings.topic, reader.settings(self._settings.brokers, self._settings.group, self._settings.kafka_options))
+            topic = reader.Reader(
+                self._settings.topic,
+                reader.settings(self._settings.brokers, self._settings.group, self._settings.kafka_options),
+            )
             try:
-                self._session = self._patience.until(lambda: self._begin(topic, from_beginning), "looking where to read on")
+                self._session = self._patience.until(
+                    lambda: self._begin(topic, from_beginning), "looking where to read on"
+                )
                 self._loop(self._session)
                 topic.close()
                 return self.status()
@@ -109,15 +120,24 @@ class Archiver(Sink):
         if not from_beginning:
             offsets = self._offsets(topic, marks)
         for stop in accepted.values():
-            offsets = {each: max(marks[each][0], min(offset, stop.offsets.get(each, offset))) for each, offset in offsets.items()}
+            offsets = {
+                each: max(marks[each][0], min(offset, stop.offsets.get(each, offset)))
+                for each, offset in offsets.items()
+            }
         session.is_rewindable = any(offsets[each] > marks[each][0] for each in partitions)
         topic.start(offsets)
         if accepted:
             topic.commit_surely(hints.sign(self._key, self._place, self._settings.topic, offsets))
-        for stop in accepted.values():      # not before: the next run has to begin there, too
+        for stop in accepted.values():  # not before: the next run has to begin there, too
             self._stops.accept(stop, ends)
-            _log.warning("store %s: stop %d is accepted, and the stream goes on; it was: %s", stop.store, stop.count, stop.reason)
-        _log.info("reading topic %s from %s", self._settings.topic, ", ".join(f"{each}:{offset}" for each, offset in sorted(offsets.items())))
+            _log.warning(
+                "store %s: stop %d is accepted, and the stream goes on; it was: %s", stop.store, stop.count, stop.reason
+            )
+        _log.info(
+            "reading topic %s from %s",
+            self._settings.topic,
+            ", ".join(f"{each}:{offset}" for each, offset in sorted(offsets.items())),
+        )
         return session
 
     def _stores(self, ends: dict[int, int]) -> dict[str, Store]:
@@ -152,7 +172,7 @@ class Archiver(Sink):
             store.stops, store.accepted = stop.count, accepted or {}
         if store.broken is None and (stop is None or accepted is None):
             receipt = store.stop(words, stop.offsets if stop else {}, stop.place if stop else None)
-            self._tell(dataclasses.replace(receipt, location=reason))       # the database has this one already
+            self._tell(dataclasses.replace(receipt, location=reason))  # the database has this one already
             store.is_recorded = True
 
     def _repeat(self, name: str, sealed: Sealed) -> None:
@@ -160,8 +180,17 @@ class Archiver(Sink):
         found = sealed.seal
         _log.info("store %s: archived up to number %d", name, found["last"])
         self.metrics.last_number.labels(name).set(found["last"])
-        self._receipts.add(Receipt(name, found["sink"], found["last"], bytes.fromhex(found["chain_after"]), sealed.sha256,
-                                   self._storage.retained_until(sealed.key), f"s3://{self._settings.bucket}/{sealed.key}"))
+        self._receipts.add(
+            Receipt(
+                name,
+                found["sink"],
+                found["last"],
+                bytes.fromhex(found["chain_after"]),
+                sealed.sha256,
+                self._storage.retained_until(sealed.key),
+                f"s3://{self._settings.bucket}/{sealed.key}",
+            )
+        )
         if self._settings.tsa and not sealed.has_timestamp:
             self._timestamps.append((sealed.key, self._storage.get(sealed.key)))
 
@@ -182,14 +211,22 @@ class Archiver(Sink):
         return offsets
 
     def _loop(self, session: Session) -> None:
-        target = self._patience.until(session.reader.ends, "asking where the topic ends") if self._settings.until_end else None
+        target = (
+            self._patience.until(session.reader.ends, "asking where the topic ends")
+            if self._settings.until_end
+            else None
+        )
         self._progress_at, self._progress_records = time.monotonic(), 0
         while True:
             session.step(_READ_SECONDS)
             if time.monotonic() >= self._upkeep_at:
                 session.check_stalls()
                 self._upkeep(session)
-            if target is not None and session.is_idle() and all(session.reader.position.get(each, 0) >= end for each, end in target.items()):
+            if (
+                target is not None
+                and session.is_idle()
+                and all(session.reader.position.get(each, 0) >= end for each, end in target.items())
+            ):
                 session.write_all()
                 self._finish(session)
                 return
@@ -227,7 +264,12 @@ class Archiver(Sink):
         if at - self._progress_at >= _PROGRESS_SECONDS:
             read = session.records - self._progress_records
             if read:
-                _log.info("%d records read, %.0f a second; %d to go", read, read / (at - self._progress_at), session.reader.lag())
+                _log.info(
+                    "%d records read, %.0f a second; %d to go",
+                    read,
+                    read / (at - self._progress_at),
+                    session.reader.lag(),
+                )
             self._progress_at, self._progress_records = at, session.records
         if now() - self._key_extended > datetime.timedelta(days=_KEY_DAYS):
             self._patience.until(self._publish_key, "locking the key for longer")
@@ -272,11 +314,20 @@ class Archiver(Sink):
     def stopped(self, receipt: Receipt, store: Store) -> None:
         """Says that a stream is broken; in the archive, too, so that the next run does not go over it."""
         store.stops += 1
-        content = self._stops.stopped(store.name, store.stops, receipt.last, receipt.location, store.cause, store.resume({}))
-        self._patience.until(lambda: self._stops.write(content), f"writing that the stream of store {store.name} has stopped")
+        content = self._stops.stopped(
+            store.name, store.stops, receipt.last, receipt.location, store.cause, store.resume({})
+        )
+        self._patience.until(
+            lambda: self._stops.write(content), f"writing that the stream of store {store.name} has stopped"
+        )
         store.is_recorded = True
-        _log.error('store %s: this is stop %d of the store; what to do is in doc/archive.md, "A stream has stopped" (--accept-broken %s:%d)',
-                   store.name, store.stops, store.name, store.stops)
+        _log.error(
+            'store %s: this is stop %d of the store; what to do is in doc/archive.md, "A stream has stopped" (--accept-broken %s:%d)',
+            store.name,
+            store.stops,
+            store.name,
+            store.stops,
+        )
         self._tell(receipt)
 
     def _tell(self, receipt: Receipt) -> None:

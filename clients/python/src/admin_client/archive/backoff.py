@@ -1,4 +1,5 @@
 """Waiting for something that is away, without losing patience or the log's reader."""
+
 import logging
 import random
 import threading

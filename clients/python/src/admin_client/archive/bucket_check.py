@@ -1,4 +1,5 @@
 """Does the bucket keep what it promises?  Asked at each start, by an object that somebody tries to get rid of."""
+
 import datetime
 import uuid
 from typing import Any
@@ -69,9 +70,13 @@ def _was_done(storage: Storage, operation: str, **arguments: Any) -> bool:
 
 def _check_shortening(storage: Storage, key: str, version: str, until: datetime.datetime) -> None:
     shorter = {"Mode": MODE, "RetainUntilDate": until - PROBE_RETENTION / 2}
-    _was_done(storage, "put_object_retention", Key=key, VersionId=version, Retention=shorter, BypassGovernanceRetention=True)
+    _was_done(
+        storage, "put_object_retention", Key=key, VersionId=version, Retention=shorter, BypassGovernanceRetention=True
+    )
     lesser = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
-    _was_done(storage, "put_object_retention", Key=key, VersionId=version, Retention=lesser, BypassGovernanceRetention=True)
+    _was_done(
+        storage, "put_object_retention", Key=key, VersionId=version, Retention=lesser, BypassGovernanceRetention=True
+    )
     if storage.retained_until(key) < until:
         raise Refused(f'the bucket "{storage.bucket}" lets the retention of a locked object be shortened')
 

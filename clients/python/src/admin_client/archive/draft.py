@@ -1,4 +1,5 @@
 """An object that is being filled: compressed as its documents come, so that its memory does not grow with them."""
+
 import hashlib
 import tempfile
 import time
@@ -12,8 +13,8 @@ from admin_client.evidence import chain, merkle
 
 RECEIPTS_SECONDS = 86400.0  # so long receipts wait for another document
 _LEVEL = 3
-_IN_MEMORY = 8 << 20        # more than this is in a temporary file
-_JOIN = 64                  # fewer documents than this may be large ones: they are not copied into one piece
+_IN_MEMORY = 8 << 20  # more than this is in a temporary file
+_JOIN = 64  # fewer documents than this may be large ones: they are not copied into one piece
 
 
 class Compressed:
@@ -61,7 +62,7 @@ class Draft:
         self.documents_bytes = 0
         self.ranges: dict[int, tuple[int, int]] = {}
         self.started = time.monotonic()
-        self.awaited: float | None = None       # when the first document came that is no receipt of ours
+        self.awaited: float | None = None  # when the first document came that is no receipt of ours
         self.compressed = Compressed()
         self._tree = merkle.Accumulator()
 

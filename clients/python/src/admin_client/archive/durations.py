@@ -1,4 +1,5 @@
 """Durations and sizes as a command line has them, and the end of a retention."""
+
 import argparse
 import datetime
 import re
@@ -11,7 +12,9 @@ def size(text: str) -> int:
     """Bytes: 64MB is 64 times 2^20, as PostgreSQL's settings have it.  Raises argparse.ArgumentTypeError."""
     match = re.fullmatch(r"([1-9][0-9]{0,11})(kB|MB|GB|)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a size: bytes, or a whole number with kB, MB or GB, like 64MB')
+        raise argparse.ArgumentTypeError(
+            f'"{text}" is not a size: bytes, or a whole number with kB, MB or GB, like 64MB'
+        )
     return int(match[1]) * _SIZES[match[2]]
 
 

@@ -1,4 +1,5 @@
 """What ends the archiver, each with its exit status."""
+
 from typing import NamedTuple
 
 
@@ -44,7 +45,9 @@ class SecondRecord(StreamBroken):
     """A number comes a second time: in this record."""
 
     def __init__(self, second: Place) -> None:
-        super().__init__(f"number {second.number} comes a second time, in partition {second.partition} at offset {second.offset}")
+        super().__init__(
+            f"number {second.number} comes a second time, in partition {second.partition} at offset {second.offset}"
+        )
         self.second = second
 
 

@@ -1,4 +1,5 @@
 """Records of the topic that belong to no store: kept as they are, one line each."""
+
 import json
 import time
 from typing import Any
@@ -8,15 +9,22 @@ from admin_client.archive.errors import StreamBroken, Untrustworthy
 from admin_client.archive.objects import Objects, encoded
 from admin_client.evidence import merkle
 
-Message = Any       # a confluent_kafka.Message
+Message = Any  # a confluent_kafka.Message
 
 
 def line(message: Message) -> bytes:
     """A record as a foreign object has it, without line feed; doc/evidence.md lists the members."""
     kind, timestamp = message.timestamp()
     headers = [[name, encoded(value)] for name, value in message.headers() or ()]
-    members = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset(),
-               "timestamp": timestamp if kind else None, "key": encoded(message.key()), "headers": headers, "value": encoded(message.value())}
+    members = {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "timestamp": timestamp if kind else None,
+        "key": encoded(message.key()),
+        "headers": headers,
+        "value": encoded(message.value()),
+    }
     return json.dumps(members, separators=(",", ":")).encode()
 
 
@@ -39,7 +47,9 @@ class ForeignPartition:
         if self._compressed is None:
             self._begin(offset)
         if self._end is not None and offset > self._end:
-            raise Untrustworthy(f"the foreign object from offset {self.first} was to end with {self._end}, and the topic has no such record")
+            raise Untrustworthy(
+                f"the foreign object from offset {self.first} was to end with {self._end}, and the topic has no such record"
+            )
         assert self._compressed is not None
         self._compressed.write(content + b"\n")
         self._tree.extend([merkle.leaf_hash(content)])

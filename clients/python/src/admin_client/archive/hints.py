@@ -4,6 +4,7 @@ Whoever runs the broker can write any offset, and would skip what the archive ha
 offset counts only with a signature of a key that is published in the archive.  An older one that is put
 back only makes the archiver read more.
 """
+
 import json
 
 from cryptography.exceptions import InvalidSignature
@@ -40,7 +41,9 @@ def is_signed_by(public_key: bytes, hint: Hint, place: str, topic: str, partitio
     """Was this offset of this partition signed with the key?"""
     try:
         signature = bytes.fromhex(json.loads(hint.metadata)["signature"])
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _signed_bytes(place, topic, partition, hint.offset))
+        Ed25519PublicKey.from_public_bytes(public_key).verify(
+            signature, _signed_bytes(place, topic, partition, hint.offset)
+        )
     except (InvalidSignature, KeyError, TypeError, ValueError):
         return False
     return True

@@ -1,4 +1,5 @@
 """The key that signs seals: an Ed25519 key in a PEM file (PKCS #8) that only its owner can read."""
+
 import os
 import pathlib
 import stat

@@ -1,4 +1,5 @@
 """What the archive has: found by listing and by claims, never by what somebody remembers."""
+
 import json
 import re
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ class Listing:
         size = first_page
         for _ in range(_MOST_PAGES):
             page = self._storage.versions(prefix, after, size)
-            behind = [each for each in page if each.key > after]     # versitygw lists the last key of a folder once more
+            behind = [each for each in page if each.key > after]  # versitygw lists the last key of a folder once more
             if behind:
                 yield behind
                 after = behind[-1].key
@@ -76,7 +77,7 @@ class Listing:
         """The first number of the next object whose own is not below number.  Keys of somebody else are skipped.  Raises Untrustworthy."""
         for page in self._pages(folder, f"{folder}{number:0{DIGITS}d}", 1):
             for each in page:
-                match = _NAME.fullmatch(each.key[len(folder):])
+                match = _NAME.fullmatch(each.key[len(folder) :])
                 if match is not None and int(match[1]) >= number:
                     return int(match[1])
         return None
@@ -101,14 +102,19 @@ class Listing:
 
     def versions(self, folder: str, first: int) -> list[Version]:
         """All versions of what an archive has that begins with this number."""
-        return [each for page in self._pages(f"{folder}{first:0{DIGITS}d}-", "", _LARGEST_PAGE) for each in page if _NAME.fullmatch(each.key[len(folder):])]
+        return [
+            each
+            for page in self._pages(f"{folder}{first:0{DIGITS}d}-", "", _LARGEST_PAGE)
+            for each in page
+            if _NAME.fullmatch(each.key[len(folder) :])
+        ]
 
     def newest_foreign(self, folder: str) -> int | None:
         """The last offset of the newest foreign object of a partition."""
         first = self.newest_first(folder)
         if first is None:
             return None
-        names = (_NAME.fullmatch(each.key[len(folder):]) for each in self.versions(folder, first))
+        names = (_NAME.fullmatch(each.key[len(folder) :]) for each in self.versions(folder, first))
         return max((int(match[2]) for match in names if match), default=None)
 
     def newest_seal(self, store: str) -> Sealed | None:
@@ -120,7 +126,7 @@ class Listing:
             seals = [each for each in versions if each.key.endswith(f".{SEAL}")]
             if seals:
                 return self._read(folder, seals, any(each.key.endswith(f".{TIMESTAMP}") for each in versions))
-            first = self.newest_first(folder, first)     # the archiver was ended between an object and its seal
+            first = self.newest_first(folder, first)  # the archiver was ended between an object and its seal
         return None
 
     def seal_of(self, store: str, number: int, guess: int | None) -> Sealed | None:
@@ -128,7 +134,7 @@ class Listing:
         folder = f"{self._prefix}{store}/"
         first = guess if guess is not None else self.newest_first(folder, number + 1)
         while first is not None:
-            names = [(each, _NAME.fullmatch(each.key[len(folder):])) for each in self.versions(folder, first)]
+            names = [(each, _NAME.fullmatch(each.key[len(folder) :])) for each in self.versions(folder, first)]
             ends = {int(match[2]): each for each, match in names if match and match[3] == SEAL}
             if ends and max(ends) >= number:
                 return self._read(folder, [each for each, match in names if match and match[3] == SEAL], False, "seal")

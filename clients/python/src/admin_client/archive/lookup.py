@@ -3,6 +3,7 @@
 Each seal says from which offset to which its object has records of each partition.  A record at another
 offset is another record, whatever its bytes.  One within is compared with the document in the object.
 """
+
 from dataclasses import dataclass
 
 from admin_client.archive.draft import stored_lines
@@ -12,7 +13,7 @@ from admin_client.archive.records import Document
 from admin_client.archive.storage import Storage
 from admin_client.evidence import merkle
 
-_MOST_PARTS = 4         # partitions that are read side by side are at different objects
+_MOST_PARTS = 4  # partitions that are read side by side are at different objects
 _HASH_BYTES = 32
 
 
@@ -22,7 +23,7 @@ class _Part:
 
     store: str
     sealed: Sealed
-    ranges: dict[int, tuple[int, int]] | None       # None where the seal is of another topic
+    ranges: dict[int, tuple[int, int]] | None  # None where the seal is of another topic
     leaves: bytes | None = None
 
     def has_number(self, store: str, number: int) -> bool:
@@ -43,7 +44,7 @@ class Lookup:
 
     def __init__(self, storage: Storage, listing: Listing, topic: str) -> None:
         self._storage, self._listing, self._topic = storage, listing, topic
-        self._parts: list[_Part] = []       # the newest use first
+        self._parts: list[_Part] = []  # the newest use first
 
     def holds(self, store: str, number: int, document: Document) -> bool:
         """Was this record archived under the number?  Raises Away, and StreamBroken where the archive cannot say."""
@@ -53,7 +54,7 @@ class Lookup:
         if part.leaves is None:
             part.leaves = self._leaves(part.sealed)
         at = (number - part.sealed.seal["first"]) * _HASH_BYTES
-        return part.leaves[at:at + _HASH_BYTES] == merkle.leaf_hash(document.body)
+        return part.leaves[at : at + _HASH_BYTES] == merkle.leaf_hash(document.body)
 
     def _part(self, store: str, number: int) -> _Part:
         for index, part in enumerate(self._parts):
@@ -62,13 +63,22 @@ class Lookup:
                     self._parts.insert(0, self._parts.pop(index))
                 return part
         # Who reads in order needs the next object: one request instead of a search.
-        following = max((each.sealed.seal["last"] + 1 for each in self._parts if each.store == store and each.sealed.seal["last"] < number), default=None)
+        following = max(
+            (
+                each.sealed.seal["last"] + 1
+                for each in self._parts
+                if each.store == store and each.sealed.seal["last"] < number
+            ),
+            default=None,
+        )
         sealed = self._listing.seal_of(store, number, following)
         if sealed is None:
             raise StreamBroken(f"no seal has number {number}, and a later one is there")
         of_topic = [each for each in sealed.seal["kafka"] if each["topic"] == self._topic]
-        part = _Part(store, sealed, {each["partition"]: (each["first"], each["last"]) for each in of_topic} if of_topic else None)
-        self._parts = [part, *self._parts[:_MOST_PARTS - 1]]
+        part = _Part(
+            store, sealed, {each["partition"]: (each["first"], each["last"]) for each in of_topic} if of_topic else None
+        )
+        self._parts = [part, *self._parts[: _MOST_PARTS - 1]]
         return part
 
     def _leaves(self, sealed: Sealed) -> bytes:

@@ -1,4 +1,5 @@
 """Prometheus metrics on loopback."""
+
 import prometheus_client as prometheus
 
 _ADDRESS = "127.0.0.1"
@@ -17,14 +18,19 @@ class Metrics:
             return prometheus.Gauge(f"admin_ext_archive_{name}", text, labels, registry=registry)
 
         self.documents = counter("documents", "Documents in sealed objects.", "store")
-        self.bytes = counter("documents_bytes", "Bytes of the documents in sealed objects, before compression.", "store")
+        self.bytes = counter(
+            "documents_bytes", "Bytes of the documents in sealed objects, before compression.", "store"
+        )
         self.objects = counter("objects", "Sealed objects.", "store")
         self.foreign = counter("foreign_records", "Foreign records that were read.")
         self.requests = counter("storage_requests", "Requests to the storage, by outcome.", "outcome")
         self.last_number = gauge("last_number", "Delivery number of the newest sealed document.", "store")
         self.broken = gauge("stream_broken", "1 where a stream has stopped because it does not fit.", "store")
         self.lag = gauge("lag_offsets", "Offsets of the topic that were not read yet, or are in no sealed object.")
-        self.oldest = gauge("unsealed_seconds", "How long ago the oldest document was read that is in no sealed object, while it is no receipt.")
+        self.oldest = gauge(
+            "unsealed_seconds",
+            "How long ago the oldest document was read that is in no sealed object, while it is no receipt.",
+        )
         self.sealed_at = gauge("last_seal_timestamp_seconds", "When the newest seal was written.")
         self.receipts = gauge("receipts_waiting", "Receipts that the database does not have yet.")
 

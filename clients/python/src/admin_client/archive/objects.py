@@ -4,6 +4,7 @@ Each step waits until the storage has done it.  A crash between two of them is c
 run, which reads the same documents again: the claim says where the object ends, and a name that is
 taken is compared by its documents.
 """
+
 import base64
 import hashlib
 import logging
@@ -56,18 +57,27 @@ class Objects:
 
     def claimed_end(self, folder: str, first: int) -> int | None:
         """Where the object that begins with this number has to end, after a run that was ended in the middle."""
-        return self.patience.until(lambda: self.claims.end(folder, first), f"asking where the object from {first} of {folder} ends")
+        return self.patience.until(
+            lambda: self.claims.end(folder, first), f"asking where the object from {first} of {folder} ends"
+        )
 
     def _write(self, folder: str, first: int, last: int, compressed: Compressed, root: bytes) -> Stored:
         """Claim and object; a name that is taken has to hold the same documents."""
         try:
-            self.patience.until(lambda: self.claims.make(folder, first, last), f"claiming {first} to {last} of {folder}")
+            self.patience.until(
+                lambda: self.claims.make(folder, first, last), f"claiming {first} to {last} of {folder}"
+            )
         except Exists:
-            raise OtherArchiver(f"the object from number {first} of {folder} was claimed by another archiver, with another end than {last}") from None
+            raise OtherArchiver(
+                f"the object from number {first} of {folder} was claimed by another archiver, with another end than {last}"
+            ) from None
         sha256 = compressed.finish()
         key = f"{self.prefix}{folder}/{listing.name(first, last, listing.OBJECT)}"
         try:
-            self.patience.until(lambda: self.storage.put(key, compressed.body(), sha256, compressed.bytes, OBJECT_TYPE), f"writing {key}")
+            self.patience.until(
+                lambda: self.storage.put(key, compressed.body(), sha256, compressed.bytes, OBJECT_TYPE),
+                f"writing {key}",
+            )
         except Exists:
             _log.info("%s is there already; comparing its documents", key)
             return self.patience.until(lambda: self._recognise(key, root), f"comparing {key}")
@@ -113,13 +123,26 @@ class Objects:
 
     def _unsigned(self, store: str, sink: str, draft: Draft, stored: Stored, previous: str | None) -> dict[str, Any]:
         members: dict[str, Any] = {
-            "v": 1, "store": store, "sink": sink, "first": draft.first, "last": draft.last, "batches": draft.batches,
-            "chain_before": draft.chain_before.hex(), "chain_after": draft.chain_after.hex(), "merkle_root": draft.root().hex(),
+            "v": 1,
+            "store": store,
+            "sink": sink,
+            "first": draft.first,
+            "last": draft.last,
+            "batches": draft.batches,
+            "chain_before": draft.chain_before.hex(),
+            "chain_after": draft.chain_after.hex(),
+            "merkle_root": draft.root().hex(),
             "object": f"{self.prefix}{store}/{listing.name(draft.first, draft.last, listing.OBJECT)}",
-            "sha256": stored.sha256.hex(), "bytes": stored.bytes,
-            "kafka": [{"topic": self.topic, "partition": partition, "first": first, "last": last}
-                      for partition, (first, last) in sorted(draft.ranges.items())],
-            "schema_id": draft.schema_id, "sealed_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "previous_seal_sha256": previous}
+            "sha256": stored.sha256.hex(),
+            "bytes": stored.bytes,
+            "kafka": [
+                {"topic": self.topic, "partition": partition, "first": first, "last": last}
+                for partition, (first, last) in sorted(draft.ranges.items())
+            ],
+            "schema_id": draft.schema_id,
+            "sealed_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "previous_seal_sha256": previous,
+        }
         if draft.continues is not None:
             members["continues"] = draft.continues
         return members

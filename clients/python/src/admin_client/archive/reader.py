@@ -1,4 +1,5 @@
 """The topic: all its partitions, read_committed, by one consumer that belongs to no group's assignment."""
+
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +30,24 @@ class Hint:
 
 def settings(brokers: str, group: str, options: Mapping[str, str]) -> dict[str, Any]:
     """librdkafka's settings; options are the operator's, for TLS and passwords."""
-    return {"fetch.max.bytes": _FETCH_BYTES, "max.partition.fetch.bytes": _PARTITION_BYTES, "queued.max.messages.kbytes": _QUEUE_KILOBYTES,
-            "receive.message.max.bytes": _LARGEST_ANSWER, "reconnect.backoff.max.ms": 1000, "fetch.wait.max.ms": 100,
-            **options,
-            "bootstrap.servers": brokers, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False,
-            "enable.partition.eof": True, "auto.offset.reset": "error", "max.poll.interval.ms": _DAY_MS,
-            "error_cb": _on_error, "on_commit": _on_commit}
+    return {
+        "fetch.max.bytes": _FETCH_BYTES,
+        "max.partition.fetch.bytes": _PARTITION_BYTES,
+        "queued.max.messages.kbytes": _QUEUE_KILOBYTES,
+        "receive.message.max.bytes": _LARGEST_ANSWER,
+        "reconnect.backoff.max.ms": 1000,
+        "fetch.wait.max.ms": 100,
+        **options,
+        "bootstrap.servers": brokers,
+        "group.id": group,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "max.poll.interval.ms": _DAY_MS,
+        "error_cb": _on_error,
+        "on_commit": _on_commit,
+    }
 
 
 def _on_error(error: KafkaError) -> None:
@@ -55,7 +68,7 @@ class Reader:
         self._consumer = Consumer(configuration)
         # A read_committed handle would be told the end of what is committed; that is not where a partition ends.
         self._watcher = Consumer({**configuration, "isolation.level": "read_uncommitted"})
-        self.position: dict[int, int] = {}      # the offset after the newest record or end that was read
+        self.position: dict[int, int] = {}  # the offset after the newest record or end that was read
         self._paused: set[int] = set()
 
     def partitions(self) -> list[int]:
@@ -65,14 +78,16 @@ class Reader:
         except KafkaException as error:
             raise Away(f"could not list the partitions: {error.args[0].str()}") from None
         if topic.error is not None or not topic.partitions:
-            raise Away(f'the topic "{self.topic}" cannot be read: {topic.error.str() if topic.error else "no partitions"}')
+            raise Away(
+                f'the topic "{self.topic}" cannot be read: {topic.error.str() if topic.error else "no partitions"}'
+            )
         return sorted(topic.partitions)
 
     def watermarks(self, partition: int) -> tuple[int, int]:
         """The first offset of a partition, and the one after its last."""
         try:
             low, high = self._watcher.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=_TIMEOUT)
-        except (KafkaException, TypeError) as error:        # None after a timeout
+        except (KafkaException, TypeError) as error:  # None after a timeout
             raise Away(f"could not ask for the end of partition {partition}: {error}") from None
         return low, high
 
@@ -82,7 +97,9 @@ class Reader:
         fresh = {each: self.watermarks(each)[0] for each in partitions if each not in self.position}
         if fresh:
             _log.info("topic %s has %d more partitions", self.topic, len(fresh))
-            self._consumer.incremental_assign([TopicPartition(self.topic, each, offset) for each, offset in fresh.items()])
+            self._consumer.incremental_assign(
+                [TopicPartition(self.topic, each, offset) for each, offset in fresh.items()]
+            )
             self.position.update(fresh)
         return {each: self.watermarks(each)[1] for each in partitions}
 
@@ -114,15 +131,20 @@ class Reader:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self.position[message.partition()] = max(self.position.get(message.partition(), 0), message.offset())
             elif error.code() in _GONE:
-                raise Untrustworthy(f'partition {message.partition()} of topic "{self.topic}" no longer has the next offset: the topic was '
-                                    f"truncated or recreated, or its retention is shorter than the archiver was away")
+                raise Untrustworthy(
+                    f'partition {message.partition()} of topic "{self.topic}" no longer has the next offset: the topic was '
+                    f"truncated or recreated, or its retention is shorter than the archiver was away"
+                )
             else:
                 _log.warning("Kafka: %s", error.str())
         return records
 
     def hold(self, partitions: set[int]) -> None:
         """Reads no further in these partitions, and in all others."""
-        for act, which in ((self._consumer.pause, partitions - self._paused), (self._consumer.resume, self._paused - partitions)):
+        for act, which in (
+            (self._consumer.pause, partitions - self._paused),
+            (self._consumer.resume, self._paused - partitions),
+        ):
             if which:
                 act([TopicPartition(self.topic, each) for each in sorted(which)])
         self._paused = set(partitions)
@@ -130,10 +152,16 @@ class Reader:
     def hints(self, partitions: list[int]) -> dict[int, Hint]:
         """The committed offsets."""
         try:
-            committed = self._consumer.committed([TopicPartition(self.topic, each) for each in partitions], timeout=_TIMEOUT)
+            committed = self._consumer.committed(
+                [TopicPartition(self.topic, each) for each in partitions], timeout=_TIMEOUT
+            )
         except KafkaException as error:
             raise Away(f"could not ask for the committed offsets: {error.args[0].str()}") from None
-        return {each.partition: Hint(each.offset, each.metadata or "") for each in committed if each.offset != OFFSET_INVALID and each.offset >= 0}
+        return {
+            each.partition: Hint(each.offset, each.metadata or "")
+            for each in committed
+            if each.offset != OFFSET_INVALID and each.offset >= 0
+        }
 
     def commit(self, hints: dict[int, Hint]) -> None:
         """Commits offsets in the background; a failure is logged."""

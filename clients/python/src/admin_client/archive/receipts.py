@@ -1,4 +1,5 @@
 """Receipts: the database is told what the archive holds."""
+
 import asyncio
 import logging
 import re
@@ -53,7 +54,9 @@ class Receipts:
             self._pause = _SHORTEST
 
     async def _send_all(self) -> None:
-        connection = await asyncpg.connect(self._dsn, timeout=_TIMEOUT, command_timeout=_TIMEOUT, statement_cache_size=0)
+        connection = await asyncpg.connect(
+            self._dsn, timeout=_TIMEOUT, command_timeout=_TIMEOUT, statement_cache_size=0
+        )
         try:
             for place, receipt in list(self._waiting.items()):
                 if await self._send(connection, receipt):
@@ -66,11 +69,22 @@ class Receipts:
         seal = None if receipt.seal_sha256 is None else bytes.fromhex(receipt.seal_sha256)
         location = _CONTROLS.sub(" ", receipt.location)
         try:
-            await connection.execute(_QUESTION, receipt.store, receipt.sink, receipt.last, receipt.chain, seal, receipt.retain_until, location)
+            await connection.execute(
+                _QUESTION,
+                receipt.store,
+                receipt.sink,
+                receipt.last,
+                receipt.chain,
+                seal,
+                receipt.retain_until,
+                location,
+            )
         except asyncpg.PostgresError as error:
             sqlstate: str | None = error.sqlstate
             level = logging.INFO if sqlstate in _LATER else logging.WARNING
-            _log.log(level, "store %s: the receipt up to number %d was not recorded: %s", receipt.store, receipt.last, error)
+            _log.log(
+                level, "store %s: the receipt up to number %d was not recorded: %s", receipt.store, receipt.last, error
+            )
             return sqlstate == _NEVER
         _log.info("store %s: the database has the receipt up to number %d", receipt.store, receipt.last)
         return True

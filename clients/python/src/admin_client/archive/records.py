@@ -1,4 +1,5 @@
 """What a Kafka record means: a document of a store's stream, or a foreign record."""
+
 import json
 import re
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Numbered(NamedTuple):
     seal: BatchSeal | None
 
 
-_new = tuple.__new__         # what a NamedTuple's own constructor ends with, without the call in between
+_new = tuple.__new__  # what a NamedTuple's own constructor ends with, without the call in between
 
 
 def is_store(text: object) -> bool:
@@ -68,8 +69,12 @@ def _is_number(value: object) -> bool:
 def _continues(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
-    if (not isinstance(value, dict) or not is_store(value.get("store")) or type(value.get("last")) is not int
-            or not _HASH.fullmatch(str(value.get("chain")))):
+    if (
+        not isinstance(value, dict)
+        or not is_store(value.get("store"))
+        or type(value.get("last")) is not int
+        or not _HASH.fullmatch(str(value.get("chain")))
+    ):
         raise ValueError("continues is malformed")
     return {name: value[name] for name in ("store", "last", "chain")}
 
@@ -81,10 +86,19 @@ def parse_seal(header: bytes) -> BatchSeal:
         raise ValueError("not a seal of version 1")
     if not _is_number(seal.get("first")) or not _is_number(seal.get("last")) or seal["first"] > seal["last"]:
         raise ValueError("the numbers of the seal are malformed")
-    if not isinstance(seal.get("sink"), str) or not all(_HASH.fullmatch(str(seal.get(name))) for name in ("chain", "previous")):
+    if not isinstance(seal.get("sink"), str) or not all(
+        _HASH.fullmatch(str(seal.get(name))) for name in ("chain", "previous")
+    ):
         raise ValueError("sink or chain of the seal is malformed")
-    return BatchSeal(seal["store"], seal["sink"], seal["first"], seal["last"], bytes.fromhex(seal["chain"]),
-                     bytes.fromhex(seal["previous"]), _continues(seal.get("continues")))
+    return BatchSeal(
+        seal["store"],
+        seal["sink"],
+        seal["first"],
+        seal["last"],
+        bytes.fromhex(seal["chain"]),
+        bytes.fromhex(seal["previous"]),
+        _continues(seal.get("continues")),
+    )
 
 
 def _source_store(body: bytes) -> str | None:
@@ -92,8 +106,8 @@ def _source_store(body: bytes) -> str | None:
     end = body.find(b'"', _ID_AT)
     at = end + len(_SOURCE)
     if body[end:at] == _SOURCE and body[end - 1] != _BACKSLASH and body.startswith(b'{"specversion":"1.0","id":"'):
-        store = body[at:at + _STORE_BYTES].decode("latin-1")
-        return store if _STORE.fullmatch(store) and body[at + _STORE_BYTES:at + _STORE_BYTES + 1] == b'"' else None
+        store = body[at : at + _STORE_BYTES].decode("latin-1")
+        return store if _STORE.fullmatch(store) and body[at + _STORE_BYTES : at + _STORE_BYTES + 1] == b'"' else None
     found = _OWN_SOURCE.match(body)
     return found[1].decode() if found and is_store(found[1].decode()) else None
 
@@ -104,7 +118,13 @@ def is_receipt(body: bytes, store: str) -> bool:
 
 
 def _is_number_header(number: bytes | None) -> bool:
-    return number is not None and number.isdigit() and len(number) <= _MOST_DIGITS and number[0] != _ZERO and int(number) < 2**63
+    return (
+        number is not None
+        and number.isdigit()
+        and len(number) <= _MOST_DIGITS
+        and number[0] != _ZERO
+        and int(number) < 2**63
+    )
 
 
 def parse(value: bytes | None, headers: Headers | None, partition: int, offset: int) -> Numbered | None:

@@ -1,4 +1,5 @@
 """From records to objects: one pass over the topic."""
+
 import logging
 import time
 from typing import Any
@@ -38,7 +39,9 @@ class Session:
     Objects are written in this thread: while the storage is away nothing is read, and so nothing grows.
     """
 
-    def __init__(self, settings: Settings, reader: Reader, objects: Objects, listing: Listing, metrics: Metrics, sink: Sink) -> None:
+    def __init__(
+        self, settings: Settings, reader: Reader, objects: Objects, listing: Listing, metrics: Metrics, sink: Sink
+    ) -> None:
         self._settings, self.reader, self._objects = settings, reader, objects
         self._metrics, self._sink = metrics, sink
         self.stores: dict[str, Store] = {}
@@ -50,7 +53,7 @@ class Session:
         self._foreign: dict[int, ForeignPartition] = {}
         self._foreign_waiting: dict[int, list[tuple[int, bytes]]] = {}
         self._buffered: dict[int, int] = {}
-        self._before_read: dict[int, int] = {}      # the reader's positions: what breaks a stream is behind them
+        self._before_read: dict[int, int] = {}  # the reader's positions: what breaks a stream is behind them
         self.records = 0
 
     def open(self, stores: dict[str, Store], foreign: dict[int, int]) -> None:
@@ -104,7 +107,9 @@ class Session:
 
     def _holds(self, store: Store, record: Numbered) -> bool:
         try:
-            return self._objects.patience.until(lambda: self._lookup.holds(store.name, record.number, record.document), "looking a document up")
+            return self._objects.patience.until(
+                lambda: self._lookup.holds(store.name, record.number, record.document), "looking a document up"
+            )
         except StreamBroken as reason:
             self._stop(store, reason)
             return False
@@ -151,7 +156,8 @@ class Session:
                 following = store.stream.seals.get(store.stream.next)
                 schema = store.stream.waiting.get(following.last) if following else None
                 if store.is_due(self._settings.roll_bytes, time.monotonic(), self._settings.roll_age) or (
-                        schema is not None and not store.takes_schema(schema.schema_id)):
+                    schema is not None and not store.takes_schema(schema.schema_id)
+                ):
                     self._write(store)
         except StreamBroken as reason:
             self._stop(store, reason)
@@ -197,7 +203,7 @@ class Session:
             ready = [each for each in waiting if low is None or each[0] < low]
             for offset, content in ready:
                 self._foreign[partition].add(offset, content)
-            del waiting[:len(ready)]
+            del waiting[: len(ready)]
 
     def _write_due(self) -> None:
         at = time.monotonic()
@@ -233,9 +239,18 @@ class Session:
             self.reader.hold(set())
         elif total > most:
             share = most / len(self.reader.position)
-            lacking = [(store.stream.first_missing(self._pool), store.stream.highest) for store in self.stores.values() if store.stream.is_waiting()]
-            self.reader.hold({partition for partition, size in self._buffered.items()
-                              if size > share and all(highest.get(partition, 0) > number for number, highest in lacking)})
+            lacking = [
+                (store.stream.first_missing(self._pool), store.stream.highest)
+                for store in self.stores.values()
+                if store.stream.is_waiting()
+            ]
+            self.reader.hold(
+                {
+                    partition
+                    for partition, size in self._buffered.items()
+                    if size > share and all(highest.get(partition, 0) > number for number, highest in lacking)
+                }
+            )
 
     def check_stalls(self) -> None:
         """Stops streams that lack something which cannot come any more.  Called every second."""
@@ -301,13 +316,22 @@ class Session:
         for partition, foreign in self._foreign.items():
             waiting = [offset for offset, _ in self._foreign_waiting.get(partition, ())]
             offsets[partition] = min([offsets[partition], *waiting, *([foreign.first] if foreign.is_open() else ())])
-        return {partition: min([offset, *(each.get(partition, 0) for each in candidates)]) for partition, offset in offsets.items()}
+        return {
+            partition: min([offset, *(each.get(partition, 0) for each in candidates)])
+            for partition, offset in offsets.items()
+        }
 
     def is_idle(self) -> bool:
         """Is nothing waiting for records that have not come?"""
-        return not self._pool_messages and not any(store.stream.is_waiting() for store in self.stores.values() if store.broken is None)
+        return not self._pool_messages and not any(
+            store.stream.is_waiting() for store in self.stores.values() if store.broken is None
+        )
 
     def unsealed_seconds(self) -> float:
         """How long ago the oldest document came that is in no sealed object; receipts alone may wait."""
-        starts = [store.draft.awaited for store in self.stores.values() if store.draft is not None and store.draft.awaited is not None]
+        starts = [
+            store.draft.awaited
+            for store in self.stores.values()
+            if store.draft is not None and store.draft.awaited is not None
+        ]
         return time.monotonic() - min(starts) if starts else 0.0

@@ -3,6 +3,7 @@
 A stop and its acceptance are signed and locked, like seals.  A stop holds until an operator accepts it by
 its own number, so an option that stays on a command line accepts nothing that happens later.
 """
+
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -27,11 +28,11 @@ class Stop:
     """The newest stop of a store."""
 
     store: str
-    count: int                          # 1 for the first stop of the store
+    count: int  # 1 for the first stop of the store
     reason: str
-    place: Place | None                 # the record that was too much, where one is
-    offsets: dict[int, int]             # where reading goes on once it is accepted
-    accepted: dict[int, int] | None     # offsets below these were in the topic when it was
+    place: Place | None  # the record that was too much, where one is
+    offsets: dict[int, int]  # where reading goes on once it is accepted
+    accepted: dict[int, int] | None  # offsets below these were in the topic when it was
 
 
 class Stops:
@@ -50,7 +51,7 @@ class Stops:
         folder = f"{self._prefix}{store}/"
         found: dict[int, dict[bool, list[Version]]] = {}
         for version in self._versions(f"{folder}stopped-"):
-            name = _NAME.fullmatch(version.key[len(folder):])
+            name = _NAME.fullmatch(version.key[len(folder) :])
             if name is not None:
                 found.setdefault(int(name[1]), {False: [], True: []})[name[2] is not None].append(version)
         if not found:
@@ -62,7 +63,14 @@ class Stops:
         record = stop["record"]
         try:
             place = None if record is None else Place(record["number"], record["partition"], record["offset"])
-            return Stop(store, count, str(stop["reason"]), place, self._offsets(stop), None if accepted is None else self._offsets(accepted))
+            return Stop(
+                store,
+                count,
+                str(stop["reason"]),
+                place,
+                self._offsets(stop),
+                None if accepted is None else self._offsets(accepted),
+            )
         except (KeyError, TypeError):
             raise StreamBroken(f"the stop {count} is malformed") from None
 
@@ -71,7 +79,7 @@ class Stops:
         after = ""
         while True:
             found = self._storage.versions(prefix, after, _MOST_VERSIONS)
-            fresh = [each for each in found if each.key > after]        # some storages begin with the marker itself
+            fresh = [each for each in found if each.key > after]  # some storages begin with the marker itself
             yield from fresh
             if len(found) < _MOST_VERSIONS or not fresh:
                 return
@@ -87,8 +95,14 @@ class Stops:
         try:
             found: dict[str, Any] = json.loads(self._storage.get(key))
             public_key = self._listing.public_key(str(found["key_id"]))
-            if public_key is None or not seal.is_signed_by(found, public_key) or (found["store"], found["stop"], key) != (store, count, self._key_of(found)):
-                raise StreamBroken(f'"{key}" is not signed by a key that is published in the archive, or is of another stop')
+            if (
+                public_key is None
+                or not seal.is_signed_by(found, public_key)
+                or (found["store"], found["stop"], key) != (store, count, self._key_of(found))
+            ):
+                raise StreamBroken(
+                    f'"{key}" is not signed by a key that is published in the archive, or is of another stop'
+                )
         except (KeyError, TypeError, ValueError):
             raise StreamBroken(f'"{key}" is malformed') from None
         return found
@@ -100,11 +114,23 @@ class Stops:
     def _offsets(self, members: Mapping[str, Any]) -> dict[int, int]:
         return {each["partition"]: each["offset"] for each in members["kafka"] if each["topic"] == self._topic}
 
-    def stopped(self, store: str, count: int, last: int, reason: str, place: Place | None, offsets: dict[int, int]) -> bytes:
+    def stopped(
+        self, store: str, count: int, last: int, reason: str, place: Place | None, offsets: dict[int, int]
+    ) -> bytes:
         """The bytes of a stop after a number, for write()."""
         record = None if place is None else {"topic": self._topic, **place._asdict()}
-        return self._signed({"v": 1, "store": store, "stop": count, "last": last, "reason": reason, "record": record,
-                             "kafka": self._kafka(offsets), "stopped_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")})
+        return self._signed(
+            {
+                "v": 1,
+                "store": store,
+                "stop": count,
+                "last": last,
+                "reason": reason,
+                "record": record,
+                "kafka": self._kafka(offsets),
+                "stopped_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            }
+        )
 
     def unaccepted(self, store: str, count: int) -> Stop | None:
         """The stop that an operator wants to accept; None where an earlier run has done it.  Raises Refused."""
@@ -115,8 +141,17 @@ class Stops:
 
     def accept(self, stop: Stop, ends: dict[int, int]) -> None:
         """Accepts a stop, and with it the second records that the topic holds below these offsets.  Raises Away."""
-        self.write(self._signed({"v": 1, "store": stop.store, "stop": stop.count, "kafka": self._kafka(ends),
-                                 "accepted_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}))
+        self.write(
+            self._signed(
+                {
+                    "v": 1,
+                    "store": stop.store,
+                    "stop": stop.count,
+                    "kafka": self._kafka(ends),
+                    "accepted_at": now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+                }
+            )
+        )
 
     def write(self, content: bytes) -> None:
         """Leaves a stop or an acceptance in the archive.  Raises Away."""
@@ -127,7 +162,10 @@ class Stops:
             raise OtherArchiver(f'"{key}" was written by another archiver') from None
 
     def _kafka(self, offsets: dict[int, int]) -> list[dict[str, Any]]:
-        return [{"topic": self._topic, "partition": partition, "offset": offset} for partition, offset in sorted(offsets.items())]
+        return [
+            {"topic": self._topic, "partition": partition, "offset": offset}
+            for partition, offset in sorted(offsets.items())
+        ]
 
     def _signed(self, members: dict[str, Any]) -> bytes:
         return seal.to_bytes(seal.sign(members, self._key))

@@ -3,6 +3,7 @@
 Every method raises Away where the storage gave no usable answer, and Untrustworthy where it
 contradicts itself.  Nothing here retries.
 """
+
 import base64
 import datetime
 import email.utils
@@ -48,7 +49,13 @@ def now() -> datetime.datetime:
 class Storage:
     """One bucket.  Names are whole keys."""
 
-    def __init__(self, bucket: str, endpoint: str | None, retention: Retention, count: Callable[[str], None] = lambda outcome: None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        endpoint: str | None,
+        retention: Retention,
+        count: Callable[[str], None] = lambda outcome: None,
+    ) -> None:
         """endpoint is the URL of a storage that is not Amazon's.  count gets the outcome of each request.  Raises Refused."""
         self.bucket, self._retention, self._count = bucket, retention, count
         config = botocore.config.Config(retries={"total_max_attempts": 1}, **_TIMEOUTS)
@@ -69,7 +76,7 @@ class Storage:
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.HTTPClientError, OSError) as error:
             self._count("unreachable")
             raise Away(f"{operation}: {error}") from None
-        except (botocore.parsers.ResponseParserError, ValueError) as error:    # the latter for a date that is none
+        except (botocore.parsers.ResponseParserError, ValueError) as error:  # the latter for a date that is none
             self._count("unreadable")
             raise Away(f"{operation}: the answer is malformed: {error}") from None
         self._count("ok")
@@ -103,25 +110,45 @@ class Storage:
         if theirs.tzinfo is None:
             theirs = theirs.replace(tzinfo=datetime.UTC)
         if abs(now() - theirs) > CLOCK_TOLERANCE:
-            raise Away(f"the clock of this machine says {now():%Y-%m-%dT%H:%M:%SZ}, that of the storage {theirs:%Y-%m-%dT%H:%M:%SZ}")
+            raise Away(
+                f"the clock of this machine says {now():%Y-%m-%dT%H:%M:%SZ}, that of the storage {theirs:%Y-%m-%dT%H:%M:%SZ}"
+            )
 
-    def put(self, key: str, body: bytes | IO[bytes], sha256: bytes, length: int, content_type: str,
-            until: datetime.datetime | None = None) -> datetime.datetime:
+    def put(
+        self,
+        key: str,
+        body: bytes | IO[bytes],
+        sha256: bytes,
+        length: int,
+        content_type: str,
+        until: datetime.datetime | None = None,
+    ) -> datetime.datetime:
         """Writes a new object and returns until when it is locked.  Raises Exists where the name is taken.
 
         until is for objects that are kept shorter than the archive.
         """
         until = until or self._retention.end(now())
-        answer = self.call("put_object", Key=key, Body=body, ContentLength=length, ContentType=content_type, IfNoneMatch="*",
-                           ObjectLockMode=MODE, ObjectLockRetainUntilDate=until, ChecksumAlgorithm="SHA256",
-                           ChecksumSHA256=base64.b64encode(sha256).decode())
+        answer = self.call(
+            "put_object",
+            Key=key,
+            Body=body,
+            ContentLength=length,
+            ContentType=content_type,
+            IfNoneMatch="*",
+            ObjectLockMode=MODE,
+            ObjectLockRetainUntilDate=until,
+            ChecksumAlgorithm="SHA256",
+            ChecksumSHA256=base64.b64encode(sha256).decode(),
+        )
         said = answer.get("ChecksumSHA256")
         if said is not None and said != base64.b64encode(sha256).decode() and self.sha256(key) != sha256:
             raise Untrustworthy(f'the storage has other bytes in "{key}" than it was sent')
         self._check_lock(key, until, length)
         return until
 
-    def put_bytes(self, key: str, body: bytes, content_type: str, until: datetime.datetime | None = None) -> datetime.datetime:
+    def put_bytes(
+        self, key: str, body: bytes, content_type: str, until: datetime.datetime | None = None
+    ) -> datetime.datetime:
         """put() of bytes.  Where the name is taken by the same bytes, that is an answer that was lost, and well."""
         try:
             return self.put(key, body, hashlib.sha256(body).digest(), len(body), content_type, until)
@@ -133,7 +160,9 @@ class Storage:
     def _check_lock(self, key: str, until: datetime.datetime, length: int) -> None:
         head = self._head(key)
         if head.get("ObjectLockMode") != MODE or head.get("ObjectLockRetainUntilDate", now()) < until:
-            raise Untrustworthy(f'"{key}" was written with a lock until {until:%Y-%m-%d}, and the storage does not say that it is locked so')
+            raise Untrustworthy(
+                f'"{key}" was written with a lock until {until:%Y-%m-%d}, and the storage does not say that it is locked so'
+            )
         if head["ContentLength"] != length:
             raise Untrustworthy(f'"{key}" has {head["ContentLength"]} bytes, {length} were sent')
 
@@ -153,7 +182,9 @@ class Storage:
 
     def extend(self, key: str) -> None:
         """Locks an object for the whole retention from now on."""
-        self.call("put_object_retention", Key=key, Retention={"Mode": MODE, "RetainUntilDate": self._retention.end(now())})
+        self.call(
+            "put_object_retention", Key=key, Retention={"Mode": MODE, "RetainUntilDate": self._retention.end(now())}
+        )
 
     def get(self, key: str) -> bytes:
         """The bytes of a small object.  Raises KeyError."""
@@ -183,7 +214,7 @@ class Storage:
         token: dict[str, str] = {}
         while True:
             answer = self.call("list_objects_v2", Prefix=prefix, Delimiter="/", **token)
-            found += [each["Prefix"][len(prefix):].rstrip("/") for each in answer.get("CommonPrefixes", ())]
+            found += [each["Prefix"][len(prefix) :].rstrip("/") for each in answer.get("CommonPrefixes", ())]
             if not answer.get("IsTruncated"):
                 return found
             token = {"ContinuationToken": answer["NextContinuationToken"]}

@@ -1,4 +1,5 @@
 """What the archiver knows of one store: its stream, the object that is being filled, and whether it stopped."""
+
 import logging
 from collections.abc import Iterator
 
@@ -20,16 +21,16 @@ class Store:
         self.name, self._objects = name, objects
         self.broken: str | None = None
         self.draft: Draft | None = None
-        self._is_refused = False                    # the draft does not fit what the archive has under its name
-        self._end: int | None = None                # where the draft has to end, if an earlier run has said so
-        self._frozen: dict[int, int] = {}           # where to read on after what broke the stream
-        self.stalled_at, self.ends = -1, None       # type: int, dict[int, int] | None
-        self.cause: Place | None = None             # the record that broke the stream, where it is one
-        self.stops = 0                              # how often the stream has stopped, the archive says
-        self.is_recorded = False                    # the archive says, too, that it is broken, and where to read on
-        self.accepted: dict[int, int] = {}          # an operator has accepted second records below these offsets
+        self._is_refused = False  # the draft does not fit what the archive has under its name
+        self._end: int | None = None  # where the draft has to end, if an earlier run has said so
+        self._frozen: dict[int, int] = {}  # where to read on after what broke the stream
+        self.stalled_at, self.ends = -1, None  # type: int, dict[int, int] | None
+        self.cause: Place | None = None  # the record that broke the stream, where it is one
+        self.stops = 0  # how often the stream has stopped, the archive says
+        self.is_recorded = False  # the archive says, too, that it is broken, and where to read on
+        self.accepted: dict[int, int] = {}  # an operator has accepted second records below these offsets
         if sealed is None:
-            self.stream, self.previous = Stream(name), None     # type: Stream, str | None
+            self.stream, self.previous = Stream(name), None  # type: Stream, str | None
             return
         found = sealed.seal
         self.stream = Stream(name, found["last"], bytes.fromhex(found["chain_after"]), found["sink"])
@@ -55,7 +56,9 @@ class Store:
                 self._end = self._objects.claimed_end(self.name, batch.seal.first)
                 self.draft = Draft(batch.seal.previous)
             if self._end is not None and batch.seal.last > self._end:
-                raise StreamBroken(f"the object from number {self.draft.first or batch.seal.first} was to end with {self._end}, and no batch does")
+                raise StreamBroken(
+                    f"the object from number {self.draft.first or batch.seal.first} was to end with {self._end}, and no batch does"
+                )
             self.draft.add(batch.seal, batch.documents, batch.chain_after)
             yield batch
 

@@ -1,4 +1,5 @@
 """One store's stream: its records from all partitions, put in order of their numbers, batch by batch."""
+
 import itertools
 from collections import defaultdict
 from collections.abc import Iterator
@@ -48,13 +49,13 @@ class Stream:
     def __init__(self, store: str, last: int = 0, chain_after: bytes | None = None, sink: str | None = None) -> None:
         self.store, self.sink = store, sink
         self.next, self._chain = last + 1, chain_after
-        self.archived = last                            # before the archiver started
+        self.archived = last  # before the archiver started
         self.waiting: dict[int, Document] = {}
-        self.seals: dict[int, BatchSeal] = {}           # by first number
-        self.highest: dict[int, int] = {}               # number of the newest record in each partition
-        self._front, self._front_at = last + 1, 0       # all numbers below had come when Pool.taken was this
+        self.seals: dict[int, BatchSeal] = {}  # by first number
+        self.highest: dict[int, int] = {}  # number of the newest record in each partition
+        self._front, self._front_at = last + 1, 0  # all numbers below had come when Pool.taken was this
         self._added = 0
-        self._tried: tuple[int, int] | None = None      # Pool.added and _added when no arrangement of the next batch fitted
+        self._tried: tuple[int, int] | None = None  # Pool.added and _added when no arrangement of the next batch fitted
 
     @property
     def chain(self) -> bytes | None:
@@ -70,7 +71,9 @@ class Stream:
         if seal is not None:
             other = self.seals.setdefault(seal.first, seal)
             if other is not seal:
-                raise StreamBroken(f"two batches begin with number {seal.first}: they end with {other.last} and {seal.last}")
+                raise StreamBroken(
+                    f"two batches begin with number {seal.first}: they end with {other.last} and {seal.last}"
+                )
         self.waiting[number] = document
         self._added += 1
         self.highest[document.partition] = number
@@ -113,12 +116,18 @@ class Stream:
         if self.sink is None:
             self.sink = seal.sink
         if seal.sink != self.sink:
-            raise StreamBroken(f'the batch {seal.first} to {seal.last} is of sink "{seal.sink}", those before are of "{self.sink}"')
+            raise StreamBroken(
+                f'the batch {seal.first} to {seal.last} is of sink "{seal.sink}", those before are of "{self.sink}"'
+            )
         before = chain.start(self.store, seal.sink) if self._chain is None else self._chain
         if seal.previous != before:
-            raise StreamBroken(f"the chain before the batch {seal.first} to {seal.last} is not the one after number {seal.first - 1}")
+            raise StreamBroken(
+                f"the chain before the batch {seal.first} to {seal.last} is not the one after number {seal.first - 1}"
+            )
         if self._chain is not None and seal.continues is not None:
-            raise StreamBroken(f"the batch {seal.first} to {seal.last} continues another store, and is not the first one")
+            raise StreamBroken(
+                f"the batch {seal.first} to {seal.last} continues another store, and is not the first one"
+            )
 
     def _with_pool(self, seal: BatchSeal, pool: Pool) -> tuple[list[Document], list[int]] | None:
         """The documents of a batch of which some may be in the pool; the arrangement that fits the chain."""
@@ -145,7 +154,9 @@ class Stream:
             return
         following = min(self.seals)
         if following < self.next:
-            raise StreamBroken(f"the batch {following} to {self.seals[following].last} begins before number {self.next}")
+            raise StreamBroken(
+                f"the batch {following} to {self.seals[following].last} begins before number {self.next}"
+            )
         if all(number in self.waiting for number in range(self.next, following)):
             raise StreamBroken(f"the batch before number {following} has no seal")
 
@@ -164,7 +175,10 @@ class Stream:
         Within a partition a store's numbers ascend.  So it is missing where each partition has shown a higher
         one, or was read up to where it ended after a higher number had been seen.
         """
-        return all(self.highest.get(partition, 0) > number or reached.get(partition, 0) >= end for partition, end in ends.items())
+        return all(
+            self.highest.get(partition, 0) > number or reached.get(partition, 0) >= end
+            for partition, end in ends.items()
+        )
 
     def explain(self, pool: Pool) -> str:
         """What is wrong, once nothing more can come."""

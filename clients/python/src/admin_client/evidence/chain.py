@@ -1,4 +1,5 @@
 """The delivery chain: one SHA-256 that stands for every document a sink was given so far, in order."""
+
 import hashlib
 from collections.abc import Iterable
 

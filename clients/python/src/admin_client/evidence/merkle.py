@@ -2,6 +2,7 @@
 
 A leaf is SHA-256(0x00 || document), without the line feed; an inner node is SHA-256(0x01 || left || right).
 """
+
 import hashlib
 from collections.abc import Iterable, Sequence
 
@@ -75,7 +76,7 @@ class Accumulator:
     """The root of leaves that come one after the other, in memory that grows with their number's logarithm."""
 
     def __init__(self) -> None:
-        self._levels: list[bytes | None] = []      # the root of a complete subtree of 2^index leaves, where there is one
+        self._levels: list[bytes | None] = []  # the root of a complete subtree of 2^index leaves, where there is one
 
     def extend(self, leaves: Sequence[bytes]) -> None:
         """Adds leaf hashes behind those before."""
@@ -87,7 +88,7 @@ class Accumulator:
             if waiting is not None:
                 nodes.insert(0, waiting)
             self._levels[level] = nodes[-1] if len(nodes) % 2 else None
-            nodes = _next_level(nodes[:len(nodes) // 2 * 2])
+            nodes = _next_level(nodes[: len(nodes) // 2 * 2])
             level += 1
 
     def root(self) -> bytes:

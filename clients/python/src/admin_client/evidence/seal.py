@@ -1,4 +1,5 @@
 """A seal: what the archiver says of one object, signed with Ed25519 (RFC 8032)."""
+
 import hashlib
 import json
 from typing import Any

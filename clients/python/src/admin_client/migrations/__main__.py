@@ -57,7 +57,11 @@ def find_drift(as_json: bool) -> int:
     found = drift.differences(spec, there)
     name = f"{spec['extension']} {spec['version']}"
     if as_json:
-        document = {"extension": spec["extension"], "version": spec["version"], "differences": [one.as_json() for one in found]}
+        document = {
+            "extension": spec["extension"],
+            "version": spec["version"],
+            "differences": [one.as_json() for one in found],
+        }
         print(json.dumps(document, indent=4))
     else:
         print("\n".join(map(str, found)) or f"no drift: {name}, {len(drift.relations(spec, there))} relations")

@@ -52,7 +52,9 @@ def url(configured: str | None = None) -> str:
     named = {"sqlalchemy.url": configured, **{name: os.environ.get(name) for name in VARIABLES}}
     name, text = next(((name, text) for name, text in named.items() if text), (None, ""))
     if name is None or text is None:
-        raise CommandError(f"no database is named: set {VARIABLES[0]} (or {VARIABLES[1]}) to postgresql://user@host:port/database")
+        raise CommandError(
+            f"no database is named: set {VARIABLES[0]} (or {VARIABLES[1]}) to postgresql://user@host:port/database"
+        )
     scheme, separator, rest = text.partition("://")
     if scheme not in SCHEMES or not separator:
         raise CommandError(f"{name} is not a URL that begins with postgresql://")
@@ -67,7 +69,9 @@ async def connect(configured: str | None = None) -> Any:
     except asyncpg.InterfaceError:
         raise
     except ValueError:  # asyncpg's, of a port that is no number
-        raise CommandError("the database's URL is not of the form postgresql://user:password@host:port/database") from None
+        raise CommandError(
+            "the database's URL is not of the form postgresql://user:password@host:port/database"
+        ) from None
     connection.add_log_listener(_pass_on)
     return connection
 

@@ -74,7 +74,9 @@ class Difference:
 
 def specification() -> dict[str, Any]:
     """The document that comes with the package."""
-    document: dict[str, Any] = json.loads((resources.files(__package__) / "persistence_schema.json").read_text(encoding="utf-8"))
+    document: dict[str, Any] = json.loads(
+        (resources.files(__package__) / "persistence_schema.json").read_text(encoding="utf-8")
+    )
     return document
 
 
@@ -172,7 +174,9 @@ def _meaning(path: Path, value: str | None) -> Any:
 def _compared(expected: dict[Path, str], found: dict[Path, str]) -> Iterator[Difference]:
     for path in {**expected, **found}:
         whole = path[:-1]
-        if _meaning(path, expected.get(path)) != _meaning(path, found.get(path)) and (not whole or whole in expected and whole in found):
+        if _meaning(path, expected.get(path)) != _meaning(path, found.get(path)) and (
+            not whole or whole in expected and whole in found
+        ):
             yield Difference(path, expected.get(path), found.get(path))
 
 
@@ -180,8 +184,11 @@ def _misplaced(expected: dict[Path, str], found: dict[Path, str]) -> Iterator[Di
     """Relations whose columns come in another order, those aside that only one side has."""
     for relation in (path for path in expected if len(path) == 1 and path in found):
         columns = [
-            ", ".join(path[1].removeprefix("column ") for path in one if len(path) == 2 and path[0] == relation[0]
-                      and path[1].startswith("column ") and path in other)
+            ", ".join(
+                path[1].removeprefix("column ")
+                for path in one
+                if len(path) == 2 and path[0] == relation[0] and path[1].startswith("column ") and path in other
+            )
             for one, other in ((expected, found), (found, expected))
         ]
         if columns[0] != columns[1]:

@@ -30,7 +30,9 @@ def migrate(**target: Any) -> None:
 
 
 async def online() -> None:
-    engine = create_async_engine(DIALECT, async_creator=partial(connect, configured(context.config)), poolclass=NullPool)
+    engine = create_async_engine(
+        DIALECT, async_creator=partial(connect, configured(context.config)), poolclass=NullPool
+    )
     async with engine.connect() as connection:
         await connection.run_sync(lambda it: migrate(connection=it))
 

@@ -103,7 +103,11 @@ def told_of(option: str, access: str | None = None) -> Iterator[None]:
     try:
         yield
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        lacks = f"; its role needs the access {access}" if access and isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        lacks = (
+            f"; its role needs the access {access}"
+            if access and isinstance(error, asyncpg.InsufficientPrivilegeError)
+            else ""
+        )
         raise Unanswered(f"{option}: {error or type(error).__name__}{lacks}") from error
 
 

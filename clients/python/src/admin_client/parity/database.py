@@ -150,7 +150,11 @@ class Live(Database):
     async def record(self, cases: int, differences: int, left_out: int, report: dict[str, Any]) -> int:
         """The number of the run in admin.parity_run."""
         run_id: int = await self.connection.fetchval(
-            "select admin.record_parity_run($1, $2, $3, $4::text::jsonb)", cases, differences, left_out, json.dumps(report)
+            "select admin.record_parity_run($1, $2, $3, $4::text::jsonb)",
+            cases,
+            differences,
+            left_out,
+            json.dumps(report),
         )
         return run_id
 

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeGuard
 
 from . import instant
@@ -81,7 +81,7 @@ def rfc3339(at: Moment) -> str:
     """UTC, always six fraction digits, Z."""
     if isinstance(at, instant.Instant):
         return instant.written(at)
-    return str(at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z")
+    return str(at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z")
 
 
 def well_formed(approval_id: str | None) -> TypeGuard[str]:

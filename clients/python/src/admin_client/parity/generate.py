@@ -9,13 +9,13 @@ import dataclasses
 import random
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from .engine import Approval, Request, Signature, digest, rfc3339, state_reached
 from .store import CONTROL, Document, Element
 
 MICROSECOND, DAY = timedelta(microseconds=1), timedelta(hours=24)
-FIRST, LAST = datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 WORDS = (
     "release.deploy",
     "payout.execute",
@@ -62,7 +62,7 @@ AROUND = tuple(edge + n * MICROSECOND for edge in (timedelta(0), DAY) for n in (
     timedelta(days=400),
 )
 SUMMER_TIME = tuple(
-    datetime(2026, month, day, hour, tzinfo=timezone.utc)
+    datetime(2026, month, day, hour, tzinfo=UTC)
     for month, day in ((3, 28), (3, 29), (10, 24), (10, 25))
     for hour in (0, 1, 2)
 )
@@ -142,11 +142,11 @@ class Generator:
         kind = self.chance.randrange(20)
         if kind == 0:
             return self.chance.choice(
-                (FIRST + MICROSECOND * 2, FIRST + DAY, datetime(9999, 12, 31, 23, 59, 59, tzinfo=timezone.utc))
+                (FIRST + MICROSECOND * 2, FIRST + DAY, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC))
             )
         if kind < 4:
             return self.chance.choice(SUMMER_TIME)
-        return datetime(2000, 1, 1, tzinfo=timezone.utc) + timedelta(
+        return datetime(2000, 1, 1, tzinfo=UTC) + timedelta(
             microseconds=self.chance.randrange(100 * 365 * 86400 * 1000000)
         )
 
@@ -167,7 +167,7 @@ class Generator:
             requested_by=chance.choice(("ann", "req@example.com", "Änne")),
             state="withdrawn" if closed else state_reached(required, signed) or "pending",
             sla_deadline=self.deadline(),
-            closed_at=datetime(2026, 1, 1, tzinfo=timezone.utc) if closed else None,
+            closed_at=datetime(2026, 1, 1, tzinfo=UTC) if closed else None,
             signatures=tuple(Signature(role, f"signer {n}") for n, role in enumerate(chance.sample(roles, signed))),
         )
 
@@ -246,7 +246,10 @@ class Generator:
             },
             lambda: {**element, "signatures": [{**signature, "comment": chance.choice(("fine", "", 1, "x" * 4097))}]},
             lambda: {key: value for key, value in element.items() if key != chance.choice(list(element))},
-            lambda: {**element, chance.choice(list(element)): chance.choice((None, 1, "", [], {}, False, "x" * 5000, "l1\nl2"))},
+            lambda: {
+                **element,
+                chance.choice(list(element)): chance.choice((None, 1, "", [], {}, False, "x" * 5000, "l1\nl2")),
+            },
             lambda: {**element, "approval_id": chance.choice(MALFORMED)},
             lambda: {
                 **element,
@@ -450,9 +453,7 @@ class Generator:
             elif kind == 1:
                 approval_id = self.chance.choice((there[:63] + "x", "APP-999999-none", there[:-1] + "x"))
             elif kind == 2:
-                approval_id = self.chance.choice(
-                    (there.lower(), there + "\n", there + "\u00e9", there.ljust(65, "q"))
-                )
+                approval_id = self.chance.choice((there.lower(), there + "\n", there + "\u00e9", there.ljust(65, "q")))
             yield Request(
                 approval_id,
                 self.named(approval.action, 256),

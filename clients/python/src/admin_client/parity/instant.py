@@ -8,7 +8,7 @@ year before 1 with " BC" behind it.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 Instant = timedelta
@@ -19,19 +19,24 @@ class NoInstant(ValueError):
 
 
 _EPOCH_YEAR = 1970
-_EPOCH = datetime(_EPOCH_YEAR, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(_EPOCH_YEAR, 1, 1, tzinfo=UTC)
 _CYCLE_YEARS, _CYCLE = 400, timedelta(days=146_097)
 """The Gregorian calendar repeats itself after 400 years."""
 _ENDLESS = {"infinity": timedelta(days=400_000_000), "-infinity": timedelta(days=-400_000_000)}
 _NAMES = {instant: name for name, instant in _ENDLESS.items()}
-_FIRST, _BEHIND = datetime(1, 1, 1, tzinfo=timezone.utc) - _EPOCH, datetime(9999, 12, 31, tzinfo=timezone.utc) - _EPOCH
-_OLDEST = datetime(1687, 11, 24, tzinfo=timezone.utc) - _EPOCH - 16 * _CYCLE
+_FIRST, _BEHIND = datetime(1, 1, 1, tzinfo=UTC) - _EPOCH, datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH
+_OLDEST = datetime(1687, 11, 24, tzinfo=UTC) - _EPOCH - 16 * _CYCLE
 """4714-11-24 BC, the first day that PostgreSQL has.  Its last one is 294276-12-31."""
-_BEYOND = datetime(2277, 1, 1, tzinfo=timezone.utc) - _EPOCH + 730 * _CYCLE
+_BEYOND = datetime(2277, 1, 1, tzinfo=UTC) - _EPOCH + 730 * _CYCLE
 _CLOCK = r"T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}"
 """Some versions of Python take hour 24 as well."""
 _USUAL = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}" + _CLOCK + r"\.[0-9]{6}Z", re.ASCII)
-_FORM = re.compile(r"(?!(?:[+-]|0000).* BC)(-(?!0000)[0-9]{4}|\+?[1-9][0-9]{4,5}|[0-9]{4})(-[0-9]{2}-[0-9]{2}" + _CLOCK + r"(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}(?::[0-9]{2}){0,2}))( BC)?", re.ASCII)
+_FORM = re.compile(
+    r"(?!(?:[+-]|0000).* BC)(-(?!0000)[0-9]{4}|\+?[1-9][0-9]{4,5}|[0-9]{4})(-[0-9]{2}-[0-9]{2}"
+    + _CLOCK
+    + r"(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}(?::[0-9]{2}){0,2}))( BC)?",
+    re.ASCII,
+)
 
 
 @lru_cache(maxsize=4000)

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from . import engine, store
@@ -61,7 +61,7 @@ class Finding:
 class Outcome:
     """What came of all that was run."""
 
-    started: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
     seed: int | None = None
     stores: Counter[str] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ def evaluated_at(text: str) -> datetime:
     try:
         return store.instant(json.loads(text)["evaluated_at"])
     except (ValueError, KeyError, TypeError):
-        return datetime.now(timezone.utc)
+        return datetime.now(UTC)
 
 
 def element_of(approval: Approval | None) -> str | None:
@@ -210,7 +210,9 @@ async def digests_of_both(db: Database, origin: str, approvals: Mapping[str, App
             )
 
 
-def soundness(origin: str, elements: store.Document, read: store.Store, imported: dict[str, Any], outcome: Outcome) -> None:
+def soundness(
+    origin: str, elements: store.Document, read: store.Store, imported: dict[str, Any], outcome: Outcome
+) -> None:
     """Whether both sides leave out the same elements."""
     ours, theirs = {r.index: r.error for r in read.rejected}, {r["index"]: r["error"] for r in imported["rejected"]}
     for index in sorted(ours.keys() ^ theirs.keys()):
@@ -361,7 +363,13 @@ async def expectations(
 
 
 async def left_out(
-    db: Database, origin: str, elements: store.Document, read: store.Store, imported: dict[str, Any], loaded_at: datetime, outcome: Outcome
+    db: Database,
+    origin: str,
+    elements: store.Document,
+    read: store.Store,
+    imported: dict[str, Any],
+    loaded_at: datetime,
+    outcome: Outcome,
 ) -> None:
     """Elements that neither side holds: what the file, taken at its word, would answer, and what the database does."""
     theirs = {r["index"]: r["error"] for r in imported["rejected"]}

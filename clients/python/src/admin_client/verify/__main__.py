@@ -1,4 +1,5 @@
 """python -m admin_client.verify"""
+
 import sys
 
 from .cli import main

@@ -2,6 +2,7 @@
 
 The rules are those of the independent engine (admin_client.parity.engine), which shares no code with the extension.
 """
+
 from __future__ import annotations
 
 import marshal
@@ -21,9 +22,17 @@ from .safe import why
 KEPT_IN_MEMORY = 4_000
 KEPT_OF_HISTORY = 4
 TABLE = "create table if not exists approval (lineage integer, approval_id text, state blob not null, primary key (lineage, approval_id)) without rowid"
-STATE_AFTER = {"approval.signed_partial": "signed_partial", "approval.signed_full": "signed_full", "approval.withdrawn": "withdrawn"}
-FOLLOWS = {"pending": {"signed_partial", "signed_full", "withdrawn"}, "signed_partial": {"signed_partial", "signed_full", "withdrawn"},
-           "signed_full": {"withdrawn"}, "withdrawn": set()}
+STATE_AFTER = {
+    "approval.signed_partial": "signed_partial",
+    "approval.signed_full": "signed_full",
+    "approval.withdrawn": "withdrawn",
+}
+FOLLOWS = {
+    "pending": {"signed_partial", "signed_full", "withdrawn"},
+    "signed_partial": {"signed_partial", "signed_full", "withdrawn"},
+    "signed_full": {"withdrawn"},
+    "withdrawn": set(),
+}
 SIGNED_FOR = ("action", "resource", "required_roles", "requested_by", "sla_deadline")
 INSTANTS = ("sla_deadline", "created_at", "updated_at", "closed_at")
 CLOSED = ("closed_at", "closed_by", "close_reason")
@@ -82,7 +91,9 @@ class Approvals:
         if (state := self._recent.get(approval_id)) is not None:
             self._recent.move_to_end(approval_id)
             return state
-        found = self._scratch.execute("select state from approval where lineage = ? and approval_id = ?", (self._lineage, approval_id)).fetchone()
+        found = self._scratch.execute(
+            "select state from approval where lineage = ? and approval_id = ?", (self._lineage, approval_id)
+        ).fetchone()
         if found is None:
             return None
         return self._keep(approval_id, State(*marshal.loads(found[0])))
@@ -98,14 +109,16 @@ class Approvals:
 
     def _write_oldest(self) -> None:
         old_id, old = self._recent.popitem(last=False)
-        packed = marshal.dumps((old.row, old.signatures, old.history, old.partial))      # for this process alone
+        packed = marshal.dumps((old.row, old.signatures, old.history, old.partial))  # for this process alone
         self._scratch.execute("insert or replace into approval values (?, ?, ?)", (self._lineage, old_id, packed))
 
     def in_order(self) -> Iterator[tuple[str, State]]:
         """All of them, in the byte order of their ids.  None may change meanwhile."""
         while self._recent:
             self._write_oldest()
-        for approval_id, packed in self._scratch.execute("select approval_id, state from approval where lineage = ? order by approval_id", (self._lineage,)):
+        for approval_id, packed in self._scratch.execute(
+            "select approval_id, state from approval where lineage = ? order by approval_id", (self._lineage,)
+        ):
             row, signatures, _, partial = marshal.loads(packed)
             yield approval_id, State(row, signatures, [], partial)
 
@@ -113,10 +126,23 @@ class Approvals:
 def as_approval(row: Row, signatures: Signatures) -> engine.Approval:
     """Raises ValueError, KeyError or TypeError for a row that no database has."""
     closed_at, roles = row.get("closed_at"), tuple(row["required_roles"])
-    signed = _digest(row["approval_id"], row["action"], row["resource"], roles, row["requested_by"], row["sla_deadline"]).hex() if signatures else ""
+    signed = (
+        _digest(
+            row["approval_id"], row["action"], row["resource"], roles, row["requested_by"], row["sla_deadline"]
+        ).hex()
+        if signatures
+        else ""
+    )
     return engine.Approval(
-        row["approval_id"], row["action"], row["resource"], roles, int(row["required_signer_count"]), row["requested_by"], row["state"],
-        instant.parse(row["sla_deadline"]), None if closed_at is None else instant.parse(closed_at),
+        row["approval_id"],
+        row["action"],
+        row["resource"],
+        roles,
+        int(row["required_signer_count"]),
+        row["requested_by"],
+        row["state"],
+        instant.parse(row["sla_deadline"]),
+        None if closed_at is None else instant.parse(closed_at),
         tuple(_signature_of(role, signer, digest, signed) for role, signer, digest in signatures),
     )
 
@@ -127,13 +153,24 @@ def _signature_of(role: str, signer: str, digest: str, signed: str) -> engine.Si
 
 
 @lru_cache(maxsize=KEPT_IN_MEMORY)
-def _digest(approval_id: str, action: str, resource: str | None, roles: tuple[str, ...], requested_by: str, deadline: str) -> bytes:
+def _digest(
+    approval_id: str, action: str, resource: str | None, roles: tuple[str, ...], requested_by: str, deadline: str
+) -> bytes:
     """What a signer signs does not change between two signatures."""
-    return engine.digest(engine.Approval(approval_id, action, resource, roles, len(roles), requested_by, "", instant.parse(deadline)))
+    return engine.digest(
+        engine.Approval(approval_id, action, resource, roles, len(roles), requested_by, "", instant.parse(deadline))
+    )
 
 
 def digest_of(row: Row) -> str:
-    return _digest(row["approval_id"], row["action"], row["resource"], tuple(row["required_roles"]), row["requested_by"], row["sla_deadline"]).hex()
+    return _digest(
+        row["approval_id"],
+        row["action"],
+        row["resource"],
+        tuple(row["required_roles"]),
+        row["requested_by"],
+        row["sla_deadline"],
+    ).hex()
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
@@ -187,13 +224,21 @@ def _row_problems(state: State, before: Row | None, kind: str, data: Row, row: R
         return
     expected = {**before, **{name: change[1] for name, change in data.get("changed", {}).items()}}
     if expected != row or any(before.get(name) != change[0] for name, change in data.get("changed", {}).items()):
-        names = sorted(name for name in expected.keys() | row.keys() if before.get(name) != row.get(name) and name not in data.get("changed", {}))
+        names = sorted(
+            name
+            for name in expected.keys() | row.keys()
+            if before.get(name) != row.get(name) and name not in data.get("changed", {})
+        )
         yield f"event {kind} does not follow from the step before{': ' + ', '.join(names) + ' differ' if names else ''}"
-    if (after := STATE_AFTER.get(kind)) is not None and (row.get("state") != after or after not in FOLLOWS.get(str(before.get("state")), ())):
+    if (after := STATE_AFTER.get(kind)) is not None and (
+        row.get("state") != after or after not in FOLLOWS.get(str(before.get("state")), ())
+    ):
         yield f"event {kind} leads from {before.get('state')} to {row.get('state')}"
     if after is None and row.get("state") != before.get("state"):
         yield f"event {kind} leads from {before.get('state')} to {row.get('state')}, though no such event changes the state"
-    if _closed(before) != _NOT_CLOSED and (names := [name for name in CLOSED if before.get(name) is not None and row.get(name) != before.get(name)]):
+    if _closed(before) != _NOT_CLOSED and (
+        names := [name for name in CLOSED if before.get(name) is not None and row.get(name) != before.get(name)]
+    ):
         yield f"it was closed, and event {kind} changes {', '.join(names)}"
     if state.signatures and _signed_for(before) != _signed_for(row):
         yield "what was signed was changed after it had been signed"
@@ -207,7 +252,11 @@ def _row_problems(state: State, before: Row | None, kind: str, data: Row, row: R
 
 
 def _signature(state: State, row: Row) -> Iterator[str]:
-    role, signer, digest = str(row.get("signer_role")), str(row.get("signer")), str(row.get("approval_digest")).removeprefix("\\x")
+    role, signer, digest = (
+        str(row.get("signer_role")),
+        str(row.get("signer")),
+        str(row.get("approval_digest")).removeprefix("\\x"),
+    )
     if state.row is not None:
         if state.row.get("state") == "withdrawn":
             yield f"{signer} signed it after it had been withdrawn (closed_at {state.row.get('closed_at')})"
@@ -241,8 +290,13 @@ def _response(facts: engine.Facts, rule: engine.Rule) -> Row:
     """The members of the response that follow from the rules."""
     approval = facts.approval
     return {
-        "contract": engine.CONTRACT, "approval_id": facts.request.approval_id, "decision": rule.decision, "reason": rule.reason(facts),
-        "state": approval.state if approval else None, "ttl_state": facts.ttl, "required_signer_count": approval.required_signer_count if approval else None,
+        "contract": engine.CONTRACT,
+        "approval_id": facts.request.approval_id,
+        "decision": rule.decision,
+        "reason": rule.reason(facts),
+        "state": approval.state if approval else None,
+        "ttl_state": facts.ttl,
+        "required_signer_count": approval.required_signer_count if approval else None,
         "signature_count": len(approval.signatures) if approval else None,
         "valid_until": engine.rfc3339(approval.sla_deadline) if approval and rule.decision == "valid" else None,
         "meta": {"operator_alert": rule.operator_alert, "precedence": rule.precedence, "requestable": rule.requestable},

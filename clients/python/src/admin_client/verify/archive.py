@@ -1,4 +1,5 @@
 """The archive: sealed objects, store by store."""
+
 from __future__ import annotations
 
 import hashlib
@@ -64,7 +65,16 @@ def pieces(storage: Storage) -> tuple[dict[str, list[Piece]], dict[str, set[str]
 class ArchiveStore:
     """One store of an archive, verified from its first object to its last."""
 
-    def __init__(self, storage: Storage, where: str, store: str, found: list[Piece], endings: dict[str, set[str]], task: Task, stopped: stops.Kept) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        where: str,
+        store: str,
+        found: list[Piece],
+        endings: dict[str, set[str]],
+        task: Task,
+        stopped: stops.Kept,
+    ) -> None:
         self._storage, self._found, self._endings, self._task, self._stopped = storage, found, endings, task, stopped
         self.stream = Stream(where, "archive", store, "kafka")
         self._progress = Progress(self.stream, task.since)
@@ -112,7 +122,12 @@ class ArchiveStore:
         findings, name, endings = self.stream.findings, stem.rsplit("/", 1)[-1], self._endings[stem]
         if "seal.json" not in endings:
             if stem == self._found[-1][2] and endings == {"ndjson.zst"}:
-                findings.note("unsealed", f"object {name}.ndjson.zst is the newest and has no seal: it proves nothing yet", first, last)
+                findings.note(
+                    "unsealed",
+                    f"object {name}.ndjson.zst is the newest and has no seal: it proves nothing yet",
+                    first,
+                    last,
+                )
             else:
                 findings.wrong("seal-missing", f"the seal {name}.seal.json is missing", first, last)
             return
@@ -122,10 +137,22 @@ class ArchiveStore:
             findings.wrong("seal-malformed", f"the seal {name}.seal.json {error}", first, last)
             return
         seal = sealed.seal
-        if (seal["first"], seal["last"], seal["store"], seal["sink"]) != (first, last, self.stream.store, self.stream.sink):
-            findings.wrong("seal-name", f"the seal {name}.seal.json is of other numbers, or of another store or sink, than its name says", first, last)
+        if (seal["first"], seal["last"], seal["store"], seal["sink"]) != (
+            first,
+            last,
+            self.stream.store,
+            self.stream.sink,
+        ):
+            findings.wrong(
+                "seal-name",
+                f"the seal {name}.seal.json is of other numbers, or of another store or sink, than its name says",
+                first,
+                last,
+            )
         if not str(seal.get("object", "")).endswith(f"{self.stream.store}/{name}.ndjson.zst"):
-            findings.wrong("seal-name", f"the seal {name}.seal.json is of another object: {seal.get('object')}", first, last)
+            findings.wrong(
+                "seal-name", f"the seal {name}.seal.json is of another object: {seal.get('object')}", first, last
+            )
         self._seal(sealed, name, stem, consumers)
 
     def _seal(self, sealed: seals.Sealed, name: str, stem: str, consumers: list[Consumer]) -> None:
@@ -153,10 +180,20 @@ class ArchiveStore:
         if before is not None and key != before:
             self._left.add(before)
             if key in self._left:
-                self.stream.findings.attention("key", f"seal {name} is of key {key} again, though the seals before it are of the newer key {before}: the archiver was given the old key, "
-                                               "or somebody else has it", sealed.seal["first"], sealed.seal["last"])
+                self.stream.findings.attention(
+                    "key",
+                    f"seal {name} is of key {key} again, though the seals before it are of the newer key {before}: the archiver was given the old key, "
+                    "or somebody else has it",
+                    sealed.seal["first"],
+                    sealed.seal["last"],
+                )
             else:
-                self.stream.findings.note("key", f"from seal {name} on, the seals are of key {key}, no longer of key {before}", sealed.seal["first"], sealed.seal["last"])
+                self.stream.findings.note(
+                    "key",
+                    f"from seal {name} on, the seals are of key {key}, no longer of key {before}",
+                    sealed.seal["first"],
+                    sealed.seal["last"],
+                )
 
     def _is_signed(self, key: str, version: Version, seal: seals.Seal) -> bool:
         """Are the stored bytes those of the seal?  That is found out before anything is made of them."""
@@ -170,7 +207,12 @@ class ArchiveStore:
         try:
             version = self._original(key)
         except FileNotFoundError:
-            stream.findings.wrong("object-missing", f"object {name}.ndjson.zst is missing: documents {seal['first']:,} to {seal['last']:,} are sealed, and gone", seal["first"], seal["last"])
+            stream.findings.wrong(
+                "object-missing",
+                f"object {name}.ndjson.zst is missing: documents {seal['first']:,} to {seal['last']:,} are sealed, and gone",
+                seal["first"],
+                seal["last"],
+            )
             return
         of_chain = Chain(bytes.fromhex(seal["chain_before"]), seal["first"], seal["batches"], self._ends)
         tree, newest, before = Tree(), Newest(seals.RECORDED), self._recorded()
@@ -178,12 +220,20 @@ class ArchiveStore:
         with self._storage.open(key, version) as file:
             tee = _Tee(file)
             try:
-                count = walk(decompress(tee) if signed else at_most(MOST_UNSIGNED, decompress(tee)), seal["first"], of_chain, tree, [*consumers, newest])
+                count = walk(
+                    decompress(tee) if signed else at_most(MOST_UNSIGNED, decompress(tee)),
+                    seal["first"],
+                    of_chain,
+                    tree,
+                    [*consumers, newest],
+                )
             except (Damaged, Oversized) as error:
                 if signed and isinstance(error, Oversized):
                     raise
                 self._ends.forget(seal["first"])
-                stream.findings.wrong("altered", f"object {name}.ndjson.zst is damaged: {error}", seal["first"], seal["last"])
+                stream.findings.wrong(
+                    "altered", f"object {name}.ndjson.zst is damaged: {error}", seal["first"], seal["last"]
+                )
                 return
             tee.drain()
         stream.documents += count
@@ -204,13 +254,27 @@ class ArchiveStore:
         findings, expected = self.stream.findings, seal["last"] - seal["first"] + 1
         where = f"documents {seal['first']:,} to {seal['last']:,} (object {name}.ndjson.zst)"
         if count != expected:
-            findings.wrong("count", f"{where} are {expected:,} by their seal, and {count:,} here", seal["first"], seal["last"])
+            findings.wrong(
+                "count", f"{where} are {expected:,} by their seal, and {count:,} here", seal["first"], seal["last"]
+            )
         elif tree.root().hex() != seal["merkle_root"]:
-            findings.wrong("altered", f"{where} are not what was sealed: altered, exchanged or in another order", seal["first"], seal["last"])
+            findings.wrong(
+                "altered",
+                f"{where} are not what was sealed: altered, exchanged or in another order",
+                seal["first"],
+                seal["last"],
+            )
         elif of_chain.value.hex() != seal["chain_after"] or not of_chain.complete:
-            findings.wrong("chain", f"{where} do not lead to the chain that their seal names", seal["first"], seal["last"])
+            findings.wrong(
+                "chain", f"{where} do not lead to the chain that their seal names", seal["first"], seal["last"]
+            )
         elif tee.sha256.hexdigest() != seal["sha256"] or tee.bytes != seal["bytes"]:
-            findings.wrong("altered", f"{where} are stored in other bytes than were sealed, though the documents are the same", seal["first"], seal["last"])
+            findings.wrong(
+                "altered",
+                f"{where} are stored in other bytes than were sealed, though the documents are the same",
+                seal["first"],
+                seal["last"],
+            )
 
     def _versions(self, key: str, seal: seals.Seal) -> None:
         """Lock and retention of every version, and whether they all say the same."""
@@ -222,19 +286,36 @@ class ArchiveStore:
         until = _years_later(sealed_at, self._task.retain_years)
         for version in self._storage.versions(key):
             if version.deleted:
-                findings.wrong("deleted", f"a delete marker of {version.written} hides object {name}", seal["first"], seal["last"])
+                findings.wrong(
+                    "deleted", f"a delete marker of {version.written} hides object {name}", seal["first"], seal["last"]
+                )
                 continue
             self.stream.locked += 1
             if version.mode != "COMPLIANCE":
-                findings.wrong("lock", f"version {version.version_id} of object {name} is not locked in mode COMPLIANCE ({version.mode})", seal["first"], seal["last"])
+                findings.wrong(
+                    "lock",
+                    f"version {version.version_id} of object {name} is not locked in mode COMPLIANCE ({version.mode})",
+                    seal["first"],
+                    seal["last"],
+                )
             elif version.retain_until is None or version.retain_until < until - seals.CLOCK_TOLERANCE:
-                findings.wrong("lock", f"version {version.version_id} of object {name} can be deleted from {version.retain_until} on, before {until.isoformat()}", seal["first"], seal["last"])
+                findings.wrong(
+                    "lock",
+                    f"version {version.version_id} of object {name} can be deleted from {version.retain_until} on, before {until.isoformat()}",
+                    seal["first"],
+                    seal["last"],
+                )
             with self._storage.open(key, version) as file:
                 tee = _Tee(file)
                 tee.drain()
             digests.add(tee.sha256.digest())
         if len(digests) > 1:
-            findings.wrong("overwritten", f"object {name} was overwritten: its versions are {len(digests)} different contents; the first one was verified", seal["first"], seal["last"])
+            findings.wrong(
+                "overwritten",
+                f"object {name} was overwritten: its versions are {len(digests)} different contents; the first one was verified",
+                seal["first"],
+                seal["last"],
+            )
 
 
 def _years_later(at: datetime, years: int) -> datetime:
@@ -259,7 +340,10 @@ def stores(storage: Storage, where: str, task: Task) -> tuple[list[ArchiveStore]
     _offer_keys(storage, [key for key in other if KEY.fullmatch(key)], task.keys)
     stopped = stops.of_stores(other)
     other = [key for key in other if not FOREIGN.fullmatch(key)]
-    return [ArchiveStore(storage, where, store, by_store.get(store, []), endings, task, stopped.get(store, {})) for store in {**by_store, **stopped}], other
+    return [
+        ArchiveStore(storage, where, store, by_store.get(store, []), endings, task, stopped.get(store, {}))
+        for store in {**by_store, **stopped}
+    ], other
 
 
 def in_order(found: list[ArchiveStore], task: Task) -> Iterator[ArchiveStore]:
@@ -271,12 +355,16 @@ def in_order(found: list[ArchiveStore], task: Task) -> Iterator[ArchiveStore]:
             try:
                 task.expect(continued, each.stream.sink, each.stream.store)
             except (KeyError, TypeError, ValueError):
-                each.stream.findings.wrong("seal-malformed", "what the first seal says of the store before cannot be read")
+                each.stream.findings.wrong(
+                    "seal-malformed", "what the first seal says of the store before cannot be read"
+                )
                 continued = None
         waiting[each.stream.store] = (each, None if continued is None else continued["store"])
     done: set[object] = set()
     while waiting:
-        ready = [store for store, (_, before) in waiting.items() if before is None or before in done or before not in waiting]
+        ready = [
+            store for store, (_, before) in waiting.items() if before is None or before in done or before not in waiting
+        ]
         if not ready:  # a circle: trust.judge names it
             ready = list(waiting)
         for store in sorted(ready):

@@ -1,4 +1,5 @@
 """Two sources, document by document.  A scratch database on disk sorts them by audit_id."""
+
 from __future__ import annotations
 
 import hashlib
@@ -47,13 +48,19 @@ Run = tuple[int, int, int, int, str, bool, bool]
 def recorded_time(document: bytes) -> str:
     """When it was recorded, without parsing it."""
     start = document.find(RECORDED)
-    return document[start + len(RECORDED) : document.find(b'"', start + len(RECORDED))].decode(errors="replace") if start >= 0 else ""
+    return (
+        document[start + len(RECORDED) : document.find(b'"', start + len(RECORDED))].decode(errors="replace")
+        if start >= 0
+        else ""
+    )
 
 
 class Comparison:
     """Takes the documents of two sides, then says where they differ."""
 
-    def __init__(self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG) -> None:
+    def __init__(
+        self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG
+    ) -> None:
         for table in (TABLE, REJECTED, DROPPED):
             scratch.execute(table)
         self._scratch, self.names, self._kinds, self._max_lag = scratch, names, kinds, max_lag
@@ -70,7 +77,9 @@ class Comparison:
         def consume(number: int, text: bytes) -> None:
             for document in text.split(b"\n")[:-1]:
                 digest = hashlib.sha256(document.replace(store, b"", 1)).digest()
-                self.add(side, stream.store, min(auditid_of(document) or 0, MOST), number, digest, recorded_time(document))
+                self.add(
+                    side, stream.store, min(auditid_of(document) or 0, MOST), number, digest, recorded_time(document)
+                )
                 number += 1
 
         return consume
@@ -107,7 +116,9 @@ class Comparison:
         dead = self._rejected(report)
         differing = self._differing(report)
         missing = dead + self._missing(report, 0) + self._missing(report, 1)
-        both = self._one("select count(*) from document where side = 0") - self._one("select count(*) from unmatched where side = 0")
+        both = self._one("select count(*) from document where side = 0") - self._one(
+            "select count(*) from unmatched where side = 0"
+        )
         if not differing and not missing:
             report.compared.append(f"{self.names[0]} and {self.names[1]} agree on {both:,} documents")
 
@@ -117,32 +128,52 @@ class Comparison:
             alone = [stream for store, stream in streams.items() if stream.rootless and store not in self._of[1 - side]]
             self._remove(side, alone)
             for stream in alone:
-                report.compared.append(f"{plural(stream.documents, 'document')} of {stores_of([stream])} in {self.names[side]} could not be compared, "
-                                       f"because {self.names[1 - side]} has nothing of this store, and no seal says which store it continues")
+                report.compared.append(
+                    f"{plural(stream.documents, 'document')} of {stores_of([stream])} in {self.names[side]} could not be compared, "
+                    f"because {self.names[1 - side]} has nothing of this store, and no seal says which store it continues"
+                )
             if alone and len(alone) == len(streams):
                 return False
         return True
 
     def _set_others_aside(self, report: Report, own: set[str]) -> bool:
         """A database knows nothing of the stores of others.  One that it does not name, but of which it has rows, is its own all the same.  False: there is nothing else."""
-        shared = {row[0] for row in self._scratch.execute(
-            "select distinct a.stream from document as a where a.side = 0 and exists (select 1 from document as b where b.audit_id = a.audit_id and b.side = 1 and b.digest = a.digest)")}
-        others = [stream for store, stream in self._of[0].items() if store not in own and self._streams.get(store) not in shared]
+        shared = {
+            row[0]
+            for row in self._scratch.execute(
+                "select distinct a.stream from document as a where a.side = 0 and exists (select 1 from document as b where b.audit_id = a.audit_id and b.side = 1 and b.digest = a.digest)"
+            )
+        }
+        others = [
+            stream
+            for store, stream in self._of[0].items()
+            if store not in own and self._streams.get(store) not in shared
+        ]
         self._remove(0, others)
         for stream in others:
-            report.findings.attention("not-compared", f"{plural(stream.documents, 'document')} of {stores_of([stream])} were not compared with the database: it does not name this store, nor one that is "
-                                      "connected with it, and has none of these documents. The store is of another database, or somebody has removed it from this one: name it with --store if it should be here")
+            report.findings.attention(
+                "not-compared",
+                f"{plural(stream.documents, 'document')} of {stores_of([stream])} were not compared with the database: it does not name this store, nor one that is "
+                "connected with it, and has none of these documents. The store is of another database, or somebody has removed it from this one: name it with --store if it should be here",
+            )
         if others and len(others) == len(self._of[0]):
-            report.problems.append(f"{self.names[0]} and {self.names[1]} have no store in common, so nothing was compared")
+            report.problems.append(
+                f"{self.names[0]} and {self.names[1]} have no store in common, so nothing was compared"
+            )
             return False
         return True
 
     def _remove(self, side: int, streams: Iterable[Stream]) -> None:
         """All at once: the table has no index on streams, and there may be many of them."""
         self._scratch.execute("create temp table gone (stream integer primary key)")
-        self._scratch.executemany("insert or ignore into gone values (?)", ((self._streams[stream.store],) for stream in streams if stream.store in self._streams))
+        self._scratch.executemany(
+            "insert or ignore into gone values (?)",
+            ((self._streams[stream.store],) for stream in streams if stream.store in self._streams),
+        )
         self._scratch.execute("delete from document where side = ? and stream in (select stream from gone)", (side,))
-        self._scratch.execute("delete from dropped where of_database = ? and stream in (select stream from gone)", (side,))
+        self._scratch.execute(
+            "delete from dropped where of_database = ? and stream in (select stream from gone)", (side,)
+        )
         self._scratch.execute("drop table gone")
 
     def _begins_anywhere(self, side: int) -> bool:
@@ -151,7 +182,9 @@ class Comparison:
 
     def dropped(self, store: str, audit_id: int, month: Month) -> None:
         """A database says that it has dropped a month: by a document of this store; empty: by its own row."""
-        self._scratch.execute("insert into dropped values (?, ?, ?, ?, ?, ?, ?)", (not store, self._number_of(store), audit_id, *month))
+        self._scratch.execute(
+            "insert into dropped values (?, ?, ?, ?, ?, ?, ?)", (not store, self._number_of(store), audit_id, *month)
+        )
 
     def rejected(self, sink: str, audit_id: int, failed: str, error: str) -> None:
         """A row that a sink has rejected for good, as the database says: it has the row, and no source of this sink can."""
@@ -162,13 +195,21 @@ class Comparison:
         """Nobody but the database knows of such a rejection.  Returns how many of them are wrong."""
         wrong = 0
         for audit_id, stamp, sink, failed, error in self._scratch.execute(DEAD):
-            said = (f"the row with audit_id {audit_id} is in the database alone: by its table admin.dead_letter, sink {sink} rejected the document for good at {failed}, "
-                    f"with the error {json.dumps(error, ensure_ascii=False)}")
+            said = (
+                f"the row with audit_id {audit_id} is in the database alone: by its table admin.dead_letter, sink {sink} rejected the document for good at {failed}, "
+                f"with the error {json.dumps(error, ensure_ascii=False)}"
+            )
             if datetime.fromisoformat(stamp) - datetime.fromisoformat(failed) > CLOCK_TOLERANCE:
                 wrong += 1
-                report.findings.wrong("dead-letter", f"{said}; but the row was recorded later, at {stamp}: the row or the dead letter was forged")
+                report.findings.wrong(
+                    "dead-letter",
+                    f"{said}; but the row was recorded later, at {stamp}: the row or the dead letter was forged",
+                )
             else:
-                report.findings.attention("dead-letter", f"{said}, so it was never delivered. Ask whoever runs the sink whether that is so, and have it sent again")
+                report.findings.attention(
+                    "dead-letter",
+                    f"{said}, so it was never delivered. Ask whoever runs the sink whether that is so, and have it sent again",
+                )
         self._scratch.execute(NO_DEAD)
         return wrong
 
@@ -179,10 +220,16 @@ class Comparison:
         """Documents of which either side has another version."""
         count = 0
         for audit_id, number in self._scratch.execute(
-                "select a.audit_id, min(a.number) from unmatched as a where a.side = 0 and exists (select 1 from unmatched as b where b.audit_id = a.audit_id and b.side = 1) "
-                "group by a.audit_id order by 2"):
+            "select a.audit_id, min(a.number) from unmatched as a where a.side = 0 and exists (select 1 from unmatched as b where b.audit_id = a.audit_id and b.side = 1) "
+            "group by a.audit_id order by 2"
+        ):
             count += 1
-            report.findings.wrong("differs", f"the document with audit_id {audit_id} (number {number:,}) is another one in {self.names[1]} than in {self.names[0]}", number, number)
+            report.findings.wrong(
+                "differs",
+                f"the document with audit_id {audit_id} (number {number:,}) is another one in {self.names[1]} than in {self.names[0]}",
+                number,
+                number,
+            )
         return count
 
     def _missing(self, report: Report, side: int) -> int:
@@ -193,14 +240,28 @@ class Comparison:
         for first, last, audit_first, audit_last, stamp, may_follow, older in _runs(self._only(side)):
             text = f"{'documents' if first != last else 'document'} {first:,}{f' to {last:,}' if first != last else ''} (audit_id {audit_first}{f' to {audit_last}' if first != last else ''}) of {here}"
             if older and self._kinds[1 - side] == "database":
-                report.findings.note("older", f"{text} {'is of a month' if first == last else 'are of months'} that the database says it has dropped", first, last)
+                report.findings.note(
+                    "older",
+                    f"{text} {'is of a month' if first == last else 'are of months'} that the database says it has dropped",
+                    first,
+                    last,
+                )
             elif older and (self._kinds[1 - side] == "topic" or self._begins_anywhere(1 - side)):
-                report.findings.note("older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last)
+                report.findings.note(
+                    "older", f"{text} {'is' if first == last else 'are'} older than anything in {there}", first, last
+                )
             elif (may_follow or audit_first > newest_there) and self._may_lag(side, stamp):
-                report.findings.note("lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last)
+                report.findings.note(
+                    "lag", f"{text} {'has' if first == last else 'have'} not arrived in {there} yet", first, last
+                )
             else:
                 wrong += 1
-                report.findings.wrong("only-in", f"{text} {'is' if first == last else 'are'} missing in {there}, since {stamp}", first, last)
+                report.findings.wrong(
+                    "only-in",
+                    f"{text} {'is' if first == last else 'are'} missing in {there}, since {stamp}",
+                    first,
+                    last,
+                )
         return wrong
 
     def _only(self, side: int) -> Iterator[Only]:
@@ -209,17 +270,27 @@ class Comparison:
         yield from self._scratch.execute(
             f"select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, {older} as older "
             "from unmatched as d left join newest as n on n.side = d.side and n.stream = d.stream where d.side = :side and not exists "
-            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = :other) order by may_follow, d.stream, d.number", {"side": side, "other": 1 - side})
+            "(select 1 from unmatched as o where o.audit_id = d.audit_id and o.side = :other) order by may_follow, d.stream, d.number",
+            {"side": side, "other": 1 - side},
+        )
 
     def _not_delivered(self, report: Report) -> None:
         """Nobody but the database says so yet."""
         for audit_id, since, until in self._scratch.execute(NOT_DELIVERED):
-            report.findings.attention("partition.dropped", f"the database says that it has dropped the rows{' since ' + since if since else ''} up to {until} (its row with audit_id {audit_id}), "
-                                      f"and {self.names[0]} has no such document yet: compare again when it has")
+            report.findings.attention(
+                "partition.dropped",
+                f"the database says that it has dropped the rows{' since ' + since if since else ''} up to {until} (its row with audit_id {audit_id}), "
+                f"and {self.names[0]} has no such document yet: compare again when it has",
+            )
 
     def _may_lag(self, side: int, since: str) -> bool:
         """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""
-        if (self._kinds[side], self._kinds[1 - side]) in (("archive", "topic"), ("archive", "database"), ("topic", "database"), ("ndjson", "database")):
+        if (self._kinds[side], self._kinds[1 - side]) in (
+            ("archive", "topic"),
+            ("archive", "database"),
+            ("topic", "database"),
+            ("ndjson", "database"),
+        ):
             return False
         newest = self._scratch.execute("select max(stamp) from document where side = ?", (side,)).fetchone()[0]
         try:

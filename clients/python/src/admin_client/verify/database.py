@@ -1,4 +1,5 @@
 """The documents of a source against the rows of admin.audit: attributes, times and the payload's very text."""
+
 from __future__ import annotations
 
 import asyncio
@@ -18,8 +19,7 @@ from .report import CannotLook, Report, Stream
 from .scratch import scratch
 from .source import Recorded, Task
 from .standing import APPROVALS, STORES, Standing
-from .told import ARCHIVED, Told
-from .told import RECEIPTS as ALL_RECEIPTS
+from .told import ARCHIVED, RECEIPTS as ALL_RECEIPTS, Told
 from .walk import Consumer
 
 ROWS_AT_ONCE = 5000
@@ -27,7 +27,7 @@ UTC = "set local timezone to 'UTC'"
 MOST_ERROR = 300
 INGESTED_PREFIX = "ingest."
 ROWS = f"""select audit_id, event_type, approval_id, actor, source_event_id, case when source_event_id is not null then source end as source, request_id, traceparent,
-{INSTANT.format('occurred_at')} as occurred, {INSTANT.format('recorded_at')} as recorded, payload::text as payload from admin.audit order by audit_id"""
+{INSTANT.format("occurred_at")} as occurred, {INSTANT.format("recorded_at")} as recorded, payload::text as payload from admin.audit order by audit_id"""
 HEADS = """select d.store_id::text as store, p.sink, d.last_number, encode(d.chain, 'hex') as chain
 from (select distinct sink from admin.sink_position) as p cross join lateral admin.delivery_chain(p.sink) as d where d.last_number > 0"""
 REJECTED = f"select d.sink, d.audit_id, {INSTANT.format('d.failed_at')} as failed, left(d.error, {MOST_ERROR}) as error from admin.dead_letter as d"
@@ -53,14 +53,27 @@ def of_document(document: bytes) -> bytes:
     head = json.loads(document[:place] + b'"}')
     source = head.get("source", "")
     members = ["" if source.startswith(OWN) and name == "source" else head.get(name) for name in MEMBERS]
-    return _digest(members + [_subject(head.get("subject"), source.startswith(OWN))] + [attribute(head.get(name)) for name in TEXTS], document[place + 9 : -1])
+    return _digest(
+        members
+        + [_subject(head.get("subject"), source.startswith(OWN))]
+        + [attribute(head.get(name)) for name in TEXTS],
+        document[place + 9 : -1],
+    )
 
 
 def of_row(row: Any) -> bytes:
     own = row["source_event_id"] is None
     kind = TYPE_PREFIX + row["event_type"] if own else row["event_type"].removeprefix(INGESTED_PREFIX)
-    members = [str(row["audit_id"]) if own else row["source_event_id"], "" if own else row["source"], kind, row["occurred"], row["recorded"]]
-    members += [_subject(row["approval_id"], own)] + [attribute(row[name]) for name in ("actor", "traceparent", "request_id")]
+    members = [
+        str(row["audit_id"]) if own else row["source_event_id"],
+        "" if own else row["source"],
+        kind,
+        row["occurred"],
+        row["recorded"],
+    ]
+    members += [_subject(row["approval_id"], own)] + [
+        attribute(row[name]) for name in ("actor", "traceparent", "request_id")
+    ]
     return _digest(members, row["payload"].replace("\n", " ").replace("\r", " ").encode())
 
 
@@ -115,7 +128,9 @@ def ask(dsn: str, questions: Sequence[Question]) -> None:
 class Asked:
     """The database as the other side of a comparison."""
 
-    def __init__(self, report: Report, dsn: str, name: str, kind: str, compared: Comparison, told: Told, deliveries: Deliveries) -> None:
+    def __init__(
+        self, report: Report, dsn: str, name: str, kind: str, compared: Comparison, told: Told, deliveries: Deliveries
+    ) -> None:
         self._report, self._dsn, self._name, self._kind = report, dsn, name, kind
         self._compared, self._told, self._deliveries = compared, told, deliveries
 
@@ -130,9 +145,14 @@ class Asked:
         def receipt(row: Any) -> None:
             if row["status"] == "ok":
                 head(row)
-                found.receipts.setdefault((row["store"], row["sink"]), {}).setdefault(row["last_number"], set()).add(row["seal"])
+                found.receipts.setdefault((row["store"], row["sink"]), {}).setdefault(row["last_number"], set()).add(
+                    row["seal"]
+                )
             else:
-                self._report.findings.attention("receipt", f"the database has recorded the receipt for documents up to {row['last_number']:,} as {row['status']} ({row['received']})")
+                self._report.findings.attention(
+                    "receipt",
+                    f"the database has recorded the receipt for documents up to {row['last_number']:,} as {row['status']} ({row['received']})",
+                )
 
         ask(self._dsn, [(HEADS, head), (RECEIPTS, receipt), (links.DELIVERED, deliveries.delivered)])
         return found
@@ -147,7 +167,14 @@ class Asked:
                 compared.dropped(stream.store, audit_id, month)
             for document in text.split(b"\n")[:-1]:
                 try:
-                    compared.add(0, stream.store, auditid_of(document) or 0, number, of_document(document), recorded_time(document))
+                    compared.add(
+                        0,
+                        stream.store,
+                        auditid_of(document) or 0,
+                        number,
+                        of_document(document),
+                        recorded_time(document),
+                    )
                 except ValueError:
                     stream.findings.wrong("malformed", f"document {number:,} cannot be read", number, number)
                 number += 1
@@ -172,10 +199,21 @@ class Asked:
                 standing.trail(row)
 
         more: list[Question] = [] if standing is None else [(APPROVALS, standing.approval)]
+
         def rejected(row: Any) -> None:
             self._compared.rejected(row["sink"], row["audit_id"], row["failed"], row["error"])
 
-        ask(self._dsn, [(STORES, store), (ROWS, take), (REJECTED, rejected), (ALL_RECEIPTS, self._told.receipt), (ARCHIVED, self._told.archived), *more])
+        ask(
+            self._dsn,
+            [
+                (STORES, store),
+                (ROWS, take),
+                (REJECTED, rejected),
+                (ALL_RECEIPTS, self._told.receipt),
+                (ARCHIVED, self._told.archived),
+                *more,
+            ],
+        )
         self._compared.judge(self._report, task.related([*stores, *task.stores]))
         self._deliveries.judge(self._report, self._kind, self._name, task.since, task.earlier_removed, max_lag)
         self._told.judge(task.with_continued(stores))
@@ -187,5 +225,12 @@ class Asked:
 def comparison(report: Report, dsn: str, name: str, kind: str, max_lag: timedelta) -> Iterator[Asked]:
     """What is to be given each stream of the source."""
     with scratch() as database, scratch() as recorded:
-        yield Asked(report, dsn, name, kind, Comparison(database, (name, "the database"), (kind, "database"), max_lag), Told(database, report),
-                    Deliveries(recorded, lambda query, take: ask(dsn, [(query, take)])))
+        yield Asked(
+            report,
+            dsn,
+            name,
+            kind,
+            Comparison(database, (name, "the database"), (kind, "database"), max_lag),
+            Told(database, report),
+            Deliveries(recorded, lambda query, take: ask(dsn, [(query, take)])),
+        )

@@ -1,4 +1,5 @@
 """Zstandard: by the module where it is installed, otherwise by the program zstd."""
+
 from __future__ import annotations
 
 import shutil
@@ -55,9 +56,13 @@ def _feed(file: Readable, pipe: IO[bytes]) -> None:
 def _by_program(file: Readable) -> Iterator[bytes]:
     program = shutil.which("zstd") or shutil.which("unzstd")
     if program is None:
-        raise CannotLook("the objects are compressed with Zstandard, and neither the Python module \"zstandard\" nor the program \"zstd\" is installed")
+        raise CannotLook(
+            'the objects are compressed with Zstandard, and neither the Python module "zstandard" nor the program "zstd" is installed'
+        )
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen([program, "-d", "-c", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
+        process = subprocess.Popen(
+            [program, "-d", "-c", "-q"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
         assert process.stdin is not None and process.stdout is not None
         feeder = threading.Thread(target=_feed, args=(file, process.stdin))
         feeder.start()

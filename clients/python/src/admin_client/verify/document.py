@@ -3,6 +3,7 @@
 Documents of the extension's own have one form only, and a member twice is refused: two readers could take such a
 document for different things, and the one that shows it to people need not be this one.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -17,7 +18,11 @@ OWN = "/admin_ext/"
 TYPE_PREFIX = "ptt.admin."
 MOST_AUDIT_ID = 2**63 - 1
 AUDITID = b'"auditid":"'
-FORBIDDEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef" + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF)) + "]")
+FORBIDDEN = re.compile(
+    "[\\x00-\\x1f\\x7f-\\x9f\\ufdd0-\\ufdef"
+    + "".join(chr(plane * 0x10000 + last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
 """What CloudEvents 1.0 (section 3.2) allows in no attribute: control characters, and what Unicode calls noncharacters."""
 VISIBLE = re.compile("[!-~]")
 APPROVAL_ID = re.compile(r"(?=.{1,64}\Z)APP-[0-9]{6}-[a-z0-9]+")
@@ -109,13 +114,15 @@ def read(document: bytes) -> Document:
         return _read_foreign(document)
     data_form, end = forms.DATA.get(form[3]), form.end()
     if data_form is not None and data_form.fullmatch(document, end, len(document) - 1) and document.endswith(b"}"):
-        event, _ = _PLAIN(document.decode())    # the form has each member once, and nothing behind the object
+        event, _ = _PLAIN(document.decode())  # the form has each member once, and nothing behind the object
     else:
         event = _STRICT(document.decode())
         if data_form is not None:
             raise Unreadable("its data is not in the form that the extension writes")
     if not form[1] == form[5] == form[4].lstrip(b"0"):
-        raise Unreadable(f"its id, sequence and auditid are different: {event['id']}, {event['sequence']}, {event['auditid']}")
+        raise Unreadable(
+            f"its id, sequence and auditid are different: {event['id']}, {event['sequence']}, {event['auditid']}"
+        )
     return Document(event, _audit_id(int(form[5])), True, digest_of(document, form[2]))
 
 

@@ -4,12 +4,13 @@ Each leaves an event partition.dropped, which is delivered and sealed like any o
 and the lowest and the highest audit_id in it.  Both count: months overlap in numbers, because a row has its time before
 it has its number.
 """
+
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from . import document
@@ -36,7 +37,7 @@ def _instant(text: str) -> str:
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise Unreadable("it is of no time zone")
-    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _number(text: str) -> int:
@@ -48,7 +49,12 @@ def _number(text: str) -> int:
 def _month(data: Any) -> Month | None:
     """None: it was empty, or it cannot be read, so that nothing counts as dropped."""
     try:
-        return Month(_instant(data["from"]), _instant(data["to"]), _number(data["first_audit_id"]), _number(data["last_audit_id"]))
+        return Month(
+            _instant(data["from"]),
+            _instant(data["to"]),
+            _number(data["first_audit_id"]),
+            _number(data["last_audit_id"]),
+        )
     except UNSOUND:
         return None
 
@@ -62,7 +68,7 @@ def of_documents(store: str, text: bytes) -> Iterator[tuple[int, Month]]:
             found = document.read(line) if MARK in line else None
             event = {} if found is None or not found.own else found.event or {}
             is_drop = event and event["type"] == document.TYPE_PREFIX + TYPE and event["source"] == document.OWN + store
-        except UNSOUND:     # whoever reads the documents' contents says so
+        except UNSOUND:  # whoever reads the documents' contents says so
             continue
         if found is not None and is_drop and (month := _month(event["data"])) is not None:
             yield found.audit_id, month

@@ -1,7 +1,8 @@
 """A dump of a topic: NDJSON files with a line for each record, and the command that makes one.
 
-    {"topic": "…", "partition": n, "offset": n, "timestamp": ms, "key": base64 | null, "headers": [["name", base64 | null], …], "value": base64 | null}
+{"topic": "…", "partition": n, "offset": n, "timestamp": ms, "key": base64 | null, "headers": [["name", base64 | null], …], "value": base64 | null}
 """
+
 from __future__ import annotations
 
 import base64
@@ -45,8 +46,18 @@ _QUADS = rb"(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?+"
 _BASE64 = rb'(?:null|"' + _QUADS + rb'")'
 _WHOLE = rb"(0|[1-9][0-9]{0,17})"
 _HEADER = rb'\["[A-Za-z0-9._-]+",' + _BASE64 + rb"\]"
-LINE = re.compile(rb'\{"topic":"([A-Za-z0-9._-]*)","partition":' + _WHOLE + rb',"offset":' + _WHOLE + rb',"timestamp":' + _WHOLE + rb',"key":(?:null|"[A-Za-z0-9+/=]*")'
-                  + rb',"headers":\[((?:' + _HEADER + rb'(?:,(?=\[)|(?=\])))*+)\],"value":(?:null|"([A-Za-z0-9+/]*+={0,2})")\}\n')
+LINE = re.compile(
+    rb'\{"topic":"([A-Za-z0-9._-]*)","partition":'
+    + _WHOLE
+    + rb',"offset":'
+    + _WHOLE
+    + rb',"timestamp":'
+    + _WHOLE
+    + rb',"key":(?:null|"[A-Za-z0-9+/=]*")'
+    + rb',"headers":\[((?:'
+    + _HEADER
+    + rb'(?:,(?=\[)|(?=\])))*+)\],"value":(?:null|"([A-Za-z0-9+/]*+={0,2})")\}\n'
+)
 """A line as line_of() writes it.  Groups: topic, partition, offset, timestamp, headers, value.  That the value's length is a multiple of four is for the caller to see: then it is base64."""
 OWN_HEADER = re.compile(rb'\["(' + OWN_HEADERS + rb'[A-Za-z0-9._-]*)",(?:null|"([A-Za-z0-9+/=]*)")\]')
 
@@ -71,15 +82,31 @@ def parse(line: bytes, most: int | None = None) -> Record:
         return _parse_any(line)
     if value is not None:
         value = without_prefix(decoded(value if most is None else value[:most]))
-    return Record(_partition(topic, partition), int(offset), int(stamp), _headers(OWN_HEADER.findall(headers)), value, at, end - at)
+    return Record(
+        _partition(topic, partition),
+        int(offset),
+        int(stamp),
+        _headers(OWN_HEADER.findall(headers)),
+        value,
+        at,
+        end - at,
+    )
 
 
 def _parse_any(line: bytes) -> Record:
     """A line in any other form that JSON allows."""
     record = load_json(line)
     named = ((str(name).encode(errors="replace"), decoded(content)) for name, content in record["headers"])
-    headers = _headers((name, base64.b64encode(content or b"")) for name, content in named if name.startswith(OWN_HEADERS))
-    return Record(f"{record.get('topic', '')}/{_whole(record['partition'])}", _whole(record["offset"]), _whole(record.get("timestamp") or 0), headers, without_prefix(decoded(record["value"])))
+    headers = _headers(
+        (name, base64.b64encode(content or b"")) for name, content in named if name.startswith(OWN_HEADERS)
+    )
+    return Record(
+        f"{record.get('topic', '')}/{_whole(record['partition'])}",
+        _whole(record["offset"]),
+        _whole(record.get("timestamp") or 0),
+        headers,
+        without_prefix(decoded(record["value"])),
+    )
 
 
 def _headers(found: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -108,7 +135,7 @@ def files(where: str) -> list[Path]:
         return [path]
     found = sorted(path.glob("*.ndjson")) if path.is_dir() else []
     if not found:
-        raise CannotLook(f"there is no dump of a topic at \"{where}\"")
+        raise CannotLook(f'there is no dump of a topic at "{where}"')
     return found
 
 
@@ -125,20 +152,50 @@ def _encoded(data: bytes | None) -> str | None:
     return None if data is None else base64.b64encode(data).decode()
 
 
-def line_of(topic: str, partition: int, offset: int, timestamp: int, key: bytes | None, headers: list[tuple[str, bytes | None]], value: bytes | None) -> bytes:
+def line_of(
+    topic: str,
+    partition: int,
+    offset: int,
+    timestamp: int,
+    key: bytes | None,
+    headers: list[tuple[str, bytes | None]],
+    value: bytes | None,
+) -> bytes:
     """A record as a dump has it."""
-    return json.dumps({"topic": topic, "partition": partition, "offset": offset, "timestamp": timestamp, "key": _encoded(key),
-                       "headers": [[name, _encoded(content)] for name, content in headers], "value": _encoded(value)}, separators=(",", ":")).encode() + b"\n"
+    return (
+        json.dumps(
+            {
+                "topic": topic,
+                "partition": partition,
+                "offset": offset,
+                "timestamp": timestamp,
+                "key": _encoded(key),
+                "headers": [[name, _encoded(content)] for name, content in headers],
+                "value": _encoded(value),
+            },
+            separators=(",", ":"),
+        ).encode()
+        + b"\n"
+    )
 
 
 def read_topic(servers: str, topic: str, properties: dict[str, str]) -> Iterator[Any]:
     """All committed records of a topic up to its end as it is now."""
     kafka = needed("confluent_kafka", "confluent-kafka", "a topic (unlike a dump of it)")
-    consumer = kafka.Consumer({**properties, "bootstrap.servers": servers, "group.id": "admin-verify", "enable.auto.commit": False, "isolation.level": "read_committed", "enable.partition.eof": True})
+    consumer = kafka.Consumer(
+        {
+            **properties,
+            "bootstrap.servers": servers,
+            "group.id": "admin-verify",
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+        }
+    )
     try:
         found = consumer.list_topics(topic, timeout=POLL_SECONDS).topics[topic]
         if found.error is not None:
-            raise CannotLook(f"topic \"{topic}\" cannot be read: {found.error}")
+            raise CannotLook(f'topic "{topic}" cannot be read: {found.error}')
         waiting = set(found.partitions)
         consumer.assign([kafka.TopicPartition(topic, partition, kafka.OFFSET_BEGINNING) for partition in waiting])
         silent = 0
@@ -147,16 +204,16 @@ def read_topic(servers: str, topic: str, properties: dict[str, str]) -> Iterator
             if message is None:
                 silent += 1
                 if silent == SILENT_POLLS:
-                    raise CannotLook(f"topic \"{topic}\": the broker sends nothing")
+                    raise CannotLook(f'topic "{topic}": the broker sends nothing')
             elif message.error() is None:
                 silent = 0
                 yield message
             elif message.error().code() == kafka.KafkaError._PARTITION_EOF:
                 waiting.discard(message.partition())
             else:
-                raise CannotLook(f"topic \"{topic}\" cannot be read: {message.error()}")
+                raise CannotLook(f'topic "{topic}" cannot be read: {message.error()}')
     except kafka.KafkaException as error:
-        raise CannotLook(f"topic \"{topic}\" cannot be read: {error}") from error
+        raise CannotLook(f'topic "{topic}" cannot be read: {error}') from error
     finally:
         consumer.close()
 
@@ -171,6 +228,16 @@ def make(servers: str, topic: str, properties: dict[str, str], directory: Path) 
             partition = message.partition()
             if partition not in out:
                 out[partition] = stack.enter_context((directory / f"{topic}.{partition}.ndjson").open("wb"))
-            out[partition].write(line_of(topic, partition, message.offset(), message.timestamp()[1], message.key(), message.headers() or [], message.value()))
+            out[partition].write(
+                line_of(
+                    topic,
+                    partition,
+                    message.offset(),
+                    message.timestamp()[1],
+                    message.key(),
+                    message.headers() or [],
+                    message.value(),
+                )
+            )
             count += 1
     return count

@@ -3,6 +3,7 @@
 One file for each object: a line of JSON, then numbers as the machine has them.  Nothing in it is trusted: whatever is
 found by it is checked against the signed Merkle root.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -88,11 +89,32 @@ def _of_object(storage: Folder, stem: str, seal: seals.Seal) -> tuple[dict[str, 
     plain = array("Q", [0] * len(parts))
     with path.open("rb") as file:
         for number, (offset, length, size) in enumerate(parts):
-            plain[number] = size if size is not None else _plain_bytes(file, offset, length) if len(parts) > 1 else collector.bytes
-    head = {"v": VERSION, "stem": stem, "store": seal["store"], "first": seal["first"], "last": seal["last"], "bytes": path.stat().st_size, "sha256": seal["sha256"],
-            "order": sys.byteorder, "blocks": len(collector.block_offsets), "frames": len(parts), "subjects": len(collector.subjects), "plain": collector.bytes}
-    return head, [array("Q", [part[0] for part in parts]), array("Q", [part[1] for part in parts]), plain, collector.block_offsets,
-                  array("Q", [subject for subject, _ in collector.subjects]), array("I", [position for _, position in collector.subjects]), b"".join(tree.block_roots())]
+            plain[number] = (
+                size if size is not None else _plain_bytes(file, offset, length) if len(parts) > 1 else collector.bytes
+            )
+    head = {
+        "v": VERSION,
+        "stem": stem,
+        "store": seal["store"],
+        "first": seal["first"],
+        "last": seal["last"],
+        "bytes": path.stat().st_size,
+        "sha256": seal["sha256"],
+        "order": sys.byteorder,
+        "blocks": len(collector.block_offsets),
+        "frames": len(parts),
+        "subjects": len(collector.subjects),
+        "plain": collector.bytes,
+    }
+    return head, [
+        array("Q", [part[0] for part in parts]),
+        array("Q", [part[1] for part in parts]),
+        plain,
+        collector.block_offsets,
+        array("Q", [subject for subject, _ in collector.subjects]),
+        array("I", [position for _, position in collector.subjects]),
+        b"".join(tree.block_roots()),
+    ]
 
 
 class _Part:
@@ -135,7 +157,10 @@ def build(storage: Folder, directory: Path) -> Built:
             if stem in there and (storage.directory / f"{stem}.ndjson.zst").stat().st_size == there[stem]:
                 built.kept += 1
                 continue
-            _write(directory, *_of_object(storage, stem, seals.parse((storage.directory / key).read_bytes(), signed=True).seal))
+            _write(
+                directory,
+                *_of_object(storage, stem, seals.parse((storage.directory / key).read_bytes(), signed=True).seal),
+            )
             built.made += 1
         except seals.Malformed as error:
             built.problems.append(f"the seal {key} {error}")
@@ -164,7 +189,12 @@ def entries(directory: Path) -> Iterator[Entry]:
             line = file.readline(1 << 16)
         try:
             head = load_json(line)
-            if head["v"] == VERSION and head["order"] == sys.byteorder and NAME.fullmatch(f"{head['stem']}.seal.json") and all(type(head[name]) is int and head[name] >= 0 for name in NUMBERS):
+            if (
+                head["v"] == VERSION
+                and head["order"] == sys.byteorder
+                and NAME.fullmatch(f"{head['stem']}.seal.json")
+                and all(type(head[name]) is int and head[name] >= 0 for name in NUMBERS)
+            ):
                 yield Entry(path, head, len(line))
         except (ValueError, KeyError, TypeError):
             continue
@@ -177,7 +207,12 @@ class Reader:
         head = self.head = entry.head
         with entry.path.open("rb") as file:
             data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[entry.body :]
-        sizes = [8 * head["frames"]] * 3 + [8 * head["blocks"], 8 * head["subjects"], 4 * head["subjects"], 32 * head["blocks"]]
+        sizes = [8 * head["frames"]] * 3 + [
+            8 * head["blocks"],
+            8 * head["subjects"],
+            4 * head["subjects"],
+            32 * head["blocks"],
+        ]
         if sum(sizes) != len(data):
             raise CannotLook(f"the index {entry.path.name} is damaged; remove it and build it again")
         parts, at = [], 0

@@ -1,4 +1,5 @@
 """The public keys that whoever runs the verifier trusts."""
+
 from __future__ import annotations
 
 import re
@@ -42,7 +43,7 @@ def read_key(file: Path) -> bytes:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise CannotLook(f"key file \"{file}\" cannot be read: {error.strerror}") from error
+        raise CannotLook(f'key file "{file}" cannot be read: {error.strerror}') from error
     return key_of(data, str(file))
 
 
@@ -60,4 +61,4 @@ def key_of(data: bytes, name: str) -> bytes:
             continue
         if isinstance(key, Ed25519PublicKey):
             return key.public_bytes_raw()
-    raise CannotLook(f"key file \"{name}\" has no Ed25519 public key")
+    raise CannotLook(f'key file "{name}" has no Ed25519 public key')

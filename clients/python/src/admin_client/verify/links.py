@@ -4,6 +4,7 @@ A superuser can forge such a row long after the batch was delivered, so each is 
 There may be a million for each sink: only those of a store and sink that the source has are asked for.  They are
 kept on disk, and followed in order of their numbers.
 """
+
 from __future__ import annotations
 
 import sqlite3
@@ -19,14 +20,16 @@ INSTANT = """to_char(greatest(least({}, '9999-12-31 23:59:59.999999+00'), '0001-
 LINKS = """select l.first_number, l.last_number, l.chain from admin.delivery_link as l
 where l.store_id = convert_from(decode('{store}', 'hex'), 'UTF8')::uuid and l.sink = convert_from(decode('{sink}', 'hex'), 'UTF8') order by l.last_number"""
 # Numbers of seconds since 1970 may be infinite.  A difference of instants may not, before PostgreSQL 17.
-DELIVERED = f"""select distinct on (d.store_id, d.sink) d.store_id::text as store, d.sink, d.last_number, case when d.at is not null then {INSTANT.format('d.at')} end as recorded,
+DELIVERED = f"""select distinct on (d.store_id, d.sink) d.store_id::text as store, d.sink, d.last_number, case when d.at is not null then {INSTANT.format("d.at")} end as recorded,
 (extract(epoch from now()) - extract(epoch from d.at))::float8 as age
 from (select p.store_id, p.sink, p.last_number, p.committed_at as at from admin.sink_position as p
     union all select p.continued_store_id, p.sink, p.continued_number, null from admin.sink_position as p where p.continued_store_id is not null
     union all select l.store_id, l.sink, l.last_number, l.recorded_at from admin.delivery_link as l) as d
 where d.last_number > 0 order by d.store_id, d.sink, d.last_number desc, d.at desc nulls last"""
-TABLES = ("create table link (store text not null, sink text not null, last integer not null, first integer not null, chain blob not null, primary key (store, sink, last)) without rowid",
-          "create table delivered (store text not null, sink text not null, last integer not null, recorded text, age real, primary key (store, sink)) without rowid")
+TABLES = (
+    "create table link (store text not null, sink text not null, last integer not null, first integer not null, chain blob not null, primary key (store, sink, last)) without rowid",
+    "create table delivered (store text not null, sink text not null, last integer not null, recorded text, age real, primary key (store, sink)) without rowid",
+)
 ROWS_AT_ONCE = 5000
 MOST_OTHER = 100
 Link = tuple[int, int, bytes]
@@ -74,8 +77,13 @@ class Followed:
 
     def judge(self, stream: Stream) -> None:
         for last, why in self._other:
-            stream.findings.wrong("link", f"the database has recorded a batch (admin.delivery_link) of store {stream.store}, sink {stream.sink}, that ends with number {last:,}, "
-                                          f"but {why}: the row was forged, or the history was rewritten", last, last)
+            stream.findings.wrong(
+                "link",
+                f"the database has recorded a batch (admin.delivery_link) of store {stream.store}, sink {stream.sink}, that ends with number {last:,}, "
+                f"but {why}: the row was forged, or the history was rewritten",
+                last,
+                last,
+            )
 
 
 class Deliveries:
@@ -89,15 +97,25 @@ class Deliveries:
 
     def delivered(self, row: Any) -> None:
         """How far a store was delivered, and when that was recorded."""
-        self._scratch.execute("insert into delivered values (?, ?, ?, ?, ?)", (row["store"], row["sink"], row["last_number"], row["recorded"], row["age"]))
+        self._scratch.execute(
+            "insert into delivered values (?, ?, ?, ?, ?)",
+            (row["store"], row["sink"], row["last_number"], row["recorded"], row["age"]),
+        )
 
     def follow(self, store: str, sink: str) -> Followed:
         """The links of a store and sink.  They are asked for where the database has named both."""
         place = (store, sink)
-        if place not in self._fetched and self._scratch.execute("select 1 from delivered where store = ? and sink = ?", place).fetchone():
+        if (
+            place not in self._fetched
+            and self._scratch.execute("select 1 from delivered where store = ? and sink = ?", place).fetchone()
+        ):
             self._fetched.add(place)
             self._load(store, sink)
-        return Followed(self._scratch.execute("select last, first, chain from link where store = ? and sink = ? order by last", place))
+        return Followed(
+            self._scratch.execute(
+                "select last, first, chain from link where store = ? and sink = ? order by last", place
+            )
+        )
 
     def _load(self, store: str, sink: str) -> None:
         rows: list[tuple[str, str, int, int, bytes]] = []
@@ -118,16 +136,30 @@ class Deliveries:
         """Documents that the database says it delivered, and the source does not have: of stores that are here, and of others."""
         here = {(stream.store, stream.sink): stream for stream in report.streams if stream.kind == kind}
         sinks = {sink for _, sink in here}
-        for store, sink, last, recorded, age in self._scratch.execute("select store, sink, last, recorded, age from delivered order by store, sink"):
+        for store, sink, last, recorded, age in self._scratch.execute(
+            "select store, sink, last, recorded, age from delivered order by store, sink"
+        ):
             stream = here.get((store, sink))
-            if sink not in sinks or last < since or stream is not None and (stream.rootless or last <= (stream.last or 0)):
+            if (
+                sink not in sinks
+                or last < since
+                or stream is not None
+                and (stream.rootless or last <= (stream.last or 0))
+            ):
                 continue
-            has = f"the last one in {name} is {stream.last or 0:,}" if stream is not None else f"{name} has nothing of this store"
+            has = (
+                f"the last one in {name} is {stream.last or 0:,}"
+                if stream is not None
+                else f"{name} has nothing of this store"
+            )
             said = f"the database says that it delivered documents up to number {last:,} of store {store} to sink {sink}{' (recorded ' + recorded + ')' if recorded else ''}, but {has}"
             if age is not None and -CLOCK_TOLERANCE.total_seconds() <= age <= max_lag.total_seconds():
                 report.findings.note("lag", f"{said} yet")
             elif stream is None and removed:
                 report.findings.attention("delivered", said)
             else:
-                report.findings.wrong("delivered", f"{said}: documents were deleted there, or the database's record was forged"
-                                                   f"{'' if stream is not None else '; if the store was removed on purpose, say --earlier-removed'}")
+                report.findings.wrong(
+                    "delivered",
+                    f"{said}: documents were deleted there, or the database's record was forged"
+                    f"{'' if stream is not None else '; if the store was removed on purpose, say --earlier-removed'}",
+                )

@@ -1,4 +1,5 @@
 """What each kind of finding means, for a reader who is no engineer.  The finding itself says what, where and since when."""
+
 from __future__ import annotations
 
 WRONG = {

@@ -1,4 +1,5 @@
 """The NDJSON sink's files, and the seals beside them."""
+
 from __future__ import annotations
 
 import hashlib
@@ -59,13 +60,22 @@ class NdjsonStore:
         if isinstance(name, str) and "/" not in name and (self._directory / name).is_file():
             self._file(self._directory / name, seal, consumers)
         else:
-            findings.wrong("object-missing", f"file {name} is missing: its seal says that it has the documents {seal['first']:,} to {seal['last']:,}", seal["first"], seal["last"])
+            findings.wrong(
+                "object-missing",
+                f"file {name} is missing: its seal says that it has the documents {seal['first']:,} to {seal['last']:,}",
+                seal["first"],
+                seal["last"],
+            )
         self._progress.end_piece(seal["last"], seal["chain_after"])
         self.stream.seals += 1
 
     def _file(self, path: Path, seal: seals.Seal, consumers: list[Consumer]) -> None:
         stream = self.stream
-        of_chain = None if seal["batches"] is None else Chain(bytes.fromhex(seal["chain_before"]), seal["first"], seal["batches"], self._ends)
+        of_chain = (
+            None
+            if seal["batches"] is None
+            else Chain(bytes.fromhex(seal["chain_before"]), seal["first"], seal["batches"], self._ends)
+        )
         hashed = _Hashed(path)
         count = walk(hashed, seal["first"], of_chain, None, consumers)
         stream.documents += count
@@ -75,11 +85,21 @@ class NdjsonStore:
             stream.batches += of_chain.done
             if of_chain.value.hex() != seal["chain_after"]:
                 self._ends.forget(seal["first"])
-        expected, where = seal["last"] - seal["first"] + 1, f"documents {seal['first']:,} to {seal['last']:,} (file {path.name})"
+        expected, where = (
+            seal["last"] - seal["first"] + 1,
+            f"documents {seal['first']:,} to {seal['last']:,} (file {path.name})",
+        )
         if count != expected:
-            stream.findings.wrong("count", f"{where} are {expected:,} by their seal, and {count:,} here", seal["first"], seal["last"])
+            stream.findings.wrong(
+                "count", f"{where} are {expected:,} by their seal, and {count:,} here", seal["first"], seal["last"]
+            )
         elif of_chain is not None and (of_chain.value.hex() != seal["chain_after"] or not of_chain.complete):
-            stream.findings.wrong("altered", f"{where} do not lead to the chain of their seal: altered, exchanged or in another order", seal["first"], seal["last"])
+            stream.findings.wrong(
+                "altered",
+                f"{where} do not lead to the chain of their seal: altered, exchanged or in another order",
+                seal["first"],
+                seal["last"],
+            )
         elif seal["sha256"] not in (None, hashed.sha256.hexdigest()) or hashed.bytes != seal["bytes"]:
             stream.findings.wrong("altered", f"{where} are not the bytes that were sealed", seal["first"], seal["last"])
 
@@ -89,8 +109,13 @@ class NdjsonStore:
         self._ends.passed(first, last)
         self._ends.add(last, bytes.fromhex(seal["chain_after"]))
         proof = "its SHA-256" if seal["sha256"] is not None else "their count and length"
-        self.stream.findings.note("unlinked", f"documents {first:,} to {last:,} (file {path.name}) are proved by {proof} and by the chain of the files beside it only: "
-                                  "the sizes of their batches were removed from the database", first, last)
+        self.stream.findings.note(
+            "unlinked",
+            f"documents {first:,} to {last:,} (file {path.name}) are proved by {proof} and by the chain of the files beside it only: "
+            "the sizes of their batches were removed from the database",
+            first,
+            last,
+        )
 
     def unfinished(self, path: Path, why: str = "is not finished", continues: object = None) -> None:
         """A file that no seal names, because it is being written or its store was replaced.  A line that has no end yet is left out."""
@@ -104,13 +129,20 @@ class NdjsonStore:
             self.stream.first = self.stream.first or first
             self.stream.last = first + count - 1
             self._ends.passed(first, self.stream.last)
-            self.stream.findings.note("unsealed", f"file {path.name} {why}: its {count:,} documents have no seal, nothing proves them yet", first, first + count - 1)
+            self.stream.findings.note(
+                "unsealed",
+                f"file {path.name} {why}: its {count:,} documents have no seal, nothing proves them yet",
+                first,
+                first + count - 1,
+            )
 
     def replaced(self, paths: list[Path]) -> None:
         """Another store follows: the last files of this one never get a seal.  The sink's marker says how many documents there were."""
         for path in paths:
             self.unfinished(path, "is the last one of a store that was replaced")
-        self._compare_marker(self._marker and self._read_marker())      # it may have been replaced since this store's first file was read
+        self._compare_marker(
+            self._marker and self._read_marker()
+        )  # it may have been replaced since this store's first file was read
 
     def _read_marker(self) -> tuple[int, str] | None:
         """The delivery number of the newest batch, and the chain after it.  None: there is no marker."""
@@ -124,7 +156,9 @@ class NdjsonStore:
             self.stream.findings.wrong("marker", f"the marker {marker.name} cannot be read")
             return None
 
-    def _compare_marker(self, found: tuple[int, str] | None, again: tuple[int, str] | None = None, may_be_older: bool = False) -> None:
+    def _compare_marker(
+        self, found: tuple[int, str] | None, again: tuple[int, str] | None = None, may_be_older: bool = False
+    ) -> None:
         """again: the marker as it is behind the files, where the first one was read in front of them and the sink may have written since.
 
         may_be_older: the sink still writes, so an honest copy can have an older marker than files."""
@@ -136,14 +170,26 @@ class NdjsonStore:
         if newest < last:
             said = f"the files have documents up to {last:,}, but store {self.stream.store} delivered no more than {newest:,} by its marker"
             if may_be_older:
-                findings.attention("marker", f"{said}: lines were appended, or the marker is an older one, copied before the files or from before a power loss", newest + 1, last)
+                findings.attention(
+                    "marker",
+                    f"{said}: lines were appended, or the marker is an older one, copied before the files or from before a power loss",
+                    newest + 1,
+                    last,
+                )
             else:
                 findings.wrong("marker", said, newest + 1, last)
-        elif number > last:     # it is written before the batch
-            findings.attention("marker", f"the marker {name} says that documents up to {number:,} were about to be written, and the files end at {last:,}: "
-                               "a crash within the last batch, or the end was cut off", last + 1, number)
+        elif number > last:  # it is written before the batch
+            findings.attention(
+                "marker",
+                f"the marker {name} says that documents up to {number:,} were about to be written, and the files end at {last:,}: "
+                "a crash within the last batch, or the end was cut off",
+                last + 1,
+                number,
+            )
         elif number == self.stream.chain_at and head != self.stream.chain:
-            findings.wrong("marker", f"the marker {name} has another chain at number {number:,} than the seals", number, number)
+            findings.wrong(
+                "marker", f"the marker {name} has another chain at number {number:,} than the seals", number, number
+            )
 
     def newest(self, paths: list[Path], continues: object = None) -> None:
         """The files that are being written, of the newest store."""
@@ -220,10 +266,15 @@ def _database(path: Path, directory: Path, task: Task, report: Report) -> None:
         report.streams.append(current.end())
         _begun(directory, loose, current, newest, {*done, current.stream.store}, task, report)
     for file in loose.left:
-        report.findings.wrong("seal-missing", f"no seal names the file {file.name}: its line was removed from {path.name}, or the file was put there")
+        report.findings.wrong(
+            "seal-missing",
+            f"no seal names the file {file.name}: its line was removed from {path.name}, or the file was put there",
+        )
 
 
-def _begun(directory: Path, loose: _Loose, before: NdjsonStore, newest: int, done: set[str], task: Task, report: Report) -> None:
+def _begun(
+    directory: Path, loose: _Loose, before: NdjsonStore, newest: int, done: set[str], task: Task, report: Report
+) -> None:
     """A store that has just replaced another one has no file that is finished yet."""
     for path in loose.left[-1:]:
         store = _store_of(path)
@@ -254,7 +305,14 @@ class _Loose:
     """Files that no seal names: the newest is being written, the line of the one before it is on its way, and the last file of a store that was replaced has none."""
 
     def __init__(self, directory: Path, database: str, named: set[str]) -> None:
-        found = [path for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and name.group(1) == database and path.name not in named and path.stat().st_size]
+        found = [
+            path
+            for path in directory.iterdir()
+            if (name := FILE.fullmatch(path.name))
+            and name.group(1) == database
+            and path.name not in named
+            and path.stat().st_size
+        ]
         self.left = sorted(found, key=lambda path: _number(path.name))
 
     def is_named(self, name: str) -> None:
@@ -276,17 +334,22 @@ def verify(where: str, task: Task, report: Report) -> None:
     """All databases of a directory."""
     directory = Path(where)
     if not directory.is_dir():
-        raise CannotLook(f"folder \"{where}\" does not exist")
+        raise CannotLook(f'folder "{where}" does not exist')
     lists = sorted(directory.glob("*" + SEALS))
     for path in lists:
         _database(path, directory, task, report)
     if not _without_seals(directory, {path.name.removesuffix(SEALS) for path in lists}, task, report) and not lists:
-        raise CannotLook(f"folder \"{where}\" has no files of the NDJSON sink (<database>-<number>.ndjson, <database>{SEALS})")
+        raise CannotLook(
+            f'folder "{where}" has no files of the NDJSON sink (<database>-<number>.ndjson, <database>{SEALS})'
+        )
 
 
 def _without_seals(directory: Path, known: set[str], task: Task, report: Report) -> int:
     """Databases without a list of seals.  Of each store there is no more than the file that is being written, and the one whose line is on its way.  Returns how many databases."""
-    databases = sorted({name.group(1) for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and path.stat().st_size} - known)
+    databases = sorted(
+        {name.group(1) for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and path.stat().st_size}
+        - known
+    )
     for database in databases:
         of_store: dict[str, list[Path]] = {}
         store = ""
@@ -296,7 +359,10 @@ def _without_seals(directory: Path, known: set[str], task: Task, report: Report)
             of_store.setdefault(store, []).append(path)
         if any(len(paths) > 2 for paths in of_store.values()):
             count = sum(map(len, of_store.values()))
-            report.findings.wrong("seal-missing", f"no seal names the {count} files of database \"{database}\": {database}{SEALS} was removed, or the files were put there")
+            report.findings.wrong(
+                "seal-missing",
+                f'no seal names the {count} files of database "{database}": {database}{SEALS} was removed, or the files were put there',
+            )
         else:
             _all_begun(directory, database, of_store, task, report)
     return len(databases)
@@ -305,14 +371,19 @@ def _without_seals(directory: Path, known: set[str], task: Task, report: Report)
 def _all_begun(directory: Path, database: str, of_store: dict[str, list[Path]], task: Task, report: Report) -> None:
     """No file of this database is finished: its documents are read, but nothing says whether there were others in front of them."""
     for store, paths in of_store.items():
-        names = f"the {'file' if len(paths) == 1 else 'files'} {' and '.join(path.name for path in paths)} of database \"{database}\" {'has' if len(paths) == 1 else 'have'} no seal yet"
+        names = f'the {"file" if len(paths) == 1 else "files"} {" and ".join(path.name for path in paths)} of database "{database}" {"has" if len(paths) == 1 else "have"} no seal yet'
         ask = f"Has the database just begun to deliver, or was {database}{SEALS} removed?"
         if not store:
-            report.findings.attention("begun", f"{names}, and {'was' if len(paths) == 1 else 'were'} not read, because no document in {'it' if len(paths) == 1 else 'them'} names its store. {ask}")
+            report.findings.attention(
+                "begun",
+                f"{names}, and {'was' if len(paths) == 1 else 'were'} not read, because no document in {'it' if len(paths) == 1 else 'them'} names its store. {ask}",
+            )
             continue
         begun = NdjsonStore(directory, store, SINK, task)
         begun.stream.rootless = True
-        begun.stream.findings.attention("begun", f"{names}, so nothing proves the documents, nor that there were none before them. {ask}")
+        begun.stream.findings.attention(
+            "begun", f"{names}, so nothing proves the documents, nor that there were none before them. {ask}"
+        )
         if store == next(reversed(of_store)):
             begun.newest(paths)
         else:

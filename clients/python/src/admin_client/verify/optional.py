@@ -1,4 +1,5 @@
 """Modules that the verifier uses where they are installed."""
+
 from __future__ import annotations
 
 import importlib
@@ -19,5 +20,5 @@ def needed(name: str, package: str, why: str) -> Any:
     """Raises CannotLook where it is not installed."""
     found = module(name)
     if found is None:
-        raise CannotLook(f"{why} needs the Python module \"{package}\"")
+        raise CannotLook(f'{why} needs the Python module "{package}"')
     return found

@@ -1,4 +1,5 @@
 """Checks a proof file.  It needs no archive and no database, only a trusted key or its fingerprint."""
+
 from __future__ import annotations
 
 import base64
@@ -26,11 +27,18 @@ def read(file: Path) -> dict[str, Any]:
     try:
         proof = load_json(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise CannotLook(f"proof \"{file}\" cannot be read: {why(error)}") from error
-    if not isinstance(proof, dict) or proof.get("v") != 1 or not all(isinstance(proof.get(name), kind) for name, kind in (("documents", list), ("seals", dict), ("keys", dict), ("about", dict))):
-        raise CannotLook(f"\"{file}\" is no proof file of version 1")
+        raise CannotLook(f'proof "{file}" cannot be read: {why(error)}') from error
+    if (
+        not isinstance(proof, dict)
+        or proof.get("v") != 1
+        or not all(
+            isinstance(proof.get(name), kind)
+            for name, kind in (("documents", list), ("seals", dict), ("keys", dict), ("about", dict))
+        )
+    ):
+        raise CannotLook(f'"{file}" is no proof file of version 1')
     if not _is_about_one(proof["about"]) or not isinstance(proof.setdefault("timestamps", {}), dict):
-        raise CannotLook(f"\"{file}\" does not say in the form of version 1 what it is about")
+        raise CannotLook(f'"{file}" does not say in the form of version 1 what it is about')
     return proof
 
 
@@ -56,7 +64,9 @@ def _stores(report: Report, meant: set[str]) -> None:
     """Are they those that were meant?"""
     trust.check_stores(report.streams, meant)
     if len(report.streams) > 1:
-        report.findings.attention("stores", f"the documents are of {stores_of(report.streams)}: does each of them continue the one before?")
+        report.findings.attention(
+            "stores", f"the documents are of {stores_of(report.streams)}: does each of them continue the one before?"
+        )
 
 
 def _check(proof: dict[str, Any], name: str, keys: Keys, tsa_ca: str | None, report: Report) -> None:
@@ -64,7 +74,7 @@ def _check(proof: dict[str, Any], name: str, keys: Keys, tsa_ca: str | None, rep
         try:
             keys.offer(bytes.fromhex(key))
         except (TypeError, ValueError) as error:
-            raise CannotLook(f"a key of proof \"{name}\" is no key") from error
+            raise CannotLook(f'a key of proof "{name}" is no key') from error
     _distinct(proof["documents"], report)
     with scratch() as connection:
         contents = Contents(connection)
@@ -84,7 +94,11 @@ def _distinct(documents: list[Any], report: Report) -> None:
     """Each document has a number, and is there once."""
     met = set()
     for document in documents:
-        if not isinstance(document, dict) or type(document.get("number")) is not int or not isinstance(document.get("seal"), str):
+        if (
+            not isinstance(document, dict)
+            or type(document.get("number")) is not int
+            or not isinstance(document.get("seal"), str)
+        ):
             report.findings.wrong("proof", "a document of the proof has no number, or no seal")
         elif (place := (document["seal"], document["number"])) in met:
             report.findings.wrong("doubled", f"document {str(document['number'])[:40]} is in the proof twice")
@@ -120,12 +134,16 @@ def _stream(sealed: seals.Sealed, name: str, report: Report, contents: Contents,
         if stream.store == sealed.seal["store"]:
             return stream
     stream = Stream(name, "proof", sealed.seal["store"], sealed.seal["sink"])
-    contents.begin(stream, 1 if "approval_id" in proof["about"] else 2, report.streams[-1].store if report.streams else None)
+    contents.begin(
+        stream, 1 if "approval_id" in proof["about"] else 2, report.streams[-1].store if report.streams else None
+    )
     report.streams.append(stream)
     return stream
 
 
-def _seal(sealed: seals.Sealed, proof: dict[str, Any], keys: Keys, tsa_ca: str | None, stream: Stream, contents: Contents) -> None:
+def _seal(
+    sealed: seals.Sealed, proof: dict[str, Any], keys: Keys, tsa_ca: str | None, stream: Stream, contents: Contents
+) -> None:
     """A seal, and the documents that it is said to seal."""
     name = f"{sealed.seal['first']:020}-{sealed.seal['last']}"
     signed = seals.check_signature(sealed, keys, stream, name)
@@ -134,24 +152,44 @@ def _seal(sealed: seals.Sealed, proof: dict[str, Any], keys: Keys, tsa_ca: str |
         try:
             seals.check_timestamp(sealed, base64.b64decode(stamp, validate=True), tsa_ca, stream, name)
         except (TypeError, ValueError):
-            stream.findings.wrong("timestamp", f"the timestamp of seal {name} in the proof cannot be read", sealed.seal["first"], sealed.seal["last"])
-    documents = [document for document in proof["documents"] if isinstance(document, dict) and document.get("seal") == sealed.sha256]
+            stream.findings.wrong(
+                "timestamp",
+                f"the timestamp of seal {name} in the proof cannot be read",
+                sealed.seal["first"],
+                sealed.seal["last"],
+            )
+    documents = [
+        document
+        for document in proof["documents"]
+        if isinstance(document, dict) and document.get("seal") == sealed.sha256
+    ]
     for document in sorted(documents, key=lambda document: str(document.get("number")).rjust(20)):
         try:
             _document(sealed, document, proof, stream, contents)
         except UNSOUND as error:
-            stream.findings.wrong("proof", f"document {document.get('number')} of the proof cannot be checked: {why(error)}")
+            stream.findings.wrong(
+                "proof", f"document {document.get('number')} of the proof cannot be checked: {why(error)}"
+            )
     if signed and not stream.findings.count(WRONG):
         stream.signed_to, stream.sealed_at = stream.last, sealed.seal["sealed_at"]
 
 
-def _document(sealed: seals.Sealed, document: dict[str, Any], proof: dict[str, Any], stream: Stream, contents: Contents) -> None:
+def _document(
+    sealed: seals.Sealed, document: dict[str, Any], proof: dict[str, Any], stream: Stream, contents: Contents
+) -> None:
     seal, number, text = sealed.seal, document["number"], document["document"].encode()
     leaf = hashlib.sha256(b"\x00" + text).digest()
-    root = merkle.root_of_path(leaf, number - seal["first"], seal["last"] - seal["first"] + 1, [bytes.fromhex(node) for node in document["path"]])
+    root = merkle.root_of_path(
+        leaf,
+        number - seal["first"],
+        seal["last"] - seal["first"] + 1,
+        [bytes.fromhex(node) for node in document["path"]],
+    )
     stream.documents += 1
     if root.hex() != seal["merkle_root"]:
-        stream.findings.wrong("altered", f"document {number:,} is not the one that was sealed under this number", number, number)
+        stream.findings.wrong(
+            "altered", f"document {number:,} is not the one that was sealed under this number", number, number
+        )
         return
     about, event = proof["about"], load_json(text, twice=True)
     if event.get("subject") != about.get("approval_id", event.get("subject")) or number != about.get("number", number):
@@ -160,9 +198,19 @@ def _document(sealed: seals.Sealed, document: dict[str, Any], proof: dict[str, A
     stream.last = number
     contents(number, text + b"\n")
     if str(event["source"]).startswith(OWN):
-        stream.findings.note(event["type"], f"document {number:,}, {event['time']}: {event.get('actor', '-')}{_said(event)}", number, number)
+        stream.findings.note(
+            event["type"],
+            f"document {number:,}, {event['time']}: {event.get('actor', '-')}{_said(event)}",
+            number,
+            number,
+        )
     else:
-        stream.findings.note(ELSEWHERE, f"document {number:,}, {event['time']}: {event['type']} (an event of {event['source']}): no step of the approval", number, number)
+        stream.findings.note(
+            ELSEWHERE,
+            f"document {number:,}, {event['time']}: {event['type']} (an event of {event['source']}): no step of the approval",
+            number,
+            number,
+        )
 
 
 def _said(event: dict[str, Any]) -> str:
@@ -180,10 +228,15 @@ def _claim(proof: dict[str, Any], report: Report, documents: int) -> str:
     elsewhere = sum(stream.findings.counts[NOTE, ELSEWHERE] for stream in report.streams)
     sealed_at = max((stream.sealed_at or "" for stream in report.streams), default="")
     if "approval_id" in about:
-        decisions, unknown = sum(stream.decisions for stream in report.streams), sum(stream.unknown_decisions for stream in report.streams)
+        decisions, unknown = (
+            sum(stream.decisions for stream in report.streams),
+            sum(stream.unknown_decisions for stream in report.streams),
+        )
         rest = f"; of {plural(unknown, 'decision')} the beginning is not here" if unknown else ""
         if elsewhere:
             rest += f"; {plural(elsewhere, 'document')} among them {'is an event' if elsewhere == 1 else 'are events'} of another source, and no step"
-        return (f"PROVED: these {plural(documents, 'document')} of {about['approval_id']} are genuine, of {stores_of(report.streams)}, sealed by {sealed_at}, signed by a key you trust; "
-                f"steps and {plural(decisions, 'decision')} follow from each other{rest}. That nothing was left out, a proof cannot say: ask for the archive.")
+        return (
+            f"PROVED: these {plural(documents, 'document')} of {about['approval_id']} are genuine, of {stores_of(report.streams)}, sealed by {sealed_at}, signed by a key you trust; "
+            f"steps and {plural(decisions, 'decision')} follow from each other{rest}. That nothing was left out, a proof cannot say: ask for the archive."
+        )
     return f"PROVED: document {about.get('number')} of {stores_of(report.streams)} is genuine: it was sealed by {sealed_at} in this wording and place, signed by a key you trust.{' It is an event of another source: that it was received is proved, not what it says.' if elsewhere else ''}"

@@ -2,6 +2,7 @@
 
 Of other documents a proof has hashes only.
 """
+
 from __future__ import annotations
 
 import base64
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..evidence import merkle
-from ..evidence import seal as sealing
+from ..evidence import merkle, seal as sealing
 from . import index, seals
 from .decompress import Damaged
 from .keys import Keys, read_key
@@ -22,7 +22,9 @@ from .safe import load_json
 from .storage import Folder
 from .walk import BLOCK_LEAVES
 
-NOT_IN_STEP = "the index and the archive do not fit each other; verify the archive, remove the index, and build it again"
+NOT_IN_STEP = (
+    "the index and the archive do not fit each other; verify the archive, remove the index, and build it again"
+)
 
 
 class _Object:
@@ -60,9 +62,19 @@ class _Object:
                 if approval_id is not None and not _is_about(documents[place], approval_id):
                     continue
                 path = merkle.path(leaves, place) + merkle.path(roots, block)
-                if merkle.root_of_path(leaves[place], position, sealed.seal["last"] - sealed.seal["first"] + 1, path).hex() != sealed.seal["merkle_root"]:
+                if (
+                    merkle.root_of_path(
+                        leaves[place], position, sealed.seal["last"] - sealed.seal["first"] + 1, path
+                    ).hex()
+                    != sealed.seal["merkle_root"]
+                ):
                     raise CannotLook(NOT_IN_STEP)
-                yield {"number": sealed.seal["first"] + position, "seal": sealed.sha256, "document": documents[place].decode(), "path": [node.hex() for node in path]}
+                yield {
+                    "number": sealed.seal["first"] + position,
+                    "seal": sealed.sha256,
+                    "document": documents[place].decode(),
+                    "path": [node.hex() for node in path],
+                }
 
 
 def _is_about(document: bytes, approval_id: str) -> bool:
@@ -83,12 +95,14 @@ def _entries(archive: Path, given: str | None) -> tuple[list[index.Entry], list[
     """The index of all objects, where what is missing of it is made first; and what cannot be indexed."""
     directory = index.directory_of(archive, given)
     problems = index.build(Folder(archive), directory).problems
-    return [entry for entry in index.entries(directory) if (archive / f"{entry.head['stem']}.seal.json").is_file()], problems
+    return [
+        entry for entry in index.entries(directory) if (archive / f"{entry.head['stem']}.seal.json").is_file()
+    ], problems
 
 
 def _offer_keys(archive: Path, keys: Keys) -> None:
     for path in archive.rglob("keys/*.pem"):
-        with suppress(CannotLook):      # whatever else lies there is no key, and is not needed
+        with suppress(CannotLook):  # whatever else lies there is no key, and is not needed
             keys.offer(read_key(path))
 
 
@@ -100,10 +114,24 @@ class Made:
     problems: list[str]
 
 
-def make(archive: Path, index_directory: str | None, keys: Keys, approval_id: str | None, number: int | None, store: str | None) -> Made:
+def make(
+    archive: Path,
+    index_directory: str | None,
+    keys: Keys,
+    approval_id: str | None,
+    number: int | None,
+    store: str | None,
+) -> Made:
     """Proves what can be proved.  Raises CannotLook where there is nothing to prove."""
     _offer_keys(archive, keys)
-    proof: dict[str, Any] = {"v": 1, "about": {"approval_id": approval_id} if approval_id is not None else {"number": number}, "documents": [], "seals": {}, "timestamps": {}, "keys": {}}
+    proof: dict[str, Any] = {
+        "v": 1,
+        "about": {"approval_id": approval_id} if approval_id is not None else {"number": number},
+        "documents": [],
+        "seals": {},
+        "timestamps": {},
+        "keys": {},
+    }
     matching = set()
     entries, problems = _entries(archive, index_directory)
     for entry in entries:
@@ -116,14 +144,22 @@ def make(archive: Path, index_directory: str | None, keys: Keys, approval_id: st
             if str(error) not in problems:
                 problems.append(str(error))
     if number is not None and len(matching) > 1:
-        raise CannotLook(f"number {number:,} is in several stores ({', '.join(sorted(matching))}); name one with --store")
+        raise CannotLook(
+            f"number {number:,} is in several stores ({', '.join(sorted(matching))}); name one with --store"
+        )
     if not proof["documents"]:
-        said = f"the archive has no document of {approval_id}" if approval_id else f"the archive has no document with number {number}"
+        said = (
+            f"the archive has no document of {approval_id}"
+            if approval_id
+            else f"the archive has no document with number {number}"
+        )
         raise CannotLook(f"{said} in what can be read of it: {problems[0]}" if problems else said)
     return Made(json.dumps(proof, indent=1) + "\n", problems)
 
 
-def _take(proof: dict[str, Any], archive: Path, entry: index.Entry, keys: Keys, approval_id: str | None, number: int | None) -> bool:
+def _take(
+    proof: dict[str, Any], archive: Path, entry: index.Entry, keys: Keys, approval_id: str | None, number: int | None
+) -> bool:
     """Adds what an object has of what is wanted.  Returns whether it has something.  Raises CannotLook or Damaged."""
     found = _Object(archive, entry)
     positions = _positions(found, approval_id, number)
@@ -136,10 +172,14 @@ def _take(proof: dict[str, Any], archive: Path, entry: index.Entry, keys: Keys, 
     return bool(documents)
 
 
-def _add(proof: dict[str, Any], found: _Object, sealed: seals.Sealed, documents: list[dict[str, Any]], keys: Keys) -> None:
+def _add(
+    proof: dict[str, Any], found: _Object, sealed: seals.Sealed, documents: list[dict[str, Any]], keys: Keys
+) -> None:
     key = keys.known.get(sealed.seal["key_id"])
     if key is None or not sealing.is_signed_by(sealed.seal, key):
-        raise CannotLook(f"the seal of numbers {sealed.seal['first']:,} to {sealed.seal['last']:,} is not signed by a key that was given (it names {sealed.seal['key_id']})")
+        raise CannotLook(
+            f"the seal of numbers {sealed.seal['first']:,} to {sealed.seal['last']:,} is not signed by a key that was given (it names {sealed.seal['key_id']})"
+        )
     proof["documents"] += documents
     proof["seals"][sealed.sha256] = sealed.text.decode()
     proof["keys"][sealed.seal["key_id"]] = key.hex()

@@ -5,6 +5,7 @@ situation that an approval can be in, by the engine, and compared with the bytes
 form of the extension, and say what follows.  Where they are not equal, nothing is said: the long way reads the document
 as JSON (document.read, approvals.replay), and finds out what is wrong, if anything is.
 """
+
 from __future__ import annotations
 
 import json
@@ -22,11 +23,21 @@ _PLAIN_OR_NULL = rb"(null|" + _PLAIN + rb")"
 _AT = rb"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"
 _ID = rb"(APP-[0-9]{6}-[a-z0-9]{1,53}+)"
 _DECISION = re.compile(
-    rb'\{"specversion":"1\.0","id":"([1-9][0-9]{0,17}+)","source":"/admin_ext/([0-9a-f-]{36})","type":"ptt\.admin\.sensitive\.check\.2b","subject":"' + _ID + rb'","time":"' + _AT
+    rb'\{"specversion":"1\.0","id":"([1-9][0-9]{0,17}+)","source":"/admin_ext/([0-9a-f-]{36})","type":"ptt\.admin\.sensitive\.check\.2b","subject":"'
+    + _ID
+    + rb'","time":"'
+    + _AT
     + rb'","datacontenttype":"application/json","sequence":"(?=[0-9]{19}")0++\1","recordedtime":"\4"'
     + b"".join(b'(?:,"%s":%s)?+' % (name, _PLAIN) for name in forms.OPTIONAL)
     + rb',"auditid":"\1","data":\{"contract":"sensitive\.check\.2b","approval_id":"\3",("decision":[^{}]*+)\{([^{}]*+)\},"audit":\{"event_type":"sensitive\.check\.2b","audit_id":"\1","sink_status":"pending"\}'
-    + rb',"request":\{"action":' + _PLAIN_OR_NULL + rb',"resource":' + _PLAIN_OR_NULL + rb',"token":(?:null|' + forms.token(_PLAIN) + rb")\}\}\}")
+    + rb',"request":\{"action":'
+    + _PLAIN_OR_NULL
+    + rb',"resource":'
+    + _PLAIN_OR_NULL
+    + rb',"token":(?:null|'
+    + forms.token(_PLAIN)
+    + rb")\}\}\}"
+)
 _RESPONSE = re.compile(rb'.*?("decision":.*"valid_until":)(null|"[^"]*"),"evaluated_at":"[^"]*","meta":\{([^{}]*)\}.*')
 MOST_ANSWERS = 10_000
 _answers: dict[tuple[object, ...], Answer] = {}
@@ -73,21 +84,39 @@ class Expected:
 
     def __init__(self, approval: engine.Approval, is_consistent: bool) -> None:
         self._approval = approval
-        self._situation = (approval.state, approval.closed_at is not None, is_consistent, approval.required_signer_count, len(approval.signatures))
-        self._action, self._resource = _json(approval.action), None if approval.resource is None else _json(approval.resource)
+        self._situation = (
+            approval.state,
+            approval.closed_at is not None,
+            is_consistent,
+            approval.required_signer_count,
+            len(approval.signatures),
+        )
+        self._action, self._resource = (
+            _json(approval.action),
+            None if approval.resource is None else _json(approval.resource),
+        )
         self._until = engine.rfc3339(approval.sla_deadline).encode()
         self._deadline = _comparable(self._until)
 
     def is_said_by(self, found: Decision) -> bool:
         """Is it what the engine answers?"""
-        key = (*self._situation, self._age(found.at), found.action in (b"null", self._action), self._resource is None or found.resource in (b"null", self._resource))
+        key = (
+            *self._situation,
+            self._age(found.at),
+            found.action in (b"null", self._action),
+            self._resource is None or found.resource in (b"null", self._resource),
+        )
         answer = _answers.get(key)
         if answer is None:
             if len(_answers) == MOST_ANSWERS:
                 _answers.clear()
             answer = _answers[key] = self._ask(found)
         until = b'"%s"' % self._until if answer.is_valid else b"null"
-        return found.meta == answer.meta and found.begin == b'%s%s,"evaluated_at":"%s","meta":' % (answer.begin, until, found.at)
+        return found.meta == answer.meta and found.begin == b'%s%s,"evaluated_at":"%s","meta":' % (
+            answer.begin,
+            until,
+            found.at,
+        )
 
     def _age(self, at: bytes) -> int:
         """Is that before the deadline, behind it, or so long behind it that the approval is stale?"""

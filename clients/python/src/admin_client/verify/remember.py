@@ -1,4 +1,5 @@
 """What an earlier run has seen: number and chain of each stream.  It shows an old copy, a cut end, a rewritten history."""
+
 from __future__ import annotations
 
 import json
@@ -27,13 +28,19 @@ def load(file: Path) -> dict[str, dict[str, dict[str, Any]]]:
                 _check_head(name, head)
         return dict(known["heads"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CannotLook(f"file \"{file}\" is no memory of an earlier run: {why(error)}") from error
+        raise CannotLook(f'file "{file}" is no memory of an earlier run: {why(error)}') from error
 
 
 def _check_head(name: str, head: dict[str, Any]) -> None:
     store, _, sink = name.partition(" ")
-    if not sink or not UUID.fullmatch(store) or type(head["number"]) is not int or not 0 <= head["number"] <= MOST or not HASH.fullmatch(head["chain"]):
-        raise Unreadable(f"it has no number and chain for \"{name}\"")
+    if (
+        not sink
+        or not UUID.fullmatch(store)
+        or type(head["number"]) is not int
+        or not 0 <= head["number"] <= MOST
+        or not HASH.fullmatch(head["chain"])
+    ):
+        raise Unreadable(f'it has no number and chain for "{name}"')
 
 
 def expect(known: dict[str, dict[str, dict[str, Any]]], kind: str, task: Task) -> None:
@@ -47,7 +54,9 @@ def compare_stores(known: dict[str, dict[str, dict[str, Any]]], kind: str, repor
     """Stores that were there before, and are no longer."""
     here = {f"{stream.store} {stream.sink}" for stream in report.streams if stream.kind == kind}
     for name in sorted(known.get(kind, {}).keys() - here):
-        report.findings.wrong("cut", f"the {kind} had documents of store {name.partition(' ')[0]} before, and has none of them now")
+        report.findings.wrong(
+            "cut", f"the {kind} had documents of store {name.partition(' ')[0]} before, and has none of them now"
+        )
 
 
 def save(file: Path, known: dict[str, dict[str, dict[str, Any]]], report: Report) -> None:
@@ -56,7 +65,10 @@ def save(file: Path, known: dict[str, dict[str, dict[str, Any]]], report: Report
         return
     for stream in report.streams:
         if stream.chain is not None:
-            known.setdefault(stream.kind, {})[f"{stream.store} {stream.sink}"] = {"number": stream.chain_at, "chain": stream.chain}
+            known.setdefault(stream.kind, {})[f"{stream.store} {stream.sink}"] = {
+                "number": stream.chain_at,
+                "chain": stream.chain,
+            }
     written = file.with_name(file.name + ".new")
     written.write_text(json.dumps({"v": 1, "heads": known}, indent=1) + "\n")
     os.replace(written, file)

@@ -4,6 +4,7 @@ A row comes again when resync_sink has it sent again, or when a store that conti
 says what it said before.  Only where a database was put back to an older state are there two rows of one audit_id:
 everything before that point is the same in both stores, and nothing behind it.
 """
+
 from __future__ import annotations
 
 import sqlite3
@@ -107,13 +108,18 @@ class Digests:
     def _keep(self, audit_id: int, digest: bytes) -> None:
         self._waiting[audit_id] = digest
         if len(self._waiting) >= ROWS_AT_ONCE:
-            self._scratch.executemany("insert or replace into digest values (?, ?, ?)", [(self._lineage, *row) for row in self._waiting.items()])
+            self._scratch.executemany(
+                "insert or replace into digest values (?, ?, ?)",
+                [(self._lineage, *row) for row in self._waiting.items()],
+            )
             self._waiting.clear()
 
     def _known(self, audit_id: int) -> bytes | None:
         if (waiting := self._waiting.get(audit_id)) is not None:
             return waiting
-        found = self._scratch.execute("select digest from digest where lineage = ? and audit_id = ?", (self._lineage, audit_id)).fetchone()
+        found = self._scratch.execute(
+            "select digest from digest where lineage = ? and audit_id = ?", (self._lineage, audit_id)
+        ).fetchone()
         return None if found is None else bytes(found[0])
 
 

@@ -1,4 +1,5 @@
 """What the verifier found out: findings, one report a stream, and the sentence at the end."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -22,7 +23,11 @@ class CannotLook(Exception):
 
 def printable(text: str) -> str:
     """Line feeds, escape sequences, characters that turn the direction of writing and the like are spelled out: a text cannot pass for another line of the report."""
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,14 @@ class Finding:
     last: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"level": self.level, "code": self.code, "text": self.text, "means": meaning(self.level, self.code), "first": self.first, "last": self.last}
+        return {
+            "level": self.level,
+            "code": self.code,
+            "text": self.text,
+            "means": meaning(self.level, self.code),
+            "first": self.first,
+            "last": self.last,
+        }
 
 
 @dataclass(slots=True)
@@ -71,7 +83,11 @@ class Findings:
 
     def left_out(self) -> list[str]:
         """A line for each kind of which not all are kept."""
-        return [f"{number - KEPT_OF_A_KIND} more of the kind \"{code}\"" for (_, code), number in self.counts.items() if number > KEPT_OF_A_KIND]
+        return [
+            f'{number - KEPT_OF_A_KIND} more of the kind "{code}"'
+            for (_, code), number in self.counts.items()
+            if number > KEPT_OF_A_KIND
+        ]
 
 
 @dataclass(slots=True)
@@ -117,10 +133,35 @@ class Stream:
         return self.documents if self.signed_to is None else max(0, self.last - self.signed_to)
 
     def as_json(self) -> dict[str, Any]:
-        names = ("source", "kind", "store", "sink", "first", "last", "documents", "loose", "batches", "chain", "chain_at", "seals", "signed_to", "sealed_at",
-                 "keys", "timestamps", "locked", "approvals", "unknown_approvals", "decisions", "unknown_decisions", "behind")
-        return {**{name: getattr(self, name) for name in names}, "findings": [finding.as_json() for finding in self.findings.kept],
-                "left_out": self.findings.left_out()}
+        names = (
+            "source",
+            "kind",
+            "store",
+            "sink",
+            "first",
+            "last",
+            "documents",
+            "loose",
+            "batches",
+            "chain",
+            "chain_at",
+            "seals",
+            "signed_to",
+            "sealed_at",
+            "keys",
+            "timestamps",
+            "locked",
+            "approvals",
+            "unknown_approvals",
+            "decisions",
+            "unknown_decisions",
+            "behind",
+        )
+        return {
+            **{name: getattr(self, name) for name in names},
+            "findings": [finding.as_json() for finding in self.findings.kept],
+            "left_out": self.findings.left_out(),
+        }
 
 
 @dataclass(slots=True)
@@ -153,8 +194,15 @@ class Report:
         return COULD_NOT_LOOK if self.problems or self.untrusted or self.claim is None and self.rootless else PROVED
 
     def as_json(self) -> dict[str, Any]:
-        return {"v": 1, "status": self.status, "sentence": sentence(self), "streams": [stream.as_json() for stream in self.streams],
-                "findings": [finding.as_json() for finding in self.findings.kept], "compared": self.compared, "problems": self.problems}
+        return {
+            "v": 1,
+            "status": self.status,
+            "sentence": sentence(self),
+            "streams": [stream.as_json() for stream in self.streams],
+            "findings": [finding.as_json() for finding in self.findings.kept],
+            "compared": self.compared,
+            "problems": self.problems,
+        }
 
 
 def plural(number: int, noun: str, more: str = "") -> str:
@@ -179,11 +227,24 @@ def stores_of(streams: Sequence[Stream]) -> str:
 def follow_of(streams: Sequence[Stream]) -> str:
     """How much of the approvals and decisions follows, and how much cannot be known."""
     approvals, decisions = (sum(getattr(stream, name) for stream in streams) for name in ("approvals", "decisions"))
-    open_approvals, open_decisions = (sum(getattr(stream, name) for stream in streams) for name in ("unknown_approvals", "unknown_decisions"))
+    open_approvals, open_decisions = (
+        sum(getattr(stream, name) for stream in streams) for name in ("unknown_approvals", "unknown_decisions")
+    )
     if not open_approvals and not open_decisions:
         return "Every approval and every decision follows from them."
-    all_of = [f"{number - unknown:,} of {plural(number, noun)}" for number, unknown, noun in ((approvals, open_approvals, "approval"), (decisions + open_decisions, open_decisions, "decision")) if unknown]
-    beginnings = [plural(unknown, noun) for unknown, noun in ((open_approvals, "approval"), (open_decisions, "decision")) if unknown]
+    all_of = [
+        f"{number - unknown:,} of {plural(number, noun)}"
+        for number, unknown, noun in (
+            (approvals, open_approvals, "approval"),
+            (decisions + open_decisions, open_decisions, "decision"),
+        )
+        if unknown
+    ]
+    beginnings = [
+        plural(unknown, noun)
+        for unknown, noun in ((open_approvals, "approval"), (open_decisions, "decision"))
+        if unknown
+    ]
     return f"{' and '.join(all_of)} follow from them; of {' and '.join(beginnings)} the beginning is not here."
 
 
@@ -213,8 +274,10 @@ def _sentence(report: Report) -> str:
         return "NOT CHECKED: there is nothing here to verify."
     if report.untrusted:
         keys = sorted({key for stream in report.streams if stream.untrusted for key in stream.keys})
-        return (f"NOT PROVED YET: {plural(documents, 'document')} agree with their seals, but no trusted key was given. "
-                f"Ask the operator of the archive for the public key {', '.join(keys)}, by another way, and pass it with --key.")
+        return (
+            f"NOT PROVED YET: {plural(documents, 'document')} agree with their seals, but no trusted key was given. "
+            f"Ask the operator of the archive for the public key {', '.join(keys)}, by another way, and pass it with --key."
+        )
     return f"{report.claim}{_look(report)}" if report.claim else _good_sentence(report, documents)
 
 
@@ -228,13 +291,19 @@ def _good_part(report: Report) -> str:
             continue
         end = min(stream.signed_to, stream.findings.sound_to)
         if end >= stream.first:
-            said += f" Documents {stream.first:,} to {end:,} in front of it, sealed up to {stream.sealed_at}, are proved."
+            said += (
+                f" Documents {stream.first:,} to {end:,} in front of it, sealed up to {stream.sealed_at}, are proved."
+            )
     return said
 
 
 def _look(report: Report) -> str:
     attention = report.count(ATTENTION)
-    return f" {plural(attention, 'point')} above {'needs' if attention == 1 else 'need'} an explanation by a person." if attention else ""
+    return (
+        f" {plural(attention, 'point')} above {'needs' if attention == 1 else 'need'} an explanation by a person."
+        if attention
+        else ""
+    )
 
 
 def _good_sentence(report: Report, documents: int) -> str:
@@ -242,32 +311,49 @@ def _good_sentence(report: Report, documents: int) -> str:
     compared = "".join(f" {text[:1].upper()}{text[1:]}." for text in report.compared)
     look = _look(report)
     if report.rootless:
-        return (f"NOT PROVED YET: no file here is finished, so there is no seal that proves the {plural(documents, 'document')} of {stores_of(report.streams)}. "
-                f"Look again when the sink has finished a file.{compared}{look}")
+        return (
+            f"NOT PROVED YET: no file here is finished, so there is no seal that proves the {plural(documents, 'document')} of {stores_of(report.streams)}. "
+            f"Look again when the sink has finished a file.{compared}{look}"
+        )
     if not signed:
         loose = sum(stream.loose for stream in report.streams)
-        newest = f" Of the newest {plural(loose, 'document')} it says nothing: their file is not finished." if loose else ""
+        newest = (
+            f" Of the newest {plural(loose, 'document')} it says nothing: their file is not finished." if loose else ""
+        )
         sealed_stores = stores_of([stream for stream in report.streams if not stream.rootless])
-        return (f"CONSISTENT, BUT NOT SIGNED: {plural(documents - loose, 'document')} of {sealed_stores} fit their delivery chain, none is missing, doubled or altered.{newest} "
-                f"Whoever could write all of this source could have written another one: compare it with a signed archive.{compared}{look}")
+        return (
+            f"CONSISTENT, BUT NOT SIGNED: {plural(documents - loose, 'document')} of {sealed_stores} fit their delivery chain, none is missing, doubled or altered.{newest} "
+            f"Whoever could write all of this source could have written another one: compare it with a signed archive.{compared}{look}"
+        )
     sealed = sum(max(0, (stream.signed_to or 0) - (stream.first or 1) + 1) for stream in signed)
     behind = sum(stream.behind for stream in signed)
     until = max(stream.sealed_at or "" for stream in signed)
     rest = f" {plural(behind, 'newer document')} {'has' if behind == 1 else 'have'} no seal yet." if behind else ""
     what = f" {follow_of(signed)}" if any(stream.read_approvals for stream in report.streams) else ""
     begun = [stream for stream in signed if (stream.first or 1) > 1]
-    since = "".join(f" from number {stream.first:,} on{' in store ' + stream.store if len(signed) > 1 else ''}" for stream in begun[:STORES_NAMED])
-    return (f"PROVED: {plural(sealed, 'document')} of {stores_of(signed)}, sealed up to {until}, {'is' if sealed == 1 else 'are'} complete{since} and unaltered, signed by a key you trust.{what}"
-            f"{rest} What came later than the last one here, this cannot know.{compared}{look}")
+    since = "".join(
+        f" from number {stream.first:,} on{' in store ' + stream.store if len(signed) > 1 else ''}"
+        for stream in begun[:STORES_NAMED]
+    )
+    return (
+        f"PROVED: {plural(sealed, 'document')} of {stores_of(signed)}, sealed up to {until}, {'is' if sealed == 1 else 'are'} complete{since} and unaltered, signed by a key you trust.{what}"
+        f"{rest} What came later than the last one here, this cannot know.{compared}{look}"
+    )
 
 
 def _unknown(stream: Stream) -> str:
-    return f"; {plural(stream.unknown_decisions, 'decision')} about what began earlier" if stream.unknown_decisions else ""
+    return (
+        f"; {plural(stream.unknown_decisions, 'decision')} about what began earlier" if stream.unknown_decisions else ""
+    )
 
 
 def _meanings(report: Report) -> list[str]:
     """One line for each kind of finding."""
-    kinds = dict.fromkeys((finding.level, finding.code) for findings in (*(stream.findings for stream in report.streams), report.findings) for finding in findings.kept)
+    kinds = dict.fromkeys(
+        (finding.level, finding.code)
+        for findings in (*(stream.findings for stream in report.streams), report.findings)
+        for finding in findings.kept
+    )
     return [f"{level} {code} means: {said}" for level, code in kinds if (said := meaning(level, code))]
 
 
@@ -275,18 +361,28 @@ def lines(report: Report) -> list[str]:
     """The report for a terminal."""
     out: list[str] = []
     for stream in report.streams:
-        which = f"numbers {stream.first:,} to {stream.last:,}" if stream.first is not None and stream.last is not None else "no documents"
-        out.append(f"{stream.source}: store {stream.store}, sink {stream.sink}: {which}, {plural(stream.documents, 'document')}, {stream.batches:,} batches")
+        which = (
+            f"numbers {stream.first:,} to {stream.last:,}"
+            if stream.first is not None and stream.last is not None
+            else "no documents"
+        )
+        out.append(
+            f"{stream.source}: store {stream.store}, sink {stream.sink}: {which}, {plural(stream.documents, 'document')}, {stream.batches:,} batches"
+        )
         if stream.chain:
             out.append(f"  chain    at number {stream.chain_at or 0:,}: {stream.chain}")
         if stream.seals and not stream.keys:
             out.append(f"  seals    {stream.seals:,}, none of them signed")
         elif stream.seals:
-            out.append(f"  seals    {stream.seals:,}; signed to number {stream.signed_to or 0:,}, newest of {stream.sealed_at or '-'}; {plural(stream.timestamps, 'timestamp')} checked")
+            out.append(
+                f"  seals    {stream.seals:,}; signed to number {stream.signed_to or 0:,}, newest of {stream.sealed_at or '-'}; {plural(stream.timestamps, 'timestamp')} checked"
+            )
         if stream.locked:
             out.append(f"  locks    {stream.locked:,} object versions")
         if stream.read_approvals:
-            out.append(f"  content  {plural(stream.approvals, 'approval')}, {plural(stream.decisions, 'decision')} replayed{_unknown(stream)}")
+            out.append(
+                f"  content  {plural(stream.approvals, 'approval')}, {plural(stream.decisions, 'decision')} replayed{_unknown(stream)}"
+            )
         out += [f"  {finding.level:<9} {finding.code}: {finding.text}" for finding in stream.findings.kept]
         out += [f"  {line}" for line in stream.findings.left_out()]
     out += [f"{finding.level:<9} {finding.code}: {finding.text}" for finding in report.findings.kept]

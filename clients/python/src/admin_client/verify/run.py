@@ -1,4 +1,5 @@
 """One run: every source by itself, two of them against each other, one against the database."""
+
 from __future__ import annotations
 
 import tempfile
@@ -50,7 +51,7 @@ class Wish:
 def _archive(source: Source, task: Task, report: Report) -> None:
     found, other = archive.stores(source.storage or storage_of(source.where), source.where, task)
     if not found:
-        raise CannotLook(f"there is no archive at \"{source.where}\"")
+        raise CannotLook(f'there is no archive at "{source.where}"')
     for key in other[:10]:
         report.findings.note("other", f"{key} is no part of the archive's format")
     for store in archive.in_order(found, task):
@@ -67,13 +68,32 @@ def _topic(source: Source, task: Task, report: Report) -> None:
 
 
 NAMES = {"archive": "the archive", "topic": "the topic", "ndjson": "the NDJSON files"}
-VERIFIERS: dict[str, Callable[[Source, Task, Report], None]] = {"archive": _archive, "topic": _topic, "ndjson": lambda source, task, report: ndjson.verify(source.where, task, report)}
+VERIFIERS: dict[str, Callable[[Source, Task, Report], None]] = {
+    "archive": _archive,
+    "topic": _topic,
+    "ndjson": lambda source, task, report: ndjson.verify(source.where, task, report),
+}
 
 
-def _one(source: Source, wish: Wish, known: dict[str, dict[str, dict[str, object]]], consumers: list[Callable[[Stream], Consumer]],
-         asked: database.Asked | None, report: Report, beside: str) -> None:
+def _one(
+    source: Source,
+    wish: Wish,
+    known: dict[str, dict[str, dict[str, object]]],
+    consumers: list[Callable[[Stream], Consumer]],
+    asked: database.Asked | None,
+    report: Report,
+    beside: str,
+) -> None:
     with scratch() as connection:
-        task = Task(wish.keys, Contents(connection) if wish.contents else None, wish.since, wish.retain_years, wish.tsa_ca, stores=wish.stores, earlier_removed=wish.earlier_removed)
+        task = Task(
+            wish.keys,
+            Contents(connection) if wish.contents else None,
+            wish.since,
+            wish.retain_years,
+            wish.tsa_ca,
+            stores=wish.stores,
+            earlier_removed=wish.earlier_removed,
+        )
         remember.expect(known, source.kind, task)
         task.beside_name = beside
         for stream in report.streams:
@@ -131,8 +151,18 @@ def _run(wish: Wish, known: dict[str, dict[str, dict[str, object]]], report: Rep
                 if compared is not None:
                     consumers.append(lambda stream, side=side: compared.consumer(side, stream))  # type: ignore[misc]
                 if wish.dsn and side == 0:
-                    asked = of_source.enter_context(database.comparison(report, wish.dsn, NAMES[source.kind], source.kind, wish.max_lag))
+                    asked = of_source.enter_context(
+                        database.comparison(report, wish.dsn, NAMES[source.kind], source.kind, wish.max_lag)
+                    )
                     consumers.append(asked.consumer)
-                _one(source, wish, known, consumers, asked, report, compared.names[1 - side] if compared is not None else "")
+                _one(
+                    source,
+                    wish,
+                    known,
+                    consumers,
+                    asked,
+                    report,
+                    compared.names[1 - side] if compared is not None else "",
+                )
         if compared is not None:
             compared.judge(report)

@@ -1,4 +1,5 @@
 """What others have written: read without surprises, and shown without anything that could pass for the verifier's own words."""
+
 from __future__ import annotations
 
 import binascii
@@ -39,7 +40,7 @@ def why(error: BaseException) -> str:
     if isinstance(error, UnicodeError):
         return "it has bytes that are no letters in UTF-8"
     if isinstance(error, KeyError):
-        return f"it has no member \"{error.args[0] if error.args else ''}\""
+        return f'it has no member "{error.args[0] if error.args else ""}"'
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, binascii.Error):
@@ -78,7 +79,11 @@ def top_members(text: bytes, name: str) -> list[Any]:
         pairs = json.loads(text.decode(), object_pairs_hook=tuple)
     except RecursionError:
         raise Unreadable("it is nested too deeply") from None
-    return [pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == name] if isinstance(pairs, tuple) else []
+    return (
+        [pair[1] for pair in pairs if isinstance(pair, tuple) and len(pair) == 2 and pair[0] == name]
+        if isinstance(pairs, tuple)
+        else []
+    )
 
 
 def lines_of(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,4 +1,5 @@
 """A scratch database on disk, for what would not fit into memory."""
+
 from __future__ import annotations
 
 import sqlite3
@@ -16,7 +17,12 @@ def scratch(*statements: str) -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory(prefix="admin_verify.") as directory:
         connection = sqlite3.connect(Path(directory) / "scratch", isolation_level=None)
         try:
-            for pragma in ("journal_mode = off", "synchronous = off", f"cache_size = -{CACHE_KIB}", "temp_store = file"):
+            for pragma in (
+                "journal_mode = off",
+                "synchronous = off",
+                f"cache_size = -{CACHE_KIB}",
+                "temp_store = file",
+            ):
                 connection.execute(f"pragma {pragma}")
             for statement in statements:
                 connection.execute(statement)

@@ -1,4 +1,5 @@
 """One seal: is it sound, whose is it, and does it follow from the one before?"""
+
 from __future__ import annotations
 
 import hashlib
@@ -7,7 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,16 @@ def parse(text: bytes, signed: bool) -> Sealed:
     for name in ("first", "last", "bytes"):
         if type(seal.get(name)) is not int or not 0 <= seal[name] <= MOST:
             raise Malformed(f"has no {name}")
-    if not isinstance(seal.get("store"), str) or not UUID.fullmatch(seal["store"]) or not isinstance(seal.get("sink"), str):
+    if (
+        not isinstance(seal.get("store"), str)
+        or not UUID.fullmatch(seal["store"])
+        or not isinstance(seal.get("sink"), str)
+    ):
         raise Malformed("does not name store and sink")
     batches = seal.get("batches")
-    if batches is None and not signed and "batches" in seal and 1 <= seal["first"] <= seal["last"]:     # somebody has removed the database's links
+    if (
+        batches is None and not signed and "batches" in seal and 1 <= seal["first"] <= seal["last"]
+    ):  # somebody has removed the database's links
         check_continues(seal)
         return Sealed(seal, text)
     if not isinstance(batches, list) or not all(type(size) is int and size > 0 for size in batches):
@@ -86,7 +93,10 @@ def check_continues(seal: Seal) -> None:
     continued = seal["continues"]
     if not isinstance(continued, dict) or type(continued.get("last")) is not int or not 0 <= continued["last"] <= MOST:
         raise Malformed("does not say what it continues")
-    if not all(isinstance(continued.get(name), str) and form.fullmatch(continued[name]) for name, form in (("store", UUID), ("chain", HASH))):
+    if not all(
+        isinstance(continued.get(name), str) and form.fullmatch(continued[name])
+        for name, form in (("store", UUID), ("chain", HASH))
+    ):
         raise Malformed("does not say what it continues")
 
 
@@ -96,7 +106,7 @@ def instant(seal: Seal) -> datetime:
         at = datetime.fromisoformat(seal["sealed_at"])
     except (KeyError, TypeError, ValueError) as error:
         raise Malformed("does not say when it was made") from error
-    return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def check_signature(sealed: Sealed, keys: Keys, stream: Stream, name: str) -> bool:
@@ -109,9 +119,16 @@ def check_signature(sealed: Sealed, keys: Keys, stream: Stream, name: str) -> bo
         return True
     key = keys.known.get(seal["key_id"])
     if key is None:
-        stream.findings.wrong("key", f"seal {name} is of key {seal['key_id']}, which you do not trust", seal["first"], seal["last"])
+        stream.findings.wrong(
+            "key", f"seal {name} is of key {seal['key_id']}, which you do not trust", seal["first"], seal["last"]
+        )
     elif not sealing.is_signed_by(seal, key):
-        stream.findings.wrong("signature", f"seal {name} was changed after it was signed, or was not signed with the key it names", seal["first"], seal["last"])
+        stream.findings.wrong(
+            "signature",
+            f"seal {name} was changed after it was signed, or was not signed with the key it names",
+            seal["first"],
+            seal["last"],
+        )
     else:
         return True
     return False
@@ -123,14 +140,26 @@ def check_previous(sealed: Sealed, before: Sealed | None, stream: Stream, name: 
     named = seal.get("previous_seal_sha256")
     if before is None:
         if named is not None and seal["first"] == 1:
-            stream.findings.wrong("seals", f"seal {name} is the first, and names one before it", seal["first"], seal["last"])
+            stream.findings.wrong(
+                "seals", f"seal {name} is the first, and names one before it", seal["first"], seal["last"]
+            )
         return
     if named != before.sha256:
-        stream.findings.wrong("seals", f"seal {name} does not follow from the seal before it, of numbers {before.seal['first']:,} to {before.seal['last']:,}: "
-                              "a seal was removed or exchanged", seal["first"], seal["last"])
+        stream.findings.wrong(
+            "seals",
+            f"seal {name} does not follow from the seal before it, of numbers {before.seal['first']:,} to {before.seal['last']:,}: "
+            "a seal was removed or exchanged",
+            seal["first"],
+            seal["last"],
+        )
     if instant(before.seal) - instant(seal) > CLOCK_TOLERANCE:
-        stream.findings.wrong("clock", f"seal {name} says that it was made at {seal['sealed_at']}, before the seal that it follows, of {before.seal['sealed_at']}: "
-                              "the archiver's clock was set back", seal["first"], seal["last"])
+        stream.findings.wrong(
+            "clock",
+            f"seal {name} says that it was made at {seal['sealed_at']}, before the seal that it follows, of {before.seal['sealed_at']}: "
+            "the archiver's clock was set back",
+            seal["first"],
+            seal["last"],
+        )
 
 
 def check_recorded(sealed: Sealed, found: bytes, stream: Stream, name: str) -> None:
@@ -139,28 +168,46 @@ def check_recorded(sealed: Sealed, found: bytes, stream: Stream, name: str) -> N
         recorded = datetime.fromisoformat(found.decode())
         late = recorded - instant(sealed.seal) > CLOCK_TOLERANCE
     except (KeyError, TypeError, ValueError, OverflowError):
-        stream.findings.wrong("malformed", f"the last document of seal {name} cannot be read", sealed.seal["last"], sealed.seal["last"])
+        stream.findings.wrong(
+            "malformed", f"the last document of seal {name} cannot be read", sealed.seal["last"], sealed.seal["last"]
+        )
         return
     if late:
-        stream.findings.wrong("clock", f"seal {name} says that it was made at {sealed.seal['sealed_at']}, but it seals a document of {recorded.isoformat()}: "
-                              "a clock was set back", sealed.seal["last"], sealed.seal["last"])
+        stream.findings.wrong(
+            "clock",
+            f"seal {name} says that it was made at {sealed.seal['sealed_at']}, but it seals a document of {recorded.isoformat()}: "
+            "a clock was set back",
+            sealed.seal["last"],
+            sealed.seal["last"],
+        )
 
 
 def check_timestamp(sealed: Sealed, response: bytes, authority: str | None, stream: Stream, name: str) -> None:
     """An RFC 3161 response over the seal's bytes, by OpenSSL, against the certificates of an authority."""
     program = shutil.which("openssl")
     if authority is None or program is None:
-        why = "no certificate of the authority was given (--tsa-ca)" if authority is None else "the program \"openssl\" is not installed"
+        why = (
+            "no certificate of the authority was given (--tsa-ca)"
+            if authority is None
+            else 'the program "openssl" is not installed'
+        )
         stream.findings.note("timestamp", f"seal {name} has a timestamp, which was not checked: {why}")
         return
     with tempfile.TemporaryDirectory(prefix="admin_verify.") as directory:
         data, token = Path(directory) / "seal", Path(directory) / "tsr"
         data.write_bytes(sealed.text)
         token.write_bytes(response)
-        verified = subprocess.run([program, "ts", "-verify", "-in", token, "-data", data, "-CAfile", authority], capture_output=True)
+        verified = subprocess.run(
+            [program, "ts", "-verify", "-in", token, "-data", data, "-CAfile", authority], capture_output=True
+        )
         said = subprocess.run([program, "ts", "-reply", "-in", token, "-text"], capture_output=True, text=True).stdout
     if verified.returncode:
-        stream.findings.wrong("timestamp", f"the timestamp of seal {name} is not of this seal, or not by the authority that you trust", sealed.seal["first"], sealed.seal["last"])
+        stream.findings.wrong(
+            "timestamp",
+            f"the timestamp of seal {name} is not of this seal, or not by the authority that you trust",
+            sealed.seal["first"],
+            sealed.seal["last"],
+        )
         return
     stream.timestamps += 1
     found = re.search(r"^Time stamp: (.+) GMT$", said, re.MULTILINE)
@@ -168,7 +215,14 @@ def check_timestamp(sealed: Sealed, response: bytes, authority: str | None, stre
         stream.findings.wrong("timestamp", f"the timestamp of seal {name} has no time")
         return
     clock = found.group(1).split(".")[0]
-    stamped = datetime.strptime(" ".join(clock.split() if "." not in found.group(1) else [clock, found.group(1).rsplit(" ", 1)[1]]), "%b %d %H:%M:%S %Y").replace(tzinfo=timezone.utc)
+    stamped = datetime.strptime(
+        " ".join(clock.split() if "." not in found.group(1) else [clock, found.group(1).rsplit(" ", 1)[1]]),
+        "%b %d %H:%M:%S %Y",
+    ).replace(tzinfo=UTC)
     if abs(stamped - instant(sealed.seal)) > TIMESTAMP_TOLERANCE:
-        stream.findings.wrong("clock", f"seal {name} says that it was made at {sealed.seal['sealed_at']}, its timestamp says {stamped.isoformat()}",
-                              sealed.seal["first"], sealed.seal["last"])
+        stream.findings.wrong(
+            "clock",
+            f"seal {name} says that it was made at {sealed.seal['sealed_at']}, its timestamp says {stamped.isoformat()}",
+            sealed.seal["first"],
+            sealed.seal["last"],
+        )

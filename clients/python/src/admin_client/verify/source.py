@@ -1,4 +1,5 @@
 """What all sources have in common: what to look for, and the steps from one piece of a stream to the next."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
@@ -97,7 +98,11 @@ class Task:
     def asked(self, store: str, sink: str) -> set[int]:
         """Numbers at which the chain is compared with another one, or with several."""
         head = (store, sink)
-        return {number for known in (self.claims, self.beside, self.recorded.heads, self.heads) for number in known.get(head, ())}
+        return {
+            number
+            for known in (self.claims, self.beside, self.recorded.heads, self.heads)
+            for number in known.get(head, ())
+        }
 
     def ends(self, store: str, sink: str) -> Ends:
         """What the batches of a stream are compared with."""
@@ -125,17 +130,28 @@ class Task:
     def expect(self, continues: dict[str, Any], sink: str, by: str) -> None:
         """A new store names what its database knew of the one before."""
         self.continued[by] = str(continues["store"])
-        claims, number, value = self.claims.setdefault((str(continues["store"]), sink), {}), int(continues["last"]), str(continues["chain"])
+        claims, number, value = (
+            self.claims.setdefault((str(continues["store"]), sink), {}),
+            int(continues["last"]),
+            str(continues["chain"]),
+        )
         if claims.setdefault(number, (value, by))[0] != value:
-            self._dispute(by, str(continues["store"]), number, "another store says that its chain was another one there")
+            self._dispute(
+                by, str(continues["store"]), number, "another store says that its chain was another one there"
+            )
 
     def check_claims(self, stream: Stream, ends: Ends) -> None:
         """Does a stream have the chain that those say which continue it?  What is wrong is theirs as well as its own."""
         for number, (value, by) in self.claims.get((stream.store, stream.sink), {}).items():
             if stream.last is not None and number < stream.last:
                 behind = stream.last - number
-                stream.findings.attention("continues", f"store {by} says that it continues store {stream.store} behind number {number:,}, but here are {plural(behind, 'newer document')} of that store: "
-                                          f"its database was put back to an older state, it had not recorded them yet, or store {by} is somebody else's", number + 1, stream.last)
+                stream.findings.attention(
+                    "continues",
+                    f"store {by} says that it continues store {stream.store} behind number {number:,}, but here are {plural(behind, 'newer document')} of that store: "
+                    f"its database was put back to an older state, it had not recorded them yet, or store {by} is somebody else's",
+                    number + 1,
+                    stream.last,
+                )
             if stream.first is not None and number < stream.first or number == 0:
                 continue
             if stream.last is None or number > stream.last:
@@ -146,8 +162,13 @@ class Task:
                 self._dispute(by, stream.store, number, "its chain is another one there")
 
     def _dispute(self, by: str, store: str, number: int, why: str) -> None:
-        self.disputed.append(Disputed(by, f"store {by} says that it continues store {store} at number {number:,}, but {why}: the history was rewritten or cut off, "
-                                          f"or store {by} is somebody else's"))
+        self.disputed.append(
+            Disputed(
+                by,
+                f"store {by} says that it continues store {store} at number {number:,}, but {why}: the history was rewritten or cut off, "
+                f"or store {by} is somebody else's",
+            )
+        )
 
 
 @dataclass(slots=True)
@@ -164,17 +185,34 @@ class Progress:
         stream, findings = self.stream, self.stream.findings
         if self.next is None:
             if first > self.since:
-                findings.wrong("missing", f"{numbers(self.since, first - 1)} {is_are(first - self.since)} missing: {what} is the first that is here", self.since, first - 1)
+                findings.wrong(
+                    "missing",
+                    f"{numbers(self.since, first - 1)} {is_are(first - self.since)} missing: {what} is the first that is here",
+                    self.since,
+                    first - 1,
+                )
             elif first == 1 and before != chain.start(stream.store, stream.sink).hex():
                 findings.wrong("chain", f"{what} does not begin the chain of this store and sink", first, last)
         elif first > self.next:
-            findings.wrong("missing", f"{numbers(self.next, first - 1)} {is_are(first - self.next)} missing in front of {what}", self.next, first - 1)
+            findings.wrong(
+                "missing",
+                f"{numbers(self.next, first - 1)} {is_are(first - self.next)} missing in front of {what}",
+                self.next,
+                first - 1,
+            )
         elif first < self.next:
-            findings.wrong("doubled", f"{what} has {numbers(first, min(last, self.next - 1))} a second time", first, min(last, self.next - 1))
+            findings.wrong(
+                "doubled",
+                f"{what} has {numbers(first, min(last, self.next - 1))} a second time",
+                first,
+                min(last, self.next - 1),
+            )
             if last < self.next:
                 return False
         elif before != self.chain:
-            findings.wrong("chain", f"{what} does not continue the chain: the history in front of it is another one", first, last)
+            findings.wrong(
+                "chain", f"{what} does not continue the chain: the history in front of it is another one", first, last
+            )
         if stream.first is None:
             stream.first = first
         return True
@@ -189,41 +227,85 @@ def check_heads(stream: Stream, task: Task, ends: Ends) -> None:
     """Chains that were known beforehand: each has to be met, and to be the same."""
     head = (stream.store, stream.sink)
     heads, recorded = task.heads.get(head, {}), task.recorded.heads.get(head, {})
-    stream.ends = {**ends.newest(), **({stream.chain_at: stream.chain} if stream.chain_at is not None and stream.chain is not None else {})}
+    stream.ends = {
+        **ends.newest(),
+        **({stream.chain_at: stream.chain} if stream.chain_at is not None and stream.chain is not None else {}),
+    }
     task.check_claims(stream, ends)
     _check_beside(stream, task, ends)
     for number in sorted(number for number, value in {**recorded, **heads}.items() if ends.differs(number, value)):
-        than = "was known before: the history was rewritten" if number in heads else "the database has recorded: one of the two was rewritten"
+        than = (
+            "was known before: the history was rewritten"
+            if number in heads
+            else "the database has recorded: one of the two was rewritten"
+        )
         stream.findings.wrong("rewritten", f"at number {number:,} the chain is another one than {than}", number, number)
     for number in sorted(heads.keys() - ends.met.keys()):
         if stream.last is None or number > stream.last:
-            stream.findings.wrong("cut", f"number {number:,} was known before, the last one here is {stream.last or 0:,}: the newest documents were cut off, or this is an old copy", (stream.last or 0) + 1, number)
+            stream.findings.wrong(
+                "cut",
+                f"number {number:,} was known before, the last one here is {stream.last or 0:,}: the newest documents were cut off, or this is an old copy",
+                (stream.last or 0) + 1,
+                number,
+            )
         elif stream.first is not None and number >= stream.first:
-            stream.findings.wrong("rewritten", f"no batch ends at number {number:,} as one did before: the history was rewritten", number, number)
+            stream.findings.wrong(
+                "rewritten",
+                f"no batch ends at number {number:,} as one did before: the history was rewritten",
+                number,
+                number,
+            )
     for number in sorted(recorded.keys() - heads.keys() - ends.met.keys()):
         if stream.first is not None and stream.first <= number <= (stream.chain_at or 0):
-            stream.findings.wrong("rewritten", f"no batch ends at number {number:,} as the database has recorded: one of the two was rewritten", number, number)
+            stream.findings.wrong(
+                "rewritten",
+                f"no batch ends at number {number:,} as the database has recorded: one of the two was rewritten",
+                number,
+                number,
+            )
     for number in sorted(recorded.keys() & heads.keys()):
         if recorded[number] != heads[number]:
-            stream.findings.wrong("rewritten", f"at number {number:,} the database has recorded another chain than was known before: its history was rewritten", number, number)
+            stream.findings.wrong(
+                "rewritten",
+                f"at number {number:,} the database has recorded another chain than was known before: its history was rewritten",
+                number,
+                number,
+            )
     if same := [number for number, value in recorded.items() if ends.met.get(number) == value]:
         task.recorded.agreed.append(f"its delivery chain is the database's at number {max(same):,}")
     if ends.links is not None:
         ends.links.judge(stream)
         if ends.links.same:
-            task.recorded.agreed.append(f"{plural(ends.links.same, 'batch', 'batches')} that the database has recorded {'is that' if ends.links.same == 1 else 'are those'} of store {stream.store}")
+            task.recorded.agreed.append(
+                f"{plural(ends.links.same, 'batch', 'batches')} that the database has recorded {'is that' if ends.links.same == 1 else 'are those'} of store {stream.store}"
+            )
 
 
 def _check_beside(stream: Stream, task: Task, ends: Ends) -> None:
     """Two sources of one sink have one chain.  It shows what a comparison of documents does not: their order."""
     beside = task.beside.get((stream.store, stream.sink), {})
     other = [number for number, value in beside.items() if ends.differs(number, value)]
-    lacking = [number for number in beside.keys() - ends.met.keys() if (stream.first or 1) <= number <= (stream.chain_at or 0)]
+    lacking = [
+        number for number in beside.keys() - ends.met.keys() if (stream.first or 1) <= number <= (stream.chain_at or 0)
+    ]
     if other:
         number = min(other)
-        stream.findings.wrong("rewritten", f"at number {number:,} the chain is another one than in {task.beside_name}: one of the two was rewritten", number, number)
+        stream.findings.wrong(
+            "rewritten",
+            f"at number {number:,} the chain is another one than in {task.beside_name}: one of the two was rewritten",
+            number,
+            number,
+        )
     elif lacking:
         number = min(lacking)
-        stream.findings.wrong("rewritten", f"no batch ends at number {number:,} as in {task.beside_name}: one of the two was rewritten", number, number)
+        stream.findings.wrong(
+            "rewritten",
+            f"no batch ends at number {number:,} as in {task.beside_name}: one of the two was rewritten",
+            number,
+            number,
+        )
     elif beside and not any(ends.met.get(number) == value for number, value in beside.items()):
-        stream.findings.note("chain", f"the chains here and in {task.beside_name} were not compared at a common number: none of the newest {len(beside):,} batches there ends here")
+        stream.findings.note(
+            "chain",
+            f"the chains here and in {task.beside_name} were not compared at a common number: none of the newest {len(beside):,} batches there ends here",
+        )

@@ -3,6 +3,7 @@
 A row that somebody wrote behind the triggers' back leaves no document, so the trail alone does not show it.
 Rows of the trail that are on their way to the source are replayed first: what stands there follows from them, too.
 """
+
 from __future__ import annotations
 
 import json
@@ -59,9 +60,15 @@ class Standing:
     def trail(self, row: Any) -> None:
         """A row of the trail: a step that is not among the documents yet is taken here."""
         lineage, audit_id = self._lineage, row["audit_id"]
-        if lineage is None or row["event_type"] not in STEPS or row["source_event_id"] is not None or audit_id in lineage.seen or audit_id in lineage.older:
+        if (
+            lineage is None
+            or row["event_type"] not in STEPS
+            or row["source_event_id"] is not None
+            or audit_id in lineage.seen
+            or audit_id in lineage.older
+        ):
             return
-        if audit_id < lineage.oldest:       # older than the documents that are here
+        if audit_id < lineage.oldest:  # older than the documents that are here
             return
         approval_id = row["approval_id"]
         try:
@@ -70,9 +77,14 @@ class Standing:
             state = lineage.state(approval_id)
             self._on_the_way.add(approval_id)
             for problem in approvals.step(state, row["event_type"], json.loads(row["payload"])):
-                self._findings.wrong("standing", f"the database's row with audit_id {audit_id}: approval {approval_id}: {problem}")
+                self._findings.wrong(
+                    "standing", f"the database's row with audit_id {audit_id}: approval {approval_id}: {problem}"
+                )
         except UNSOUND as error:
-            self._findings.wrong("standing", f"the database's row with audit_id {audit_id}, of approval {approval_id}, cannot be read: {why(error)}")
+            self._findings.wrong(
+                "standing",
+                f"the database's row with audit_id {audit_id}, of approval {approval_id}, cannot be read: {why(error)}",
+            )
 
     # -- approvals ----------------------------------------------------------------------------------------------------
 
@@ -104,23 +116,38 @@ class Standing:
 
     def _missing(self, approval_id: str, state: State) -> None:
         if state.row is not None or state.signatures:
-            self._findings.wrong("standing", f"approval {approval_id} is missing in the database, but the documents have it")
+            self._findings.wrong(
+                "standing", f"approval {approval_id} is missing in the database, but the documents have it"
+            )
 
-    def _without_documents(self, approval_id: str, found: Row | None, signatures: set[tuple[Any, ...]], state: State | None) -> None:
+    def _without_documents(
+        self, approval_id: str, found: Row | None, signatures: set[tuple[Any, ...]], state: State | None
+    ) -> None:
         assert self._lineage is not None
         if state is not None and state.partial or state is None and self._lineage.partial:
             self._unknown += 1
         elif found is not None:
-            self._findings.wrong("standing", f"approval {approval_id} is in the database, but no document issued it (created_at {found.get('created_at')})")
+            self._findings.wrong(
+                "standing",
+                f"approval {approval_id} is in the database, but no document issued it (created_at {found.get('created_at')})",
+            )
         else:
-            self._findings.wrong("standing", f"{plural(len(signatures), 'signature')} of {approval_id} in the database, where neither a document nor a row issued it")
+            self._findings.wrong(
+                "standing",
+                f"{plural(len(signatures), 'signature')} of {approval_id} in the database, where neither a document nor a row issued it",
+            )
 
     def _compare(self, approval_id: str, found: Row | None, signatures: set[tuple[Any, ...]], state: State) -> None:
         assert state.row is not None
         if found is None:
             self._missing(approval_id, state)
-        elif names := sorted(name for name in found.keys() & state.row.keys() if not _same(name, found[name], state.row[name])):
-            self._findings.wrong("standing", f"approval {approval_id} is another one in the database than the documents lead to: {', '.join(names)} {'differs' if len(names) == 1 else 'differ'}")
+        elif names := sorted(
+            name for name in found.keys() & state.row.keys() if not _same(name, found[name], state.row[name])
+        ):
+            self._findings.wrong(
+                "standing",
+                f"approval {approval_id} is another one in the database than the documents lead to: {', '.join(names)} {'differs' if len(names) == 1 else 'differ'}",
+            )
         expected = {tuple(signature) for signature in state.signatures}
         self._approvals += 1
         self._signatures += len(signatures & expected)
@@ -128,21 +155,37 @@ class Standing:
             if state.partial:
                 self._unknown += 1
             else:
-                self._findings.wrong("standing", f"the signature of {signer} as {role} of approval {approval_id} (digest {digest}) is in the database, but no document added it")
+                self._findings.wrong(
+                    "standing",
+                    f"the signature of {signer} as {role} of approval {approval_id} (digest {digest}) is in the database, but no document added it",
+                )
         for role, signer, digest in sorted(expected - signatures, key=str):
-            self._findings.wrong("standing", f"the signature of {signer} as {role} of approval {approval_id} (digest {digest}) is missing in the database")
+            self._findings.wrong(
+                "standing",
+                f"the signature of {signer} as {role} of approval {approval_id} (digest {digest}) is missing in the database",
+            )
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 
     def judge(self) -> None:
         if self._lineage is None:
-            self._findings.note("standing", "approvals were not compared: the database has none of the stores that the documents are of")
+            self._findings.note(
+                "standing", "approvals were not compared: the database has none of the stores that the documents are of"
+            )
             return
         self._until("\U0010ffff")
         if self._unknown:
-            self._findings.note("standing", f"{plural(self._unknown, 'thing')} in admin.approval and admin.signature could not be compared: the beginning is not among these documents")
+            self._findings.note(
+                "standing",
+                f"{plural(self._unknown, 'thing')} in admin.approval and admin.signature could not be compared: the beginning is not among these documents",
+            )
         if self._on_the_way:
-            self._findings.note("on-the-way", f"{plural(len(self._on_the_way), 'approval')} of the database changed after the newest document that is here; the rows of its trail were used")
+            self._findings.note(
+                "on-the-way",
+                f"{plural(len(self._on_the_way), 'approval')} of the database changed after the newest document that is here; the rows of its trail were used",
+            )
         if not any(code == "standing" for level, code in self._findings.counts if level == "wrong"):
-            self._report.compared.append(f"{plural(self._approvals, 'approval')} and {plural(self._signatures, 'signature')} that stand in the database "
-                                         f"at {self._asked_at} are those that the documents lead to")
+            self._report.compared.append(
+                f"{plural(self._approvals, 'approval')} and {plural(self._signatures, 'signature')} that stand in the database "
+                f"at {self._asked_at} are those that the documents lead to"
+            )

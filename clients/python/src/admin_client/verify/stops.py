@@ -1,4 +1,5 @@
 """Streams that the archiver has stopped: why, and whether an operator has accepted it (doc/evidence.md, "Archive")."""
+
 from __future__ import annotations
 
 import re
@@ -32,7 +33,9 @@ def check(storage: Storage, kept: Kept, keys: Keys, stream: Stream) -> None:
     for number in range(1, max(kept, default=0) + 1):
         keys_of_stop = kept.get(number, {})
         if False not in keys_of_stop:
-            stream.findings.wrong("stop-missing", f"the archiver's stop {number} of this store is missing: it was deleted or hidden")
+            stream.findings.wrong(
+                "stop-missing", f"the archiver's stop {number} of this store is missing: it was deleted or hidden"
+            )
             continue
         stop = _read(storage, keys_of_stop[False], keys, stream, number)
         accepted = _read(storage, keys_of_stop[True], keys, stream, number) if True in keys_of_stop else None
@@ -43,14 +46,18 @@ def check(storage: Storage, kept: Kept, keys: Keys, stream: Stream) -> None:
         if accepted is None:
             stream.findings.wrong("stopped", f"{what}; nobody has accepted that", last + 1)
         else:
-            stream.findings.attention("stopped", f"{what}; an operator accepted that at {accepted.get('accepted_at')}", last + 1)
+            stream.findings.attention(
+                "stopped", f"{what}; an operator accepted that at {accepted.get('accepted_at')}", last + 1
+            )
 
 
 def _read(storage: Storage, key: str, keys: Keys, stream: Stream, number: int) -> dict[str, Any] | None:
     """What an archiver has signed; None, and a finding, where it is not that."""
     versions, name = list(storage.versions(key)), key.rsplit("/", 1)[-1]
     if len(versions) != 1 or versions[0].deleted:
-        stream.findings.wrong("stop-changed", f"object {name} was overwritten or hidden: it has {len(versions)} versions")
+        stream.findings.wrong(
+            "stop-changed", f"object {name} was overwritten or hidden: it has {len(versions)} versions"
+        )
         return None
     try:
         with storage.open(key, versions[0]) as file:

@@ -1,4 +1,5 @@
 """Where an archive is: a folder, or a bucket with all versions of its objects."""
+
 from __future__ import annotations
 
 import tempfile
@@ -46,13 +47,15 @@ class Folder:
 
     def __init__(self, directory: Path) -> None:
         if not directory.is_dir():
-            raise CannotLook(f"folder \"{directory}\" does not exist")
+            raise CannotLook(f'folder "{directory}" does not exist')
         self.directory = directory
 
     def keys(self) -> Iterator[str]:
         for path in self.directory.rglob("*"):
             if path.is_symlink() and path.is_dir():
-                raise CannotLook(f"\"{path}\" is a symbolic link to a folder, and such links are not followed: put a copy in its place")
+                raise CannotLook(
+                    f'"{path}" is a symbolic link to a folder, and such links are not followed: put a copy in its place'
+                )
             if path.is_file():
                 yield path.relative_to(self.directory).as_posix()
 
@@ -83,17 +86,29 @@ class Bucket:
     def _pages(self, prefix: str) -> Iterator[dict[str, Any]]:
         """Versions and delete markers, in order of their keys within each page."""
         for page in self._client.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=prefix):
-            found = [*page.get("Versions", ()), *({**marker, "Deleted": True} for marker in page.get("DeleteMarkers", ()))]
+            found = [
+                *page.get("Versions", ()),
+                *({**marker, "Deleted": True} for marker in page.get("DeleteMarkers", ())),
+            ]
             yield from sorted(found, key=lambda version: str(version["Key"]))
 
     def versions(self, key: str) -> list[Version]:
-        return sorted((self._version(each) for each in self._pages(key) if each["Key"] == key), key=lambda version: version.written or datetime.min)
+        return sorted(
+            (self._version(each) for each in self._pages(key) if each["Key"] == key),
+            key=lambda version: version.written or datetime.min,
+        )
 
     def _version(self, listed: dict[str, Any]) -> Version:
         if listed.get("Deleted"):
             return Version(listed["VersionId"], listed["LastModified"], deleted=True)
         head = self._client.head_object(Bucket=self._bucket, Key=listed["Key"], VersionId=listed["VersionId"])
-        return Version(listed["VersionId"], listed["LastModified"], size=listed["Size"], mode=head.get("ObjectLockMode"), retain_until=head.get("ObjectLockRetainUntilDate"))
+        return Version(
+            listed["VersionId"],
+            listed["LastModified"],
+            size=listed["Size"],
+            mode=head.get("ObjectLockMode"),
+            retain_until=head.get("ObjectLockRetainUntilDate"),
+        )
 
     def open(self, key: str, version: Version) -> IO[bytes]:
         body = self._client.get_object(Bucket=self._bucket, Key=key, VersionId=version.version_id)["Body"]

@@ -3,6 +3,7 @@
 Each receipt leaves an event archive.receipt, which is delivered and sealed like any other.  A receipt that somebody
 has deleted or altered afterwards is known by its event, though the table itself says nothing.
 """
+
 from __future__ import annotations
 
 import json
@@ -37,24 +38,33 @@ class Told:
         self._newest: dict[tuple[str, str], int] = {}
 
     def _add(self, data: Mapping[str, Any], store: str, audit_id: int) -> None:
-        self._scratch.execute("insert or ignore into told values (?, ?, ?, ?)", (_name([data[name] for name in MEMBERS]), store, audit_id, int(data["last_number"])))
+        self._scratch.execute(
+            "insert or ignore into told values (?, ?, ?, ?)",
+            (_name([data[name] for name in MEMBERS]), store, audit_id, int(data["last_number"])),
+        )
 
     def documents(self, stream: Stream, number: int, text: bytes) -> None:
         """Documents of a stream from this number on, each followed by a line feed."""
         if MARK not in text:
             return
-        for number, line in enumerate(text.split(b"\n"), number):
+        for at, line in enumerate(text.split(b"\n"), number):
             if MARK in line:
-                self._document(stream, number, line)
+                self._document(stream, at, line)
 
     def _document(self, stream: Stream, number: int, line: bytes) -> None:
         try:
             found = document.read(line)
             event = found.event or {}
-            if found.own and event["type"] == document.TYPE_PREFIX + TYPE and event["source"] == document.OWN + stream.store:
+            if (
+                found.own
+                and event["type"] == document.TYPE_PREFIX + TYPE
+                and event["source"] == document.OWN + stream.store
+            ):
                 self._add(event["data"], stream.store, found.audit_id)
         except UNSOUND as error:
-            stream.findings.wrong("receipt", f"document {number:,} records a receipt, and cannot be read: {why(error)}", number, number)
+            stream.findings.wrong(
+                "receipt", f"document {number:,} records a receipt, and cannot be read: {why(error)}", number, number
+            )
 
     def trail(self, row: Any) -> None:
         """A row of the trail, as the database has it."""
@@ -63,7 +73,10 @@ class Told:
         try:
             self._add(json.loads(row["payload"]), "", row["audit_id"])
         except UNSOUND as error:
-            self._report.findings.wrong("receipt", f"the database's row with audit_id {row['audit_id']} records a receipt, and cannot be read: {why(error)}")
+            self._report.findings.wrong(
+                "receipt",
+                f"the database's row with audit_id {row['audit_id']} records a receipt, and cannot be read: {why(error)}",
+            )
 
     def receipt(self, row: Any) -> None:
         """A receipt that the database has."""
@@ -77,13 +90,30 @@ class Told:
         store, sink, number = row["store"], row["sink"], row["archived_number"]
         newest = self._newest.get((store, sink), 0)
         if number is not None and number > newest:
-            self._report.findings.wrong("receipt", f"the database says that documents of store {store}, sink {sink}, are archived up to {number:,}, but its newest receipt is for {newest:,}: later ones were deleted", newest + 1, number)
+            self._report.findings.wrong(
+                "receipt",
+                f"the database says that documents of store {store}, sink {sink}, are archived up to {number:,}, but its newest receipt is for {newest:,}: later ones were deleted",
+                newest + 1,
+                number,
+            )
         elif newest and number != newest:
-            self._report.findings.attention("receipt", f"the database has a receipt for documents of store {store}, sink {sink}, up to {newest:,}, and says that they are archived up to {number or 0:,}: "
-                                            "a dump was restored, or somebody has changed what it keeps of its receipts", number or 0, newest)
+            self._report.findings.attention(
+                "receipt",
+                f"the database has a receipt for documents of store {store}, sink {sink}, up to {newest:,}, and says that they are archived up to {number or 0:,}: "
+                "a dump was restored, or somebody has changed what it keeps of its receipts",
+                number or 0,
+                newest,
+            )
 
     def judge(self, stores: set[str]) -> None:
         """stores: those of this database."""
-        for store, audit_id, last in self._scratch.execute("select store, audit_id, last from told order by audit_id, receipt"):
+        for store, audit_id, last in self._scratch.execute(
+            "select store, audit_id, last from told order by audit_id, receipt"
+        ):
             if not store or store in stores:
-                self._report.findings.wrong("receipt", f"the database recorded a receipt for documents up to {last:,} (event with audit_id {audit_id}), which no longer exists: it was deleted or altered", 1, last)
+                self._report.findings.wrong(
+                    "receipt",
+                    f"the database recorded a receipt for documents up to {last:,} (event with audit_id {audit_id}), which no longer exists: it was deleted or altered",
+                    1,
+                    last,
+                )

@@ -3,6 +3,7 @@
 The records lie in many partitions, perhaps of several stores, and nothing may be taken for granted about their order:
 a scratch database on disk sorts where they are.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -51,14 +52,22 @@ def _store_of(value: bytes | None) -> str | None:
     """Of which store a document says that it is; a document of another source is silent about that."""
     if value is None:
         return None
-    start = value.find(MEMBER, 0, MOST_ATTRIBUTES)      # its data, which comes later, may have such a member, too
-    return value[start + len(SOURCE) : start + len(SOURCE) + UUID_LENGTH].decode(errors="replace") if start >= 0 and value.startswith(SOURCE, start) else None
+    start = value.find(MEMBER, 0, MOST_ATTRIBUTES)  # its data, which comes later, may have such a member, too
+    return (
+        value[start + len(SOURCE) : start + len(SOURCE) + UUID_LENGTH].decode(errors="replace")
+        if start >= 0 and value.startswith(SOURCE, start)
+        else None
+    )
 
 
 def _store_named(value: bytes | None) -> str | None:
     """The same of a record that the store did not send: however its JSON is written, and should its source be there twice."""
     try:
-        named = [str(source).removeprefix(OWN) for source in top_members(value or b"", "source") if str(source).startswith(OWN)]
+        named = [
+            str(source).removeprefix(OWN)
+            for source in top_members(value or b"", "source")
+            if str(source).startswith(OWN)
+        ]
     except ValueError:
         return _store_of(value)
     return named[0] if named else None
@@ -72,8 +81,17 @@ def parse_seal(text: bytes) -> dict[str, Any]:
     """The header of a transaction.  Raises seals.Malformed."""
     try:
         seal = load_json(text)
-        sound = (type(seal["v"]) is int and seal["v"] == 1 and type(seal["first"]) is int and type(seal["last"]) is int and 1 <= seal["first"] <= seal["last"] <= seals.MOST and isinstance(seal["sink"], str)
-                 and seals.UUID.fullmatch(seal["store"]) and seals.HASH.fullmatch(seal["chain"]) and seals.HASH.fullmatch(seal["previous"]))
+        sound = (
+            type(seal["v"]) is int
+            and seal["v"] == 1
+            and type(seal["first"]) is int
+            and type(seal["last"]) is int
+            and 1 <= seal["first"] <= seal["last"] <= seals.MOST
+            and isinstance(seal["sink"], str)
+            and seals.UUID.fullmatch(seal["store"])
+            and seals.HASH.fullmatch(seal["chain"])
+            and seals.HASH.fullmatch(seal["previous"])
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise seals.Malformed(f"cannot be read: {why(error)}") from error
     if not sound:
@@ -98,7 +116,9 @@ class Topic:
                 try:
                     self._record(line, file, at, size, rows)
                 except (ValueError, KeyError, TypeError) as error:
-                    self._report.findings.wrong("malformed", f"a line of {path.name} at byte {at:,} is no record: {why(error)}")
+                    self._report.findings.wrong(
+                        "malformed", f"a line of {path.name} at byte {at:,} is no record: {why(error)}"
+                    )
                 if len(rows) >= ROWS_AT_ONCE:
                     self._insert(rows)
         self._insert(rows)
@@ -113,19 +133,30 @@ class Topic:
     def _record(self, line: bytes, file: int, at: int, size: int, rows: list[Any]) -> None:
         record = dump.parse(line, BEGIN)
         headers = record.headers
-        number, own, header = headers.get(NUMBER), _store_of(record.value), headers[STORE].decode(errors="replace") if STORE in headers else ""
+        number, own, header = (
+            headers.get(NUMBER),
+            _store_of(record.value),
+            headers[STORE].decode(errors="replace") if STORE in headers else "",
+        )
         if number is None or own is None or len(own) < UUID_LENGTH:
             record = dump.parse(line)
             own = _store_of(record.value)
         store = own or header or None
         if own and header and own != header:
-            self._report.findings.wrong("malformed", f"{_where(record)} names store {header} in its header, and store {own} in its document")
+            self._report.findings.wrong(
+                "malformed", f"{_where(record)} names store {header} in its header, and store {own} in its document"
+            )
         if number is None:
             if (store := _store_named(record.value) or header or None) is not None:
-                self._report.findings.wrong("unnumbered", f"{_where(record)} is of store {store} and has no delivery number: the store did not send it")
+                self._report.findings.wrong(
+                    "unnumbered",
+                    f"{_where(record)} is of store {store} and has no delivery number: the store did not send it",
+                )
             return
         if not number.isdigit() or number.startswith(b"0") or int(number) > seals.MOST or record.value is None:
-            self._report.findings.wrong("malformed", f"{_where(record)} has a delivery number, but is none of a document")
+            self._report.findings.wrong(
+                "malformed", f"{_where(record)} has a delivery number, but is none of a document"
+            )
             return
         place = (at + record.at, record.size) if record.size else (at, -size)
         rows.append((int(number), store, record.partition, record.offset, record.timestamp, file, *place))
@@ -138,8 +169,19 @@ class Topic:
         except seals.Malformed as error:
             self._report.findings.wrong("seal-malformed", f"the seal on {_where(record)} {error}")
             return
-        self._database.execute("insert into seal values (?, ?, ?, ?, ?, ?, ?, ?)",
-                               (seal["store"], seal["sink"], seal["first"], seal["last"], record.timestamp, text.decode(), record.partition, record.offset))
+        self._database.execute(
+            "insert into seal values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                seal["store"],
+                seal["sink"],
+                seal["first"],
+                seal["last"],
+                record.timestamp,
+                text.decode(),
+                record.partition,
+                record.offset,
+            ),
+        )
 
     def text_of(self, place: Place) -> bytes:
         """The document at a place, with a line feed."""
@@ -157,23 +199,31 @@ class Topic:
 
     def stores(self) -> list[tuple[str, str]]:
         """In the order in which they began."""
-        return list(self._database.execute("select store, sink from seal group by store, sink order by min(stamp), store"))
+        return list(
+            self._database.execute("select store, sink from seal group by store, sink order by min(stamp), store")
+        )
 
     def batches(self, store: str, sink: str) -> Iterator[_Batch]:
         for text, stamp, partition, offset in self._database.execute(
-                "select seal, stamp, partition, offset from seal where store = ? and sink = ? and last >= ? order by first, last, stamp, partition, offset", (store, sink, self._task.since)):
+            "select seal, stamp, partition, offset from seal where store = ? and sink = ? and last >= ? order by first, last, stamp, partition, offset",
+            (store, sink, self._task.since),
+        ):
             yield _Batch(json.loads(text), stamp, f"{partition} offset {offset}")
 
     def places(self, store: str, first: int, last: int) -> Iterator[Place]:
         """Records that may be those numbers of a store."""
-        yield from self._database.execute("select * from record where number between ? and ? and (store is null or store = ?) order by number", (first, last, store))
+        yield from self._database.execute(
+            "select * from record where number between ? and ? and (store is null or store = ?) order by number",
+            (first, last, store),
+        )
 
     def loose(self, store: str) -> tuple[int, int, int]:
         """How many records of a store no seal covers, and their numbers."""
         found = self._database.execute(
             "select count(*), min(number), max(number) from record as r where store = ? and number >= ? and "
             "coalesce((select s.last from seal as s where s.store = r.store and s.first <= r.number order by s.first desc limit 1), 0) < r.number",
-            (store, self._task.since)).fetchone()
+            (store, self._task.since),
+        ).fetchone()
         return int(found[0]), int(found[1] or 0), int(found[2] or 0)
 
 
@@ -197,25 +247,51 @@ class TopicStore:
             self._batch(batch)
         count, first, last = self._topic.loose(stream.store)
         if count:
-            stream.findings.wrong("seal-missing", f"no seal covers {plural(count, 'record')}, {numbers(first, last)}: a seal was removed, or somebody put {'it' if count == 1 else 'them'} there", first, last)
+            stream.findings.wrong(
+                "seal-missing",
+                f"no seal covers {plural(count, 'record')}, {numbers(first, last)}: a seal was removed, or somebody put {'it' if count == 1 else 'them'} there",
+                first,
+                last,
+            )
         self._task.end()
         check_heads(stream, self._task, self._ends)
         return stream
 
     def _batch(self, batch: _Batch) -> None:
         stream, seal = self.stream, batch.seal
-        first, last, what = seal["first"], seal["last"], f"the transaction of {numbers(seal['first'], seal['last'])} ({batch.where})"
+        first, last, what = (
+            seal["first"],
+            seal["last"],
+            f"the transaction of {numbers(seal['first'], seal['last'])} ({batch.where})",
+        )
         if not self._progress.begin_piece(first, last, seal["previous"], what):
             return
         present, open_numbers = self._choose(batch)
         documents = [self._topic.text_of(place) for place in present]
         if len(present) < last - first + 1:
-            missing = sorted(set(range(first, last + 1)) - {place[0] for place in present}) if last - first < 1_000_000 else []
+            missing = (
+                sorted(set(range(first, last + 1)) - {place[0] for place in present})
+                if last - first < 1_000_000
+                else []
+            )
             count = last - first + 1 - len(present)
-            which = f", from number {missing[0]:,} to {missing[-1]:,}" if len(missing) > 1 else f", number {missing[0]:,}" if missing else ""
-            stream.findings.wrong("missing", f"{plural(count, 'document')} of {what} {is_are(count)} missing{which}", first, last)
+            which = (
+                f", from number {missing[0]:,} to {missing[-1]:,}"
+                if len(missing) > 1
+                else f", number {missing[0]:,}"
+                if missing
+                else ""
+            )
+            stream.findings.wrong(
+                "missing", f"{plural(count, 'document')} of {what} {is_are(count)} missing{which}", first, last
+            )
         elif not self._fits(seal, documents) and not self._other_choice(seal, present, documents, open_numbers):
-            stream.findings.wrong("altered", f"{what}: its documents do not lead to the chain of its seal: altered, exchanged or in another order", first, last)
+            stream.findings.wrong(
+                "altered",
+                f"{what}: its documents do not lead to the chain of its seal: altered, exchanged or in another order",
+                first,
+                last,
+            )
         self._order(present)
         self._consume(present, documents)
         stream.documents += len(documents)
@@ -245,13 +321,20 @@ class TopicStore:
         chosen: list[Place] = []
         several: dict[int, list[Place]] = {}
         all_places = list(self._topic.places(stream.store, seal["first"], seal["last"]))
-        if len({place[0] for place in all_places}) == len(all_places) and all(place[1] is not None for place in all_places):
+        if len({place[0] for place in all_places}) == len(all_places) and all(
+            place[1] is not None for place in all_places
+        ):
             return all_places, several
         for number, found in itertools.groupby(all_places, key=lambda place: place[0]):
             places = list(found)
             own = [place for place in places if place[1] is not None]
             if len(own) > 1:
-                stream.findings.wrong("doubled", f"document {number:,} is in the topic {len(own)} times: {', '.join(f'{place[2]} offset {place[3]}' for place in own[:5])}", number, number)
+                stream.findings.wrong(
+                    "doubled",
+                    f"document {number:,} is in the topic {len(own)} times: {', '.join(f'{place[2]} offset {place[3]}' for place in own[:5])}",
+                    number,
+                    number,
+                )
             if not own and len(places) > 1:
                 places.sort(key=lambda place: abs(place[4] - batch.stamp))
                 several[len(chosen)] = places
@@ -259,7 +342,9 @@ class TopicStore:
             self._topic.taken += not own
         return chosen, several
 
-    def _other_choice(self, seal: dict[str, Any], present: list[Place], documents: list[bytes], several: dict[int, list[Place]]) -> bool:
+    def _other_choice(
+        self, seal: dict[str, Any], present: list[Place], documents: list[bytes], several: dict[int, list[Place]]
+    ) -> bool:
         """Stores that wrote at the same time have events of others under the same numbers: which of them is it?"""
         indexes = list(several)
         for choice in itertools.islice(itertools.product(*several.values()), 1, MOST_CHOICES):
@@ -274,7 +359,12 @@ class TopicStore:
         for number, _, partition, offset, *_ in places:
             before = self._offsets.get(partition)
             if before is not None and offset < before[1]:
-                self.stream.findings.wrong("order", f"document {number:,} lies in front of document {before[0]:,} in partition {partition}: they were exchanged", before[0], number)
+                self.stream.findings.wrong(
+                    "order",
+                    f"document {number:,} lies in front of document {before[0]:,} in partition {partition}: they were exchanged",
+                    before[0],
+                    number,
+                )
             self._offsets[partition] = (number, offset)
 
 
@@ -292,11 +382,23 @@ def verify(where: str, task: Task, report: Report) -> None:
             for store, sink in found:
                 report.streams.append(TopicStore(topic, where, store, sink, task).verify())
             sealed = {store for store, _ in found}
-            for store, count in database.execute("select store, count(*) from record where store is not null group by store"):
+            for store, count in database.execute(
+                "select store, count(*) from record where store is not null group by store"
+            ):
                 if store not in sealed:
-                    report.findings.wrong("seal-missing", f"{count:,} records are of store {store}, of which there is no seal")
-            surplus = database.execute("select count(*) from record where store is null and number >= ?", (task.since,)).fetchone()[0] - topic.taken
+                    report.findings.wrong(
+                        "seal-missing", f"{count:,} records are of store {store}, of which there is no seal"
+                    )
+            surplus = (
+                database.execute(
+                    "select count(*) from record where store is null and number >= ?", (task.since,)
+                ).fetchone()[0]
+                - topic.taken
+            )
             if surplus > 0:
-                report.findings.wrong("seal-missing", f"{surplus:,} records have a delivery number, but no transaction that is sealed has them")
+                report.findings.wrong(
+                    "seal-missing",
+                    f"{surplus:,} records have a delivery number, but no transaction that is sealed has them",
+                )
         finally:
             topic.close()

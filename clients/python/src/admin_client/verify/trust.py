@@ -3,6 +3,7 @@
 A seal says that the archiver took documents from the topic, not who sent them: whoever can write there can begin a
 store of his own, or say that it continues an honest one.  The id of the honest store has to come by another way.
 """
+
 from __future__ import annotations
 
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 
 from .report import STORES_NAMED, Findings, Report, Stream, stores_of
 from .source import Task
+
 
 def judge(report: Report, task: Task, source: str) -> None:
     """All streams of a source were read."""
@@ -36,9 +38,15 @@ def check_stores(streams: Sequence[Stream], meant: set[str]) -> None:
         if stream.store in meant:
             continue
         if stream.rootless:
-            stream.findings.attention("store", f"store {stream.store} is none that you named with --store, and no seal says yet whether it continues one of those")
+            stream.findings.attention(
+                "store",
+                f"store {stream.store} is none that you named with --store, and no seal says yet whether it continues one of those",
+            )
         else:
-            stream.findings.wrong("store", f"store {stream.store} is none that you named with --store, nor one that those continue: somebody else has sent its documents")
+            stream.findings.wrong(
+                "store",
+                f"store {stream.store} is none that you named with --store, nor one that those continue: somebody else has sent its documents",
+            )
 
 
 def _missing(begun: dict[str, tuple[Stream, str | None]], removed: bool) -> None:
@@ -62,16 +70,27 @@ def _circles(before: dict[str, str | None], findings: Findings, source: str) -> 
             at = before.get(at)
         if at is not None and at in path:
             circle = list(path)[list(path).index(at) :]
-            says = ", and ".join(f"store {store} says that it continues store {before[store]}" for store in circle[:STORES_NAMED])
-            findings.wrong("continues", f"{source}: {says}{', and so on' if len(circle) > STORES_NAMED else ''}: so none of them was the first, which cannot be. At least one of these stores is a forgery")
+            says = ", and ".join(
+                f"store {store} says that it continues store {before[store]}" for store in circle[:STORES_NAMED]
+            )
+            findings.wrong(
+                "continues",
+                f"{source}: {says}{', and so on' if len(circle) > STORES_NAMED else ''}: so none of them was the first, which cannot be. At least one of these stores is a forgery",
+            )
         done.update(path)
 
 
 def _several(begun: dict[str, tuple[Stream, str | None]], findings: Findings, source: str) -> None:
     roots = [stream for stream, before in begun.values() if before is None or before not in begun]
     if len(roots) > 1:
-        findings.attention("stores", f"{source}: {stores_of(roots)} continue no other one: are these several databases, or has somebody begun a store of his own? Name those you mean with --store")
+        findings.attention(
+            "stores",
+            f"{source}: {stores_of(roots)} continue no other one: are these several databases, or has somebody begun a store of his own? Name those you mean with --store",
+        )
     for before, count in Counter(before for _, before in begun.values() if before is not None).items():
         if count > 1:
             both = [stream for stream, continued in begun.values() if continued == before]
-            findings.attention("stores", f"{source}: {stores_of(both)} all say that they continue store {before}: no more than one of them can be right. Name that one with --store")
+            findings.attention(
+                "stores",
+                f"{source}: {stores_of(both)} all say that they continue store {before}: no more than one of them can be right. Name that one with --store",
+            )

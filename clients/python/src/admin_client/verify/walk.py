@@ -2,6 +2,7 @@
 
 Everything is done a block of text at a time, because a call for each document is what costs in Python.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -181,7 +182,9 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
             raise safe.Oversized
         rest.append(chunk[:cut])
         text = b"".join(rest)
-        rest = [chunk[cut:]] if cut < len(chunk) else []    # before the text is used: the parts of a long document take as much memory as the whole
+        rest = (
+            [chunk[cut:]] if cut < len(chunk) else []
+        )  # before the text is used: the parts of a long document take as much memory as the whole
         waiting = len(chunk) - cut
         yield text
         del text
@@ -189,7 +192,9 @@ def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join((*rest, b"\n"))
 
 
-def walk(chunks: Iterable[bytes], first: int, of_chain: Chain | None, tree: Tree | None, consumers: Iterable[Consumer]) -> int:
+def walk(
+    chunks: Iterable[bytes], first: int, of_chain: Chain | None, tree: Tree | None, consumers: Iterable[Consumer]
+) -> int:
     """Runs over all documents of a stream of bytes.  Returns how many there were."""
     number, consumers = first, tuple(consumers)
     for text in whole_lines(chunks):
@@ -204,7 +209,7 @@ def walk(chunks: Iterable[bytes], first: int, of_chain: Chain | None, tree: Tree
         for consumer in consumers:
             consumer(number, text)
         number += count
-        del text                    # before the next one is put together
+        del text  # before the next one is put together
     return number - first
 
 

@@ -1,4 +1,5 @@
 """Who is let in: by a bearer token that the database has verified, and by a role among its roles."""
+
 from __future__ import annotations
 
 import asyncio
@@ -54,8 +55,13 @@ async def admit(request: Request, access: Access) -> None:
     if access.variable is None or (token is None and not access.is_strict):
         return
     if not role:
-        raise ProblemError(403, f"This app lets nobody {access.doing}: the setting {access.variable} does not name the role that a token must hold for that.")
+        raise ProblemError(
+            403,
+            f"This app lets nobody {access.doing}: the setting {access.variable} does not name the role that a token must hold for that.",
+        )
     if token is None:
         raise unauthorized(None, "A bearer token is needed.")
     if not holds:
-        raise ProblemError(403, f"The roles of the token do not let it {access.doing}: {access.variable} names another one.")
+        raise ProblemError(
+            403, f"The roles of the token do not let it {access.doing}: {access.variable} names another one."
+        )

@@ -1,4 +1,5 @@
 """Approvals: read, issued, signed, withdrawn."""
+
 from __future__ import annotations
 
 import json
@@ -22,10 +23,10 @@ def instant(column: str) -> str:
 
 APPROVAL = f"""json_build_object('approval_id', a.approval_id, 'action', a.action, 'resource', a.resource, 'required_roles', a.required_roles,
     'required_signer_count', a.required_signer_count, 'requested_by', a.requested_by, 'state', a.state, 'ttl_state', t.ttl_state,
-    'valid_until', {instant('t.valid_until')}, 'sla_deadline', {instant('a.sla_deadline')}, 'created_at', {instant('a.created_at')},
-    'updated_at', {instant('a.updated_at')}, 'closed_at', {instant('a.closed_at')}, 'closed_by', a.closed_by, 'close_reason', a.close_reason,
+    'valid_until', {instant("t.valid_until")}, 'sla_deadline', {instant("a.sla_deadline")}, 'created_at', {instant("a.created_at")},
+    'updated_at', {instant("a.updated_at")}, 'closed_at', {instant("a.closed_at")}, 'closed_by', a.closed_by, 'close_reason', a.close_reason,
     'signatures', coalesce((select json_agg(json_build_object('signature_id', s.signature_id::text, 'signer_role', s.signer_role, 'signer', s.signer,
-        'signed_at', {instant('s.signed_at')}, 'approval_digest', encode(s.approval_digest, 'hex'), 'token_issuer', s.token_issuer,
+        'signed_at', {instant("s.signed_at")}, 'approval_digest', encode(s.approval_digest, 'hex'), 'token_issuer', s.token_issuer,
         'token_key_id', s.token_key_id, 'comment', s.comment) order by s.signature_id) from admin.signature as s where s.approval_id = a.approval_id), '[]'))"""
 ONE = f"select {APPROVAL}::text from admin.approval as a join admin.approval_ttl_state as t using (approval_id) where a.approval_id = $1"
 MANY = f"""select a.approval_id, {APPROVAL}::text from admin.approval as a join admin.approval_ttl_state as t using (approval_id)
@@ -45,13 +46,17 @@ async def step(request: Request, statement: str, *arguments: Any) -> str:
     try:
         text: str = await database_of(request).value(statement, *arguments)
     except asyncpg.InvalidParameterValueError as error:
-        raise ProblemError(409, ". ".join(filter(None, (error.message, error.detail))), sqlstate=error.sqlstate, hint=error.hint) from error
+        raise ProblemError(
+            409, ". ".join(filter(None, (error.message, error.detail))), sqlstate=error.sqlstate, hint=error.hint
+        ) from error
     return text
 
 
 def router(requires_token: bool) -> APIRouter:
     """For requests with a token, or for those that name people themselves."""
-    routes = APIRouter(prefix="/api/policy/approvals", tags=["approvals"], route_class=route_for(Access(requires_token)))
+    routes = APIRouter(
+        prefix="/api/policy/approvals", tags=["approvals"], route_class=route_for(Access(requires_token))
+    )
     for_readers: Any = {"response_model": None, "route_class_override": route_for(reading(requires_token))}
     Token = Annotated[str | None, Depends(models.required_token if requires_token else models.optional_token)]
     IssueBody: Any = models.IssueRequest if requires_token else models.PlainIssueRequest
@@ -74,19 +79,35 @@ def router(requires_token: bool) -> APIRouter:
     async def issue(request: Request, body: models.IssueRequest, token: str | None) -> Response:
         if body.sla_deadline <= datetime.now(UTC):
             raise ProblemError(409, "sla_deadline is not ahead")
-        text = await step(request, ISSUE, body.action, body.required_roles, models.written(body.sla_deadline), body.resource, body.approval_id, getattr(body, "requested_by", None), token)
+        text = await step(
+            request,
+            ISSUE,
+            body.action,
+            body.required_roles,
+            models.written(body.sla_deadline),
+            body.resource,
+            body.approval_id,
+            getattr(body, "requested_by", None),
+            token,
+        )
         told = json.loads(text)
         response = answer(text, 200 if told["already"] else 201)
         response.headers["Location"] = f"{routes.prefix}/{told['approval_id']}"
         return response
 
     async def sign(request: Request, approval_id: str, body: models.SignRequest, token: str | None) -> Response:
-        return answer(await step(request, SIGN, approval_id, body.signer_role, getattr(body, "signer", None), body.comment, token))
+        return answer(
+            await step(request, SIGN, approval_id, body.signer_role, getattr(body, "signer", None), body.comment, token)
+        )
 
     async def withdraw(request: Request, approval_id: str, body: models.WithdrawRequest, token: str | None) -> Response:
         return answer(await step(request, WITHDRAW, approval_id, body.reason, getattr(body, "actor", None), token))
 
-    list_approvals.__annotations__ |= {"request": Request, "query": Annotated[models.ListQuery, Query()], "token": Token}
+    list_approvals.__annotations__ |= {
+        "request": Request,
+        "query": Annotated[models.ListQuery, Query()],
+        "token": Token,
+    }
     get_approval.__annotations__ |= {"request": Request, "approval_id": models.PathId, "token": Token}
     issue.__annotations__ |= {"request": Request, "body": IssueBody, "token": Token}
     sign.__annotations__ |= {"request": Request, "approval_id": models.PathId, "body": SignBody, "token": Token}
@@ -94,14 +115,49 @@ def router(requires_token: bool) -> APIRouter:
     for function in (list_approvals, get_approval, issue, sign, withdraw):
         function.__annotations__["return"] = Response
     common: dict[str, Any] = {"response_model": None}
-    routes.add_api_route("", list_approvals, methods=["GET"], summary="A page of approvals", responses={200: {"model": models.Page}, **may_answer(*reads)}, **for_readers)
-    routes.add_api_route("", issue, methods=["POST"], summary="Issues an approval", status_code=201,
-                         responses={201: {"model": models.Step}, 200: {"model": models.Step, "description": "It was issued before, by the same person"},
-                                    **may_answer(*writes)}, **common)
-    routes.add_api_route("/{approval_id}", get_approval, methods=["GET"], summary="One approval and its signatures",
-                         responses={200: {"model": models.Approval}, **may_answer(404, *reads)}, **for_readers)
-    routes.add_api_route("/{approval_id}/sign", sign, methods=["POST"], summary="Signs an approval in a role",
-                         responses={200: {"model": models.Step}, **may_answer(404, *writes)}, **common)
-    routes.add_api_route("/{approval_id}/withdraw", withdraw, methods=["POST"], summary="Withdraws an approval for good",
-                         responses={200: {"model": models.Step}, **may_answer(404, *writes)}, **common)
+    routes.add_api_route(
+        "",
+        list_approvals,
+        methods=["GET"],
+        summary="A page of approvals",
+        responses={200: {"model": models.Page}, **may_answer(*reads)},
+        **for_readers,
+    )
+    routes.add_api_route(
+        "",
+        issue,
+        methods=["POST"],
+        summary="Issues an approval",
+        status_code=201,
+        responses={
+            201: {"model": models.Step},
+            200: {"model": models.Step, "description": "It was issued before, by the same person"},
+            **may_answer(*writes),
+        },
+        **common,
+    )
+    routes.add_api_route(
+        "/{approval_id}",
+        get_approval,
+        methods=["GET"],
+        summary="One approval and its signatures",
+        responses={200: {"model": models.Approval}, **may_answer(404, *reads)},
+        **for_readers,
+    )
+    routes.add_api_route(
+        "/{approval_id}/sign",
+        sign,
+        methods=["POST"],
+        summary="Signs an approval in a role",
+        responses={200: {"model": models.Step}, **may_answer(404, *writes)},
+        **common,
+    )
+    routes.add_api_route(
+        "/{approval_id}/withdraw",
+        withdraw,
+        methods=["POST"],
+        summary="Withdraws an approval for good",
+        responses={200: {"model": models.Step}, **may_answer(404, *writes)},
+        **common,
+    )
     return routes

@@ -3,6 +3,7 @@
 The order is that of cost: a token is verified before its request's body is read, and a body is read before it is parsed.  A large one is
 parsed in another process, one after the other, so that the loop goes on.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -38,11 +39,20 @@ def parsing_of(request: Request) -> Parsing:
 def check_type(request: Request) -> None:
     """Raises 415 unless the content is JSON, in UTF-8."""
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
-    charset = dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";") if part.strip()).get("charset", "utf-8").strip('"')
+    charset = (
+        dict(part.strip().lower().partition("=")[::2] for part in parameters.split(";") if part.strip())
+        .get("charset", "utf-8")
+        .strip('"')
+    )
     name = kind.strip().lower()
-    if not (name == "application/json" or (name.startswith("application/") and name.endswith("+json"))) or charset not in ("utf-8", "utf8", "us-ascii"):
-        raise ProblemError(415, f"The content type is {request.headers.get('content-type', 'missing')[:128]!r}; application/json in UTF-8 is taken.",
-                           headers={"Accept": "application/json"})
+    if not (
+        name == "application/json" or (name.startswith("application/") and name.endswith("+json"))
+    ) or charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(
+            415,
+            f"The content type is {request.headers.get('content-type', 'missing')[:128]!r}; application/json in UTF-8 is taken.",
+            headers={"Accept": "application/json"},
+        )
 
 
 def check_head(request: Request) -> None:
@@ -118,7 +128,7 @@ class JsonRoute(APIRoute):
                 return await handle(request)
             except ClientDisconnect:
                 log.debug("the client of %s %s went away", request.method, request.url.path)
-                return Response(status_code=400)        # heard by nobody
+                return Response(status_code=400)  # heard by nobody
 
         return checked
 
@@ -131,7 +141,9 @@ class JsonRoute(APIRoute):
         if request.method == "POST":
             check_type(request)
             if self.is_parsed:
-                request._json = await parsed(request, parse, await read_text(request))      # for FastAPI, which would parse it once more
+                request._json = await parsed(
+                    request, parse, await read_text(request)
+                )  # for FastAPI, which would parse it once more
 
 
 def route_for(access: Access, *, is_parsed: bool = True) -> type[JsonRoute]:

@@ -3,6 +3,7 @@
 A request has a budget: to get a connection, and for its statements.  A statement that is given up is cancelled at the server; its
 connection is given back by a task of its own, since that takes the server's answer, and ended where that does not come.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -39,8 +40,14 @@ class Database:
 
     def __init__(self, settings: AppSettings) -> None:
         self.settings = settings
-        self._pool = asyncpg.create_pool(settings.dsn, min_size=0, max_size=settings.connections, reset=_no_reset, timeout=settings.budget,
-                                         **({"statement_cache_size": 0} if settings.pooler else {}))
+        self._pool = asyncpg.create_pool(
+            settings.dsn,
+            min_size=0,
+            max_size=settings.connections,
+            reset=_no_reset,
+            timeout=settings.budget,
+            **({"statement_cache_size": 0} if settings.pooler else {}),
+        )
         self._returning: set[asyncio.Task[None]] = set()
         self.probe = Probe(self)
 
@@ -79,7 +86,7 @@ class Database:
     async def _acquire(self) -> asyncpg.Connection:
         try:
             return await self._pool.acquire()
-        except asyncio.CancelledError as error:     # what asyncio.timeout does to who waits
+        except asyncio.CancelledError as error:  # what asyncio.timeout does to who waits
             raise Unavailable("no connection was free in time") from error
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
@@ -92,7 +99,7 @@ class Database:
     async def _give_back(self, connection: asyncpg.Connection) -> None:
         try:
             await self._pool.release(connection, timeout=CLEAN_UP_SECONDS)
-        except Exception as error:      # asyncpg has ended it, and makes a new one when needed
+        except Exception as error:  # asyncpg has ended it, and makes a new one when needed
             log.debug("a connection was ended: %r", error)
 
 

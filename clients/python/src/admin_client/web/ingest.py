@@ -1,4 +1,5 @@
 """Events that happened elsewhere, into the trail."""
+
 from __future__ import annotations
 
 from functools import partial
@@ -15,10 +16,21 @@ from .json_text import Batch, NoArray, TooMany, read_batch
 from .problems import ProblemError, may_answer
 
 INGEST = "select admin.audit_ingest($1::text::jsonb)::text"
-MOST_EVENTS = 10_000        # as audit_ingest takes
-BODY = {"required": True, "content": {"application/json": {"schema": {
-    "type": "array", "items": {}, "maxItems": MOST_EVENTS, "title": "Events",
-    "description": "CloudEvents 1.0, structured; up to 10000. Each is taken once per source and id; what is wrong with one is told by its index."}}}}
+MOST_EVENTS = 10_000  # as audit_ingest takes
+BODY = {
+    "required": True,
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "array",
+                "items": {},
+                "maxItems": MOST_EVENTS,
+                "title": "Events",
+                "description": "CloudEvents 1.0, structured; up to 10000. Each is taken once per source and id; what is wrong with one is told by its index.",
+            }
+        }
+    },
+}
 
 
 READ_EVENTS = partial(read_batch, most=MOST_EVENTS)
@@ -35,7 +47,9 @@ async def read_events(request: Request) -> Batch:
 
 
 def refused(message: str) -> ProblemError:
-    return ProblemError(422, "The request is not what this operation takes.", errors=[{"field": "body", "message": message}])
+    return ProblemError(
+        422, "The request is not what this operation takes.", errors=[{"field": "body", "message": message}]
+    )
 
 
 def router(requires_token: bool) -> APIRouter:
@@ -48,7 +62,14 @@ def router(requires_token: bool) -> APIRouter:
         return answer(await parsing_of(request).run(batch.merged, told))
 
     ingest.__annotations__ |= {"request": Request, "token": Token, "return": Response}
-    routes.add_api_route("/ingest", ingest, methods=["POST"], summary="Events that happened elsewhere, into the trail", response_model=None,
-                         route_class_override=route_for(ingesting(requires_token), is_parsed=False), openapi_extra={"requestBody": BODY},
-                         responses={200: {"model": models.Ingested}, **may_answer(400, 401, 403, 408, 413, 415, 422, 500, 503, 504)})
+    routes.add_api_route(
+        "/ingest",
+        ingest,
+        methods=["POST"],
+        summary="Events that happened elsewhere, into the trail",
+        response_model=None,
+        route_class_override=route_for(ingesting(requires_token), is_parsed=False),
+        openapi_extra={"requestBody": BODY},
+        responses={200: {"model": models.Ingested}, **may_answer(400, 401, 403, 408, 413, 415, 422, 500, 503, 504)},
+    )
     return routes

@@ -6,6 +6,7 @@ of that one.
 
 A text that may have many values is looked through first, and refused before it is parsed if it has more than anything that the database takes.
 """
+
 from __future__ import annotations
 
 import json
@@ -14,17 +15,21 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_MEMBERS = 64       # of an object of a request; the largest has eight
-MOST_DIGITS = 10_000    # well within what the type numeric takes; the database itself takes 1000
-MOST_LEVELS = 500       # well within the stack of Python and of the database, which takes 100
-MOST_VALUES = 131_072   # of an event: more do not fit into the 256 KiB that the database takes, were they all of one digit
-FEW_VALUES = 5_000      # of which nobody notices that they are parsed
+MOST_MEMBERS = 64  # of an object of a request; the largest has eight
+MOST_DIGITS = 10_000  # well within what the type numeric takes; the database itself takes 1000
+MOST_LEVELS = 500  # well within the stack of Python and of the database, which takes 100
+MOST_VALUES = (
+    131_072  # of an event: more do not fit into the 256 KiB that the database takes, were they all of one digit
+)
+FEW_VALUES = 5_000  # of which nobody notices that they are parsed
 MOST_REQUEST_VALUES = 1_000
 BLANKS = re.compile(r"[ \t\n\r]*+")
 NUMBER = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|([\[{])|([\]}])|,', re.DOTALL)
 # What JSON can say and PostgreSQL's text cannot: NUL, and halves of surrogate pairs.  Escaped backslashes have been taken out before.
-UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F])")
+UNSTORABLE = re.compile(
+    r"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F])"
+)
 
 
 TOO_DEEP = "it is nested too deep"
@@ -43,7 +48,7 @@ class Reading:
         members = dict(pairs)
         if len(members) < len(pairs) and not self.faults:
             seen: set[str] = set()
-            name = next(name for name, _ in pairs if name in seen or seen.add(name))     # type: ignore[func-returns-value]
+            name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
             self.faults.append(f"member {json.dumps(name[:64])} is named twice")
         self.is_wide |= len(members) > MOST_MEMBERS
         return members
@@ -52,8 +57,10 @@ class Reading:
         """Its value, or infinity where it has too many digits."""
         if len(text) <= 15 and text.lstrip("-").isdigit():
             return int(text)
-        whole, fraction, exponent = NUMBER.fullmatch(text).groups()     # type: ignore[union-attr]
-        power = 0 if exponent is None else int(exponent[:8])            # of more digits: too large or too small, whatever they are
+        whole, fraction, exponent = NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
+        power = (
+            0 if exponent is None else int(exponent[:8])
+        )  # of more digits: too large or too small, whatever they are
         if len(whole) + power > MOST_DIGITS or len(fraction or "") - power > MOST_DIGITS:
             self.faults.append("it has a number of more than 1000 digits")
             return math.inf
@@ -65,7 +72,12 @@ def refuse_constant(name: str) -> None:
 
 
 def decoder(reading: Reading) -> json.JSONDecoder:
-    return json.JSONDecoder(object_pairs_hook=reading.object, parse_int=reading.number, parse_float=reading.number, parse_constant=refuse_constant)
+    return json.JSONDecoder(
+        object_pairs_hook=reading.object,
+        parse_int=reading.number,
+        parse_float=reading.number,
+        parse_constant=refuse_constant,
+    )
 
 
 def survey(text: str, start: int, most_values: int) -> tuple[int, str | None]:
@@ -87,13 +99,16 @@ def survey(text: str, start: int, most_values: int) -> tuple[int, str | None]:
 
 def has_many(text: str) -> bool:
     """May it have many values?  Looks at what is in strings, too."""
-    return text.count(",") + text.count("[") + text.count("{") > FEW_VALUES or min(text.count("["), text.count("]")) + min(text.count("{"), text.count("}")) > MOST_LEVELS
+    return (
+        text.count(",") + text.count("[") + text.count("{") > FEW_VALUES
+        or min(text.count("["), text.count("]")) + min(text.count("{"), text.count("}")) > MOST_LEVELS
+    )
 
 
 def parse(text: str) -> Any:
     """The value of a request's whole text.  Raises ValueError, also for a member that is named twice and for what is nested too deep; and TooWide."""
     reading = Reading()
-    if has_many(text) and text[(start := after_blanks(text, 0)):start + 1] in ("[", "{"):
+    if has_many(text) and text[(start := after_blanks(text, 0)) : start + 1] in ("[", "{"):
         _, too_much = survey(text, start, MOST_REQUEST_VALUES)
         if too_much == TOO_DEEP:
             raise ValueError(too_much)
@@ -146,14 +161,14 @@ class Batch:
 def read_batch(text: str, most: int) -> Batch:
     """Raises ValueError for what is no JSON, NoArray, and TooMany."""
     place = after_blanks(text, 0)
-    if text[place:place + 1] != "[":
+    if text[place : place + 1] != "[":
         parse(text)
         raise NoArray()
     batch = Batch(0, [], [], "[]")
     is_surveyed = has_many(text)
     parts: list[str] = []
     place = after_blanks(text, place + 1)
-    is_over = text[place:place + 1] == "]"
+    is_over = text[place : place + 1] == "]"
     while not is_over:
         if batch.count == most:
             raise TooMany()
@@ -165,9 +180,9 @@ def read_batch(text: str, most: int) -> Batch:
             batch.rejected.append({"index": batch.count, "id": name, "error": fault})
         batch.count += 1
         place = after_blanks(text, place)
-        is_over = text[place:place + 1] == "]"
+        is_over = text[place : place + 1] == "]"
         if not is_over:
-            if text[place:place + 1] != ",":
+            if text[place : place + 1] != ",":
                 raise ValueError(f"neither a comma nor the array's end is at character {place}")
             place = after_blanks(text, place + 1)
     if after_blanks(text, place + 1) < len(text):
@@ -177,19 +192,19 @@ def read_batch(text: str, most: int) -> Batch:
 
 
 def after_blanks(text: str, place: int) -> int:
-    return BLANKS.match(text, place).end()      # type: ignore[union-attr]
+    return BLANKS.match(text, place).end()  # type: ignore[union-attr]
 
 
 def read_element(text: str, start: int, is_surveyed: bool) -> tuple[int, str | None, str | None]:
     """Where the element ends, its id if it has one that can be told, and what is wrong with it, if anything."""
     reading = Reading()
-    if is_surveyed and text[start:start + 1] in ("[", "{"):
+    if is_surveyed and text[start : start + 1] in ("[", "{"):
         end, too_much = survey(text, start, MOST_VALUES)
         if too_much is not None:
             return end, None, too_much
     try:
         value, end = decoder(reading).raw_decode(text, start)
-    except RecursionError:      # where somebody has lowered Python's limit
+    except RecursionError:  # where somebody has lowered Python's limit
         return survey(text, start, MOST_VALUES)[0], None, TOO_DEEP
     element = text[start:end]
     name = value.get("id") if isinstance(value, dict) else None

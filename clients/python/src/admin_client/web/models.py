@@ -1,4 +1,5 @@
 """What requests and answers look like.  Limits are the database's own (interface and tables), and are in bytes where it counts bytes."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -14,8 +15,8 @@ from .problems import unauthorized
 ID_PATTERN = "^APP-[0-9]{6}-[a-z0-9]+$"
 TRACEPARENT_PATTERN = "^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 INSTANT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$"
-NO_NUL = r"^[^\x00]*$"      # what text of PostgreSQL cannot hold
-ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"      # what names something is shown on one line
+NO_NUL = r"^[^\x00]*$"  # what text of PostgreSQL cannot hold
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"  # what names something is shown on one line
 STATES = Literal["pending", "signed_partial", "signed_full", "withdrawn"]
 TTL_STATES = Literal["valid", "expired", "stale", "not-applicable"]
 
@@ -51,7 +52,15 @@ def written(instant: datetime | None) -> str | None:
 
 ApprovalId = Annotated[str, Field(pattern=ID_PATTERN, max_length=64)]
 PathId = Annotated[str, Path(pattern=ID_PATTERN, max_length=64, description="The approval.")]
-Instant = Annotated[datetime, BeforeValidator(to_instant, json_schema_input_type=Annotated[str, Field(pattern=INSTANT_PATTERN, json_schema_extra={"format": "date-time"})])]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(
+        to_instant,
+        json_schema_input_type=Annotated[
+            str, Field(pattern=INSTANT_PATTERN, json_schema_extra={"format": "date-time"})
+        ],
+    ),
+]
 Role = Annotated[str, Field(min_length=1, max_length=128, pattern=ONE_LINE), at_most(128)]
 Person = Annotated[str, Field(min_length=1, max_length=256, pattern=ONE_LINE), at_most(256), AfterValidator(check_name)]
 Action = Annotated[str, Field(min_length=1, max_length=256, pattern=ONE_LINE), at_most(256)]
@@ -74,7 +83,11 @@ class IssueRequest(Strict):
     """A new approval; its requester is the subject of the token."""
 
     action: Action
-    required_roles: Annotated[list[Role], Field(min_length=1, max_length=8, json_schema_extra={"uniqueItems": True}), AfterValidator(lambda roles: distinct(roles))]
+    required_roles: Annotated[
+        list[Role],
+        Field(min_length=1, max_length=8, json_schema_extra={"uniqueItems": True}),
+        AfterValidator(lambda roles: distinct(roles)),
+    ]
     sla_deadline: Annotated[Instant, Field(strict=False)]
     resource: Resource | None = None
     approval_id: ApprovalId | None = Field(default=None, description="Made by the database where it is left out.")
@@ -100,7 +113,9 @@ class CheckRequest(Strict):
     action: AskedAction | None = None
     resource: AskedResource | None = None
     request_id: AskedAction | None = None
-    traceparent: Annotated[str, Field(pattern=TRACEPARENT_PATTERN)] | None = Field(default=None, description="W3C Trace Context.")
+    traceparent: Annotated[str, Field(pattern=TRACEPARENT_PATTERN)] | None = Field(
+        default=None, description="W3C Trace Context."
+    )
 
 
 class PreviewRequest(Strict):
@@ -135,7 +150,7 @@ class ListQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
     state: STATES | None = None
     limit: int = Field(default=100, ge=1, le=1000)
-    after: ApprovalId | None = Field(default=None, description="The last id of the page before: its \"next\".")
+    after: ApprovalId | None = Field(default=None, description='The last id of the page before: its "next".')
 
 
 class Signature(BaseModel):
@@ -170,7 +185,7 @@ class Approval(BaseModel):
 
 class Page(BaseModel):
     approvals: list[Approval]
-    next: str | None = Field(description="What to name as \"after\" for the next page; null on the last one.")
+    next: str | None = Field(description='What to name as "after" for the next page; null on the last one.')
 
 
 class Step(BaseModel):
@@ -248,7 +263,9 @@ def distinct(roles: list[str]) -> list[str]:
     return roles
 
 
-bearer = HTTPBearer(auto_error=False, description="A JSON Web Token of an issuer that the database trusts (RFC 6750, RFC 7519).")
+bearer = HTTPBearer(
+    auto_error=False, description="A JSON Web Token of an issuer that the database trusts (RFC 6750, RFC 7519)."
+)
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 
 

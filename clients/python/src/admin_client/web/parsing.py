@@ -4,6 +4,7 @@ No other thread of Python runs while the parser, which is C, makes values of a t
 and again.  So the app's own process only sends the text, and gets what was made of it.  The process is started for the first large text.  It reads
 from its standard input, one text after the other, and ends with that: also when the app is killed.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -64,13 +65,13 @@ class Parsing:
     def _end_turn(self, asking: asyncio.Task[T]) -> None:
         self._turn.release()
         if not asking.cancelled():
-            asking.exception()      # told to whoever still waits
+            asking.exception()  # told to whoever still waits
 
     async def _ask(self, work: Callable[[str], T], text: str) -> T:
         question = pickle.dumps((work, text))
         for _ in range(ATTEMPTS):
             try:
-                is_made, made = await self._exchange(question)      # what it made, or what it raised
+                is_made, made = await self._exchange(question)  # what it made, or what it raised
             except (asyncio.IncompleteReadError, ConnectionError):
                 await self.close()
                 continue
@@ -82,12 +83,21 @@ class Parsing:
 
     async def _exchange(self, question: bytes) -> tuple[bool, Any]:
         if self._process is None:
-            self._process = await asyncio.create_subprocess_exec(sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=READ_BYTES)
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                __name__,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=READ_BYTES,
+            )
         source, target = self._process.stdout, self._process.stdin
         assert source is not None and target is not None
         target.write(len(question).to_bytes(HEAD_BYTES) + question)
         await target.drain()
-        answer: tuple[bool, Any] = pickle.loads(await source.readexactly(int.from_bytes(await source.readexactly(HEAD_BYTES))))
+        answer: tuple[bool, Any] = pickle.loads(
+            await source.readexactly(int.from_bytes(await source.readexactly(HEAD_BYTES)))
+        )
         return answer
 
     async def close(self) -> None:
@@ -100,5 +110,5 @@ class Parsing:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)        # of a terminal: the app ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the app ends us
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,4 +1,5 @@
 """For who starts and stops the app."""
+
 from __future__ import annotations
 
 from typing import Literal

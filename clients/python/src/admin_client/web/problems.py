@@ -1,4 +1,5 @@
 """Whatever goes wrong becomes a problem document (RFC 9457); what the database raises, by its SQLSTATE."""
+
 from __future__ import annotations
 
 import json
@@ -19,30 +20,30 @@ from .database import Unavailable
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-CHALLENGE = 'Bearer realm="admin"'      # RFC 6750, section 3
+CHALLENGE = 'Bearer realm="admin"'  # RFC 6750, section 3
 RETRY_AFTER = {"Retry-After": "1"}
 
 # The status of a SQLSTATE: the longest prefix counts.
 STATUSES: Mapping[str, int] = {
-    "08": 503,          # the connection is lost
-    "22": 422,          # a value that cannot be
-    "23": 409,          # a constraint: twice the same, or not to be changed
+    "08": 503,  # the connection is lost
+    "22": 422,  # a value that cannot be
+    "23": 409,  # a constraint: twice the same, or not to be changed
     "23502": 422,
     "23514": 422,
-    "25006": 503,       # a standby, or read-only for now
-    "28": 401,          # no token, or none that is good
-    "3F000": 503,       # no extension
+    "25006": 503,  # a standby, or read-only for now
+    "28": 401,  # no token, or none that is good
+    "3F000": 503,  # no extension
     "42883": 503,
     "42P01": 503,
-    "40": 503,          # given up for the sake of others: try again
-    "42501": 403,       # may not
-    "53": 503,          # out of something
-    "54": 422,          # too much, too deep
-    "55": 409,          # not in a state for it
-    "55P03": 503,       # somebody has it locked
-    "57": 503,          # shut down, starting
-    "57014": 504,       # cancelled: it took too long
-    "P0002": 404,       # no such approval
+    "40": 503,  # given up for the sake of others: try again
+    "42501": 403,  # may not
+    "53": 503,  # out of something
+    "54": 422,  # too much, too deep
+    "55": 409,  # not in a state for it
+    "55P03": 503,  # somebody has it locked
+    "57": 503,  # shut down, starting
+    "57014": 504,  # cancelled: it took too long
+    "P0002": 404,  # no such approval
 }
 
 
@@ -66,7 +67,9 @@ class Problem(BaseModel):
     detail: str | None = Field(default=None, description="What was wrong this time.")
     hint: str | None = Field(default=None, description="What can be done.")
     sqlstate: str | None = Field(default=None, description="Where the database has raised it.")
-    errors: list[FieldError] | None = Field(default=None, description="Of a request that is malformed: what, and where.")
+    errors: list[FieldError] | None = Field(
+        default=None, description="Of a request that is malformed: what, and where."
+    )
 
 
 class ProblemError(Exception):
@@ -77,9 +80,21 @@ class ProblemError(Exception):
         self.status, self.detail, self.headers, self.members = status, detail, dict(headers or {}), members
 
 
-def respond(status: int, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: Any) -> Response:
-    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **members}
-    more = {**(RETRY_AFTER if status == 503 else {}), **({"WWW-Authenticate": CHALLENGE} if status == 401 else {}), **(headers or {})}
+def respond(
+    status: int, detail: str | None = None, headers: Mapping[str, str] | None = None, **members: Any
+) -> Response:
+    document = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **members,
+    }
+    more = {
+        **(RETRY_AFTER if status == 503 else {}),
+        **({"WWW-Authenticate": CHALLENGE} if status == 401 else {}),
+        **(headers or {}),
+    }
     # What a caller sent may be told back, and be no text of UTF-8.
     content = json.dumps({key: value for key, value in document.items() if value is not None}, ensure_ascii=True)
     return Response(content, status, more, MEDIA_TYPE)
@@ -106,10 +121,18 @@ async def on_postgres(request: Request, error: Exception) -> Response:
     status = status_of(sqlstate)
     if status == 500:
         log.error("the database has raised %s", sqlstate, exc_info=error)
-        return respond(500, "The database has raised an error that is not the request's fault; it is in the log.", sqlstate=sqlstate)
+        return respond(
+            500,
+            "The database has raised an error that is not the request's fault; it is in the log.",
+            sqlstate=sqlstate,
+        )
     if sqlstate in WITHOUT_EXTENSION:
         log.error("the database lacks what the app asks: %s", error)
-        return respond(503, "The database lacks what is asked of it: admin_ext is not there, or of another version. Readiness needs admin_ext_cutover, too.", sqlstate=sqlstate)
+        return respond(
+            503,
+            "The database lacks what is asked of it: admin_ext is not there, or of another version. Readiness needs admin_ext_cutover, too.",
+            sqlstate=sqlstate,
+        )
     told = ". ".join(text for text in (error.message, error.detail) if text)
     headers = {"WWW-Authenticate": f'{CHALLENGE}, error="invalid_token"'} if status == 401 else None
     return respond(status, told, headers, sqlstate=sqlstate, hint=error.hint)
@@ -126,7 +149,10 @@ async def on_timeout(request: Request, error: Exception) -> Response:
 
 async def on_validation(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"field": ".".join(str(part) for part in one["loc"])[:256], "message": str(one["msg"])[:512]} for one in error.errors()[:20]]
+    errors = [
+        {"field": ".".join(str(part) for part in one["loc"])[:256], "message": str(one["msg"])[:512]}
+        for one in error.errors()[:20]
+    ]
     return respond(422, "The request is not what this operation takes.", errors=errors)
 
 
@@ -135,7 +161,9 @@ async def on_http(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {})
     if error.status_code == 405:
         headers["Allow"] = ", ".join(sorted(methods_of(request)))
-    return respond(error.status_code, error.detail if error.detail != HTTPStatus(error.status_code).phrase else None, headers)
+    return respond(
+        error.status_code, error.detail if error.detail != HTTPStatus(error.status_code).phrase else None, headers
+    )
 
 
 async def on_anything(request: Request, error: Exception) -> Response:
@@ -144,7 +172,12 @@ async def on_anything(request: Request, error: Exception) -> Response:
 
 def methods_of(request: Request) -> set[str]:
     """All that the path has (RFC 9110, section 10.2.1): the routes' own error tells those of one of them."""
-    return {method.upper() for path, operations in request.app.openapi()["paths"].items() if compile_path(path)[0].match(request.url.path) for method in operations}
+    return {
+        method.upper()
+        for path, operations in request.app.openapi()["paths"].items()
+        if compile_path(path)[0].match(request.url.path)
+        for method in operations
+    }
 
 
 def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
@@ -165,14 +198,27 @@ def describe(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    for kind, handler in ((ProblemError, on_problem), (asyncpg.PostgresError, on_postgres), (Unavailable, on_unavailable), (TimeoutError, on_timeout),
-                          (OSError, on_unavailable), (asyncpg.InterfaceError, on_unavailable), (RequestValidationError, on_validation),
-                          (HTTPException, on_http), (Exception, on_anything)):
+    for kind, handler in (
+        (ProblemError, on_problem),
+        (asyncpg.PostgresError, on_postgres),
+        (Unavailable, on_unavailable),
+        (TimeoutError, on_timeout),
+        (OSError, on_unavailable),
+        (asyncpg.InterfaceError, on_unavailable),
+        (RequestValidationError, on_validation),
+        (HTTPException, on_http),
+        (Exception, on_anything),
+    ):
         app.add_exception_handler(kind, handler)
-    app.openapi = describe(app)     # type: ignore[method-assign]
+    app.openapi = describe(app)  # type: ignore[method-assign]
 
 
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For the OpenAPI document: what else than success an operation answers."""
-    return {status: {"content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}, "description": HTTPStatus(status).phrase}
-            for status in statuses}
+    return {
+        status: {
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "description": HTTPStatus(status).phrase,
+        }
+        for status in statuses
+    }

@@ -1,4 +1,5 @@
 """What the app is told, by its environment or by whoever makes it."""
+
 from __future__ import annotations
 
 import os
@@ -50,10 +51,17 @@ class AppSettings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> AppSettings:
         """Raises ValueError that names the variable."""
-        return cls(dsn=environment.get("ADMIN_DSN", ""), pooler=flag(environment, "ADMIN_POOLER", False), connections=whole(environment, "ADMIN_POOL_SIZE", 10),
-                   budget=number(environment, "ADMIN_BUDGET", 1.0), readiness_budget=number(environment, "ADMIN_READINESS_BUDGET", 10.0),
-                   require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True), ingest_role=environment.get("ADMIN_INGEST_ROLE", ""),
-                   reader_role=environment.get("ADMIN_READER_ROLE", ""), body_budget=number(environment, "ADMIN_BODY_BUDGET", 10.0))
+        return cls(
+            dsn=environment.get("ADMIN_DSN", ""),
+            pooler=flag(environment, "ADMIN_POOLER", False),
+            connections=whole(environment, "ADMIN_POOL_SIZE", 10),
+            budget=number(environment, "ADMIN_BUDGET", 1.0),
+            readiness_budget=number(environment, "ADMIN_READINESS_BUDGET", 10.0),
+            require_token=flag(environment, "ADMIN_REQUIRE_TOKEN", True),
+            ingest_role=environment.get("ADMIN_INGEST_ROLE", ""),
+            reader_role=environment.get("ADMIN_READER_ROLE", ""),
+            body_budget=number(environment, "ADMIN_BODY_BUDGET", 10.0),
+        )
 
 
 def flag(environment: Mapping[str, str], name: str, default: bool) -> bool:
@@ -73,6 +81,6 @@ def number(environment: Mapping[str, str], name: str, default: float) -> float:
 
 def whole(environment: Mapping[str, str], name: str, default: int) -> int:
     value = number(environment, name, default)
-    if value != value // 1:     # of infinity and NaN, too
+    if value != value // 1:  # of infinity and NaN, too
         raise ValueError(f"{name} is no whole number: {environment[name][:64]!r}")
     return int(value)
