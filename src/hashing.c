@@ -26,7 +26,8 @@ typedef enum HashingState
 
 struct Hashing
 {
-	EVP_MD_CTX *context;		/* this and what follows is the caller's, or while it is in hand the thread's */
+	EVP_MD_CTX *context;		/* this and what follows is the caller's, or while it is in hand
+								 * the thread's */
 	bool		is_well;		/* nothing has failed since it was begun */
 	bool		was_given;		/* the caller's own: it may be at rest all the same */
 
@@ -46,7 +47,7 @@ static bool is_running = false; /* the caller's own, as is thread */
 static pthread_t thread;
 
 static void
-compute(Hashing *hashing, const void *data, size_t length)
+compute_hash(Hashing *hashing, const void *data, size_t length)
 {
 #ifdef WITHOUT_HASHING
 	/* For the benchmark that says what hashing costs. */
@@ -88,7 +89,7 @@ hash_slice(Hashing *hashing)
 
 	take_from_queue(hashing, IN_HAND);
 	pthread_mutex_unlock(&mutex);
-	compute(hashing, at, length);
+	compute_hash(hashing, at, length);
 	pthread_mutex_lock(&mutex);
 	hashing->at += length;
 	hashing->left -= length;
@@ -105,7 +106,7 @@ hash_slice(Hashing *hashing)
 }
 
 static void *
-run(void *unused)
+hashing_thread(void *unused)
 {
 	pthread_mutex_lock(&mutex);
 	while (!is_ending)
@@ -131,7 +132,7 @@ is_running_now(void)
 	sigfillset(&all);
 	if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
 		return false;
-	is_running = pthread_create(&thread, NULL, run, NULL) == 0;
+	is_running = pthread_create(&thread, NULL, hashing_thread, NULL) == 0;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return is_running;
 }
@@ -161,7 +162,7 @@ hashing_begin(Hashing *hashing)
 
 /* Do these data follow what the thread has, or has just had?  Then they are part of it. */
 static bool
-extend(Hashing *hashing, const char *data, size_t length)
+extend_running(Hashing *hashing, const char *data, size_t length)
 {
 	bool		follows;
 
@@ -182,12 +183,12 @@ extend(Hashing *hashing, const char *data, size_t length)
 void
 hashing_add(Hashing *hashing, const void *data, size_t length)
 {
-	if (extend(hashing, data, length))
+	if (extend_running(hashing, data, length))
 		return;
 	hashing_settle(hashing);
 	if (length < WORTH_BYTES || !is_running_now())
 	{
-		compute(hashing, data, length);
+		compute_hash(hashing, data, length);
 		return;
 	}
 	hashing->was_given = true;
@@ -213,7 +214,7 @@ hashing_settle(Hashing *hashing)
 	pthread_mutex_unlock(&mutex);
 	hashing->was_given = false;
 	if (hashing->left > 0)
-		compute(hashing, hashing->at, hashing->left);
+		compute_hash(hashing, hashing->at, hashing->left);
 	hashing->left = 0;
 }
 

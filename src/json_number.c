@@ -12,7 +12,8 @@
 #define SURE_INTEGER_DIGITS	18	/* any integer of so many digits has 64 bits */
 #define INT64_DIGITS		19
 #define DOUBLE_DIGITS		15	/* any decimal of so many survives a double */
-#define DOUBLE_SURE_EXPONENT 307	/* below -307 a double has fewer digits, above 307 it may be too large */
+#define DOUBLE_SURE_EXPONENT 307	/* below -307 a double has fewer digits, above 307 it may be
+									 * too large */
 #define FLOAT_SURE_EXPONENT	37	/* above that a number may be too large for 32 bits */
 #define PLAIN_MAX_BYTES		400 /* 1e-307 of 15 digits, written without an exponent, has 324 */
 
@@ -30,18 +31,18 @@ typedef struct Parts
 } Parts;
 
 static bool
-is_digit(char c)
+is_number_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
 /* Digits from `at` on; returns how many. */
 static long
-read_digits(Parts *parts, const char *at, const char *end)
+read_number_digits(Parts *parts, const char *at, const char *end)
 {
 	const char *begin = at;
 
-	for (; at < end && is_digit(*at); at++)
+	for (; at < end && is_number_digit(*at); at++)
 	{
 		if (!parts->is_zero)
 			continue;
@@ -61,7 +62,7 @@ read_exponent(Parts *parts, const char *at, const char *end)
 
 	if (at < end && (*at == '-' || *at == '+'))
 		at++;
-	for (begin = at; at < end && is_digit(*at); at++)
+	for (begin = at; at < end && is_number_digit(*at); at++)
 	{
 		if (parts->exponent <= JSON_MAX_DIGITS)
 			parts->exponent = parts->exponent * 10 + (*at - '0');
@@ -83,14 +84,14 @@ read_parts(Parts *parts, const char *at, const char *end)
 	if (parts->is_negative)
 		at++;
 	parts->digits = at;
-	parts->integer_digits = read_digits(parts, at, end);
+	parts->integer_digits = read_number_digits(parts, at, end);
 	at += parts->integer_digits;
 	if (parts->integer_digits == 0 || (parts->integer_digits > 1 && parts->digits[0] == '0'))
 		return false;
 	if (at < end && *at == '.')
 	{
 		parts->is_integer = false;
-		parts->fraction_digits = read_digits(parts, at + 1, end);
+		parts->fraction_digits = read_number_digits(parts, at + 1, end);
 		if (parts->fraction_digits == 0)
 			return false;
 		at += 1 + parts->fraction_digits;

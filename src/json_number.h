@@ -10,7 +10,8 @@
 
 #include <stddef.h>
 
-#define JSON_MAX_DIGITS		1000	/* that audit_ingest takes, before the decimal point and behind it */
+#define JSON_MAX_DIGITS		1000	/* that audit_ingest takes, before the decimal point and behind
+									 * it */
 
 typedef enum JsonNumber
 {

@@ -36,7 +36,7 @@ typedef struct JsonScan
 	bool		is_object[JSON_MAX_DEPTH + 1];
 	Size		first_name[JSON_MAX_DEPTH + 1]; /* of the object, in names */
 	bool		expects_name;	/* the next string is one */
-	MemberName	   *names;			/* of the objects that are open */
+	MemberName *names;			/* of the objects that are open */
 	Size		name_count;
 	Size		name_capacity;
 	char	   *unescaped;		/* room for the names that had escapes; NULL before the first */
@@ -147,7 +147,7 @@ scan_unescape(JsonScan *scan, MemberName *name)
 static void
 scan_add_name(JsonScan *scan, const char *bytes, Size length, bool has_escapes)
 {
-	MemberName		name = {bytes, length, 0};
+	MemberName	name = {bytes, length, 0};
 
 	if (has_escapes)
 		scan_unescape(scan, &name);
@@ -295,7 +295,7 @@ scan_token(JsonScan *scan)
 bool
 json_value_append(StringInfo out, const char *json, Size length)
 {
-	JsonScan	scan = {.out = out,.at = json,.end = json + length,.copied = json};
+	JsonScan	scan = {.out = out, .at = json, .end = json + length, .copied = json};
 	int			begin = out->len;
 	bool		is_readable = GetDatabaseEncoding() != PG_SQL_ASCII || pg_verify_mbstr(PG_UTF8, json, length, true);
 

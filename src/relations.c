@@ -21,7 +21,7 @@ static bool cache_is_good = false;
 static uint64 invalidations = 1;
 
 static void
-forget(Datum arg, Oid relid)
+forget_relations(Datum arg, Oid relid)
 {
 	const Oid  *oids = (const Oid *) &cached;
 
@@ -41,7 +41,7 @@ relations_generation(void)
 void
 relations_init(void)
 {
-	CacheRegisterRelcacheCallback(forget, (Datum) 0);
+	CacheRegisterRelcacheCallback(forget_relations, (Datum) 0);
 }
 
 /* In the order of the members of AdminRelations. */
@@ -55,7 +55,7 @@ StaticAssertDecl(sizeof(relation_names) / sizeof(relation_names[0]) == sizeof(Ad
 				 "each member has a name");
 
 static Oid
-lookup(const char *name)
+lookup_relation(const char *name)
 {
 	Oid			schema = get_namespace_oid("admin", true);
 
@@ -67,7 +67,7 @@ admin_relations_exist(void)
 {
 	for (int i = 0; i < lengthof(relation_names); i++)
 	{
-		if (!OidIsValid(lookup(relation_names[i])))
+		if (!OidIsValid(lookup_relation(relation_names[i])))
 			return false;
 	}
 	return true;
@@ -91,7 +91,7 @@ look_up_all(void)
 
 	for (int i = 0; i < lengthof(relation_names); i++)
 	{
-		oids[i] = lookup(relation_names[i]);
+		oids[i] = lookup_relation(relation_names[i]);
 		if (!OidIsValid(oids[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -132,7 +132,11 @@ admin_relation_lock(const Oid *table, LOCKMODE mode)
 		if (OidIsValid(locked))
 			UnlockRelationOid(locked, mode);
 		locked = *table;
-		/* Reads the invalidations, unless this transaction has the lock already and nothing can have changed. */
+
+		/*
+		 * Reads the invalidations, unless this transaction has the lock already and nothing can
+		 * have changed.
+		 */
 		LockRelationOid(locked, mode);
 		refill_cache();
 	}

@@ -15,7 +15,7 @@ typedef struct Text
 } Text;
 
 static bool
-take(Text *text, const char *one_of)
+take_one_of(Text *text, const char *one_of)
 {
 	if (text->at == text->end)
 		return false;
@@ -31,19 +31,19 @@ take(Text *text, const char *one_of)
 }
 
 static bool
-is_digit(const Text *text)
+is_at_digit(const Text *text)
 {
 	return text->at < text->end && *text->at >= '0' && *text->at <= '9';
 }
 
 /* Exactly so many digits, from least to most. */
 static bool
-number(Text *text, int digits, int least, int most, int *value)
+parse_number(Text *text, int digits, int least, int most, int *value)
 {
 	*value = 0;
 	for (; digits > 0; digits--)
 	{
-		if (!is_digit(text))
+		if (!is_at_digit(text))
 			return false;
 		*value = *value * 10 + (*text->at++ - '0');
 	}
@@ -70,31 +70,31 @@ day_number(int year, int month, int day)
 }
 
 static bool
-fraction(Text *text, int64_t *microseconds)
+parse_fraction(Text *text, int64_t *microseconds)
 {
 	int64_t		unit = USECS / 10;
 
 	*microseconds = 0;
-	if (!take(text, "."))
+	if (!take_one_of(text, "."))
 		return true;
-	if (!is_digit(text))
+	if (!is_at_digit(text))
 		return false;
-	for (; is_digit(text); text->at++, unit /= 10)
+	for (; is_at_digit(text); text->at++, unit /= 10)
 		*microseconds += unit * (*text->at - '0');
 	return true;
 }
 
 static bool
-offset(Text *text, int64_t *seconds)
+parse_offset(Text *text, int64_t *seconds)
 {
 	bool		west = text->at < text->end && *text->at == '-';
 	int			hours;
 	int			minutes;
 
 	*seconds = 0;
-	if (take(text, "Zz"))
+	if (take_one_of(text, "Zz"))
 		return true;
-	if (!take(text, "+-") || !number(text, 2, 0, 23, &hours) || !take(text, ":") || !number(text, 2, 0, 59, &minutes))
+	if (!take_one_of(text, "+-") || !parse_number(text, 2, 0, 23, &hours) || !take_one_of(text, ":") || !parse_number(text, 2, 0, 59, &minutes))
 		return false;
 	*seconds = (west ? -1 : 1) * (hours * 3600 + minutes * 60);
 	return true;
@@ -114,10 +114,10 @@ rfc3339_parse(const char *string, size_t length, int64_t *at)
 	int64_t		zone;
 	int64_t		seconds;
 
-	if (!number(&text, 4, 0, 9999, &year) || !take(&text, "-") || !number(&text, 2, 1, 12, &month) || !take(&text, "-") ||
-		!number(&text, 2, 1, days_in_month(year, month), &day) || !take(&text, "Tt ") ||
-		!number(&text, 2, 0, 23, &hour) || !take(&text, ":") || !number(&text, 2, 0, 59, &minute) || !take(&text, ":") ||
-		!number(&text, 2, 0, 60, &second) || !fraction(&text, &microseconds) || !offset(&text, &zone) || text.at != text.end)
+	if (!parse_number(&text, 4, 0, 9999, &year) || !take_one_of(&text, "-") || !parse_number(&text, 2, 1, 12, &month) || !take_one_of(&text, "-") ||
+		!parse_number(&text, 2, 1, days_in_month(year, month), &day) || !take_one_of(&text, "Tt ") ||
+		!parse_number(&text, 2, 0, 23, &hour) || !take_one_of(&text, ":") || !parse_number(&text, 2, 0, 59, &minute) || !take_one_of(&text, ":") ||
+		!parse_number(&text, 2, 0, 60, &second) || !parse_fraction(&text, &microseconds) || !parse_offset(&text, &zone) || text.at != text.end)
 		return false;
 	seconds = day_number(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second - zone;
 	if (seconds < RFC3339_BEGIN / USECS || seconds >= RFC3339_END / USECS)

@@ -22,8 +22,9 @@ extern bool admin_restoring;
 /* Actions without a policy cannot be approved. */
 extern bool admin_require_action_policy;
 
-extern bool admin_require_verified_jwt;	/* issue, sign and withdraw take no plain argument for who acts */
-extern int	admin_jwt_leeway_s;		/* on nbf and iat */
+extern bool admin_require_verified_jwt; /* issue, sign and withdraw take no plain argument for who
+										 * acts */
+extern int	admin_jwt_leeway_s; /* on nbf and iat */
 extern char *admin_databases;	/* list of identifiers */
 extern char *admin_sinks;		/* list of names, as check_sinks() takes them */
 extern char *admin_retention;	/* an interval, as check_retention() takes it */

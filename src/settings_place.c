@@ -63,7 +63,7 @@ append_component(StringInfo text, const char *database)
 }
 
 static const char *
-expand(const char *pattern, const char *database, const char *store_id, bool is_path)
+expand_place(const char *pattern, const char *database, const char *store_id, bool is_path)
 {
 	StringInfoData text;
 
@@ -90,7 +90,7 @@ settings_place_expand(const char *name, const char *value, const char *database,
 	for (int i = 0; i < lengthof(places); i++)
 	{
 		if (strcmp(name, places[i].name) == 0)
-			return expand(value, database, store_id, places[i].is_path);
+			return expand_place(value, database, store_id, places[i].is_path);
 	}
 	return value;
 }

@@ -130,7 +130,7 @@ static Secret secrets[SECRETS] = {
 };
 
 static bool
-check(const Secret *secret, char **value, void **extra)
+check_secret(const Secret *secret, char **value, void **extra)
 {
 	char	   *kept;
 	char	   *empty;
@@ -157,7 +157,7 @@ check(const Secret *secret, char **value, void **extra)
 static bool \
 check_##id(char **value, void **extra, GucSource source) \
 { \
-	return check(&secrets[id], value, extra); \
+	return check_secret(&secrets[id], value, extra); \
 } \
 static void \
 assign_##id(const char *value, void *extra) \
@@ -176,14 +176,14 @@ HOOKS(REGISTRY_AUTH)
 HOOKS(REDIS_URL)
 
 static void
-define(Secret *secret, GucStringCheckHook check_hook, GucStringAssignHook assign_hook, GucShowHook show_hook)
+define_secret(Secret *secret, GucStringCheckHook check_hook, GucStringAssignHook assign_hook, GucShowHook show_hook)
 {
 	DefineCustomStringVariable(secret->name, secret->meaning, secret->details, &secret->variable, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE,
 							   check_hook, assign_hook, show_hook);
 }
 
-#define DEFINE(id) define(&secrets[id], check_##id, assign_##id, show_##id)
+#define DEFINE(id) define_secret(&secrets[id], check_##id, assign_##id, show_##id)
 
 void
 settings_define_secrets(void)

@@ -21,7 +21,7 @@ typedef struct Span
 } Span;
 
 static bool
-is_lower(char c)
+is_uri_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
 }
@@ -29,11 +29,11 @@ is_lower(char c)
 static bool
 is_alpha(char c)
 {
-	return is_lower(c) || (c >= 'A' && c <= 'Z');
+	return is_uri_lower(c) || (c >= 'A' && c <= 'Z');
 }
 
 static bool
-is_digit(char c)
+is_uri_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
@@ -41,12 +41,12 @@ is_digit(char c)
 static bool
 is_hex(char c)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+	return is_uri_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* strchr() finds the byte 0 at the end of each string. */
 static bool
-is_one_of(char c, const char *characters)
+is_character_of(char c, const char *characters)
 {
 	return c != '\0' && strchr(characters, c) != NULL;
 }
@@ -57,7 +57,7 @@ is_made_of(Span span, const char *besides)
 {
 	for (; span.at < span.end; span.at++)
 	{
-		if (!is_alpha(*span.at) && !is_digit(*span.at) && !is_one_of(*span.at, UNRESERVED_MARKS) && !is_one_of(*span.at, besides))
+		if (!is_alpha(*span.at) && !is_uri_digit(*span.at) && !is_character_of(*span.at, UNRESERVED_MARKS) && !is_character_of(*span.at, besides))
 			return false;
 	}
 	return true;
@@ -71,7 +71,7 @@ is_path(Span span, const char *besides)
 	{
 		char		c = *span.at++;
 
-		if (is_alpha(c) || is_digit(c) || is_one_of(c, UNRESERVED_MARKS SUB_DELIMS "/:@") || is_one_of(c, besides))
+		if (is_alpha(c) || is_uri_digit(c) || is_character_of(c, UNRESERVED_MARKS SUB_DELIMS "/:@") || is_character_of(c, besides))
 			continue;
 		if (c != '%' || span.end - span.at < 2 || !is_hex(span.at[0]) || !is_hex(span.at[1]))
 			return false;
@@ -82,11 +82,11 @@ is_path(Span span, const char *besides)
 
 /* What is before the first of these characters; the rest begins with it, or is empty. */
 static Span
-cut(Span *rest, const char *characters)
+cut_span(Span *rest, const char *characters)
 {
 	Span		part = {rest->at, rest->at};
 
-	while (part.end < rest->end && !is_one_of(*part.end, characters))
+	while (part.end < rest->end && !is_character_of(*part.end, characters))
 		part.end++;
 	rest->at = part.end;
 	return part;
@@ -102,7 +102,7 @@ is_octet(Span span)
 		return false;
 	for (; span.at < span.end; span.at++)
 	{
-		if (!is_digit(*span.at))
+		if (!is_uri_digit(*span.at))
 			return false;
 		value = value * 10 + *span.at - '0';
 	}
@@ -114,7 +114,7 @@ is_ipv4(Span span)
 {
 	for (int octet = 1; octet <= 4; octet++)
 	{
-		if (!is_octet(cut(&span, ".")))
+		if (!is_octet(cut_span(&span, ".")))
 			return false;
 		if (octet < 4 && span.at++ == span.end)
 			return false;
@@ -163,7 +163,7 @@ is_ipv6(Span span)
 static bool
 is_userinfo(Span span)
 {
-	Span		name = cut(&span, ":");
+	Span		name = cut_span(&span, ":");
 
 	if (span.at < span.end)
 		span.at++;
@@ -177,9 +177,9 @@ skip_host(Span *span)
 	Span		literal;
 
 	if (span->at == span->end || *span->at != '[')
-		return is_made_of(cut(span, ":"), SUB_DELIMS);
+		return is_made_of(cut_span(span, ":"), SUB_DELIMS);
 	span->at++;
-	literal = cut(span, "]");
+	literal = cut_span(span, "]");
 	if (span->at == span->end || !is_ipv6(literal))
 		return false;
 	span->at++;
@@ -191,7 +191,7 @@ static bool
 is_authority(Span span)
 {
 	Span		rest = span;
-	Span		userinfo = cut(&rest, "@");
+	Span		userinfo = cut_span(&rest, "@");
 
 	if (rest.at < rest.end)
 	{
@@ -205,7 +205,7 @@ is_authority(Span span)
 		return true;
 	if (*span.at++ != ':' || span.end - span.at > PORT_DIGITS)
 		return false;
-	while (span.at < span.end && is_digit(*span.at))
+	while (span.at < span.end && is_uri_digit(*span.at))
 		span.at++;
 	return span.at == span.end;
 }
@@ -219,7 +219,7 @@ is_hierarchical(Span span)
 	if (span.end - span.at >= 2 && span.at[0] == '/' && span.at[1] == '/')
 	{
 		span.at += 2;
-		authority = cut(&span, "/?");
+		authority = cut_span(&span, "/?");
 		if (!is_authority(authority))
 			return false;
 		if (authority.at == authority.end && (span.at == span.end || *span.at == '?'))
@@ -227,7 +227,7 @@ is_hierarchical(Span span)
 	}
 	else if (span.at == span.end)
 		return false;
-	return is_path(cut(&span, "?"), "") && is_path(span, "?");
+	return is_path(cut_span(&span, "?"), "") && is_path(span, "?");
 }
 
 /* Moves on behind the scheme and its colon, if there is one. */
@@ -235,15 +235,15 @@ static bool
 skip_scheme(Span *span)
 {
 	Span		rest = *span;
-	Span		scheme = cut(&rest, ":/?");
+	Span		scheme = cut_span(&rest, ":/?");
 
 	if (rest.at == rest.end || *rest.at != ':')
 		return false;
-	if (scheme.at == scheme.end || !is_lower(*scheme.at))
+	if (scheme.at == scheme.end || !is_uri_lower(*scheme.at))
 		return false;
 	for (const char *c = scheme.at; c < scheme.end; c++)
 	{
-		if (!is_lower(*c) && !is_digit(*c) && !is_one_of(*c, "+-."))
+		if (!is_uri_lower(*c) && !is_uri_digit(*c) && !is_character_of(*c, "+-."))
 			return false;
 	}
 	span->at = rest.at + 1;
@@ -256,7 +256,7 @@ is_relative(Span span)
 {
 	Span		rest = span;
 
-	(void) cut(&rest, ":/?");
+	(void) cut_span(&rest, ":/?");
 	return (rest.at == rest.end || *rest.at != ':') && is_hierarchical(span);
 }
 
@@ -271,7 +271,7 @@ bool
 uri_is_reference(const char *text, size_t length)
 {
 	Span		rest = {text, text + length};
-	Span		span = cut(&rest, "#");
+	Span		span = cut_span(&rest, "#");
 	bool		has_fragment = rest.at < rest.end;
 
 	if (has_fragment && !is_fragment(rest))

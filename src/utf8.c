@@ -29,7 +29,7 @@ repair_all(Utf8Repair *repair)
 
 /* A database without an encoding: what is UTF-8 stays as it is. */
 static const char *
-repaired(const char *data, Size length, Size *utf8_length)
+repair_whole(const char *data, Size length, Size *utf8_length)
 {
 	Utf8Repair	repair = {.source = data, .length = length};
 
@@ -45,7 +45,7 @@ repaired(const char *data, Size length, Size *utf8_length)
 
 /* As much of the source as has an equivalent; returns how much that was. */
 static int
-convert(Oid proc, const char *source, int length, char *out, Size *written)
+convert_prefix(Oid proc, const char *source, int length, char *out, Size *written)
 {
 	int			converted = pg_do_encoding_conversion_buf(proc, GetDatabaseEncoding(), PG_UTF8,
 														  unconstify(unsigned char *, (const unsigned char *) source), length,
@@ -57,7 +57,7 @@ convert(Oid proc, const char *source, int length, char *out, Size *written)
 }
 
 static const char *
-converted(const char *data, Size length, Size *utf8_length)
+convert_whole(const char *data, Size length, Size *utf8_length)
 {
 	int			encoding = GetDatabaseEncoding();
 	Oid			proc = FindDefaultConversionProc(encoding, PG_UTF8);
@@ -70,7 +70,7 @@ converted(const char *data, Size length, Size *utf8_length)
 		Size		written;
 
 		CHECK_FOR_INTERRUPTS();
-		done += convert(proc, data + done, Min(length - done, PIECE_BYTES), out + used, &written);
+		done += convert_prefix(proc, data + done, Min(length - done, PIECE_BYTES), out + used, &written);
 		used += written;
 		/* A piece may end within a character: then it is the next one's first. */
 		if (done < length && written == 0)
@@ -90,8 +90,8 @@ utf8_of(const char *data, Size length, Size *utf8_length)
 	*utf8_length = length;
 	if (GetDatabaseEncoding() == PG_UTF8)
 		return data;
-	return GetDatabaseEncoding() == PG_SQL_ASCII ? repaired(data, length, utf8_length) :
-		converted(data, length, utf8_length);
+	return GetDatabaseEncoding() == PG_SQL_ASCII ? repair_whole(data, length, utf8_length) :
+		convert_whole(data, length, utf8_length);
 }
 
 bool

@@ -58,7 +58,7 @@ utf8_character_bytes(const char *source, size_t length)
 }
 
 static void
-put(Utf8Repair *repair, const char *bytes, size_t count)
+put_repaired(Utf8Repair *repair, const char *bytes, size_t count)
 {
 	if (repair->out != NULL)
 		memcpy(repair->out + repair->written, bytes, count);
@@ -77,10 +77,10 @@ utf8_repair_piece(Utf8Repair *repair, size_t bytes)
 		size_t		count = utf8_character_bytes(at, repair->length - repair->done);
 
 		if (count > 0)
-			put(repair, at, count);
+			put_repaired(repair, at, count);
 		else
 		{
-			put(repair, UTF8_REPLACEMENT, UTF8_REPLACEMENT_BYTES);
+			put_repaired(repair, UTF8_REPLACEMENT, UTF8_REPLACEMENT_BYTES);
 			repair->replaced++;
 			count = 1;
 		}

@@ -17,7 +17,8 @@ typedef struct Utf8Repair
 	const char *source;
 	size_t		length;
 	size_t		done;			/* bytes of the source that are behind us */
-	char	   *out;			/* room for UTF8_REPLACEMENT_BYTES per byte of the source; NULL: only validate */
+	char	   *out;			/* room for UTF8_REPLACEMENT_BYTES per byte of the source; NULL:
+								 * only validate */
 	size_t		written;
 	size_t		replaced;		/* bytes of the source that were not UTF-8 */
 } Utf8Repair;

@@ -59,7 +59,10 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
-		/* A month that was detached keeps this trigger, and loses the one of its rows, which tells all about a row. */
+		/*
+		 * A month that was detached keeps this trigger, and loses the one of its rows, which tells
+		 * all about a row.
+		 */
 		if (RelationGetRelid(trigger->tg_relation) != admin_relations()->audit &&
 			!trigger->tg_relation->rd_rel->relispartition && !guard_is_restoring(trigger))
 			refuse_insert(trigger->tg_relation);

@@ -41,7 +41,7 @@ check_layout(Relation through, Relation table)
 
 /* json_typeof(attributes) = 'object' */
 static bool
-check_holds(const Node *check)
+attributes_check_holds(const Node *check)
 {
 	const OpExpr *test = (const OpExpr *) check;
 	const FuncExpr *type;
@@ -64,7 +64,7 @@ audit_attributes_open(RowWriter *writer)
 		.types = {INT8OID, JSONOID},
 		.result = SPI_OK_INSERT_RETURNING
 	};
-	static const RowTable kind = {check_layout, check_holds, "audit_attributes_insert"};
+	static const RowTable kind = {check_layout, attributes_check_holds, "audit_attributes_insert"};
 	Relation	table = admin_relation_open(&admin_relations()->audit_attributes, RowExclusiveLock);
 
 	row_writer_open(writer, table, table, &kind, &insert);

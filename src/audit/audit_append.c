@@ -50,7 +50,10 @@ trigger_depth(void)
 bool
 audit_is_appending(void)
 {
-	/* A trigger that fires for our row is one level deeper; an INSERT that such a trigger makes, two. */
+	/*
+	 * A trigger that fires for our row is one level deeper; an INSERT that such a trigger makes,
+	 * two.
+	 */
 	return appending_at_depth >= 0 && trigger_depth() == appending_at_depth + 1;
 }
 
@@ -85,7 +88,7 @@ find_partition(Relation parent, TimestampTz recorded_at)
 }
 
 static Oid
-route(Relation parent, TimestampTz recorded_at)
+route_to_partition(Relation parent, TimestampTz recorded_at)
 {
 	Oid			partition = find_partition(parent, recorded_at);
 
@@ -102,6 +105,7 @@ audit_can_append(void)
 {
 	Relation	parent = table_open(admin_relations()->audit, AccessShareLock);
 	Oid			oid = parent->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? find_partition(parent, GetCurrentTimestamp()) : InvalidOid;
+
 	/* No lock: this transaction may have one that another waits for. */
 	Relation	partition = OidIsValid(oid) ? RelationIdGetRelation(oid) : NULL;
 	bool		can = partition != NULL && audit_has_layout(parent, partition);
@@ -120,7 +124,7 @@ set_text(TupleTableSlot *slot, int column, const text *value)
 }
 
 static void
-fill(TupleTableSlot *slot, const AuditEvent *event)
+fill_audit_row(TupleTableSlot *slot, const AuditEvent *event)
 {
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, 0, AUDIT_COLUMNS * sizeof(bool));
@@ -140,7 +144,7 @@ fill(TupleTableSlot *slot, const AuditEvent *event)
 
 /* isfinite(recorded_at), isfinite(occurred_at) */
 static bool
-check_holds(const Node *check)
+audit_check_holds(const Node *check)
 {
 	const FuncExpr *call = (const FuncExpr *) check;
 
@@ -157,12 +161,12 @@ audit_writer_open(TimestampTz recorded_at)
 		.types = {AUDIT_COLUMN_TYPES},
 		.result = SPI_OK_INSERT_RETURNING
 	};
-	static const RowTable kind = {audit_check_layout, check_holds, "audit_append_only"};
+	static const RowTable kind = {audit_check_layout, audit_check_holds, "audit_append_only"};
 	AuditWriter *writer = palloc(sizeof(AuditWriter));
 	Relation	partition;
 
 	writer->parent = admin_relation_open(&admin_relations()->audit, RowExclusiveLock);
-	partition = table_open(route(writer->parent, recorded_at), RowExclusiveLock);
+	partition = table_open(route_to_partition(writer->parent, recorded_at), RowExclusiveLock);
 	row_writer_open(&writer->rows, writer->parent, partition, &kind, &insert);
 	return writer;
 }
@@ -194,7 +198,7 @@ audit_insert_by_statement(RowWriter *rows)
 void
 audit_writer_append(AuditWriter *writer, const AuditEvent *event)
 {
-	fill(writer->rows.slot, event);
+	fill_audit_row(writer->rows.slot, event);
 	if (row_writer_needs_statement(&writer->rows))
 		audit_insert_by_statement(&writer->rows);
 	else

@@ -383,7 +383,11 @@ audit_number_draw(void)
 				number_report(place, number - 1, number - 1);
 			return number;
 		}
-		/* Another process was faster, most of the time: to look at the sequence costs more than to draw again. */
+
+		/*
+		 * Another process was faster, most of the time: to look at the sequence costs more than to
+		 * draw again.
+		 */
 		if (draws > 0 && number_mend_sequence(place))
 			moves++;
 		CHECK_FOR_INTERRUPTS();

@@ -95,7 +95,7 @@ is_wanted(Relation index, Relation heap)
 }
 
 static Relation
-open_index(Relation heap)
+seen_open_index(Relation heap)
 {
 	List	   *oids = RelationGetIndexList(heap);
 	ListCell   *cell;
@@ -117,14 +117,14 @@ open_index(Relation heap)
 
 /* Sees what is committed now and what this very command has added; rows are never removed. */
 static void
-open_partition(AuditSeen *seen, Partition *partition)
+seen_open_partition(AuditSeen *seen, Partition *partition)
 {
 	partition->heap = table_open(partition->oid, RowExclusiveLock);
 	audit_check_layout(seen->parent, partition->heap);
 	partition->is_empty = partition->oid != seen->growing && RelationGetNumberOfBlocks(partition->heap) == 0;
 	if (partition->is_empty)
 		return;
-	partition->index = open_index(partition->heap);
+	partition->index = seen_open_index(partition->heap);
 	partition->slot = table_slot_create(partition->heap, NULL);
 	partition->scan = compat_index_beginscan(partition->heap, partition->index, SnapshotSelf, KEYS);
 }
@@ -154,7 +154,7 @@ audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, Tim
 		if (partition->end <= since)
 			continue;
 		if (partition->heap == NULL)
-			open_partition(seen, partition);
+			seen_open_partition(seen, partition);
 		if (!partition->is_empty && is_in(partition, source, source_event_id))
 			return partition->slot;
 	}

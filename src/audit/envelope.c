@@ -18,8 +18,8 @@
 #include "utf8.h"
 #include "utf8_repair.h"
 
-#define FIXED_BYTES 1024			/* names, quotes, numbers and timestamps of one document */
-#define ESCAPED_BYTES 6				/* \u00xx */
+#define FIXED_BYTES 1024		/* names, quotes, numbers and timestamps of one document */
+#define ESCAPED_BYTES 6			/* \u00xx */
 #define SEQUENCE_DIGITS 19
 
 /* A text in the database's encoding made UTF-8, as bytes. */
@@ -55,7 +55,7 @@ envelopes_reset(Envelopes *envelopes, Size keep)
 }
 
 static void
-reserve(MemoryContext context, char **buffer, Size *capacity, Size needed)
+reserve_buffer(MemoryContext context, char **buffer, Size *capacity, Size needed)
 {
 	Size		size = Max(*capacity, 64 * 1024);
 
@@ -87,13 +87,13 @@ text_bytes(TupleTableSlot *row, int column)
 }
 
 static inline char *
-put(char *at, const char *data, Size length)
+put_bytes(char *at, const char *data, Size length)
 {
 	memcpy(at, data, length);
 	return at + length;
 }
 
-#define PUT(at, literal) put(at, literal, sizeof(literal) - 1)
+#define PUT(at, literal) put_bytes(at, literal, sizeof(literal) - 1)
 
 /* What RFC 8259 section 7 requires to be escaped, and nothing else. */
 static inline char *
@@ -152,7 +152,7 @@ put_attribute(char *at, Bytes bytes)
 		if (utf8_is_forbidden_character(bytes.data + i, width))
 			at = PUT(at, UTF8_REPLACEMENT);
 		else
-			at = put(at, bytes.data + i, width);
+			at = put_bytes(at, bytes.data + i, width);
 		i += width;
 	}
 	return at;
@@ -164,7 +164,7 @@ put_member(char *at, const char *name, Size name_length, Bytes value)
 {
 	if (value.data == NULL)
 		return at;
-	at = put(at, name, name_length);
+	at = put_bytes(at, name, name_length);
 	at = put_escaped(at, value);
 	*at++ = '"';
 	return at;
@@ -176,7 +176,7 @@ put_told(char *at, const char *name, Size name_length, Bytes value)
 {
 	if (value.length == 0)
 		return at;
-	at = put(at, name, name_length);
+	at = put_bytes(at, name, name_length);
 	at = put_attribute(at, value);
 	*at++ = '"';
 	return at;
@@ -221,7 +221,7 @@ put_instant(char *at, Datum instant)
 static char *
 put_payload(char *at, Bytes payload)
 {
-	char	   *end = put(at, payload.data, payload.length);
+	char	   *end = put_bytes(at, payload.data, payload.length);
 
 	for (char *c = at; (c = memchr(c, '\n', end - c)) != NULL;)
 		*c = ' ';
@@ -304,7 +304,7 @@ put_document(char *at, TupleTableSlot *row, const Bytes *texts, Bytes members)
 	if (members.data != NULL)
 	{
 		*at++ = ',';
-		at = put(at, members.data, members.length);
+		at = put_bytes(at, members.data, members.length);
 	}
 	at = PUT(at, ",\"auditid\":\"");
 	at = put_int64(at, audit_id);
@@ -380,7 +380,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 		members = members_of(bytes_of(audit_attributes(DatumGetInt64(row->tts_values[AUDIT_ID - 1]))));
 	if (envelopes->length + bound + members.length > envelopes->capacity)
 		hashing_settle(envelopes->hashing);
-	reserve(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound + members.length);
+	reserve_buffer(envelopes->context, &envelopes->data, &envelopes->capacity, envelopes->length + bound + members.length);
 	if (texts[AUDIT_SOURCE_EVENT_ID].data == NULL)
 	{
 		texts[AUDIT_SOURCE].data = envelopes->source;
@@ -389,8 +389,8 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 	if (is_check(texts[AUDIT_EVENT_TYPE]) && !is_subject(texts[AUDIT_APPROVAL_ID]))
 		memset(&texts[AUDIT_APPROVAL_ID], 0, sizeof(Bytes));
 	key = texts[AUDIT_APPROVAL_ID].data ? texts[AUDIT_APPROVAL_ID] : texts[AUDIT_SOURCE];
-	reserve(envelopes->context, &envelopes->keys, &envelopes->keys_capacity,
-			envelopes->keys_length + key.length);
+	reserve_buffer(envelopes->context, &envelopes->keys, &envelopes->keys_capacity,
+				   envelopes->keys_length + key.length);
 
 	record = new_record(envelopes);
 	record->audit_id = DatumGetInt64(row->tts_values[AUDIT_ID - 1]);
@@ -398,7 +398,7 @@ envelopes_add(Envelopes *envelopes, TupleTableSlot *row)
 	record->key_offset = envelopes->keys_length;
 	record->key_length = key.length;
 	record->is_ingested = texts[AUDIT_SOURCE_EVENT_ID].data != NULL;
-	put(envelopes->keys + envelopes->keys_length, key.data, key.length);
+	put_bytes(envelopes->keys + envelopes->keys_length, key.data, key.length);
 	envelopes->keys_length += key.length;
 	end = put_document(envelopes->data + envelopes->length, row, texts, members);
 	record->length = end - (envelopes->data + envelopes->length);

@@ -26,7 +26,8 @@ typedef struct Envelopes
 	AdminSinkRecord *records;
 	int			count;
 	int			records_capacity;
-	Hashing    *hashing;		/* of data, in the background; the worker's, and kept by envelopes_init() */
+	Hashing    *hashing;		/* of data, in the background; the worker's, and kept by
+								 * envelopes_init() */
 	Size		hashed;			/* how much of them was given to it */
 	char		source[64];		/* "/admin_ext/<store id>" */
 } Envelopes;

@@ -35,13 +35,13 @@ PG_FUNCTION_INFO_V1(admin_is_waited_for);
 
 static TimeoutId timer = MAX_TIMEOUTS;	/* not registered yet */
 static Oid	relations[MAX_RELATIONS];
-static int	relation_count = 0;		/* 0: not armed */
+static int	relation_count = 0; /* 0: not armed */
 static SubTransactionId armed_in = InvalidSubTransactionId;
 static volatile sig_atomic_t gave_way = false;
 static emit_log_hook_type previous_log = NULL;
 
 static bool
-is_one_of(const LOCKTAG *tag, const Oid *oids, int count)
+is_lock_on_one_of(const LOCKTAG *tag, const Oid *oids, int count)
 {
 	if (tag->locktag_type != LOCKTAG_RELATION || tag->locktag_field1 != MyDatabaseId)
 		return false;
@@ -54,14 +54,14 @@ is_one_of(const LOCKTAG *tag, const Oid *oids, int count)
 }
 
 static bool
-is_waited_for(const Oid *oids, int count, bool by_clients)
+is_any_waited_for(const Oid *oids, int count, bool by_clients)
 {
 	for (uint32 i = 0; i < ProcGlobal->allProcCount; i++)
 	{
 		PGPROC	   *proc = &ProcGlobal->allProcs[i];
 		LOCK	   *lock = *(LOCK *volatile *) &proc->waitLock;
 
-		if (lock != NULL && is_one_of(&lock->tag, oids, count) &&
+		if (lock != NULL && is_lock_on_one_of(&lock->tag, oids, count) &&
 			(!by_clients || compat_is_client(proc)))
 			return true;
 	}
@@ -74,7 +74,7 @@ look_for_waiters(void)
 {
 	if (relation_count == 0)
 		return;
-	if (is_waited_for(relations, relation_count, false))
+	if (is_any_waited_for(relations, relation_count, false))
 	{
 		gave_way = true;
 		kill(MyProcPid, SIGTERM);
@@ -84,7 +84,7 @@ look_for_waiters(void)
 }
 
 static void
-disarm(void)
+disarm_timer(void)
 {
 	if (relation_count == 0)
 		return;
@@ -93,7 +93,7 @@ disarm(void)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+give_way_at_transaction_end(XactEvent event, void *arg)
 {
 	if (relation_count == 0)
 		return;
@@ -103,19 +103,19 @@ at_transaction_end(XactEvent event, void *arg)
 				 errmsg("cannot PREPARE a transaction that has locked the audit trail")));
 	/* What is left of the transaction waits for no client. */
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_ABORT)
-		disarm();
+		disarm_timer();
 }
 
 /* The locks go with the subtransaction that took them; an error elsewhere has stopped all timers. */
 static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+give_way_at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	if (relation_count == 0)
 		return;
 	if (event == SUBXACT_EVENT_COMMIT_SUB && mine == armed_in)
 		armed_in = parent;
 	else if (event == SUBXACT_EVENT_ABORT_SUB && mine == armed_in)
-		disarm();
+		disarm_timer();
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 		enable_timeout_after(timer, LOOK_MS);
 }
@@ -148,8 +148,8 @@ register_once(void)
 	if (timer != MAX_TIMEOUTS)
 		return;
 	timer = RegisterTimeout(USER_TIMEOUT, look_for_waiters);
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	RegisterXactCallback(give_way_at_transaction_end, NULL);
+	RegisterSubXactCallback(give_way_at_subtransaction_end, NULL);
 	before_shmem_exit(say_why, (Datum) 0);
 	previous_log = emit_log_hook;
 	emit_log_hook = at_log;
@@ -177,7 +177,7 @@ admin_is_waited_for(PG_FUNCTION_ARGS)
 	Oid			oids[MAX_RELATIONS];
 	int			count = read_relations(PG_GETARG_ARRAYTYPE_P(0), oids);
 
-	PG_RETURN_BOOL(is_waited_for(oids, count, true));
+	PG_RETURN_BOOL(is_any_waited_for(oids, count, true));
 }
 
 /* give_way(variadic relations regclass[]): adds to those of this transaction. */

@@ -62,7 +62,7 @@ command_name(const PlannedStmt *statement)
 }
 
 static void
-start(QueryDesc *query, int flags)
+catalog_executor_start(QueryDesc *query, int flags)
 {
 	if (previous_start)
 		previous_start(query, flags);
@@ -81,7 +81,7 @@ start_explained(QueryDesc *query, int flags)
 	is_explaining = true;
 	PG_TRY();
 	{
-		start(query, flags);
+		catalog_executor_start(query, flags);
 	}
 	PG_FINALLY();
 	{
@@ -113,7 +113,7 @@ at_executor_start(QueryDesc *query, int flags)
 	if (flags & EXEC_FLAG_EXPLAIN_ONLY)
 		start_explained(query, flags);
 	else
-		start(query, flags);
+		catalog_executor_start(query, flags);
 }
 
 /* The relations that a statement writes to because it names the parent of them. */

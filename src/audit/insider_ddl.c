@@ -81,7 +81,7 @@ identity_of(const Command *command, Oid class, Oid object)
 }
 
 static void
-touch(Command *command, Oid class, Oid object)
+touch_object(Command *command, Oid class, Oid object)
 {
 	if (command->is_ours)
 		return;
@@ -186,7 +186,7 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 	if (access == OAT_DROP && is_copy_of_rewrite(class, (ObjectAccessDrop *) arg))
 		return;
 	if (!current->is_ours && is_guard(class, object))
-		touch(current, class, object);
+		touch_object(current, class, object);
 }
 
 /* Commands that change no object, or only objects that guard nothing. */
@@ -284,7 +284,7 @@ log_command(const char *tag, const char *object)
 }
 
 static char *
-payload_of(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
+command_payload(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
 	int			bytes;
 	char	   *text = text_of(statement, query, &bytes);
@@ -311,7 +311,7 @@ describe_command(const char *tag, const char *object, const PlannedStmt *stateme
 	/* The trail may have gone with it. */
 	if (!OidIsValid(get_extension_oid("admin_ext", true)) || belongs_to_restore(statement->utilityStmt))
 		return NULL;
-	return payload_of(tag, object, statement, query);
+	return command_payload(tag, object, statement, query);
 }
 
 void
@@ -397,7 +397,7 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 static void
 record_act(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
-	if (insider_note_lasting(payload_of(tag, object, statement, query)))
+	if (insider_note_lasting(command_payload(tag, object, statement, query)))
 		log_command(tag, object);
 }
 
@@ -430,9 +430,9 @@ is_part_of_script(const Command *command, const Command *outer)
 }
 
 static void
-process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+insider_process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+						ProcessUtilityContext context, ParamListInfo params,
+						QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_utility ? previous_utility : standard_ProcessUtility;
 	Command    *outer = current;
@@ -441,19 +441,20 @@ process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
 	Oid			class;
 	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
 	bool		is_recorded;
+
 	/* pg_upgrade creates every object by itself, and the trail with them: it changes nothing. */
 	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !insider_is_own_or_script() &&
-		OidIsValid(get_extension_oid("admin_ext", true));
+	OidIsValid(get_extension_oid("admin_ext", true));
 
 	if (is_part)
 	{
 		if (!outer->is_ours && insider_find_target(statement->utilityStmt, &class, &object))
-			touch(outer, class, object);
+			touch_object(outer, class, object);
 		next(statement, query, read_only_tree, context, params, environment, dest, completion);
 		return;
 	}
 	if (is_seen && insider_find_target(statement->utilityStmt, &class, &object))
-		touch(&command, class, object);
+		touch_object(&command, class, object);
 	is_recorded = record_before(&command, statement, query);
 	if (is_seen)
 		record_lasting(statement, query);
@@ -480,7 +481,7 @@ void
 insider_ddl_init(void)
 {
 	previous_utility = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	ProcessUtility_hook = insider_process_utility;
 	previous_access = object_access_hook;
 	object_access_hook = at_object_access;
 }

@@ -143,15 +143,20 @@ before_commit(bool is_prepared)
 	/* A transaction that has written and is set to read-only afterwards keeps its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		XactReadOnly = false;
-	/* What waits goes on waiting.  A snapshot that is DEFERRABLE would wait for other transactions. */
+
+	/*
+	 * What waits goes on waiting.  A snapshot that is DEFERRABLE would wait for other
+	 * transactions.
+	 */
 	if (XactReadOnly && insider_collected() == NIL)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (insider_trail_can_take())
 	{
 		/*
-		 * What brings a dump attaches months first, and no row may be in the default partition then.
-		 * Later several sessions make their indexes, and each would wait for the month of the other.
+		 * What brings a dump attaches months first, and no row may be in the default partition
+		 * then. Later several sessions make their indexes, and each would wait for the month of
+		 * the other.
 		 */
 		bool		is_too_early = admin_restoring && !insider_has_loaded() && !insider_store_is_adopted();
 
@@ -183,7 +188,7 @@ before_commit(bool is_prepared)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+insider_at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -213,6 +218,6 @@ insider_init(void)
 	insider_own_init();
 	insider_ddl_init();
 	insider_catalog_init();
-	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterXactCallback(insider_at_transaction_end, NULL);
 	insider_collect_init();
 }

@@ -32,7 +32,8 @@ typedef enum FunctionKind
 {
 	KIND_UNKNOWN,
 	KIND_FOREIGN,
-	KIND_LASTING,				/* somebody's that changes files or pages, whatever becomes of the transaction */
+	KIND_LASTING,				/* somebody's that changes files or pages, whatever becomes of the
+								 * transaction */
 	KIND_OWN,					/* one that people call, and that may write */
 	KIND_OWN_PASSIVE			/* any other: what it does is its caller's */
 } FunctionKind;
@@ -165,7 +166,7 @@ is_lasting(HeapTuple function)
 }
 
 static FunctionKind
-look_up(Oid function)
+look_up_function_kind(Oid function)
 {
 	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
 	Form_pg_proc form;
@@ -177,20 +178,20 @@ look_up(Oid function)
 	if (form->prolang == ClanguageId && is_lasting(tuple))
 		kind = KIND_LASTING;
 	else if (insider_is_our_schema(form->pronamespace) &&
-		insider_is_our_extension(getExtensionOfObject(ProcedureRelationId, function)))
+			 insider_is_our_extension(getExtensionOfObject(ProcedureRelationId, function)))
 		kind = is_entry(form) ? KIND_OWN : KIND_OWN_PASSIVE;
 	ReleaseSysCache(tuple);
 	return kind;
 }
 
 static FunctionKind
-kind_of(Oid function)
+function_kind(Oid function)
 {
 	int			slot = function % KNOWN_FUNCTIONS;
 
 	if (known[slot].function != function || known[slot].kind == KIND_UNKNOWN)
 	{
-		FunctionKind kind = look_up(function);
+		FunctionKind kind = look_up_function_kind(function);
 
 		known[slot].function = function;
 		known[slot].kind = kind;
@@ -199,7 +200,7 @@ kind_of(Oid function)
 }
 
 static void
-forget(Datum arg, int cache, uint32 hash)
+forget_function_kind(Datum arg, int cache, uint32 hash)
 {
 	memset(known, 0, sizeof(known));
 }
@@ -212,7 +213,7 @@ needs_hook(Oid function)
 	/* The server's own functions run neither DDL nor anybody's code. */
 	if (function < FirstNormalObjectId)
 		return false;
-	switch (kind_of(function))
+	switch (function_kind(function))
 	{
 		case KIND_OWN:
 		case KIND_LASTING:
@@ -236,7 +237,7 @@ at_call(FmgrHookEventType event, FmgrInfo *info, Datum *private)
 	}
 	if (event == FHET_START)
 	{
-		FunctionKind kind = kind_of(info->fn_oid);
+		FunctionKind kind = function_kind(info->fn_oid);
 
 		if (kind == KIND_LASTING)
 			insider_note_call(info->fn_oid);
@@ -254,8 +255,8 @@ void
 insider_own_init(void)
 {
 	sees_every_call = process_shared_preload_libraries_in_progress;
-	CacheRegisterSyscacheCallback(PROCOID, forget, (Datum) 0);
-	CacheRegisterSyscacheCallback(NAMESPACEOID, forget, (Datum) 0);
+	CacheRegisterSyscacheCallback(PROCOID, forget_function_kind, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_function_kind, (Datum) 0);
 	previous_needs_hook = needs_fmgr_hook;
 	needs_fmgr_hook = needs_hook;
 	previous_hook = fmgr_hook;

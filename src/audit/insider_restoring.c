@@ -177,7 +177,10 @@ insider_collect_loaded(void)
 	StringInfoData payload;
 	const char *separator = "";
 
-	/* A subscription brings one transaction after the other.  That restoring was set is an event already. */
+	/*
+	 * A subscription brings one transaction after the other.  That restoring was set is an event
+	 * already.
+	 */
 	if (!insider_has_loaded() || IsLogicalWorker())
 		return;
 	initStringInfo(&payload);

@@ -41,9 +41,9 @@ enum WatchedIndex
 };
 
 static WatchedSwitch switches[] = {
-	[WATCHED_RESTORING] = {.name = "admin_ext.restoring",.weak_value = true},
-	[WATCHED_REQUIRE_JWT] = {.name = "admin_ext.require_verified_jwt",.weak_value = false},
-	[WATCHED_REQUIRE_POLICY] = {.name = "admin_ext.require_action_policy",.weak_value = false},
+	[WATCHED_RESTORING] = {.name = "admin_ext.restoring", .weak_value = true},
+	[WATCHED_REQUIRE_JWT] = {.name = "admin_ext.require_verified_jwt", .weak_value = false},
+	[WATCHED_REQUIRE_POLICY] = {.name = "admin_ext.require_action_policy", .weak_value = false},
 };
 
 /* Tells the assign hook where a value comes from. */
@@ -57,7 +57,7 @@ insider_check_switch(bool *value, void **extra, GucSource source)
 }
 
 static void
-assign(WatchedSwitch *watched, bool value, const char *extra)
+assign_switch(WatchedSwitch *watched, bool value, const char *extra)
 {
 	if (InitializingParallelWorker || IsParallelWorker())
 		return;
@@ -71,29 +71,29 @@ assign(WatchedSwitch *watched, bool value, const char *extra)
 void
 insider_assign_restoring(bool value, void *extra)
 {
-	assign(&switches[WATCHED_RESTORING], value, extra);
+	assign_switch(&switches[WATCHED_RESTORING], value, extra);
 }
 
 void
 insider_assign_require_jwt(bool value, void *extra)
 {
-	assign(&switches[WATCHED_REQUIRE_JWT], value, extra);
+	assign_switch(&switches[WATCHED_REQUIRE_JWT], value, extra);
 }
 
 void
 insider_assign_require_policy(bool value, void *extra)
 {
-	assign(&switches[WATCHED_REQUIRE_POLICY], value, extra);
+	assign_switch(&switches[WATCHED_REQUIRE_POLICY], value, extra);
 }
 
 static bool
-begins(const WatchedSwitch *watched)
+switch_begins(const WatchedSwitch *watched)
 {
 	return (watched->was_weak || watched->is_weak) && !watched->is_recorded;
 }
 
 static bool
-ends(const WatchedSwitch *watched)
+switch_ends(const WatchedSwitch *watched)
 {
 	return !watched->is_weak && (watched->is_recorded || watched->was_weak);
 }
@@ -104,12 +104,12 @@ insider_has_settings(void)
 	bool		any = false;
 
 	for (int i = 0; i < lengthof(switches); i++)
-		any = any || begins(&switches[i]) || ends(&switches[i]);
+		any = any || switch_begins(&switches[i]) || switch_ends(&switches[i]);
 	return any;
 }
 
 static void
-collect(const WatchedSwitch *watched, bool value)
+collect_switch(const WatchedSwitch *watched, bool value)
 {
 	StringInfoData payload;
 
@@ -130,10 +130,10 @@ insider_collect_settings(bool weakened)
 	{
 		WatchedSwitch *watched = &switches[i];
 
-		if (weakened && begins(watched))
-			collect(watched, watched->weak_value);
-		if (!weakened && ends(watched))
-			collect(watched, !watched->weak_value);
+		if (weakened && switch_begins(watched))
+			collect_switch(watched, watched->weak_value);
+		if (!weakened && switch_ends(watched))
+			collect_switch(watched, !watched->weak_value);
 		watched->is_recording = watched->is_weak;
 		watched->is_collected = true;
 	}

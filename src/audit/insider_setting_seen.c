@@ -36,7 +36,7 @@ PG_FUNCTION_INFO_V1(admin_look_at_settings);
 	"and s.source not in ('global', 'database', 'user', 'database user', 'client', 'session') "
 
 static bool
-is_lower(const char *before, const char *after)
+is_lower_setting(const char *before, const char *after)
 {
 	Datum		intervals[2];
 
@@ -55,7 +55,7 @@ is_weaker(const StoredSetting *setting, const char *before, const char *value)
 		case WEAK_OFF:
 			return strcmp(value, "off") == 0;
 		case WEAK_LOWER:
-			return is_lower(before, value);
+			return is_lower_setting(before, value);
 		default:
 			return true;
 	}
@@ -87,7 +87,7 @@ collect_weakened(Datum *settings, const char *scope)
 
 /* A row that is added while restoring is on would be one of a dump. */
 static void
-remember(const Datum *settings)
+remember_settings(const Datum *settings)
 {
 	static OwnerQuery query = {
 		.text = "insert into admin_internal.setting_seen as t (name, value) "
@@ -117,7 +117,7 @@ admin_look_at_settings(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	owner_enter(&owner, admin_relations()->audit);
 	collect_weakened(settings, scope);
-	remember(settings);
+	remember_settings(settings);
 	owner_leave(&owner);
 	PG_RETURN_BOOL(true);
 }

@@ -49,7 +49,7 @@ typedef struct RowChange
 } RowChange;
 
 static void
-deform(TupleDesc desc, HeapTuple tuple, Datum **values, bool **nulls)
+deform_row(TupleDesc desc, HeapTuple tuple, Datum **values, bool **nulls)
 {
 	*values = palloc(desc->natts * sizeof(Datum));
 	*nulls = palloc(desc->natts * sizeof(bool));
@@ -75,10 +75,10 @@ read_change(TriggerData *trigger, RowChange *change)
 	change->has_new = !TRIGGER_FIRED_BY_DELETE(trigger->tg_event);
 	change->has_old = !TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 	if (change->has_old)
-		deform(change->desc, trigger->tg_trigtuple, &change->old_values, &change->old_nulls);
+		deform_row(change->desc, trigger->tg_trigtuple, &change->old_values, &change->old_nulls);
 	if (change->has_new)
-		deform(change->desc, change->has_old ? trigger->tg_newtuple : trigger->tg_trigtuple,
-			   &change->new_values, &change->new_nulls);
+		deform_row(change->desc, change->has_old ? trigger->tg_newtuple : trigger->tg_trigtuple,
+				   &change->new_values, &change->new_nulls);
 }
 
 /* Who wrote the row by hand: its columns name whom he likes. */
@@ -92,7 +92,7 @@ append_hand(StringInfo out)
 
 /* NULL when an UPDATE changed nothing: there is nothing to record then. */
 static text *
-payload_of(const RowChange *change, bool is_ours)
+row_change_payload(const RowChange *change, bool is_ours)
 {
 	StringInfoData out;
 
@@ -212,7 +212,7 @@ record_change(TriggerData *trigger)
 
 	check_columns(trigger->tg_relation);
 	read_change(trigger, &change);
-	event.payload = payload_of(&change, relid == relations->approval || relid == relations->signature);
+	event.payload = row_change_payload(&change, relid == relations->approval || relid == relations->signature);
 	if (event.payload == NULL)
 		return;
 	if (relid == relations->approval)

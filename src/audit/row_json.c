@@ -48,7 +48,7 @@ check_room(StringInfo out, TupleDesc desc, Size more)
 
 /* As a JSON string.  A long text goes in pieces: escapes may make it six times as long. */
 static void
-append_string(StringInfo out, TupleDesc desc, const char *text, Size length)
+append_row_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 {
 	StringInfoData piece;
 	char		copy[PIECE_BYTES + 1];
@@ -92,7 +92,7 @@ append_text(StringInfo out, TupleDesc desc, Datum value)
 
 	check_varlena(out, desc, value);
 	unpacked = DatumGetTextPP(value);
-	append_string(out, desc, VARDATA_ANY(unpacked), VARSIZE_ANY_EXHDR(unpacked));
+	append_row_string(out, desc, VARDATA_ANY(unpacked), VARSIZE_ANY_EXHDR(unpacked));
 }
 
 /* As check_varlena(), for a type that may have no such values. */
@@ -149,7 +149,7 @@ append_json(StringInfo out, TupleDesc desc, Datum value, Oid type)
 	length = strlen(json);
 	check_room(out, desc, length);
 	if (!json_value_append(out, json, length))
-		append_string(out, desc, json, length);
+		append_row_string(out, desc, json, length);
 }
 
 static void
@@ -163,7 +163,7 @@ append_by_output_function(StringInfo out, TupleDesc desc, Datum value, Oid type)
 	getTypeOutputInfo(type, &output, &is_varlena);
 	text = OidOutputFunctionCall(output, value);
 	AtEOXact_GUC(false, level);
-	append_string(out, desc, text, strlen(text));
+	append_row_string(out, desc, text, strlen(text));
 }
 
 typedef struct ArrayElement

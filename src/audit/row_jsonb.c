@@ -76,7 +76,7 @@ numeric_text(Numeric number)
 
 /* A long string goes in pieces: escapes may make it six times as long. */
 static bool
-append_string(StringInfo out, const char *bytes, Size length, Size most)
+append_jsonb_string(StringInfo out, const char *bytes, Size length, Size most)
 {
 	StringInfoData piece;
 	char		copy[PIECE_BYTES + 1];
@@ -100,7 +100,7 @@ append_string(StringInfo out, const char *bytes, Size length, Size most)
 }
 
 static bool
-append_scalar(StringInfo out, const JsonbValue *value, Size most)
+append_jsonb_scalar(StringInfo out, const JsonbValue *value, Size most)
 {
 	char	   *number;
 
@@ -118,7 +118,7 @@ append_scalar(StringInfo out, const JsonbValue *value, Size most)
 			pfree(number);
 			break;
 		case jbvString:
-			return append_string(out, value->val.string.val, value->val.string.len, most);
+			return append_jsonb_string(out, value->val.string.val, value->val.string.len, most);
 		default:
 			elog(ERROR, "unexpected type of a jsonb scalar: %d", (int) value->type);
 	}
@@ -143,7 +143,7 @@ jsonb_text(StringInfo out, Jsonb *jsonb, Size most)
 			appendStringInfoString(out, ", ");
 		is_first = token == WJB_BEGIN_ARRAY || token == WJB_BEGIN_OBJECT || token == WJB_KEY;
 		if (token == WJB_KEY || token == WJB_VALUE || token == WJB_ELEM)
-			is_short = append_scalar(out, &value, most);
+			is_short = append_jsonb_scalar(out, &value, most);
 		else if (!is_scalar)
 			appendStringInfoChar(out, token == WJB_BEGIN_ARRAY ? '[' : token == WJB_END_ARRAY ? ']' :
 								 token == WJB_BEGIN_OBJECT ? '{' : '}');

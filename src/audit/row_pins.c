@@ -30,7 +30,7 @@ static const Pin names_pinned[] = {{"search_path", "pg_catalog, pg_temp"}, {"lc_
 static const Pin quotes_pinned = {"quote_all_identifiers", "off"};
 
 static void
-pin(const Pin *pins, int count)
+pin_settings(const Pin *pins, int count)
 {
 	for (int i = 0; i < count; i++)
 		(void) set_config_option(pins[i].name, pins[i].value, PGC_USERSET, PGC_S_SESSION,
@@ -69,11 +69,11 @@ row_pin_settings(Oid type)
 {
 	int			level = NewGUCNestLevel();
 
-	pin(values_pinned, lengthof(values_pinned));
+	pin_settings(values_pinned, lengthof(values_pinned));
 	if (shows_names_or_money(type))
 	{
-		pin(names_pinned, lengthof(names_pinned));
-		pin(&quotes_pinned, 1);
+		pin_settings(names_pinned, lengthof(names_pinned));
+		pin_settings(&quotes_pinned, 1);
 	}
 	return level;
 }
@@ -85,7 +85,7 @@ row_table_name(Oid schema, const char *name)
 	char	   *qualified;
 
 	if (quote_all_identifiers)
-		pin(&quotes_pinned, 1);
+		pin_settings(&quotes_pinned, 1);
 	qualified = quote_qualified_identifier(get_namespace_name(schema), name);
 	AtEOXact_GUC(false, level);
 	return qualified;

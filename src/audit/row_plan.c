@@ -34,7 +34,7 @@ static int	next_place = 0;
 static uint64 invalidations = 0;
 
 static bool
-concerns(const RowPlan *plan, Oid relid)
+plan_concerns(const RowPlan *plan, Oid relid)
 {
 	if (relid == InvalidOid || relid == plan->table || relid == plan->through)
 		return true;
@@ -52,7 +52,7 @@ discard_plans(Datum arg, Oid relid)
 	invalidations++;
 	for (int i = 0; i < KEPT_PLANS; i++)
 	{
-		if (OidIsValid(kept[i].table) && concerns(&kept[i], relid))
+		if (OidIsValid(kept[i].table) && plan_concerns(&kept[i], relid))
 			kept[i].table = InvalidOid;
 	}
 }
@@ -130,6 +130,7 @@ read_indexes(Relation table, RowPlan *plan)
 	foreach(cell, oids)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
 		/* Until it is ready, the session that builds it adds our row to it. */
 		bool		is_ready = index->rd_index->indisready;
 		bool		is_known = !is_ready || read_index(index, &plan->indexes[plan->index_count]);

@@ -18,8 +18,10 @@ typedef struct Check
 	ApprovalFacts facts;
 	PolicyDecision decision;
 	bool		is_replayed;	/* from the trail */
-	bool		is_guessed;		/* replayed from a row without "request": what was asked is not known */
-	int64		in_flight;		/* decided without this row of the trail and what follows; 0: with all */
+	bool		is_guessed;		/* replayed from a row without "request": what was asked is not
+								 * known */
+	int64		in_flight;		/* decided without this row of the trail and what follows; 0: with
+								 * all */
 } Check;
 
 /* Reads the arguments approval_id, action and resource, which come first in every function. */

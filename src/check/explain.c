@@ -16,7 +16,7 @@ PG_FUNCTION_INFO_V1(admin_explain_check);
 PG_FUNCTION_INFO_V1(admin_explain_replay);
 
 static char *
-named(const char *what, PolicyText asked, const Check *check)
+name_request_member(const char *what, PolicyText asked, const Check *check)
 {
 	if (check->is_guessed)
 		return psprintf("the trail %s", asked.data != NULL ? psprintf("says that another %s was named", what) :
@@ -51,9 +51,9 @@ explain_rule(int precedence, const Check *check)
 							facts->required_signer_count,
 							facts->signatures_sound ? "sound" : "not sound", note);
 		case 5:
-			return psprintf("%s%s", named("action", check->request.action, check), note);
+			return psprintf("%s%s", name_request_member("action", check->request.action, check), note);
 		case 6:
-			return psprintf("%s%s", named("resource", check->request.resource, check), note);
+			return psprintf("%s%s", name_request_member("resource", check->request.resource, check), note);
 		case 7:
 		case 8:
 			return psprintf("ttl_state %s%s", ttl_state_name(check->decision.ttl), note);
@@ -70,7 +70,7 @@ put_rules(FunctionCallInfo fcinfo, const Check *check)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	const char *as_of = check->in_flight == 0 ? "" :
-		psprintf("; audit_id " INT64_FORMAT " was in flight, and not seen", check->in_flight);
+	psprintf("; audit_id " INT64_FORMAT " was in flight, and not seen", check->in_flight);
 
 	for (int precedence = 1; precedence <= POLICY_RULES; precedence++)
 	{

@@ -13,7 +13,11 @@ histogram_bucket(int64_t microseconds)
 
 	if (microseconds < 0)
 		return 0;
-	/* What is left are the sixteen steps of the octave; of the first two octaves, the microseconds themselves. */
+
+	/*
+	 * What is left are the sixteen steps of the octave; of the first two octaves, the microseconds
+	 * themselves.
+	 */
 	while (microseconds >> octave >= 2 * HISTOGRAM_STEPS)
 	{
 		if (++octave == HISTOGRAM_OCTAVES)

@@ -12,7 +12,8 @@
 
 #define HISTOGRAM_STEPS		16	/* buckets per octave; below so many microseconds each has its own */
 #define HISTOGRAM_OCTAVES	22	/* above those: to 2^26 microseconds, 67 seconds */
-#define HISTOGRAM_BUCKETS	(HISTOGRAM_STEPS * (HISTOGRAM_OCTAVES + 1) + 1)	/* the last one is for all above */
+#define HISTOGRAM_BUCKETS	(HISTOGRAM_STEPS * (HISTOGRAM_OCTAVES + 1) + 1) /* the last one is for
+																			 * all above */
 #define HISTOGRAM_ENDLESS	INT64_MAX	/* what that one takes at most */
 
 /* The bucket of so many microseconds; a negative number counts as 0. */

@@ -25,7 +25,8 @@
 typedef struct OpenStatement
 {
 	TimestampTz began;
-	int			level;			/* of the innermost transaction whose end is theirs; never falls in the array */
+	int			level;			/* of the innermost transaction whose end is theirs; never falls in
+								 * the array */
 	uint32		calls;
 } OpenStatement;
 
@@ -156,11 +157,15 @@ check_latency_begin(void)
 	if (last != NULL && (open_count == OPEN_STATEMENTS || (last->began == began && last->level == level)))
 		last->calls++;
 	else
-		open_statements[open_count++] = (OpenStatement) {began, level, 1};
+	{
+		OpenStatement added = {began, level, 1};
+
+		open_statements[open_count++] = added;
+	}
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+latency_at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -177,7 +182,7 @@ at_transaction_end(XactEvent event, void *arg)
 }
 
 static void
-at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+latency_at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	int			level = GetCurrentTransactionNestLevel();
 
@@ -218,6 +223,6 @@ check_latency_init(void)
 	shared_area_add(&area);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	RegisterXactCallback(latency_at_transaction_end, NULL);
+	RegisterSubXactCallback(latency_at_subtransaction_end, NULL);
 }

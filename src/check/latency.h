@@ -31,7 +31,8 @@ typedef struct LatencyMinute
 
 typedef struct LatencyDatabase
 {
-	pg_atomic_uint32 oid;		/* 0: free; after DROP DATABASE the place is another's, where none is free */
+	pg_atomic_uint32 oid;		/* 0: free; after DROP DATABASE the place is another's, where none
+								 * is free */
 	pg_atomic_uint64 last_call_at;	/* a TimestampTz; 0: never */
 	pg_atomic_uint64 counts[LATENCY_COUNTERS];
 	LatencyMinute minutes[MINUTES_REMEMBERED];

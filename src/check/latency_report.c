@@ -48,7 +48,7 @@ before_the_hour(LatencyDatabase *here, uint64 now, uint64 *counts)
 }
 
 static Datum
-milliseconds(int bucket)
+bucket_milliseconds(int bucket)
 {
 	int64		at_most = histogram_at_most(bucket);
 
@@ -56,7 +56,7 @@ milliseconds(int bucket)
 }
 
 static void
-report(LatencyDatabase *here, Datum *values, bool *nulls)
+report_database(LatencyDatabase *here, Datum *values, bool *nulls)
 {
 	static const int thousandths[] = {[P50_MS] = 500,[P95_MS] = 950,[P99_MS] = 990,[MAX_MS] = 1000};
 	uint64		hour[LATENCY_COUNTERS];
@@ -82,7 +82,7 @@ report(LatencyDatabase *here, Datum *values, bool *nulls)
 		int			bucket = histogram_quantile(hour, thousandths[column]);
 
 		nulls[column] = bucket < 0;
-		values[column] = nulls[column] ? (Datum) 0 : milliseconds(bucket);
+		values[column] = nulls[column] ? (Datum) 0 : bucket_milliseconds(bucket);
 	}
 	nulls[LAST_CALL_AT] = last_call_at == 0;
 	values[LAST_CALL_AT] = TimestampTzGetDatum(last_call_at);
@@ -100,7 +100,7 @@ admin_check_latency(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (here != NULL)
 	{
-		report(here, values, nulls);
+		report_database(here, values, nulls);
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

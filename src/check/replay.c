@@ -197,7 +197,7 @@ was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 		if (take_recorded(SPI_copytuple(SPI_tuptable->vals[i]), SPI_tuptable->tupdesc, &earlier) &&
 			earlier.xid != trail->events[after - 1].xid &&
 			decide_after(trail, after, &earlier, &scratch) && !decide_after(trail, before,
-					&earlier, &scratch))
+																			&earlier, &scratch))
 			return true;
 	}
 	return false;
@@ -205,7 +205,7 @@ was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 
 /* Tries the whole history, then without what may have been in flight, latest first. */
 static void
-decide(const Trail *trail, const Recorded *recorded, Replay *replay)
+decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 {
 	int			count = trail->count;
 	bool		is_equal = decide_after(trail, count, recorded, replay);
@@ -260,7 +260,7 @@ replay_recorded(int64 audit_id, Replay *replay)
 		trail_read(&trail, recorded.approval_id, audit_id);
 		check_reach(&trail, &recorded);
 	}
-	decide(&trail, &recorded, replay);
+	decide_recorded(&trail, &recorded, replay);
 	owner_leave(&scope);
 }
 

@@ -38,7 +38,7 @@ make_room(Trail *trail, uint64 more)
 
 /* Returns how many rows there are, with room for as many events. */
 static uint64
-run(Trail *trail, OwnerQuery *query, text *approval_id, int64 below)
+run_trail_query(Trail *trail, OwnerQuery *query, text *approval_id, int64 below)
 {
 	Datum		values[] = {PointerGetDatum(approval_id), Int64GetDatum(below)};
 	uint64		count = owner_run(query, values, NULL, 0);
@@ -66,7 +66,7 @@ read_changes(Trail *trail, text *approval_id, int64 below)
 		.result = SPI_OK_SELECT,
 		.is_read_only = true
 	};
-	uint64		count = run(trail, &query, approval_id, below);
+	uint64		count = run_trail_query(trail, &query, approval_id, below);
 
 	for (uint64 i = 0; i < count; i++)
 	{
@@ -102,7 +102,7 @@ read_signatures(Trail *trail, text *approval_id, int64 below)
 		.result = SPI_OK_SELECT,
 		.is_read_only = true
 	};
-	uint64		count = run(trail, &query, approval_id, below);
+	uint64		count = run_trail_query(trail, &query, approval_id, below);
 
 	for (uint64 i = 0; i < count; i++)
 	{

@@ -61,7 +61,7 @@ typedef struct FindingsState
 } FindingsState;
 
 static void
-note(Finding *finding, const char *id, Size length)
+note_finding(Finding *finding, const char *id, Size length)
 {
 	char		example[ID_BYTES + 1];
 
@@ -105,7 +105,7 @@ look_at(FindingsState *state, const ApprovalRow *row, TimestampTz created_at, Ti
 	PolicyRequest request = {.approval_id = row->id, .at = at};
 	PolicyDecision decision;
 	ApprovalFacts facts;
-	const char *ttl;
+	PolicyText	said;
 
 	signature_judge_begin(&judge, row);
 	signature_walk_judge(state->walk, row->id, &judge);
@@ -116,19 +116,20 @@ look_at(FindingsState *state, const ApprovalRow *row, TimestampTz created_at, Ti
 	found->signatures += judge.count;
 	found->valid += decision.valid;
 	/* A check does not look up what is against the grammar, and has nothing to say of it. */
-	ttl = decision.reason == REASON_APPROVAL_ID_INVALID ? "" : ttl_state_name(decision.ttl);
-	found->said ^= hash_of(row->id, (PolicyText) {ttl, strlen(ttl)}, decision.valid ? row->sla_deadline : DT_NOBEGIN);
+	said.data = decision.reason == REASON_APPROVAL_ID_INVALID ? "" : ttl_state_name(decision.ttl);
+	said.length = strlen(said.data);
+	found->said ^= hash_of(row->id, said, decision.valid ? row->sla_deadline : DT_NOBEGIN);
 	if (!is_consistent(row, &judge))
-		note(&found->inconsistent, row->id.data, row->id.length);
+		note_finding(&found->inconsistent, row->id.data, row->id.length);
 	if (row->readable && !judge.are_of_this)
-		note(&found->altered, row->id.data, row->id.length);
+		note_finding(&found->altered, row->id.data, row->id.length);
 	if (row->readable && !judge.are_separate)
-		note(&found->not_separate, row->id.data, row->id.length);
+		note_finding(&found->not_separate, row->id.data, row->id.length);
 	if (decision.valid && row->sla_deadline <= at)
-		note(&found->overdue, row->id.data, row->id.length);
+		note_finding(&found->overdue, row->id.data, row->id.length);
 	if (row->readable && !row->closed && row->state != STATE_WITHDRAWN && row->sla_deadline > at &&
 		policy_book_look(state->policies, row, created_at, &found->unruled))
-		note(&found->against_policy, row->id.data, row->id.length);
+		note_finding(&found->against_policy, row->id.data, row->id.length);
 }
 
 static void

@@ -218,7 +218,7 @@ typedef struct Comparison
 } Comparison;
 
 static void
-compare(void *argument)
+compare_objects(void *argument)
 {
 	Comparison *comparison = argument;
 	void	   *line = (void *) comparison->line;
@@ -233,5 +233,5 @@ object_tree_is(const ObjectLine *line, const char *shipped)
 {
 	Comparison	comparison = {line, shipped, false};
 
-	return cutover_attempt(compare, &comparison) == NULL && comparison.is_same;
+	return cutover_attempt(compare_objects, &comparison) == NULL && comparison.is_same;
 }

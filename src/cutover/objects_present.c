@@ -177,7 +177,11 @@ static const char *const object_queries[] = {
 	"union all select 'A5', 'trigger', c.name, t.tgname::text, format('trigger \"%s\" of partition %s is not part of the extension; drop it', t.tgname, c.name), null, 0::oid, 4 "
 	"from all_c as c join pg_trigger as t on t.tgrelid = c.oid where c.is_month and not t.tgisinternal and t.tgparentid = 0 "
 	"and t.tgname not in (select a.tgname from pg_trigger as a where a.tgrelid = to_regclass('admin.audit')) "
-	/* Their own trigger of statements, and the clone of the trail's trigger of rows: by what they do, not by name. */
+
+	/*
+	 * Their own trigger of statements, and the clone of the trail's trigger of rows: by what they
+	 * do, not by name.
+	 */
 	"union all select 'A5', 'trigger', c.name, g.tgname::text, format('trigger \"%s\" of partition %s is missing, or has another function, other events or a condition; %s', g.tgname, c.name, g.remedy), null, 0::oid, 4 "
 	"from all_c as c, (values ('audit_append_only', 1 + 2 + 4 + 8 + 16, 'make that of admin.audit as it was'), "
 	"  ('audit_append_only_statement', 2 + 4 + 8 + 16 + 32, 'call admin.restore_guards()')) as g(tgname, type, remedy) "

@@ -67,7 +67,8 @@ typedef struct Readiness
 {
 	const char *status[lengthof(readiness_items)];
 	const char *detail[lengthof(readiness_items)];
-	List	   *problems[lengthof(readiness_items)];	/* of char *: differences from what is shipped */
+	List	   *problems[lengthof(readiness_items)];	/* of char *: differences from what is
+														 * shipped */
 } Readiness;
 
 static int

@@ -314,7 +314,7 @@ admin_objects_present(PG_FUNCTION_ARGS)
 	{
 		const char *value = lines[i].tree ? object_tree_text(&lines[i]) : lines[i].value;
 		Datum		values[] = {shipped_text(lines[i].item), shipped_text(lines[i].kind), shipped_text(lines[i].name),
-			shipped_text(lines[i].facet), shipped_text(value)};
+		shipped_text(lines[i].facet), shipped_text(value)};
 		bool		nulls[] = {false, false, false, false, value == NULL};
 
 		if (lines[i].type != VALUE_PROBLEM)

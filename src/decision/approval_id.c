@@ -12,13 +12,13 @@
 #define TAIL_AT			(PREFIX_BYTES + DIGITS + 1)
 
 static bool
-is_digit(char c)
+is_id_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
 static bool
-is_lower(char c)
+is_id_lower(char c)
 {
 	return c >= 'a' && c <= 'z';
 }
@@ -32,14 +32,14 @@ approval_id_is_valid(const char *id, size_t length)
 		return false;
 	for (size_t i = PREFIX_BYTES; i < PREFIX_BYTES + DIGITS; i++)
 	{
-		if (!is_digit(id[i]))
+		if (!is_id_digit(id[i]))
 			return false;
 	}
 	if (id[TAIL_AT - 1] != '-')
 		return false;
 	for (size_t i = TAIL_AT; i < length; i++)
 	{
-		if (!is_digit(id[i]) && !is_lower(id[i]))
+		if (!is_id_digit(id[i]) && !is_id_lower(id[i]))
 			return false;
 	}
 	return true;

@@ -91,7 +91,7 @@ resource_differs(const PolicyRequest *request, const ApprovalFacts *facts)
 }
 
 static bool
-is_stale(const PolicyRequest *request, const ApprovalFacts *facts)
+approval_is_stale(const PolicyRequest *request, const ApprovalFacts *facts)
 {
 	return facts_ttl(request, facts) == TTL_STALE;
 }
@@ -110,7 +110,7 @@ lacks_signatures(const PolicyRequest *request, const ApprovalFacts *facts)
 }
 
 static bool
-always(const PolicyRequest *request, const ApprovalFacts *facts)
+always_applies(const PolicyRequest *request, const ApprovalFacts *facts)
 {
 	(void) request;
 	(void) facts;
@@ -131,13 +131,13 @@ static const PolicyRule rules[POLICY_RULES] = {
 	REASON_ACTION_MISMATCH, true, false, false},
 	{resource_differs, "the resource named is not the approval's",
 	REASON_RESOURCE_MISMATCH, true, false, false},
-	{is_stale, "more than 24 hours past the deadline",
+	{approval_is_stale, "more than 24 hours past the deadline",
 	REASON_APPROVAL_EXPIRED, true, true, false},
 	{is_expired, "at or past the deadline",
 	REASON_APPROVAL_EXPIRED, true, false, false},
 	{lacks_signatures, "not every required signature is there",
 	REASON_DUAL_SIGNERS_REQUIRED, true, false, true},
-	{always, "otherwise valid",
+	{always_applies, "otherwise valid",
 	REASON_NONE, true, false, false},
 };
 

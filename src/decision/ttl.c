@@ -51,7 +51,7 @@ approval_state_from_signatures(int signatures, int required)
 
 /* More than 24 hours past the deadline?  Written so that no instant overflows. */
 static bool
-is_stale(int64_t deadline, int64_t at)
+deadline_is_stale(int64_t deadline, int64_t at)
 {
 	if (deadline == TTL_MINUS_INFINITY)
 		return at != TTL_MINUS_INFINITY;
@@ -68,7 +68,7 @@ ttl_state(ApprovalState state, bool closed, int64_t deadline, int64_t at)
 {
 	if (state == STATE_WITHDRAWN || closed)
 		return TTL_NOT_APPLICABLE;
-	if (is_stale(deadline, at))
+	if (deadline_is_stale(deadline, at))
 		return TTL_STALE;
 	if (at >= deadline)
 		return TTL_EXPIRED;

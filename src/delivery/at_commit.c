@@ -17,7 +17,8 @@
 #include "delivery/shared.h"
 #include "delivery/at_commit.h"
 
-static uint64 appended = 0;		/* rows of this transaction, those of aborted subtransactions among them */
+static uint64 appended = 0;		/* rows of this transaction, those of aborted subtransactions among
+								 * them */
 
 static void
 note_append(void)
@@ -44,7 +45,7 @@ wake_workers(void)
 }
 
 static void
-at_transaction_end(XactEvent event, void *arg)
+wake_at_transaction_end(XactEvent event, void *arg)
 {
 	switch (event)
 	{
@@ -66,5 +67,5 @@ void
 at_commit_init(void)
 {
 	audit_appended_hook = note_append;
-	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterXactCallback(wake_at_transaction_end, NULL);
 }

@@ -83,7 +83,7 @@ is_covered_later(const Worker *worker)
 }
 
 static void
-purge(Worker *worker, const Position *position)
+purge_batch(Worker *worker, const Position *position)
 {
 	if (position->position_id - worker->purged_position < PURGE_EVERY)
 		return;
@@ -104,13 +104,17 @@ worker_record_position(Worker *worker)
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
 	recorded = position_record(worker->sink_name, position, worker->recorded_id);
-	/* Where an operator's position came before, a sink that keeps its own has the letter all the same. */
+
+	/*
+	 * Where an operator's position came before, a sink that keeps its own has the letter all the
+	 * same.
+	 */
 	if (position->retried_audit_id != 0 && (recorded || worker->callbacks->keeps_position))
 		dead_letter_delivered(worker->sink_name, position);
 	if (recorded)
 	{
 		links_record(&worker->links, worker->sink_name);
-		purge(worker, position);
+		purge_batch(worker, position);
 	}
 	worker_commit();
 	worker->has_unrecorded = false;

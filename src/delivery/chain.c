@@ -17,7 +17,7 @@ typedef struct Piece
 
 /* The context is made once, and used again as it is: making it costs more than hashing a short message. */
 static bool
-sha256(const Piece *pieces, int count, unsigned char digest[CHAIN_BYTES])
+chain_sha256(const Piece *pieces, int count, unsigned char digest[CHAIN_BYTES])
 {
 	static EVP_MD_CTX *context = NULL;
 	static bool is_made = false;
@@ -44,7 +44,7 @@ chain_start(const char *store_id, const char *sink, unsigned char chain[CHAIN_BY
 {
 	Piece		pieces[] = {{DOMAIN, strlen(DOMAIN)}, {store_id, strlen(store_id)}, {sink, strlen(sink)}};
 
-	return sha256(pieces, 3, chain);
+	return chain_sha256(pieces, 3, chain);
 }
 
 bool
@@ -58,7 +58,7 @@ chain_extend(unsigned char chain[CHAIN_BYTES], int64_t first, int64_t count,
 	put_number(link + CHAIN_BYTES, first);
 	put_number(link + CHAIN_BYTES + 8, count);
 	memcpy(link + CHAIN_BYTES + 16, content, CHAIN_BYTES);
-	return sha256(&piece, 1, chain);
+	return chain_sha256(&piece, 1, chain);
 }
 
 void

@@ -174,9 +174,9 @@ check_default_partition(Node *statement)
 }
 
 static void
-process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
-				ProcessUtilityContext context, ParamListInfo params,
-				QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
+database_process_utility(PlannedStmt *statement, const char *query, bool read_only_tree,
+						 ProcessUtilityContext context, ParamListInfo params,
+						 QueryEnvironment *environment, DestReceiver *dest, QueryCompletion *completion)
 {
 	ProcessUtility_hook_type next = previous_hook ? previous_hook : standard_ProcessUtility;
 	const char *database = database_of(statement->utilityStmt);
@@ -206,5 +206,5 @@ void
 database_ddl_init(void)
 {
 	previous_hook = ProcessUtility_hook;
-	ProcessUtility_hook = process_utility;
+	ProcessUtility_hook = database_process_utility;
 }

@@ -30,7 +30,7 @@ end_window(Worker *worker)
 
 /* What holds once the batch has been delivered. */
 static Position
-position_after(const Worker *worker, bool is_last)
+position_after_batch(const Worker *worker, bool is_last)
 {
 	Position	next = position_next(&worker->position);
 	int64		last = worker->next_key > 0 ? worker->keys.keys[worker->next_key - 1].audit_id : 0;
@@ -55,7 +55,7 @@ pass_on(Worker *worker, bool is_last)
 	TimestampTz first_recorded = worker->first_recorded;
 	int64		lag = worker->known_lag;
 	bool		is_backfill = worker->position.backfill_audit_id > 0;
-	Position	next = position_after(worker, is_last);
+	Position	next = position_after_batch(worker, is_last);
 	StepResult	result;
 
 	worker_set_lag(worker, lag, first_recorded);
@@ -83,7 +83,7 @@ record_passed_by(Worker *worker)
 {
 	if (worker->position.backfill_audit_id > 0)
 		return STEP_MORE;
-	worker->position = position_after(worker, true);
+	worker->position = position_after_batch(worker, true);
 	return worker_record_position(worker);
 }
 

@@ -69,7 +69,7 @@ launcher_register(void)
 }
 
 static void
-leave(int code, Datum arg)
+launcher_leave(int code, Datum arg)
 {
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
 	delivery_shared->launcher_latch = NULL;
@@ -99,7 +99,7 @@ take_slot(const char *database, const char *sink)
 }
 
 static void
-want(const char *database, const char *sink)
+want_worker(const char *database, const char *sink)
 {
 	int			found = -1;
 
@@ -182,7 +182,7 @@ read_settings(void)
 	foreach(database, databases)
 	{
 		foreach(sink, sinks)
-			want(lfirst(database), lfirst(sink));
+			want_worker(lfirst(database), lfirst(sink));
 	}
 	LWLockRelease(delivery_shared->lock);
 	log_need(list_length(databases), list_length(sinks));
@@ -215,7 +215,7 @@ is_on_hold(const char *database)
  * pg_database: without a database of one's own there may be no index to read it by.
  */
 static const char *
-obstacle(const char *database)
+obstacle_to_database(const char *database)
 {
 	const char *why = "the database does not exist";
 	Relation	relation;
@@ -275,7 +275,7 @@ start_worker(int i)
 
 /* Notices a worker's end; one that did not live long is started again later and later. */
 static void
-look_after(int i, int64 now)
+look_after_slot(int i, int64 now)
 {
 	Charge	   *charge = &charges[i];
 	pid_t		pid;
@@ -323,7 +323,7 @@ warn_without_slots(void)
 
 /* One round over the slots; returns whether all that are wanted are served. */
 static bool
-tend(void)
+tend_slots(void)
 {
 	int64		now = monotonic_ms();
 	bool		all_served = true;
@@ -333,7 +333,7 @@ tend(void)
 		DeliverySlot *slot = &delivery_shared->slots[i];
 		const char *why;
 
-		look_after(i, now);
+		look_after_slot(i, now);
 		/* Its end wakes us, whichever launcher has started it. */
 		if (!slot->in_use || charges[i].handle != NULL || slot->pid != 0)
 			continue;
@@ -346,7 +346,7 @@ tend(void)
 		if (now < charges[i].not_before)
 			continue;
 		charges[i].has_no_slot = false;
-		why = obstacle(slot->database);
+		why = obstacle_to_database(slot->database);
 		if (why == NULL)
 			start_worker(i);
 		else if (delivery_set_state(slot, DELIVERY_STOPPED, why))
@@ -372,7 +372,7 @@ admin_delivery_launcher_main(Datum arg)
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
 	delivery_shared->launcher_latch = MyLatch;
 	LWLockRelease(delivery_shared->lock);
-	before_shmem_exit(leave, (Datum) 0);
+	before_shmem_exit(launcher_leave, (Datum) 0);
 	round = AllocSetContextCreate(TopMemoryContext, "admin_ext launcher", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(round);
 	read_settings();
@@ -391,8 +391,8 @@ admin_delivery_launcher_main(Datum arg)
 			ProcessConfigFile(PGC_SIGHUP);
 			read_settings();
 		}
-		all_served = tend();
+		all_served = tend_slots();
 		/* With 1 the postmaster starts it again, unless the server ends. */
-		rest(all_served ? -1 : POLL_MS, 1);
+		worker_rest(all_served ? -1 : POLL_MS, 1);
 	}
 }

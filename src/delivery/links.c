@@ -47,7 +47,7 @@ static Datum
 array_of(Datum *values, int count, Oid type)
 {
 	ArrayType  *array = type == INT8OID ? construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE) :
-		construct_array(values, count, BYTEAOID, -1, false, TYPALIGN_INT);
+	construct_array(values, count, BYTEAOID, -1, false, TYPALIGN_INT);
 
 	return PointerGetDatum(array);
 }

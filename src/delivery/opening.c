@@ -168,7 +168,7 @@ take_position(Worker *worker)
  * ahead.  Further ahead, or at a tick that the database does not know: commits were lost.
  */
 static bool
-is_known(Worker *worker, const AdminSinkPosition *seen)
+position_is_known(Worker *worker, const AdminSinkPosition *seen)
 {
 	const Position *position = &worker->position;
 	bool		known;
@@ -290,7 +290,11 @@ deliver_again(Worker *worker, int64 from_audit_id)
 		next.backfill_audit_id = from_audit_id;
 	next.window_tick_id = next.window_audit_id = 0;
 	worker->position = next;
-	/* Should it not be recorded, nothing of it is known: the sink is asked again, by what was recorded before. */
+
+	/*
+	 * Should it not be recorded, nothing of it is known: the sink is asked again, by what was
+	 * recorded before.
+	 */
 	worker->is_positioned = false;
 	(void) worker_record_position(worker);
 	return STEP_REOPEN;
@@ -360,7 +364,11 @@ recover_sink(Worker *worker)
 		return adopt_position(worker, &position);
 	if (position.again_from > 0)
 		return deliver_again(worker, position.again_from);
-	/* What an operator has decided is done with before anything is sent: it would be decided again. */
+
+	/*
+	 * What an operator has decided is done with before anything is sent: it would be decided
+	 * again.
+	 */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{
 		if (position.kept_id > 0)
@@ -415,7 +423,7 @@ open_sink(Worker *worker)
 		return worker_step_result(result);
 	if (!is_marker_sound(worker, &seen))
 		return STEP_STOP;
-	if (!is_known(worker, &seen))
+	if (!position_is_known(worker, &seen))
 		return worker_diverged(worker, seen.audit_id);
 	worker->has_fenced = worker->callbacks->keeps_position;
 	has_claim = sink->claim[0] != '\0';

@@ -21,6 +21,7 @@ static Statement newest_statement = {
 	"select p.position_id, p.store_id from admin.sink_position as p, admin.store as s "
 	"where p.sink = $1 and s.adopted_at is not null order by p.position_id desc limit 1", 1, {TEXTOID}
 };
+
 /* What only a resync changes is taken from the position before. */
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
@@ -72,6 +73,7 @@ static Statement wanted_statement = {
 	"p.\"window\", p.window_audit_id, p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id))) "
 	"order by r.audit_id limit 1", 1, {TEXTOID}
 };
+
 /* The request goes with it. */
 static Statement delivered_statement = {
 	"with gone as (delete from admin.dead_letter as d where d.sink = $1 and d.audit_id = $2 returning d.sink, d.audit_id) "

@@ -20,7 +20,8 @@ typedef struct Position
 {
 	char		store_id[UUID_TEXT_BYTES];
 	char		home[HOME_TEXT_BYTES];
-	char		recorded_home[HOME_TEXT_BYTES]; /* where the one recorded last was; empty: not known */
+	char		recorded_home[HOME_TEXT_BYTES]; /* where the one recorded last was; empty: not
+												 * known */
 	bool		was_synchronous;	/* commits waited for a standby there */
 	int64		position_id;
 	bool		is_resync;		/* recorded by admin.resync_sink() */

@@ -28,7 +28,7 @@ find_window(Worker *worker)
 	int64		resumed = worker->position.window_tick_id;
 	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
 	int64		last = resumed > worker->done_tick ? resumed :
-		Min(worker->newest_tick, worker->done_tick + MERGED_TICKS);
+	Min(worker->newest_tick, worker->done_tick + MERGED_TICKS);
 
 	worker->window = tick_next(first, last, worker->context);
 	/* Those in between may be gone where this sink is new. */
@@ -45,7 +45,7 @@ find_window(Worker *worker)
 
 /* Rows of the window up to here have been delivered, or were rolled back. */
 static int64
-above(const Worker *worker)
+delivered_up_to(const Worker *worker)
 {
 	const Position *position = &worker->position;
 	int64		recorded = position->window_tick_id == worker->window.tick_id ? position->window_audit_id : 0;
@@ -96,7 +96,7 @@ static void
 collect_keys(Worker *worker)
 {
 	Position   *position = &worker->position;
-	Window		window = {worker->done, worker->window.snapshot, above(worker)};
+	Window		window = {worker->done, worker->window.snapshot, delivered_up_to(worker)};
 
 	if (position->backfill_audit_id > 0)
 		collect_backfill(worker);
@@ -153,6 +153,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 												  ALLOCSET_DEFAULT_SIZES);
 	AuditReader *reader = audit_reader_open(keys);
 	int64	   *rejected = NULL;
+
 	/* What was skipped is looked for row by row, so for no more rows than a batch may have. */
 	int			end = worker->position.backfill_audit_id > 0 ? Min(keys->count, next_key + admin_batch_rows) : keys->count;
 	int			rejected_count = find_rejected(worker, next_key, end, &rejected);

@@ -36,7 +36,7 @@ rest_end_at_sigterm(SIGNAL_ARGS)
 }
 
 void
-rest(long milliseconds, int exit_code)
+worker_rest(long milliseconds, int exit_code)
 {
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (milliseconds >= 0 ? WL_TIMEOUT : 0);
 

@@ -20,7 +20,7 @@
 
 /* Makes the envelope of one row.  False: the trail has it no longer. */
 static bool
-read_row(Worker *worker, int64 audit_id)
+read_dead_letter_row(Worker *worker, int64 audit_id)
 {
 	WindowKeys	keys = {.context = CurrentMemoryContext};
 	AuditReader *reader;
@@ -30,7 +30,11 @@ read_row(Worker *worker, int64 audit_id)
 	envelopes_reset(&worker->envelopes, MaxAllocHugeSize);
 	window_collect_backfill(audit_id, audit_id, &keys);
 	reader = audit_reader_open(&keys);
-	/* Vacuum may not have removed yet what is left of a row that was rolled back, or changed by a superuser. */
+
+	/*
+	 * Vacuum may not have removed yet what is left of a row that was rolled back, or changed by a
+	 * superuser.
+	 */
 	for (int i = 0; i < keys.count && worker->envelopes.count == 0; i++)
 	{
 		if (audit_reader_fetch(reader, &keys.keys[i], &row))
@@ -42,7 +46,7 @@ read_row(Worker *worker, int64 audit_id)
 
 /* Where delivery stands stays as it is, but for this one. */
 static Position
-position_after(const Worker *worker, int64 audit_id)
+position_after_retry(const Worker *worker, int64 audit_id)
 {
 	Position	next = position_next(&worker->position);
 
@@ -72,7 +76,7 @@ worker_retry_dead_letter(Worker *worker)
 		worker_commit();
 		return STEP_REOPEN;
 	}
-	if (audit_id != 0 && !read_row(worker, audit_id))
+	if (audit_id != 0 && !read_dead_letter_row(worker, audit_id))
 	{
 		dead_letter_record(worker->sink_name, audit_id, "the row is not in the audit trail any more");
 		audit_id = 0;
@@ -87,10 +91,17 @@ worker_retry_dead_letter(Worker *worker)
 	}
 	if (tick.snapshot != NULL)
 		pfree(tick.snapshot);
-	/* The position before may have been recorded asynchronously, on the promise of a tick before the next batch. */
+
+	/*
+	 * The position before may have been recorded asynchronously, on the promise of a tick before
+	 * the next batch.
+	 */
 	if (!worker->callbacks->keeps_position)
 	{
-		/* Where that was is not known of one that another worker has recorded; a tick comes after it. */
+		/*
+		 * Where that was is not known of one that another worker has recorded; a tick comes after
+		 * it.
+		 */
 		if (worker->recorded_lsn == InvalidXLogRecPtr && worker->newest_tick == 0)
 			worker_make_tick(worker);
 		worker_owe(worker, worker->recorded_lsn);
@@ -98,6 +109,6 @@ worker_retry_dead_letter(Worker *worker)
 	if (!worker_is_durable(worker))
 		return STEP_UNCONFIRMED;
 	worker->has_retried = true;
-	next = position_after(worker, audit_id);
+	next = position_after_retry(worker, audit_id);
 	return worker_deliver_batch(worker, &next, tick.tick_id, tick.nonce);
 }

@@ -51,7 +51,8 @@ typedef struct DeliveryStatus
 	TimestampTz last_error_at;
 	TimestampTz started_at;
 	char		last_error[ADMIN_SINK_ERROR_BYTES];
-	char		place[ADMIN_SINK_PLACE_BYTES];	/* where the sink delivers, as it said when it was opened last; empty: it is not open */
+	char		place[ADMIN_SINK_PLACE_BYTES];	/* where the sink delivers, as it said when it was
+												 * opened last; empty: it is not open */
 	TimestampTz swept_at;		/* when nothing was left to be announced; 0: never */
 	char		sweep_error[ADMIN_SINK_ERROR_BYTES];	/* why it could not; empty since it could */
 } DeliveryStatus;

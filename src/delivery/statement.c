@@ -22,7 +22,11 @@ statement_run(Statement *statement, Datum *values)
 			elog(ERROR, "could not prepare \"%s\"", statement->sql);
 		statement->plan = plan;
 	}
-	/* Not as read-only: that would read by a snapshot from before the locks on the tables were waited for. */
+
+	/*
+	 * Not as read-only: that would read by a snapshot from before the locks on the tables were
+	 * waited for.
+	 */
 	if (SPI_execute_plan(statement->plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", statement->sql);
 }

@@ -39,7 +39,7 @@ typedef struct Row
 } Row;
 
 static void
-add(Row *row, Datum value, bool isnull)
+add_value(Row *row, Datum value, bool isnull)
 {
 	row->values[row->count] = value;
 	row->nulls[row->count++] = isnull;
@@ -51,24 +51,24 @@ put_status(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus
 	Row			row = {.count = 0};
 	TimestampTz now = GetCurrentTimestamp();
 	double		lag = status->pending_since == 0 ? 0 :
-		Max((double) (now - status->pending_since) / USECS_PER_SEC, 0);
+	Max((double) (now - status->pending_since) / USECS_PER_SEC, 0);
 
-	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
-	add(&row, CStringGetTextDatum(slot->sink), false);
-	add(&row, Int32GetDatum(slot->pid), slot->pid == 0);
-	add(&row, CStringGetTextDatum(delivery_state_name(status->state)), false);
-	add(&row, Int64GetDatum(status->delivered_rows), false);
-	add(&row, Int64GetDatum(status->delivered_bytes), false);
-	add(&row, Int64GetDatum(status->batches), false);
-	add(&row, Int64GetDatum(status->dead_letters), false);
-	add(&row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
-	add(&row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
+	add_value(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add_value(&row, CStringGetTextDatum(slot->sink), false);
+	add_value(&row, Int32GetDatum(slot->pid), slot->pid == 0);
+	add_value(&row, CStringGetTextDatum(delivery_state_name(status->state)), false);
+	add_value(&row, Int64GetDatum(status->delivered_rows), false);
+	add_value(&row, Int64GetDatum(status->delivered_bytes), false);
+	add_value(&row, Int64GetDatum(status->batches), false);
+	add_value(&row, Int64GetDatum(status->dead_letters), false);
+	add_value(&row, Int64GetDatum(status->last_audit_id), status->last_audit_id == 0);
+	add_value(&row, TimestampTzGetDatum(status->last_delivery_at), status->last_delivery_at == 0);
 	/* Without a worker the lag is not counted: what was known before is no longer true. */
-	add(&row, Int64GetDatum(status->lag_rows), slot->pid == 0);
-	add(&row, Float8GetDatum(lag), slot->pid == 0);
-	add(&row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
-	add(&row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
-	add(&row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
+	add_value(&row, Int64GetDatum(status->lag_rows), slot->pid == 0);
+	add_value(&row, Float8GetDatum(lag), slot->pid == 0);
+	add_value(&row, CStringGetTextDatum(status->last_error), status->last_error[0] == '\0');
+	add_value(&row, TimestampTzGetDatum(status->last_error_at), status->last_error_at == 0);
+	add_value(&row, TimestampTzGetDatum(status->started_at), status->started_at == 0);
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 
@@ -83,10 +83,10 @@ put_latencies(ReturnSetInfo *result, const DeliverySlot *slot, const DeliverySta
 		Row			row = {.count = 0};
 
 		batches += status->latency[i];
-		add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
-		add(&row, CStringGetTextDatum(slot->sink), false);
-		add(&row, Int32GetDatum(1 << i), i == LATENCY_BUCKETS - 1);
-		add(&row, Int64GetDatum(batches), false);
+		add_value(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+		add_value(&row, CStringGetTextDatum(slot->sink), false);
+		add_value(&row, Int32GetDatum(1 << i), i == LATENCY_BUCKETS - 1);
+		add_value(&row, Int64GetDatum(batches), false);
 		tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 	}
 }
@@ -132,9 +132,9 @@ put_sweep(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus 
 {
 	Row			row = {.count = 0};
 
-	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
-	add(&row, TimestampTzGetDatum(status->swept_at), status->swept_at == 0);
-	add(&row, CStringGetTextDatum(status->sweep_error), status->sweep_error[0] == '\0');
+	add_value(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add_value(&row, TimestampTzGetDatum(status->swept_at), status->swept_at == 0);
+	add_value(&row, CStringGetTextDatum(status->sweep_error), status->sweep_error[0] == '\0');
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 
@@ -151,9 +151,9 @@ put_place(ReturnSetInfo *result, const DeliverySlot *slot, const DeliveryStatus 
 {
 	Row			row = {.count = 0};
 
-	add(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
-	add(&row, CStringGetTextDatum(slot->sink), false);
-	add(&row, CStringGetTextDatum(status->place), status->place[0] == '\0');
+	add_value(&row, DirectFunctionCall1(namein, CStringGetDatum(slot->database)), false);
+	add_value(&row, CStringGetTextDatum(slot->sink), false);
+	add_value(&row, CStringGetTextDatum(status->place), status->place[0] == '\0');
 	tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
 }
 

@@ -20,7 +20,7 @@ PG_FUNCTION_INFO_V1(admin_tick_snapshot);
 
 /* The 64-bit form of a transaction id that is not older than half the circle. */
 static uint64
-widen(TransactionId xid, FullTransactionId next)
+widen_xid(TransactionId xid, FullTransactionId next)
 {
 	uint64		epoch = EpochFromFullTransactionId(next);
 
@@ -66,16 +66,16 @@ tick_snapshot_now(void)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot store a tick during recovery")));
 	result = palloc(offsetof(TickSnapshot, in_progress) + (snapshot->xcnt + 1) * sizeof(uint64));
-	result->xmin = widen(snapshot->xmin, next);
-	result->xmax = widen(snapshot->xmax, next);
+	result->xmin = widen_xid(snapshot->xmin, next);
+	result->xmax = widen_xid(snapshot->xmax, next);
 	result->count = 0;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		result->in_progress[result->count++] = widen(snapshot->xip[i], next);
+		result->in_progress[result->count++] = widen_xid(snapshot->xip[i], next);
 	/* A snapshot leaves its own transaction out; other sessions do not see it yet. */
-	if (TransactionIdIsValid(own) && widen(own, next) < result->xmax)
+	if (TransactionIdIsValid(own) && widen_xid(own, next) < result->xmax)
 	{
-		result->in_progress[result->count++] = widen(own, next);
-		result->xmin = Min(result->xmin, widen(own, next));
+		result->in_progress[result->count++] = widen_xid(own, next);
+		result->xmin = Min(result->xmin, widen_xid(own, next));
 	}
 	result->count = sort_distinct(result->in_progress, result->count);
 	return result;

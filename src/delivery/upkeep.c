@@ -39,7 +39,7 @@ typedef enum Outcome
 
 /* What the query says, as a number. */
 static int64
-ask(const char *query)
+ask_number(const char *query)
 {
 	bool		isnull;
 	int64		result;
@@ -54,7 +54,7 @@ ask(const char *query)
 
 /* Does it, where there is something to do it for; *error says why it failed. */
 static Outcome
-attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *error, Size size)
+attempt_chore(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *error, Size size)
 {
 	volatile Outcome outcome = CHORE_DONE;
 
@@ -85,32 +85,32 @@ attempt(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *e
 static int64
 prepare_partitions(Worker *worker)
 {
-	return ask("select pg_catalog.cardinality(admin_internal.prepare_partitions())::bigint "
-			   "from admin_internal.lock_briefly('share update exclusive', 'admin.audit')");
+	return ask_number("select pg_catalog.cardinality(admin_internal.prepare_partitions())::bigint "
+					  "from admin_internal.lock_briefly('share update exclusive', 'admin.audit')");
 }
 
 /* A transaction that may hold the trail against everybody: nothing else is done in it. */
 static int64
 make_partitions(Worker *worker)
 {
-	(void) ask("select admin.create_audit_partitions()::bigint");
+	(void) ask_number("select admin.create_audit_partitions()::bigint");
 	return 0;
 }
 
 static int64
-tidy(Worker *worker)
+tidy_trail(Worker *worker)
 {
-	return ask("select admin.ingest_tidy(" REMOVED_AT_A_TIME ")");
+	return ask_number("select admin.ingest_tidy(" REMOVED_AT_A_TIME ")");
 }
 
 static int64
-sweep(Worker *worker)
+sweep_approvals(Worker *worker)
 {
 	/* A copy that is being loaded has numbers of its own to come. */
-	if (!worker->is_sweeping && ask("select (exists (select from admin.sweep_jobs() as j where j.problem is null) or "
-									"exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
+	if (!worker->is_sweeping && ask_number("select (exists (select from admin.sweep_jobs() as j where j.problem is null) or "
+										   "exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
 		return 0;
-	return ask("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
+	return ask_number("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
 
 /* Months of a copy that is not adopted belong to no store yet. */
@@ -122,12 +122,16 @@ keep_partitions(Worker *worker)
 
 	if (!worker->is_positioned || monotonic_ms() < worker->partitions_at)
 		return;
-	outcome = attempt("preparing partitions", prepare_partitions, worker, error, sizeof(error));
+	outcome = attempt_chore("preparing partitions", prepare_partitions, worker, error, sizeof(error));
 	if (outcome != CHORE_FAILED)
-		outcome = attempt("making partitions", make_partitions, worker, error, sizeof(error));
+		outcome = attempt_chore("making partitions", make_partitions, worker, error, sizeof(error));
 	if (outcome == CHORE_DONE)
-		outcome = attempt("tidying", tidy, worker, error, sizeof(error));
-	/* Workers of a database begin together, and one is in the way of another: the second failure is worth a line. */
+		outcome = attempt_chore("tidying", tidy_trail, worker, error, sizeof(error));
+
+	/*
+	 * Workers of a database begin together, and one is in the way of another: the second failure
+	 * is worth a line.
+	 */
 	if (outcome == CHORE_FAILED && worker->has_failed_partitions)
 		ereport(LOG,
 				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
@@ -169,7 +173,7 @@ keep_sweeping(Worker *worker)
 	if (admin_sweep_interval_ms == 0 ||
 		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_ms))
 		return;
-	outcome = attempt("sweeping", sweep, worker, error, sizeof(error));
+	outcome = attempt_chore("sweeping", sweep_approvals, worker, error, sizeof(error));
 	worker->is_sweeping = outcome == CHORE_HAS_MORE;
 	if (worker->is_sweeping)
 		return;
@@ -181,7 +185,7 @@ keep_sweeping(Worker *worker)
 static int64
 look_at_settings(Worker *worker)
 {
-	return ask(psprintf("select (not admin_internal.look_at_settings('%s'))::int::bigint", worker->settings_scope));
+	return ask_number(psprintf("select (not admin_internal.look_at_settings('%s'))::int::bigint", worker->settings_scope));
 }
 
 static bool
@@ -203,7 +207,7 @@ keep_settings(Worker *worker)
 		return;
 	retry_at = monotonic_ms() + RETRY_MS;
 	if (!is_first_sink(worker) ||
-		attempt("recording changed settings", look_at_settings, worker, error, sizeof(error)) == CHORE_DONE)
+		attempt_chore("recording changed settings", look_at_settings, worker, error, sizeof(error)) == CHORE_DONE)
 	{
 		worker->settings_scope = NULL;
 		retry_at = 0;
@@ -217,7 +221,7 @@ keep_settings(Worker *worker)
 static int64
 look_at_reach(Worker *worker)
 {
-	(void) ask("select admin_internal.look_at_reach()");
+	(void) ask_number("select admin_internal.look_at_reach()");
 	return 0;
 }
 
@@ -230,7 +234,7 @@ keep_looking(Worker *worker)
 
 	if (!worker->is_positioned || monotonic_ms() < look_at)
 		return;
-	if (!is_first_sink(worker) || attempt("looking at memberships", look_at_reach, worker, error, sizeof(error)) == CHORE_DONE)
+	if (!is_first_sink(worker) || attempt_chore("looking at memberships", look_at_reach, worker, error, sizeof(error)) == CHORE_DONE)
 		look_at = monotonic_ms() + REACH_CHECK_MS;
 	else
 	{

@@ -57,7 +57,7 @@ typedef struct Collector
 #include "lib/sort_template.h"
 
 static void
-keep(Collector *collector, int64 audit_id, ItemPointer tid)
+window_keep(Collector *collector, int64 audit_id, ItemPointer tid)
 {
 	WindowKeys *keys = collector->keys;
 	AuditKey   *key;
@@ -88,7 +88,7 @@ keep(Collector *collector, int64 audit_id, ItemPointer tid)
 
 /* Takes one index entry; true when that is enough. */
 static bool
-take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
+window_take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
 {
 	WindowKeys *keys = collector->keys;
 
@@ -100,7 +100,7 @@ take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
 	if (keys->lowest == 0 || audit_id < keys->lowest)
 		keys->lowest = audit_id;
 	if (collector->purpose == COLLECT && audit_id <= collector->cutoff)
-		keep(collector, audit_id, tid);
+		window_keep(collector, audit_id, tid);
 	return collector->purpose == PROBE;
 }
 
@@ -125,7 +125,7 @@ fetch_changed(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
  * for: what has been written again meanwhile, by pg_repack say, it does not see.
  */
 static bool
-fetch(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
+window_fetch(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
 {
 	ItemPointerData at = *tid;
 
@@ -133,10 +133,10 @@ fetch(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
 }
 
 static bool
-is_visible(Relation heap, const ItemPointerData *tid)
+window_row_is_visible(Relation heap, const ItemPointerData *tid)
 {
 	TupleTableSlot *slot = table_slot_create(heap, NULL);
-	bool		visible = fetch(heap, tid, slot);
+	bool		visible = window_fetch(heap, tid, slot);
 
 	ExecDropSingleTupleTableSlot(slot);
 	return visible;
@@ -144,7 +144,7 @@ is_visible(Relation heap, const ItemPointerData *tid)
 
 /* Index entries only: the heap is not looked at, unless the collector wants visible rows. */
 static bool
-scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int count, bool by_xid)
+window_scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int count, bool by_xid)
 {
 	IndexScanDesc desc = compat_index_beginscan(heap, index, GetActiveSnapshot(), count);
 	ScanDirection direction = audit_index_direction(index, true);
@@ -163,13 +163,13 @@ scan(Collector *collector, Relation heap, Relation index, ScanKey scan_keys, int
 		{
 			Datum		second = index_getattr(desc->xs_itup, 2, desc->xs_itupdesc, &isnull);
 
-			enough = take(collector, DatumGetInt64(second),
-						  U64FromFullTransactionId(DatumGetFullTransactionId(first)), tid);
+			enough = window_take(collector, DatumGetInt64(second),
+								 U64FromFullTransactionId(DatumGetFullTransactionId(first)), tid);
 		}
 		else
-			enough = take(collector, DatumGetInt64(first), 0, tid);
+			enough = window_take(collector, DatumGetInt64(first), 0, tid);
 		if (enough && collector->only_visible)
-			enough = is_visible(heap, tid);
+			enough = window_row_is_visible(heap, tid);
 		if ((++seen & 1023) == 0)
 			CHECK_FOR_INTERRUPTS();
 	}
@@ -187,7 +187,7 @@ static const AttrNumber xid_columns[] = {AUDIT_XID, AUDIT_ID};
 static const AttrNumber id_columns[] = {AUDIT_ID};
 
 static Relation
-open_index(Relation partition, const AttrNumber *columns, int count)
+window_open_index(Relation partition, const AttrNumber *columns, int count)
 {
 	Relation	index = audit_index_open(partition, columns, count, DT_NOEND);
 
@@ -203,14 +203,14 @@ open_index(Relation partition, const AttrNumber *columns, int count)
 static bool
 scan_window(Collector *collector, const Window *window, Relation partition)
 {
-	Relation	index = open_index(partition, xid_columns, lengthof(xid_columns));
+	Relation	index = window_open_index(partition, xid_columns, lengthof(xid_columns));
 	bool		enough = false;
 	ScanKeyData range[2];
 
 	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_XID8GE, xid_datum(window->from->xmax));
 	ScanKeyInit(&range[1], 1, BTLessStrategyNumber, F_XID8LT, xid_datum(window->to->xmax));
 	if (window->from->xmax < window->to->xmax)
-		enough = scan(collector, partition, index, range, 2, true);
+		enough = window_scan(collector, partition, index, range, 2, true);
 	for (int i = 0; i < window->from->count && !enough; i++)
 	{
 		uint64		late = window->from->in_progress[i];
@@ -218,7 +218,7 @@ scan_window(Collector *collector, const Window *window, Relation partition)
 		if (!tick_sees(window->to, late))
 			continue;
 		ScanKeyInit(&range[0], 1, BTEqualStrategyNumber, F_XID8EQ, xid_datum(late));
-		enough = scan(collector, partition, index, range, 1, true);
+		enough = window_scan(collector, partition, index, range, 1, true);
 	}
 	index_close(index, NoLock);
 	return enough;
@@ -227,13 +227,13 @@ scan_window(Collector *collector, const Window *window, Relation partition)
 static bool
 scan_range(Collector *collector, int64 first, int64 last, Relation partition)
 {
-	Relation	index = open_index(partition, id_columns, lengthof(id_columns));
+	Relation	index = window_open_index(partition, id_columns, lengthof(id_columns));
 	ScanKeyData range[2];
 	bool		enough;
 
 	ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_INT8GE, Int64GetDatum(first));
 	ScanKeyInit(&range[1], 1, BTLessEqualStrategyNumber, F_INT8LE, Int64GetDatum(last));
-	enough = scan(collector, partition, index, range, 2, false);
+	enough = window_scan(collector, partition, index, range, 2, false);
 	index_close(index, NoLock);
 	return enough;
 }
@@ -315,7 +315,7 @@ reset_keys(WindowKeys *keys, Purpose purpose)
 
 /* Reads every partition; with a window by xid, else by audit_id from first to last. */
 static void
-collect(Purpose purpose, const Window *window, int64 first, int64 last, WindowKeys *keys)
+collect_rows(Purpose purpose, const Window *window, int64 first, int64 last, WindowKeys *keys)
 {
 	/* The parent first, as DDL on a partition locks them. */
 	Relation	parent = admin_relation_open(&admin_relations()->audit, AccessShareLock);
@@ -369,32 +369,32 @@ window_has_rows(const Window *window)
 {
 	WindowKeys	keys = {0};
 
-	collect(PROBE, window, 0, 0, &keys);
+	collect_rows(PROBE, window, 0, 0, &keys);
 	return keys.total > 0;
 }
 
 void
 window_count(const Window *window, WindowKeys *keys)
 {
-	collect(COUNT, window, 0, 0, keys);
+	collect_rows(COUNT, window, 0, 0, keys);
 }
 
 void
 window_collect(const Window *window, WindowKeys *keys)
 {
-	collect(COLLECT, window, 0, 0, keys);
+	collect_rows(COLLECT, window, 0, 0, keys);
 }
 
 void
 window_collect_backfill(int64 first, int64 last, WindowKeys *keys)
 {
-	collect(COLLECT, NULL, first, last, keys);
+	collect_rows(COLLECT, NULL, first, last, keys);
 }
 
 void
 window_count_backfill(int64 first, int64 last, WindowKeys *keys)
 {
-	collect(COUNT, NULL, first, last, keys);
+	collect_rows(COUNT, NULL, first, last, keys);
 }
 
 struct AuditReader
@@ -416,7 +416,7 @@ audit_reader_open(const WindowKeys *keys)
 }
 
 static void
-open_partition(AuditReader *reader, int i)
+window_open_partition(AuditReader *reader, int i)
 {
 	const AuditPartition *partition = &reader->keys->partitions[i];
 	Relation	relation = table_open(partition->oid, AccessShareLock);
@@ -441,9 +441,9 @@ audit_reader_fetch(AuditReader *reader, const AuditKey *key, TupleTableSlot **sl
 	int			i = key->partition;
 
 	if (reader->relations[i] == NULL)
-		open_partition(reader, i);
+		window_open_partition(reader, i);
 	*slot = reader->slots[i];
-	if (!fetch(reader->relations[i], &key->tid, *slot))
+	if (!window_fetch(reader->relations[i], &key->tid, *slot))
 		return false;
 	slot_getsomeattrs(*slot, AUDIT_COLUMNS);
 	return DatumGetInt64((*slot)->tts_values[AUDIT_ID - 1]) == key->audit_id;

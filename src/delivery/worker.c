@@ -34,7 +34,7 @@
 #define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
 
 static void
-leave(int code, Datum arg)
+worker_leave(int code, Datum arg)
 {
 	DeliverySlot *slot = (DeliverySlot *) DatumGetPointer(arg);
 
@@ -58,7 +58,7 @@ close_sink_at_exit(int code, Datum arg)
 }
 
 static DeliverySlot *
-enter(Datum arg)
+worker_enter(Datum arg)
 {
 	DeliverySlot *slot = &delivery_shared->slots[DatumGetInt32(arg)];
 	char		database[NAMEDATALEN];
@@ -75,7 +75,7 @@ enter(Datum arg)
 	slot->status.started_at = now;
 	SpinLockRelease(&slot->mutex);
 	LWLockRelease(delivery_shared->lock);
-	before_shmem_exit(leave, PointerGetDatum(slot));
+	before_shmem_exit(worker_leave, PointerGetDatum(slot));
 
 	/* A database may set them, too, and the pins hide them. */
 	insider_keep_command_line();
@@ -110,7 +110,7 @@ recover_from_error(Worker *worker)
 }
 
 static StepResult
-guarded(Worker *worker, StepResult (*action) (Worker *))
+run_guarded(Worker *worker, StepResult (*action) (Worker *))
 {
 	StepResult	result;
 
@@ -169,7 +169,7 @@ note_confirmation(Worker *worker, StepResult result)
 }
 
 static void
-report(Worker *worker, StepResult result)
+report_step(Worker *worker, StepResult result)
 {
 	DeliveryState before = delivery_status_of(worker->slot).state;
 	DeliveryState state;
@@ -217,7 +217,7 @@ report(Worker *worker, StepResult result)
 static void
 wait_ms(long milliseconds)
 {
-	rest(milliseconds, 0);
+	worker_rest(milliseconds, 0);
 }
 
 /* How long commits still wait for company: ticks are that far apart. */
@@ -267,7 +267,7 @@ back_off(Worker *worker, int milliseconds)
 			bool		was_positioned = worker->is_positioned;
 
 			/* Counting that fails changes nothing for a worker that knows no position. */
-			if (guarded(worker, count_while_down) != STEP_MORE && was_positioned)
+			if (run_guarded(worker, count_while_down) != STEP_MORE && was_positioned)
 				return;
 			next_tick = now + IDLE_MS;
 		}
@@ -299,7 +299,7 @@ is_shut(Worker *worker)
 	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending || worker_returns(worker))
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
-	return guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
+	return run_guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
 }
 
 /* A sink that accepts the worker and soon fences it again is not opened without a pause. */
@@ -325,7 +325,7 @@ count_unconfirmed(Worker *worker)
 {
 	if (monotonic_ms() - worker->unconfirmed_counted_at < IDLE_MS)
 		return;
-	(void) guarded(worker, count_new);
+	(void) run_guarded(worker, count_new);
 	worker->unconfirmed_counted_at = monotonic_ms();
 }
 
@@ -372,7 +372,7 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 }
 
 static void
-reload(Worker *worker)
+worker_reload(Worker *worker)
 {
 	if (!ConfigReloadPending)
 		return;
@@ -406,7 +406,7 @@ admin_delivery_worker_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	/* A reload that came before the handler was there is lost. */
 	ProcessConfigFile(PGC_SIGHUP);
-	worker->slot = enter(arg);
+	worker->slot = worker_enter(arg);
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));
 	strlcpy(worker->database, worker->slot->database, NAMEDATALEN);
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
@@ -422,11 +422,11 @@ admin_delivery_worker_main(Datum arg)
 		CHECK_FOR_INTERRUPTS();
 		if (ConfigReloadPending)
 			backoff = 0;
-		reload(worker);
+		worker_reload(worker);
 		worker_begin_step();
-		result = guarded(worker, open_and_step);
+		result = run_guarded(worker, open_and_step);
 		note_confirmation(worker, result);
-		report(worker, result);
+		report_step(worker, result);
 		worker_upkeep(worker);
 		pause_after(worker, result, &backoff);
 	}

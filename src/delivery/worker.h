@@ -34,8 +34,10 @@ typedef struct Worker
 	bool		has_rejected;	/* there may be dead letters to pass by */
 
 	bool		has_fenced;		/* opening it went so far that another's worker is fenced */
-	int64		returns_at;		/* fenced, it comes back at this time, by monotonic_ms(); 0: it does not */
-	int			return_pause;	/* in milliseconds, before it last did; 0: it has not been fenced lately */
+	int64		returns_at;		/* fenced, it comes back at this time, by monotonic_ms(); 0: it
+								 * does not */
+	int			return_pause;	/* in milliseconds, before it last did; 0: it has not been fenced
+								 * lately */
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
@@ -58,7 +60,8 @@ typedef struct Worker
 	int64		recorded_at;	/* this and what follows by monotonic_ms() */
 	bool		has_retried;	/* one was sent again: now it is the others' turn */
 	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
-	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload; NULL: they are not */
+	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload;
+								 * NULL: they are not */
 	int64		partitions_at;	/* when months to come are looked at again */
 	bool		has_failed_partitions;	/* when they were looked at last */
 	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
@@ -71,7 +74,8 @@ typedef struct Worker
 	XLogRecPtr	recorded_lsn;	/* of the position recorded last */
 	int64		unconfirmed_at; /* since when it waits for that; 0: it does not */
 	int64		unconfirmed_counted_at; /* when it counted last what waits meanwhile */
-	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL: none are */
+	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL:
+								 * none are */
 	int64		behind;			/* how many those are */
 	int64		backlog_at;		/* when it is counted next without a position */
 	int64		purged_position;

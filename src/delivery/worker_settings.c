@@ -63,7 +63,8 @@ static const char *const pins[][2] = {
 	{"default_toast_compression", "pglz"},
 	/* how long a statement may take, and what ends the worker */
 	{"statement_timeout", "0"},
-	{"lock_timeout", CppAsString2(LONGEST_LOCK_TIMEOUT)},	/* less where deadlock_timeout is short, see below */
+	{"lock_timeout", CppAsString2(LONGEST_LOCK_TIMEOUT)},	/* less where deadlock_timeout is
+															 * short, see below */
 	{"idle_in_transaction_session_timeout", "0"},
 	{"idle_session_timeout", "0"},
 	{"transaction_timeout", "0"},
@@ -82,7 +83,7 @@ static const char *const pins[][2] = {
 
 /* Not every version of the server has each; those of PL/pgSQL come with its library. */
 static bool
-is_known(const char *name)
+setting_is_known(const char *name)
 {
 	return strchr(name, '.') != NULL || GetConfigOption(name, true, false) != NULL;
 }
@@ -109,7 +110,7 @@ worker_pin_settings(void)
 	CommitTransactionCommand();
 	for (int i = 0; i < lengthof(pins); i++)
 	{
-		if (is_known(pins[i][0]))
+		if (setting_is_known(pins[i][0]))
 			SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 	}
 	pin_lock_timeout();

@@ -39,6 +39,6 @@ extern const char *claims_subject(const Claims *claims, const ClaimsExpected *ex
 
 /* Their roles: an array of strings, or one string that is one role; returns how many. */
 extern int	claims_roles(const Claims *claims, const ClaimsExpected *expected,
-		const char *const **roles);
+						 const char *const **roles);
 
 #endif							/* ADMIN_EXT_CLAIMS_H */

@@ -30,7 +30,7 @@ PG_FUNCTION_INFO_V1(admin_jwk_algorithm);
 PG_FUNCTION_INFO_V1(admin_requires_tokens);
 
 static void
-refuse(const char *what, const char *reason)
+refuse_input(const char *what, const char *reason)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
@@ -42,7 +42,7 @@ static void
 refuse_if(const char *reason)
 {
 	if (reason != NULL)
-		refuse("token", reason);
+		refuse_input("token", reason);
 }
 
 /* The maker of a forged token can have chosen these: they are cut, and quoted. */
@@ -78,11 +78,11 @@ static void
 check_header(const Jws *jws)
 {
 	if (!is_type_of_identity(jws->type))
-		refuse("token", "its type is neither JWT nor at+jwt");
+		refuse_input("token", "its type is neither JWT nor at+jwt");
 	if (jws->content_type != NULL)
-		refuse("token", "there is another token inside it");
+		refuse_input("token", "there is another token inside it");
 	if (jws->key_id == NULL)
-		refuse("token", "its header names no key");
+		refuse_input("token", "its header names no key");
 }
 
 static void
@@ -95,14 +95,14 @@ check_signature(const Jws *jws, const char *issuer)
 		refuse_stranger(reason, issuer, jws->key_id,
 						"Obtain a token by another key; one that is new comes by admin.import_jwks().");
 	if (verifier->algorithm != jws->algorithm)
-		refuse("token", "its algorithm is not that of its key");
+		refuse_input("token", "its algorithm is not that of its key");
 	if (!jws_verifier_accepts(verifier, (const uint8 *) jws->signing_input, jws->signing_input_bytes,
 							  jws->signature, jws->signature_bytes))
-		refuse("token", "its signature is not that of its key");
+		refuse_input("token", "its signature is not that of its key");
 }
 
 static void
-fill(Identity *identity, const Jws *jws, const Claims *claims, const ClaimsExpected *expected)
+fill_identity(Identity *identity, const Jws *jws, const Claims *claims, const ClaimsExpected *expected)
 {
 	identity->subject = claims_subject(claims, expected);
 	identity->role_count = claims_roles(claims, expected, &identity->roles);
@@ -135,7 +135,7 @@ identity_verify(const text *token, Identity *identity)
 	expected.leeway = admin_jwt_leeway_s * USECS_PER_SEC;
 	expected.max_life = issuer.max_token_life;
 	refuse_if(claims_check(&claims, &expected));
-	fill(identity, &jws, &claims, &expected);
+	fill_identity(identity, &jws, &claims, &expected);
 }
 
 void
@@ -156,7 +156,7 @@ identity_recheck(const Identity *identity, TimestampTz now)
 	const JwsVerifier *verifier;
 
 	if (now >= identity->expires_at)
-		refuse("token", "it has expired");
+		refuse_input("token", "it has expired");
 	refuse_if(trust_find_key(identity->issuer, identity->key_id, &verifier));
 }
 
@@ -206,7 +206,7 @@ is_signed_by(const Jws *jws, EVP_PKEY *key)
 	if (!jws_verifier_make(&verifier, jws->algorithm, key))
 		return false;
 	accepted = jws_verifier_accepts(&verifier, (const uint8 *) jws->signing_input,
-			jws->signing_input_bytes,
+									jws->signing_input_bytes,
 									jws->signature, jws->signature_bytes);
 	jws_verifier_free(&verifier);
 	return accepted;
@@ -222,17 +222,17 @@ admin_jws_verify(PG_FUNCTION_ARGS)
 	const char *fault = jws_read(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), &jws);
 
 	if (fault != NULL)
-		refuse("signature", fault);
+		refuse_input("signature", fault);
 	fault = trust_read_jwk(PG_GETARG_JSONB_P(1), &key);
 	if (fault != NULL)
-		refuse("key", fault);
+		refuse_input("key", fault);
 	if (!jwk_takes(&key, jws.algorithm))
 	{
 		EVP_PKEY_free(key.key);
-		refuse("signature", "its algorithm is not that of the key");
+		refuse_input("signature", "its algorithm is not that of the key");
 	}
 	if (!is_signed_by(&jws, key.key))
-		refuse("signature", "it is not that of the key");
+		refuse_input("signature", "it is not that of the key");
 	payload = palloc(VARHDRSZ + jws.payload_bytes);
 	SET_VARSIZE(payload, VARHDRSZ + jws.payload_bytes);
 	memcpy(VARDATA(payload), jws.payload, jws.payload_bytes);
@@ -256,7 +256,7 @@ admin_jwk_algorithm(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key cannot be used: %s", fault)));
 	PG_RETURN_TEXT_P(cstring_to_text(key.algorithm != NULL ? key.algorithm->name :
-			"RS256"));
+									 "RS256"));
 }
 
 Datum

@@ -30,7 +30,7 @@ extern void identity_verify(const text *token, Identity *identity);
  * `claimed` is NULL when there is no such argument.
  */
 extern void identity_verify_as(const text *token, const text *claimed, const char *argument,
-		Identity *identity);
+							   Identity *identity);
 
 /* Raises 28000 when what was verified a while ago has expired, or its key been revoked, since. */
 extern void identity_recheck(const Identity *identity, TimestampTz now);

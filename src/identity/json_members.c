@@ -150,7 +150,7 @@ end_element(void *state, bool isnull)
 }
 
 static JsonKind
-kind_of(JsonTokenType type)
+token_kind(JsonTokenType type)
 {
 	switch (type)
 	{
@@ -171,6 +171,7 @@ static bool
 is_moderate(const char *number)
 {
 	const char *sign = strpbrk(number, "eE");
+
 	/* Out of range it is LONG_MIN or LONG_MAX; the former has no absolute value. */
 	long		exponent = sign == NULL ? 0 : strtol(sign + 1, NULL, 10);
 
@@ -192,11 +193,11 @@ read_scalar(void *state, char *token, JsonTokenType type)
 		reader->fault = "it is not a JSON object";
 	else if (reader->depth == 1 && member != NULL)
 	{
-		member->kind = kind_of(type);
+		member->kind = token_kind(type);
 		member->text = token;
 	}
 	else if (reader->depth == 2 && type == JSON_TOKEN_STRING && member != NULL &&
-			member->kind == JSON_KIND_ARRAY)
+			 member->kind == JSON_KIND_ARRAY)
 		member->strings[member->count - 1] = token;
 	compat_json_done;
 }
@@ -258,7 +259,7 @@ static bool
 is_json(const char *json, int length, const JsonSemAction *actions)
 {
 	return pg_parse_json(compat_json_lexer(json, length, OWN_ENCODING), unconstify(JsonSemAction *,
-			actions)) == JSON_SUCCESS;
+																				   actions)) == JSON_SUCCESS;
 }
 
 /*

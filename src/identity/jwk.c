@@ -100,7 +100,7 @@ read_ec(const JsonMembers *members, Jwk *jwk)
 	if (builder != NULL &&
 		OSSL_PARAM_BLD_push_utf8_string(builder, OSSL_PKEY_PARAM_GROUP_NAME, algorithm->curve, 0) == 1 &&
 		OSSL_PARAM_BLD_push_octet_string(builder, OSSL_PKEY_PARAM_PUB_KEY, point,
-				1 + 2 * algorithm->coordinate_bytes) == 1)
+										 1 + 2 * algorithm->coordinate_bytes) == 1)
 		jwk->key = key_from("EC", builder);
 	OSSL_PARAM_BLD_free(builder);
 	if (jwk->key == NULL)
@@ -204,7 +204,7 @@ bind_algorithm(const JsonMembers *members, Jwk *jwk)
 }
 
 static const char *
-read_key(const JsonMembers *members, Jwk *jwk)
+read_jwk_key(const JsonMembers *members, Jwk *jwk)
 {
 	if (strcmp(jwk->key_type, "RSA") == 0)
 		return read_rsa(members, jwk);
@@ -246,7 +246,7 @@ jwk_read(const JsonMembers *members, Jwk *jwk)
 		return "member kid is not a string";
 	if (!is_for_signatures(members))
 		return "its use is not the checking of signatures";
-	fault = read_key(members, jwk);
+	fault = read_jwk_key(members, jwk);
 	if (fault == NULL)
 		fault = bind_algorithm(members, jwk);
 	if (fault != NULL)

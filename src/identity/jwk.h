@@ -18,8 +18,8 @@
 typedef struct Jwk
 {
 	EVP_PKEY   *key;
-	const JwsAlgorithm *algorithm;	/* of member alg,
-			or the one its curve allows; NULL: RSA without alg */
+	const JwsAlgorithm *algorithm;	/* of member alg, or the one its curve allows; NULL: RSA
+									 * without alg */
 	const char *key_type;
 	bool		is_private;		/* the JWK holds private parts, which have not been looked at */
 } Jwk;

@@ -22,7 +22,7 @@ find_parts(const char *token, size_t length, size_t *first, size_t *second)
 
 /* A zero byte follows what is decoded. */
 static int
-decode(const char *part, size_t length, uint8 **bytes)
+decode_part(const char *part, size_t length, uint8 **bytes)
 {
 	int			count;
 
@@ -51,7 +51,11 @@ read_header(const char *json, int length, Jws *jws)
 
 	if (fault != NULL)
 		return fault;
-	/* RFC 7515, 4.1.11: what has to be understood, and is not, is refused; RFC 7797's b64 above all. */
+
+	/*
+	 * RFC 7515, 4.1.11: what has to be understood, and is not, is refused; RFC 7797's b64 above
+	 * all.
+	 */
 	if (json_member(&members, "crit") != NULL)
 		return "its header has critical extensions";
 	if (json_member(&members, "b64") != NULL)
@@ -83,9 +87,9 @@ jws_read(const char *token, size_t length, Jws *jws)
 		return "it is longer than 16384 bytes";
 	if (!find_parts(token, length, &first, &second))
 		return "it is not three parts with dots between them";
-	header_bytes = decode(token, first, &header);
-	jws->payload_bytes = decode(token + first + 1, second - first - 1, &payload);
-	jws->signature_bytes = decode(token + second + 1, length - second - 1, &signature);
+	header_bytes = decode_part(token, first, &header);
+	jws->payload_bytes = decode_part(token + first + 1, second - first - 1, &payload);
+	jws->signature_bytes = decode_part(token + second + 1, length - second - 1, &signature);
 	if (header_bytes < 0 || jws->payload_bytes < 0 || jws->signature_bytes < 0)
 		return "a part of it is not canonical base64url";
 	if (jws->signature_bytes == 0)

@@ -152,7 +152,7 @@ accepts_digest(const JwsVerifier *verifier, const uint8 *message, size_t length,
 		signature_length = der_bytes;
 	}
 	return EVP_Digest(message, length, digest, &digest_bytes, digest_of(verifier->algorithm),
-			NULL) == 1 &&
+					  NULL) == 1 &&
 		EVP_PKEY_verify(verifier->context, signature, signature_length, digest, digest_bytes) == 1;
 }
 
@@ -162,8 +162,8 @@ accepts_message(const JwsVerifier *verifier, const uint8 *message, size_t length
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	bool		accepted = context != NULL &&
-		EVP_DigestVerifyInit(context, NULL, NULL, NULL, verifier->key) == 1 &&
-		EVP_DigestVerify(context, signature, signature_length, message, length) == 1;
+	EVP_DigestVerifyInit(context, NULL, NULL, NULL, verifier->key) == 1 &&
+	EVP_DigestVerify(context, signature, signature_length, message, length) == 1;
 
 	EVP_MD_CTX_free(context);
 	return accepted;
@@ -174,8 +174,8 @@ jws_verifier_accepts(const JwsVerifier *verifier, const uint8 *message, size_t l
 					 const uint8 *signature, size_t signature_length)
 {
 	bool		accepted = verifier->context != NULL ?
-		accepts_digest(verifier, message, length, signature, signature_length) :
-		accepts_message(verifier, message, length, signature, signature_length);
+	accepts_digest(verifier, message, length, signature, signature_length) :
+	accepts_message(verifier, message, length, signature, signature_length);
 
 	/* Other code, the server's TLS above all, must not find our errors. */
 	if (!accepted)

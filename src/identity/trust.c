@@ -82,7 +82,7 @@ open_primary_key(const TrustTable *table, Relation heap, int count)
 
 /* Reads the row of a primary key of one or two texts.  False: there is no such row. */
 static bool
-read_row(const TrustTable *table, const char *const *values, int count, RowReader reader, void *arg)
+read_trust_row(const TrustTable *table, const char *const *values, int count, RowReader reader, void *arg)
 {
 	Relation	heap = admin_relation_open(table->table, AccessShareLock);
 	Relation	index = open_primary_key(table, heap, count);
@@ -142,7 +142,7 @@ trust_find_issuer(const char *issuer, TrustedIssuer *found)
 	const AdminRelations *relations = admin_relations();
 	TrustTable	table = {&relations->jwt_issuer, &relations->jwt_issuer_by_name, issuer_types, lengthof(issuer_types)};
 
-	return read_row(&table, &issuer, 1, read_issuer, found);
+	return read_trust_row(&table, &issuer, 1, read_issuer, found);
 }
 
 static void
@@ -156,7 +156,7 @@ trust_is_for_one_use(const char *issuer)
 	const AdminRelations *relations = admin_relations();
 	TrustTable	table = {&relations->jwt_one_use, &relations->jwt_one_use_by_issuer, one_use_types, lengthof(one_use_types)};
 
-	return read_row(&table, &issuer, 1, ignore_row, NULL);
+	return read_trust_row(&table, &issuer, 1, ignore_row, NULL);
 }
 
 typedef struct FoundKey
@@ -180,7 +180,7 @@ find_kept(const Jsonb *jwk, const char *algorithm)
 }
 
 static const JwsVerifier *
-keep(const Jsonb *jwk, const char *algorithm, const JwsVerifier *verifier)
+keep_verifier(const Jsonb *jwk, const char *algorithm, const JwsVerifier *verifier)
 {
 	KeptKey    *place = &kept_keys[next_place];
 	KeptKey		fresh = {
@@ -221,7 +221,7 @@ trust_read_jwk(Jsonb *jwk, Jwk *key)
 
 /* Parses a key that the table holds; it was looked at when it was imported. */
 static const char *
-parse(Jsonb *jwk, const char *algorithm_name, JwsVerifier *verifier)
+parse_trusted_key(Jsonb *jwk, const char *algorithm_name, JwsVerifier *verifier)
 {
 	const JwsAlgorithm *algorithm = jws_algorithm(algorithm_name);
 	Jwk			key;
@@ -238,7 +238,7 @@ parse(Jsonb *jwk, const char *algorithm_name, JwsVerifier *verifier)
 }
 
 static void
-read_key(TupleTableSlot *row, void *arg)
+read_trusted_key(TupleTableSlot *row, void *arg)
 {
 	FoundKey   *found = (FoundKey *) arg;
 	char	   *algorithm = TextDatumGetCString(layout_set_column(row, KEY_ALGORITHM));
@@ -253,9 +253,9 @@ read_key(TupleTableSlot *row, void *arg)
 	found->verifier = find_kept(jwk, algorithm);
 	if (found->verifier != NULL)
 		return;
-	found->fault = parse(jwk, algorithm, &verifier);
+	found->fault = parse_trusted_key(jwk, algorithm, &verifier);
 	if (found->fault == NULL)
-		found->verifier = keep(jwk, algorithm, &verifier);
+		found->verifier = keep_verifier(jwk, algorithm, &verifier);
 }
 
 const char *
@@ -266,7 +266,7 @@ trust_find_key(const char *issuer, const char *key_id, const JwsVerifier **verif
 	const char *names[] = {issuer, key_id};
 	FoundKey	found = {NULL, NULL};
 
-	if (!read_row(&table, names, 2, read_key, &found))
+	if (!read_trust_row(&table, names, 2, read_trusted_key, &found))
 		return "its key is unknown";
 	*verifier = found.verifier;
 	return found.fault;

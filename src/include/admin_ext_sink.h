@@ -36,7 +36,8 @@ typedef enum AdminSinkResult
 	ADMIN_SINK_OK,
 	ADMIN_SINK_PENDING,			/* confirm: not yet, call again */
 	ADMIN_SINK_RETRY,			/* an outage: close, back off, open, deliver again */
-	ADMIN_SINK_REJECTED,		/* deliver, confirm: nothing of the batch was taken, for one record of it never will be */
+	ADMIN_SINK_REJECTED,		/* deliver, confirm: nothing of the batch was taken, for one record
+								 * of it never will be */
 	ADMIN_SINK_FENCED,			/* another worker has taken over */
 	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
 } AdminSinkResult;
@@ -62,15 +63,22 @@ typedef struct AdminSinkPosition
 	int64		tick_id;
 	char		nonce[37];		/* uuid of that tick, as text */
 	int64		audit_id;		/* the highest row delivered */
-	char		record[ADMIN_SINK_RECORD_BYTES];	/* opaque to the sink; only the worker can make one */
+	char		record[ADMIN_SINK_RECORD_BYTES];	/* opaque to the sink; only the worker can make
+													 * one */
 	char		detail[ADMIN_SINK_DETAIL_BYTES];	/* the sink's own, opaque to the worker */
-	int64		last_number;	/* into recover: delivery number of the last document that was delivered; 0: none of this store */
+	int64		last_number;	/* into recover: delivery number of the last document that was
+								 * delivered; 0: none of this store */
 	char		chain[ADMIN_SINK_CHAIN_BYTES];	/* and the delivery chain after it */
-	int64		kept_id;		/* out of recover, for an operator's: the newest position that a sink that keeps them holds; 0: none */
-	char		kept_record[ADMIN_SINK_RECORD_BYTES];	/* and its record: its number and chain are gone on from */
-	int64		repeating_from; /* into recover: delivered rows from this audit_id on are being delivered again; 0: none are */
-	int64		again_from;		/* out of recover: delivered rows from this audit_id on are to be delivered again; 0: none */
-	AdminSinkRanges again;		/* out of recover: of rows that are delivered again these alone are; no range: all of them */
+	int64		kept_id;		/* out of recover, for an operator's: the newest position that a
+								 * sink that keeps them holds; 0: none */
+	char		kept_record[ADMIN_SINK_RECORD_BYTES];	/* and its record: its number and chain are
+														 * gone on from */
+	int64		repeating_from; /* into recover: delivered rows from this audit_id on are being
+								 * delivered again; 0: none are */
+	int64		again_from;		/* out of recover: delivered rows from this audit_id on are to be
+								 * delivered again; 0: none */
+	AdminSinkRanges again;		/* out of recover: of rows that are delivered again these alone
+								 * are; no range: all of them */
 } AdminSinkPosition;
 
 /* One CloudEvents document: UTF-8, no line break; the byte after it is '\n'. */
@@ -79,7 +87,8 @@ typedef struct AdminSinkRecord
 	int64		audit_id;
 	Size		offset;			/* of the document in the batch's data */
 	Size		length;			/* in bytes, without the line break */
-	Size		key_offset;		/* of the partition key (approval_id, else source) in the batch's keys */
+	Size		key_offset;		/* of the partition key (approval_id, else source) in the batch's
+								 * keys */
 	Size		key_length;
 	bool		is_ingested;	/* it came from elsewhere: its source does not name the store */
 } AdminSinkRecord;
@@ -109,7 +118,8 @@ typedef struct AdminSinkBatch
 	char		chain_before[ADMIN_SINK_CHAIN_BYTES];
 	char		chain_after[ADMIN_SINK_CHAIN_BYTES];
 	AdminSinkPosition position; /* what holds once the batch is confirmed */
-	int			rejected_record;	/* out: with ADMIN_SINK_REJECTED, which one; else ADMIN_SINK_NO_RECORD */
+	int			rejected_record;	/* out: with ADMIN_SINK_REJECTED, which one; else
+									 * ADMIN_SINK_NO_RECORD */
 	char		rejected_error[ADMIN_SINK_ERROR_BYTES]; /* out: and why */
 } AdminSinkBatch;
 
@@ -125,43 +135,58 @@ typedef struct AdminSink
 	MemoryContext context;		/* lives from open to close */
 	void	   *state;			/* the sink's own */
 
-	/* Does the database know what a position that was found is built on?  To be asked before others are shut out. */
+	/*
+	 * Does the database know what a position that was found is built on?  To be asked before
+	 * others are shut out.
+	 */
 	bool		(*knows) (struct AdminSink *sink, int64 position_id, const char *record);
 
 	/*
-	 * A setting as text, those that hold secrets included; valid until the next reload.
-	 * What says where a sink delivers is that of this database and store.
+	 * A setting as text, those that hold secrets included; valid until the next reload. What says
+	 * where a sink delivers is that of this database and store.
 	 */
 	const char *(*setting) (const char *name);
 
 	/*
-	 * Why a position of this store that the sink has found was not written by it, as a
-	 * clause; NULL: it was.  For a sink that can say where it stands.
+	 * Why a position of this store that the sink has found was not written by it, as a clause;
+	 * NULL: it was.  For a sink that can say where it stands.
 	 */
 	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
 
 	/*
 	 * How many documents each batch from one delivery number to another had, in order; returns how
-	 * many batches, 0: they are not all known any more.  Valid until the callback that asks returns.
+	 * many batches, 0: they are not all known any more.  Valid until the callback that asks
+	 * returns.
 	 */
 	int			(*counts) (struct AdminSink *sink, int64 first, int64 last, int64 **counts);
 
 	/*
 	 * For a sink that keeps the position: what this server leaves in it, once it has shut out
-	 * others, for those to find that have the same identity; empty: nothing.  The sink empties it when it is there.
+	 * others, for those to find that have the same identity; empty: nothing.  The sink empties it
+	 * when it is there.
 	 */
 	char		claim[ADMIN_SINK_CLAIM_BYTES];
 
-	/* Was a claim that the sink has found made by a server that came after this one?  Then that one goes on. */
+	/*
+	 * Was a claim that the sink has found made by a server that came after this one?  Then that
+	 * one goes on.
+	 */
 	bool		(*yields) (const struct AdminSink *sink, const char *claim);
-	bool		was_fenced;		/* others have shut out this one: it comes back only if it finds nothing against that */
-	bool		is_outdone;		/* out, with ADMIN_SINK_FENCED: another one has delivered, or comes after this one */
+	bool		was_fenced;		/* others have shut out this one: it comes back only if it finds
+								 * nothing against that */
+	bool		is_outdone;		/* out, with ADMIN_SINK_FENCED: another one has delivered, or comes
+								 * after this one */
 	char		error[ADMIN_SINK_ERROR_BYTES];	/* one sentence a DBA can act on */
-	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty: it does not say */
-	Size		most_bytes;		/* out: no batch is to have more, a single record apart; 0: no limit; outlives close */
-	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are gone */
-	bool		is_recorded;	/* into idle: no crash and no failover can take back the position of the last batch */
-	bool		cannot_tell;	/* out: its memory is new, or copied to standbys: it need not know of all that was delivered */
+	char		place[ADMIN_SINK_PLACE_BYTES];	/* out: where it delivers, without secrets; empty:
+												 * it does not say */
+	Size		most_bytes;		/* out: no batch is to have more, a single record apart; 0: no
+								 * limit; outlives close */
+	bool		has_lost;		/* out, with ADMIN_SINK_STOP: rows that were delivered to it are
+								 * gone */
+	bool		is_recorded;	/* into idle: no crash and no failover can take back the position
+								 * of the last batch */
+	bool		cannot_tell;	/* out: its memory is new, or copied to standbys: it need not know
+								 * of all that was delivered */
 } AdminSink;
 
 typedef struct AdminSinkCallbacks
@@ -169,27 +194,25 @@ typedef struct AdminSinkCallbacks
 	uint32		api_version;	/* ADMIN_SINK_API_VERSION */
 
 	/*
-	 * The sink keeps the position with the data, in one atomic step, and tells it in
-	 * recover; then the database records it now and then only.
+	 * The sink keeps the position with the data, in one atomic step, and tells it in recover; then
+	 * the database records it now and then only.
 	 */
 	bool		keeps_position;
 
 	/*
-	 * Connects, and reports in *seen the newest batch the sink ever saw (position_id
-	 * 0: none that counts).  The worker compares it with the database: more than one
-	 * position ahead of it, or a tick it does not know, means that history forked.
-	 * Called before recover.
+	 * Connects, and reports in *seen the newest batch the sink ever saw (position_id 0: none that
+	 * counts).  The worker compares it with the database: more than one position ahead of it, or a
+	 * tick it does not know, means that history forked. Called before recover.
 	 */
 	AdminSinkResult (*open) (AdminSink *sink, AdminSinkPosition *seen);
 
 	/*
-	 * Makes the sink hold exactly what the position says; ADMIN_SINK_PENDING: not yet,
-	 * call again.  A sink that keeps positions, and finds a later one of this store,
-	 * sets position_id, record and detail to that one's; the worker refuses a record
-	 * that it has not written.
-	 * A sink that keeps no position, and may have lost rows that it confirmed, sets again_from and the
-	 * detail that holds then: the worker records that, and opens the sink again.  While
-	 * repeating_from is set the sink says each time which rows are meant, by again.
+	 * Makes the sink hold exactly what the position says; ADMIN_SINK_PENDING: not yet, call again.
+	 * A sink that keeps positions, and finds a later one of this store, sets position_id, record
+	 * and detail to that one's; the worker refuses a record that it has not written. A sink that
+	 * keeps no position, and may have lost rows that it confirmed, sets again_from and the detail
+	 * that holds then: the worker records that, and opens the sink again.  While repeating_from is
+	 * set the sink says each time which rows are meant, by again.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 
@@ -197,14 +220,14 @@ typedef struct AdminSinkCallbacks
 	AdminSinkResult (*deliver) (AdminSink *sink, AdminSinkBatch *batch);
 
 	/*
-	 * Waits at most ADMIN_SINK_SLICE_MS for the batch to be durable.  On
-	 * ADMIN_SINK_OK batch->position.detail has been set.
+	 * Waits at most ADMIN_SINK_SLICE_MS for the batch to be durable.  On ADMIN_SINK_OK
+	 * batch->position.detail has been set.
 	 */
 	AdminSinkResult (*confirm) (AdminSink *sink, AdminSinkBatch *batch);
 
 	/*
-	 * While there is nothing to deliver, about once a second; never waits; NULL: not
-	 * needed.  ADMIN_SINK_OK, or what is wrong with a connection that was lost meanwhile.
+	 * While there is nothing to deliver, about once a second; never waits; NULL: not needed.
+	 * ADMIN_SINK_OK, or what is wrong with a connection that was lost meanwhile.
 	 */
 	AdminSinkResult (*idle) (AdminSink *sink);
 

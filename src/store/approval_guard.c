@@ -39,7 +39,7 @@ typedef struct Version
 } Version;
 
 static void
-deform(HeapTuple tuple, TupleDesc desc, Version *version)
+deform_version(HeapTuple tuple, TupleDesc desc, Version *version)
 {
 	version->tuple = tuple;
 	heap_deform_tuple(tuple, desc, version->values, version->nulls);
@@ -57,7 +57,7 @@ state_of(const Version *version)
 }
 
 static char *
-id_of(const Version *version)
+version_approval_id(const Version *version)
 {
 	return version->nulls[0] ? "(null)" : TextDatumGetCString(version->values[0]);
 }
@@ -78,7 +78,7 @@ malformed_roles(const Version *version, const char *detail)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("required_roles of approval \"%s\" is malformed", id_of(version)),
+			 errmsg("required_roles of approval \"%s\" is malformed", version_approval_id(version)),
 			 errdetail_internal("%s", detail)));
 }
 
@@ -134,7 +134,7 @@ check_lines(TupleDesc desc, const Version *old, const Version *new)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s of approval \"%s\" has a control character",
-						NameStr(TupleDescAttr(desc, columns[i] - 1)->attname), id_of(new)),
+						NameStr(TupleDescAttr(desc, columns[i] - 1)->attname), version_approval_id(new)),
 				 errdetail(ONE_LINE_DETAIL)));
 	}
 }
@@ -145,7 +145,7 @@ refuse_immutable(TupleDesc desc, const Version *old, int column, const char *why
 	ereport(ERROR,
 			(errcode(ERRCODE_RESTRICT_VIOLATION),
 			 errmsg("column \"%s\" of approval \"%s\" cannot change",
-					NameStr(TupleDescAttr(desc, column - 1)->attname), id_of(old)),
+					NameStr(TupleDescAttr(desc, column - 1)->attname), version_approval_id(old)),
 			 errdetail_internal("%s", why)));
 }
 
@@ -157,7 +157,7 @@ check_closed(TupleDesc desc, const Version *old, const Version *new)
 		refuse_immutable(desc, old, APPROVAL_CLOSED_AT, "It never changes once it is set.");
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("approval \"%s\" is withdrawn", id_of(old)),
+			 errmsg("approval \"%s\" is withdrawn", version_approval_id(old)),
 			 errdetail("A withdrawn approval is final.")));
 }
 
@@ -167,10 +167,10 @@ check_transition(const Version *old, const Version *new)
 	ApprovalState from = state_of(old);
 	ApprovalState to = state_of(new);
 	int			required = old->nulls[APPROVAL_REQUIRED_SIGNER_COUNT - 1] ? 0 :
-		DatumGetInt16(old->values[APPROVAL_REQUIRED_SIGNER_COUNT - 1]);
+	DatumGetInt16(old->values[APPROVAL_REQUIRED_SIGNER_COUNT - 1]);
 	bool		forward = (from == STATE_PENDING && to == STATE_SIGNED_PARTIAL && required > 1) ||
-		(from == STATE_PENDING && to == STATE_SIGNED_FULL && required == 1) ||
-		(from == STATE_SIGNED_PARTIAL && to == STATE_SIGNED_FULL);
+	(from == STATE_PENDING && to == STATE_SIGNED_FULL && required == 1) ||
+	(from == STATE_SIGNED_PARTIAL && to == STATE_SIGNED_FULL);
 
 	/* The table's own constraint names a state that does not exist. */
 	if (to == STATE_UNKNOWN || to == STATE_WITHDRAWN)
@@ -179,7 +179,7 @@ check_transition(const Version *old, const Version *new)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("approval \"%s\" cannot go from %s to %s", id_of(old),
+			 errmsg("approval \"%s\" cannot go from %s to %s", version_approval_id(old),
 					approval_state_name(from), approval_state_name(to)),
 			 errdetail(forward ? "The state follows from the signatures; nobody sets it by hand." :
 					   "The states are pending, signed_partial, signed_full, in this order, and from each of them withdrawn."),
@@ -242,8 +242,8 @@ guard_update(TupleDesc desc, HeapTuple old_tuple, HeapTuple new_tuple)
 	Datum		now = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	bool		isnull = false;
 
-	deform(old_tuple, desc, &old);
-	deform(new_tuple, desc, &new);
+	deform_version(old_tuple, desc, &old);
+	deform_version(new_tuple, desc, &new);
 	for (int column = 1; column <= APPROVAL_COLUMNS && !changed; column++)
 		changed = column_changed(desc, &old, &new, column);
 	if (!changed)
@@ -292,7 +292,7 @@ admin_approval_guard(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		return PointerGetDatum(guard_update(desc, trigger->tg_trigtuple, trigger->tg_newtuple));
 
-	deform(trigger->tg_trigtuple, desc, &version);
+	deform_version(trigger->tg_trigtuple, desc, &version);
 	check_roles(&version);
 	check_lines(desc, NULL, &version);
 	check_policy(&version);

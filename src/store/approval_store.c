@@ -48,7 +48,7 @@ policy_text_of(Datum value, bool isnull)
 
 /* False when the array is not one dimension of 1 to 8 texts. */
 static bool
-read_roles(Datum value, bool isnull, ApprovalRow *row)
+read_required_roles(Datum value, bool isnull, ApprovalRow *row)
 {
 	ArrayType  *array;
 	Datum	   *elements;
@@ -84,7 +84,7 @@ approval_row_from_values(const Datum *values, const bool *nulls, ApprovalRow *ro
 	row->action = policy_text_of(COLUMN(APPROVAL_ACTION));
 	row->resource = policy_text_of(COLUMN(APPROVAL_RESOURCE));
 	row->requested_by = policy_text_of(COLUMN(APPROVAL_REQUESTED_BY));
-	row->readable = read_roles(COLUMN(APPROVAL_REQUIRED_ROLES), row);
+	row->readable = read_required_roles(COLUMN(APPROVAL_REQUIRED_ROLES), row);
 	row->required_signer_count = nulls[APPROVAL_REQUIRED_SIGNER_COUNT - 1] ? 0 :
 		DatumGetInt16(values[APPROVAL_REQUIRED_SIGNER_COUNT - 1]);
 	state = policy_text_of(COLUMN(APPROVAL_STATE));

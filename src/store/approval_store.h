@@ -106,13 +106,15 @@ typedef struct SignatureJudge
 {
 	const ApprovalRow *approval;
 	int			count;
-	bool		are_separate;	/* one per required role, by different people who are not the requester */
+	bool		are_separate;	/* one per required role, by different people who are not the
+								 * requester */
 	bool		are_of_this;	/* of what the approval says: their digests are its own */
 	bool		digest_known;
 	uint8		digest[APPROVAL_DIGEST_BYTES];
 	PolicyText	roles[MAX_REQUIRED_SIGNERS];
 	PolicyText	signers[MAX_REQUIRED_SIGNERS];
-	Size		kept;			/* bytes of these two that are in space; what finds no room there is palloc'd */
+	Size		kept;			/* bytes of these two that are in space; what finds no room there
+								 * is palloc'd */
 	char		space[256];
 } SignatureJudge;
 

@@ -37,7 +37,10 @@ as_utf8(PolicyText field)
 		return field;
 	utf8 = pg_server_to_any(field.data, field.length, PG_UTF8);
 	if (utf8 != field.data)
-		field = (PolicyText) {utf8, strlen(utf8)};
+		field = (PolicyText)
+	{
+		utf8, strlen(utf8)
+	};
 	return field;
 }
 
@@ -60,7 +63,7 @@ put_field(uint8 *at, PolicyText field)
 
 /* The context is made once per backend, and used again as it is: making it costs more than hashing. */
 static void
-sha256(const uint8 *message, Size length, uint8 digest[APPROVAL_DIGEST_BYTES])
+digest_sha256(const uint8 *message, Size length, uint8 digest[APPROVAL_DIGEST_BYTES])
 {
 	static EVP_MD_CTX *context = NULL;
 	static bool is_made = false;
@@ -96,7 +99,10 @@ approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES])
 	for (int i = 0; i < row->role_count; i++)
 		fields[count++] = as_utf8(row->roles[i]);
 	fields[count++] = as_utf8(row->requested_by);
-	fields[count++] = (PolicyText) {deadline, format_timestamp(deadline, row->sla_deadline)};
+	fields[count++] = (PolicyText)
+	{
+		deadline, format_timestamp(deadline, row->sla_deadline)
+	};
 	for (int i = 0; i < count; i++)
 		length += sizeof(uint32) + fields[i].length;
 
@@ -107,7 +113,7 @@ approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES])
 			at = put_length(at, row->role_count);
 		at = put_field(at, fields[i]);
 	}
-	sha256(message, length, digest);
+	digest_sha256(message, length, digest);
 	pfree(message);
 }
 

@@ -164,7 +164,7 @@ next_state(ApprovalState state, ApprovalState goal)
  * in a later state is left there until its signatures have caught up.
  */
 static void
-advance(HeapTuple tuple, TupleDesc desc)
+advance_state(HeapTuple tuple, TupleDesc desc)
 {
 	Datum		values[SIGNATURE_COLUMNS];
 	bool		nulls[SIGNATURE_COLUMNS];
@@ -181,8 +181,8 @@ advance(HeapTuple tuple, TupleDesc desc)
 	if (!approval_store_read(approval_id, snapshot, &approval))
 		elog(ERROR, "approval of a signature has vanished");
 	goal = approval_state_from_signatures(
-		signature_store_count(approval_id, snapshot, tuple, DatumGetInt64(values[SIGNATURE_ID - 1])),
-		approval.required_signer_count);
+										  signature_store_count(approval_id, snapshot, tuple, DatumGetInt64(values[SIGNATURE_ID - 1])),
+										  approval.required_signer_count);
 	UnregisterSnapshot(snapshot);
 	current_signer = TextDatumGetCString(values[SIGNATURE_SIGNER - 1]);
 	PG_TRY();
@@ -213,7 +213,7 @@ as_owner(TriggerData *trigger)
 	if (TRIGGER_FIRED_BEFORE(trigger->tg_event))
 		result = guard_insert(trigger->tg_trigtuple, desc);
 	else
-		advance(trigger->tg_trigtuple, desc);
+		advance_state(trigger->tg_trigtuple, desc);
 	owner_leave(&scope);
 	return result;
 }

@@ -19,7 +19,7 @@ signature_judge_begin(SignatureJudge *judge, const ApprovalRow *approval)
 }
 
 static PolicyText
-keep(SignatureJudge *judge, PolicyText value)
+keep_value(SignatureJudge *judge, PolicyText value)
 {
 	bool		fits = value.length <= sizeof(judge->space) - judge->kept;
 	char	   *copy;
@@ -73,6 +73,6 @@ signature_judge(SignatureJudge *judge, PolicyText role, PolicyText signer, Polic
 		signer.data != NULL &&
 		!is_among(signer, judge->signers, n) &&
 		!policy_texts_equal(signer, approval->requested_by);
-	judge->roles[n] = keep(judge, role);
-	judge->signers[n] = keep(judge, signer);
+	judge->roles[n] = keep_value(judge, role);
+	judge->signers[n] = keep_value(judge, signer);
 }

@@ -87,7 +87,7 @@ end_scan(SignatureScan *scan)
 
 /* What is to be read: the rows whose approval_id equals this one, or begins there. */
 static void
-seek(SignatureScan *scan, StrategyNumber strategy, RegProcedure compares, Datum approval_id)
+scan_seek(SignatureScan *scan, StrategyNumber strategy, RegProcedure compares, Datum approval_id)
 {
 	ScanKeyData key;
 
@@ -97,7 +97,7 @@ seek(SignatureScan *scan, StrategyNumber strategy, RegProcedure compares, Datum 
 
 /* Is the row the scan stands at visible to its snapshot? */
 static bool
-is_visible(SignatureScan *scan, ItemPointer tid)
+signature_is_visible(SignatureScan *scan, ItemPointer tid)
 {
 	ExecClearTuple(scan->slot);
 	if (VM_ALL_VISIBLE(scan->heap, ItemPointerGetBlockNumber(tid), &scan->visibility_map))
@@ -116,7 +116,7 @@ next_row(SignatureScan *scan)
 
 	while ((tid = index_getnext_tid(scan->scan, ForwardScanDirection)) != NULL)
 	{
-		if (!is_visible(scan, tid))
+		if (!signature_is_visible(scan, tid))
 			continue;
 		index_deform_tuple(scan->scan->xs_itup, scan->scan->xs_itupdesc, scan->values, scan->nulls);
 		return true;
@@ -130,7 +130,7 @@ scan_signatures(Datum approval_id, Snapshot snapshot, SignatureVisitor visit, vo
 	SignatureScan scan;
 
 	begin_scan(&scan, snapshot);
-	seek(&scan, BTEqualStrategyNumber, F_TEXTEQ, approval_id);
+	scan_seek(&scan, BTEqualStrategyNumber, F_TEXTEQ, approval_id);
 	while (next_row(&scan))
 		visit(&scan, arg);
 	end_scan(&scan);
@@ -204,7 +204,8 @@ struct SignatureWalk
 	MemoryContext context;
 	bool		has_row;		/* the scan stands at a row that has not been judged */
 	text	   *from;			/* the scan's key, which each page is compared with; NULL: none yet */
-	StringInfoData at;			/* the approval asked for last: between it and the scan's row there is nothing */
+	StringInfoData at;			/* the approval asked for last: between it and the scan's row there
+								 * is nothing */
 };
 
 SignatureWalk *
@@ -226,7 +227,7 @@ signature_walk_end(SignatureWalk *walk)
 
 /* In the order of the index, whose collation is C. */
 static int
-compare(PolicyText a, PolicyText b)
+compare_policy_texts(PolicyText a, PolicyText b)
 {
 	int			order = memcmp(a.data, b.data, Min(a.length, b.length));
 
@@ -237,25 +238,25 @@ compare(PolicyText a, PolicyText b)
 static int
 place_of(const SignatureWalk *walk, PolicyText approval_id)
 {
-	return walk->has_row ? compare(text_at(&walk->scan, KEY_APPROVAL_ID), approval_id) : 1;
+	return walk->has_row ? compare_policy_texts(text_at(&walk->scan, KEY_APPROVAL_ID), approval_id) : 1;
 }
 
 static void
-step(SignatureWalk *walk)
+walk_step(SignatureWalk *walk)
 {
 	walk->has_row = next_row(&walk->scan);
 }
 
 static void
-look_up(SignatureWalk *walk, PolicyText approval_id)
+walk_look_up(SignatureWalk *walk, PolicyText approval_id)
 {
 	text	   *before = walk->from;
 
 	walk->from = cstring_to_text_with_len(approval_id.data, approval_id.length);
-	seek(&walk->scan, BTGreaterEqualStrategyNumber, F_TEXT_GE, PointerGetDatum(walk->from));
+	scan_seek(&walk->scan, BTGreaterEqualStrategyNumber, F_TEXT_GE, PointerGetDatum(walk->from));
 	if (before != NULL)
 		pfree(before);
-	step(walk);
+	walk_step(walk);
 }
 
 /* Brings the scan to the first row that is not before the approval, and says how it stands there. */
@@ -263,17 +264,17 @@ static int
 walk_to(SignatureWalk *walk, PolicyText approval_id)
 {
 	PolicyText	at = {walk->at.data, walk->at.len};
-	bool		is_ahead = at.length > 0 && compare(approval_id, at) > 0;
+	bool		is_ahead = at.length > 0 && compare_policy_texts(approval_id, at) > 0;
 	int			place = is_ahead ? place_of(walk, approval_id) : -1;
 
 	for (int steps = 0; is_ahead && place < 0 && steps < WALK_STEPS; steps++)
 	{
-		step(walk);
+		walk_step(walk);
 		place = place_of(walk, approval_id);
 	}
 	if (place < 0)
 	{
-		look_up(walk, approval_id);
+		walk_look_up(walk, approval_id);
 		place = place_of(walk, approval_id);
 	}
 	resetStringInfo(&walk->at);
@@ -292,7 +293,7 @@ signature_walk_judge(SignatureWalk *walk, PolicyText approval_id, SignatureJudge
 		MemoryContextSwitchTo(caller);
 		read_signature(&walk->scan, judge);
 		MemoryContextSwitchTo(walk->context);
-		step(walk);
+		walk_step(walk);
 	}
 	MemoryContextSwitchTo(caller);
 }

@@ -298,7 +298,7 @@ append_rejected(StringInfo out, const IngestEvent *event)
 }
 
 static Datum
-answer(const Batch *batch)
+ingest_answer(const Batch *batch)
 {
 	StringInfoData out;
 	const char *separator = "";
@@ -338,5 +338,5 @@ admin_audit_ingest(PG_FUNCTION_ARGS)
 		append_new(&batch);
 		keep_what_came(&batch);
 	}
-	return answer(&batch);
+	return ingest_answer(&batch);
 }

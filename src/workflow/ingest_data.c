@@ -52,7 +52,7 @@ ingest_is_text(const JsonbValue *value)
 }
 
 static const char *
-append_string(StringInfo out, const JsonbValue *value, int max_bytes)
+append_data_string(StringInfo out, const JsonbValue *value, int max_bytes)
 {
 	if (value->val.string.len > max_bytes)
 		return psprintf("it has more than %d bytes", max_bytes);
@@ -63,7 +63,7 @@ append_string(StringInfo out, const JsonbValue *value, int max_bytes)
 }
 
 static const char *
-append_scalar(StringInfo out, const JsonbValue *value, int max_bytes)
+append_data_scalar(StringInfo out, const JsonbValue *value, int max_bytes)
 {
 	char	   *digits;
 
@@ -85,12 +85,12 @@ append_scalar(StringInfo out, const JsonbValue *value, int max_bytes)
 				appendStringInfo(out, "\"%s\"", digits);
 			return NULL;
 		default:
-			return append_string(out, value, max_bytes);
+			return append_data_string(out, value, max_bytes);
 	}
 }
 
 static void
-separate(Writing *writing)
+separate_members(Writing *writing)
 {
 	if (!writing->is_first)
 		appendStringInfoChar(writing->out, ',');
@@ -106,7 +106,7 @@ append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value
 	{
 		case WJB_BEGIN_ARRAY:
 		case WJB_BEGIN_OBJECT:
-			separate(writing);
+			separate_members(writing);
 			appendStringInfoChar(writing->out, token == WJB_BEGIN_ARRAY ? '[' : '{');
 			writing->is_first = true;
 			if (++writing->depth > JSON_MAX_DEPTH)
@@ -119,16 +119,16 @@ append_token(Writing *writing, JsonbIteratorToken token, const JsonbValue *value
 			writing->depth--;
 			return NULL;
 		case WJB_KEY:
-			separate(writing);
-			error = append_scalar(writing->out, value, writing->max_bytes);
+			separate_members(writing);
+			error = append_data_scalar(writing->out, value, writing->max_bytes);
 			if (error != NULL)
 				return error;
 			appendStringInfoChar(writing->out, ':');
 			writing->is_first = true;
 			return NULL;
 		default:
-			separate(writing);
-			return append_scalar(writing->out, value, writing->max_bytes);
+			separate_members(writing);
+			return append_data_scalar(writing->out, value, writing->max_bytes);
 	}
 }
 
@@ -143,7 +143,7 @@ ingest_append_json(StringInfo out, const JsonbValue *value, int max_bytes)
 	JsonbValue	part;
 
 	if (value->type != jbvBinary)
-		error = append_scalar(out, value, max_bytes);
+		error = append_data_scalar(out, value, max_bytes);
 	else
 	{
 		iterator = JsonbIteratorInit(value->val.binary.data);

@@ -36,7 +36,8 @@ typedef struct Reading
 } Reading;
 
 /* The first thing that is wrong is the one that is told. */
-static void pg_attribute_printf(2, 3)
+static void
+pg_attribute_printf(2, 3)
 refuse(Reading *reading, const char *format,...)
 {
 	StringInfoData text;
@@ -60,7 +61,7 @@ refuse(Reading *reading, const char *format,...)
 }
 
 static char *
-shown(const JsonbValue *value)
+show_value(const JsonbValue *value)
 {
 	int			bytes = pg_mbcharcliplen(value->val.string.val, value->val.string.len, SHOWN_CHARACTERS);
 
@@ -95,7 +96,7 @@ read_text(Reading *reading, const char *name, const JsonbValue *value, int max_b
 	else if (value->val.string.len == 0)
 		refuse(reading, "\"%s\" is empty", name);
 	else if (value->val.string.len > max_bytes)
-		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, shown(value),
+		refuse(reading, "\"%s\" is too long: \"%s\" has %d bytes, the limit is %d", name, show_value(value),
 			   value->val.string.len, max_bytes);
 	else if (check_characters(reading, name, value))
 		return cstring_to_text_with_len(value->val.string.val, value->val.string.len);
@@ -121,7 +122,7 @@ static void
 read_id(Reading *reading, const JsonbValue *value)
 {
 	if (value->type == jbvString)
-		reading->event->shown_id = value->val.string.len > INGEST_ID_MAX_BYTES ? shown(value) :
+		reading->event->shown_id = value->val.string.len > INGEST_ID_MAX_BYTES ? show_value(value) :
 			pnstrdup(value->val.string.val, value->val.string.len);
 	reading->event->id = read_text(reading, "id", value, INGEST_ID_MAX_BYTES);
 }
@@ -136,10 +137,10 @@ read_source(Reading *reading, const JsonbValue *value)
 		return;
 	/* What happened here is told apart from what happened elsewhere by its source. */
 	if (ingest_source_is_own(value->val.string.val, value->val.string.len))
-		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", shown(value));
+		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", show_value(value));
 	/* Readers that parse it would stop at the event. */
 	else if (!uri_is_reference(value->val.string.val, value->val.string.len))
-		refuse(reading, "\"source\" is not a URI reference (RFC 3986): \"%s\"", shown(value));
+		refuse(reading, "\"source\" is not a URI reference (RFC 3986): \"%s\"", show_value(value));
 }
 
 /* NULL with a refusal unless it is a string; other attributes may be of other types. */
@@ -150,12 +151,12 @@ read_kept_text(Reading *reading, const char *name, const JsonbValue *value)
 }
 
 static void
-read_schema(Reading *reading, const JsonbValue *value)
+read_event_schema(Reading *reading, const JsonbValue *value)
 {
 	text	   *schema = read_kept_text(reading, "dataschema", value);
 
 	if (schema != NULL && !uri_is_absolute(value->val.string.val, value->val.string.len))
-		refuse(reading, "\"dataschema\" is not an absolute URI (RFC 3986): \"%s\"", shown(value));
+		refuse(reading, "\"dataschema\" is not an absolute URI (RFC 3986): \"%s\"", show_value(value));
 	else if (schema != NULL)
 		keep_string(reading, "dataschema", text_to_cstring(schema));
 }
@@ -197,7 +198,7 @@ read_time(Reading *reading, const JsonbValue *value)
 	if (value->type != jbvString)
 		refuse(reading, "\"time\" is not a string");
 	else if (!rfc3339_parse(value->val.string.val, value->val.string.len, &reading->event->time))
-		refuse(reading, "\"time\" is not a timestamp of RFC 3339: \"%s\"", shown(value));
+		refuse(reading, "\"time\" is not a timestamp of RFC 3339: \"%s\"", show_value(value));
 	else
 		reading->event->has_time = true;
 }
@@ -337,7 +338,7 @@ static const struct
 	{"time", read_time},
 	{"sequence", read_sequence},
 	{"datacontenttype", read_content_type},
-	{"dataschema", read_schema},
+	{"dataschema", read_event_schema},
 	{"partitionkey", read_partition_key},
 	{"data", read_data},
 	{"data_base64", refuse_base64},
@@ -390,21 +391,21 @@ read_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
 }
 
 static void
-require(Reading *reading, bool is_there, const char *name)
+require_attribute(Reading *reading, bool is_there, const char *name)
 {
 	if (!is_there)
 		refuse(reading, "\"%s\" is missing", name);
 }
 
 static void
-finish(Reading *reading)
+finish_event(Reading *reading)
 {
 	IngestEvent *event = reading->event;
 
-	require(reading, reading->has_specversion, "specversion");
-	require(reading, event->id != NULL, "id");
-	require(reading, event->source != NULL, "source");
-	require(reading, event->type != NULL, "type");
+	require_attribute(reading, reading->has_specversion, "specversion");
+	require_attribute(reading, event->id != NULL, "id");
+	require_attribute(reading, event->source != NULL, "source");
+	require_attribute(reading, event->type != NULL, "type");
 	if (reading->attributes.len > INGEST_ATTRIBUTES_MAX_BYTES)
 		refuse(reading, "the attributes are too long: those without a column of their own have %d bytes, the limit is %d",
 			   reading->attributes.len, INGEST_ATTRIBUTES_MAX_BYTES);
@@ -440,5 +441,5 @@ ingest_event_read(JsonbValue *element, int index, IngestEvent *event)
 		read_member(&reading, &key, &value);
 		CHECK_FOR_INTERRUPTS();
 	}
-	finish(&reading);
+	finish_event(&reading);
 }

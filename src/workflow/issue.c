@@ -44,7 +44,7 @@ refuse_roles(const char *detail)
 }
 
 static void
-read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
+read_roles_argument(FunctionCallInfo fcinfo, Issuing *issuing)
 {
 	Datum	   *roles;
 	bool	   *nulls;
@@ -57,11 +57,11 @@ read_roles(FunctionCallInfo fcinfo, Issuing *issuing)
 	if (ARR_DIMS(issuing->roles)[0] > MAX_REQUIRED_SIGNERS)
 		refuse_roles(psprintf("It has %d elements.", ARR_DIMS(issuing->roles)[0]));
 	deconstruct_array(issuing->roles, TEXTOID, -1, false, TYPALIGN_INT, &roles, &nulls,
-			&issuing->role_count);
+					  &issuing->role_count);
 	for (int i = 0; i < issuing->role_count; i++)
 	{
 		if (nulls[i] || VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) < 1 ||
-				VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
+			VARSIZE_ANY_EXHDR(DatumGetPointer(roles[i])) > ROLE_MAX_BYTES)
 			refuse_roles(psprintf("Element %d does not have 1 to %d bytes.", i + 1, ROLE_MAX_BYTES));
 		if (one_line_is_broken(DatumGetTextPP(roles[i])))
 			refuse_roles(psprintf("Element %d has a control character.", i + 1));
@@ -101,12 +101,12 @@ read_approval_id(FunctionCallInfo fcinfo, Issuing *issuing)
 	issuing->approval_id = optional_argument(fcinfo, 4, "approval_id", APPROVAL_ID_MAX_BYTES);
 	if (issuing->approval_id != NULL &&
 		!approval_id_is_valid(VARDATA_ANY(issuing->approval_id),
-				VARSIZE_ANY_EXHDR(issuing->approval_id)))
+							  VARSIZE_ANY_EXHDR(issuing->approval_id)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"approval_id\" is not of the form APP-nnnnnn-name"),
 				 errdetail("Its value is \"%s\"; ^APP-[0-9]{6}-[a-z0-9]+$ is the grammar.",
-						text_to_cstring(issuing->approval_id)),
+						   text_to_cstring(issuing->approval_id)),
 				 errhint("Leave it out to have one generated.")));
 }
 
@@ -133,7 +133,7 @@ generate_id(void)
 
 /* False when the id is taken. */
 static bool
-insert(Issuing *issuing)
+insert_approval(Issuing *issuing)
 {
 	static OwnerQuery query = {
 		.text =
@@ -145,9 +145,9 @@ insert(Issuing *issuing)
 	};
 	Datum		values[] = {
 		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
-				PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->resource),
 		PointerGetDatum(issuing->roles), Int16GetDatum(issuing->role_count),
-				PointerGetDatum(issuing->step.person),
+		PointerGetDatum(issuing->step.person),
 		TimestampTzGetDatum(issuing->deadline)
 	};
 
@@ -170,9 +170,9 @@ is_the_same(const Issuing *issuing)
 	};
 	Datum		values[] = {
 		PointerGetDatum(issuing->approval_id), PointerGetDatum(issuing->action),
-				PointerGetDatum(issuing->resource),
+		PointerGetDatum(issuing->resource),
 		PointerGetDatum(issuing->roles), PointerGetDatum(issuing->step.person),
-				TimestampTzGetDatum(issuing->deadline)
+		TimestampTzGetDatum(issuing->deadline)
 	};
 
 	return owner_run(&query, values, issuing->resource == NULL ? "  n   " : NULL, 1) == 1;
@@ -187,7 +187,7 @@ refuse_past_deadline(const Issuing *issuing)
 
 /* Stores the approval under the id asked for, or one of our own; true: it was there already. */
 static bool
-store(Issuing *issuing)
+store_approval(Issuing *issuing)
 {
 	if (issuing->approval_id == NULL)
 	{
@@ -195,7 +195,7 @@ store(Issuing *issuing)
 		for (int i = 0; i < GENERATED_ATTEMPTS; i++)
 		{
 			issuing->approval_id = generate_id();
-			if (insert(issuing))
+			if (insert_approval(issuing))
 				return false;
 		}
 		elog(ERROR, "could not find an approval_id that is free");
@@ -204,7 +204,7 @@ store(Issuing *issuing)
 	if (is_the_same(issuing))
 		return true;
 	refuse_past_deadline(issuing);
-	if (insert(issuing))
+	if (insert_approval(issuing))
 		return false;
 	if (!is_the_same(issuing))
 		ereport(ERROR,
@@ -216,10 +216,10 @@ store(Issuing *issuing)
 }
 
 static void
-issue(Step *step, StringInfo answer)
+issue_step(Step *step, StringInfo answer)
 {
 	Issuing    *issuing = (Issuing *) step;
-	bool		is_repeated = store(issuing);
+	bool		is_repeated = store_approval(issuing);
 
 	if (!is_repeated)
 	{
@@ -248,10 +248,10 @@ admin_issue_approval(PG_FUNCTION_ARGS)
 	step_begin(&issuing.step, fcinfo, "issue_approval()", 5, "requested_by", 6);
 	issuing.action = required_argument(fcinfo, 0, "action", ACTION_MAX_BYTES);
 	check_argument_line("action", issuing.action);
-	read_roles(fcinfo, &issuing);
+	read_roles_argument(fcinfo, &issuing);
 	read_deadline(fcinfo, &issuing);
 	issuing.resource = optional_argument(fcinfo, 3, "resource", RESOURCE_MAX_BYTES);
 	check_argument_line("resource", issuing.resource);
 	read_approval_id(fcinfo, &issuing);
-	return step_run(&issuing.step, issue);
+	return step_run(&issuing.step, issue_step);
 }

@@ -142,11 +142,11 @@ refuse_unexpected(const Signing *signing, const ApprovalRow *approval)
 
 /* The guard holds the first as well; here it comes before anything is used up. */
 static void
-check_person(const Signing *signing, const ApprovalRow *approval)
+check_signer(const Signing *signing, const ApprovalRow *approval)
 {
 	signature_check_signer(approval, PointerGetDatum(signing->role), PointerGetDatum(signing->step.person));
 	if (signing->step.evidence.is_verified && !identity_has_role(&signing->step.identity,
-			text_to_cstring(signing->role)))
+																 text_to_cstring(signing->role)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("\"%s\" does not hold role \"%s\"",
@@ -170,7 +170,7 @@ add_signature(Signing *signing)
 	};
 	const AuditEvidence *evidence = &signing->step.evidence;
 	Datum		values[9] = {PointerGetDatum(signing->approval_id), PointerGetDatum(signing->role),
-			PointerGetDatum(signing->step.person)};
+	PointerGetDatum(signing->step.person)};
 	char		nulls[10] = "   nnnnn ";
 
 	/* The instant that deadline and token were compared with. */
@@ -186,7 +186,7 @@ add_signature(Signing *signing)
 		values[5] = CStringGetTextDatum(evidence->key_id);
 		values[6] = evidence->token_id == NULL ? (Datum) 0 : CStringGetTextDatum(evidence->token_id);
 		values[7] = PointerGetDatum(cstring_to_text_with_len((const char *) evidence->token_sha256,
-				EVIDENCE_SHA256_BYTES));
+															 EVIDENCE_SHA256_BYTES));
 		nulls[4] = nulls[5] = nulls[7] = ' ';
 		nulls[6] = evidence->token_id == NULL ? 'n' : ' ';
 	}
@@ -196,7 +196,7 @@ add_signature(Signing *signing)
 }
 
 static void
-sign(Step *step, StringInfo answer)
+sign_step(Step *step, StringInfo answer)
 {
 	Signing    *signing = (Signing *) step;
 	ApprovalRow approval;
@@ -209,7 +209,7 @@ sign(Step *step, StringInfo answer)
 	is_repeated = signing->signature_id != 0;
 	if (!is_repeated)
 	{
-		check_person(signing, &approval);
+		check_signer(signing, &approval);
 		refuse_obstacle(signing);
 		step_use_token(step);
 		step_look_again(step);
@@ -223,7 +223,7 @@ sign(Step *step, StringInfo answer)
 	appendStringInfoString(answer, ",\"signer\":");
 	append_json_text(answer, step->person);
 	appendStringInfo(answer, ",\"signature_id\":\"" INT64_FORMAT "\",\"signed_at\":\"",
-			signing->signature_id);
+					 signing->signature_id);
 	append_timestamp(answer, signing->signed_at);
 	appendStringInfoChar(answer, '"');
 	step_append_state(step, answer, PointerGetDatum(signing->approval_id));
@@ -240,5 +240,5 @@ admin_sign_approval(PG_FUNCTION_ARGS)
 	signing.role = required_argument(fcinfo, 1, "signer_role", ROLE_MAX_BYTES);
 	signing.comment = optional_argument(fcinfo, 3, "comment", REASON_MAX_BYTES);
 	signing.expected_digest = PG_ARGISNULL(5) ? NULL : PG_GETARG_BYTEA_PP(5);
-	return step_run(&signing.step, sign);
+	return step_run(&signing.step, sign_step);
 }

@@ -54,7 +54,7 @@ required_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_byte
 
 /* Takes who it is, and the evidence, from the token. */
 static void
-verify(Step *step, const text *token, const text *plain, const char *plain_name)
+verify_token(Step *step, const text *token, const text *plain, const char *plain_name)
 {
 	identity_verify_as(token, plain, plain_name, &step->identity);
 	step->person = cstring_to_text(step->identity.subject);
@@ -75,7 +75,7 @@ step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_
 	step->now = GetCurrentTimestamp();
 	if (!PG_ARGISNULL(token_argument))
 	{
-		verify(step, PG_GETARG_TEXT_PP(token_argument), plain, person_name);
+		verify_token(step, PG_GETARG_TEXT_PP(token_argument), plain, person_name);
 		return;
 	}
 	if (admin_require_verified_jwt)
@@ -174,7 +174,7 @@ step_append_state(const Step *step, StringInfo answer, Datum approval_id)
 	ttl = ttl_state(facts.state, facts.closed, facts.deadline, step->now);
 	appendStringInfo(answer, ",\"state\":\"%s\",\"signature_count\":%d,\"required_signer_count\":%d,\"ttl_state\":\"%s\",\"valid_until\":",
 					 approval_state_name(facts.state), facts.signature_count,
-							facts.required_signer_count, ttl_state_name(ttl));
+					 facts.required_signer_count, ttl_state_name(ttl));
 	if (ttl != TTL_VALID)
 	{
 		appendStringInfoString(answer, "null");

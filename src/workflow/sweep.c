@@ -30,7 +30,7 @@
 #include "relations.h"
 #include "store/approval_store.h"
 
-#define CHUNK				100	/* approvals at a time */
+#define CHUNK				100 /* approvals at a time */
 #define DUE_TTL_STATE		(APPROVAL_COLUMNS + 1)
 #define DUE_TID				(APPROVAL_COLUMNS + 2)
 #define DUE_AT				(APPROVAL_COLUMNS + 3)
@@ -59,7 +59,7 @@ due_at(TtlState ttl, TimestampTz deadline)
 }
 
 static text *
-payload_of(const Sweep *sweep, TtlState before, TtlState after, const Datum *values, const bool *nulls)
+sweep_payload(const Sweep *sweep, TtlState before, TtlState after, const Datum *values, const bool *nulls)
 {
 	StringInfoData out;
 
@@ -73,7 +73,7 @@ payload_of(const Sweep *sweep, TtlState before, TtlState after, const Datum *val
 
 /* No person acts here: the clock came to an instant. */
 static void
-announce(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *values, const bool *nulls)
+announce_state(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *values, const bool *nulls)
 {
 	AuditEvent	event = {0};
 	TimestampTz occurred_at = due_at(ttl, approval->sla_deadline);
@@ -83,8 +83,8 @@ announce(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *v
 	event.occurred_at = occurred_at;
 	event.event_type = psprintf("approval.%s", ttl_state_name(ttl));
 	event.approval_id = DatumGetTextPP(values[APPROVAL_ID - 1]);
-	event.payload = payload_of(sweep, ttl_state(approval->state, approval->closed, approval->sla_deadline, occurred_at - 1),
-							   ttl, values, nulls);
+	event.payload = sweep_payload(sweep, ttl_state(approval->state, approval->closed, approval->sla_deadline, occurred_at - 1),
+								  ttl, values, nulls);
 	audit_append(&event);
 	sweep->announced++;
 }
@@ -109,19 +109,19 @@ sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 	}
 	if (next == TTL_EXPIRED)
 	{
-		announce(sweep, TTL_EXPIRED, &approval, values, nulls);
+		announce_state(sweep, TTL_EXPIRED, &approval, values, nulls);
 		if (sweep->announced == sweep->most || ttl_state(approval.state, false, approval.sla_deadline, sweep->now) != TTL_STALE)
 		{
 			sweep->to_turn_stale[sweep->to_turn_stale_count++] = values[DUE_TID - 1];
 			return;
 		}
 	}
-	announce(sweep, TTL_STALE, &approval, values, nulls);
+	announce_state(sweep, TTL_STALE, &approval, values, nulls);
 	sweep->ended[sweep->ended_count++] = values[DUE_TID - 1];
 }
 
 static void
-run(OwnerQuery *query, Datum *tids, int count)
+run_for_tids(OwnerQuery *query, Datum *tids, int count)
 {
 	Datum		array;
 
@@ -150,9 +150,9 @@ end_chunk(Sweep *sweep)
 		.result = SPI_OK_UPDATE
 	};
 
-	run(&end, sweep->ended, sweep->ended_count);
+	run_for_tids(&end, sweep->ended, sweep->ended_count);
 	MemoryContextSwitchTo(sweep->context);
-	run(&go_on, sweep->to_turn_stale, sweep->to_turn_stale_count);
+	run_for_tids(&go_on, sweep->to_turn_stale, sweep->to_turn_stale_count);
 	sweep->ended_count = sweep->to_turn_stale_count = 0;
 }
 
@@ -183,7 +183,7 @@ sweep_chunk(Sweep *sweep)
 	};
 	Datum		values[] = {
 		TimestampTzGetDatum(sweep->from), TimestampTzGetDatum(sweep->now),
-			Int64GetDatum(Min(CHUNK, sweep->most - sweep->announced))
+		Int64GetDatum(Min(CHUNK, sweep->most - sweep->announced))
 	};
 	int			count = owner_run(&due, values, NULL, 0);
 	SPITupleTable *rows = SPI_tuptable;
@@ -217,7 +217,7 @@ has_waiters(TransactionId xid)
 
 /* Does anybody wait for what this transaction has locked, here or at its top level? */
 static bool
-is_waited_for(void)
+sweep_is_waited_for(void)
 {
 	return has_waiters(GetCurrentTransactionIdIfAny()) || has_waiters(GetTopTransactionIdIfAny());
 }
@@ -250,7 +250,7 @@ most_argument(FunctionCallInfo fcinfo)
 Datum
 admin_sweep_expired(PG_FUNCTION_ARGS)
 {
-	Sweep		sweep = {.now = GetCurrentTimestamp(),.from = DT_NOBEGIN,.most = most_argument(fcinfo)};
+	Sweep		sweep = {.now = GetCurrentTimestamp(), .from = DT_NOBEGIN, .most = most_argument(fcinfo)};
 	OwnerScope	scope;
 	int			count;
 
@@ -266,7 +266,7 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 	{
 		count = sweep_chunk(&sweep);
 		CHECK_FOR_INTERRUPTS();
-	} while (count > 0 && sweep.announced < sweep.most && (sweep.announced == 0 || !is_waited_for()));
+	} while (count > 0 && sweep.announced < sweep.most && (sweep.announced == 0 || !sweep_is_waited_for()));
 	owner_leave(&scope);
 	MemoryContextDelete(sweep.context);
 	table_close(sweep.approval, NoLock);

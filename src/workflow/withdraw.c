@@ -40,7 +40,7 @@ is_withdrawn_so(const Withdrawing *withdrawing)
 	};
 	Datum		values[] = {
 		PointerGetDatum(withdrawing->approval_id), PointerGetDatum(withdrawing->step.person),
-				PointerGetDatum(withdrawing->reason)
+		PointerGetDatum(withdrawing->reason)
 	};
 
 	return owner_run(&query, values, NULL, 1) == 1;
@@ -58,19 +58,19 @@ has_signed(const Withdrawing *withdrawing)
 		.result = SPI_OK_SELECT
 	};
 	Datum		values[] = {PointerGetDatum(withdrawing->approval_id),
-			PointerGetDatum(withdrawing->step.person)};
+	PointerGetDatum(withdrawing->step.person)};
 
 	return owner_run(&query, values, NULL, 1) == 1;
 }
 
 /* That somebody is an operator only a token can prove. */
 static void
-check_person(const Withdrawing *withdrawing, const ApprovalRow *approval)
+check_withdrawer(const Withdrawing *withdrawing, const ApprovalRow *approval)
 {
 	const Step *step = &withdrawing->step;
 
 	if (policy_texts_equal(policy_text(step->person), approval->requested_by) ||
-			has_signed(withdrawing) ||
+		has_signed(withdrawing) ||
 		(step->evidence.is_verified && identity_has_role(&step->identity, OPERATOR_ROLE)))
 		return;
 	ereport(ERROR,
@@ -102,7 +102,7 @@ close_approval(const Withdrawing *withdrawing)
 }
 
 static void
-withdraw(Step *step, StringInfo answer)
+withdraw_step(Step *step, StringInfo answer)
 {
 	Withdrawing *withdrawing = (Withdrawing *) step;
 	ApprovalRow approval;
@@ -113,7 +113,7 @@ withdraw(Step *step, StringInfo answer)
 	if (!is_repeated)
 	{
 		step_refuse_withdrawn(&approval);
-		check_person(withdrawing, &approval);
+		check_withdrawer(withdrawing, &approval);
 		step_use_token(step);
 		step_look_again(step);
 		close_approval(withdrawing);
@@ -138,5 +138,5 @@ admin_withdraw_approval(PG_FUNCTION_ARGS)
 	step_begin(&withdrawing.step, fcinfo, "withdraw_approval()", 2, "actor", 3);
 	withdrawing.approval_id = required_argument(fcinfo, 0, "approval_id", APPROVAL_ID_MAX_BYTES);
 	withdrawing.reason = required_argument(fcinfo, 1, "reason", REASON_MAX_BYTES);
-	return step_run(&withdrawing.step, withdraw);
+	return step_run(&withdrawing.step, withdraw_step);
 }

@@ -5,7 +5,7 @@
 export PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
 
 BUILD_PACKAGES='postgresql-15 postgresql-server-dev-15 libssl-dev gcc make'
-TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap postgresql-15-cron postgresql-15-repack patroni etcd-server pgbouncer clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
+TEST_PACKAGES="$BUILD_PACKAGES libipc-run-perl postgresql-15-pgtap postgresql-15-cron postgresql-15-repack patroni etcd-server pgbouncer pg-bsd-indent clang-14 libclang-rt-14-dev python3 python3-pip python3-venv unzip
     pkg-config librdkafka-dev libcurl4-openssl-dev libhiredis-dev redis-server openjdk-17-jre-headless maven openssl zstd kcat jq curl rsyslog locales systemd"
 
 # What readers in other languages need: a package where the machine has no such command already.

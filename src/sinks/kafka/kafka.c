@@ -31,7 +31,7 @@ PG_MODULE_MAGIC;
 extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
 static void
-say_place(Kafka *kafka)
+kafka_say_place(Kafka *kafka)
 {
 	StringInfoData place;
 
@@ -90,7 +90,7 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 	kafka->producer_topic = rd_kafka_topic_new(kafka->producer, kafka->topic, NULL);
 	if (kafka->producer_topic != NULL)
 	{
-		say_place(kafka);
+		kafka_say_place(kafka);
 		return ADMIN_SINK_OK;
 	}
 	snprintf(sink->error, sizeof(sink->error), "could not use topic \"%s\": %s", kafka->topic,
@@ -99,7 +99,7 @@ kafka_open(AdminSink *sink, AdminSinkPosition *seen)
 }
 
 static void
-begin(Kafka *kafka, AdminSinkBatch *batch)
+kafka_begin(Kafka *kafka, AdminSinkBatch *batch)
 {
 	kafka->batch = batch;
 	kafka->reported = 0;
@@ -137,7 +137,7 @@ send_batch(Kafka *kafka, AdminSinkBatch *batch)
 
 	if (error != NULL)
 		return kafka_failure(kafka, error, "begin a transaction");
-	begin(kafka, batch);
+	kafka_begin(kafka, batch);
 	let_markers_be_written(kafka);
 	result = kafka_send_records(kafka);
 	if (result == ADMIN_SINK_RETRY)
@@ -187,7 +187,7 @@ go_past_seen(KafkaPartition *partition)
 }
 
 static AdminSinkResult
-committed(Kafka *kafka, AdminSinkBatch *batch)
+kafka_committed(Kafka *kafka, AdminSinkBatch *batch)
 {
 	if (kafka->reported != batch->count)
 		elog(ERROR, "a transaction of %d records was committed with %d of them", batch->count, kafka->reported);
@@ -239,7 +239,7 @@ has_expired(rd_kafka_resp_err_t code)
  * it the transaction is never seen: the next producer aborts it.
  */
 static AdminSinkResult
-commit(Kafka *kafka, AdminSinkBatch *batch)
+kafka_commit(Kafka *kafka, AdminSinkBatch *batch)
 {
 	rd_kafka_error_t *error;
 
@@ -252,13 +252,17 @@ commit(Kafka *kafka, AdminSinkBatch *batch)
 		return stop_at_shrunk(kafka);
 	error = rd_kafka_commit_transaction(kafka->producer, ADMIN_SINK_SLICE_MS);
 	if (error == NULL)
-		return committed(kafka, batch);
+		return kafka_committed(kafka, batch);
 	if (rd_kafka_error_is_retriable(error) && monotonic_ms() < kafka->deadline)
 	{
 		rd_kafka_error_destroy(error);
 		return ADMIN_SINK_PENDING;
 	}
-	/* What was too large is tried again in parts, what no record is to blame for as it is; all else is an outage. */
+
+	/*
+	 * What was too large is tried again in parts, what no record is to blame for as it is; all
+	 * else is an outage.
+	 */
 	if (rd_kafka_error_txn_requires_abort(error) && !has_expired(rd_kafka_error_code(error)) &&
 		(kafka_is_too_large(kafka) || kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
@@ -332,7 +336,7 @@ kafka_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Kafka	   *kafka = sink->state;
 
-	return kafka->transaction == KAFKA_ABORTING ? abort_batch(kafka, batch) : commit(kafka, batch);
+	return kafka->transaction == KAFKA_ABORTING ? abort_batch(kafka, batch) : kafka_commit(kafka, batch);
 }
 
 /* What librdkafka has to say is taken, or it would pile up. */

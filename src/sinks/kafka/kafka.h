@@ -77,10 +77,14 @@ typedef struct Kafka
 	int64		deadline;		/* of the phase, or of the transaction at hand */
 	KafkaPartition *partitions;
 	int			partition_count;
-	int			partition_room;	/* as many may there be, those included that are added while the sink is open */
-	char		topic_id[KAFKA_TOPIC_ID_BYTES];	/* of the topic that holds what was delivered; empty: unknown */
-	rd_kafka_queue_t *question; /* where the answer to the question for it comes; NULL: it is not asked */
-	int			asking_ms;		/* the next question for the topic's partitions, or for offsets, is waited for so long */
+	int			partition_room; /* as many may there be, those included that are added while the
+								 * sink is open */
+	char		topic_id[KAFKA_TOPIC_ID_BYTES]; /* of the topic that holds what was delivered;
+												 * empty: unknown */
+	rd_kafka_queue_t *question; /* where the answer to the question for it comes; NULL: it is not
+								 * asked */
+	int			asking_ms;		/* the next question for the topic's partitions, or for offsets, is
+								 * waited for so long */
 	int			patience_ms;	/* so long may what the brokers say of the topic be old */
 	int			measured;		/* partitions whose watermark is known */
 	bool		is_peeking;		/* recovery reads, and has fenced no worker yet */
@@ -100,7 +104,8 @@ typedef struct Kafka
 	int64		committed_us;	/* when the transaction before was; 0: none */
 	Size		sent_bytes;		/* values of that one */
 	KafkaWatch *watch;			/* NULL: it has not begun */
-	int32		shrunk_partition;	/* it took a record below what is remembered; NO_OFFSET: none did */
+	int32		shrunk_partition;	/* it took a record below what is remembered; NO_OFFSET: none
+									 * did */
 	int64		shrunk_offset;
 	int			attempts;		/* that had to be aborted */
 	rd_kafka_resp_err_t failed_code;	/* why it has to be aborted, where no report says so */
@@ -113,7 +118,8 @@ typedef struct Kafka
 	int64		throttled_at;	/* when it last said that it throttles */
 	int64		answered_at;	/* when the last look began that went well */
 	bool		is_flushed;		/* all records of the transaction have been reported */
-	bool		is_spent;		/* the handle has a transaction that cannot be ended: another one does that */
+	bool		is_spent;		/* the handle has a transaction that cannot be ended: another one
+								 * does that */
 	char		broker_error[256];	/* what error_cb last said; empty: nothing */
 	rd_kafka_resp_err_t broker_code;
 	char		report_error[256];	/* of the first failed delivery report */

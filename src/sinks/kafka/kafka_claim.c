@@ -168,10 +168,10 @@ claim_send(Kafka *kafka, int partition)
 	rd_kafka_header_add(headers, CLAIM_HEADER, -1, text, -1);
 	{
 		rd_kafka_vu_t arguments[] = {
-			{.vtype = RD_KAFKA_VTYPE_RKT,.u.rkt = kafka->producer_topic},
-			{.vtype = RD_KAFKA_VTYPE_PARTITION,.u.i32 = partition},
-			{.vtype = RD_KAFKA_VTYPE_KEY,.u.mem = {unconstify(char *, kafka->sink->store_id), strlen(kafka->sink->store_id)}},
-			{.vtype = RD_KAFKA_VTYPE_HEADERS,.u.headers = headers},
+			{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = kafka->producer_topic},
+			{.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+			{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {unconstify(char *, kafka->sink->store_id), strlen(kafka->sink->store_id)}},
+			{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
 		};
 
 		error = rd_kafka_produceva(kafka->producer, arguments, lengthof(arguments));

@@ -36,7 +36,7 @@ static const struct
 	{"queue.buffering.max.messages", "2000000"},
 	{"queue.buffering.max.kbytes", "1048576"},
 	{"partitioner", "murmur2_random"},	/* as Java's producers have it */
-	{"retry.backoff.ms", "10"},	/* a broker that is still busy with the transaction before says so */
+	{"retry.backoff.ms", "10"}, /* a broker that is still busy with the transaction before says so */
 	{"reconnect.backoff.ms", "50"},
 	{"reconnect.backoff.max.ms", "1000"},	/* the default makes recovery of a broker cost 19 s */
 	{"socket.keepalive.enable", "true"},
@@ -185,7 +185,7 @@ is_fixed(const char *name)
 }
 
 static char *
-trim(char *text)
+trim_text(char *text)
 {
 	char	   *end;
 
@@ -209,8 +209,8 @@ next_option(char **rest, char **name, char **value)
 		if (equals == NULL)
 			continue;
 		*equals = '\0';
-		*name = trim(option);
-		*value = trim(equals + 1);
+		*name = trim_text(option);
+		*value = trim_text(equals + 1);
 		return true;
 	}
 	return false;
@@ -233,7 +233,7 @@ kafka_option(const Kafka *kafka, const char *wanted)
 }
 
 static bool
-set_options(Kafka *kafka, rd_kafka_conf_t *conf)
+kafka_set_options(Kafka *kafka, rd_kafka_conf_t *conf)
 {
 	char	   *rest = pstrdup(kafka->sink->setting("admin_ext.kafka_options"));
 	char	   *name;
@@ -266,7 +266,7 @@ new_conf(Kafka *kafka)
 
 	for (int i = 0; i < lengthof(defaults) && good; i++)
 		good = set_property(kafka, conf, defaults[i].name, defaults[i].value);
-	if (!good || !set_options(kafka, conf))
+	if (!good || !kafka_set_options(kafka, conf))
 	{
 		rd_kafka_conf_destroy(conf);
 		return NULL;
@@ -281,7 +281,7 @@ new_conf(Kafka *kafka)
 
 /* The threads that a handle starts leave the server's signals to the server's thread. */
 static rd_kafka_t *
-start(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
+kafka_start_handle(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
 	sigset_t	all;
 	sigset_t	before;
@@ -337,7 +337,7 @@ kafka_new_producer(Kafka *kafka)
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
-	return start(kafka, RD_KAFKA_PRODUCER, conf);
+	return kafka_start_handle(kafka, RD_KAFKA_PRODUCER, conf);
 }
 
 static rd_kafka_conf_t *
@@ -373,13 +373,16 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
-	return start(kafka, RD_KAFKA_CONSUMER, conf);
+	return kafka_start_handle(kafka, RD_KAFKA_CONSUMER, conf);
 }
 
 rd_kafka_t *
 kafka_new_watcher(Kafka *kafka)
 {
-	/* Without a group: librdkafka looks after one every second, which is most of what an idle handle costs. */
+	/*
+	 * Without a group: librdkafka looks after one every second, which is most of what an idle
+	 * handle costs.
+	 */
 	rd_kafka_conf_t *conf = consumer_conf(kafka, "read_uncommitted");
 
 	if (conf == NULL)
@@ -392,7 +395,7 @@ kafka_new_watcher(Kafka *kafka)
 		rd_kafka_conf_destroy(conf);
 		return NULL;
 	}
-	return start(kafka, RD_KAFKA_CONSUMER, conf);
+	return kafka_start_handle(kafka, RD_KAFKA_CONSUMER, conf);
 }
 
 void

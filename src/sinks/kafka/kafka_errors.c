@@ -50,7 +50,7 @@ kafka_remedy(rd_kafka_resp_err_t code)
 }
 
 static const char *
-remedy_of(rd_kafka_resp_err_t code, const char *reason)
+remedy_for_code(rd_kafka_resp_err_t code, const char *reason)
 {
 	if (code == RD_KAFKA_RESP_ERR__SSL && strstr(reason, " alert ") &&
 		(strstr(reason, "certificate") || strstr(reason, "unknown ca")))
@@ -71,10 +71,14 @@ is_fencing(rd_kafka_resp_err_t code)
 }
 
 static void
-explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *reason)
+kafka_explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const char *reason)
 {
-	const char *remedy = remedy_of(code, reason);
-	/* In brackets, and behind "probably", follow guesses, and how long and how often: nothing for a sentence that is logged when it changes. */
+	const char *remedy = remedy_for_code(code, reason);
+
+	/*
+	 * In brackets, and behind "probably", follow guesses, and how long and how often: nothing for
+	 * a sentence that is logged when it changes.
+	 */
 	const char *guess = strstr(reason, ": probably due to");
 	const char *aside = guess ? guess : strstr(reason, " (");
 	char	   *error = kafka->sink->error;
@@ -118,14 +122,14 @@ kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const 
 	}
 	/* A commit says no more than that something is wrong: the first report says what. */
 	if (kafka->report_code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		explain(kafka, what, kafka->report_code, kafka->report_error);
+		kafka_explain(kafka, what, kafka->report_code, kafka->report_error);
 	/* And an abort that fails says less than why it had to be. */
 	else if (kafka->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR)
-		explain(kafka, "send a batch", kafka->failed_code, kafka->failed_error);
+		kafka_explain(kafka, "send a batch", kafka->failed_code, kafka->failed_error);
 	else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
 		return kafka_no_answer(kafka, what);
 	else
-		explain(kafka, what, code, reason);
+		kafka_explain(kafka, what, code, reason);
 	return ADMIN_SINK_RETRY;
 }
 
@@ -144,10 +148,10 @@ AdminSinkResult
 kafka_no_answer(Kafka *kafka, const char *what)
 {
 	if (kafka->broker_error[0] == '\0' && kafka_pace_was_slow())
-		explain(kafka, what, RD_KAFKA_RESP_ERR_NO_ERROR, "the brokers are slow, or throttle");
+		kafka_explain(kafka, what, RD_KAFKA_RESP_ERR_NO_ERROR, "the brokers are slow, or throttle");
 	else
-		explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
-				kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
+		kafka_explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
+					  kafka->broker_error[0] ? kafka->broker_error : "the brokers do not answer");
 	return ADMIN_SINK_RETRY;
 }
 
@@ -164,8 +168,8 @@ kafka_wait_for_brokers(Kafka *kafka)
 {
 	/* Nothing will come of waiting for a broker that does not let us in. */
 	bool		is_hopeless = kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
-		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
-		kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE;
+	kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
+	kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE;
 	AdminSinkResult result = kafka_no_answer(kafka, "reach the brokers");
 
 	return is_hopeless || monotonic_ms() >= kafka->deadline ? result : ADMIN_SINK_PENDING;

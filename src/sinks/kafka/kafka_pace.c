@@ -38,6 +38,7 @@
 static int64 hung_up_audit_id = 0;
 static int	hang_ups = 0;
 static int	quick_batches = 0;
+
 /* When the brokers were last too slow for a batch; 0: they were not since one was committed. */
 static int64 slow_at = 0;
 

@@ -161,7 +161,7 @@ is_held_back(const Kafka *kafka)
 }
 
 static AdminSinkResult
-finish(Kafka *kafka, AdminSinkPosition *position)
+finish_reading(Kafka *kafka, AdminSinkPosition *position)
 {
 	kafka_destroy(&kafka->consumer);
 	kafka_enter(kafka, KAFKA_FINDING_CLAIMS, READING_MS);
@@ -200,7 +200,7 @@ kafka_read_on(Kafka *kafka, AdminSinkPosition *position)
 	if (!is_read(kafka))
 		look_for_open_transaction(kafka);
 	if (is_read(kafka))
-		return finish(kafka, position);
+		return finish_reading(kafka, position);
 	if (kafka_is_late(kafka) && !is_held_back(kafka))
 		return kafka_no_answer(kafka, "read the topic to its end");
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error), "reading topic \"%s\" to its end%s", kafka->topic,

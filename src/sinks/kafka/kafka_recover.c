@@ -66,7 +66,7 @@ phase_age(const Kafka *kafka, int milliseconds)
 }
 
 static AdminSinkResult
-fence(Kafka *kafka)
+kafka_fence_others(Kafka *kafka)
 {
 	rd_kafka_error_t *error = rd_kafka_init_transactions(kafka->producer, ADMIN_SINK_SLICE_MS);
 
@@ -118,7 +118,7 @@ ask_for_metadata(Kafka *kafka, const struct rd_kafka_metadata **metadata)
 }
 
 static AdminSinkResult
-look(Kafka *kafka, const AdminSinkPosition *position)
+kafka_look_for_position(Kafka *kafka, const AdminSinkPosition *position)
 {
 	const struct rd_kafka_metadata *metadata = NULL;
 	rd_kafka_resp_err_t code = ask_for_metadata(kafka, &metadata);
@@ -180,7 +180,7 @@ kafka_is_patient(const Kafka *kafka)
 }
 
 static AdminSinkResult
-identify(Kafka *kafka)
+kafka_identify_topic(Kafka *kafka)
 {
 	AdminSinkResult result = kafka_identify(kafka);
 
@@ -194,7 +194,7 @@ kafka_is_without_marker(int64 newest, int64 next, int64 high)
 }
 
 static AdminSinkResult
-measure(Kafka *kafka, const AdminSinkPosition *position)
+kafka_measure_topic(Kafka *kafka, const AdminSinkPosition *position)
 {
 	int			i = kafka->measured;
 	KafkaPartition *partition = &kafka->partitions[i];
@@ -211,7 +211,10 @@ measure(Kafka *kafka, const AdminSinkPosition *position)
 	}
 	if (position->is_resync)
 	{
-		/* An operator has decided; of what the topic holds only the numbers that were given out count. */
+		/*
+		 * An operator has decided; of what the topic holds only the numbers that were given out
+		 * count.
+		 */
 		partition->next = Max(low, high - KEPT_OFFSETS);
 		kafka->header_partition = NO_OFFSET;
 		kafka->header_offset = NO_OFFSET;
@@ -266,7 +269,7 @@ find_claims(Kafka *kafka, const AdminSinkPosition *position)
 }
 
 static AdminSinkResult
-claim(Kafka *kafka, AdminSinkPosition *position)
+kafka_claim_id(Kafka *kafka, AdminSinkPosition *position)
 {
 	AdminSinkResult result = kafka_claim(kafka);
 
@@ -283,19 +286,19 @@ recover_step(Kafka *kafka, AdminSinkPosition *position)
 	switch (kafka->phase)
 	{
 		case KAFKA_FENCING:
-			return kafka->deadline == 0 ? kafka_begin_recovery(kafka, position) : fence(kafka);
+			return kafka->deadline == 0 ? kafka_begin_recovery(kafka, position) : kafka_fence_others(kafka);
 		case KAFKA_LOOKING:
-			return look(kafka, position);
+			return kafka_look_for_position(kafka, position);
 		case KAFKA_IDENTIFYING:
-			return identify(kafka);
+			return kafka_identify_topic(kafka);
 		case KAFKA_MEASURING:
-			return measure(kafka, position);
+			return kafka_measure_topic(kafka, position);
 		case KAFKA_READING:
 			return kafka_read_on(kafka, position);
 		case KAFKA_FINDING_CLAIMS:
 			return find_claims(kafka, position);
 		case KAFKA_CLAIMING:
-			return claim(kafka, position);
+			return kafka_claim_id(kafka, position);
 		case KAFKA_READY:
 			break;
 	}

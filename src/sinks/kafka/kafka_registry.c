@@ -25,7 +25,7 @@
 #define MOST_ANSWER_BYTES	65536
 
 static char *
-read_schema(void)
+registry_read_schema(void)
 {
 	char		share[MAXPGPATH];
 	char		path[MAXPGPATH];
@@ -50,7 +50,7 @@ read_schema(void)
 
 /* Called by libcurl in our own thread; never raises, for there is room. */
 static size_t
-take_answer(char *data, size_t size, size_t count, void *arg)
+registry_take_answer(char *data, size_t size, size_t count, void *arg)
 {
 	StringInfo	answer = arg;
 
@@ -69,7 +69,7 @@ look_for_interrupt(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off
 
 /* A private CA is the one that librdkafka trusts, too: a file or a directory. */
 static void
-trust(const Kafka *kafka, CURL *curl)
+registry_trust_ca(const Kafka *kafka, CURL *curl)
 {
 	const char *ca = kafka_option(kafka, "ssl.ca.location");
 	struct stat status;
@@ -79,7 +79,7 @@ trust(const Kafka *kafka, CURL *curl)
 }
 
 static void
-set_options(const Kafka *kafka, CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
+registry_set_options(const Kafka *kafka, CURL *curl, const char *url, const char *body, struct curl_slist *headers, StringInfo answer, char *reason)
 {
 	const char *auth = kafka->sink->setting("admin_ext.schema_registry_auth");
 
@@ -90,12 +90,12 @@ set_options(const Kafka *kafka, CURL *curl, const char *url, const char *body, s
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
-	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, registry_take_answer);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
 	curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
 	curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, look_for_interrupt);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
-	trust(kafka, curl);
+	registry_trust_ca(kafka, curl);
 	if (auth[0] != '\0')
 	{
 		curl_easy_setopt(curl, CURLOPT_HTTPAUTH, (long) CURLAUTH_BASIC);
@@ -121,7 +121,7 @@ no_answer(Kafka *kafka, CURLcode code, const char *reason)
 
 /* Posts; returns the HTTP status, 0 with sink->error when there was no answer. */
 static long
-post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
+registry_post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
 {
 	CURL	   *curl = curl_easy_init();
 	struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/vnd.schemaregistry.v1+json");
@@ -131,7 +131,7 @@ post(Kafka *kafka, const char *url, const char *body, StringInfo answer)
 
 	if (curl == NULL || headers == NULL)
 		elog(ERROR, "out of memory");
-	set_options(kafka, curl, url, body, headers, answer, reason);
+	registry_set_options(kafka, curl, url, body, headers, answer, reason);
 	code = curl_easy_perform(curl);
 	if (code == CURLE_OK)
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
@@ -192,7 +192,7 @@ remedy_of_registering(long status)
 }
 
 static AdminSinkResult
-refused(Kafka *kafka, long status, const char *subject, const char *remedy, char *answer)
+registry_refused(Kafka *kafka, long status, const char *subject, const char *remedy, char *answer)
 {
 	make_printable(answer);
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
@@ -203,7 +203,7 @@ refused(Kafka *kafka, long status, const char *subject, const char *remedy, char
 
 /* {"id": n}; 0 where there is none, as in a page for people.  In the schema, which a lookup repeats, quotes are escaped. */
 static int
-id_of(const char *answer)
+registry_id(const char *answer)
 {
 	const char *at = strstr(answer, "\"id\"");
 	int			id;
@@ -218,7 +218,7 @@ make_body(void)
 
 	initStringInfo(&body);
 	appendStringInfoString(&body, "{\"schemaType\":\"JSON\",\"schema\":");
-	escape_json(&body, read_schema());
+	escape_json(&body, registry_read_schema());
 	appendStringInfoChar(&body, '}');
 	return body.data;
 }
@@ -262,7 +262,7 @@ kafka_find_schema(Kafka *kafka)
 	for (;;)
 	{
 		resetStringInfo(&answer);
-		status = post(kafka, psprintf("%.*s/subjects/%s%s", length, url, subject, questions[question]), body, &answer);
+		status = registry_post(kafka, psprintf("%.*s/subjects/%s%s", length, url, subject, questions[question]), body, &answer);
 		if (!may_ask_on(status) || question == REGISTERING)
 			break;
 		may_look = may_look && status != 403;
@@ -270,10 +270,10 @@ kafka_find_schema(Kafka *kafka)
 	}
 	if (status == 0)
 		return ADMIN_SINK_RETRY;
-	kafka->schema_id = status == 200 ? id_of(answer.data) : 0;
+	kafka->schema_id = status == 200 ? registry_id(answer.data) : 0;
 	if (kafka->schema_id > 0)
 		return ADMIN_SINK_OK;
 	/* The right to read is the lesser one to ask for. */
-	return refused(kafka, status, subject,
-				   question == REGISTERING && (may_look || status != 403) ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
+	return registry_refused(kafka, status, subject,
+							question == REGISTERING && (may_look || status != 403) ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
 }

@@ -16,7 +16,8 @@
 
 #include "sinks/kafka/kafka.h"
 
-#define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id, big-endian */
+#define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id,
+								 * big-endian */
 /* Once a set of records was too large for the topic, and after so many batches another attempt at more. */
 #define MOST_SET_BYTES		(1024 * 1024)
 #define SET_BATCHES			256
@@ -62,11 +63,11 @@ produce_value(Kafka *kafka, int record, char *value, Size length)
 	rd_kafka_error_t *error;
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_vu_t arguments[] = {
-		{.vtype = RD_KAFKA_VTYPE_RKT,.u.rkt = kafka->producer_topic},
-		{.vtype = RD_KAFKA_VTYPE_KEY,.u.mem = {unconstify(char *, kafka->batch->keys) + r->key_offset, r->key_length}},
-		{.vtype = RD_KAFKA_VTYPE_VALUE,.u.mem = {value, length}},
-		{.vtype = RD_KAFKA_VTYPE_HEADERS,.u.headers = headers},
-		{.vtype = RD_KAFKA_VTYPE_OPAQUE,.u.ptr = (void *) (intptr_t) (record + 1)},
+		{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = kafka->producer_topic},
+		{.vtype = RD_KAFKA_VTYPE_KEY, .u.mem = {unconstify(char *, kafka->batch->keys) + r->key_offset, r->key_length}},
+		{.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {value, length}},
+		{.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
+		{.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *) (intptr_t) (record + 1)},
 	};
 
 	error = rd_kafka_produceva(kafka->producer, arguments, lengthof(arguments));

@@ -121,7 +121,7 @@ copy_id(char *id, const char *base64)
 
 /* False: there is no id in it, and another answer may have one. */
 static bool
-take_answer(rd_kafka_event_t *event, char *id)
+take_topic_id(rd_kafka_event_t *event, char *id)
 {
 	const rd_kafka_DescribeTopics_result_t *result = calls.result(event);
 	const rd_kafka_TopicDescription_t **topics;
@@ -159,7 +159,7 @@ kafka_topic_id_ask(const Kafka *kafka, rd_kafka_t *handle, rd_kafka_queue_t **qu
 	event = rd_kafka_queue_poll(*question, milliseconds);
 	if (event == NULL)
 		return false;
-	is_answered = take_answer(event, id);
+	is_answered = take_topic_id(event, id);
 	rd_kafka_event_destroy(event);
 	kafka_topic_id_forget(question);
 	return is_answered;

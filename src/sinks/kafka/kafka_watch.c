@@ -59,7 +59,8 @@ struct KafkaWatch
 	rd_kafka_topic_t *topic;
 	rd_kafka_queue_t *queue;
 	rd_kafka_queue_t *question; /* for the topic's id */
-	bool		is_identified;	/* the topic has still the id that is remembered, as far as that is known */
+	bool		is_identified;	/* the topic has still the id that is remembered, as far as that is
+								 * known */
 	int64		due;			/* when the next look begins */
 	int64		begun;			/* 0: none is under way */
 	int64		idle_since;		/* nothing else has been asked of the brokers since */
@@ -146,7 +147,11 @@ watch_begin(Kafka *kafka, int64 now)
 		look->next = partition->next;
 		look->newest = partition->newest;
 		look->has_position = i == kafka->header_partition && kafka->header_offset == partition->newest;
-		/* Of a partition that was added, and holds nothing of ours yet, there is nothing to be lost. */
+
+		/*
+		 * Of a partition that was added, and holds nothing of ours yet, there is nothing to be
+		 * lost.
+		 */
 		look->is_settled = look->next == NO_OFFSET;
 		look->way = watch_way(kafka, look);
 		if (!look->is_settled)

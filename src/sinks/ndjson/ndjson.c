@@ -190,7 +190,8 @@ typedef struct Standing
 {
 	bool		is_here;		/* it was written to this directory, from this home */
 	bool		is_vouched;		/* the marker says so: what is behind the position was not recorded */
-	bool		is_left;		/* a batch was under way: bytes behind the position may have been read */
+	bool		is_left;		/* a batch was under way: bytes behind the position may have been
+								 * read */
 	bool		may_differ;		/* an operator has decided */
 } Standing;
 
@@ -200,7 +201,7 @@ typedef struct Standing
  * copy.  One that something was cut off is finished.
  */
 static AdminSinkResult
-reopen(AdminSink *sink, const NdjsonPlace *place, const Standing *standing)
+ndjson_reopen(AdminSink *sink, const NdjsonPlace *place, const Standing *standing)
 {
 	Ndjson	   *state = sink->state;
 	char		path[MAXPGPATH];
@@ -266,12 +267,16 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 		return result;
 	is_home = strcmp(place.home, sink->home) == 0;
 	is_marked = marker->position_id == 0 ? is_home : marker->position_id >= place.position_id;
-	/* A power loss may leave an older marker: then the end of the last batch, where it should be, vouches for the file. */
+
+	/*
+	 * A power loss may leave an older marker: then the end of the last batch, where it should be,
+	 * vouches for the file.
+	 */
 	standing.is_vouched = is_marked || (is_home && was_named && place.tail_bytes > 0);
 	standing.is_here = is_home && is_marked;
 	if (standing.is_here)
 		ndjson_seals_expect(&state->seals);
-	return reopen(sink, &place, &standing);
+	return ndjson_reopen(sink, &place, &standing);
 }
 
 /* A file of this name, from an earlier store or cut to nothing, is left as it is. */
@@ -306,7 +311,7 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
  * be cut off again.
  */
 static AdminSinkResult
-reserve(AdminSink *sink, Size length)
+ndjson_reserve(AdminSink *sink, Size length)
 {
 	Ndjson	   *state = sink->state;
 	off_t		end = state->offset + length;
@@ -327,7 +332,7 @@ reserve(AdminSink *sink, Size length)
  * *size is that of the open file, -1 when it is not known.
  */
 static bool
-is_still_there(const Ndjson *state, off_t *size)
+is_still_there(const Ndjson *state, off_t * size)
 {
 	struct stat by_name;
 	struct stat open;
@@ -339,7 +344,7 @@ is_still_there(const Ndjson *state, off_t *size)
 
 /* The marker goes before the batch, and the entry of a new file with it. */
 static AdminSinkResult
-mark(AdminSink *sink, const AdminSinkBatch *batch, bool begins)
+ndjson_mark(AdminSink *sink, const AdminSinkBatch *batch, bool begins)
 {
 	Ndjson	   *state = sink->state;
 	NdjsonMarker marker = {0};
@@ -365,7 +370,7 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	AdminSinkResult result = ndjson_directory_look(sink, &state->directory);
 	off_t		size = 0;
 	bool		begins = state->file < 0 || !is_still_there(state, &size) ||
-		state->offset >= (off_t) ndjson_rotate_size_kb * 1024 || ndjson_seals_are_many(&state->seals);
+	state->offset >= (off_t) ndjson_rotate_size_kb * 1024 || ndjson_seals_are_many(&state->seals);
 	bool		has_begun = false;
 
 	if (result == ADMIN_SINK_OK)
@@ -378,12 +383,15 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	else if (result == ADMIN_SINK_OK && size < state->offset)
 		result = stop_at_short_file(sink, state->file_name, size, state->offset);
 	if (result == ADMIN_SINK_OK)
-		result = reserve(sink, batch->length);
+		result = ndjson_reserve(sink, batch->length);
 	if (result == ADMIN_SINK_OK)
-		result = mark(sink, batch, begins);
+		result = ndjson_mark(sink, batch, begins);
 	if (result != ADMIN_SINK_OK)
 	{
-		/* A file that was begun for nothing: no reader has seen a line of it, and its name is free. */
+		/*
+		 * A file that was begun for nothing: no reader has seen a line of it, and its name is
+		 * free.
+		 */
 		if (has_begun)
 			(void) unlinkat(state->directory.fd, state->file_name, 0);
 		return result;

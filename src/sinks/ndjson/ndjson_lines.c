@@ -71,7 +71,7 @@ make_line(AdminSink *sink, const NdjsonContent *content, StringInfo line)
 }
 
 static AdminSinkResult
-outage(const Lines *lines, const char *what)
+lines_outage(const Lines *lines, const char *what)
 {
 	char		path[2 * MAXPGPATH];
 
@@ -80,7 +80,7 @@ outage(const Lines *lines, const char *what)
 }
 
 static AdminSinkResult
-stop(const Lines *lines, const char *what, int64 at)
+lines_stop(const Lines *lines, const char *what, int64 at)
 {
 	snprintf(lines->sink->error, sizeof(lines->sink->error),
 			 "file \"%s/%s\" %s " INT64_FORMAT "; find out who else writes to it, then restore it, or move it away",
@@ -90,7 +90,7 @@ stop(const Lines *lines, const char *what, int64 at)
 
 /* Are these the bytes of the file from there on? */
 static bool
-holds(const Lines *lines, int64 offset, const char *data, Size length)
+lines_hold(const Lines *lines, int64 offset, const char *data, Size length)
 {
 	char	   *found = palloc(length + 1);
 	bool		are_equal = pread(lines->fd, found, length, offset) == (ssize_t) length && memcmp(found, data, length) == 0;
@@ -106,11 +106,11 @@ check_known_end(const Lines *lines, const StringInfo line, int64 end)
 	int64		more = lines->size - end;
 
 	if (more < 0)
-		return stop(lines, "is shorter than what was written to it: its lines end with byte", end);
-	if (end > 0 && !holds(lines, end - 1, "\n", 1))
-		return stop(lines, "is not what was written to it: no line ends with byte", end);
-	if (more > line->len || !holds(lines, end, line->data, more))
-		return stop(lines, "holds what was not written by this worker, from byte", end);
+		return lines_stop(lines, "is shorter than what was written to it: its lines end with byte", end);
+	if (end > 0 && !lines_hold(lines, end - 1, "\n", 1))
+		return lines_stop(lines, "is not what was written to it: no line ends with byte", end);
+	if (more > line->len || !lines_hold(lines, end, line->data, more))
+		return lines_stop(lines, "holds what was not written by this worker, from byte", end);
 	return ADMIN_SINK_OK;
 }
 
@@ -127,7 +127,7 @@ find_last_line(const Lines *lines, int64 *end)
 
 		CHECK_FOR_INTERRUPTS();
 		if (pread(lines->fd, block, length, from) != length)
-			return outage(lines, "read file");
+			return lines_outage(lines, "read file");
 		while (length > 0 && block[length - 1] != '\n')
 			length--;
 		*end = from + length;
@@ -143,7 +143,7 @@ find_end(const Lines *lines, const StringInfo line, int64 *end)
 {
 	AdminSinkResult result = find_last_line(lines, end);
 
-	if (result == ADMIN_SINK_OK && *end >= line->len && holds(lines, *end - line->len, line->data, line->len))
+	if (result == ADMIN_SINK_OK && *end >= line->len && lines_hold(lines, *end - line->len, line->data, line->len))
 		*end -= line->len;
 	return result;
 }
@@ -152,15 +152,15 @@ find_end(const Lines *lines, const StringInfo line, int64 *end)
 static bool
 is_begun_anew(const Lines *lines, const StringInfo line)
 {
-	return lines->size == line->len && holds(lines, 0, line->data, line->len);
+	return lines->size == line->len && lines_hold(lines, 0, line->data, line->len);
 }
 
 static AdminSinkResult
 put_line(const Lines *lines, const StringInfo line, int64 at)
 {
 	if (pwrite(lines->fd, line->data, line->len, at) != line->len || ftruncate(lines->fd, at + line->len) < 0)
-		return outage(lines, "write file");
-	return pg_fsync(lines->fd) == 0 ? ADMIN_SINK_OK : outage(lines, "fsync file");
+		return lines_outage(lines, "write file");
+	return pg_fsync(lines->fd) == 0 ? ADMIN_SINK_OK : lines_outage(lines, "fsync file");
 }
 
 /* There is no file yet, or it was moved away. */
@@ -174,7 +174,7 @@ begin_anew(Lines *lines, const StringInfo line)
 	if (result == ADMIN_SINK_OK)
 		result = put_line(lines, line, 0);
 	if (result == ADMIN_SINK_OK && renameat(directory, lines->begun_name, directory, lines->name) < 0)
-		result = outage(lines, "rename the new file to");
+		result = lines_outage(lines, "rename the new file to");
 	return result == ADMIN_SINK_OK ? ndjson_directory_fsync(lines->sink, lines->directory) : result;
 }
 
@@ -185,7 +185,7 @@ go_on(Lines *lines, const StringInfo line, int64 *end)
 	AdminSinkResult result;
 
 	if (fstat(lines->fd, &st) < 0)
-		return outage(lines, "look at file");
+		return lines_outage(lines, "look at file");
 	lines->size = st.st_size;
 	if (*end < 0)
 		result = find_end(lines, line, end);
@@ -224,7 +224,7 @@ write_line(Lines *lines, NdjsonSeals *seals, const StringInfo line)
 AdminSinkResult
 ndjson_seals_settle(AdminSink *sink, NdjsonSeals *seals, const NdjsonDirectory *directory)
 {
-	Lines		lines = {.sink = sink,.directory = directory,.fd = -1};
+	Lines		lines = {.sink = sink, .directory = directory, .fd = -1};
 	StringInfoData line;
 	volatile AdminSinkResult result;
 

@@ -26,7 +26,7 @@
 #define STORE_ID_BYTES	36
 
 static AdminSinkResult
-damaged(AdminSink *sink, const NdjsonBeside *beside, const char *name)
+marker_damaged(AdminSink *sink, const NdjsonBeside *beside, const char *name)
 {
 	snprintf(sink->error, sizeof(sink->error),
 			 "file \"%s/%s\" is damaged; remove it, then call admin.resync_sink('%s', ...) with the number that "
@@ -70,7 +70,7 @@ open_marker(AdminSink *sink, NdjsonBeside *beside)
 		(sscanf(text, INT64_FORMAT " " INT64_FORMAT " %36s " INT64_FORMAT " " INT64_FORMAT " " INT64_FORMAT " %64s %511s",
 				&last->position_id, &last->tick_id, last->nonce, &last->audit_id, &last->from, &last->last_number,
 				last->chain, last->file) != 8 || !is_sound(last)))
-		return damaged(sink, beside, name);
+		return marker_damaged(sink, beside, name);
 	return ADMIN_SINK_OK;
 }
 

@@ -36,7 +36,7 @@ extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
 /* Puts a command behind those that are to be sent; its reply is due. */
 static void
-say(Redis *redis, RedisCommand command, int count, const char **arguments, const size_t *lengths)
+redis_say(Redis *redis, RedisCommand command, int count, const char **arguments, const size_t *lengths)
 {
 	Size		bound = FRAME_BYTES;
 	char	   *text;
@@ -64,7 +64,7 @@ say_words(Redis *redis, RedisCommand command, const char *first, const char *sec
 
 	for (; count < lengthof(words) && words[count] != NULL; count++)
 		lengths[count] = strlen(words[count]);
-	say(redis, command, count, words, lengths);
+	redis_say(redis, command, count, words, lengths);
 }
 
 /* Is it a primary?  INFO says besides which history it has; a user may have the right to ask ROLE alone. */
@@ -190,7 +190,7 @@ end_exchange(Redis *redis)
  * answered, or until then.
  */
 static AdminSinkResult
-exchange(Redis *redis, int64 until)
+redis_exchange(Redis *redis, int64 until)
 {
 	for (;;)
 	{
@@ -301,7 +301,7 @@ redis_recover(AdminSink *sink, AdminSinkPosition *position)
 		return result;
 	if (redis->phase == REDIS_REACHED)
 		log_in(redis);
-	result = exchange(redis, until);
+	result = redis_exchange(redis, until);
 	if (result == ADMIN_SINK_OK)
 	{
 		redis->phase = REDIS_READY;
@@ -323,12 +323,12 @@ say_message(Redis *redis, const char *message, int length)
 		for (int i = 0; i < lengthof(xadd) - 1; i++)
 			lengths[i] = strlen(xadd[i]);
 		lengths[lengthof(xadd) - 1] = length;
-		say(redis, REDIS_XADD, lengthof(xadd), xadd, lengths);
+		redis_say(redis, REDIS_XADD, lengthof(xadd), xadd, lengths);
 	}
 	lengths[0] = strlen(publish[0]);
 	lengths[1] = strlen(publish[1]);
 	lengths[2] = length;
-	say(redis, REDIS_PUBLISH, lengthof(publish), publish, lengths);
+	redis_say(redis, REDIS_PUBLISH, lengthof(publish), publish, lengths);
 }
 
 /* All messages of the batch; or rejects a record that cannot become a message. */
@@ -391,7 +391,7 @@ redis_deliver(AdminSink *sink, AdminSinkBatch *batch)
 
 /* Is it still there?  It is asked when nothing was heard of it for a while; never waits. */
 static AdminSinkResult
-look_after(Redis *redis)
+redis_look_after(Redis *redis)
 {
 	int64		now = monotonic_ms();
 	AdminSinkResult result;
@@ -402,7 +402,7 @@ look_after(Redis *redis)
 		ask_role(redis);
 		redis->progress_at = now;
 	}
-	result = exchange(redis, now);
+	result = redis_exchange(redis, now);
 	return result == ADMIN_SINK_PENDING ? ADMIN_SINK_OK : result;
 }
 
@@ -411,7 +411,7 @@ redis_confirm(AdminSink *sink, AdminSinkBatch *batch)
 {
 	Redis	   *redis = sink->state;
 	bool		has_messages = redis->rows.count > 0;
-	AdminSinkResult result = has_messages ? exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : look_after(redis);
+	AdminSinkResult result = has_messages ? redis_exchange(redis, monotonic_ms() + ADMIN_SINK_SLICE_MS) : redis_look_after(redis);
 
 	if (result == ADMIN_SINK_OK)
 	{
@@ -426,7 +426,7 @@ redis_confirm(AdminSink *sink, AdminSinkBatch *batch)
 static AdminSinkResult
 redis_idle(AdminSink *sink)
 {
-	return look_after(sink->state);
+	return redis_look_after(sink->state);
 }
 
 static void

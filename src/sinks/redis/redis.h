@@ -81,9 +81,11 @@ typedef struct RedisSpan
 /* What a failover may have lost, from the oldest span to the newest. */
 typedef struct RedisHistory
 {
-	char		replication_id[REDIS_ID_BYTES];	/* of the stream that the spans are in; "-": unknown */
+	char		replication_id[REDIS_ID_BYTES]; /* of the stream that the spans are in; "-":
+												 * unknown */
 	int			most_replicas;	/* that the primary has had at once, lately */
-	int64		again_until;	/* when the last one of those that are repeated was published first; 0: none is */
+	int64		again_until;	/* when the last one of those that are repeated was published
+								 * first; 0: none is */
 	AdminSinkRanges again;		/* what is being repeated */
 	int			count;
 	RedisSpan	spans[REDIS_SPANS];
@@ -104,7 +106,8 @@ typedef struct Redis
 	int			socket;			/* -1: none, or the bio's */
 	BIO		   *bio;			/* NULL: not connected */
 	SSL_CTX    *tls;
-	uint32		awaited;		/* what the last attempt to read or write was blocked for, as WL_SOCKET_ */
+	uint32		awaited;		/* what the last attempt to read or write was blocked for, as
+								 * WL_SOCKET_ */
 
 	StringInfoData out;			/* commands, in the protocol's form */
 	int			sent;			/* bytes of it */

@@ -25,7 +25,7 @@ typedef struct Lookup
 static Lookup *current = NULL;
 
 static void
-forget(Lookup *lookup)
+forget_lookup(Lookup *lookup)
 {
 	pfree(lookup->host);
 	pfree(lookup->port);
@@ -34,14 +34,18 @@ forget(Lookup *lookup)
 
 /* Begins to look the name up, unless that is under way. */
 static int
-begin(const RedisConfig *config)
+begin_lookup(const RedisConfig *config)
 {
 	struct gaicb *request;
 	int			code;
 
 	if (current != NULL && strcmp(current->host, config->host) == 0 && strcmp(current->port, config->port) == 0)
 		return 0;
-	/* One for a name of before, if it is not over, is left behind for good: a few bytes per reload. */
+
+	/*
+	 * One for a name of before, if it is not over, is left behind for good: a few bytes per
+	 * reload.
+	 */
 	current = MemoryContextAllocZero(TopMemoryContext, sizeof(Lookup));
 	current->host = MemoryContextStrdup(TopMemoryContext, config->host);
 	current->port = MemoryContextStrdup(TopMemoryContext, config->port);
@@ -53,7 +57,7 @@ begin(const RedisConfig *config)
 	code = getaddrinfo_a(GAI_NOWAIT, &request, 1, NULL);
 	if (code != 0)
 	{
-		forget(current);
+		forget_lookup(current);
 		current = NULL;
 	}
 	return code;
@@ -61,7 +65,7 @@ begin(const RedisConfig *config)
 
 /* Hands the answer over, and begins afresh next time. */
 static int
-take_answer(struct addrinfo **addresses)
+take_addresses(struct addrinfo **addresses)
 {
 	Lookup	   *lookup = current;
 	int			code = gai_error(&lookup->request);
@@ -70,7 +74,7 @@ take_answer(struct addrinfo **addresses)
 		return code;
 	*addresses = lookup->request.ar_result;
 	current = NULL;
-	forget(lookup);
+	forget_lookup(lookup);
 	return code;
 }
 
@@ -84,7 +88,7 @@ not_found(Redis *redis, int code)
 AdminSinkResult
 redis_look_up(Redis *redis, int64 until)
 {
-	int			code = begin(&redis->config);
+	int			code = begin_lookup(&redis->config);
 	const struct gaicb *request;
 	int64		left = until - monotonic_ms();
 	struct timespec slice = {.tv_sec = 0, .tv_nsec = Max(left, 0) * 1000000};
@@ -94,7 +98,7 @@ redis_look_up(Redis *redis, int64 until)
 		request = &current->request;
 		(void) gai_suspend(&request, 1, &slice);
 		CHECK_FOR_INTERRUPTS();
-		code = take_answer(&redis->addresses);
+		code = take_addresses(&redis->addresses);
 	}
 	if (code == EAI_INPROGRESS)
 		return monotonic_ms() < redis->deadline ? ADMIN_SINK_PENDING :

@@ -135,7 +135,7 @@ rules_of(const Redis *redis, RedisCommand command)
 }
 
 static const char *
-remedy_of(const Redis *redis, RedisCommand command, const char *reply)
+redis_remedy(const Redis *redis, RedisCommand command, const char *reply)
 {
 	if (strncmp(reply, "NOPERM", 6) == 0)
 		return psprintf("allow it by ACL SETUSER ... %s", rules_of(redis, command));
@@ -166,7 +166,7 @@ redis_refused(Redis *redis, RedisCommand command, const char *reply)
 
 	return redis_outage(redis, "could not %s as user \"%s\" (Redis at %s): %s; %s", what_of(redis, command),
 						config->user ? redis_shown(config->user, SHOWN_BYTES) : "default", config->where,
-						words_of(redis, command, reply), remedy_of(redis, command, reply));
+						words_of(redis, command, reply), redis_remedy(redis, command, reply));
 }
 
 AdminSinkResult

@@ -36,7 +36,7 @@ typedef struct Change
 
 /* Steps over the text if it comes next. */
 static bool
-skip(const char **at, const char *end, const char *text)
+skip_text(const char **at, const char *end, const char *text)
 {
 	Size		length = strlen(text);
 
@@ -59,16 +59,16 @@ is_ours(const char *document, Size length, const char *store_id, int64 audit_id)
 	const char *end = document + length;
 	uint64		id = 0;
 
-	if (!skip(&at, end, "{\"specversion\":\"1.0\",\"id\":\""))
+	if (!skip_text(&at, end, "{\"specversion\":\"1.0\",\"id\":\""))
 		return false;
 	for (; at < end && isdigit((unsigned char) *at); at++)
 		id = id * 10 + (*at - '0');
-	return id == (uint64) audit_id && skip(&at, end, "\",\"source\":\"" ADMIN_SINK_SOURCE_PREFIX) && skip(&at, end, store_id) &&
-		skip(&at, end, "\",\"type\":\"" ADMIN_SINK_TYPE_PREFIX "approval.");
+	return id == (uint64) audit_id && skip_text(&at, end, "\",\"source\":\"" ADMIN_SINK_SOURCE_PREFIX) && skip_text(&at, end, store_id) &&
+		skip_text(&at, end, "\",\"type\":\"" ADMIN_SINK_TYPE_PREFIX "approval.");
 }
 
 static bool
-get(JsonbContainer *object, const char *name, enum jbvType type, JsonbValue *value)
+get_member(JsonbContainer *object, const char *name, enum jbvType type, JsonbValue *value)
 {
 	return getKeyJsonValueFromContainer(object, name, strlen(name), value) != NULL && value->type == type;
 }
@@ -79,7 +79,7 @@ get_object(JsonbContainer *object, const char *name)
 {
 	JsonbValue	value;
 
-	return get(object, name, jbvBinary, &value) && JsonContainerIsObject(value.val.binary.data) ?
+	return get_member(object, name, jbvBinary, &value) && JsonContainerIsObject(value.val.binary.data) ?
 		value.val.binary.data : NULL;
 }
 
@@ -91,18 +91,18 @@ take_apart(Jsonb *document, Change *change)
 	JsonbContainer *data = get_object(root, "data");
 	JsonbContainer *row = data ? get_object(data, "row") : NULL;
 
-	return row != NULL && get(root, "subject", jbvString, &change->approval_id) &&
-		get(row, "state", jbvString, &change->state) &&
-		get(row, "sla_deadline", jbvString, &change->deadline) &&
-		(get(row, "closed_at", jbvNull, &change->closed_at) || get(row, "closed_at", jbvString, &change->closed_at)) &&
-		get(root, "type", jbvString, &change->type) &&
-		get(root, "auditid", jbvString, &change->audit_id) &&
-		get(root, "time", jbvString, &change->occurred_at);
+	return row != NULL && get_member(root, "subject", jbvString, &change->approval_id) &&
+		get_member(row, "state", jbvString, &change->state) &&
+		get_member(row, "sla_deadline", jbvString, &change->deadline) &&
+		(get_member(row, "closed_at", jbvNull, &change->closed_at) || get_member(row, "closed_at", jbvString, &change->closed_at)) &&
+		get_member(root, "type", jbvString, &change->type) &&
+		get_member(root, "auditid", jbvString, &change->audit_id) &&
+		get_member(root, "time", jbvString, &change->occurred_at);
 }
 
 /* Digits, and the character after them; -1: it is not so. */
 static int
-read_digits(const char **at, int least, int most, char after)
+read_time_digits(const char **at, int least, int most, char after)
 {
 	int			value = 0;
 	int			digits = 0;
@@ -135,13 +135,13 @@ read_instant(const JsonbValue *value, Timestamp *instant)
 	int			fraction;
 
 	at += is_signed;
-	year = read_digits(&at, 4, is_signed ? 6 : 4, '-');
-	month = year < 0 ? -1 : read_digits(&at, 2, 2, '-');
-	day = month < 1 ? -1 : read_digits(&at, 2, 2, 'T');
-	hour = day < 1 ? -1 : read_digits(&at, 2, 2, ':');
-	minute = hour < 0 ? -1 : read_digits(&at, 2, 2, ':');
-	second = minute < 0 ? -1 : read_digits(&at, 2, 2, '.');
-	fraction = second < 0 ? -1 : read_digits(&at, 6, 6, 'Z');
+	year = read_time_digits(&at, 4, is_signed ? 6 : 4, '-');
+	month = year < 0 ? -1 : read_time_digits(&at, 2, 2, '-');
+	day = month < 1 ? -1 : read_time_digits(&at, 2, 2, 'T');
+	hour = day < 1 ? -1 : read_time_digits(&at, 2, 2, ':');
+	minute = hour < 0 ? -1 : read_time_digits(&at, 2, 2, ':');
+	second = minute < 0 ? -1 : read_time_digits(&at, 2, 2, '.');
+	fraction = second < 0 ? -1 : read_time_digits(&at, 6, 6, 'Z');
 	if (fraction < 0 || *at != '\0' || !IS_VALID_JULIAN(sign * year, month, day))
 		return false;
 	*instant = (int64) (date2j(sign * year, month, day) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY +
@@ -150,7 +150,7 @@ read_instant(const JsonbValue *value, Timestamp *instant)
 }
 
 static void
-append_string(StringInfo message, const char *name, const JsonbValue *value, int from)
+append_message_string(StringInfo message, const char *name, const JsonbValue *value, int from)
 {
 	appendStringInfoString(message, name);
 	escape_json(message, pnstrdup(value->val.string.val + from, value->val.string.len - from));
@@ -189,23 +189,23 @@ append_change(StringInfo message, const AdminSink *sink, const Change *change)
 		return false;
 	ttl = ttl_state(state, change->closed_at.type != jbvNull, deadline, occurred_at);
 	append_source(message, sink);
-	append_string(message, ",\"approval_id\":", &change->approval_id, 0);
-	append_string(message, ",\"state\":", &change->state, 0);
+	append_message_string(message, ",\"approval_id\":", &change->approval_id, 0);
+	append_message_string(message, ",\"state\":", &change->state, 0);
 	appendStringInfo(message, ",\"ttl_state\":\"%s\"", ttl_state_name(ttl));
 	if (ttl == TTL_VALID)
-		append_string(message, ",\"valid_until\":", &change->deadline, 0);
+		append_message_string(message, ",\"valid_until\":", &change->deadline, 0);
 	else
 		appendStringInfoString(message, ",\"valid_until\":null");
-	append_string(message, ",\"event_type\":", &change->type, strlen(ADMIN_SINK_TYPE_PREFIX));
-	append_string(message, ",\"audit_id\":", &change->audit_id, 0);
-	append_string(message, ",\"occurred_at\":", &change->occurred_at, 0);
+	append_message_string(message, ",\"event_type\":", &change->type, strlen(ADMIN_SINK_TYPE_PREFIX));
+	append_message_string(message, ",\"audit_id\":", &change->audit_id, 0);
+	append_message_string(message, ",\"occurred_at\":", &change->occurred_at, 0);
 	appendStringInfoChar(message, '}');
 	return true;
 }
 
 /* JSON may be good, and more than jsonb takes: numbers without end, \u0000. */
 static Jsonb *
-parse(const char *document, Size length, char *error, Size size)
+parse_document(const char *document, Size length, char *error, Size size)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Jsonb	   *volatile parsed = NULL;
@@ -239,7 +239,7 @@ redis_message(const AdminSink *sink, int64 audit_id, const char *document, Size 
 
 	if (!is_ours(document, length, sink->store_id, audit_id))
 		return REDIS_MESSAGE_NONE;
-	parsed = parse(document, length, error, size);
+	parsed = parse_document(document, length, error, size);
 	if (parsed == NULL)
 		return REDIS_MESSAGE_IMPOSSIBLE;
 	if (take_apart(parsed, &change) && append_change(message, sink, &change))

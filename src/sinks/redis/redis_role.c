@@ -266,6 +266,7 @@ history_confirm(Redis *redis)
 	for (int i = 0; i < history->count; i++)
 	{
 		const RedisSpan *span = &history->spans[i];
+
 		/* To the last one more can come in the same second. */
 		bool		is_over = i < history->count - 1 || span->until < now;
 

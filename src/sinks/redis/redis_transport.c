@@ -103,7 +103,7 @@ connect_to_next(Redis *redis, int code)
 }
 
 static AdminSinkResult
-look_up(Redis *redis, int64 until)
+transport_look_up(Redis *redis, int64 until)
 {
 	AdminSinkResult result;
 
@@ -224,7 +224,7 @@ wrap_socket(Redis *redis)
 }
 
 static AdminSinkResult
-connecting(Redis *redis, int64 until)
+redis_connecting(Redis *redis, int64 until)
 {
 	int			code = 0;
 	socklen_t	length = sizeof(code);
@@ -271,7 +271,7 @@ take_blocked(Redis *redis)
 }
 
 static AdminSinkResult
-securing(Redis *redis, int64 until)
+redis_securing(Redis *redis, int64 until)
 {
 	unsigned long code;
 	const char *reason;
@@ -308,13 +308,13 @@ redis_connect(Redis *redis, int64 until)
 		switch (redis->phase)
 		{
 			case REDIS_LOOKING_UP:
-				result = look_up(redis, Min(until, redis->deadline));
+				result = transport_look_up(redis, Min(until, redis->deadline));
 				break;
 			case REDIS_CONNECTING:
-				result = connecting(redis, until);
+				result = redis_connecting(redis, until);
 				break;
 			case REDIS_SECURING:
-				result = securing(redis, until);
+				result = redis_securing(redis, until);
 				break;
 			default:
 				return ADMIN_SINK_OK;
@@ -325,7 +325,7 @@ redis_connect(Redis *redis, int64 until)
 
 /* The connection is of no use any more: says why. */
 static int
-lost(Redis *redis, int result)
+transport_lost(Redis *redis, int result)
 {
 	int			code = errno;
 	unsigned long tls_code = ERR_peek_error();
@@ -345,12 +345,12 @@ lost(Redis *redis, int result)
 }
 
 static int
-done(Redis *redis, int result)
+transport_done(Redis *redis, int result)
 {
 	if (result > 0)
 		return result;
 	if (!BIO_should_retry(redis->bio))
-		return lost(redis, result);
+		return transport_lost(redis, result);
 	take_blocked(redis);
 	return 0;
 }
@@ -360,7 +360,7 @@ redis_read(Redis *redis, char *data, int size)
 {
 	ERR_clear_error();
 	errno = 0;
-	return done(redis, BIO_read(redis->bio, data, size));
+	return transport_done(redis, BIO_read(redis->bio, data, size));
 }
 
 int
@@ -368,7 +368,7 @@ redis_write(Redis *redis, const char *data, int length)
 {
 	ERR_clear_error();
 	errno = 0;
-	return done(redis, BIO_write(redis->bio, data, length));
+	return transport_done(redis, BIO_write(redis->bio, data, length));
 }
 
 /* Clears redis->awaited when there is no need to wait any more. */

@@ -36,7 +36,7 @@ get_part(Redis *redis, CURLU *url, CURLUPart part, unsigned int flags, char **va
 }
 
 static AdminSinkResult
-malformed(Redis *redis)
+url_malformed(Redis *redis)
 {
 	return redis_stop(redis, "admin_ext.redis_url is not of the form redis://[[user]:password@]host[:port][/db], rediss:// likewise, or unix://[[user]:password@]/path[?db=n], with what is special in user and password percent-encoded");
 }
@@ -68,7 +68,7 @@ take_database(Redis *redis, const char *text)
 }
 
 static char *
-unescape(Redis *redis, const char *text)
+unescape_part(Redis *redis, const char *text)
 {
 	int			length;
 	char	   *plain = curl_easy_unescape(NULL, text, 0, &length);
@@ -100,7 +100,7 @@ take_option(Redis *redis, const char *name, const char *value)
 						  strspn(name, "abcdefghijklmnopqrstuvwxyz_") == strlen(name) ? name : "...");
 	if (!config->is_tls)
 		return redis_stop(redis, "admin_ext.redis_url: option \"%s\" is for rediss:// alone", name);
-	*file = unescape(redis, value);
+	*file = unescape_part(redis, value);
 	if ((*file)[0] == '\0')
 		return redis_stop(redis, "admin_ext.redis_url: option \"%s\" names no file", name);
 	return ADMIN_SINK_OK;
@@ -138,7 +138,7 @@ take_login(Redis *redis, CURLU *url)
 
 	if (!get_part(redis, url, CURLUPART_USER, CURLU_URLDECODE, &config->user) ||
 		!get_part(redis, url, CURLUPART_PASSWORD, CURLU_URLDECODE, &config->password))
-		return malformed(redis);
+		return url_malformed(redis);
 	if (config->user != NULL && config->user[0] == '\0')
 		config->user = NULL;
 	if (config->password != NULL && config->password[0] == '\0')
@@ -164,20 +164,20 @@ take_server(Redis *redis, CURLU *url, bool is_unix)
 
 	if (!get_part(redis, url, CURLUPART_PATH, CURLU_URLDECODE, &path) || path == NULL ||
 		!get_part(redis, url, CURLUPART_HOST, CURLU_URLDECODE, &host) || host == NULL || host[0] == '\0')
-		return malformed(redis);
+		return url_malformed(redis);
 	if (strchr(path, '@') != NULL)
 		return not_encoded(redis);
 	if (is_unix)
 	{
 		config->socket_path = path;
 		name_server(redis, path);
-		return path[1] == '\0' ? malformed(redis) : ADMIN_SINK_OK;
+		return path[1] == '\0' ? url_malformed(redis) : ADMIN_SINK_OK;
 	}
 	(void) get_part(redis, url, CURLUPART_PORT, 0, &config->port);
 	if (config->port == NULL)
 		config->port = DEFAULT_PORT;
 	if (!read_number(config->port, 65535, &port) || port == 0)
-		return malformed(redis);
+		return url_malformed(redis);
 	name_server(redis, psprintf("%s:%s", host, config->port));
 	if (host[0] == '[')
 	{
@@ -211,28 +211,28 @@ take_parts(Redis *redis, CURLU *url, bool is_unix)
  * authority is seen to before, and that of a unix socket gets a host to go with it.
  */
 static AdminSinkResult
-parse(Redis *redis, const char *text, CURLU *url)
+parse_url(Redis *redis, const char *text, CURLU *url)
 {
 	bool		is_unix = pg_strncasecmp(text, "unix://", 7) == 0;
 	const char *authority = strstr(text, "://");
 	int			length;
 
 	if (authority == NULL)
-		return malformed(redis);
+		return url_malformed(redis);
 	authority += 3;
 	length = strcspn(authority, "/?#");
 	if (is_unix ? (authority[length] != '/' || (length > 0 && authority[length - 1] != '@')) : length == 0)
-		return malformed(redis);
+		return url_malformed(redis);
 	if (is_unix)
 		text = psprintf("redis://%.*slocalhost%s", length, authority, authority + length);
 	redis->config.is_tls = pg_strncasecmp(text, "rediss://", 9) == 0;
 	if (curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) != CURLUE_OK)
-		return malformed(redis);
+		return url_malformed(redis);
 	return take_parts(redis, url, is_unix);
 }
 
 static void
-say_place(Redis *redis)
+redis_say_place(Redis *redis)
 {
 	StringInfoData place;
 
@@ -253,13 +253,13 @@ redis_configure(Redis *redis)
 	if (text[0] == '\0')
 		return redis_stop(redis, "no Redis is configured; set admin_ext.redis_url");
 	redis->channel = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_channel"));
-	say_place(redis);
+	redis_say_place(redis);
 	redis->stream = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream"));
 	redis->stream_length = MemoryContextStrdup(sink->context, sink->setting("admin_ext.redis_stream_length"));
 	url = curl_url();
 	if (url == NULL)
 		elog(ERROR, "out of memory");
-	result = parse(redis, text, url);
+	result = parse_url(redis, text, url);
 	curl_url_cleanup(url);
 	return result;
 }
