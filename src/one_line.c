@@ -7,6 +7,7 @@
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 
+#include "compat.h"
 #include "one_line.h"
 
 PG_FUNCTION_INFO_V1(admin_has_control_character);

@@ -309,7 +309,7 @@ def documents():
     )
     for query in (
         "select admin.sweep_expired()",
-        "select admin.issue_approval('pay', '{a}', now() + interval '1 day', 'r \u2028\"', 'APP-000001-o', 'ann \U0001f600')",
+        "select admin.issue_approval('pay', '{a}', now() + interval '1 day', 'r \u2003\"', 'APP-000001-o', 'ann \U0001f600')",
         "select admin.sign_approval('APP-000001-o', 'a', 'bob', 'a comment \x7f')",
         "select admin.sensitive_check('APP-000001-o', 'pay', 'r', 'ff', 'request \u0085', 'trace')",
         "select admin.sensitive_check(given, null, null, given, given, given) from unnest(array['', ' ', e'a\\nb', e'\\x01\\x1f\\x7f', u&'\\fffe\\+01ffff\\fdd0', '\"\\\U0001f600']) as given",

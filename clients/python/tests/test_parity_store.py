@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from admin_client.parity import store
+from admin_client.parity import instants, store
 
 LOADED = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 SOUND = {
@@ -191,7 +191,7 @@ def test_what_is_no_document_is_refused(text):
     ],
 )
 def test_instants(text, expected):
-    assert store.instant(text) == expected
+    assert instants.instant(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_instants(text, expected):
 )
 def test_no_instants(text):
     with pytest.raises(ValueError):
-        store.instant(text)
+        instants.instant(text)
 
 
 @pytest.mark.parametrize(
@@ -229,10 +229,10 @@ def test_no_instants(text):
     ],
 )
 def test_offsets(offset, expected):
-    assert store.after(LOADED, offset) == LOADED + expected
+    assert instants.after(LOADED, offset) == LOADED + expected
 
 
 @pytest.mark.parametrize("offset", ["", " ", "x", "1 fortnight", "day", "--1 day", "1 day x", "1:99"])
 def test_no_offsets(offset):
     with pytest.raises(ValueError):
-        store.after(LOADED, offset)
+        instants.after(LOADED, offset)

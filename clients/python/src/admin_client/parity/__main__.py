@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from . import report, store
+from . import instants, report, store
 from .database import live, scratch
 from .run import Outcome, run_document, run_live, run_random
 
@@ -31,7 +31,7 @@ class Unanswered(Exception):
 
 def instant(text: str) -> datetime:
     try:
-        return store.instant(text)
+        return instants.instant(text)
     except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from error
 

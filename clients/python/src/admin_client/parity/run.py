@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from . import engine, store
+from . import engine, instants, store
 from .compare import Difference, compare
 from .database import Database, Live
 from .engine import Approval, Request
@@ -110,7 +110,7 @@ def asked_for(approvals: Mapping[str, Approval], request: Request) -> Approval |
 def evaluated_at(text: str) -> datetime:
     """The instant that an answer says it is of; now, where it says none."""
     try:
-        return store.instant(json.loads(text)["evaluated_at"])
+        return instants.instant(json.loads(text)["evaluated_at"])
     except (ValueError, KeyError, TypeError):
         return datetime.now(UTC)
 
@@ -243,7 +243,7 @@ def soundness(
     outcome.rejected += len(ours)
 
 
-def instants(approval: Approval, loaded_at: datetime, chosen: Sequence[datetime]) -> list[datetime]:
+def interesting_instants(approval: Approval, loaded_at: datetime, chosen: Sequence[datetime]) -> list[datetime]:
     return [loaded_at, *chosen, *(clipped(approval.sla_deadline, distance) for distance in AROUND)]
 
 
@@ -314,7 +314,7 @@ async def ask_of_document(
         replace(question, at=at)
         for approval in read.approvals.values()
         for question in questions(approval)
-        for at in instants(approval, loaded_at, chosen)
+        for at in interesting_instants(approval, loaded_at, chosen)
     ]
     requests += [
         Request(approval_id, at=at)
