@@ -136,7 +136,7 @@ is(latency('*'), '0|0||||||0', 'after a restart nothing has been counted');
 $node->safe_psql('d15', $check);
 is(latency('calls', 'd15'), '1', 'and there is room again');
 $node->safe_psql('postgres', $check);
-kill 'KILL', $node->background_psql('postgres', on_error_stop => 1)->query_safe('select pg_backend_pid()');
+kill 'KILL', $node->safe_psql('postgres', "select pid from pg_stat_activity where backend_type = 'walwriter'");
 ok(poll(sub { ($node->psql('postgres', 'select calls_since_start from admin.check_latency'))[1] eq '0' }), 'after a crash likewise');
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
