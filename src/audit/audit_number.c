@@ -92,7 +92,7 @@ number_find_place(uint64 owner)
 }
 
 /*
- * Nobody draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken.  Sessions of
+ * No session draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken.  Sessions of
  * other databases may want it, too, and two of this one no place each: so this is done under a lock.
  */
 static NumberPlace *

@@ -25,7 +25,7 @@ extern bool insider_is_by_hand(void);
 extern void insider_own_worker(void);
 
 /*
- * Is it admin_ext, or one that builds on it?  Its name tells, which nobody can use for another one without writing
+ * Is it admin_ext, or one that builds on it?  Its name tells, which no other extension can have without writing
  * to the server's files: CREATE EXTENSION reads a control file of that name, and no command renames an extension.
  */
 extern bool insider_is_our_extension(Oid extension);
