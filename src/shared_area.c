@@ -80,11 +80,35 @@ shared_area_add(const SharedArea *area)
 		shared_area_request(area);
 }
 
-bool
-shared_area_is_left(Oid database)
+static bool
+is_dropped(Oid database)
 {
 	Assert(IsTransactionState());
 	/* It may have been created only just. */
 	AcceptInvalidationMessages();
 	return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
+}
+
+/* Sessions of other databases may want it, too, and two of this one no place each: so this is done under a lock. */
+int
+shared_area_take_left(const SharedPlaces *places, uint64 owner)
+{
+	int			place = -1;
+
+	for (int i = 0; i < places->count && place < 0; i++)
+	{
+		Oid			database = places->database_of(i);
+
+		if (!is_dropped(database))
+			continue;
+		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+		place = places->find(owner);
+		if (place < 0 && places->database_of(i) == database)
+		{
+			place = i;
+			places->take(place, owner);
+		}
+		LWLockRelease(AddinShmemInitLock);
+	}
+	return place;
 }

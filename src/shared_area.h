@@ -22,10 +22,25 @@ typedef struct SharedArea
  */
 extern void shared_area_add(const SharedArea *area);
 
+/* Places in shared memory, one for each database, which are taken and never given back. */
+typedef struct SharedPlaces
+{
+	int			count;
+
+	/* For which database the place was taken. */
+	Oid			(*database_of) (int place);
+
+	/* The place of this owner; -1: it has none. */
+	int			(*find) (uint64 owner);
+
+	/* Forgets what the place holds, and takes it for this owner. */
+	void		(*take) (int place, uint64 owner);
+} SharedPlaces;
+
 /*
- * Has the database been dropped that a place in shared memory was taken for?  Another one may have
- * the place then.  Within a transaction.
+ * Where all places are taken: takes one whose database has been dropped.  Returns the place, or -1:
+ * all their databases are there.  What an owner is, this database or more, the callbacks know.  Within a transaction.
  */
-extern bool shared_area_is_left(Oid database);
+extern int	shared_area_take_left(const SharedPlaces *places, uint64 owner);
 
 #endif							/* ADMIN_EXT_SHARED_AREA_H */

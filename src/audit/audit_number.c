@@ -17,7 +17,6 @@
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
-#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 #include "audit/audit_highest.h"
@@ -80,44 +79,39 @@ number_take_place(NumberPlace *place, uint64 owner)
 	return true;
 }
 
-static NumberPlace *
+static Oid
+number_database_of(int place)
+{
+	return pg_atomic_read_u64(&shared[place].owner) >> 32;
+}
+
+static int
 number_find_place(uint64 owner)
 {
 	for (int i = 0; i < SHARED_DATABASES; i++)
 	{
 		if (pg_atomic_read_u64(&shared[i].owner) == owner)
-			return &shared[i];
+			return i;
 	}
-	return NULL;
+	return -1;
 }
 
-/*
- * No session draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken.  Sessions of
- * other databases may want it, too, and two of this one no place each: so this is done under a lock.
- */
+/* No session draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken. */
+static void
+number_take_over(int place, uint64 owner)
+{
+	number_forget(&shared[place]);
+	pg_write_barrier();
+	pg_atomic_write_u64(&shared[place].owner, owner);
+}
+
 static NumberPlace *
 number_take_place_of_dropped(uint64 owner)
 {
-	NumberPlace *place = NULL;
+	static const SharedPlaces places = {SHARED_DATABASES, number_database_of, number_find_place, number_take_over};
+	int			place = shared_area_take_left(&places, owner);
 
-	for (int i = 0; i < SHARED_DATABASES && place == NULL; i++)
-	{
-		uint64		before = pg_atomic_read_u64(&shared[i].owner);
-
-		if (!shared_area_is_left(before >> 32))
-			continue;
-		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-		place = number_find_place(owner);
-		if (place == NULL && pg_atomic_read_u64(&shared[i].owner) == before)
-		{
-			place = &shared[i];
-			number_forget(place);
-			pg_write_barrier();
-			pg_atomic_write_u64(&place->owner, owner);
-		}
-		LWLockRelease(AddinShmemInitLock);
-	}
-	return place;
+	return place < 0 ? &own : &shared[place];
 }
 
 static NumberPlace *
@@ -135,11 +129,7 @@ number_place(void)
 			here = &shared[i];
 	}
 	if (here == &own && shared != NULL)
-	{
-		NumberPlace *taken = number_take_place_of_dropped(owner);
-
-		here = taken != NULL ? taken : &own;
-	}
+		here = number_take_place_of_dropped(owner);
 	if (here == &own)
 		(void) number_take_place(&own, owner);
 	return here;

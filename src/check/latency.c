@@ -13,7 +13,6 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 #include "check/latency.h"
@@ -35,11 +34,11 @@ static OpenStatement open_statements[OPEN_STATEMENTS];
 static int	open_count = 0;
 
 static LatencyDatabase *
-take_place(uint32 from)
+take_free_place(void)
 {
 	for (int i = 0; i < LATENCY_DATABASES; i++)
 	{
-		uint32		owner = from;
+		uint32		owner = 0;
 
 		/* Where it is taken, this tells by whom. */
 		if (pg_atomic_compare_exchange_u32(&shared[i].oid, &owner, MyDatabaseId) || owner == MyDatabaseId)
@@ -58,30 +57,38 @@ forget_counts(LatencyDatabase *database)
 		pg_atomic_write_u64(&database->minutes[i].minute, MINUTE_NONE);
 }
 
-/* Sessions of other databases may want it, too, and two of this one no place each: so this is done under a lock. */
+static Oid
+latency_database_of(int place)
+{
+	return pg_atomic_read_u32(&shared[place].oid);
+}
+
+static int
+latency_find_place(uint64 owner)
+{
+	for (int i = 0; i < LATENCY_DATABASES; i++)
+	{
+		if (latency_database_of(i) == owner)
+			return i;
+	}
+	return -1;
+}
+
+static void
+latency_take_over(int place, uint64 owner)
+{
+	forget_counts(&shared[place]);
+	pg_write_barrier();
+	pg_atomic_write_u32(&shared[place].oid, owner);
+}
+
 static LatencyDatabase *
 take_place_of_dropped(void)
 {
-	LatencyDatabase *place = NULL;
+	static const SharedPlaces places = {LATENCY_DATABASES, latency_database_of, latency_find_place, latency_take_over};
+	int			place = shared_area_take_left(&places, MyDatabaseId);
 
-	for (int i = 0; i < LATENCY_DATABASES && place == NULL; i++)
-	{
-		uint32		owner = pg_atomic_read_u32(&shared[i].oid);
-
-		if (!shared_area_is_left(owner))
-			continue;
-		LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-		place = take_place(MyDatabaseId);
-		if (place == NULL && pg_atomic_read_u32(&shared[i].oid) == owner)
-		{
-			place = &shared[i];
-			forget_counts(place);
-			pg_write_barrier();
-			pg_atomic_write_u32(&place->oid, MyDatabaseId);
-		}
-		LWLockRelease(AddinShmemInitLock);
-	}
-	return place;
+	return place < 0 ? NULL : &shared[place];
 }
 
 /* The first call of a session is within a transaction. */
@@ -93,7 +100,7 @@ check_latency_here(void)
 
 	if (looked || shared == NULL)
 		return here;
-	here = take_place(0);
+	here = take_free_place();
 	if (here == NULL)
 		here = take_place_of_dropped();
 	looked = true;
