@@ -29,7 +29,7 @@ select admin.grant_access('regress_app', 'checker');
 set session authorization regress_app;
 select admin.add_jwt_issuer('https://evil.invalid', 'aud');
 select admin.import_jwks('https://evil.invalid', '{"keys": []}');
-select admin.import_all('[]', true, false);
+select admin_internal.import_all('[]', true, false);
 insert into admin.jwt_issuer (issuer, audience) values ('https://evil.invalid', 'aud');
 select count(*) from admin.audit;
 select nextval('admin.audit_audit_id_seq');
@@ -68,10 +68,10 @@ where c.relnamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace) 
 select p as privilege, n.nspname, string_agg(a.name, ' ' order by a.n) from pg_namespace as n, access as a, unnest('{usage, create}'::text[]) as p
 where n.nspname in ('admin', 'admin_internal') and has_schema_privilege(a.role, n.oid, p) group by 1, 2 order by 1, 2;
 -- The table of the access names nothing that does not exist, and no relation is forgotten.
-select signature from admin_internal.access_functions() where to_regprocedure('admin.' || signature) is null
-union select relation from admin_internal.access_relations() where to_regclass('admin.' || relation) is null
-union select name from admin_internal.access_of_extensions() where case kind when 'routine' then to_regprocedure('admin.' || name)::oid else to_regclass('admin.' || name)::oid end is null;
-select relname from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition
+select signature from admin_internal.access_functions() where to_regprocedure(signature) is null
+union select relation from admin_internal.access_relations() where to_regclass(relation) is null
+union select name from admin_internal.access_of_extensions() where case kind when 'routine' then to_regprocedure(name)::oid else to_regclass(name)::oid end is null;
+select oid::regclass::text as relation from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition
 except (select relation from admin_internal.access_relations() where access = 'auditor' union select name from admin_internal.access_of_extensions() where access = 'auditor');
 -- A monitor reads counters and nothing of an approval; an auditor reads the months through the trail.
 set role regress_monitor;
@@ -172,7 +172,7 @@ grant insert, select on admin.audit to regress_login;
 grant update (state) on admin.approval to regress_login;
 grant usage on sequence admin.audit_audit_id_seq to public;
 grant usage on type admin.approval to regress_login;
-grant execute on function admin.import_all(jsonb, boolean, boolean) to public;
+grant execute on function admin_internal.import_all(jsonb, boolean, boolean) to public;
 grant execute on function admin.sweep_expired(int) to regress_operator with grant option;
 revoke execute on function admin.sensitive_check_preview(text, text, text, timestamptz) from regress_operator;
 grant pg_write_all_data to regress_nobody;

@@ -22,7 +22,7 @@ select * from admin.delivery_chain(null);
 select * from admin.delivery_chain(repeat('n', 100));
 \set VERBOSITY terse
 select last_number, chain = encode(admin_internal.chain_start(store_id, 'ndjson'), 'hex') as is_start, continued_store_id, continued_number, continued_chain
-from admin.delivery_open('ndjson');
+from admin_internal.delivery_open('ndjson');
 select store_id = admin.store_id() as is_store, last_number, chain = admin_internal.chain_start(store_id, 'ndjson') as is_start
 from admin.delivery_chain('ndjson');
 
@@ -33,25 +33,25 @@ insert into admin_internal.delivery_link (store_id, sink, first_number, last_num
 insert into admin_internal.delivery_link (store_id, sink, first_number, last_number, chain) values (admin.store_id(), 'x', 2, 1, sha256(''));
 
 -- A resync that keeps the store goes on.
-select tick_id from admin.make_tick();
+select tick_id from admin_internal.make_tick();
 insert into admin.sink_position (sink, position_id, store_id, tick_id, last_number, chain, delivered_rows)
 select 'ndjson', 2, admin.store_id(), 1, 41, sha256('41'), 41;
 select admin.store_id() as store \gset
 select admin.resync_sink('ndjson', 1) ->> 'store_id' = :'store' as same_store;
 select store_id = :'store' as same_store, last_number, chain = sha256('41') as same_chain from admin.delivery_chain('ndjson');
-select continued_store_id, continued_number, continued_chain from admin.delivery_open('ndjson');
+select continued_store_id, continued_number, continued_chain from admin_internal.delivery_open('ndjson');
 
 -- One that makes a new store begins anew, and names the old one.
 update admin.store set adopted_at = null;
 select admin.resync_sink('ndjson', 1) ->> 'store_id' <> :'store' as new_store;
 select store_id = admin.store_id() as new_store, last_number, chain = admin_internal.chain_start(store_id, 'ndjson') as is_start from admin.delivery_chain('ndjson');
-select continued_store_id = :'store' as is_old, continued_number, continued_chain = encode(sha256('41'), 'hex') as same_chain from admin.delivery_open('ndjson');
+select continued_store_id = :'store' as is_old, continued_number, continued_chain = encode(sha256('41'), 'hex') as same_chain from admin_internal.delivery_open('ndjson');
 select payload ->> 'new_store_id' = :'store' as same_store, payload ->> 'old_last_number' as old_last_number,
        payload ->> 'old_chain' = encode(sha256('41'), 'hex') as old_chain
 from (select audit_id, payload::jsonb from admin.audit where event_type = 'sink.resynced') as a order by audit_id;
 -- So does the next one, without a document in between.
 select admin.resync_sink('ndjson', 1) ->> 'store_id' = admin.store_id()::text as same_store;
-select continued_store_id = :'store' as is_old, continued_number from admin.delivery_open('ndjson');
+select continued_store_id = :'store' as is_old, continued_number from admin_internal.delivery_open('ndjson');
 
 -- Each call records what was delivered, and removes at most twice as many of the sink's oldest links; the last one of a store stays.
 create or replace function admin_internal.links_kept() returns bigint language sql immutable parallel safe return 100;
@@ -97,7 +97,7 @@ drop view pg_temp.links;
 
 -- Who may ask, and who may write.
 create role regress_chain;
-select access, (select count(*) from admin_internal.access_functions() as f where f.signature = 'delivery_chain(text)' and f.access = a.access) as may
+select access, (select count(*) from admin_internal.access_functions() as f where f.signature = 'admin.delivery_chain(text)' and f.access = a.access) as may
 from unnest(array['checker', 'signer', 'auditor', 'operator', 'monitor', 'archiver']) as a(access);
 select has_table_privilege('regress_chain', 'admin_internal.delivery_link', 'select, insert, update, delete, truncate') as has_any;
 drop role regress_chain;

@@ -4,7 +4,7 @@ create function pg_temp.deliver(sink text, up_to bigint default null) returns vo
 as $$
 declare
     newest admin.sink_position;
-    tick   bigint := (select t.tick_id from admin.make_tick() as t);
+    tick   bigint := (select t.tick_id from admin_internal.make_tick() as t);
 begin
     select * into newest from admin.sink_position as p where p.sink = deliver.sink order by p.position_id desc limit 1;
     insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, highest_audit_id, floor_audit_id, delivered_rows)

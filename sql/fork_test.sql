@@ -12,10 +12,10 @@ create function check_once() returns bigint language sql as
 $$ select (admin.sensitive_check('APP-000001-x') #>> '{audit,audit_id}')::bigint $$;
 
 -- Two rows, of which the sink has got the first, and a second sink that has got nothing.
-select position_id, tick_id from admin.delivery_open('ndjson');
-select position_id, tick_id from admin.delivery_open('kafka');
+select position_id, tick_id from admin_internal.delivery_open('ndjson');
+select position_id, tick_id from admin_internal.delivery_open('kafka');
 select check_once() as first \gset
-select tick_id from admin.make_tick();
+select tick_id from admin_internal.make_tick();
 insert into admin.sink_position (sink, position_id, store_id, tick_id, highest_audit_id) select 'ndjson', 2, s.store_id, 1, :first from admin.store as s;
 select check_once() as second \gset
 select admin.store_id() as store \gset

@@ -45,7 +45,7 @@ select admin.retry_dead_letter('nowhere', null);
 select admin.retry_dead_letter(null, 1);
 select admin.sink_backlog('nowhere');
 select admin.sink_backlog(null);
-select lag_rows > 0 as is_counted from admin.sink_backlog_row('nowhere');
+select lag_rows > 0 as is_counted from admin_internal.sink_backlog_row('nowhere');
 select admin.attach_audit('pg_class');
 select admin.attach_audit('admin.approval');
 select admin.grant_access('pg_monitor', 'god');
@@ -80,7 +80,7 @@ from unnest(array[$$select admin.sensitive_check('x')$$, $$select admin.sensitiv
   $$update admin.approval set state = state$$, $$insert into admin.signature (approval_id, signer_role, signer) values ('APP-000002-b', 'x', 'y')$$,
   $$insert into admin.sink_position (sink, position_id, store_id, tick_id) values ('x', 1, gen_random_uuid(), 0)$$, $$delete from admin.tick$$,
   $$select admin.import_approvals('[]')$$, $$select admin.create_audit_partitions()$$, $$select admin.drop_audit_partitions('8 years')$$,
-  $$select admin.resync_sink('none', 1)$$, $$select admin.attach_audit('pg_class')$$, $$set admin_ext.restoring = on$$, $$select admin.make_tick()$$,
+  $$select admin.resync_sink('none', 1)$$, $$select admin.attach_audit('pg_class')$$, $$set admin_ext.restoring = on$$, $$select admin_internal.make_tick()$$,
   $$select admin.grant_access('regress_none', 'operator')$$, $$select nextval('admin.audit_audit_id_seq')$$]) with ordinality as c(command, o),
  unnest(array['regress_none', 'regress_checker', 'regress_signer', 'regress_auditor', 'regress_operator']) with ordinality as r(role, n)
 group by o, command order by o;

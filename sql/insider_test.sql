@@ -134,7 +134,7 @@ rollback to a;
 commit;
 select * from public.look();
 begin;
-create or replace function admin.is_delivered(audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
+create or replace function admin_internal.is_delivered(audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
     highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint) returns boolean language sql immutable parallel safe return true;
 alter function admin.sign_approval security definer;
 alter function admin.issue_approval set admin_ext.require_verified_jwt = off;
@@ -169,10 +169,10 @@ alter default privileges in schema admin grant select on tables to regress_insid
 alter default privileges in schema admin revoke select on tables from regress_insider;
 create schema regress_grants grant update on admin.store to regress_insider;
 drop owned by regress_insider;
-alter function admin.requires_tokens() owner to regress_insider;
+alter function admin_internal.requires_tokens() owner to regress_insider;
 reassign owned by regress_insider to current_user;
-alter extension admin_ext drop function admin.requires_tokens();
-alter extension admin_ext add function admin.requires_tokens();
+alter extension admin_ext drop function admin_internal.requires_tokens();
+alter extension admin_ext add function admin_internal.requires_tokens();
 create table public.month partition of admin.audit for values from ('2001-01-01') to ('2001-02-01');
 alter table admin.audit detach partition public.month;
 drop table public.month;
@@ -275,7 +275,7 @@ select event_type, payload ->> 'setting' as setting, payload ->> 'value' as valu
 -- A catalog changed by hand is no DDL, and leaves an event, too.
 begin;
 update pg_trigger set tgenabled = 'D' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';
-with changed as (update pg_proc set prosrc = prosrc where oid = 'admin.is_delivered'::regproc returning 1) select count(*) from changed;
+with changed as (update pg_proc set prosrc = prosrc where oid = 'admin_internal.is_delivered'::regproc returning 1) select count(*) from changed;
 explain (costs off) delete from pg_policy;
 commit;
 update pg_trigger set tgenabled = 'A' where tgrelid = 'admin.approval'::regclass and tgname = 'approval_guard';

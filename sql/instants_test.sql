@@ -20,7 +20,7 @@ $$;
 select admin.sensitive_check(a.approval_id) ->> 'reason' as reason from admin.approval as a order by a.approval_id;
 select * from public.look();
 select approval_id, sla_deadline = (t.approval).sla_deadline as same_deadline, created_at = (t.approval).created_at as same_creation, requested_by = (t.approval).requested_by as same_person
-from admin.approval as a, admin.trail_of(a.approval_id) as t where t.event_type = 'approval.issued' order by 1;
+from admin.approval as a, admin_internal.trail_of(a.approval_id) as t where t.event_type = 'approval.issued' order by 1;
 select p from admin_internal.event_problems() as p;
 -- A change behind the triggers is noticed there, too.
 alter table admin.approval disable trigger user;

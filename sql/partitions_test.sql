@@ -42,7 +42,7 @@ set array_nulls = off;
 set search_path = nowhere;
 select admin.create_audit_partitions(1) > 0 as made;
 select admin.create_audit_partitions(1);
-select p.partition, l from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l;
+select p.partition, l from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition) as l;
 reset all;
 set timezone = 'UTC';
 \set VERBOSITY terse
@@ -54,9 +54,9 @@ select format('drop index admin.%I', c.relname) from pg_index as i join pg_class
 where i.indrelid = format('admin.%I', :'month')::regclass and i.indpred is null and not i.indisprimary order by 1 limit 1 \gset gone_
 :gone_format;
 create index other on admin.:month (approval_id) where event_type = 'other';
-select admin.audit_partition_lacks(('admin.' || :'month')::regclass);
+select admin_internal.audit_partition_lacks(('admin.' || :'month')::regclass);
 select admin.create_audit_partitions(1);
-select admin.audit_partition_lacks(('admin.' || :'month')::regclass);
+select admin_internal.audit_partition_lacks(('admin.' || :'month')::regclass);
 
 -- The current month, detached: it says so, and what to do works.
 alter table admin.audit detach partition admin.:month;
@@ -105,9 +105,9 @@ create function guard(bent text) returns table (lacks text, made int, mended boo
 begin
     execute format('drop trigger audit_append_only_statement on %I.%I', 'admin', to_char(now(), '"audit_y"YYYY"m"MM'));
     execute format(bent, format('on %I.%I', 'admin', to_char(now(), '"audit_y"YYYY"m"MM')));
-    lacks := (select string_agg(l, ', ') from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l);
+    lacks := (select string_agg(l, ', ') from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition) as l);
     made := admin.create_audit_partitions(1);
-    mended := not exists (select from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition)) and
+    mended := not exists (select from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition)) and
               (select bool_and(t.tgenabled = 'A') from admin.audit_partitions() as p join pg_trigger as t on t.tgrelid = p.partition);
     return next;
 end
@@ -147,14 +147,14 @@ set session authorization regress_operator;
 select admin.create_audit_partitions(1);
 \set VERBOSITY terse
 reset session authorization;
-select admin.audit_partition_lacks('admin.audit_y2016m05');
+select admin_internal.audit_partition_lacks('admin.audit_y2016m05');
 create index on admin.audit_y2016m05 (xid, audit_id);
 create index on admin.audit_y2016m05 (approval_id, audit_id) where approval_id is not null;
 create index on admin.audit_y2016m05 (approval_id) where event_type = 'approval.withdrawn';
 set session authorization regress_operator;
 select admin.create_audit_partitions(1);
 reset session authorization;
-select admin.audit_partition_lacks('admin.audit_y2016m05');
+select admin_internal.audit_partition_lacks('admin.audit_y2016m05');
 drop owned by regress_operator;
 drop role regress_operator;
 drop extension admin_ext;
@@ -168,7 +168,7 @@ alter table admin.audit detach partition admin.:month;
 alter table admin.:month rename to archive;
 select admin.sensitive_check('APP-000001-b') ->> 'reason' as reason;
 select admin.create_audit_partitions(1);
-select to_regclass('admin.' || :'month') is not null as made, array(select l from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l) as lacks,
+select to_regclass('admin.' || :'month') is not null as made, array(select l from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition) as l) as lacks,
        (select count(*) from admin.audit_default) as caught,
        (select string_agg(replace(i.indexrelid::regclass::text, :'month', 'MONTH'), ' ' order by i.indexrelid::regclass::text) from pg_index as i where i.indrelid = to_regclass('admin.' || :'month')) as indexes;
 -- A type has the name of a month.

@@ -30,7 +30,7 @@ select admin.attach_audit('admin_internal.store_key');
 select 'admin_internal.store_key'::regclass = any (extconfig) as is_dumped from pg_extension where extname = 'admin_ext';
 
 -- A resync that keeps the store keeps the key; one that renews the store renews it.
-select count(*) as position from admin.delivery_open('ndjson');
+select count(*) as position from admin_internal.delivery_open('ndjson');
 select (admin.resync_sink('ndjson', 1) ->> 'store_id')::uuid = store_id as same_store, admin_internal.position_key() = key as same_key from known;
 update admin.store set adopted_at = null;
 select (admin.resync_sink('ndjson', 1) ->> 'store_id')::uuid = store_id as same_store from known;

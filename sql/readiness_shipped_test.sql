@@ -11,7 +11,7 @@ create role readiness_guest; create role readiness_ff login; select admin.grant_
 \echo -- A store as it is shipped fails nowhere
 :look
 \echo -- A function that always answers true
-begin; create or replace function admin.requires_tokens() returns boolean language sql stable set search_path = pg_catalog, pg_temp as 'select true'; :look rollback;
+begin; create or replace function admin_internal.requires_tokens() returns boolean language sql stable set search_path = pg_catalog, pg_temp as 'select true'; :look rollback;
 \echo -- The verdict of readiness, its items, and its rows
 begin; create or replace function admin_internal.readiness_verdict(problems text[], fine text, out status text, out detail text) language sql immutable set search_path = pg_catalog, pg_temp begin atomic select 'pass', fine; end; :look rollback;
 begin; create or replace function admin_internal.readiness_a4(findings jsonb, out status text, out detail text) language sql stable set search_path = pg_catalog, pg_temp as $$ select 'pass', 'fine' $$; :look rollback;
@@ -22,7 +22,7 @@ begin; create or replace function admin.sensitive_check(approval_id text, action
 \echo -- Security, settings, owner, volatility, defaults of arguments
 begin; alter function admin.sign_approval security definer set admin_ext.require_verified_jwt = off; :look rollback;
 begin; alter function admin.audit_ingest owner to readiness_guest; :look rollback;
-begin; alter function admin.cutover_readiness_rows security invoker; :look rollback;
+begin; alter function admin_internal.cutover_readiness_rows security invoker; :look rollback;
 begin; alter function admin.ttl_state volatile; :look rollback;
 begin; alter function admin.create_audit_partitions(int) reset search_path; :look rollback;
 \echo -- An aggregate by the same name

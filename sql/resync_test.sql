@@ -35,7 +35,7 @@ create view pg_temp.said as select actor, array(select jsonb_object_keys(payload
 select pg_temp.rows(3);
 select pg_temp.proposal('ndjson');
 select pg_temp.statuses(), admin.sink_backlog('ndjson') is not null as counted, (admin.sink_backlog('ndjson')).lag_rows;
-select position_id, tick_id, done from admin.delivery_open('ndjson');
+select position_id, tick_id, done from admin_internal.delivery_open('ndjson');
 
 -- One that is intact: everything delivered, a part of a window, a row that was committed late.
 select pg_temp.deliver('ndjson');

@@ -75,9 +75,9 @@ admin_relations_exist(void)
 
 /* Events are written at the commit of anybody, and LookupFuncName() asks for the privileges of who commits. */
 Oid
-admin_function(const char *name)
+admin_function(const char *schema_name, const char *name)
 {
-	Oid			schema = get_namespace_oid("admin", true);
+	Oid			schema = get_namespace_oid(schema_name, true);
 
 	return !OidIsValid(schema) ? InvalidOid :
 		GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name),

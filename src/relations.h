@@ -40,8 +40,8 @@ extern uint64 relations_generation(void);
 /* Would admin_relations() find them all? */
 extern bool admin_relations_exist(void);
 
-/* A function of schema admin without arguments, visible to the caller or not; InvalidOid where there is none. */
-extern Oid	admin_function(const char *name);
+/* A function without arguments, of schema admin or admin_internal, visible to the caller or not; InvalidOid where there is none. */
+extern Oid	admin_function(const char *schema_name, const char *name);
 
 /*
  * Locks or opens a table: `table` points to its member of what admin_relations() returns.  An

@@ -87,7 +87,7 @@ admin_audit_attributes_insert(PG_FUNCTION_ARGS)
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("admin.audit_attributes_insert() was not called as the trigger it is made for")));
+				 errmsg("admin_internal.audit_attributes_insert() was not called as the trigger it is made for")));
 	if (!audit_is_appending())
 	{
 		if (!guard_is_restoring(trigger))

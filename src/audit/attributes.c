@@ -64,7 +64,7 @@ audit_attributes_open(RowWriter *writer)
 		.types = {INT8OID, JSONOID},
 		.result = SPI_OK_INSERT_RETURNING
 	};
-	static const RowTable kind = {check_layout, attributes_check_holds, "audit_attributes_insert"};
+	static const RowTable kind = {check_layout, attributes_check_holds, "admin_internal", "audit_attributes_insert"};
 	Relation	table = admin_relation_open(&admin_relations()->audit_attributes, RowExclusiveLock);
 
 	row_writer_open(writer, table, table, &kind, &insert);

@@ -161,7 +161,7 @@ audit_writer_open(TimestampTz recorded_at)
 		.types = {AUDIT_COLUMN_TYPES},
 		.result = SPI_OK_INSERT_RETURNING
 	};
-	static const RowTable kind = {audit_check_layout, audit_check_holds, "audit_append_only"};
+	static const RowTable kind = {audit_check_layout, audit_check_holds, "admin", "audit_append_only"};
 	AuditWriter *writer = palloc(sizeof(AuditWriter));
 	Relation	partition;
 

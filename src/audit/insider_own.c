@@ -139,7 +139,6 @@ is_entry(Form_pg_proc form)
 		/* the worker's, which leave sink.diverged and guard.changed */
 		"fork_store", "look_at_reach"
 	};
-	const char *schema = get_namespace_name(form->pronamespace);
 
 	if (form->prolang == ClanguageId)
 		return false;
@@ -151,7 +150,7 @@ is_entry(Form_pg_proc form)
 		if (strcmp(NameStr(form->proname), entries[i]) == 0)
 			return true;
 	}
-	return schema != NULL && strcmp(schema, "admin") == 0 && form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
+	return form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
 }
 
 /* Those of pg_surgery and adminpack, by whatever name they are called. */

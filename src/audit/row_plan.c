@@ -182,7 +182,7 @@ static void
 make_plan(Relation through, Relation table, const RowTable *kind, RowPlan *plan)
 {
 	TupleDesc	desc = RelationGetDescr(table);
-	Oid			guard = kind->guard == NULL ? InvalidOid : admin_function(kind->guard);
+	Oid			guard = kind->guard == NULL ? InvalidOid : admin_function(kind->guard_schema, kind->guard);
 
 	memset(plan, 0, sizeof(*plan));
 	plan->table = RelationGetRelid(table);

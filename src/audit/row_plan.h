@@ -46,7 +46,8 @@ typedef struct RowTable
 	void		(*check_layout) (Relation through, Relation table);
 	/* Does a CHECK constraint hold for every row that the extension makes? */
 	bool		(*check_holds) (const Node *check);
-	const char *guard;			/* the extension's own INSERT trigger calls admin.GUARD(), or NULL */
+	const char *guard_schema;	/* the extension's own INSERT trigger calls guard_schema.guard() */
+	const char *guard;			/* NULL: there is none */
 } RowTable;
 
 /*

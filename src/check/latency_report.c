@@ -14,7 +14,7 @@
 
 PG_FUNCTION_INFO_V1(admin_check_latency);
 
-/* In the order of admin.check_latency_row(). */
+/* In the order of admin_internal.check_latency_row(). */
 enum Column
 {
 	CALLS,

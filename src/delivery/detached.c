@@ -60,7 +60,7 @@ detached_months(const List *partitions)
 
 	if (known_at == generation)
 		return known;
-	found = guarded_tables(admin_function("audit_append_only"));
+	found = guarded_tables(admin_function("admin", "audit_append_only"));
 	found = list_delete_oid(found, admin_relations()->audit);
 	/* The other table of the trail has the same guard. */
 	found = list_delete_oid(found, admin_relations()->audit_attributes);

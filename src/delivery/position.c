@@ -14,7 +14,7 @@
 #include "layout.h"
 
 static Statement open_statement = {
-	"select * from admin.delivery_open($1)", 1, {TEXTOID}
+	"select * from admin_internal.delivery_open($1)", 1, {TEXTOID}
 };
 static Statement key_statement = {"select admin_internal.position_key()", 0, {InvalidOid}};
 static Statement newest_statement = {
@@ -42,11 +42,11 @@ static Statement fork_statement = {
 	"select * from admin_internal.fork_store($1, $2, $3::text::uuid)", 3, {TEXTOID, INT8OID, TEXTOID}
 };
 static Statement marker_statement = {"select admin_internal.marker_problem($1)", 1, {INT8OID}};
-static Statement backlog_statement = {"select * from admin.sink_backlog_row($1)", 1, {TEXTOID}};
+static Statement backlog_statement = {"select * from admin_internal.sink_backlog_row($1)", 1, {TEXTOID}};
 static Statement purge_statement = {
-	"select admin.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
+	"select admin_internal.purge_delivery($1, $2, $3, $4)", 4, {TEXTOID, INT8OID, INT8OID, INT8OID}
 };
-static Statement make_statement = {"select * from admin.make_tick()", 0, {InvalidOid}};
+static Statement make_statement = {"select * from admin_internal.make_tick()", 0, {InvalidOid}};
 static Statement next_statement = {
 	"select tick_id, snap::text, nonce::text from admin.tick "
 	"where tick_id > $1 and tick_id <= $2 order by tick_id desc limit 1", 2, {INT8OID, INT8OID}
@@ -68,8 +68,8 @@ static Statement answered_statement = {
 static Statement wanted_statement = {
 	"select r.audit_id from admin.dead_letter_retry as r where r.sink = $1 "
 	"and (not exists (select from admin.audit as a where a.audit_id = r.audit_id) "
-	"or exists (select from admin.audit as a cross join admin.sink_newest_position() as p "
-	"where a.audit_id = r.audit_id and p.sink = r.sink and admin.is_delivered(a.audit_id, a.xid, p.done, "
+	"or exists (select from admin.audit as a cross join admin_internal.sink_newest_position() as p "
+	"where a.audit_id = r.audit_id and p.sink = r.sink and admin_internal.is_delivered(a.audit_id, a.xid, p.done, "
 	"p.\"window\", p.window_audit_id, p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id))) "
 	"order by r.audit_id limit 1", 1, {TEXTOID}
 };
@@ -90,7 +90,7 @@ static Statement withheld_statement = {
 	"select audit_id from admin.dead_letter where sink = $1 and audit_id between $2 and $3 "
 	"union select a.audit_id from admin.audit as a where a.audit_id between $2 and $3 "
 	"and exists (select from admin.sink_skipped as s where s.sink = $1 and s.first_audit_id <= $3 and s.before_audit_id > $2) "
-	"and admin.is_skipped($1, a.audit_id, a.xid) order by audit_id", 3,
+	"and admin_internal.is_skipped($1, a.audit_id, a.xid) order by audit_id", 3,
 	{TEXTOID, INT8OID, INT8OID}
 };
 

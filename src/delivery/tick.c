@@ -140,7 +140,7 @@ admin_tick_snapshot(PG_FUNCTION_ARGS)
 {
 	StringInfoData text;
 
-	PreventCommandDuringRecovery("admin.tick_snapshot()");
+	PreventCommandDuringRecovery("admin_internal.tick_snapshot()");
 	/* The tick's own number has to be below a later tick's xmax. */
 	(void) GetTopFullTransactionId();
 	initStringInfo(&text);

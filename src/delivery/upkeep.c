@@ -100,14 +100,14 @@ make_partitions(Worker *worker)
 static int64
 tidy_trail(Worker *worker)
 {
-	return ask_number("select admin.ingest_tidy(" REMOVED_AT_A_TIME ")");
+	return ask_number("select admin_internal.ingest_tidy(" REMOVED_AT_A_TIME ")");
 }
 
 static int64
 sweep_approvals(Worker *worker)
 {
 	/* A copy that is being loaded has numbers of its own to come. */
-	if (!worker->is_sweeping && ask_number("select (exists (select from admin.sweep_jobs() as j where j.problem is null) or "
+	if (!worker->is_sweeping && ask_number("select (exists (select from admin_internal.sweep_jobs() as j where j.problem is null) or "
 										   "exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
 		return 0;
 	return ask_number("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");

@@ -257,7 +257,7 @@ static void
 keep_counts(const SourceShare *share)
 {
 	static OwnerQuery query = {
-		.text = "select admin.ingest_note($1, $2, $3, $4, $5)",
+		.text = "select admin_internal.ingest_note($1, $2, $3, $4, $5)",
 		.nargs = 5,
 		.types = {TEXTOID, INT8OID, INT8OID, INT8OID, INT8ARRAYOID},
 		.result = SPI_OK_SELECT

@@ -33,9 +33,9 @@ def deliver(databases):
     wait(
         f"select count(*) = 0 from pg_stat_activity where backend_type = 'admin_ext worker' and (datname = any(string_to_array('{wanted}', ','))) is not true"
     )
-    if sql("select to_regproc('admin.worker_status_rows') is not null") == "t":
+    if sql("select to_regproc('admin_internal.worker_status_rows') is not null") == "t":
         wait(
-            f"select coalesce(string_agg(distinct database, ',' order by database), '') = '{wanted}' from admin.worker_status_rows()"
+            f"select coalesce(string_agg(distinct database, ',' order by database), '') = '{wanted}' from admin_internal.worker_status_rows()"
         )
 
 

@@ -52,7 +52,7 @@ def attributes():
 
 def problems():
     script = (ROOT / "sql/install/admin_ext/58_sweep.sql").read_text()
-    body = script[script.index("create function admin.sweep_jobs(") :].split("\n$$;")[0]
+    body = script[script.index("create function admin_internal.sweep_jobs(") :].split("\n$$;")[0]
     wanted = {
         re.sub(r"%s", "...", text.replace("''", "'")).rstrip(": ")
         for text in re.findall(r"then (?:format\()?'((?:[^']|'')*)'", body)

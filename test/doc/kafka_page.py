@@ -71,7 +71,9 @@ def sources():
         "src/delivery/sink_table.c",
         "src/delivery/retry.c",
     )
-    yield from messages_of_sql("admin_internal.delivery_problem", "admin.delivery_open", "admin.make_tick")
+    yield from messages_of_sql(
+        "admin_internal.delivery_problem", "admin_internal.delivery_open", "admin_internal.make_tick"
+    )
 
 
 def messages():

@@ -128,7 +128,10 @@ attempts = [
     ("be a replica", "set session_replication_role = replica"),
     ("trust an issuer", f"select admin.add_jwt_issuer('{ISSUER}', '{AUDIENCE}', 'sub')"),
     ("trust a key", f"select admin.import_jwks('{ISSUER}', '{json.dumps({'keys': [public(own, 'ES256', 'own')]})}')"),
-    ("trust a key, further in", f"select admin.import_jwk('{ISSUER}', '{json.dumps(public(own, 'ES256', 'own'))}')"),
+    (
+        "trust a key, further in",
+        f"select admin_internal.import_jwk('{ISSUER}', '{json.dumps(public(own, 'ES256', 'own'))}')",
+    ),
     ("write an issuer", "insert into admin.jwt_issuer (issuer, audience) values ('x', 'x')"),
     ("write a key", f"update admin.jwt_key set jwk = '{json.dumps(public(own, 'ES256', 'ES256'))}'"),
     ("bring a key back", "update admin.jwt_key set revoked_at = null"),

@@ -19,10 +19,28 @@ select set_eq($$select coalesce(p.proname, c.relname)::text
                 left join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid and c.relnamespace = 'admin'::regnamespace and c.relkind <> 'S'
                 where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' and e.extname = 'admin_ext_cutover' and coalesce(p.oid, c.oid) is not null$$,
               array['import_approvals', 'catch_up_approvals', 'sensitive_check_shadow', 'settle_shadow_difference', 'settle_shadow_differences', 'record_parity_run',
-                    'cutover_readiness', 'import_run', 'parity_run', 'shadow_check', 'shadow_settled', 'shadow_difference',
-                    -- Called under the caller's name.
-                    'cutover_readiness_rows', 'readiness_items', 'import_as_caller', 'import_as_owner', 'import_all'],
+                    'cutover_readiness', 'import_run', 'parity_run', 'shadow_check', 'shadow_settled', 'shadow_difference'],
               'what the schema admin has of admin_ext_cutover');
+select set_eq($$select proname::text from pg_proc where pronamespace = 'admin'::regnamespace and prorettype <> 'trigger'::regtype$$,
+              array[
+                    'add_jwt_issuer', 'approval_digest', 'attach_audit', 'audit_ingest',
+                    'audit_partitions', 'catch_up_approvals', 'close_ingest_gaps',
+                    'create_audit_partitions', 'delivery_chain', 'detach_audit',
+                    'drop_action_policy', 'drop_audit_partitions', 'explain_check',
+                    'explain_replay', 'grant_access', 'import_approvals', 'import_jwks',
+                    'issue_approval', 'jws_verify', 'jwt_verify',
+                    'record_parity_run', 'record_receipt', 'renew_store', 'replay_check',
+                    'restore_guards', 'resync_proposal', 'resync_sink', 'retry_dead_letter',
+                    'revoke_access', 'revoke_jwt_key', 'schedule_sweep', 'sensitive_check',
+                    'sensitive_check_preview', 'sensitive_check_shadow', 'set_action_policy',
+                    'set_jwt_issuer_max_life', 'set_jwt_one_use', 'settle_shadow_difference',
+                    'settle_shadow_differences', 'sign_approval', 'sink_backlog', 'sink_places',
+                    'store_id', 'sweep_expired', 'ttl_state', 'unschedule_sweep',
+                    'verify_approval', 'withdraw_approval'],
+              'functions of the schema admin: what users call, and no helper');
+select set_eq($$select proname::text from pg_proc where pronamespace = 'admin'::regnamespace and prorettype = 'trigger'::regtype$$,
+              array['approval_guard', 'signature_guard', 'audit_append_only', 'audit_row_change'],
+              'trigger functions of the schema admin');
 
 -- Relations.
 select is((select array_agg(attname || ' ' || format_type(atttypid, atttypmod) order by attnum)
@@ -146,12 +164,12 @@ select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) f
 
 -- The 28 items of readiness, in order.
 select results_eq('select item, status in (''pass'', ''fail'', ''not_configured'') and detail is not null from admin.cutover_readiness',
-                  'select item, true from admin.readiness_items()', 'each item of readiness has a status and a detail');
-select results_eq('select area, count(*) from admin.readiness_items() group by 1 order by min(item)',
+                  'select item, true from admin_internal.readiness_items()', 'each item of readiness has a status and a detail');
+select results_eq('select area, count(*) from admin_internal.readiness_items() group by 1 order by min(item)',
                   $$values ('schema', 5::bigint), ('store', 4), ('TTL', 4), ('audit', 6), ('FF', 5), ('signers', 4)$$, 'so many of each area');
 
 -- Everything says what it is.
-select is(array(select oid::regprocedure::text from pg_proc where pronamespace = 'admin'::regnamespace
+select is(array(select oid::regprocedure::text from pg_proc where pronamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace)
                 and obj_description(oid, 'pg_proc') is null), '{}', 'no function without a comment');
 select is(array(select c.relname || '.' || a.attname
                 from pg_class as c join pg_attribute as a on a.attrelid = c.oid

@@ -74,7 +74,7 @@ functions = rows(
     """select format('%s.%s', p.pronamespace::regnamespace, p.proname), array(select format_type(t, null) from unnest(p.proargtypes) with ordinality as a(t, n) order by n), p.prokind::text
     from pg_proc as p join pg_depend as d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e'
     join pg_extension as e on e.oid = d.refobjid and e.extname in ('admin_ext', 'admin_ext_cutover')
-    where (p.pronamespace = 'admin'::regnamespace or p.proname ~ '^import_') and p.prokind in ('f', 'p') and p.prorettype not in ('trigger'::regtype, 'internal'::regtype, 'event_trigger'::regtype)
+    where p.pronamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace) and p.prokind in ('f', 'p') and p.prorettype not in ('trigger'::regtype, 'internal'::regtype, 'event_trigger'::regtype)
       and not 'internal'::regtype = any (p.proargtypes::oid[])
       and (has_function_privilege('may_check', p.oid, 'execute') or has_function_privilege('may_sign', p.oid, 'execute')
            or has_function_privilege('may_read', p.oid, 'execute') or has_function_privilege('may_operate', p.oid, 'execute')

@@ -173,7 +173,7 @@ ok(wait_settled($node), 'resync_sink goes on');
 my @all = map { /"auditid":"(\d+)"/ } ndjson_lines("$data/resync");
 is(join(' ', grep { $_ >= $loaded } @all[ $lines .. $#all ]), join(' ', map { $loaded + $_ } 2 .. 8),
 	'from the row that was asked for, with the events of the load and of the resync, and nothing twice');
-is(sqlstate(q{select admin.delivery_open('other')}), '55000', 'another sink is not sent the whole trail by that');
+is(sqlstate(q{select admin_internal.delivery_open('other')}), '55000', 'another sink is not sent the whole trail by that');
 
 # Texts that have no equivalent in UTF-8, or no encoding at all.
 $node->safe_psql('postgres', "create database $_->[0] encoding '$_->[1]' template template0 lc_collate 'C' lc_ctype 'C'")

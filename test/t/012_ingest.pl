@@ -29,23 +29,23 @@ ok($node->poll_query_until('postgres', q{select count(*) > 5 from admin.audit_pa
 is(ingest(3), answer(1), 'another one, 40 days later');
 ok(wait_delivered($node), 'both are delivered');
 configure($node, 'admin_ext.ingest_window' => '60d');
-ok($node->poll_query_until('postgres', q{select admin.ingest_window() = interval '60 days'}), 'events are looked for 60 days back');
+ok($node->poll_query_until('postgres', q{select admin_internal.ingest_window() = interval '60 days'}), 'events are looked for 60 days back');
 $node->safe_psql('postgres', q{select admin.drop_audit_partitions('1 day')});
 is($node->safe_psql('postgres', q{select count(*) from admin.audit where source_event_id is not null}), '2', 'then the month of the first one is not dropped');
 is(ingest(1), answer(0), 'and the first event is known');
 configure($node, 'admin_ext.ingest_window' => '7d');
-ok($node->poll_query_until('postgres', q{select admin.ingest_window() = interval '7 days'}), 'events are looked for 7 days back');
+ok($node->poll_query_until('postgres', q{select admin_internal.ingest_window() = interval '7 days'}), 'events are looked for 7 days back');
 is($node->safe_psql('postgres', q{select admin.drop_audit_partitions('1 day') > 0}), 't', 'then it is');
 is($node->safe_psql('postgres', q{select count(*) from admin.audit_attributes}), '2', 'its attributes are there still');
 my ($code, $out, $error) = $node->psql('postgres', 'delete from admin.audit_attributes');
 like($error, qr/append-only/, 'and those of other months cannot be removed');
-is($node->safe_psql('postgres', q{select admin.ingest_tidy(10)}), '1', 'they are removed when the worker comes by');
+is($node->safe_psql('postgres', q{select admin_internal.ingest_tidy(10)}), '1', 'they are removed when the worker comes by');
 is($node->safe_psql('postgres', q{select string_agg(attributes::text, ' ') from admin.audit_attributes}), '{"sequence":"3"}', 'and no others');
 # The gap that 3 left, and 2 closes.
 is(ingest(2), answer(1), 'a late one');
 is($node->safe_psql('postgres', q{select count(*) from admin.ingest_gap where filled_at is not null}), '1', 'closes its gap');
 set_clock(60 * $day);
-is($node->safe_psql('postgres', q{select admin.ingest_tidy(10); select count(*) from admin.ingest_gap}), "1\n0", 'which is forgotten after the window');
+is($node->safe_psql('postgres', q{select admin_internal.ingest_tidy(10); select count(*) from admin.ingest_gap}), "1\n0", 'which is forgotten after the window');
 ok(wait_delivered($node), 'all is delivered');
 # CloudEvents' extension sequence orders as a string.
 my @lines = ndjson_lines($node->data_dir . '/admin_ext');

@@ -202,7 +202,7 @@ my $plain = PostgreSQL::Test::Cluster->new('plain');
 $plain->init;
 $plain->start;
 create_extension($plain);
-is($plain->safe_psql('postgres', q{select admin.requires_tokens(); alter table admin.audit disable trigger audit_append_only;
+is($plain->safe_psql('postgres', q{select admin_internal.requires_tokens(); alter table admin.audit disable trigger audit_append_only;
 	alter table admin.audit enable always trigger audit_append_only; select count(*) from admin.audit where event_type = 'guard.changed'}), "t\n2",
 	'a session that has called the extension leaves events');
 $plain->safe_psql('postgres', 'update admin.store set adopted_at = now()');

@@ -21,7 +21,7 @@ sub settle
 {
 	$node->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
 	wait_delivered($node) or die 'not delivered';
-	$node->poll_query_until('postgres', q{select swept_at is not null from admin.sweep_by_worker() where database = current_database()}) or die 'no upkeep';
+	$node->poll_query_until('postgres', q{select swept_at is not null from admin_internal.sweep_by_worker() where database = current_database()}) or die 'no upkeep';
 }
 
 sub restart_with

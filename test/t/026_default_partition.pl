@@ -21,7 +21,7 @@ is($node->safe_psql('source', 'select count(*) from admin.audit_default'), '1', 
 my $rows = q{select md5(string_agg(tableoid::regclass || ' ' || a::text, '|' order by a::text)) from admin.audit as a
 	where event_type not in ('setting.changed', 'guard.changed')};
 my $shape = q{select string_agg(p.partition || ' ' || p.is_default || coalesce(' ' || p.lower_bound, ''), ',' order by p.partition::text) || ' '
-	|| (select count(*) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition)) || ' '
+	|| (select count(*) from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition)) || ' '
 	|| (select count(*) from pg_depend where objid = 'admin.audit_default'::regclass and deptype = 'e') from admin.audit_partitions() as p};
 my $expected = $node->safe_psql('source', $rows) . "\n" . $node->safe_psql('source', $shape);
 

@@ -90,7 +90,7 @@ check(70);
 ok($node->poll_query_until('postgres', q{select count(*) = 2 from admin.audit_delivery where sink_status <> 'delivered'}), 'and after positions were purged');
 
 # A partition with skipped rows is not dropped; sent again, they are delivered.
-my $old = q{select admin.is_skipped(p.sink, a.audit_id, a.xid) from admin.audit as a, admin.sink_newest_position() as p where a.audit_id = 4};
+my $old = q{select admin_internal.is_skipped(p.sink, a.audit_id, a.xid) from admin.audit as a, admin_internal.sink_newest_position() as p where a.audit_id = 4};
 is(sql($old), 't', 'is_skipped() says so, too');
 is(as_role('ops', q{select admin.resync_proposal('nowhere')}) =~ /22023/ ? 1 : 0, 1, 'there is no proposal for an unknown sink');
 my $again = decode_json(as_role('ops', q{select admin.resync_sink('ndjson', 5)}));

@@ -62,7 +62,7 @@ alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
 
 -- What every partition needs, whoever made it: what it is called here, how its index is recognised, and how it is made.
-create function admin.audit_partition_needs()
+create function admin_internal.audit_partition_needs()
 returns table (need text, columns text[], is_unique boolean, predicate text, statement text)
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -78,7 +78,7 @@ begin atomic
      'create index on %s (approval_id) where event_type = ''approval.withdrawn''');
 end;
 
-comment on function admin.audit_partition_needs() is
+comment on function admin_internal.audit_partition_needs() is
 'The indexes that delivery, ingest, replay and other readers use in a partition of the trail: the columns and the predicate of each, and the statement that makes it.';
 
 -- Compared by what the catalog holds; the predicate's text depends on settings, which are pinned.
@@ -125,12 +125,12 @@ end;
 comment on function admin_internal.partition_guard(regclass) is
 'Has a partition of the trail the trigger of its statements? fine, missing, or a trigger of that name with another function, other events or a condition: constraint, if it is a constraint trigger, or other.';
 
-create function admin.audit_partition_lacks(partition regclass)
+create function admin_internal.audit_partition_lacks(partition regclass)
 returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-    select n.need from admin.audit_partition_needs() as n
+    select n.need from admin_internal.audit_partition_needs() as n
     where not admin_internal.partition_has_index(partition, n.columns, n.is_unique, n.predicate)
     union all
     select case g.guard when 'missing' then 'trigger audit_append_only_statement'
@@ -138,7 +138,7 @@ begin atomic
     from admin_internal.partition_guard(partition) as g(guard) where g.guard <> 'fine';
 end;
 
-comment on function admin.audit_partition_lacks(regclass) is 'What a partition of admin.audit needs and does not have.';
+comment on function admin_internal.audit_partition_lacks(regclass) is 'What a partition of admin.audit needs and does not have.';
 
 create function admin_internal.prepare_partition_triggers(partition regclass)
 returns void
@@ -171,23 +171,23 @@ $$;
 comment on function admin_internal.prepare_partition_triggers(regclass) is
 'Gives a partition of admin.audit the trigger of its statements, where it lacks it or has another one of that name, and enables its triggers always.';
 
-create function admin.audit_prepare_partition(partition regclass)
+create function admin_internal.audit_prepare_partition(partition regclass)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    lacks  text[] := array(select admin.audit_partition_lacks(partition));
+    lacks  text[] := array(select admin_internal.audit_partition_lacks(partition));
     making text;
 begin
-    for making in select n.statement from admin.audit_partition_needs() as n where n.need = any (lacks) loop
+    for making in select n.statement from admin_internal.audit_partition_needs() as n where n.need = any (lacks) loop
         execute format(making, partition);
     end loop;
     perform admin_internal.prepare_partition_triggers(partition);
 end
 $$;
 
-comment on function admin.audit_prepare_partition(regclass) is
+comment on function admin_internal.audit_prepare_partition(regclass) is
 'Gives a partition of admin.audit the indexes that it is read by and the trigger of its statements, where it lacks them, and enables its triggers always.';
 
 create function admin_internal.append_event(event_type text, payload json, approval_id text default null)

@@ -25,7 +25,7 @@ end;
 comment on function admin.audit_partitions() is
 'The partitions of admin.audit with their bounds (lower inclusive, upper exclusive); the default one has none.';
 
-create function admin.audit_partition_name(lower_bound timestamptz, upper_bound timestamptz)
+create function admin_internal.audit_partition_name(lower_bound timestamptz, upper_bound timestamptz)
 returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ return to_char(lower_bound at time zone 'UTC', '"audit_y"YYYY"m"MM')
             then to_char((upper_bound - interval '1 microsecond') at time zone 'UTC', '"_to_y"YYYY"m"MM')
             else '' end;
 
-comment on function admin.audit_partition_name(timestamptz, timestamptz) is
+comment on function admin_internal.audit_partition_name(timestamptz, timestamptz) is
 'Name of a partition by the month, or the first and the last month, of its bounds (UTC).';
 
 -- Tables, indexes and types share their names, and a table that was detached and renamed keeps those of its indexes.
@@ -57,7 +57,7 @@ create function admin_internal.free_partition_name(lower_bound timestamptz, uppe
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
-return admin_internal.free_name(admin.audit_partition_name(lower_bound, upper_bound));
+return admin_internal.free_name(admin_internal.audit_partition_name(lower_bound, upper_bound));
 
 comment on function admin_internal.free_partition_name(timestamptz, timestamptz) is
 'The name of a partition with these bounds, with a number where that name is taken.';
@@ -107,7 +107,7 @@ begin
     execute format('create table admin.%I (like admin.audit including defaults including constraints)%s', name,
                    coalesce(' tablespace ' || quote_ident(place), ''));
     made := format('admin.%I', name)::regclass;
-    perform admin.audit_prepare_partition(made);
+    perform admin_internal.audit_prepare_partition(made);
     -- A new table has what ALTER DEFAULT PRIVILEGES says.
     perform admin_internal.revoke_foreign_privileges(made);
     return made;
@@ -152,13 +152,13 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    indexes text[] := array(select n.need from admin.audit_partition_needs() as n where n.need in (select admin.audit_partition_lacks(part)));
+    indexes text[] := array(select n.need from admin_internal.audit_partition_needs() as n where n.need in (select admin_internal.audit_partition_lacks(part)));
     making  text;
 begin
     if cardinality(indexes) = 0 or not admin_internal.is_too_large(part, cardinality(indexes)) then
         return indexes;
     end if;
-    making := (select string_agg(format(n.statement, part), '; ') from admin.audit_partition_needs() as n where n.need = any (indexes));
+    making := (select string_agg(format(n.statement, part), '; ') from admin_internal.audit_partition_needs() as n where n.need = any (indexes));
     raise warning 'partition % lacks %', part, array_to_string(indexes, ', ')
         using detail = format('It is too large to be locked while %s indexes are made.', cardinality(indexes)),
               hint = format('A superuser can call admin.create_audit_partitions() when checks may wait, or make them with CREATE INDEX CONCURRENTLY: %s', making);
@@ -193,7 +193,7 @@ begin
             exit;
         end if;
         if cardinality(indexes) > 0 then
-            perform admin.audit_prepare_partition(part);
+            perform admin_internal.audit_prepare_partition(part);
         else
             perform admin_internal.prepare_partition_triggers(part);
         end if;

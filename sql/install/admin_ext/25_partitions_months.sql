@@ -27,7 +27,7 @@ set datestyle = 'ISO, YMD'
 set timezone = 'UTC'
 as $$
 declare
-    stranger regclass := to_regclass(format('admin.%I', admin.audit_partition_name(lower_bound, upper_bound)));
+    stranger regclass := to_regclass(format('admin.%I', admin_internal.audit_partition_name(lower_bound, upper_bound)));
     hi       timestamptz;
 begin
     if stranger is null or exists (select from admin.audit_partitions() as p where p.partition = stranger) then

@@ -2,7 +2,7 @@
 -- The trail of other tables.
 -- ---------------------------------------------------------------------------
 
-create function admin.check_attachable(relation regclass)
+create function admin_internal.check_attachable(relation regclass)
 returns void
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -23,7 +23,7 @@ begin
 end
 $$;
 
-comment on function admin.check_attachable(regclass) is
+comment on function admin_internal.check_attachable(regclass) is
 'Raises 22023 for a relation that admin.attach_audit() does not take.';
 
 create function admin.attach_audit(relation regclass)
@@ -34,7 +34,7 @@ as $$
 declare
     part regclass;
 begin
-    perform admin.check_attachable(relation);
+    perform admin_internal.check_attachable(relation);
     perform admin.detach_audit(relation);
     execute format('create trigger audit_row_change after insert or update or delete on %s '
                    'for each row execute function admin.audit_row_change()', relation);
@@ -63,7 +63,7 @@ as $$
 declare
     attached record;
 begin
-    perform admin.check_attachable(relation);
+    perform admin_internal.check_attachable(relation);
     for attached in
         select t.tgname, t.tgrelid::regclass as relation
         from pg_trigger as t

@@ -79,12 +79,12 @@ language c volatile parallel unsafe;
 comment on function admin.jwt_verify(text) is
 'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Raises 28000 with the reason, also for null.';
 
-create function admin.requires_tokens()
+create function admin_internal.requires_tokens()
 returns boolean
 as 'MODULE_PATHNAME', 'admin_requires_tokens'
 language c stable parallel safe;
 
-comment on function admin.requires_tokens() is
+comment on function admin_internal.requires_tokens() is
 'The setting admin_ext.require_verified_jwt, read by a function that loads the library. Before the library is loaded, any user can set any value for its settings.';
 
 create function admin.jws_verify(jws text, jwk jsonb)
@@ -95,15 +95,15 @@ language c immutable strict parallel safe;
 comment on function admin.jws_verify(text, jsonb) is
 'The payload of a JSON Web Signature (RFC 7515, compact serialization, at most 16384 bytes), once its signature has been verified against a public key (RFC 7517). Nothing is said of who has signed, or when. Null for null. Raises 28000 with the reason.';
 
-create function admin.jwk_algorithm(jwk jsonb)
+create function admin_internal.jwk_algorithm(jwk jsonb)
 returns text
 as 'MODULE_PATHNAME', 'admin_jwk_algorithm'
 language c immutable strict parallel safe;
 
-comment on function admin.jwk_algorithm(jsonb) is
+comment on function admin_internal.jwk_algorithm(jsonb) is
 'The algorithm that a public key is good for: its alg, else that of its curve, else RS256. Raises 22023, with the reason, for a key that cannot be used: weak, malformed, symmetric, private, or for another purpose.';
 
-create function admin.check_jwt_text(name text, value text)
+create function admin_internal.check_jwt_text(name text, value text)
 returns void
 language plpgsql immutable
 set search_path = pg_catalog, pg_temp
@@ -120,7 +120,7 @@ begin
 end
 $$;
 
-comment on function admin.check_jwt_text(text, text) is 'Raises 22023 unless the argument has 1 to 256 bytes and no control character.';
+comment on function admin_internal.check_jwt_text(text, text) is 'Raises 22023 unless the argument has 1 to 256 bytes and no control character.';
 
 create function admin.add_jwt_issuer(issuer text, audience text, roles_claim text default 'roles', subject_claim text default 'sub')
 returns void
@@ -129,8 +129,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform admin.check_jwt_text('issuer', issuer), admin.check_jwt_text('audience', audience),
-            admin.check_jwt_text('roles_claim', roles_claim), admin.check_jwt_text('subject_claim', subject_claim);
+    perform admin_internal.check_jwt_text('issuer', issuer), admin_internal.check_jwt_text('audience', audience),
+            admin_internal.check_jwt_text('roles_claim', roles_claim), admin_internal.check_jwt_text('subject_claim', subject_claim);
     insert into admin.jwt_issuer as i (issuer, audience, roles_claim, subject_claim)
     values (add_jwt_issuer.issuer, add_jwt_issuer.audience, add_jwt_issuer.roles_claim, add_jwt_issuer.subject_claim)
     on conflict on constraint jwt_issuer_pkey do update
@@ -203,7 +203,7 @@ comment on function admin.set_jwt_issuer_max_life(text, interval) is
 'Refuses tokens of the issuer that live longer: from claim iat to claim exp, or from now to exp without iat. A new issuer has 100 years, which refuses tokens that never end. A month counts as 30 days. Leaves row.updated in the trail. Nobody but superusers is granted this. Raises 22023 for an unknown issuer, and for a time of 0 or less, or of more than 100 years.';
 
 -- A set may hold keys that are not for us; RFC 7517, section 5, has them ignored.
-create function admin.jwk_is_foreign(jwk jsonb)
+create function admin_internal.jwk_is_foreign(jwk jsonb)
 returns boolean
 language sql immutable
 set search_path = pg_catalog, pg_temp
@@ -214,19 +214,19 @@ return coalesce(jwk ->> 'use' <> 'sig', false)
     or coalesce(jwk ->> 'kty' = 'EC' and jwk ->> 'crv' not in ('P-256', 'P-384', 'P-521'), false)
     or coalesce(jwk ->> 'kty' = 'OKP' and jwk ->> 'crv' <> 'Ed25519', false);
 
-comment on function admin.jwk_is_foreign(jsonb) is
+comment on function admin_internal.jwk_is_foreign(jsonb) is
 'Is it a key that admin.import_jwks() ignores: for encryption, or of an unknown type or curve?';
 
-create function admin.jwk_material(jwk jsonb)
+create function admin_internal.jwk_material(jwk jsonb)
 returns jsonb
 language sql immutable
 set search_path = pg_catalog, pg_temp
 return (select jsonb_object_agg(key, value) from jsonb_each(jwk) where key in ('kty', 'crv', 'x', 'y', 'n', 'e'));
 
-comment on function admin.jwk_material(jsonb) is
+comment on function admin_internal.jwk_material(jsonb) is
 'The members of a key that make it that key (RFC 7638, section 3.2).';
 
-create function admin.import_jwk(issuer text, jwk jsonb)
+create function admin_internal.import_jwk(issuer text, jwk jsonb)
 returns boolean
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -235,7 +235,7 @@ as $$
 declare
     known admin.jwt_key;
     key_id text := jwk ->> 'kid';
-    algorithm text := admin.jwk_algorithm(jwk);
+    algorithm text := admin_internal.jwk_algorithm(jwk);
 begin
     if key_id is null or octet_length(key_id) not between 1 and 256 then
         raise exception 'key cannot be used: its kid does not have 1 to 256 bytes' using errcode = '22023';
@@ -247,7 +247,7 @@ begin
         return true;
     end if;
     select * into strict known from admin.jwt_key as k where k.issuer = import_jwk.issuer and k.kid = key_id;
-    if known.alg <> algorithm or admin.jwk_material(known.jwk) <> admin.jwk_material(import_jwk.jwk) then
+    if known.alg <> algorithm or admin_internal.jwk_material(known.jwk) <> admin_internal.jwk_material(import_jwk.jwk) then
         raise exception 'key cannot be used: another one has its kid already, or it is there for another algorithm'
             using errcode = '22023', hint = 'Give the new key a kid of its own.';
     end if;
@@ -255,7 +255,7 @@ begin
 end
 $$;
 
-comment on function admin.import_jwk(text, jsonb) is
+comment on function admin_internal.import_jwk(text, jsonb) is
 'Stores one key of a set; false when it was there already. Raises 22023, with the reason, for one that cannot be used.';
 
 create function admin.import_jwks(issuer text, jwks jsonb)
@@ -284,12 +284,12 @@ begin
         if jsonb_typeof(element) <> 'object' then
             raise exception 'key % of the set is not an object', position using errcode = '22023';
         end if;
-        if admin.jwk_is_foreign(element) then
+        if admin_internal.jwk_is_foreign(element) then
             ignored := ignored || jsonb_build_object('index', position, 'kid', left(element ->> 'kid', 256));
             continue;
         end if;
         begin
-            if admin.import_jwk(issuer, element) then
+            if admin_internal.import_jwk(issuer, element) then
                 imported := imported + 1;
             else
                 unchanged := unchanged + 1;

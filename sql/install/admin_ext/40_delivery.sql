@@ -2,18 +2,18 @@
 -- Delivery: which copy of the data this is, ticks, positions, status.
 -- ---------------------------------------------------------------------------
 
-create function admin.store_identity(
+create function admin_internal.store_identity(
     out system_identifier bigint, out database_oid oid, out timeline int)
 as 'MODULE_PATHNAME', 'admin_store_identity'
 language c stable parallel restricted;
 
-comment on function admin.store_identity() is
+comment on function admin_internal.store_identity() is
 'Where this session runs: system identifier of the cluster, oid of the database, timeline that WAL is written on (0 on a standby).';
 
 create function admin_internal.home()
 returns text
 language sql stable
-return (admin.store_identity()).system_identifier || '/' || (admin.store_identity()).timeline;
+return (admin_internal.store_identity()).system_identifier || '/' || (admin_internal.store_identity()).timeline;
 
 comment on function admin_internal.home() is
 'Where this session runs, as text: "<system identifier>/<timeline>".';
@@ -39,7 +39,7 @@ comment on column admin.store.adopted_at is 'When this cluster, database and tim
 insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
 select system_identifier, database_oid, timeline,
        case when pg_catalog.current_setting('admin_ext.restoring', true) is distinct from 'on' then now() end
-from admin.store_identity();
+from admin_internal.store_identity();
 
 create function admin.store_id()
 returns uuid
@@ -53,12 +53,12 @@ end;
 comment on function admin.store_id() is
 'Which copy of the data answers: the store id, which is part of every event''s CloudEvents source. Together with an audit_id it names a row of the trail for ever.';
 
-create function admin.tick_snapshot()
+create function admin_internal.tick_snapshot()
 returns pg_snapshot
 as 'MODULE_PATHNAME', 'admin_tick_snapshot'
 language c volatile;
 
-comment on function admin.tick_snapshot() is
+comment on function admin_internal.tick_snapshot() is
 'What is committed now, with the calling transaction counted as in progress.';
 
 create table admin.tick (
@@ -166,12 +166,12 @@ comment on column admin.dead_letter_retry.sink is 'The sink that rejected it.';
 comment on column admin.dead_letter_retry.audit_id is 'The row of admin.audit.';
 comment on column admin.dead_letter_retry.requested_at is 'When it was asked for.';
 
-create function admin.enabled_sinks()
+create function admin_internal.enabled_sinks()
 returns setof text
 as 'MODULE_PATHNAME', 'admin_enabled_sinks'
 language c stable parallel safe rows 2;
 
-comment on function admin.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
+comment on function admin_internal.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
 
 -- A sink that was taken off the list is known by its position.
 create function admin_internal.check_sink(sink text)
@@ -180,7 +180,7 @@ language plpgsql stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    known text[] := array(select * from admin.enabled_sinks() union select p.sink from admin.sink_position as p order by 1);
+    known text[] := array(select * from admin_internal.enabled_sinks() union select p.sink from admin.sink_position as p order by 1);
 begin
     if check_sink.sink = any (known) then
         return;
@@ -210,7 +210,7 @@ declare
     low_bits constant numeric := 4294967296;
 begin
     select * into strict store from admin.store;
-    select * into here from admin.store_identity();
+    select * into here from admin_internal.store_identity();
     select * into newest from admin.sink_position as p
     where p.sink = delivery_problem.sink order by p.position_id desc limit 1;
     select t.tick_id, t.xmin::text <> (t.tick_xid::text::numeric % low_bits)::text as is_loaded,
@@ -251,7 +251,7 @@ declare
     here  record;
 begin
     select * into strict store from admin.store;
-    select * into here from admin.store_identity();
+    select * into here from admin_internal.store_identity();
     if (store.system_identifier, store.database_oid, store.timeline)
        is not distinct from (here.system_identifier, here.database_oid, here.timeline) then
         return;
@@ -268,7 +268,7 @@ comment on function admin_internal.follow_move() is
 'For the worker: where this database runs in another cluster, or on another timeline, than admin.store says, adopts the store there.';
 
 -- What a worker needs to go on; raises 55000 where an operator has to decide first.
-create function admin.delivery_open(
+create function admin_internal.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
     out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
     out floor_audit_id bigint, out backfill_audit_id bigint, out sink_detail text, out delivered_rows bigint,
@@ -323,11 +323,11 @@ begin
 end
 $$;
 
-comment on function admin.delivery_open(text) is
+comment on function admin_internal.delivery_open(text) is
 'For the worker: proves that the sink was delivered from this copy of the data, adopts the copy after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() has to be called first.';
 
 -- The caller commits synchronously, and reads no row before the commit has returned.
-create function admin.make_tick(out tick_id bigint, out snap text, out nonce text)
+create function admin_internal.make_tick(out tick_id bigint, out snap text, out nonce text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
@@ -340,7 +340,7 @@ begin
     -- one in anybody's hand.
     perform from admin.tick as t where t.tick_id = 0 for no key update;
     select * into last from admin.tick order by tick_id desc limit 1;
-    made := admin.tick_snapshot();
+    made := admin_internal.tick_snapshot();
     if pg_snapshot_xmax(made) < pg_snapshot_xmax(last.snap) then
         raise exception 'the newest tick is ahead of the transactions of this cluster'
             using errcode = '55000', hint = 'Call admin.resync_sink() for every sink; admin.resync_proposal() names the audit_id.';
@@ -350,9 +350,9 @@ begin
 end
 $$;
 
-comment on function admin.make_tick() is 'For the worker: stores the present snapshot as the next tick.';
+comment on function admin_internal.make_tick() is 'For the worker: stores the present snapshot as the next tick.';
 
-create function admin.purge_delivery(sink text, from_position bigint, to_position bigint, from_tick bigint)
+create function admin_internal.purge_delivery(sink text, from_position bigint, to_position bigint, from_tick bigint)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -376,5 +376,5 @@ begin
 end
 $$;
 
-comment on function admin.purge_delivery(text, bigint, bigint, bigint) is
+comment on function admin_internal.purge_delivery(text, bigint, bigint, bigint) is
 'For the worker: removes positions and ticks that no sink needs any more. The bounds keep it from scanning what it removed before.';

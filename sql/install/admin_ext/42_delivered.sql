@@ -2,7 +2,7 @@
 -- What became of each row at each sink.
 -- ---------------------------------------------------------------------------
 
-create function admin.is_delivered(
+create function admin_internal.is_delivered(
     audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
     highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint)
 returns boolean
@@ -15,8 +15,8 @@ return case
          and pg_visible_in_snapshot(xid, "window")
 end;
 
-comment on function admin.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
-'Whether a position, as admin.sink_newest_position() returns it, covers a row of the trail.';
+comment on function admin_internal.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
+'Whether a position, as admin_internal.sink_newest_position() returns it, covers a row of the trail.';
 
 -- A resync that skips leaves the position before it here: the sink never got the rows which that
 -- position does not cover and the resync passed over.
@@ -39,7 +39,7 @@ create table admin.sink_skipped (
 );
 
 comment on table admin.sink_skipped is
-'What admin.resync_sink() has skipped, one row for each call that skipped: see admin.is_skipped(). A later call that sends such rows lowers before_audit_id.';
+'What admin.resync_sink() has skipped, one row for each call that skipped: see admin_internal.is_skipped(). A later call that sends such rows lowers before_audit_id.';
 comment on column admin.sink_skipped.sink is 'Name of the sink.';
 comment on column admin.sink_skipped.position_id is 'The position that the call recorded.';
 comment on column admin.sink_skipped.first_audit_id is 'The lowest row that was skipped.';
@@ -55,7 +55,7 @@ comment on column admin.sink_skipped.done_backfill_audit_id is 'Rows visible in 
 comment on column admin.sink_skipped.skipped_at is 'When the call was made.';
 comment on column admin.sink_skipped.skipped_by is 'The session''s user.';
 
-create function admin.is_skipped(sink text, audit_id bigint, xid xid8)
+create function admin_internal.is_skipped(sink text, audit_id bigint, xid xid8)
 returns boolean
 language sql stable parallel safe
 return exists (
@@ -63,13 +63,13 @@ return exists (
     where s.sink = is_skipped.sink
       and is_skipped.audit_id >= s.first_audit_id and is_skipped.audit_id < s.before_audit_id
       and (is_skipped.audit_id <= s.floor_audit_id or pg_visible_in_snapshot(is_skipped.xid, s.snap))
-      and not admin.is_delivered(is_skipped.audit_id, is_skipped.xid, s.done, s.done_window, s.done_window_audit_id,
+      and not admin_internal.is_delivered(is_skipped.audit_id, is_skipped.xid, s.done, s.done_window, s.done_window_audit_id,
                                  s.done_highest_audit_id, s.done_floor_audit_id, s.done_backfill_audit_id));
 
-comment on function admin.is_skipped(text, bigint, xid8) is
+comment on function admin_internal.is_skipped(text, bigint, xid8) is
 'Whether a superuser''s admin.resync_sink() has skipped a row of the trail, so that the sink never got it.';
 
-create function admin.sink_newest_position()
+create function admin_internal.sink_newest_position()
 returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
                highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint,
                skipped_first bigint, skipped_before bigint)
@@ -78,7 +78,7 @@ set search_path = pg_catalog, pg_temp
 begin atomic
     select s.sink, p.done, p.win, p.window_audit_id, p.highest_audit_id, coalesce(p.floor_audit_id, 0), p.backfill_audit_id,
            k.first, k.before
-    from admin.enabled_sinks() as s(sink)
+    from admin_internal.enabled_sinks() as s(sink)
     left join lateral (
         select t.snap as done, w.snap as win, n.window_audit_id, n.highest_audit_id, n.floor_audit_id, n.backfill_audit_id
         from (select * from admin.sink_position as q
@@ -91,8 +91,8 @@ begin atomic
         from admin.sink_skipped as q where q.sink = s.sink) as k;
 end;
 
-comment on function admin.sink_newest_position() is
-'The newest position of each enabled sink with its snapshots, nulls for a sink that has none yet; and which audit_ids admin.is_skipped() has to be asked about, nulls for none.';
+comment on function admin_internal.sink_newest_position() is
+'The newest position of each enabled sink with its snapshots, nulls for a sink that has none yet; and which audit_ids admin_internal.is_skipped() has to be asked about, nulls for none.';
 
 -- The position as far as it can be proved.  Where its tick is missing, an earlier one is a lower bound: ticks are
 -- numbered in order, and numbers are not given out again.
@@ -135,17 +135,17 @@ begin atomic
            or a.audit_id > undelivered_rows.highest_audit_id
            or a.audit_id >= undelivered_rows.backfill_audit_id
            or a.xid >= pg_snapshot_xmin(done))
-      and not admin.is_delivered(a.audit_id, a.xid, done, "window", undelivered_rows.window_audit_id,
+      and not admin_internal.is_delivered(a.audit_id, a.xid, done, "window", undelivered_rows.window_audit_id,
                                  undelivered_rows.highest_audit_id, undelivered_rows.floor_audit_id,
                                  undelivered_rows.backfill_audit_id)
       and not (exists (select from admin.sink_skipped as s where s.sink = undelivered_rows.sink)
-               and admin.is_skipped(undelivered_rows.sink, a.audit_id, a.xid));
+               and admin_internal.is_skipped(undelivered_rows.sink, a.audit_id, a.xid));
 end;
 
 comment on function admin_internal.undelivered_rows(text, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
 'Rows of the trail that a position, as admin_internal.sink_base() returns it, does not cover, and that were not skipped.';
 
-create function admin.sink_backlog_row(sink text, out lag_rows bigint, out pending_since timestamptz)
+create function admin_internal.sink_backlog_row(sink text, out lag_rows bigint, out pending_since timestamptz)
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
@@ -172,7 +172,7 @@ begin
 end
 $$;
 
-comment on function admin.sink_backlog_row(text) is
+comment on function admin_internal.sink_backlog_row(text) is
 'For the worker and the view admin.worker_status: as admin.sink_backlog(), for any name. The settings of a session may lag behind the list of sinks for a moment, and a view of the status must not fail then.';
 
 create function admin.sink_backlog(sink text, out lag_rows bigint, out pending_since timestamptz)
@@ -181,7 +181,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
     perform admin_internal.check_sink(sink_backlog.sink);
-    select b.lag_rows, b.pending_since into sink_backlog.lag_rows, sink_backlog.pending_since from admin.sink_backlog_row(sink_backlog.sink) as b;
+    select b.lag_rows, b.pending_since into sink_backlog.lag_rows, sink_backlog.pending_since from admin_internal.sink_backlog_row(sink_backlog.sink) as b;
 end
 $$;
 

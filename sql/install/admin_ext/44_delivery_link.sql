@@ -32,7 +32,7 @@ comment on column admin_internal.delivery_link.sink is 'Name of the sink.';
 comment on column admin_internal.delivery_link.first_number is 'Delivery number of the first document of the batch.';
 comment on column admin_internal.delivery_link.last_number is 'Delivery number of the last one.';
 comment on column admin_internal.delivery_link.chain is 'The delivery chain after the batch; see doc/evidence.md.';
-comment on column admin_internal.delivery_link.done is 'Where the row was written together with a recorded position: rows visible in this snapshot were delivered, as admin.is_delivered() takes it. Null in other rows.';
+comment on column admin_internal.delivery_link.done is 'Where the row was written together with a recorded position: rows visible in this snapshot were delivered, as admin_internal.is_delivered() takes it. Null in other rows.';
 comment on column admin_internal.delivery_link."window" is 'The window that was being delivered; null between windows.';
 comment on column admin_internal.delivery_link.window_audit_id is 'Rows of that window up to here were delivered.';
 comment on column admin_internal.delivery_link.highest_audit_id is 'The highest audit_id that was delivered. Null where done is.';

@@ -121,7 +121,7 @@ create table admin_internal.resync_record (
 );
 
 comment on table admin_internal.resync_record is
-'Each call of admin.resync_sink(), for admin.sink_archived(): which rows the store that it began was never to deliver, and which rows were skipped until then.';
+'Each call of admin.resync_sink(), for admin_internal.sink_archived(): which rows the store that it began was never to deliver, and which rows were skipped until then.';
 comment on column admin_internal.resync_record.sink is 'Name of the sink.';
 comment on column admin_internal.resync_record.position_id is 'The position that the call recorded.';
 comment on column admin_internal.resync_record.store_id is 'The store from then on.';
@@ -148,22 +148,22 @@ comment on column admin_internal.late_delivery.store_id is 'The store that they 
 comment on column admin_internal.late_delivery.delivery_number is 'The delivery number in that store.';
 comment on column admin_internal.late_delivery.xid is 'The transaction that recorded the delivery.';
 
-create function admin.is_archived(
+create function admin_internal.is_archived(
     audit_id bigint, xid xid8, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
     highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint,
     begin_snap pg_snapshot, begin_floor_audit_id bigint, begin_audit_id bigint)
 returns boolean
 language sql immutable parallel safe
-return admin.is_delivered(audit_id, xid, done, "window", window_audit_id, highest_audit_id, floor_audit_id, backfill_audit_id)
+return admin_internal.is_delivered(audit_id, xid, done, "window", window_audit_id, highest_audit_id, floor_audit_id, backfill_audit_id)
     and case when audit_id >= begin_audit_id or begin_audit_id is null then true
              else audit_id > begin_floor_audit_id and not pg_visible_in_snapshot(xid, begin_snap) end;
 
-comment on function admin.is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint) is
-'Whether a receipt, as admin.sink_archived() returns it, covers a row of the trail, unless the sink skipped or rejected the row.';
+comment on function admin_internal.is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint) is
+'Whether a receipt, as admin_internal.sink_archived() returns it, covers a row of the trail, unless the sink skipped or rejected the row.';
 
 -- Compared so that each doubt makes a receipt cover less.  Rows that a dump has brought have an xid of another copy: receipts
 -- from before admin.resync_sink() has set a floor do not count.
-create function admin.sink_archived()
+create function admin_internal.sink_archived()
 returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
                highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint,
                begin_snap pg_snapshot, begin_floor_audit_id bigint, begin_audit_id bigint,
@@ -191,26 +191,26 @@ begin atomic
       and exists (select from admin.store as o where o.adopted_at is not null);
 end;
 
-comment on function admin.sink_archived() is
-'Which rows of the trail the receipts of the archive cover, one row for each store and sink, and more while rows are sent again; none once the storage may delete what it confirmed: see admin.is_archived(). Dead letters from late_first to late_last may have been delivered later.';
+comment on function admin_internal.sink_archived() is
+'Which rows of the trail the receipts of the archive cover, one row for each store and sink, and more while rows are sent again; none once the storage may delete what it confirmed: see admin_internal.is_archived(). Dead letters from late_first to late_last may have been delivered later.';
 
 create view admin.audit_delivery as
-with p as materialized (select * from admin.sink_newest_position()),
-     c as materialized (select * from admin.sink_archived())
+with p as materialized (select * from admin_internal.sink_newest_position()),
+     c as materialized (select * from admin_internal.sink_archived())
 select a.audit_id,
        a.recorded_at,
        p.sink,
        case when exists (select from admin.dead_letter as d
                          where d.sink = p.sink and d.audit_id = a.audit_id) then 'failed'
             when a.audit_id >= p.skipped_first and a.audit_id < p.skipped_before
-                 and admin.is_skipped(p.sink, a.audit_id, a.xid) then 'skipped'
-            when admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id,
+                 and admin_internal.is_skipped(p.sink, a.audit_id, a.xid) then 'skipped'
+            when admin_internal.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id,
                                     p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id) then 'delivered'
             else 'pending'
        end as sink_status,
        case when not exists (select from c
                              where c.sink = p.sink
-                               and admin.is_archived(a.audit_id, a.xid, c.done, c."window", c.window_audit_id, c.highest_audit_id,
+                               and admin_internal.is_archived(a.audit_id, a.xid, c.done, c."window", c.window_audit_id, c.highest_audit_id,
                                                      c.floor_audit_id, c.backfill_audit_id, c.begin_snap, c.begin_floor_audit_id, c.begin_audit_id)
                                and case when a.audit_id between c.late_first and c.late_last
                                         then not exists (select from admin_internal.late_delivery as e
@@ -219,7 +219,7 @@ select a.audit_id,
             when exists (select from admin.dead_letter as d
                          where d.sink = p.sink and d.audit_id = a.audit_id) then false
             when a.audit_id >= p.skipped_first and a.audit_id < p.skipped_before
-                 and admin.is_skipped(p.sink, a.audit_id, a.xid) then false
+                 and admin_internal.is_skipped(p.sink, a.audit_id, a.xid) then false
             else true
        end as archived
 from admin.audit as a cross join p;

@@ -137,7 +137,7 @@ begin
         delete from admin.tick as t where t.tick_id > 0;
         insert into admin.tick (tick_id, snap) values (0, '1:1:') on conflict do nothing;
     end if;
-    insert into admin.tick as t (tick_id, snap) values (coalesce(last, 0) + 1, admin.tick_snapshot())
+    insert into admin.tick as t (tick_id, snap) values (coalesce(last, 0) + 1, admin_internal.tick_snapshot())
     returning t.tick_id, t.snap into tick_id, snap;
 end
 $$;
@@ -188,10 +188,10 @@ begin
     end if;
     select count(*) into sent_again from admin.audit as a
     where a.audit_id >= from_audit_id and (a.audit_id <= floor or pg_visible_in_snapshot(a.xid, snap))
-      and admin.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id,
+      and admin_internal.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id,
                              base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id)
       and not (exists (select from admin.sink_skipped as s where s.sink = record_resync.sink)
-               and admin.is_skipped(sink, a.audit_id, a.xid));
+               and admin_internal.is_skipped(sink, a.audit_id, a.xid));
 
     -- A sink that keeps positions may hold later ones than are recorded: numbers go on far above.
     next_id := ((coalesce(newest.position_id, 0) >> 32) + 1) << 32;
@@ -243,7 +243,7 @@ declare
     is_fork boolean;
 begin
     select * into strict store from admin.store for update;
-    select * into here from admin.store_identity();
+    select * into here from admin_internal.store_identity();
     old_store_id := store.store_id;
     is_foreign := store.adopted_at is null or store.database_oid <> here.database_oid or store.system_identifier <> here.system_identifier;
     is_fork := (select t.highest_sent > 0 from admin_internal.sink_trouble(adopt_store.sink) as t)

@@ -95,7 +95,7 @@ begin
     select newest.delivered_rows + count(*) + (retried <> 0)::int into expected
     from admin_internal.undelivered_rows(sink, base.done, base.win, newest.window_audit_id, newest.highest_audit_id,
                                          newest.floor_audit_id, newest.backfill_audit_id) as u
-    where admin.is_delivered(u.audit_id, u.xid, claim.done, claim.win, window_audit_id, highest, floor, nullif(backfill, 0))
+    where admin_internal.is_delivered(u.audit_id, u.xid, claim.done, claim.win, window_audit_id, highest, floor, nullif(backfill, 0))
       and not exists (select from admin.dead_letter as d where d.sink = position_problem.sink and d.audit_id = u.audit_id);
     if delivered <> expected then
         problem := format('it counts %s delivered rows, not %s', delivered, expected);

@@ -90,10 +90,10 @@ as $$
 declare
     pending record;
 begin
-    execute format('select a.audit_id, p.sink, s.skipped from %s as a cross join admin.sink_newest_position() as p '
+    execute format('select a.audit_id, p.sink, s.skipped from %s as a cross join admin_internal.sink_newest_position() as p '
                    'cross join lateral (select coalesce(a.audit_id >= p.skipped_first and a.audit_id < p.skipped_before '
-                   'and admin.is_skipped(p.sink, a.audit_id, a.xid), false)) as s(skipped) '
-                   'where s.skipped or not admin.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
+                   'and admin_internal.is_skipped(p.sink, a.audit_id, a.xid), false)) as s(skipped) '
+                   'where s.skipped or not admin_internal.is_delivered(a.audit_id, a.xid, p.done, p."window", p.window_audit_id, '
                    'p.highest_audit_id, p.floor_audit_id, p.backfill_audit_id) '
                    'or exists (select from admin.dead_letter as d where d.sink = p.sink and d.audit_id = a.audit_id) '
                    'limit 1', partition)
@@ -152,7 +152,7 @@ begin
     for part in select p.* from admin.audit_partitions() as p where p.upper_bound <= horizon loop
         -- The trail is what tells an event that is sent again.
         execute format('select exists (select from %s as a where a.source_event_id is not null)', part.partition) into is_kept;
-        continue when is_kept and part.upper_bound > now() - admin.ingest_window();
+        continue when is_kept and part.upper_bound > now() - admin_internal.ingest_window();
         dependants := admin_internal.partition_dependants(part.partition);
         if dependants is not null then
             raise exception 'partition "%" cannot be dropped because other objects depend on it', part.partition
@@ -190,7 +190,7 @@ begin
         'rows', doomed.row_count,
         'first_audit_id', doomed.first_audit_id::text, 'last_audit_id', doomed.last_audit_id::text,
         'sinks', (select coalesce(json_object_agg(s.sink, n.highest_audit_id::text), '{}')
-                  from admin.enabled_sinks() as s(sink)
+                  from admin_internal.enabled_sinks() as s(sink)
                   left join lateral (select p.highest_audit_id from admin.sink_position as p
                                      where p.sink = s.sink order by p.position_id desc limit 1) as n on true),
         'last_numbers', doomed.last_numbers));
@@ -225,7 +225,7 @@ begin
         raise exception 'admin.drop_audit_partitions() runs in a READ COMMITTED transaction only' using errcode = '25001';
     end if;
     -- Of months that went before: while the trail is locked there is no time for it.
-    perform admin.ingest_tidy(100000);
+    perform admin_internal.ingest_tidy(100000);
     all_doomed := array(select d from admin_internal.find_doomed(horizon) as d);
     if cardinality(all_doomed) = 0 then
         return 0;

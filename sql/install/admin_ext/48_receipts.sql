@@ -131,13 +131,13 @@ begin
     delete from admin_internal.late_delivery as d
     where d.sink = sink
       and d.audit_id in (
-          with c as materialized (select s.* from admin.sink_archived() as s where s.sink = forget_late_deliveries.sink)
+          with c as materialized (select s.* from admin_internal.sink_archived() as s where s.sink = forget_late_deliveries.sink)
           select e.audit_id from admin_internal.late_delivery as e
           where e.sink = forget_late_deliveries.sink
             and (e.store_id = forget_late_deliveries.store_id and e.delivery_number <= forget_late_deliveries.last_number
                  or exists (select from c cross join lateral (select a.xid from admin.audit as a where a.audit_id = e.audit_id limit 1) as a
                             where pg_visible_in_snapshot(e.xid, c.done)
-                              and admin.is_archived(e.audit_id, a.xid, c.done, c."window", c.window_audit_id, c.highest_audit_id, c.floor_audit_id,
+                              and admin_internal.is_archived(e.audit_id, a.xid, c.done, c."window", c.window_audit_id, c.highest_audit_id, c.floor_audit_id,
                                                     c.backfill_audit_id, c.begin_snap, c.begin_floor_audit_id, c.begin_audit_id)))
           for update of e skip locked);
 end
@@ -261,7 +261,7 @@ begin
     if base.done is not null then
         select a.recorded_at into other_at from admin.audit as a
         where a.xid >= pg_snapshot_xmin(base.done) and a.event_type <> 'archive.receipt'
-          and not admin.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id)
+          and not admin_internal.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id)
         order by a.xid, a.audit_id limit 1;
         select l.recorded_at into since from admin_internal.delivery_link as l
         where l.store_id = archive_waits_since.store_id and l.sink = archive_waits_since.sink and l.last_number > archived_number and l.recorded_at >= other_at
@@ -273,7 +273,7 @@ begin
         select count(*) filter (where a.event_type = 'archive.receipt') into receipts
         from (select a.event_type from admin.audit as a
               where a.xid >= pg_snapshot_xmin(base.done)
-                and not admin.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id)
+                and not admin_internal.is_delivered(a.audit_id, a.xid, base.done, base."window", base.window_audit_id, base.highest_audit_id, base.floor_audit_id, base.backfill_audit_id)
               order by a.xid, a.audit_id limit delivered_number - archived_number) as a;
         if receipts = delivered_number - archived_number then
             return null;
@@ -288,7 +288,7 @@ $$;
 comment on function admin_internal.archive_waits_since(uuid, text, bigint, bigint) is
 'Since when a document waits to be archived, of a store and sink that were delivered more than is archived. Null where only receipts wait: the archiver keeps them until another document comes, a day at most.';
 
-create function admin.archive_status_rows(
+create function admin_internal.archive_status_rows(
     out store_id uuid, out sink text, out is_present boolean, out archived_number bigint, out delivered_number bigint,
     out lag_rows bigint, out lag_seconds double precision, out received_at timestamptz, out status text,
     out last_number bigint, out retain_until timestamptz, out location text, out mismatches bigint, out broken bigint)
@@ -309,7 +309,7 @@ begin atomic
     looked as (
         select p.store_id, p.sink from place as p
         union
-        select o.store_id, e.sink from admin.store as o cross join admin.enabled_sinks() as e(sink)
+        select o.store_id, e.sink from admin.store as o cross join admin_internal.enabled_sinks() as e(sink)
         cross join lateral (select from admin_internal.delivery_link as l where l.store_id = o.store_id and l.sink = e.sink limit 1) as l)
     select p.store_id, p.sink, exists (select from admin.store as o where o.store_id = p.store_id),
            b.last_number, d.last_number, case when l.since is not null then greatest(d.last_number - coalesce(b.last_number, 0), 0) when d.last_number is not null then 0 end,
@@ -330,9 +330,9 @@ begin atomic
                           where a.store_id = r.store_id and a.sink = r.sink and a.last_number >= r.last_number and a.recorded_at > r.received_at)) as w;
 end;
 
-comment on function admin.archive_status_rows() is 'What admin.archive_status shows.';
+comment on function admin_internal.archive_status_rows() is 'What admin.archive_status shows.';
 
-create view admin.archive_status as select * from admin.archive_status_rows();
+create view admin.archive_status as select * from admin_internal.archive_status_rows();
 
 comment on view admin.archive_status is
 'How far the archive is: one row for each store and sink that has a receipt, and for each enabled sink whose delivery chain the database knows. archived_number goes by what admin.record_receipt() has compared, not by the rows of admin.archive_receipt.';
@@ -363,13 +363,13 @@ as $$
 declare
     missing bigint;
 begin
-    execute format('with c as materialized (select * from admin.sink_archived()) select min(a.audit_id) from %s as a '
-                   'where not exists (select from c where admin.is_archived(a.audit_id, a.xid, c.done, c."window", c.window_audit_id, '
+    execute format('with c as materialized (select * from admin_internal.sink_archived()) select min(a.audit_id) from %s as a '
+                   'where not exists (select from c where admin_internal.is_archived(a.audit_id, a.xid, c.done, c."window", c.window_audit_id, '
                    'c.highest_audit_id, c.floor_audit_id, c.backfill_audit_id, c.begin_snap, c.begin_floor_audit_id, c.begin_audit_id) '
                    'and not exists (select from admin_internal.late_delivery as e where e.sink = c.sink and e.audit_id = a.audit_id '
                    'and not pg_visible_in_snapshot(e.xid, c.done)) '
                    'and not exists (select from admin.dead_letter as d where d.sink = c.sink and d.audit_id = a.audit_id) '
-                   'and not (exists (select from admin.sink_skipped as s where s.sink = c.sink) and admin.is_skipped(c.sink, a.audit_id, a.xid)))',
+                   'and not (exists (select from admin.sink_skipped as s where s.sink = c.sink) and admin_internal.is_skipped(c.sink, a.audit_id, a.xid)))',
                    partition)
     into missing;
     if missing is not null then

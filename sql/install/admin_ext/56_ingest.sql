@@ -77,7 +77,7 @@ comment on index admin.audit_dropped_one_row is 'One row.';
 insert into admin.audit_dropped (below)
 select 0 where current_setting('admin_ext.restoring', true) is distinct from 'on';
 
-create function admin.audit_attributes_guard()
+create function admin_internal.audit_attributes_guard()
 returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -94,29 +94,29 @@ begin
 end
 $$;
 
-comment on function admin.audit_attributes_guard() is
+comment on function admin_internal.audit_attributes_guard() is
 'Trigger of admin.audit_attributes: refuses UPDATE, TRUNCATE, and DELETE of what the trail may have a row of, with 23001.';
 
 create trigger audit_attributes_guard
 before update or truncate on admin.audit_attributes
-for each statement execute function admin.audit_attributes_guard();
+for each statement execute function admin_internal.audit_attributes_guard();
 
 create trigger audit_attributes_guard_delete
 after delete on admin.audit_attributes
 referencing old table as gone
-for each statement execute function admin.audit_attributes_guard();
+for each statement execute function admin_internal.audit_attributes_guard();
 
-create function admin.audit_attributes_insert()
+create function admin_internal.audit_attributes_insert()
 returns trigger
 as 'MODULE_PATHNAME', 'admin_audit_attributes_insert'
 language c;
 
-comment on function admin.audit_attributes_insert() is
+comment on function admin_internal.audit_attributes_insert() is
 'Trigger of admin.audit_attributes: refuses INSERT by hand with 23001, unless admin_ext.restoring is on.';
 
 create trigger audit_attributes_insert
 before insert on admin.audit_attributes
-for each row execute function admin.audit_attributes_insert();
+for each row execute function admin_internal.audit_attributes_insert();
 
 alter table admin.audit_attributes enable always trigger audit_attributes_insert;
 alter table admin.audit_attributes enable always trigger audit_attributes_guard;
@@ -126,7 +126,7 @@ comment on trigger audit_attributes_insert on admin.audit_attributes is 'Refuses
 comment on trigger audit_attributes_guard on admin.audit_attributes is 'Append-only, as the trail is.';
 comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Allows DELETE of attributes of dropped months only.';
 
-create function admin.ingest_tidy(max_rows int)
+create function admin_internal.ingest_tidy(max_rows int)
 returns bigint
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -140,28 +140,28 @@ begin
                          where a.audit_id < (select d.below from admin.audit_dropped as d) order by a.audit_id limit max_rows);
     get diagnostics attributes = row_count;
     delete from admin.ingest_gap as g
-    where g.ctid in (select c.ctid from admin.ingest_gap as c where c.filled_at < now() - admin.ingest_window() limit max_rows);
+    where g.ctid in (select c.ctid from admin.ingest_gap as c where c.filled_at < now() - admin_internal.ingest_window() limit max_rows);
     get diagnostics gaps = row_count;
     return attributes + gaps;
 end
 $$;
 
-comment on function admin.ingest_tidy(int) is
+comment on function admin_internal.ingest_tidy(int) is
 'For the worker and admin.drop_audit_partitions(): removes attributes of months that were dropped, and gaps that were closed longer ago than admin_ext.ingest_window; returns how many.';
 
-create function admin.ingest_window()
+create function admin_internal.ingest_window()
 returns interval
 language sql stable
 set search_path = pg_catalog, pg_temp
 set intervalstyle = 'postgres'
 return coalesce((select s.setting::bigint * interval '1 second' from pg_settings as s where s.name = 'admin_ext.ingest_window'), interval '7 days');
 
-comment on function admin.ingest_window() is 'The setting admin_ext.ingest_window; its default where the library has not been loaded.';
+comment on function admin_internal.ingest_window() is 'The setting admin_ext.ingest_window; its default where the library has not been loaded.';
 
 -- Sequences are ranges here: a batch is seldom more than one.  Gaps, open and closed ones, do not
 -- overlap, so the one that has a number is the last that does not begin after it, or none: one look
 -- into the index, however many there are.
-create function admin.ingest_fill(source text, came int8multirange)
+create function admin_internal.ingest_fill(source text, came int8multirange)
 returns bigint
 language sql
 set search_path = pg_catalog, pg_temp
@@ -194,11 +194,11 @@ begin atomic
     select coalesce(sum(gap.missing - (select coalesce(sum(upper(p) - lower(p)), 0) from unnest(gap.pieces) as p)), 0)::bigint from gap;
 end;
 
-comment on function admin.ingest_fill(text, int8multirange) is
-'For admin.ingest_note(): narrows, parts or closes the open gaps of a source by the numbers that came, and returns how many of these had been missing.';
+comment on function admin_internal.ingest_fill(text, int8multirange) is
+'For admin_internal.ingest_note(): narrows, parts or closes the open gaps of a source by the numbers that came, and returns how many of these had been missing.';
 
 -- Called under the lock of the source.
-create function admin.ingest_note(source text, accepted bigint, duplicates bigint, conflicting bigint, sequences bigint[])
+create function admin_internal.ingest_note(source text, accepted bigint, duplicates bigint, conflicting bigint, sequences bigint[])
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -212,7 +212,7 @@ begin
     select case when s.first_sequence is null then '{}' else int8multirange(int8range(s.first_sequence, s.last_sequence, '[]')) end
     into strict known from admin.ingest_source as s where s.source = ingest_note.source;
     if not isempty(came) then
-        expected := admin.ingest_fill(source, came)
+        expected := admin_internal.ingest_fill(source, came)
             + (select coalesce(sum(upper(r) - lower(r)), 0) from unnest(came - known) as r);
         insert into admin.ingest_gap (source, from_sequence, to_sequence)
         select ingest_note.source, lower(r), upper(r) - 1 from unnest(int8multirange(range_merge(came + known)) - known - came) as r;
@@ -228,7 +228,7 @@ begin
 end
 $$;
 
-comment on function admin.ingest_note(text, bigint, bigint, bigint, bigint[]) is
+comment on function admin_internal.ingest_note(text, bigint, bigint, bigint, bigint[]) is
 'For admin.audit_ingest(): counts what came of a source, opens the gaps that it leaves and closes those that it fills.';
 
 create function admin_internal.ingest_prefixes(caller oid)

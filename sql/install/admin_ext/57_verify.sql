@@ -2,7 +2,7 @@
 -- A second factor of trust: an approval held against itself and its trail.
 -- ---------------------------------------------------------------------------
 
-create function admin.trail_of(approval_id text)
+create function admin_internal.trail_of(approval_id text)
 returns table (audit_id bigint, event_type text, approval admin.approval, signature admin.signature, changed jsonb, verified boolean, token jsonb)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -20,10 +20,10 @@ begin atomic
     order by a.audit_id;
 end;
 
-comment on function admin.trail_of(text) is
+comment on function admin_internal.trail_of(text) is
 'The steps of an approval as the trail has them, in order: the row after each.';
 
-create function admin.verify_row(a admin.approval)
+create function admin_internal.verify_row(a admin.approval)
 returns table (item text, fits boolean, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -61,15 +61,15 @@ begin atomic
     left join admin.action_policy as p on p.action = a.action;
 end;
 
-comment on function admin.verify_row(admin.approval) is
+comment on function admin_internal.verify_row(admin.approval) is
 'Compares an approval with its signatures (state, roles, people, digests) and with the policy of its action.';
 
-create function admin.verify_trail(a admin.approval)
+create function admin_internal.verify_trail(a admin.approval)
 returns table (item text, fits boolean, detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 begin atomic
-    with t as materialized (select * from admin.trail_of(a.approval_id)),
+    with t as materialized (select * from admin_internal.trail_of(a.approval_id)),
          changes as (select t.*, lag((t.approval).state) over w as state_before, row_number() over w as step
                      from t where t.event_type <> 'signature.added' window w as (order by t.audit_id)),
          added as (select * from t where t.event_type = 'signature.added'),
@@ -119,7 +119,7 @@ begin atomic
      order by t.audit_id);
 end;
 
-comment on function admin.verify_trail(admin.approval) is
+comment on function admin_internal.verify_trail(admin.approval) is
 'Compares an approval and its signatures with each step in the trail, and the tokens with the keys.';
 
 create function admin.verify_approval(approval_id text)
@@ -136,8 +136,8 @@ begin
     if not found then
         raise exception 'approval "%" does not exist', coalesce(left(verify_approval.approval_id, 64), 'null') using errcode = 'P0002', detail = 'There is no such row in admin.approval.', hint = 'Check the id: its letters are lower case.';
     end if;
-    return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_row(a) as v;
-    return query select v.item, coalesce(v.fits, false), v.detail from admin.verify_trail(a) as v;
+    return query select v.item, coalesce(v.fits, false), v.detail from admin_internal.verify_row(a) as v;
+    return query select v.item, coalesce(v.fits, false), v.detail from admin_internal.verify_trail(a) as v;
 end
 $$;
 

@@ -22,7 +22,7 @@ comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to 
 comment on column admin.sweep_due.due_at is 'The first instant of that.';
 comment on index admin.sweep_due_at is 'A sweep reads no further than what is due.';
 
-create function admin.sweep_schedule()
+create function admin_internal.sweep_schedule()
 returns trigger
 language plpgsql
 security definer
@@ -57,17 +57,17 @@ begin
 end
 $$;
 
-comment on function admin.sweep_schedule() is
+comment on function admin_internal.sweep_schedule() is
 'Trigger of admin.approval: keeps what the sweep has to announce of a new approval, or of one that has got another deadline.';
 
 create trigger sweep_schedule
 after insert on admin.approval
-for each row execute function admin.sweep_schedule();
+for each row execute function admin_internal.sweep_schedule();
 
 create trigger sweep_schedule_deadline
 after update of sla_deadline on admin.approval
 for each row when (old.sla_deadline is distinct from new.sla_deadline)
-execute function admin.sweep_schedule();
+execute function admin_internal.sweep_schedule();
 
 alter table admin.approval enable always trigger sweep_schedule;
 alter table admin.approval enable always trigger sweep_schedule_deadline;
@@ -88,7 +88,7 @@ comment on function admin.sweep_expired(int) is
 -- ---------------------------------------------------------------------------
 
 -- The table of that name is pg_cron's own: a schema "cron" could be anybody's.
-create function admin.cron_is_here()
+create function admin_internal.cron_is_here()
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -97,10 +97,10 @@ return exists (select from pg_extension as e
                join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
                where e.extname = 'pg_cron' and c.relname = 'job' and c.relnamespace = to_regnamespace('cron'));
 
-comment on function admin.cron_is_here() is 'Is pg_cron installed in this database?';
+comment on function admin_internal.cron_is_here() is 'Is pg_cron installed in this database?';
 
 -- The jobs of pg_cron that sweep this database, those that can first.
-create function admin.sweep_jobs(out job_id bigint, out schedule text, out problem text)
+create function admin_internal.sweep_jobs(out job_id bigint, out schedule text, out problem text)
 returns setof record
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -109,12 +109,12 @@ declare
     job      record;
     last_run record;
 begin
-    if not admin.cron_is_here() then
+    if not admin_internal.cron_is_here() then
         return;
     end if;
     for job in execute 'select j.jobid, j.schedule, j.username, j.active, j.command like ''%admin.sweep_expired(%'' as does_sweep from cron.job as j '
                        'where (j.command like ''%admin.sweep_expired(%'' or j.jobname = $1) and j.database = current_database() order by j.jobid'
-               using admin.sweep_job_name()
+               using admin_internal.sweep_job_name()
     loop
         execute 'select r.status, r.return_message from (select * from cron.job_run_details order by runid desc limit 1000) as r '
                 'where r.jobid = $1 and r.status in (''succeeded'', ''failed'') order by r.runid desc limit 1' into last_run using job.jobid;
@@ -136,16 +136,16 @@ begin
 end
 $$;
 
-comment on function admin.sweep_jobs() is 'The jobs of pg_cron in this database that call admin.sweep_expired(), and what keeps each from it; null: nothing.';
+comment on function admin_internal.sweep_jobs() is 'The jobs of pg_cron in this database that call admin.sweep_expired(), and what keeps each from it; null: nothing.';
 
-create function admin.sweep_by_worker(out database name, out swept_at timestamptz, out error text)
+create function admin_internal.sweep_by_worker(out database name, out swept_at timestamptz, out error text)
 returns setof record
 as 'MODULE_PATHNAME', 'admin_sweep_by_worker'
 language c volatile rows 4;
 
-comment on function admin.sweep_by_worker() is 'When each worker of this cluster last came to the end of a sweep, and why it could not since; as they wrote it in shared memory.';
+comment on function admin_internal.sweep_by_worker() is 'When each worker of this cluster last came to the end of a sweep, and why it could not since; as they wrote it in shared memory.';
 
-create function admin.sweep_status_row(
+create function admin_internal.sweep_status_row(
     out swept_by text, out job_id bigint, out schedule text, out problem text,
     out due_rows bigint, out overdue_seconds double precision, out next_due_at timestamptz)
 language plpgsql stable
@@ -156,15 +156,15 @@ declare
     -- Of a variable an index is asked, of the clock it is not.
     present     timestamptz := clock_timestamp();
     has_worker  boolean := current_setting('admin_ext.sweep_interval') <> '0'
-                           and exists (select from admin.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
+                           and exists (select from admin_internal.worker_status_rows() as w where w.database = current_database() and w.pid is not null);
     worker_said text := (select case when bool_and(w.error is not null) then 'the worker could not sweep: ' || min(w.error) end
-                         from admin.sweep_by_worker() as w where w.database = current_database());
+                         from admin_internal.sweep_by_worker() as w where w.database = current_database());
 begin
     if exists (select from admin.store as s where s.adopted_at is null) then
         worker_said := 'the worker could not sweep: this copy of the audit trail waits for admin.resync_sink()';
     end if;
     select j.job_id, j.schedule, j.problem into job_id, schedule, problem
-    from admin.sweep_jobs() as j order by j.problem is not null, j.job_id limit 1;
+    from admin_internal.sweep_jobs() as j order by j.problem is not null, j.job_id limit 1;
     swept_by := case when job_id is not null and problem is null then 'pg_cron'
                      when has_worker and worker_said is null then 'worker'
                      else 'nobody' end;
@@ -177,9 +177,9 @@ begin
 end
 $$;
 
-comment on function admin.sweep_status_row() is 'What admin.sweep_status shows.';
+comment on function admin_internal.sweep_status_row() is 'What admin.sweep_status shows.';
 
-create view admin.sweep_status as select * from admin.sweep_status_row();
+create view admin.sweep_status as select * from admin_internal.sweep_status_row();
 
 comment on view admin.sweep_status is
 'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';
@@ -191,32 +191,32 @@ comment on column admin.sweep_status.due_rows is 'Approvals with something to be
 comment on column admin.sweep_status.overdue_seconds is 'For how long the first of them has been due; 0 when none is.';
 comment on column admin.sweep_status.next_due_at is 'When something will be due next; null: never.';
 
-create function admin.sweep_job_name()
+create function admin_internal.sweep_job_name()
 returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 return left('admin_ext sweep of ' || current_database(), 63);
 
-comment on function admin.sweep_job_name() is 'What admin.schedule_sweep() calls its job.';
+comment on function admin_internal.sweep_job_name() is 'What admin.schedule_sweep() calls its job.';
 
 -- Ends each transaction soon: whoever wants to sign or withdraw does not wait for many of them.
-create function admin.sweep_command()
+create function admin_internal.sweep_command()
 returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 return 'do $sweep$ begin loop exit when admin.sweep_expired(1000) = 0; commit; end loop; end $sweep$';
 
-comment on function admin.sweep_command() is 'What the job of admin.schedule_sweep() runs.';
+comment on function admin_internal.sweep_command() is 'What the job of admin.schedule_sweep() runs.';
 
 -- What could be done in the database of pg_cron instead, as a statement.
-create function admin.warn_without_cron(statement text)
+create function admin_internal.warn_without_cron(statement text)
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
     cron_database text := current_setting('cron.database_name', true);
-    is_swept      boolean := (select s.swept_by <> 'nobody' from admin.sweep_status_row() as s);
+    is_swept      boolean := (select s.swept_by <> 'nobody' from admin_internal.sweep_status_row() as s);
 begin
     raise warning 'pg_cron is not installed in database "%"', current_database()
         using errcode = '55000',
@@ -228,9 +228,9 @@ begin
 end
 $$;
 
-comment on function admin.warn_without_cron(text) is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what could be done instead.';
+comment on function admin_internal.warn_without_cron(text) is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what could be done instead.';
 
-create function admin.check_cron_usage()
+create function admin_internal.check_cron_usage()
 returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -243,7 +243,7 @@ begin
 end
 $$;
 
-comment on function admin.check_cron_usage() is 'Raises 42501, with what a superuser can do, unless the caller may use pg_cron.';
+comment on function admin_internal.check_cron_usage() is 'Raises 42501, with what a superuser can do, unless the caller may use pg_cron.';
 
 -- The job is the caller's, who needs USAGE of the schema cron.
 create function admin.schedule_sweep(schedule text default '* * * * *')
@@ -256,17 +256,17 @@ begin
         raise exception 'argument "schedule" is null'
             using errcode = '22023', detail = 'A schedule of pg_cron is needed, as "* * * * *".', hint = 'To end it call admin.unschedule_sweep().';
     end if;
-    if admin.cron_is_here() then
-        perform admin.check_cron_usage();
+    if admin_internal.cron_is_here() then
+        perform admin_internal.check_cron_usage();
         -- Anew: what was switched off or edited is not put right by a schedule.
         execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database() and j.username = current_user'
-        using admin.sweep_job_name();
-        execute 'select cron.schedule($1, $2, $3)' using admin.sweep_job_name(), schedule_sweep.schedule, admin.sweep_command();
+        using admin_internal.sweep_job_name();
+        execute 'select cron.schedule($1, $2, $3)' using admin_internal.sweep_job_name(), schedule_sweep.schedule, admin_internal.sweep_command();
     else
-        perform admin.warn_without_cron(format('cron.schedule_in_database(%L, %L, %L, %L)', admin.sweep_job_name(), schedule_sweep.schedule,
-                                               admin.sweep_command(), current_database()));
+        perform admin_internal.warn_without_cron(format('cron.schedule_in_database(%L, %L, %L, %L)', admin_internal.sweep_job_name(), schedule_sweep.schedule,
+                                               admin_internal.sweep_command(), current_database()));
     end if;
-    return (select s.swept_by from admin.sweep_status_row() as s);
+    return (select s.swept_by from admin_internal.sweep_status_row() as s);
 end
 $$;
 
@@ -279,14 +279,14 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if admin.cron_is_here() then
-        perform admin.check_cron_usage();
+    if admin_internal.cron_is_here() then
+        perform admin_internal.check_cron_usage();
         execute 'select cron.unschedule(j.jobid) from cron.job as j where j.jobname = $1 and j.database = current_database()'
-        using admin.sweep_job_name();
+        using admin_internal.sweep_job_name();
     else
-        perform admin.warn_without_cron(format('cron.unschedule(%L)', admin.sweep_job_name()));
+        perform admin_internal.warn_without_cron(format('cron.unschedule(%L)', admin_internal.sweep_job_name()));
     end if;
-    return (select s.swept_by from admin.sweep_status_row() as s);
+    return (select s.swept_by from admin_internal.sweep_status_row() as s);
 end
 $$;
 

@@ -125,8 +125,8 @@ begin atomic
     join pg_constraint as k on k.oid = t.tgconstraint and k.contype = 'f'
     where g.is_ours and t.tgisinternal
     union all
-    select p.partition, format('%s was missing', l.need), format('select admin.audit_prepare_partition(%L)', p.partition)
-    from admin.audit_partitions() as p cross join lateral admin.audit_partition_lacks(p.partition) as l(need)
+    select p.partition, format('%s was missing', l.need), format('select admin_internal.audit_prepare_partition(%L)', p.partition)
+    from admin.audit_partitions() as p cross join lateral admin_internal.audit_partition_lacks(p.partition) as l(need)
     union all
     select g.relation, format('constraint %I was not valid', k.conname),
            format('alter table %s validate constraint %I', g.relation, k.conname)

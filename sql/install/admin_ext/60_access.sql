@@ -10,66 +10,66 @@ set search_path = pg_catalog, pg_temp
 begin atomic
     select f.signature, a.access
     from (values
-        ('sensitive_check(text, text, text, text, text, text, text)', '{checker, operator}'::text[]),
-        ('sensitive_check_preview(text, text, text, timestamptz)', '{checker, auditor, operator}'),
-        ('audit_ingest(jsonb)', '{checker, operator}'),
-        ('jwt_verify(text)', '{checker, signer, operator}'),
-        ('jws_verify(text, jsonb)', '{checker, signer, auditor, operator}'),
-        ('issue_approval(text, text[], timestamptz, text, text, text, text)', '{signer}'),
-        ('sign_approval(text, text, text, text, text, bytea)', '{signer}'),
-        ('withdraw_approval(text, text, text, text)', '{signer}'),
-        ('approval_digest(text)', '{signer, auditor, operator}'),
-        ('ttl_state(text, timestamptz, timestamptz, timestamptz)', '{auditor, operator}'),
-        ('explain_check(text, text, text, timestamptz)', '{auditor, operator}'),
-        ('replay_check(bigint)', '{auditor, operator}'),
-        ('explain_replay(bigint)', '{auditor, operator}'),
-        ('verify_approval(text)', '{auditor, operator}'),
-        ('audit_partitions()', '{auditor, operator}'),
+        ('admin.sensitive_check(text, text, text, text, text, text, text)', '{checker, operator}'::text[]),
+        ('admin.sensitive_check_preview(text, text, text, timestamptz)', '{checker, auditor, operator}'),
+        ('admin.audit_ingest(jsonb)', '{checker, operator}'),
+        ('admin.jwt_verify(text)', '{checker, signer, operator}'),
+        ('admin.jws_verify(text, jsonb)', '{checker, signer, auditor, operator}'),
+        ('admin.issue_approval(text, text[], timestamptz, text, text, text, text)', '{signer}'),
+        ('admin.sign_approval(text, text, text, text, text, bytea)', '{signer}'),
+        ('admin.withdraw_approval(text, text, text, text)', '{signer}'),
+        ('admin.approval_digest(text)', '{signer, auditor, operator}'),
+        ('admin.ttl_state(text, timestamptz, timestamptz, timestamptz)', '{auditor, operator}'),
+        ('admin.explain_check(text, text, text, timestamptz)', '{auditor, operator}'),
+        ('admin.replay_check(bigint)', '{auditor, operator}'),
+        ('admin.explain_replay(bigint)', '{auditor, operator}'),
+        ('admin.verify_approval(text)', '{auditor, operator}'),
+        ('admin.audit_partitions()', '{auditor, operator}'),
         -- Views call these under the reader's name.
-        ('is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint)', '{auditor, operator}'),
-        ('is_skipped(text, bigint, xid8)', '{auditor, operator}'),
-        ('sink_backlog(text)', '{auditor, operator, monitor}'),
-        ('sink_backlog_row(text)', '{auditor, operator, monitor}'),
-        ('enabled_sinks()', '{auditor, operator}'),
-        ('sink_newest_position()', '{auditor, operator}'),
-        ('is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint)', '{auditor, operator}'),
-        ('sink_archived()', '{auditor, operator}'),
-        ('archive_status_rows()', '{auditor, operator, monitor}'),
-        ('sink_places()', '{auditor, operator}'),
-        ('worker_status_rows()', '{auditor, operator, monitor}'),
-        ('batch_latency_rows()', '{auditor, operator, monitor}'),
-        ('check_latency_row()', '{auditor, operator, monitor}'),
-        ('sweep_status_row()', '{auditor, operator, monitor}'),
-        ('sweep_expired(int)', '{operator}'),
-        ('schedule_sweep(text)', '{operator}'),
-        ('unschedule_sweep()', '{operator}'),
-        ('cron_is_here()', '{operator}'),
-        ('warn_without_cron(text)', '{operator}'),
-        ('check_cron_usage()', '{operator}'),
-        ('sweep_job_name()', '{operator}'),
-        ('sweep_command()', '{operator}'),
-        ('attach_audit(regclass)', '{operator}'),
-        ('detach_audit(regclass)', '{operator}'),
-        ('check_attachable(regclass)', '{operator}'),
-        ('audit_row_change()', '{operator}'),
-        ('create_audit_partitions(int)', '{operator}'),
-        ('drop_audit_partitions(interval)', '{operator}'),
-        ('resync_sink(text, bigint)', '{operator}'),
-        ('resync_proposal(text)', '{auditor, operator}'),
-        ('retry_dead_letter(text, bigint)', '{operator}'),
-        ('close_ingest_gaps(text, bigint, text)', '{operator}'),
-        ('revoke_jwt_key(text, text)', '{operator}'),
+        ('admin_internal.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint)', '{auditor, operator}'),
+        ('admin_internal.is_skipped(text, bigint, xid8)', '{auditor, operator}'),
+        ('admin.sink_backlog(text)', '{auditor, operator, monitor}'),
+        ('admin_internal.sink_backlog_row(text)', '{auditor, operator, monitor}'),
+        ('admin_internal.enabled_sinks()', '{auditor, operator}'),
+        ('admin_internal.sink_newest_position()', '{auditor, operator}'),
+        ('admin_internal.is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint)', '{auditor, operator}'),
+        ('admin_internal.sink_archived()', '{auditor, operator}'),
+        ('admin_internal.archive_status_rows()', '{auditor, operator, monitor}'),
+        ('admin.sink_places()', '{auditor, operator}'),
+        ('admin_internal.worker_status_rows()', '{auditor, operator, monitor}'),
+        ('admin_internal.batch_latency_rows()', '{auditor, operator, monitor}'),
+        ('admin_internal.check_latency_row()', '{auditor, operator, monitor}'),
+        ('admin_internal.sweep_status_row()', '{auditor, operator, monitor}'),
+        ('admin.sweep_expired(int)', '{operator}'),
+        ('admin.schedule_sweep(text)', '{operator}'),
+        ('admin.unschedule_sweep()', '{operator}'),
+        ('admin_internal.cron_is_here()', '{operator}'),
+        ('admin_internal.warn_without_cron(text)', '{operator}'),
+        ('admin_internal.check_cron_usage()', '{operator}'),
+        ('admin_internal.sweep_job_name()', '{operator}'),
+        ('admin_internal.sweep_command()', '{operator}'),
+        ('admin.attach_audit(regclass)', '{operator}'),
+        ('admin.detach_audit(regclass)', '{operator}'),
+        ('admin_internal.check_attachable(regclass)', '{operator}'),
+        ('admin.audit_row_change()', '{operator}'),
+        ('admin.create_audit_partitions(int)', '{operator}'),
+        ('admin.drop_audit_partitions(interval)', '{operator}'),
+        ('admin.resync_sink(text, bigint)', '{operator}'),
+        ('admin.resync_proposal(text)', '{auditor, operator}'),
+        ('admin.retry_dead_letter(text, bigint)', '{operator}'),
+        ('admin.close_ingest_gaps(text, bigint, text)', '{operator}'),
+        ('admin.revoke_jwt_key(text, text)', '{operator}'),
         -- Functions that another part of this version makes: a row counts once its function exists.
-        ('set_action_policy(text, text[], interval, boolean)', '{policy}'),
-        ('drop_action_policy(text)', '{policy}'),
-        ('record_receipt(uuid, text, bigint, bytea, bytea, timestamptz, text)', '{archiver}'),
-        ('store_id()', '{checker, auditor, operator, monitor, archiver}'),
-        ('delivery_chain(text)', '{auditor, operator, monitor}')
+        ('admin.set_action_policy(text, text[], interval, boolean)', '{policy}'),
+        ('admin.drop_action_policy(text)', '{policy}'),
+        ('admin.record_receipt(uuid, text, bigint, bytea, bytea, timestamptz, text)', '{archiver}'),
+        ('admin.store_id()', '{checker, auditor, operator, monitor, archiver}'),
+        ('admin.delivery_chain(text)', '{auditor, operator, monitor}')
     ) as f(signature, accesses), unnest(f.accesses) as a(access);
 end;
 
 comment on function admin_internal.access_functions() is
-'Which functions of the schema admin each access may call: one row per signature and access.';
+'Which functions each access may call: one row per signature, with its schema, and access.';
 
 -- Months of the trail are read through admin.audit.
 create function admin_internal.access_relations()
@@ -79,43 +79,43 @@ set search_path = pg_catalog, pg_temp
 begin atomic
     select r.relation, a.access
     from (values
-        ('worker_status', '{auditor, operator, monitor}'::text[]),
-        ('batch_latency', '{auditor, operator, monitor}'),
-        ('check_latency', '{auditor, operator, monitor}'),
-        ('sweep_status', '{auditor, operator, monitor}'),
-        ('archive_status', '{auditor, operator, monitor}'),
-        ('archive_receipt', '{auditor, operator}'),
-        ('delivery_link', '{auditor, operator}'),
-        ('approval', '{auditor, operator}'),
-        ('signature', '{auditor, operator}'),
-        ('approval_ttl_state', '{auditor, operator}'),
-        ('audit', '{auditor, operator}'),
-        ('audit_attributes', '{auditor, operator}'),
-        ('audit_delivery', '{auditor, operator}'),
-        ('audit_dropped', '{auditor, operator}'),
-        ('store', '{auditor, operator}'),
-        ('tick', '{auditor, operator}'),
-        ('sink_position', '{auditor, operator}'),
-        ('sink_skipped', '{auditor, operator}'),
-        ('dead_letter', '{auditor, operator}'),
-        ('dead_letter_retry', '{auditor, operator}'),
-        ('jwt_issuer', '{auditor, operator}'),
-        ('jwt_key', '{auditor, operator}'),
-        ('jwt_one_use', '{auditor, operator}'),
-        ('jwt_used', '{auditor, operator}'),
-        ('granted_access', '{auditor, operator}'),
-        ('action_policy', '{auditor, operator, policy}'),
-        ('ingest_source', '{auditor, operator}'),
-        ('ingest_gap', '{auditor, operator}'),
-        ('sweep_due', '{auditor, operator}')
+        ('admin.worker_status', '{auditor, operator, monitor}'::text[]),
+        ('admin.batch_latency', '{auditor, operator, monitor}'),
+        ('admin.check_latency', '{auditor, operator, monitor}'),
+        ('admin.sweep_status', '{auditor, operator, monitor}'),
+        ('admin.archive_status', '{auditor, operator, monitor}'),
+        ('admin.archive_receipt', '{auditor, operator}'),
+        ('admin.delivery_link', '{auditor, operator}'),
+        ('admin.approval', '{auditor, operator}'),
+        ('admin.signature', '{auditor, operator}'),
+        ('admin.approval_ttl_state', '{auditor, operator}'),
+        ('admin.audit', '{auditor, operator}'),
+        ('admin.audit_attributes', '{auditor, operator}'),
+        ('admin.audit_delivery', '{auditor, operator}'),
+        ('admin.audit_dropped', '{auditor, operator}'),
+        ('admin.store', '{auditor, operator}'),
+        ('admin.tick', '{auditor, operator}'),
+        ('admin.sink_position', '{auditor, operator}'),
+        ('admin.sink_skipped', '{auditor, operator}'),
+        ('admin.dead_letter', '{auditor, operator}'),
+        ('admin.dead_letter_retry', '{auditor, operator}'),
+        ('admin.jwt_issuer', '{auditor, operator}'),
+        ('admin.jwt_key', '{auditor, operator}'),
+        ('admin.jwt_one_use', '{auditor, operator}'),
+        ('admin.jwt_used', '{auditor, operator}'),
+        ('admin.granted_access', '{auditor, operator}'),
+        ('admin.action_policy', '{auditor, operator, policy}'),
+        ('admin.ingest_source', '{auditor, operator}'),
+        ('admin.ingest_gap', '{auditor, operator}'),
+        ('admin.sweep_due', '{auditor, operator}')
     ) as r(relation, accesses), unnest(r.accesses) as a(access);
 end;
 
 comment on function admin_internal.access_relations() is
-'Which tables and views of the schema admin each access may read: one row per relation and access. No access writes one.';
+'Which tables and views each access may read: one row per relation, with its schema, and access. No access writes one.';
 
 -- An extension that builds on this one has a function admin_internal.<its name>_access(), which lists its part of each access:
--- a kind of object in the words of GRANT, its name in the schema admin, and the access.  The function goes with its extension.
+-- a kind of object in the words of GRANT, its name with its schema, and the access.  The function goes with its extension.
 create function admin_internal.access_of_extensions()
 returns table (kind text, name text, access text)
 language plpgsql stable
@@ -141,18 +141,18 @@ returns table (access text, privilege text, object text)
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select f.access, 'EXECUTE', format('routine %s', to_regprocedure('admin.' || f.signature)) from admin_internal.access_functions() as f
-    where to_regprocedure('admin.' || f.signature) is not null
-    union all
-    select r.access, 'SELECT', format('table %s', to_regclass('admin.' || r.relation)) from admin_internal.access_relations() as r
-    where to_regclass('admin.' || r.relation) is not null
-    union all
-    select e.access, case e.kind when 'routine' then 'EXECUTE' else 'SELECT' end, format('%s %s', e.kind, o.name)
-    from admin_internal.access_of_extensions() as e,
-         lateral (select case e.kind when 'routine' then to_regprocedure('admin.' || e.name)::text else to_regclass('admin.' || e.name)::text end) as o(name)
+    with named as (
+        select f.access, 'routine' as kind, f.signature as name from admin_internal.access_functions() as f
+        union all select r.access, 'table', r.relation from admin_internal.access_relations() as r
+        union all select e.access, e.kind, e.name from admin_internal.access_of_extensions() as e
+    )
+    select n.access, case n.kind when 'routine' then 'EXECUTE' else 'SELECT' end, format('%s %s', n.kind, o.name)
+    from named as n,
+         lateral (select case n.kind when 'routine' then to_regprocedure(n.name)::text else to_regclass(n.name)::text end) as o(name)
     where o.name is not null
-    union all
-    select distinct f.access, 'USAGE', 'schema admin' from admin_internal.access_functions() as f
+    union
+    -- To call a helper under the caller's own name takes the schema, too.
+    select n.access, 'USAGE', 'schema ' || split_part(n.name, '.', 1) from named as n
 $$;
 
 comment on function admin_internal.access_privileges() is
@@ -209,7 +209,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select r.oid, g.access, g.source_prefix
-    from admin.store_identity() as i
+    from admin_internal.store_identity() as i
     cross join admin.granted_access as g
     join pg_roles as r on case when g.system_identifier = i.system_identifier then r.oid = g.role_oid else r.rolname = g.role_name end
 $$;
@@ -224,7 +224,7 @@ language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    here bigint := (select i.system_identifier from admin.store_identity() as i);
+    here bigint := (select i.system_identifier from admin_internal.store_identity() as i);
 begin
     delete from admin.granted_access as g
     where g.system_identifier = here and not exists (select from pg_roles as r where r.oid = g.role_oid);
@@ -275,7 +275,7 @@ begin
         raise exception 'argument "source_prefix" has a control character' using errcode = '22023', detail = 'admin.audit_ingest() takes no source that has one.';
     end if;
     if source_prefix is not null and not exists (select from admin_internal.access_functions() as f
-                                                 where f.access = check_access.access and f.signature = 'audit_ingest(jsonb)') then
+                                                 where f.access = check_access.access and f.signature = 'admin.audit_ingest(jsonb)') then
         raise exception 'access "%" takes no source prefix', access
             using errcode = '22023', detail = 'It may not call admin.audit_ingest().',
                   hint = format('Grant checker with that prefix as well: select admin.grant_access(%L, ''checker'', %L)', role, source_prefix);
@@ -318,7 +318,7 @@ begin
     perform admin_internal.tidy_granted_access();
     insert into admin.granted_access (role_name, access, source_prefix, role_oid, system_identifier)
     select r.rolname, grant_access.access, grant_access.source_prefix, r.oid, i.system_identifier
-    from pg_roles as r, admin.store_identity() as i where r.oid = role
+    from pg_roles as r, admin_internal.store_identity() as i where r.oid = role
     on conflict do nothing;
     for statement in
         select format('grant %s on %s to %s', p.privilege, p.object, role) from admin_internal.access_privileges() as p

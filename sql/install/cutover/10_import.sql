@@ -335,7 +335,7 @@ comment on function admin_internal.import_approval(jsonb, timestamptz, boolean, 
 'Stores one approval of an imported document, with its signatures: imported, advanced or unchanged. Raises when it is not sound, and 42501 when nothing may be added.';
 
 -- With the rights of its owner also for a superuser: so it is one of the extension's own acts, which leave no row.* events.
-create function admin.import_all(document jsonb, may_add boolean, may_advance boolean)
+create function admin_internal.import_all(document jsonb, may_add boolean, may_advance boolean)
 returns jsonb
 language plpgsql
 security definer
@@ -392,41 +392,41 @@ begin
 end
 $$;
 
-comment on function admin.import_all(jsonb, boolean, boolean) is
+comment on function admin_internal.import_all(jsonb, boolean, boolean) is
 'What admin.import_approvals() and admin.catch_up_approvals() do, with the rights of its owner; granted to nobody.';
 
-create function admin.import_as_owner(document jsonb, may_advance boolean)
+create function admin_internal.import_as_owner(document jsonb, may_advance boolean)
 returns jsonb
 language sql
 security definer
 set search_path = pg_catalog, pg_temp
-return admin.import_all(document, not admin.requires_tokens(), may_advance);
+return admin_internal.import_all(document, not admin_internal.requires_tokens(), may_advance);
 
-comment on function admin.import_as_owner(jsonb, boolean) is
+comment on function admin_internal.import_as_owner(jsonb, boolean) is
 'The import of those who are no superusers: with the rights of its owner, and adding nothing while tokens are required.';
 
 -- Runs as whoever calls: within SECURITY DEFINER nothing tells a superuser from a function of somebody
 -- else's that a superuser, or ANALYZE, happens to run.
-create function admin.import_as_caller(document jsonb, may_advance boolean)
+create function admin_internal.import_as_caller(document jsonb, may_advance boolean)
 returns jsonb
 language plpgsql
 set search_path = pg_catalog, pg_temp
 as $$
 begin
     if (select r.rolsuper from pg_roles as r where r.rolname = current_user) then
-        return admin.import_all(document, true, may_advance);
+        return admin_internal.import_all(document, true, may_advance);
     end if;
-    return admin.import_as_owner(document, may_advance);
+    return admin_internal.import_as_owner(document, may_advance);
 end
 $$;
 
-comment on function admin.import_as_caller(jsonb, boolean) is 'The import with as many rights as its caller has.';
+comment on function admin_internal.import_as_caller(jsonb, boolean) is 'The import with as many rights as its caller has.';
 
 create function admin.import_approvals(document jsonb)
 returns jsonb
 language sql
 set search_path = pg_catalog, pg_temp
-return admin.import_as_caller(document, false) - 'advanced';
+return admin_internal.import_as_caller(document, false) - 'advanced';
 
 comment on function admin.import_approvals(jsonb) is
 'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on; members of other names are passed by. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, what is new is rejected unless a superuser imports it. Raises 22023 when the document is no array.';
@@ -435,7 +435,7 @@ create function admin.catch_up_approvals(document jsonb)
 returns jsonb
 language sql
 set search_path = pg_catalog, pg_temp
-return admin.import_as_caller(document, true);
+return admin_internal.import_as_caller(document, true);
 
 comment on function admin.catch_up_approvals(jsonb) is
 'As admin.import_approvals(), and takes over what was signed or withdrawn in the file-backed store since its approvals were imported. Returns {"imported", "advanced", "unchanged", "rejected": [{"index", "error"}]}. Nothing is taken back: an approval is rejected when the document changes what was asked for, lacks a signature that is there, or has one that is withdrawn as open. While admin_ext.require_verified_jwt is on, a superuser has to call it. Raises 22023 when the document is no array.';

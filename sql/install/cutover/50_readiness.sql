@@ -77,7 +77,7 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin_internal.readiness_verdict(
-        array(select format('partition %s lacks %s; call admin.create_audit_partitions()', p.partition, l) from admin.audit_partitions() as p, admin.audit_partition_lacks(p.partition) as l
+        array(select format('partition %s lacks %s; call admin.create_audit_partitions()', p.partition, l) from admin.audit_partitions() as p, admin_internal.audit_partition_lacks(p.partition) as l
               union all
               select 'there is no default partition' where not exists (select from admin.audit_partitions() as p where p.is_default)
               union all
@@ -290,9 +290,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.*
-    from admin.sweep_status_row() as s,
+    from admin_internal.sweep_status_row() as s,
          admin_internal.readiness_verdict(
-             array(select format('nobody announces deadlines%s%s', ': ' || nullif(concat_ws('; ', s.problem, admin.delivery_obstacle()), ''),
+             array(select format('nobody announces deadlines%s%s', ': ' || nullif(concat_ws('; ', s.problem, admin_internal.delivery_obstacle()), ''),
                                  case when current_setting('admin_ext.sweep_interval') = '0' then '; set admin_ext.sweep_interval, or call admin.schedule_sweep()'
                                       when not exists (select from admin_internal.workers_here() as w where w.pid is not null)
                                       then '; list the database in admin_ext.databases, or call admin.schedule_sweep()' end)
@@ -303,7 +303,7 @@ as $$
                    select format('%s approvals wait to be announced, the first for %s s', s.due_rows, round(s.overdue_seconds::numeric))
                    where s.overdue_seconds > 300
                      -- What is imported may be long overdue: the worker announces it the next time.
-                     and not (s.swept_by = 'worker' and exists (select from admin.sweep_by_worker() as w
+                     and not (s.swept_by = 'worker' and exists (select from admin_internal.sweep_by_worker() as w
                                                                 where w.database = current_database() and w.swept_at > now() - interval '5 minutes'))),
              format('%s announces deadlines; %s are due now', s.swept_by, s.due_rows)) as v
 $$;

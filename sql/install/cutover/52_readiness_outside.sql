@@ -22,7 +22,7 @@ returns text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select case when admin.delivery_obstacle() is not null then admin.delivery_obstacle()
+    select case when admin_internal.delivery_obstacle() is not null then admin_internal.delivery_obstacle()
                 when w.sink is null or w.pid is null then format('no worker runs for sink %s%s', s.sink, ': ' || w.last_error)
                 when w.state not in ('idle', 'delivering') then format('the worker of sink %s is %s%s', s.sink, w.state, ': ' || w.last_error) end
     from (values (worker_problem.sink)) as s(sink) left join admin_internal.workers_here() as w on w.sink = s.sink
@@ -35,9 +35,9 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
     select v.* from admin_internal.readiness_verdict(
-        array(select distinct p from admin.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
+        array(select distinct p from admin_internal.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
               union all
-              select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
+              select 'admin_ext.sinks is empty' where not exists (select from admin_internal.enabled_sinks())),
         (select string_agg(format('%s: %s since %s', w.sink, w.state, to_char(w.started_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), ', ' order by w.sink)
          from admin_internal.workers_here() as w)) as v
 $$;
@@ -49,7 +49,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     select case when not s.is_enabled then 'not_configured' else v.status end,
            case when not s.is_enabled then format('sink %s is not in admin_ext.sinks', readiness_of_sink.sink) else v.detail end
-    from (select exists (select from admin.enabled_sinks() as e(sink) where e.sink = readiness_of_sink.sink)) as s(is_enabled),
+    from (select exists (select from admin_internal.enabled_sinks() as e(sink) where e.sink = readiness_of_sink.sink)) as s(is_enabled),
          admin_internal.readiness_verdict(
              array(select p from admin_internal.worker_problem(readiness_of_sink.sink) as p where s.is_enabled and p is not null),
              coalesce((select p.place from admin.sink_places() as p where p.database = current_database() and p.sink = readiness_of_sink.sink),
@@ -83,9 +83,9 @@ as $$
     select v.* from admin_internal.readiness_verdict(
         array(select format('sink %s is %s rows and %s s behind', w.sink, w.lag_rows, round(w.lag_seconds::numeric)) from admin_internal.workers_here() as w where w.lag_seconds > 60
               union all
-              select distinct p from admin.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
+              select distinct p from admin_internal.enabled_sinks() as s(sink), admin_internal.worker_problem(s.sink) as p where p is not null
               union all
-              select 'admin_ext.sinks is empty' where not exists (select from admin.enabled_sinks())),
+              select 'admin_ext.sinks is empty' where not exists (select from admin_internal.enabled_sinks())),
         (select string_agg(format('%s: %s rows, %s s', w.sink, w.lag_rows, round(w.lag_seconds::numeric, 1)), ', ' order by w.sink) from admin_internal.workers_here() as w)) as v
 $$;
 
@@ -103,7 +103,7 @@ returns setof text
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-    with s as materialized (select * from admin.archive_status_rows()),
+    with s as materialized (select * from admin_internal.archive_status_rows()),
          -- Some sinks are not read by an archiver.
          archived as materialized (select * from s where s.sink in (select r.sink from s as r where r.received_at is not null)),
          most as (select interval '1 hour' as lag)
@@ -157,11 +157,11 @@ as $$
              array(select p from admin_internal.archive_problems() as p),
              coalesce((select string_agg(format('sink %s: archived up to number %s, %s rows and %s s behind; the newest receipt came at %s', s.sink, coalesce(s.archived_number::text, 'none'),
                                                 coalesce(s.lag_rows, 0), round(coalesce(s.lag_seconds, 0)::numeric), to_char(s.received_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')), '; ' order by s.sink)
-                       from admin.archive_status_rows() as s where s.received_at is not null and s.is_present),
+                       from admin_internal.archive_status_rows() as s where s.received_at is not null and s.is_present),
                       'nothing of the present store has been archived yet')
              -- Nobody can mend a store that has ended.
              || coalesce((select string_agg(format('; receipts of the earlier store %s for sink %s: %s with another delivery chain, %s broken', e.store_id, e.sink, e.mismatches, e.broken), '' order by e.sink, e.store_id)
-                          from admin.archive_status_rows() as e where not e.is_present and e.mismatches + e.broken > 0), '')) as v
+                          from admin_internal.archive_status_rows() as e where not e.is_present and e.mismatches + e.broken > 0), '')) as v
 $$;
 
 -- ---------------------------------------------------------------------------
@@ -276,7 +276,7 @@ as $$
     select v.* from admin_internal.readiness_verdict(
         array(select s from admin_internal.setting_found('admin_ext.require_verified_jwt', 'off') as s
               union all
-              select 'admin_ext.require_verified_jwt is off' where not admin.requires_tokens() and current_setting('admin_ext.require_verified_jwt', true) is null),
+              select 'admin_ext.require_verified_jwt is off' where not admin_internal.requires_tokens() and current_setting('admin_ext.require_verified_jwt', true) is null),
         'issue, sign and withdraw take verified tokens only') as v
 $$;
 

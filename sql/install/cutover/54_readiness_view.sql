@@ -2,17 +2,17 @@
 -- The view.
 -- ---------------------------------------------------------------------------
 
-create function admin.readiness_items()
+create function admin_internal.readiness_items()
 returns table (item text, area text, title text)
 as 'MODULE_PATHNAME', 'admin_readiness_items'
 language c immutable;
 
-comment on function admin.readiness_items() is 'The items of admin.cutover_readiness; fixtures/cutover_readiness_notes.json tells the owner, evidence and rollback step of each.';
+comment on function admin_internal.readiness_items() is 'The items of admin.cutover_readiness; fixtures/cutover_readiness_notes.json tells the owner, evidence and rollback step of each.';
 
 do $$
 begin
     execute (select string_agg(format('comment on function admin_internal.readiness_%s(jsonb) is %L', lower(i.item), format('Item %s of admin.cutover_readiness: %s.', i.item, i.title)), '; ')
-             from admin.readiness_items() as i);
+             from admin_internal.readiness_items() as i);
 end
 $$;
 
@@ -25,7 +25,7 @@ as $$
 declare
     findings jsonb := admin_internal.find_in_store();
 begin
-    for item in select i.item from admin.readiness_items() as i loop
+    for item in select i.item from admin_internal.readiness_items() as i loop
         begin
             execute format('select r.status, r.detail from admin_internal.readiness_%s($1) as r', lower(item)) into strict status, detail using findings;
         exception when others then
@@ -38,17 +38,17 @@ end
 $$;
 
 comment on function admin_internal.readiness_looked_at() is
-'What the function of each item says. admin.cutover_readiness_rows() adds what differs from the shipped objects.';
+'What the function of each item says. admin_internal.cutover_readiness_rows() adds what differs from the shipped objects.';
 
-create function admin.cutover_readiness_rows()
+create function admin_internal.cutover_readiness_rows()
 returns table (item text, area text, title text, status text, detail text)
 as 'MODULE_PATHNAME', 'admin_cutover_readiness_rows'
 language c stable security definer
 set search_path = pg_catalog, pg_temp;
 
-comment on function admin.cutover_readiness_rows() is 'What admin.cutover_readiness shows.';
+comment on function admin_internal.cutover_readiness_rows() is 'What admin.cutover_readiness shows.';
 
-create view admin.cutover_readiness as select * from admin.cutover_readiness_rows();
+create view admin.cutover_readiness as select * from admin_internal.cutover_readiness_rows();
 
 comment on view admin.cutover_readiness is
 'Is this database ready to take over from the file-backed store? 28 rows, each computed from the live database at the moment it is asked.';
