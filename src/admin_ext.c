@@ -9,9 +9,9 @@
 
 #include "audit/audit_number.h"
 #include "audit/insider.h"
-#include "check/latency.h"
 #include "compat.h"
 #include "delivery/delivery.h"
+#include "metrics/latency.h"
 #include "relations.h"
 #include "settings.h"
 #include "sinks/ndjson/ndjson_settings.h"

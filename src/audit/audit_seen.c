@@ -19,8 +19,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "audit/audit_table.h"
 #include "audit/audit_seen.h"
+#include "audit/audit_table.h"
 #include "audit/row_plan.h"
 #include "compat.h"
 #include "layout.h"

@@ -9,8 +9,8 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
-#include "check/replay.h"
 #include "compat.h"
+#include "replay/replay.h"
 
 PG_FUNCTION_INFO_V1(admin_explain_check);
 PG_FUNCTION_INFO_V1(admin_explain_replay);

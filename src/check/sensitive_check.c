@@ -19,14 +19,14 @@
 
 #include "audit/audit_append.h"
 #include "check/check.h"
-#include "check/latency.h"
 #include "check/response.h"
 #include "compat.h"
 #include "decision/approval_id.h"
 #include "identity/identity.h"
 #include "json_text.h"
-#include "text_limits.h"
+#include "metrics/latency.h"
 #include "store/approval_store.h"
+#include "text_limits.h"
 
 #define ID_ARGUMENT_MAX_BYTES	65536	/* of what is answered, as asked, with approval_id_invalid */
 

@@ -14,8 +14,8 @@
 #include "miscadmin.h"
 
 #include "audit/audit_append.h"
-#include "delivery/shared.h"
 #include "delivery/at_commit.h"
+#include "delivery/shared.h"
 
 static uint64 appended = 0;		/* rows of this transaction, those of aborted subtransactions among
 								 * them */

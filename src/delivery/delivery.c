@@ -6,8 +6,8 @@
 
 #include "miscadmin.h"
 
-#include "delivery/database_ddl.h"
 #include "delivery/at_commit.h"
+#include "delivery/database_ddl.h"
 #include "delivery/delivery.h"
 #include "delivery/launcher.h"
 #include "delivery/shared.h"

@@ -5,7 +5,7 @@
 #ifndef ADMIN_EXT_WORKER_H
 #define ADMIN_EXT_WORKER_H
 
-#include "audit/envelope.h"
+#include "delivery/envelope.h"
 #include "delivery/links.h"
 #include "delivery/position.h"
 #include "delivery/shared.h"

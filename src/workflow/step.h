@@ -11,8 +11,8 @@
 
 #include "audit/evidence.h"
 #include "identity/identity.h"
-#include "text_limits.h"
 #include "store/approval_store.h"
+#include "text_limits.h"
 
 typedef struct Step
 {

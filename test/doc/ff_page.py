@@ -9,7 +9,7 @@ PAGE = (ROOT / "doc/ff.md").read_text()
 
 def limits():
     source = (
-        (ROOT / "src/workflow/ingest_event.h").read_text()
+        (ROOT / "src/ingest/ingest_event.h").read_text()
         + (ROOT / "src/json_value.h").read_text()
         + (ROOT / "src/json_number.h").read_text()
         + (ROOT / "src/text_limits.h").read_text()
@@ -36,13 +36,13 @@ def limits():
         "JSON_MAX_DIGITS",
     ):
         ok(str(defined[name]) in PAGE, f"{name} is told", defined[name])
-    most = re.search(r"#define MOST_EVENTS\s+(\d+)", (ROOT / "src/workflow/ingest.c").read_text()).group(1)
+    most = re.search(r"#define MOST_EVENTS\s+(\d+)", (ROOT / "src/ingest/ingest.c").read_text()).group(1)
     ok(f"up to {most} CloudEvents" in PAGE, "how many events a call takes")
 
 
 def attributes():
     """Each one that is treated in a way of its own is in the table."""
-    source = (ROOT / "src/workflow/ingest_event.c").read_text()
+    source = (ROOT / "src/ingest/ingest_event.c").read_text()
     tables = [source[source.index(begin) :].split("};")[0] for begin in ("members[] = {", "texts[] = {")]
     treated = set(re.findall(r'"(\w+)"', "".join(tables)))
     table = PAGE[PAGE.index("| attribute | where it goes") :].split("\n\n")[0]

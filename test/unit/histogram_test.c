@@ -2,11 +2,11 @@
  * histogram_test.c
  *	  Buckets of how long calls took, shares of them, and the minutes of the last hour.
  *
- * Links: src/check/histogram.c
+ * Links: src/metrics/histogram.c
  */
 #include <string.h>
 
-#include "check/histogram.h"
+#include "metrics/histogram.h"
 #include "tap.h"
 
 #define SECOND		INT64_C(1000000)

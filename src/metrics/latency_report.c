@@ -9,8 +9,8 @@
 #include "utils/float.h"
 #include "utils/timestamp.h"
 
-#include "check/latency.h"
 #include "compat.h"
+#include "metrics/latency.h"
 
 PG_FUNCTION_INFO_V1(admin_check_latency);
 

@@ -14,7 +14,7 @@
 
 #include "audit/attributes.h"
 #include "audit/audit_append.h"
-#include "workflow/ingest_same.h"
+#include "ingest/ingest_same.h"
 
 static bool
 ingest_same_bytes(const text *a, const text *b)

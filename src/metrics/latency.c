@@ -15,7 +15,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "check/latency.h"
+#include "metrics/latency.h"
 #include "shared_area.h"
 
 /* Calls under way, by statement: a transaction with more of them adds to the last one. */

@@ -14,11 +14,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "ingest/ingest_sources.h"
 #include "layout.h"
 #include "owner.h"
 #include "relations.h"
 #include "text_limits.h"
-#include "workflow/ingest_sources.h"
 
 /* The texts of the first column of what owner_run() has found, in a context of the caller's. */
 static text **

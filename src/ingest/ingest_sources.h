@@ -5,7 +5,7 @@
 #ifndef ADMIN_EXT_INGEST_SOURCES_H
 #define ADMIN_EXT_INGEST_SOURCES_H
 
-#include "workflow/ingest_event.h"
+#include "ingest/ingest_event.h"
 
 /*
  * Refuses the sound events whose source begins with no prefix granted to the current user, by

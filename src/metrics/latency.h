@@ -15,7 +15,7 @@
 
 #include "port/atomics.h"
 
-#include "check/histogram.h"
+#include "metrics/histogram.h"
 
 #define LATENCY_DATABASES	16	/* those beyond are not counted, which breaks no check */
 

@@ -20,13 +20,13 @@
 #include "audit/audit_append.h"
 #include "audit/audit_seen.h"
 #include "audit/insider_restoring.h"
+#include "ingest/ingest_event.h"
+#include "ingest/ingest_same.h"
+#include "ingest/ingest_sources.h"
 #include "json_text.h"
 #include "owner.h"
 #include "relations.h"
 #include "settings.h"
-#include "workflow/ingest_event.h"
-#include "workflow/ingest_same.h"
-#include "workflow/ingest_sources.h"
 
 #define MOST_EVENTS			10000
 

@@ -24,15 +24,15 @@
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
-#include "check/replay.h"
 #include "check/response.h"
-#include "check/trail.h"
 #include "compat.h"
 #include "decision/approval_id.h"
 #include "json_text.h"
 #include "layout.h"
 #include "owner.h"
 #include "relations.h"
+#include "replay/replay.h"
+#include "replay/trail.h"
 
 PG_FUNCTION_INFO_V1(admin_replay_check);
 

@@ -12,7 +12,7 @@
 
 #include "audit/attributes.h"
 #include "audit/audit_append.h"
-#include "audit/envelope.h"
+#include "delivery/envelope.h"
 #include "json_text.h"
 #include "rfc3339.h"
 #include "utf8.h"

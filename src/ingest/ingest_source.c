@@ -8,7 +8,7 @@
 
 #include "audit/audit_append.h"
 #include "compat.h"
-#include "workflow/ingest_source.h"
+#include "ingest/ingest_source.h"
 
 PG_FUNCTION_INFO_V1(admin_is_own_source);
 

@@ -11,9 +11,9 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "ingest/ingest_data.h"
 #include "json_number.h"
 #include "json_value.h"
-#include "workflow/ingest_data.h"
 
 /* What stands around the value at hand. */
 typedef struct Writing

@@ -15,13 +15,13 @@
 
 #include "audit/audit_append.h"
 #include "decision/approval_id.h"
+#include "ingest/ingest_data.h"
+#include "ingest/ingest_event.h"
+#include "ingest/ingest_source.h"
 #include "rfc3339.h"
 #include "text_limits.h"
 #include "uri.h"
 #include "utf8.h"
-#include "workflow/ingest_data.h"
-#include "workflow/ingest_event.h"
-#include "workflow/ingest_source.h"
 
 #define SPECVERSION			"1.0"
 #define CONTENT_TYPE		"application/json"

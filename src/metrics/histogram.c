@@ -2,7 +2,7 @@
  * histogram.c
  *	  See histogram.h.
  */
-#include "check/histogram.h"
+#include "metrics/histogram.h"
 
 #define MINUTE_US	INT64_C(60000000)
 

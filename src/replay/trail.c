@@ -9,9 +9,9 @@
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
-#include "check/trail.h"
 #include "layout.h"
 #include "owner.h"
+#include "replay/trail.h"
 
 /* The columns of both queries that describe the event, from one on. */
 static TrailEvent *

@@ -7,7 +7,7 @@
 
 #include "executor/tuptable.h"
 
-#include "workflow/ingest_event.h"
+#include "ingest/ingest_event.h"
 
 /*
  * Compares an event with the row of the trail that has its source and id, as audit_seen()
