@@ -9,7 +9,9 @@ PGFILEDESC = "admin_ext - audited approvals with exactly-once delivery"
 
 # The C of admin_ext_cutover (src/cutover) is in the same library.  It reads approvals and signatures, decides and writes
 # JSON by some twenty functions of the core, each of which a library of its own would need exported.
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c)))
+# Every session knows the settings of the sinks, whose libraries the worker alone loads.
+SINK_SETTINGS = $(wildcard src/sinks/*/*_settings.c) src/sinks/kafka/kafka_property.c
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c) $(SINK_SETTINGS)))
 HEADERS = src/include/admin_ext_sink.h
 DATA = schema/admin_ext_event.schema.json
 DOCS = doc/architecture.md doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/dba.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/quickstart.md doc/receipts.md doc/redis.md
@@ -26,13 +28,13 @@ SHLIB_LINK = -lcrypto -lpthread
 
 # The Kafka sink is a library of its own, built where librdkafka and libcurl are.
 ifeq ($(shell pkg-config --exists rdkafka libcurl 2>/dev/null && echo yes),yes)
-KAFKA_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/kafka/*.c)))
+KAFKA_OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(SINK_SETTINGS),$(wildcard src/sinks/kafka/*.c))))
 EXTRA_CLEAN += $(KAFKA_OBJS) admin_ext_kafka.so
 endif
 
 # The Redis sink likewise, where hiredis, OpenSSL and libcurl are.  What is pure it shares with us.
 ifeq ($(shell pkg-config --exists hiredis openssl libcurl 2>/dev/null && echo yes),yes)
-REDIS_OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/sinks/redis/*.c)))
+REDIS_OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(SINK_SETTINGS),$(wildcard src/sinks/redis/*.c))))
 REDIS_SHARED_OBJS = src/decision/ttl.o
 EXTRA_CLEAN += $(REDIS_OBJS) admin_ext_redis.so
 endif

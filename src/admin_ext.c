@@ -11,10 +11,10 @@
 #include "audit/insider.h"
 #include "compat.h"
 #include "delivery/delivery.h"
+#include "delivery/sink_table.h"
 #include "metrics/latency.h"
 #include "relations.h"
 #include "settings.h"
-#include "sinks/ndjson/ndjson_settings.h"
 
 PG_MODULE_MAGIC;
 
@@ -24,7 +24,7 @@ void
 _PG_init(void)
 {
 	settings_init();
-	ndjson_settings_init();
+	sink_settings_init();
 	relations_init();
 	insider_init();
 	audit_number_init();

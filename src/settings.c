@@ -5,20 +5,15 @@
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
 #include "audit/insider_setting.h"
 #include "settings.h"
-#include "settings_place.h"
 #include "settings_secret.h"
-#include "text_limits.h"
 
 #define MAX_SINK_NAME	40
-#define MAX_REDIS_NAME	512
 
 bool		admin_restoring = false;
 char	   *admin_databases = NULL;
@@ -113,22 +108,6 @@ check_sinks(char **value, void **extra, GucSource source)
 	return good;
 }
 
-/* What the name of a database brings along is looked at when the sink is opened. */
-static bool
-check_kafka_topic(char **value, void **extra, GucSource source)
-{
-	int			length;
-
-	if (!settings_place_check(*value))
-		return false;
-	length = settings_place_most_bytes(*value, 1);
-	if (length >= 1 && length <= TOPIC_MAX_BYTES && strstr(*value, "%%") == NULL &&
-		(*value)[strspn(*value, TOPIC_CHARACTERS "%")] == '\0')
-		return true;
-	GUC_check_errdetail("A topic's name is 1 to %d letters, digits, dots, underscores and hyphens.", TOPIC_MAX_BYTES);
-	return false;
-}
-
 /*
  * An interval in years, months, weeks and days, none of them negative.  It is parsed here, for
  * the server's own parser raises errors, and the postmaster has no place for them.
@@ -164,69 +143,12 @@ check_retention(char **value, void **extra, GucSource source)
 	return false;
 }
 
-static bool
-check_length(const char *value, int least, int most)
-{
-	int			length = strlen(value);
-
-	if (!settings_place_check(value))
-		return false;
-	if (length >= least && length <= most)
-		return true;
-	GUC_check_errdetail("A name of %d to %d bytes is needed.", least, most);
-	return false;
-}
-
-static bool
-check_redis_channel(char **value, void **extra, GucSource source)
-{
-	return check_length(*value, 1, MAX_REDIS_NAME);
-}
-
-static bool
-check_redis_stream(char **value, void **extra, GucSource source)
-{
-	return check_length(*value, 0, MAX_REDIS_NAME);
-}
-
 const char *
 settings_text(const char *name)
 {
 	const char *secret = settings_secret(name);
 
 	return secret ? secret : GetConfigOption(name, false, false);
-}
-
-/* Read by the library admin_ext_kafka, by name. */
-static void
-define_kafka(void)
-{
-	static char *brokers;
-	static char *topic;
-
-	DefineCustomStringVariable("admin_ext.kafka_brokers", "Brokers of the Kafka sink, host:port,...",
-							   NULL, &brokers, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("admin_ext.kafka_topic", "Topic of the Kafka sink.",
-							   "%d stands for the database, %s for the store id.", &topic, "ptt.audit.trail", PGC_SIGHUP, 0, check_kafka_topic, NULL, NULL);
-}
-
-/* Read by the library admin_ext_redis, by name. */
-static void
-define_redis(void)
-{
-	static char *channel;
-	static char *stream;
-	static int	stream_length;
-
-	DefineCustomStringVariable("admin_ext.redis_channel", "Channel that the Redis sink publishes to.",
-							   "%d stands for the database, %s for the store id.", &channel, "approval_ttl_refresh", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_redis_channel, NULL, NULL);
-	DefineCustomStringVariable("admin_ext.redis_stream", "Stream that the Redis sink adds its messages to.",
-							   "Empty: none. %d stands for the database, %s for the store id.", &stream, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_redis_stream, NULL, NULL);
-	DefineCustomIntVariable("admin_ext.redis_stream_length", "About how many messages the stream keeps.",
-							NULL, &stream_length, 100000, 1, INT_MAX,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static void
@@ -318,7 +240,4 @@ settings_init(void)
 	define_identity();
 	define_workflow();
 	define_delivery();
-	define_kafka();
-	define_redis();
-	settings_define_secrets();
 }

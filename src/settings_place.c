@@ -8,23 +8,26 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
-#include "utils/guc.h"
 
 #include "path_component.h"
 #include "settings_place.h"
 
 #define STORE_ID_BYTES	36
 
-static const struct
+#define MOST_PLACES	16
+
+static const PlaceSetting *places[MOST_PLACES];
+static int	place_count = 0;
+
+void
+settings_place_define(PlaceSetting *setting)
 {
-	const char *name;
-	bool		is_path;
-}			places[] = {
-	{"admin_ext.kafka_topic", false},
-	{"admin_ext.ndjson_directory", true},
-	{"admin_ext.redis_channel", false},
-	{"admin_ext.redis_stream", false},
-};
+	if (place_count == MOST_PLACES)
+		elog(ERROR, "no room for setting \"%s\"", setting->name);
+	places[place_count++] = setting;
+	DefineCustomStringVariable(setting->name, setting->meaning, setting->details, &setting->variable, setting->value,
+							   PGC_SIGHUP, setting->flags, setting->check, NULL, NULL);
+}
 
 bool
 settings_place_check(const char *pattern)
@@ -87,10 +90,10 @@ expand_place(const char *pattern, const char *database, const char *store_id, bo
 const char *
 settings_place_expand(const char *name, const char *value, const char *database, const char *store_id)
 {
-	for (int i = 0; i < lengthof(places); i++)
+	for (int i = 0; i < place_count; i++)
 	{
-		if (strcmp(name, places[i].name) == 0)
-			return expand_place(value, database, store_id, places[i].is_path);
+		if (strcmp(name, places[i]->name) == 0)
+			return expand_place(value, database, store_id, places[i]->is_path);
 	}
 	return value;
 }

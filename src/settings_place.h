@@ -5,6 +5,24 @@
 #ifndef ADMIN_EXT_SETTINGS_PLACE_H
 #define ADMIN_EXT_SETTINGS_PLACE_H
 
+#include "utils/guc.h"
+
+/* Static: its address is kept. */
+typedef struct PlaceSetting
+{
+	const char *name;
+	const char *meaning;
+	const char *details;
+	const char *value;			/* the default */
+	int			flags;			/* of DefineCustomStringVariable() */
+	bool		is_path;
+	GucStringCheckHook check;	/* calls settings_place_check() first */
+	char	   *variable;		/* to be read by settings_place_expand() */
+} PlaceSetting;
+
+/* For _PG_init. */
+extern void settings_place_define(PlaceSetting *setting);
+
 /*
  * %d stands for the name of the database, %s for the store id, %% for a percent sign.
  * False for any other sequence, with GUC_check_errdetail().

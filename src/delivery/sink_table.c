@@ -1,22 +1,36 @@
 /*
  * sink_table.c
- *	  Sinks that are built in, and the loading of others.  In the worker only: a
- *	  backend never maps a sink's library.
+ *	  Sinks that come with the extension, and the loading of sinks.  In the worker only: a
+ *	  backend never maps a sink's library.  But each session knows the settings of those that
+ *	  come with it, to show them and to refuse wrong values.
  */
 #include "postgres.h"
 
 #include "fmgr.h"
 
 #include "delivery/sink_table.h"
+#include "sinks/kafka/kafka_settings.h"
 #include "sinks/ndjson/ndjson.h"
+#include "sinks/ndjson/ndjson_settings.h"
+#include "sinks/redis/redis_settings.h"
 
 static const struct
 {
 	const char *name;
-	AdminSinkInit init;
-}			built_in[] = {
-	{"ndjson", ndjson_sink_init},
+	AdminSinkInit init;			/* NULL: it is in a library of its own */
+	void		(*define_settings) (void);
+}			sinks[] = {
+	{"kafka", NULL, kafka_settings_init},
+	{"ndjson", ndjson_sink_init, ndjson_settings_init},
+	{"redis", NULL, redis_settings_init},
 };
+
+void
+sink_settings_init(void)
+{
+	for (int i = 0; i < lengthof(sinks); i++)
+		sinks[i].define_settings();
+}
 
 const AdminSinkCallbacks *
 sink_callbacks(const char *name)
@@ -24,10 +38,10 @@ sink_callbacks(const char *name)
 	AdminSinkInit init = NULL;
 	const AdminSinkCallbacks *callbacks;
 
-	for (int i = 0; i < lengthof(built_in); i++)
+	for (int i = 0; i < lengthof(sinks); i++)
 	{
-		if (strcmp(name, built_in[i].name) == 0)
-			init = built_in[i].init;
+		if (strcmp(name, sinks[i].name) == 0)
+			init = sinks[i].init;
 	}
 	if (init == NULL)
 		init = (AdminSinkInit) load_external_function(psprintf("$libdir/admin_ext_%s", name),

@@ -7,6 +7,9 @@
 
 #include "admin_ext_sink.h"
 
+/* Defines the settings of the sinks that come with the extension; for _PG_init. */
+extern void sink_settings_init(void);
+
 /* Loads the library admin_ext_<name>, unless the sink is built in; raises when there is none. */
 extern const AdminSinkCallbacks *sink_callbacks(const char *name);
 

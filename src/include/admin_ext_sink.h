@@ -142,8 +142,9 @@ typedef struct AdminSink
 	bool		(*knows) (struct AdminSink *sink, int64 position_id, const char *record);
 
 	/*
-	 * A setting as text, those that hold secrets included; valid until the next reload. What says
-	 * where a sink delivers is that of this database and store.
+	 * A setting as text, those that hold secrets included, and those that the sink's library has
+	 * defined in _PG_init; valid until the next reload.  What says where a sink of admin_ext
+	 * delivers is that of this database and store.
 	 */
 	const char *(*setting) (const char *name);
 

@@ -7,7 +7,7 @@ and no other.  The same goes for librdkafka's properties that are set.
 
 import re
 
-from pages import ROOT, compare, end, messages_of, ok, plain
+from pages import ROOT, compare, end, files_of_sink, messages_of, ok, plain
 
 PAGE = (ROOT / "doc/kafka.md").read_text()
 NOT_SHOWN = {
@@ -62,7 +62,7 @@ def messages_of_sql(*functions):
 
 
 def sources():
-    yield from messages_of(*(path.relative_to(ROOT) for path in sorted((ROOT / "src/sinks/kafka").glob("*.c"))))
+    yield from messages_of(*files_of_sink("kafka"))
     yield from messages_of(
         "src/delivery/opening.c",
         "src/delivery/divergence.c",

@@ -44,6 +44,16 @@ def messages_of(*names):
                 yield plain(text)
 
 
+# Settings are refused where they are set, not by a worker.
+NO_WORKER = ("kafka_property.c", "kafka_settings.c", "redis_settings.c")
+
+
+def files_of_sink(name):
+    """C files of a sink's library, below the root."""
+    files = sorted((ROOT / "src/sinks" / name).glob("*.c"))
+    return [path.relative_to(ROOT) for path in files if path.name not in NO_WORKER]
+
+
 def messages_on(page):
     """First cells of the tables of messages."""
     head = ""

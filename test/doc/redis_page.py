@@ -3,7 +3,7 @@
 import json
 import re
 
-from pages import ROOT, compare, end, messages_of, ok
+from pages import ROOT, compare, end, files_of_sink, messages_of, ok
 
 PAGE = (ROOT / "doc/redis.md").read_text()
 SINK = ROOT / "src/sinks/redis"
@@ -18,7 +18,7 @@ def replies():
 
 
 def messages():
-    wanted = set(messages_of(*(path.relative_to(ROOT) for path in sorted(SINK.glob("*.c")))))
+    wanted = set(messages_of(*files_of_sink("redis")))
     compare("doc/redis.md", PAGE, wanted - replies() - RULES, OF_POSTGRESQL, 55)
 
 
@@ -42,7 +42,7 @@ def message():
 
 
 def settings():
-    source = (ROOT / "src/settings.c").read_text() + (ROOT / "src/settings_secret.c").read_text()
+    source = (SINK / "redis_settings.c").read_text()
     defined = set(re.findall(r'"(admin_ext\.redis_\w+)"', source))
     told = dict(re.findall(r"^\| `(admin_ext\.redis_\w+)` \| (.*?) \|", PAGE, re.M))
     ok(len(defined) == 4 and set(told) == defined, "every setting is listed", set(told) ^ defined)

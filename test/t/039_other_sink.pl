@@ -63,6 +63,16 @@ deliver(20);
 compare_recorded('a server has ended');
 cmp_ok(scalar(grep { /^recover / } split /\n/, slurp_file($recorded)), '>', 2, 'and the sink was told each time where it stands');
 
+# A setting of its own: a reload is enough, and the file before stays as it is.
+my $recorded_before = slurp_file($recorded);
+configure($node, 'admin_ext_recorder.file' => 'elsewhere');
+ok($node->poll_query_until('postgres', q{select (pg_stat_file('elsewhere', true)).size > 0}), 'the sink reads its own setting again after a reload');
+deliver(3);
+is(slurp_file($recorded), $recorded_before, 'and writes where the setting says');
+like(slurp_file($node->data_dir . '/elsewhere'), qr/^recover \S+ [1-9]\d* \S+\nbatch /, 'it goes on from the number before');
+append_to_file($recorded, slurp_file($node->data_dir . '/elsewhere'));
+configure($node, 'admin_ext_recorder.file' => 'recorder');
+
 # Larger than what the worker hashes by itself, and in buffers that grow meanwhile.
 configure($node, 'admin_ext.batch_rows' => 5000);
 $node->safe_psql('postgres', q{select count(admin_internal.append_event('load', json_build_object('text', repeat('x', n % 3000)))) from generate_series(1, 12000) as n});

@@ -2,7 +2,7 @@
  * recorder.c
  *	  A sink as a stranger would write it: it knows the installed header and nothing else.
  *
- * It appends to one file in the data directory, for each batch, a line of the
+ * It appends to one file in the data directory, which a setting of its own names, for each batch a line of the
  * numbers and the chain that it was given, and then the documents.  A batch that was cut short is the test's to notice:
  * this sink never crashes.
  */
@@ -12,13 +12,15 @@
 #include <unistd.h>
 
 #include "fmgr.h"
+#include "utils/guc.h"
 
 #include "extension/admin_ext/admin_ext_sink.h"
 
 PG_MODULE_MAGIC;
 
-#define FILE_NAME	"recorder"
+#define FILE_SETTING	"admin_ext_recorder.file"
 
+void		_PG_init(void);
 extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
 static AdminSinkResult
@@ -31,7 +33,7 @@ recorder_open(AdminSink *sink, AdminSinkPosition *seen)
 static AdminSinkResult
 recorder_recover(AdminSink *sink, AdminSinkPosition *position)
 {
-	FILE	   *file = fopen(FILE_NAME, "a");
+	FILE	   *file = fopen(sink->setting(FILE_SETTING), "a");
 
 	if (file == NULL)
 		return ADMIN_SINK_RETRY;
@@ -42,7 +44,7 @@ recorder_recover(AdminSink *sink, AdminSinkPosition *position)
 static AdminSinkResult
 recorder_deliver(AdminSink *sink, AdminSinkBatch *batch)
 {
-	FILE	   *file = fopen(FILE_NAME, "a");
+	FILE	   *file = fopen(sink->setting(FILE_SETTING), "a");
 	bool		is_written;
 
 	if (file == NULL)
@@ -73,6 +75,16 @@ static const AdminSinkCallbacks callbacks = {
 	.confirm = recorder_confirm,
 	.close = recorder_close,
 };
+
+/* The setting has a prefix of its own; admin_ext's is kept for what comes with it. */
+void
+_PG_init(void)
+{
+	static char *file;
+
+	DefineCustomStringVariable(FILE_SETTING, "Where the sink \"recorder\" writes, in the data directory.",
+							   NULL, &file, "recorder", PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
 
 const AdminSinkCallbacks *
 _PG_admin_sink_init(void)

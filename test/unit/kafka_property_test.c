@@ -2,11 +2,11 @@
  * kafka_property_test.c
  *	  Which properties of librdkafka admin_ext.kafka_options takes.
  *
- * Links: src/kafka_property.c
+ * Links: src/sinks/kafka/kafka_property.c
  */
 #include <string.h>
 
-#include "kafka_property.h"
+#include "sinks/kafka/kafka_property.h"
 #include "tap.h"
 
 static void

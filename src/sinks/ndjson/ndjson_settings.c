@@ -6,8 +6,6 @@
 
 #include <limits.h>
 
-#include "utils/guc.h"
-
 #include "settings_place.h"
 #include "sinks/ndjson/ndjson_settings.h"
 
@@ -47,13 +45,16 @@ ndjson_show_file_mode(void)
 void
 ndjson_settings_init(void)
 {
-	static char *directory;
+	static PlaceSetting directory = {
+		.name = "admin_ext.ndjson_directory",
+		.meaning = "Where the NDJSON sink writes.",
+		.details = "A relative path is under the data directory. %d stands for the database, %s for the store id.",
+		.value = "admin_ext",
+		.is_path = true,
+		.check = ndjson_check_directory
+	};
 
-	DefineCustomStringVariable("admin_ext.ndjson_directory",
-							   "Where the NDJSON sink writes.",
-							   "A relative path is under the data directory. %d stands for the database, %s for the store id.",
-							   &directory, "admin_ext",
-							   PGC_SIGHUP, 0, ndjson_check_directory, NULL, NULL);
+	settings_place_define(&directory);
 	DefineCustomIntVariable("admin_ext.ndjson_file_mode",
 							"Mode of the files of the NDJSON sink, in octal.",
 							"A directory that the sink makes can be listed by whoever may read the files.",

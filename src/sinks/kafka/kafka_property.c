@@ -7,7 +7,7 @@
  * Names are those of librdkafka 2.0.2 to 2.16; it reads them with upper and lower case kept apart.
  * Pure: no PostgreSQL, no memory.
  */
-#include "kafka_property.h"
+#include "sinks/kafka/kafka_property.h"
 
 #include <stdbool.h>
 #include <string.h>
