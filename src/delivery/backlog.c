@@ -22,7 +22,7 @@ worker_count_backlog(Worker *worker)
 	int64		rows = 0;
 	TimestampTz pending_since = 0;
 
-	if (begun < worker->backlog_at)
+	if (begun < worker->lag.backlog_at)
 		return;
 	worker_begin_look(worker);
 	worker_begin("counting what waits");
@@ -31,6 +31,6 @@ worker_count_backlog(Worker *worker)
 	worker_commit();
 	worker_set_lag(worker, rows, pending_since);
 	/* A lock may be in the way all the same: what comes from now on is added. */
-	worker->looked_rows = worker->looking_rows;
-	worker->backlog_at = begun + Max(COUNT_EVERY_MS, (monotonic_ms() - begun) * REST_FACTOR);
+	worker->lag.looked_rows = worker->lag.looking_rows;
+	worker->lag.backlog_at = begun + Max(COUNT_EVERY_MS, (monotonic_ms() - begun) * REST_FACTOR);
 }

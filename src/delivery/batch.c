@@ -78,18 +78,18 @@ is_covered_later(const Worker *worker)
 	const Position *position = &worker->position;
 
 	return position->retried_audit_id == 0 &&
-		((worker->callbacks->keeps_position && !worker->recorded_is_resync) ||
-		 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->newest_tick));
+		((worker->callbacks->keeps_position && !worker->recorded.is_resync) ||
+		 (position->window_tick_id == 0 && position->tick_id > 0 && position->tick_id == worker->ticks.newest));
 }
 
 static void
 purge_batch(Worker *worker, const Position *position)
 {
-	if (position->position_id - worker->purged_position < PURGE_EVERY)
+	if (position->position_id - worker->recorded.purged_position < PURGE_EVERY)
 		return;
-	worker->purged_tick = position_purge(worker->sink_name, worker->purged_position,
-										 position->position_id, worker->purged_tick);
-	worker->purged_position = position->position_id;
+	worker->recorded.purged_tick = position_purge(worker->sink_name, worker->recorded.purged_position,
+												  position->position_id, worker->recorded.purged_tick);
+	worker->recorded.purged_position = position->position_id;
 }
 
 StepResult
@@ -103,7 +103,7 @@ worker_record_position(Worker *worker)
 	if (is_covered)
 		(void) set_config_option("synchronous_commit", "off", PGC_SUSET, PGC_S_SESSION,
 								 GUC_ACTION_LOCAL, true, 0, false);
-	recorded = position_record(worker->sink_name, position, worker->recorded_id);
+	recorded = position_record(worker->sink_name, position, worker->recorded.position_id);
 
 	/*
 	 * Where an operator's position came before, a sink that keeps its own has the letter all the
@@ -117,17 +117,17 @@ worker_record_position(Worker *worker)
 		purge_batch(worker, position);
 	}
 	worker_commit();
-	worker->has_unrecorded = false;
+	worker->recorded.is_late = false;
 	if (!recorded)
 		return STEP_REOPEN;
-	worker->recorded_lsn = XactLastCommitEnd;
+	worker->recorded.lsn = XactLastCommitEnd;
 	if (!is_covered)
-		worker_owe(worker, worker->recorded_lsn);
-	worker->recorded_id = position->position_id;
+		worker_owe(worker, worker->recorded.lsn);
+	worker->recorded.position_id = position->position_id;
 	strlcpy(worker->position.recorded_home, position->home, HOME_TEXT_BYTES);
-	worker->recorded_is_resync = position->is_resync;
-	worker->recorded_rows = position->delivered_rows;
-	worker->recorded_at = monotonic_ms();
+	worker->recorded.is_resync = position->is_resync;
+	worker->recorded.rows = position->delivered_rows;
+	worker->recorded.at = monotonic_ms();
 	return STEP_MORE;
 }
 
@@ -135,12 +135,12 @@ worker_record_position(Worker *worker)
 bool
 worker_position_is_due(const Worker *worker)
 {
-	if (worker->position.position_id == worker->recorded_id)
+	if (worker->position.position_id == worker->recorded.position_id)
 		return false;
 	return !worker->callbacks->keeps_position || worker->position.retried_audit_id != 0 ||
-		worker->position.delivered_rows - worker->recorded_rows >= RECORD_ROWS ||
+		worker->position.delivered_rows - worker->recorded.rows >= RECORD_ROWS ||
 		worker->links.count == MOST_LINKS ||
-		monotonic_ms() - worker->recorded_at >= RECORD_MS;
+		monotonic_ms() - worker->recorded.at >= RECORD_MS;
 }
 
 static int
@@ -157,7 +157,7 @@ static void
 report_batch(Worker *worker, int64 milliseconds)
 {
 	DeliveryStatus *status = &worker->slot->status;
-	Envelopes  *envelopes = &worker->envelopes;
+	Envelopes  *envelopes = &worker->batch.envelopes;
 	TimestampTz now = GetCurrentTimestamp();
 
 	SpinLockAcquire(&worker->slot->mutex);
@@ -173,7 +173,7 @@ report_batch(Worker *worker, int64 milliseconds)
 static AdminSinkBatch
 make_batch(const Worker *worker, const Position *next, int64 tick_id, const char *nonce)
 {
-	const Envelopes *envelopes = &worker->envelopes;
+	const Envelopes *envelopes = &worker->batch.envelopes;
 	AdminSinkBatch batch = {
 		.data = envelopes->data,
 		.length = envelopes->length,
@@ -217,7 +217,7 @@ worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *
 	AdminSinkResult result;
 	int64		taken;
 
-	number_batch(next, &worker->envelopes);
+	number_batch(next, &worker->batch.envelopes);
 	batch = make_batch(worker, next, tick_id, nonce);
 	result = hand_over(worker, &batch);
 	taken = monotonic_ms() - begun;
@@ -232,8 +232,8 @@ worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *
 	worker->position = *next;
 	links_add(&worker->links, next, worker->context);
 	/* Also after an error, until one is recorded. */
-	worker->has_unrecorded = worker_position_is_due(worker);
-	if (worker->has_unrecorded && worker_record_position(worker) != STEP_MORE)
+	worker->recorded.is_late = worker_position_is_due(worker);
+	if (worker->recorded.is_late && worker_record_position(worker) != STEP_MORE)
 		return STEP_REOPEN;
 	report_batch(worker, taken);
 	return STEP_DELIVERED;

@@ -78,17 +78,17 @@ worker_plan_return(Worker *worker)
 	int64		now = monotonic_ms();
 
 	if (worker->is_open && now - worker->opened_at >= CALM_MS)
-		worker->return_pause = 0;
-	worker->return_pause = worker->return_pause == 0 ? FIRST_RETURN_MS : Min(worker->return_pause * 2, MOST_RETURN_MS);
-	worker->returns_at = worker->sink.is_outdone ? 0 : now + worker->return_pause;
+		worker->fencing.pause = 0;
+	worker->fencing.pause = worker->fencing.pause == 0 ? FIRST_RETURN_MS : Min(worker->fencing.pause * 2, MOST_RETURN_MS);
+	worker->fencing.returns_at = worker->sink.is_outdone ? 0 : now + worker->fencing.pause;
 }
 
 bool
 worker_returns(Worker *worker)
 {
-	if (worker->returns_at == 0 || monotonic_ms() < worker->returns_at)
+	if (worker->fencing.returns_at == 0 || monotonic_ms() < worker->fencing.returns_at)
 		return false;
-	worker->returns_at = 0;
+	worker->fencing.returns_at = 0;
 	worker->sink.was_fenced = true;
 	return true;
 }

@@ -61,6 +61,6 @@ worker_content_of(Envelopes *envelopes, unsigned char content[CHAIN_BYTES])
 void
 worker_content_settle(Worker *worker)
 {
-	hashing_settle(worker->envelopes.hashing);
-	hashing_settle(worker->ahead.hashing);
+	hashing_settle(worker->batch.envelopes.hashing);
+	hashing_settle(worker->ahead.envelopes.hashing);
 }

@@ -20,11 +20,11 @@ end_window(Worker *worker)
 	{
 		pfree(worker->keys.keys);
 		worker->keys.keys = NULL;
-		worker->keys.count = worker->next_key = 0;
+		worker->keys.count = worker->batch.next_key = 0;
 	}
-	pfree(worker->done);
-	worker->done = worker->window.snapshot;
-	worker->done_tick = worker->window.tick_id;
+	pfree(worker->ticks.done);
+	worker->ticks.done = worker->window.snapshot;
+	worker->ticks.done_tick = worker->window.tick_id;
 	worker->window.tick_id = 0;
 }
 
@@ -33,15 +33,15 @@ static Position
 position_after_batch(const Worker *worker, bool is_last)
 {
 	Position	next = position_next(&worker->position);
-	int64		last = worker->next_key > 0 ? worker->keys.keys[worker->next_key - 1].audit_id : 0;
+	int64		last = worker->batch.next_key > 0 ? worker->keys.keys[worker->batch.next_key - 1].audit_id : 0;
 
-	next.delivered_rows += worker->envelopes.count;
+	next.delivered_rows += worker->batch.envelopes.count;
 	next.highest_audit_id = Max(next.highest_audit_id, last);
 	if (next.backfill_audit_id > 0)
 		next.backfill_audit_id = is_last ? 0 : last + 1;
 	else
 	{
-		next.tick_id = is_last ? worker->window.tick_id : worker->done_tick;
+		next.tick_id = is_last ? worker->window.tick_id : worker->ticks.done_tick;
 		next.window_tick_id = is_last ? 0 : worker->window.tick_id;
 		next.window_audit_id = is_last ? 0 : last;
 	}
@@ -52,8 +52,8 @@ position_after_batch(const Worker *worker, bool is_last)
 static StepResult
 pass_on(Worker *worker, bool is_last)
 {
-	TimestampTz first_recorded = worker->first_recorded;
-	int64		lag = worker->known_lag;
+	TimestampTz first_recorded = worker->batch.first_recorded;
+	int64		lag = worker->lag.rows;
 	bool		is_backfill = worker->position.backfill_audit_id > 0;
 	Position	next = position_after_batch(worker, is_last);
 	StepResult	result;
@@ -62,19 +62,19 @@ pass_on(Worker *worker, bool is_last)
 	result = worker_deliver_batch(worker, &next, is_backfill ? 0 : worker->window.tick_id, worker->window.nonce);
 	if (result != STEP_DELIVERED)
 	{
-		worker->next_key = worker->first_key;
-		worker->is_ahead = false;
+		worker->batch.next_key = worker->batch.first_key;
+		worker->ahead.is_read = false;
 		return result;
 	}
-	worker_set_lag(worker, Max(lag - (worker->next_key - worker->first_key), 0),
-				   is_last && worker->behind == 0 ? 0 : first_recorded);
+	worker_set_lag(worker, Max(lag - (worker->batch.next_key - worker->batch.first_key), 0),
+				   is_last && worker->ticks.behind == 0 ? 0 : first_recorded);
 	return result;
 }
 
 static bool
 is_at_end(const Worker *worker)
 {
-	return worker->keys.complete && worker->next_key == worker->keys.count;
+	return worker->keys.complete && worker->batch.next_key == worker->keys.count;
 }
 
 /* A dead letter is sent again only once it is behind the position. */
@@ -94,12 +94,12 @@ step_batch(Worker *worker)
 
 	if (!worker_read_batch(worker))
 		return STEP_REOPEN;
-	if (worker->envelopes.count > 0)
+	if (worker->batch.envelopes.count > 0)
 		return pass_on(worker, is_at_end(worker));
 	/* All of them were rolled back, or rejected before. */
-	lag = worker->known_lag - (worker->next_key - worker->first_key);
+	lag = worker->lag.rows - (worker->batch.next_key - worker->batch.first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);
-	return worker->has_passed_by && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
+	return worker->passed.is_any && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
 }
 
 /* The rows up to the floor, in order of audit_id; none left: done with. */
@@ -112,7 +112,7 @@ step_backfill(Worker *worker)
 		return result;
 	worker->position = position_next(&worker->position);
 	worker->position.backfill_audit_id = 0;
-	worker->passed_audit_id = 0;
+	worker->passed.audit_id = 0;
 	worker->keys.complete = true;
 	return worker_record_position(worker);
 }
@@ -121,7 +121,7 @@ StepResult
 worker_step(Worker *worker)
 {
 	StepResult	result = STEP_MORE;
-	bool		has_retried = worker->has_retried;
+	bool		has_retried = worker->retries.has_retried;
 
 	if (worker_position_is_due(worker))
 		result = worker_record_position(worker);

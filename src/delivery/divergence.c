@@ -27,7 +27,7 @@ fork_store(Worker *worker)
 	bool		has_forked;
 
 	worker_begin("going on as another store");
-	has_forked = position_fork(worker->sink_name, worker->recorded_id, worker->position.store_id, &fork);
+	has_forked = position_fork(worker->sink_name, worker->recorded.position_id, worker->position.store_id, &fork);
 	worker_commit_owed(worker);
 	if (has_forked)
 		ereport(WARNING,

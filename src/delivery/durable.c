@@ -52,7 +52,7 @@ is_confirmed(XLogRecPtr lsn)
 void
 worker_owe(Worker *worker, XLogRecPtr lsn)
 {
-	worker->owed_lsn = Max(worker->owed_lsn, lsn);
+	worker->durability.owed_lsn = Max(worker->durability.owed_lsn, lsn);
 }
 
 void
@@ -65,7 +65,7 @@ worker_commit_owed(Worker *worker)
 bool
 worker_is_recorded(const Worker *worker)
 {
-	return compat_flushed() >= worker->recorded_lsn && is_confirmed(worker->recorded_lsn);
+	return compat_flushed() >= worker->recorded.lsn && is_confirmed(worker->recorded.lsn);
 }
 
 bool
@@ -74,14 +74,14 @@ worker_is_durable(Worker *worker)
 	int64		until = monotonic_ms() + ADMIN_SINK_SLICE_MS;
 
 	/* A position may have been recorded without waiting for the disk. */
-	XLogFlush(worker->owed_lsn);
+	XLogFlush(worker->durability.owed_lsn);
 	/* It may be that setting. */
 	if (ConfigReloadPending)
 		return false;
-	if (is_confirmed(worker->owed_lsn))
+	if (is_confirmed(worker->durability.owed_lsn))
 		return true;
 	pgstat_report_activity(STATE_IDLE, "waiting for synchronous standbys");
-	while (!is_confirmed(worker->owed_lsn))
+	while (!is_confirmed(worker->durability.owed_lsn))
 	{
 		if (monotonic_ms() >= until || ConfigReloadPending)
 		{

@@ -92,41 +92,41 @@ forget_window(Worker *worker)
 	if (worker->window.tick_id != 0)
 		pfree(worker->window.snapshot);
 	worker->window.tick_id = 0;
-	worker->keys.count = worker->first_key = worker->next_key = 0;
+	worker->keys.count = worker->batch.first_key = worker->batch.next_key = 0;
 	worker->keys.complete = true;
-	worker->passed_audit_id = 0;
-	worker->is_ahead = false;
+	worker->passed.audit_id = 0;
+	worker->ahead.is_read = false;
 }
 
 /* Forgets the state before the position that was read. */
 static void
 begin_at_position(Worker *worker)
 {
-	worker->done_tick = worker->position.tick_id;
-	worker->newest_tick = 0;
-	worker->recorded_lsn = InvalidXLogRecPtr;
+	worker->ticks.done_tick = worker->position.tick_id;
+	worker->ticks.newest = 0;
+	worker->recorded.lsn = InvalidXLogRecPtr;
 	/* What was read may have been committed without waiting for a standby. */
 	worker_owe(worker, compat_flushed());
-	worker->recorded_id = worker->position.position_id;
-	worker->recorded_is_resync = worker->position.is_resync;
-	worker->recorded_rows = worker->position.delivered_rows;
-	worker->recorded_at = monotonic_ms();
+	worker->recorded.position_id = worker->position.position_id;
+	worker->recorded.is_resync = worker->position.is_resync;
+	worker->recorded.rows = worker->position.delivered_rows;
+	worker->recorded.at = monotonic_ms();
 	memset(&worker->links, 0, sizeof(worker->links));
 	worker->has_rejected = true;
-	worker->counted = NULL;
-	worker->behind = 0;
-	worker->purged_position = 0;
-	worker->purged_tick = 0;
+	worker->ticks.counted = NULL;
+	worker->ticks.behind = 0;
+	worker->recorded.purged_position = 0;
+	worker->recorded.purged_tick = 0;
 	/* They went with the context before this one. */
 	worker->window.tick_id = 0;
 	memset(&worker->keys, 0, sizeof(worker->keys));
 	worker->keys.context = worker->context;
 	forget_window(worker);
 	/* What was known holds until it can look again. */
-	if (!worker->is_waiting)
+	if (!worker->lag.is_waiting)
 		worker_set_lag(worker, 0, 0);
-	envelopes_init(&worker->envelopes, worker->context, worker->position.store_id);
-	envelopes_init(&worker->ahead, worker->context, worker->position.store_id);
+	envelopes_init(&worker->batch.envelopes, worker->context, worker->position.store_id);
+	envelopes_init(&worker->ahead.envelopes, worker->context, worker->position.store_id);
 	worker->is_positioned = true;
 }
 
@@ -152,9 +152,9 @@ take_position(Worker *worker)
 	}
 	worker->is_locked = true;
 	/* It may be another extension than before. */
-	worker->partitions_at = 0;
+	worker->chores.partitions_at = 0;
 	worker->context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
-	position_open(worker->sink_name, &worker->position, worker->context, &worker->done);
+	position_open(worker->sink_name, &worker->position, worker->context, &worker->ticks.done);
 	position_key(worker->sink_name, &worker->key);
 	worker->audit = admin_relations()->audit;
 	worker_commit();
@@ -262,9 +262,9 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 		return worker_diverged(worker, position.highest_audit_id);
 	position.is_resync = false;
 	strlcpy(position.sink_detail, found->detail, sizeof(position.sink_detail));
-	pfree(worker->done);
-	worker->done = done.snapshot;
-	worker->done_tick = position.tick_id;
+	pfree(worker->ticks.done);
+	worker->ticks.done = done.snapshot;
+	worker->ticks.done_tick = position.tick_id;
 	worker->position = position;
 	/* Those before it that were not recorded are lost; the chain stands for them. */
 	worker->links.count = 0;
@@ -387,7 +387,7 @@ recover_sink(Worker *worker)
 static bool
 must_record_first(const Worker *worker, bool has_left_claim)
 {
-	return worker->has_unrecorded ||
+	return worker->recorded.is_late ||
 		((worker->sink.cannot_tell || has_left_claim) &&
 		 strcmp(worker->position.recorded_home, worker->position.home) != 0);
 }
@@ -417,7 +417,7 @@ open_sink(Worker *worker)
 	worker->callbacks = sink_callbacks(worker->sink_name);
 	worker_prepare_sink(worker);
 	show_place(worker, "");
-	worker->has_fenced = false;
+	worker->fencing.has_fenced = false;
 	result = worker->callbacks->open(sink, &seen);
 	if (result != ADMIN_SINK_OK)
 		return worker_step_result(result);
@@ -425,7 +425,7 @@ open_sink(Worker *worker)
 		return STEP_STOP;
 	if (!position_is_known(worker, &seen))
 		return worker_diverged(worker, seen.audit_id);
-	worker->has_fenced = worker->callbacks->keeps_position;
+	worker->fencing.has_fenced = worker->callbacks->keeps_position;
 	has_claim = sink->claim[0] != '\0';
 	recovered = recover_sink(worker);
 	if (recovered == STEP_MORE)

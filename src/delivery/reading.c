@@ -26,20 +26,20 @@ static bool
 find_window(Worker *worker)
 {
 	int64		resumed = worker->position.window_tick_id;
-	int64		first = resumed > worker->done_tick ? resumed - 1 : worker->done_tick;
-	int64		last = resumed > worker->done_tick ? resumed :
-	Min(worker->newest_tick, worker->done_tick + MERGED_TICKS);
+	int64		first = resumed > worker->ticks.done_tick ? resumed - 1 : worker->ticks.done_tick;
+	int64		last = resumed > worker->ticks.done_tick ? resumed :
+	Min(worker->ticks.newest, worker->ticks.done_tick + MERGED_TICKS);
 
 	worker->window = tick_next(first, last, worker->context);
 	/* Those in between may be gone where this sink is new. */
-	if (worker->window.tick_id == 0 && resumed <= worker->done_tick)
-		worker->window = tick_next(first, worker->newest_tick, worker->context);
+	if (worker->window.tick_id == 0 && resumed <= worker->ticks.done_tick)
+		worker->window = tick_next(first, worker->ticks.newest, worker->context);
 	worker->keys.count = 0;
 	worker->keys.complete = false;
-	worker->next_key = 0;
-	worker->passed_audit_id = 0;
-	worker->has_passed_by = false;
-	worker->is_ahead = false;
+	worker->batch.next_key = 0;
+	worker->passed.audit_id = 0;
+	worker->passed.is_any = false;
+	worker->ahead.is_read = false;
 	return worker->window.tick_id != 0;
 }
 
@@ -50,7 +50,7 @@ delivered_up_to(const Worker *worker)
 	const Position *position = &worker->position;
 	int64		recorded = position->window_tick_id == worker->window.tick_id ? position->window_audit_id : 0;
 
-	return Max(Max(position->floor_audit_id, recorded), worker->passed_audit_id);
+	return Max(Max(position->floor_audit_id, recorded), worker->passed.audit_id);
 }
 
 bool
@@ -78,7 +78,7 @@ collect_backfill(Worker *worker)
 {
 	AdminSinkRange range;
 	AdminSinkRange next;
-	int64		above = worker->passed_audit_id;
+	int64		above = worker->passed.audit_id;
 
 	worker->keys.count = 0;
 	worker->keys.total = 0;
@@ -96,17 +96,17 @@ static void
 collect_keys(Worker *worker)
 {
 	Position   *position = &worker->position;
-	Window		window = {worker->done, worker->window.snapshot, delivered_up_to(worker)};
+	Window		window = {worker->ticks.done, worker->window.snapshot, delivered_up_to(worker)};
 
 	if (position->backfill_audit_id > 0)
 		collect_backfill(worker);
 	else
 		window_collect(&window, &worker->keys);
-	worker->next_key = 0;
+	worker->batch.next_key = 0;
 	/* What was waiting behind the window before is in it now. */
-	if (worker->passed_audit_id == 0)
-		worker->behind = Max(worker->behind - worker->keys.total, 0);
-	worker_set_lag(worker, worker->keys.total + worker->behind, worker->known_since);
+	if (worker->passed.audit_id == 0)
+		worker->ticks.behind = Max(worker->ticks.behind - worker->keys.total, 0);
+	worker_set_lag(worker, worker->keys.total + worker->ticks.behind, worker->lag.since);
 	worker_has_looked(worker);
 }
 
@@ -136,7 +136,7 @@ is_due(const Worker *worker, const TupleTableSlot *row)
 
 	return position->backfill_audit_id == 0 ||
 		DatumGetInt64(row->tts_values[AUDIT_ID - 1]) <= position->floor_audit_id ||
-		tick_sees(worker->done, U64FromFullTransactionId(xid));
+		tick_sees(worker->ticks.done, U64FromFullTransactionId(xid));
 }
 
 /*
@@ -169,7 +169,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 		while (passed < rejected_count && rejected[passed] < audit_id)
 			passed++;
 		if (passed < rejected_count && rejected[passed] == audit_id)
-			worker->has_passed_by = true;	/* it has been reported */
+			worker->passed.is_any = true;	/* it has been reported */
 		else if (audit_reader_fetch(reader, &keys->keys[next_key], &row) && is_due(worker, row))
 		{
 			MemoryContext old;
@@ -192,14 +192,14 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 static void
 take_ahead(Worker *worker)
 {
-	Envelopes	envelopes = worker->envelopes;
+	Envelopes	envelopes = worker->batch.envelopes;
 
-	worker->envelopes = worker->ahead;
-	worker->ahead = envelopes;
-	worker->first_key = worker->next_key;
-	worker->next_key = worker->ahead_next_key;
-	worker->first_recorded = worker->ahead_recorded;
-	worker->is_ahead = false;
+	worker->batch.envelopes = worker->ahead.envelopes;
+	worker->ahead.envelopes = envelopes;
+	worker->batch.first_key = worker->batch.next_key;
+	worker->batch.next_key = worker->ahead.next_key;
+	worker->batch.first_recorded = worker->ahead.first_recorded;
+	worker->ahead.is_read = false;
 }
 
 static bool
@@ -211,11 +211,11 @@ read_next(Worker *worker)
 	worker_begin("reading");
 	holds = worker_still_holds(worker) &&
 		(is_backfill || worker->window.tick_id != 0 || find_window(worker));
-	if (holds && worker->next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
+	if (holds && worker->batch.next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
 		collect_keys(worker);
-	worker->first_key = worker->next_key;
+	worker->batch.first_key = worker->batch.next_key;
 	if (holds)
-		worker->next_key = fill_batch(worker, &worker->envelopes, worker->next_key, &worker->first_recorded);
+		worker->batch.next_key = fill_batch(worker, &worker->batch.envelopes, worker->batch.next_key, &worker->batch.first_recorded);
 	worker_commit();
 	return holds;
 }
@@ -223,12 +223,12 @@ read_next(Worker *worker)
 bool
 worker_read_batch(Worker *worker)
 {
-	if (worker->is_ahead)
+	if (worker->ahead.is_read)
 		take_ahead(worker);
 	else if (!read_next(worker))
 		return false;
-	if (worker->next_key > 0)
-		worker->passed_audit_id = worker->keys.keys[worker->next_key - 1].audit_id;
+	if (worker->batch.next_key > 0)
+		worker->passed.audit_id = worker->keys.keys[worker->batch.next_key - 1].audit_id;
 	return true;
 }
 
@@ -239,7 +239,7 @@ worker_read_batch(Worker *worker)
 void
 worker_read_ahead(Worker *worker)
 {
-	if (worker->is_ahead || worker->next_key == worker->keys.count)
+	if (worker->ahead.is_read || worker->batch.next_key == worker->keys.count)
 		return;
 	PG_TRY();
 	{
@@ -247,15 +247,15 @@ worker_read_ahead(Worker *worker)
 		(void) set_config_option("lock_timeout", "10", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		if (worker_still_holds(worker))
 		{
-			worker->ahead_next_key = fill_batch(worker, &worker->ahead, worker->next_key, &worker->ahead_recorded);
-			worker->is_ahead = worker->ahead.count > 0;
+			worker->ahead.next_key = fill_batch(worker, &worker->ahead.envelopes, worker->batch.next_key, &worker->ahead.first_recorded);
+			worker->ahead.is_read = worker->ahead.envelopes.count > 0;
 		}
 		worker_commit();
 	}
 	PG_CATCH();
 	{
 		(void) worker_give_up();
-		worker->is_ahead = false;
+		worker->ahead.is_read = false;
 	}
 	PG_END_TRY();
 }

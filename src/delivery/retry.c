@@ -26,8 +26,8 @@ read_dead_letter_row(Worker *worker, int64 audit_id)
 	AuditReader *reader;
 	TupleTableSlot *row;
 
-	worker_content_begin(&worker->envelopes);
-	envelopes_reset(&worker->envelopes, MaxAllocHugeSize);
+	worker_content_begin(&worker->batch.envelopes);
+	envelopes_reset(&worker->batch.envelopes, MaxAllocHugeSize);
 	window_collect_backfill(audit_id, audit_id, &keys);
 	reader = audit_reader_open(&keys);
 
@@ -35,13 +35,13 @@ read_dead_letter_row(Worker *worker, int64 audit_id)
 	 * Vacuum may not have removed yet what is left of a row that was rolled back, or changed by a
 	 * superuser.
 	 */
-	for (int i = 0; i < keys.count && worker->envelopes.count == 0; i++)
+	for (int i = 0; i < keys.count && worker->batch.envelopes.count == 0; i++)
 	{
 		if (audit_reader_fetch(reader, &keys.keys[i], &row))
-			envelopes_add(&worker->envelopes, row);
+			envelopes_add(&worker->batch.envelopes, row);
 	}
 	audit_reader_close(reader);
-	return worker->envelopes.count == 1;
+	return worker->batch.envelopes.count == 1;
 }
 
 /* Where delivery stands stays as it is, but for this one. */
@@ -64,9 +64,9 @@ worker_retry_dead_letter(Worker *worker)
 	Position	next;
 	int64		audit_id;
 
-	if (worker->has_retried || monotonic_ms() - worker->retries_seen_at < LOOK_MS)
+	if (worker->retries.has_retried || monotonic_ms() - worker->retries.seen_at < LOOK_MS)
 	{
-		worker->has_retried = false;
+		worker->retries.has_retried = false;
 		return STEP_MORE;
 	}
 	worker_begin("looking for a dead letter to send again");
@@ -86,7 +86,7 @@ worker_retry_dead_letter(Worker *worker)
 	worker_commit();
 	if (audit_id == 0)
 	{
-		worker->retries_seen_at = monotonic_ms();
+		worker->retries.seen_at = monotonic_ms();
 		return STEP_MORE;
 	}
 	if (tick.snapshot != NULL)
@@ -102,13 +102,13 @@ worker_retry_dead_letter(Worker *worker)
 		 * Where that was is not known of one that another worker has recorded; a tick comes after
 		 * it.
 		 */
-		if (worker->recorded_lsn == InvalidXLogRecPtr && worker->newest_tick == 0)
+		if (worker->recorded.lsn == InvalidXLogRecPtr && worker->ticks.newest == 0)
 			worker_make_tick(worker);
-		worker_owe(worker, worker->recorded_lsn);
+		worker_owe(worker, worker->recorded.lsn);
 	}
 	if (!worker_is_durable(worker))
 		return STEP_UNCONFIRMED;
-	worker->has_retried = true;
+	worker->retries.has_retried = true;
 	next = position_after_retry(worker, audit_id);
 	return worker_deliver_batch(worker, &next, tick.tick_id, tick.nonce);
 }

@@ -27,10 +27,10 @@ nothing_happened(const TickSnapshot *since)
 static void
 forget_counted(Worker *worker)
 {
-	if (worker->counted != NULL)
-		pfree(worker->counted);
-	worker->counted = NULL;
-	worker->behind = 0;
+	if (worker->ticks.counted != NULL)
+		pfree(worker->ticks.counted);
+	worker->ticks.counted = NULL;
+	worker->ticks.behind = 0;
 }
 
 void
@@ -41,7 +41,7 @@ worker_make_tick(Worker *worker)
 	worker_begin("making a tick");
 	tick = tick_make(CurrentMemoryContext);
 	worker_commit_owed(worker);
-	worker->newest_tick = tick.tick_id;
+	worker->ticks.newest = tick.tick_id;
 }
 
 /*
@@ -51,7 +51,7 @@ worker_make_tick(Worker *worker)
 static StepResult
 probe_and_tick(Worker *worker)
 {
-	Window		window = {.from = worker->done, .above = worker->position.floor_audit_id};
+	Window		window = {.from = worker->ticks.done, .above = worker->position.floor_audit_id};
 	int64		tick_id = 0;
 
 	worker_begin("probing");
@@ -65,19 +65,19 @@ probe_and_tick(Worker *worker)
 	if (window_has_rows(&window))
 		tick_id = tick_make(CurrentMemoryContext).tick_id;
 	else
-		tick_snapshot_keep(&worker->done, window.to, worker->context);
+		tick_snapshot_keep(&worker->ticks.done, window.to, worker->context);
 	worker_commit();
 	if (tick_id == 0)
 	{
 		forget_counted(worker);
-		if (worker->is_waiting)
+		if (worker->lag.is_waiting)
 			worker_set_lag(worker, 0, 0);
 		worker_has_looked(worker);
 		return STEP_IDLE;
 	}
 	worker_owe(worker, XactLastCommitEnd);
-	worker->newest_tick = tick_id;
-	worker->ticked_at = monotonic_ms();
+	worker->ticks.newest = tick_id;
+	worker->ticks.made_at = monotonic_ms();
 	return STEP_MORE;
 }
 
@@ -86,14 +86,14 @@ find_tick(Worker *worker)
 {
 	int64		resumed = worker->position.window_tick_id;
 
-	if (resumed > worker->done_tick && resumed > worker->newest_tick)
+	if (resumed > worker->ticks.done_tick && resumed > worker->ticks.newest)
 		worker_make_tick(worker);
-	if (worker->newest_tick > worker->done_tick)
+	if (worker->ticks.newest > worker->ticks.done_tick)
 		return STEP_MORE;
-	if (nothing_happened(worker->done))
+	if (nothing_happened(worker->ticks.done))
 		return STEP_IDLE;
 	/* Those that commit within a few milliseconds of each other share a tick. */
-	if (monotonic_ms() - worker->ticked_at < admin_linger_ms)
+	if (monotonic_ms() - worker->ticks.made_at < admin_linger_ms)
 		return STEP_IDLE;
 	return probe_and_tick(worker);
 }
@@ -111,7 +111,7 @@ worker_ensure_tick(Worker *worker)
 static int64
 count_backfill(const Worker *worker, int64 *lowest)
 {
-	int64		above = worker->passed_audit_id;
+	int64		above = worker->passed.audit_id;
 	int64		total = 0;
 	AdminSinkRange range;
 
@@ -134,10 +134,10 @@ worker_count_new(Worker *worker)
 	WindowKeys	found = {0};
 	Window		window;
 	TimestampTz since;
-	bool		is_first = worker->counted == NULL && worker->window.tick_id == 0;
+	bool		is_first = worker->ticks.counted == NULL && worker->window.tick_id == 0;
 
-	window.from = worker->counted ? worker->counted :
-		worker->window.tick_id > 0 ? worker->window.snapshot : worker->done;
+	window.from = worker->ticks.counted ? worker->ticks.counted :
+		worker->window.tick_id > 0 ? worker->window.snapshot : worker->ticks.done;
 	window.above = worker->position.floor_audit_id;
 	if (nothing_happened(window.from))
 		return false;
@@ -146,15 +146,15 @@ worker_count_new(Worker *worker)
 	window.to = tick_snapshot_now();
 	window_count(&window, &found);
 	/* Keys at hand are counted already. */
-	if (worker->counted == NULL && worker->keys.count == 0)
+	if (worker->ticks.counted == NULL && worker->keys.count == 0)
 		found.total += count_backfill(worker, &found.lowest);
-	tick_snapshot_keep(&worker->counted, window.to, worker->context);
-	since = is_first ? 0 : worker->known_since;
+	tick_snapshot_keep(&worker->ticks.counted, window.to, worker->context);
+	since = is_first ? 0 : worker->lag.since;
 	if (since == 0 && found.total > 0)
 		since = trail_recorded_at(found.lowest);
 	worker_commit();
-	worker->behind += found.total;
-	worker_set_lag(worker, (is_first ? 0 : worker->known_lag) + found.total, since);
+	worker->ticks.behind += found.total;
+	worker_set_lag(worker, (is_first ? 0 : worker->lag.rows) + found.total, since);
 	worker_has_looked(worker);
 	return found.total > 0;
 }

@@ -107,8 +107,8 @@ static int64
 sweep_approvals(Worker *worker)
 {
 	/* A copy that is being loaded has numbers of its own to come. */
-	if (!worker->is_sweeping && ask_number("select (exists (select from admin_internal.sweep_jobs() as j where j.problem is null) or "
-										   "exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
+	if (!worker->chores.is_sweeping && ask_number("select (exists (select from admin_internal.sweep_jobs() as j where j.problem is null) or "
+												  "exists (select from admin.store as s where s.adopted_at is null))::int::bigint") != 0)
 		return 0;
 	return ask_number("select admin.sweep_expired(" SWEPT_AT_A_TIME ")");
 }
@@ -120,7 +120,7 @@ keep_partitions(Worker *worker)
 	char		error[ADMIN_SINK_ERROR_BYTES];
 	Outcome		outcome;
 
-	if (!worker->is_positioned || monotonic_ms() < worker->partitions_at)
+	if (!worker->is_positioned || monotonic_ms() < worker->chores.partitions_at)
 		return;
 	outcome = attempt_chore("preparing partitions", prepare_partitions, worker, error, sizeof(error));
 	if (outcome != CHORE_FAILED)
@@ -132,14 +132,14 @@ keep_partitions(Worker *worker)
 	 * Workers of a database begin together, and one is in the way of another: the second failure
 	 * is worth a line.
 	 */
-	if (outcome == CHORE_FAILED && worker->has_failed_partitions)
+	if (outcome == CHORE_FAILED && worker->chores.has_failed_partitions)
 		ereport(LOG,
 				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",
 						worker->database, error)));
 	if (outcome != CHORE_HAS_MORE)
-		worker->partitions_at = monotonic_ms() + (outcome == CHORE_DONE ? PARTITION_CHECK_MS :
-												  worker->has_failed_partitions ? RETRY_MS : FIRST_RETRY_MS);
-	worker->has_failed_partitions = outcome == CHORE_FAILED;
+		worker->chores.partitions_at = monotonic_ms() + (outcome == CHORE_DONE ? PARTITION_CHECK_MS :
+														 worker->chores.has_failed_partitions ? RETRY_MS : FIRST_RETRY_MS);
+	worker->chores.has_failed_partitions = outcome == CHORE_FAILED;
 }
 
 /* Shows how the sweep went, with one line in the log per change of that. */
@@ -169,15 +169,15 @@ keep_sweeping(Worker *worker)
 	char		error[ADMIN_SINK_ERROR_BYTES] = "";
 	Outcome		outcome;
 
-	worker->is_sweeping = worker->is_sweeping && admin_sweep_interval_ms != 0;
+	worker->chores.is_sweeping = worker->chores.is_sweeping && admin_sweep_interval_ms != 0;
 	if (admin_sweep_interval_ms == 0 ||
-		(worker->swept_at != 0 && monotonic_ms() < worker->swept_at + admin_sweep_interval_ms))
+		(worker->chores.swept_at != 0 && monotonic_ms() < worker->chores.swept_at + admin_sweep_interval_ms))
 		return;
 	outcome = attempt_chore("sweeping", sweep_approvals, worker, error, sizeof(error));
-	worker->is_sweeping = outcome == CHORE_HAS_MORE;
-	if (worker->is_sweeping)
+	worker->chores.is_sweeping = outcome == CHORE_HAS_MORE;
+	if (worker->chores.is_sweeping)
 		return;
-	worker->swept_at = monotonic_ms() - (outcome == CHORE_FAILED ? Max(admin_sweep_interval_ms - RETRY_MS, 0) : 0);
+	worker->chores.swept_at = monotonic_ms() - (outcome == CHORE_FAILED ? Max(admin_sweep_interval_ms - RETRY_MS, 0) : 0);
 	show_sweep(worker, error);
 }
 
@@ -185,7 +185,7 @@ keep_sweeping(Worker *worker)
 static int64
 look_at_settings(Worker *worker)
 {
-	return ask_number(psprintf("select (not admin_internal.look_at_settings('%s'))::int::bigint", worker->settings_scope));
+	return ask_number(psprintf("select (not admin_internal.look_at_settings('%s'))::int::bigint", worker->chores.settings_scope));
 }
 
 static bool
@@ -203,13 +203,13 @@ keep_settings(Worker *worker)
 	static int64 retry_at = 0;
 	char		error[ADMIN_SINK_ERROR_BYTES];
 
-	if (worker->settings_scope == NULL || monotonic_ms() < retry_at)
+	if (worker->chores.settings_scope == NULL || monotonic_ms() < retry_at)
 		return;
 	retry_at = monotonic_ms() + RETRY_MS;
 	if (!is_first_sink(worker) ||
 		attempt_chore("recording changed settings", look_at_settings, worker, error, sizeof(error)) == CHORE_DONE)
 	{
-		worker->settings_scope = NULL;
+		worker->chores.settings_scope = NULL;
 		retry_at = 0;
 	}
 	else

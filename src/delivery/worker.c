@@ -2,10 +2,36 @@
  * worker.c
  *	  The worker's life: wait, reset the latch, interrupts, reload, one step.
  *
- * Everything that goes wrong ends in a state: an error raised by the database is
- * caught here, what is known of the position is forgotten, and after a pause the
- * sink is opened again.  SIGTERM ends the worker at the next interrupt check; SIGINT
- * means nothing to it unless it comes from its own lock_timeout.
+ * A worker opens its sink step by step, and each step rests on the one before:
+ *
+ *		nothing -> locked -> positioned -> open -> steps, each of which may be a batch
+ *
+ * "Locked" is a session lock, "positioned" is what the database knows of the sink (opening.c), and
+ * "open" is a connection to the sink, which has been made to hold what the position says.  A step
+ * (deliver.c) answers with a StepResult.  It says what the worker's state in admin.worker_status is,
+ * and how far back the worker goes before the next step:
+ *
+ *		result			state			goes back to, and then
+ *		IDLE			idle			open; waits for a commit
+ *		MORE			delivering, or	open; goes on at once
+ *						as it was
+ *		DELIVERED		delivering		open; goes on at once
+ *		UNCONFIRMED		backing_off		open; asks again, and counts what waits
+ *						after 3 s
+ *		REOPEN			as it was		nothing; at once
+ *		RETRY			backing_off		positioned; after a pause that doubles
+ *		FENCED			fenced			positioned; until a reload, an operator's position, or,
+ *										if claims allow, for a while (claim.c)
+ *		STOP			stopped			positioned; until a reload or an operator's position, if
+ *										opening the sink fences others; else tries each second
+ *
+ * Everything that goes wrong ends in a state: an error raised by the database is caught here, and
+ * becomes RETRY, or STOP for a 55000.  What is known of the position is forgotten then, unless only
+ * the sink could not be opened.  A reload closes the sink, whatever the state.  While the sink is shut
+ * and the position known, ticks are made and rows counted, so that lag is true and windows stay small.
+ *
+ * SIGTERM ends the worker at the next interrupt check; SIGINT means nothing to it unless it comes
+ * from its own lock_timeout.
  */
 #include "postgres.h"
 
@@ -99,7 +125,7 @@ recover_from_error(Worker *worker)
 		snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
 				 error->hint ? ". " : "", error->hint ? error->hint : "");
 	/* What is wrong in the database is looked for again. */
-	worker->has_fenced = false;
+	worker->fencing.has_fenced = false;
 	/* A sink that cannot even be opened leaves the position as it is, and what waits is counted. */
 	if (worker->is_positioned && !worker->is_open)
 		worker_close_sink(worker);
@@ -163,9 +189,9 @@ static void
 note_confirmation(Worker *worker, StepResult result)
 {
 	if (result != STEP_UNCONFIRMED)
-		worker->unconfirmed_at = 0;
-	else if (worker->unconfirmed_at == 0)
-		worker->unconfirmed_at = worker->unconfirmed_counted_at = monotonic_ms();
+		worker->durability.unconfirmed_at = 0;
+	else if (worker->durability.unconfirmed_at == 0)
+		worker->durability.unconfirmed_at = worker->durability.counted_at = monotonic_ms();
 }
 
 static void
@@ -192,7 +218,7 @@ report_step(Worker *worker, StepResult result)
 		case STEP_REOPEN:
 			return;
 		case STEP_UNCONFIRMED:
-			if (monotonic_ms() - worker->unconfirmed_at < UNCONFIRMED_SHOWN_MS)
+			if (monotonic_ms() - worker->durability.unconfirmed_at < UNCONFIRMED_SHOWN_MS)
 				return;
 			state = DELIVERY_BACKING_OFF;
 			break;
@@ -224,7 +250,7 @@ wait_ms(long milliseconds)
 static long
 linger_left(const Worker *worker)
 {
-	return worker->ticked_at + admin_linger_ms - monotonic_ms();
+	return worker->ticks.made_at + admin_linger_ms - monotonic_ms();
 }
 
 static void
@@ -276,7 +302,7 @@ back_off(Worker *worker, int milliseconds)
 		if (left <= 0)
 			return;
 		pgstat_report_activity(STATE_IDLE, "waiting to open the sink again");
-		wait_ms(Min(left, worker->is_sweeping ? 1 : IDLE_MS));
+		wait_ms(Min(left, worker->chores.is_sweeping ? 1 : IDLE_MS));
 	}
 }
 
@@ -296,7 +322,7 @@ static bool
 is_shut(Worker *worker)
 {
 	worker_begin_step();
-	if (!worker->has_fenced || !worker->is_positioned || ConfigReloadPending || worker_returns(worker))
+	if (!worker->fencing.has_fenced || !worker->is_positioned || ConfigReloadPending || worker_returns(worker))
 		return false;
 	wait_ms(FIRST_BACKOFF_MS);
 	return run_guarded(worker, look_at_position) != STEP_MORE || worker->is_positioned;
@@ -323,10 +349,10 @@ count_new(Worker *worker)
 static void
 count_unconfirmed(Worker *worker)
 {
-	if (monotonic_ms() - worker->unconfirmed_counted_at < IDLE_MS)
+	if (monotonic_ms() - worker->durability.counted_at < IDLE_MS)
 		return;
 	(void) run_guarded(worker, count_new);
-	worker->unconfirmed_counted_at = monotonic_ms();
+	worker->durability.counted_at = monotonic_ms();
 }
 
 /* What to do before the next step, after this one.  An outage after a steady time is followed by an attempt at once. */
@@ -355,7 +381,7 @@ pause_after(Worker *worker, StepResult result, int *backoff)
 		case STEP_FENCED:
 		case STEP_STOP:
 			/* The position stays, so that what waits is counted. */
-			worker->returns_at = 0;
+			worker->fencing.returns_at = 0;
 			if (result == STEP_FENCED)
 				worker_plan_return(worker);
 			worker_close_sink(worker);
@@ -379,11 +405,11 @@ worker_reload(Worker *worker)
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
 	/* What was changed before it began is of the start. */
-	if (worker->settings_scope == NULL)
-		worker->settings_scope = "reload";
+	if (worker->chores.settings_scope == NULL)
+		worker->chores.settings_scope = "reload";
 	worker_close_sink(worker);
 	worker->sink.was_fenced = false;
-	worker->return_pause = 0;
+	worker->fencing.pause = 0;
 }
 
 /* A lock_timeout reaches its process as a SIGINT; an operator's pg_cancel_backend() would, too. */
@@ -412,7 +438,7 @@ admin_delivery_worker_main(Datum arg)
 	strlcpy(worker->sink_name, worker->slot->sink, NAMEDATALEN);
 	worker_state_init();
 	insider_own_worker();
-	worker->settings_scope = "start";
+	worker->chores.settings_scope = "start";
 
 	for (;;)
 	{

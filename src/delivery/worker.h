@@ -24,6 +24,100 @@ typedef enum StepResult
 	STEP_STOP					/* somebody has to decide; sink.error says what */
 } StepResult;
 
+/*
+ * What a worker knows is in parts.  The file that a part names keeps it; opening.c begins most of
+ * them anew.  Instants without a type of their own are by monotonic_ms().
+ */
+
+/* claim.c: this worker and others of the same identity. */
+typedef struct WorkerFencing
+{
+	bool		has_fenced;		/* opening the sink went so far that another's worker is fenced */
+	int64		returns_at;		/* fenced, it comes back at this time; 0: it does not */
+	int			pause;			/* in milliseconds, before it last did; 0: it has not been fenced
+								 * lately */
+} WorkerFencing;
+
+/* worker_lock.c, backlog.c: what waits, and whether it could be counted. */
+typedef struct WorkerLag
+{
+	bool		is_waiting;		/* a lock was in the way when it looked last */
+	uint64		looking_rows;	/* slot->committed_rows before the snapshot at hand */
+	uint64		looked_rows;	/* the same, of the last one that rows were counted by */
+	int64		rows;			/* as counted then */
+	TimestampTz since;			/* recorded_at of the oldest of them; 0: none */
+	TimestampTz waiting_since;	/* when the first row after them was noticed; 0: none was */
+	int64		backlog_at;		/* when it is counted next without a position */
+} WorkerLag;
+
+/* batch.c: the position that the database has. */
+typedef struct WorkerRecorded
+{
+	int64		position_id;
+	bool		is_resync;
+	bool		is_late;		/* the sink has a batch whose position could not be recorded */
+	int64		rows;			/* its delivered_rows */
+	int64		at;
+	XLogRecPtr	lsn;
+	int64		purged_position;	/* older ones, and their ticks, are gone up to these */
+	int64		purged_tick;
+} WorkerRecorded;
+
+/* retry.c: dead letters that an operator has asked for. */
+typedef struct WorkerRetries
+{
+	bool		has_retried;	/* one was sent again: now it is the others' turn */
+	int64		seen_at;		/* when there was none */
+} WorkerRetries;
+
+/* upkeep.c: what is done from time to time, by one worker of a database. */
+typedef struct WorkerChores
+{
+	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload;
+								 * NULL: they are not */
+	int64		partitions_at;	/* when months to come are looked at again */
+	bool		has_failed_partitions;	/* when they were looked at last */
+	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
+	bool		is_sweeping;	/* part of what is due has been announced */
+} WorkerChores;
+
+/* ticking.c: the snapshots that windows lie between. */
+typedef struct WorkerTicks
+{
+	TickSnapshot *done;			/* delivered; at or after that of the position */
+	int64		done_tick;		/* id of the tick that done began with */
+	int64		made_at;		/* when the newest of them was made */
+	int64		newest;			/* the newest one this worker has made; 0: none since it was opened */
+	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL:
+								 * none are */
+	int64		behind;			/* how many those are */
+} WorkerTicks;
+
+/* durable.c: what standbys have to confirm. */
+typedef struct WorkerDurability
+{
+	XLogRecPtr	owed_lsn;		/* nothing is sent before they have confirmed this */
+	int64		unconfirmed_at; /* since when it waits for that; 0: it does not */
+	int64		counted_at;		/* when it counted last what waits meanwhile */
+} WorkerDurability;
+
+/* reading.c: keys of the window that no batch has, for they are dead letters. */
+typedef struct WorkerPassed
+{
+	bool		is_any;			/* of this window */
+	int64		audit_id;		/* of the last key that was fetched; 0: none of this window */
+} WorkerPassed;
+
+/* reading.c: a batch that was read. */
+typedef struct WorkerBatch
+{
+	bool		is_read;		/* of the one ahead: it is at hand */
+	int			first_key;		/* of the one that is being delivered */
+	int			next_key;		/* after its last */
+	Envelopes	envelopes;
+	TimestampTz first_recorded; /* when its first row was; 0: it has none */
+} WorkerBatch;
+
 typedef struct Worker
 {
 	DeliverySlot *slot;
@@ -31,70 +125,33 @@ typedef struct Worker
 	char		sink_name[NAMEDATALEN];
 	const AdminSinkCallbacks *callbacks;
 	AdminSink	sink;
-	bool		has_rejected;	/* there may be dead letters to pass by */
 
-	bool		has_fenced;		/* opening it went so far that another's worker is fenced */
-	int64		returns_at;		/* fenced, it comes back at this time, by monotonic_ms(); 0: it
-								 * does not */
-	int			return_pause;	/* in milliseconds, before it last did; 0: it has not been fenced
-								 * lately */
+	/* How far opening.c has come; see worker.c. */
 	bool		is_locked;		/* the sink is ours alone */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
-	bool		is_waiting;		/* a lock was in the way when it looked last */
-	uint64		looking_rows;	/* slot->committed_rows before the snapshot at hand */
-	uint64		looked_rows;	/* the same, of the last one that rows were counted by */
-	int64		known_lag;		/* as counted then */
-	TimestampTz known_since;	/* recorded_at of the oldest of them; 0: none */
-	TimestampTz waiting_since;	/* when the first row after them was noticed; 0: none was */
-	int64		opened_at;		/* since when, by monotonic_ms() */
+	int64		opened_at;		/* since when */
 	MemoryContext context;		/* from one open to the next */
 	Oid			audit;			/* admin.audit at that time: another one, another store */
+
 	Position	position;		/* as the sink has it */
 	PositionKey key;			/* that positions of the sink are sealed with */
-	int64		recorded_id;	/* position_id of the one recorded last */
-	Links		links;			/* batches delivered since */
-	bool		recorded_is_resync;
-	bool		has_unrecorded; /* the sink has a batch whose position could not be recorded */
-	int64		recorded_rows;	/* its delivered_rows */
-	int64		recorded_at;	/* this and what follows by monotonic_ms() */
-	bool		has_retried;	/* one was sent again: now it is the others' turn */
-	int64		retries_seen_at;	/* when there was no dead letter to be sent again */
-	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload;
-								 * NULL: they are not */
-	int64		partitions_at;	/* when months to come are looked at again */
-	bool		has_failed_partitions;	/* when they were looked at last */
-	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
-	bool		is_sweeping;	/* part of what is due has been announced */
-	TickSnapshot *done;			/* delivered; at or after that of the position */
-	int64		done_tick;		/* id of the tick that done began with */
-	int64		ticked_at;		/* when the newest of them was made, by monotonic_ms() */
-	int64		newest_tick;	/* the newest one this worker has made; 0: none since it was opened */
-	XLogRecPtr	owed_lsn;		/* nothing is sent before the standbys have confirmed this */
-	XLogRecPtr	recorded_lsn;	/* of the position recorded last */
-	int64		unconfirmed_at; /* since when it waits for that; 0: it does not */
-	int64		unconfirmed_counted_at; /* when it counted last what waits meanwhile */
-	TickSnapshot *counted;		/* rows waiting behind the window are counted up to here; NULL:
-								 * none are */
-	int64		behind;			/* how many those are */
-	int64		backlog_at;		/* when it is counted next without a position */
-	int64		purged_position;
-	int64		purged_tick;
-
+	Links		links;			/* batches delivered since one was recorded */
+	bool		has_rejected;	/* there may be dead letters to pass by */
 	Tick		window;			/* being delivered; tick_id 0: none */
 	WindowKeys	keys;			/* of it, or of the backfill */
 	AdminSinkRanges again;		/* the backfill is of these rows alone; no range: of all */
-	int			first_key;		/* of the batch at hand */
-	int			next_key;
-	bool		has_passed_by;	/* dead letters of this window */
-	int64		passed_audit_id;	/* of the last key that was fetched; 0: none of this window */
-	Envelopes	envelopes;		/* of the batch at hand */
-	TimestampTz first_recorded; /* when its first row was; 0: it has none */
+	WorkerPassed passed;
+	WorkerBatch batch;
+	WorkerBatch ahead;			/* begins with the key after it */
 
-	bool		is_ahead;		/* the batch that begins with next_key has been read */
-	Envelopes	ahead;
-	int			ahead_next_key;
-	TimestampTz ahead_recorded;
+	WorkerTicks ticks;
+	WorkerRecorded recorded;
+	WorkerDurability durability;
+	WorkerRetries retries;
+	WorkerLag	lag;
+	WorkerFencing fencing;
+	WorkerChores chores;
 } Worker;
 
 /* opening.c */

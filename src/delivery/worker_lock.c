@@ -81,7 +81,7 @@ name_lock(Worker *worker)
 void
 worker_lock_is_in_the_way(Worker *worker)
 {
-	worker->is_waiting = true;
+	worker->lag.is_waiting = true;
 	name_lock(worker);
 	worker_show_unseen(worker);
 }
@@ -90,35 +90,35 @@ worker_lock_is_in_the_way(Worker *worker)
 void
 worker_begin_look(Worker *worker)
 {
-	worker->looking_rows = pg_atomic_read_u64(&worker->slot->committed_rows);
+	worker->lag.looking_rows = pg_atomic_read_u64(&worker->slot->committed_rows);
 }
 
 /* What was committed up to then is counted, or delivered. */
 void
 worker_has_looked(Worker *worker)
 {
-	worker->looked_rows = worker->looking_rows;
-	worker->is_waiting = false;
-	worker->waiting_since = 0;
+	worker->lag.looked_rows = worker->lag.looking_rows;
+	worker->lag.is_waiting = false;
+	worker->lag.waiting_since = 0;
 }
 
 /* While it cannot look: what it knew, and what was committed since. */
 void
 worker_show_unseen(Worker *worker)
 {
-	int64		unseen = pg_atomic_read_u64(&worker->slot->committed_rows) - worker->looked_rows;
-	TimestampTz since = worker->known_since;
+	int64		unseen = pg_atomic_read_u64(&worker->slot->committed_rows) - worker->lag.looked_rows;
+	TimestampTz since = worker->lag.since;
 
-	if (!worker->is_waiting)
+	if (!worker->lag.is_waiting)
 		return;
 	if (since == 0 && unseen > 0)
 	{
-		if (worker->waiting_since == 0)
-			worker->waiting_since = GetCurrentTimestamp();
-		since = worker->waiting_since;
+		if (worker->lag.waiting_since == 0)
+			worker->lag.waiting_since = GetCurrentTimestamp();
+		since = worker->lag.waiting_since;
 	}
 	SpinLockAcquire(&worker->slot->mutex);
-	worker->slot->status.lag_rows = worker->known_lag + unseen;
+	worker->slot->status.lag_rows = worker->lag.rows + unseen;
 	worker->slot->status.pending_since = since;
 	SpinLockRelease(&worker->slot->mutex);
 }

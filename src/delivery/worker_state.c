@@ -87,8 +87,8 @@ worker_step_result(AdminSinkResult result)
 void
 worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
 {
-	worker->known_lag = rows;
-	worker->known_since = pending_since;
+	worker->lag.rows = rows;
+	worker->lag.since = pending_since;
 	SpinLockAcquire(&worker->slot->mutex);
 	worker->slot->status.lag_rows = rows;
 	worker->slot->status.pending_since = pending_since;
@@ -117,5 +117,5 @@ bool
 worker_still_holds(Worker *worker)
 {
 	return worker->audit == admin_relations()->audit &&
-		position_is_newest(worker->sink_name, worker->recorded_id, worker->position.store_id);
+		position_is_newest(worker->sink_name, worker->recorded.position_id, worker->position.store_id);
 }
