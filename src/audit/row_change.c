@@ -28,8 +28,10 @@
 #include "layout.h"
 #include "relations.h"
 #include "settings.h"
-#include "store/approval_store.h"
+#include "store/approval.h"
 #include "store/guard.h"
+#include "store/signature_guard.h"
+#include "store/signature_store.h"
 
 PG_FUNCTION_INFO_V1(admin_audit_row_change);
 PG_FUNCTION_INFO_V1(admin_bookkeeping);

@@ -25,6 +25,7 @@
 #include "identity/identity.h"
 #include "json_text.h"
 #include "metrics/latency.h"
+#include "store/approval.h"
 #include "store/approval_store.h"
 #include "text_limits.h"
 

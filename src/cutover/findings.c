@@ -20,7 +20,9 @@
 #include "compat.h"
 #include "cutover/findings_policy.h"
 #include "json_text.h"
-#include "store/approval_store.h"
+#include "store/approval.h"
+#include "store/signature_judge.h"
+#include "store/signature_store.h"
 
 PG_FUNCTION_INFO_V1(admin_findings_add);
 PG_FUNCTION_INFO_V1(admin_findings_combine);

@@ -7,7 +7,7 @@
 
 #include "lib/stringinfo.h"
 
-#include "store/approval_store.h"
+#include "store/approval.h"
 
 #define UNRULED_SHOWN	8		/* actions without a policy that are named */
 #define UNRULED_BYTES	64		/* of each name */

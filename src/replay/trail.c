@@ -12,6 +12,7 @@
 #include "layout.h"
 #include "owner.h"
 #include "replay/trail.h"
+#include "store/signature_judge.h"
 
 /* The columns of both queries that describe the event, from one on. */
 static TrailEvent *

@@ -5,7 +5,7 @@
 #ifndef ADMIN_EXT_TRAIL_H
 #define ADMIN_EXT_TRAIL_H
 
-#include "store/approval_store.h"
+#include "store/approval.h"
 
 /* A change of the approval, or a signature. */
 typedef struct TrailEvent

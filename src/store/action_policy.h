@@ -7,7 +7,7 @@
 
 #include "datatype/timestamp.h"
 
-#include "store/approval_store.h"
+#include "store/approval.h"
 
 typedef struct ActionPolicy
 {

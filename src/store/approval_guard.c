@@ -23,8 +23,11 @@
 #include "one_line.h"
 #include "relations.h"
 #include "store/action_policy.h"
+#include "store/approval.h"
 #include "store/approval_store.h"
 #include "store/guard.h"
+#include "store/signature_guard.h"
+#include "store/signature_store.h"
 #include "text_limits.h"
 
 

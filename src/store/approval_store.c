@@ -5,111 +5,25 @@
  * With signature_store.c the hot path of a check: two index scans with the caller's
  * snapshot, no planner, no executor.  Locks: AccessShareLock on the table and its
  * index, kept to the end of the transaction as a query's would be.  Texts it returns
- * live in the current memory context.
+ * live in the current memory context.  To sign or withdraw, a query locks it.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "layout.h"
+#include "owner.h"
 #include "relations.h"
 #include "store/approval_store.h"
-
-const Oid	approval_types[APPROVAL_COLUMNS] = {
-	TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT2OID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, TEXTOID, TEXTOID
-};
-
-PolicyText
-policy_text_of(Datum value, bool isnull)
-{
-	PolicyText	result = {NULL, 0};
-
-	if (!isnull)
-	{
-		text	   *packed = DatumGetTextPP(value);
-
-		result.data = VARDATA_ANY(packed);
-		result.length = VARSIZE_ANY_EXHDR(packed);
-	}
-	return result;
-}
-
-/* False when the array is not one dimension of 1 to 8 texts. */
-static bool
-read_required_roles(Datum value, bool isnull, ApprovalRow *row)
-{
-	ArrayType  *array;
-	Datum	   *elements;
-	bool	   *nulls;
-	int			count;
-
-	row->role_count = 0;
-	if (isnull)
-		return false;
-	array = DatumGetArrayTypeP(value);
-	if (ARR_NDIM(array) != 1)
-		return false;
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
-	if (count < 1 || count > MAX_REQUIRED_SIGNERS)
-		return false;
-	for (int i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			return false;
-		row->roles[i] = policy_text_of(elements[i], false);
-	}
-	row->role_count = count;
-	return true;
-}
-
-void
-approval_row_from_values(const Datum *values, const bool *nulls, ApprovalRow *row)
-{
-	PolicyText	state;
-
-#define COLUMN(n) values[(n) - 1], nulls[(n) - 1]
-	row->id = policy_text_of(COLUMN(APPROVAL_ID));
-	row->action = policy_text_of(COLUMN(APPROVAL_ACTION));
-	row->resource = policy_text_of(COLUMN(APPROVAL_RESOURCE));
-	row->requested_by = policy_text_of(COLUMN(APPROVAL_REQUESTED_BY));
-	row->readable = read_required_roles(COLUMN(APPROVAL_REQUIRED_ROLES), row);
-	row->required_signer_count = nulls[APPROVAL_REQUIRED_SIGNER_COUNT - 1] ? 0 :
-		DatumGetInt16(values[APPROVAL_REQUIRED_SIGNER_COUNT - 1]);
-	state = policy_text_of(COLUMN(APPROVAL_STATE));
-	row->state = state.data ? approval_state_parse(state.data, state.length) : STATE_UNKNOWN;
-	row->closed = !nulls[APPROVAL_CLOSED_AT - 1];
-	row->sla_deadline = nulls[APPROVAL_SLA_DEADLINE - 1] ? DT_NOEND :
-		DatumGetTimestampTz(values[APPROVAL_SLA_DEADLINE - 1]);
-#undef COLUMN
-
-	if (row->action.data == NULL || row->requested_by.data == NULL ||
-		row->role_count != row->required_signer_count ||
-		(row->state == STATE_WITHDRAWN) != row->closed)
-		row->readable = false;
-}
-
-void
-approval_row_from_tuple(HeapTuple tuple, TupleDesc desc, ApprovalRow *row)
-{
-	Datum		values[MaxHeapAttributeNumber];
-	bool		nulls[MaxHeapAttributeNumber];
-
-	layout_check_row(desc, "approval", approval_types, APPROVAL_COLUMNS);
-	heap_deform_tuple(tuple, desc, values, nulls);
-	approval_row_from_values(values, nulls, row);
-}
+#include "store/signature_store.h"
 
 static const AttrNumber approval_key[] = {APPROVAL_ID};
 static const TableLayout approval_layout = {approval_types, APPROVAL_COLUMNS, approval_key, 1, 1};
@@ -147,22 +61,6 @@ approval_store_read(Datum approval_id, Snapshot snapshot, ApprovalRow *row)
 }
 
 void
-approval_facts(const ApprovalRow *row, int signature_count, bool signatures_sound, ApprovalFacts *facts)
-{
-	memset(facts, 0, sizeof(*facts));
-	facts->found = true;
-	facts->signature_count = signature_count;
-	facts->signatures_sound = signatures_sound;
-	facts->readable = row->readable;
-	facts->state = row->state;
-	facts->closed = row->closed;
-	facts->deadline = row->sla_deadline;
-	facts->required_signer_count = row->required_signer_count;
-	facts->action = row->action;
-	facts->resource = row->resource;
-}
-
-void
 approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts)
 {
 	ApprovalRow row;
@@ -176,4 +74,25 @@ approval_store_facts(Datum approval_id, Snapshot snapshot, ApprovalFacts *facts)
 	}
 	count = signature_store_read(approval_id, snapshot, &row, &sound);
 	approval_facts(&row, count, sound, facts);
+}
+
+void
+approval_store_lock(Datum approval_id, ApprovalRow *row)
+{
+	static OwnerQuery query = {
+		.text =
+		"select * from admin.approval "
+		"where approval_id operator(pg_catalog.=) $1 for no key update",
+		.nargs = 1,
+		.types = {TEXTOID},
+		.result = SPI_OK_SELECT
+	};
+
+	if (owner_run(&query, &approval_id, NULL, 1) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("approval \"%s\" does not exist", TextDatumGetCString(approval_id)),
+				 errdetail("Only an approval that has been issued can be signed or withdrawn."),
+				 errhint("Issue it with admin.issue_approval().")));
+	approval_row_from_tuple(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, row);
 }

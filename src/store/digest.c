@@ -11,17 +11,13 @@
 
 #include <openssl/evp.h>
 
-#include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "json_text.h"
-#include "store/approval_store.h"
-
-PG_FUNCTION_INFO_V1(admin_approval_digest);
+#include "store/digest.h"
 
 /* As many as there are without roles, and as many roles as there may be. */
 #define FIELDS	(5 + MAX_REQUIRED_SIGNERS)
@@ -115,18 +111,4 @@ approval_digest(const ApprovalRow *row, uint8 digest[APPROVAL_DIGEST_BYTES])
 	}
 	digest_sha256(message, length, digest);
 	pfree(message);
-}
-
-Datum
-admin_approval_digest(PG_FUNCTION_ARGS)
-{
-	ApprovalRow row;
-	bytea	   *result;
-
-	if (!approval_store_read(PG_GETARG_DATUM(0), GetActiveSnapshot(), &row))
-		PG_RETURN_NULL();
-	result = palloc(VARHDRSZ + APPROVAL_DIGEST_BYTES);
-	SET_VARSIZE(result, VARHDRSZ + APPROVAL_DIGEST_BYTES);
-	approval_digest(&row, (uint8 *) VARDATA(result));
-	PG_RETURN_BYTEA_P(result);
 }

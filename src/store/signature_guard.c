@@ -21,8 +21,12 @@
 #include "one_line.h"
 #include "owner.h"
 #include "relations.h"
+#include "store/approval.h"
 #include "store/approval_store.h"
+#include "store/digest.h"
 #include "store/guard.h"
+#include "store/signature_guard.h"
+#include "store/signature_store.h"
 
 PG_FUNCTION_INFO_V1(admin_signature_guard);
 

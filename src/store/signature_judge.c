@@ -5,7 +5,9 @@
  */
 #include "postgres.h"
 
-#include "store/approval_store.h"
+#include "store/approval.h"
+#include "store/digest.h"
+#include "store/signature_judge.h"
 
 void
 signature_judge_begin(SignatureJudge *judge, const ApprovalRow *approval)

@@ -26,7 +26,9 @@
 #include "compat.h"
 #include "layout.h"
 #include "relations.h"
-#include "store/approval_store.h"
+#include "store/approval.h"
+#include "store/signature_judge.h"
+#include "store/signature_store.h"
 
 /* Columns of the index signature_one_per_role: keys, then those it includes. */
 enum IndexColumn

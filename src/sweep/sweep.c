@@ -28,7 +28,7 @@
 #include "layout.h"
 #include "owner.h"
 #include "relations.h"
-#include "store/approval_store.h"
+#include "store/approval.h"
 
 #define CHUNK				100 /* approvals at a time */
 #define DUE_TTL_STATE		(APPROVAL_COLUMNS + 1)

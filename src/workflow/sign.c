@@ -15,6 +15,8 @@
 #include "json_text.h"
 #include "layout.h"
 #include "owner.h"
+#include "store/digest.h"
+#include "store/signature_guard.h"
 #include "workflow/step.h"
 
 PG_FUNCTION_INFO_V1(admin_sign_approval);

@@ -20,6 +20,7 @@
 #include "owner.h"
 #include "relations.h"
 #include "settings.h"
+#include "store/approval_store.h"
 #include "workflow/step.h"
 
 text *

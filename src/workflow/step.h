@@ -11,7 +11,7 @@
 
 #include "audit/evidence.h"
 #include "identity/identity.h"
-#include "store/approval_store.h"
+#include "store/approval.h"
 #include "text_limits.h"
 
 typedef struct Step
