@@ -24,13 +24,4 @@ typedef struct Check
 								 * all */
 } Check;
 
-/* Reads the arguments approval_id, action and resource, which come first in every function. */
-extern void check_read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at);
-
-/* The instant of a preview: the argument, or now when it is null. */
-extern TimestampTz check_instant_argument(FunctionCallInfo fcinfo, int n);
-
-/* Reads the approval by the snapshot, and decides. */
-extern void check_decide(Check *check, Snapshot snapshot);
-
 #endif							/* ADMIN_EXT_CHECK_H */

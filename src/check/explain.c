@@ -9,6 +9,7 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
+#include "check/sensitive_check.h"
 #include "compat.h"
 #include "replay/replay.h"
 

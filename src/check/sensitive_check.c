@@ -20,6 +20,7 @@
 #include "audit/audit_append.h"
 #include "check/check.h"
 #include "check/response.h"
+#include "check/sensitive_check.h"
 #include "compat.h"
 #include "decision/approval_id.h"
 #include "identity/identity.h"

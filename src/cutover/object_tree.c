@@ -23,6 +23,7 @@
 
 #include "compat.h"
 #include "cutover/attempt.h"
+#include "cutover/object_tree.h"
 #include "cutover/objects.h"
 
 /* How the server begins the text of a body of one expression. */

@@ -42,25 +42,4 @@ typedef struct ShippedLine
 	const char *value;
 } ShippedLine;
 
-/*
- * All lines of this database, sorted by kind, name and facet.  Needs an SPI connection
- * and the settings of readiness_pin_settings(); reads the catalogs with AccessShareLock.
- */
-extern ObjectLine *objects_present(int *count);
-
-/* The text of a line whose value is a tree: what the generated file holds.  NULL for queries up to 14. */
-extern char *object_tree_text(const ObjectLine *line);
-
-/*
- * Is the tree what the shipped text means on this server?  False too where the text
- * cannot be parsed, since something that it names is missing.
- */
-extern bool object_tree_is(const ObjectLine *line, const char *shipped);
-
-/* Differences between present and shipped lines; a list of ObjectLine with VALUE_PROBLEM. */
-extern List *shipped_differences(void);
-
-/* Opens a level of settings with everything pinned that changes what the catalog functions print. */
-extern int	readiness_pin_settings(void);
-
 #endif							/* ADMIN_EXT_OBJECTS_H */

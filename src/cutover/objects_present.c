@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "cutover/objects.h"
+#include "cutover/objects_present.h"
 
 /*
  * Each query gives item, kind, name, facet, value, tree, oid, type; "x" is the extension admin_ext, "m" the members

@@ -18,6 +18,8 @@
 #include "compat.h"
 #include "cutover/attempt.h"
 #include "cutover/objects.h"
+#include "cutover/readiness_settings.h"
+#include "cutover/shipped.h"
 
 PG_FUNCTION_INFO_V1(admin_readiness_items);
 PG_FUNCTION_INFO_V1(admin_cutover_readiness_rows);

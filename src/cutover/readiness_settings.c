@@ -8,6 +8,7 @@
 #include "utils/guc.h"
 
 #include "cutover/objects.h"
+#include "cutover/readiness_settings.h"
 
 /*
  * All of pg_settings that change how SQL is parsed, what the pg_get_*def() functions and

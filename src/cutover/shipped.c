@@ -16,7 +16,11 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "cutover/object_tree.h"
 #include "cutover/objects.h"
+#include "cutover/objects_present.h"
+#include "cutover/readiness_settings.h"
+#include "cutover/shipped.h"
 
 PG_FUNCTION_INFO_V1(admin_objects_present);
 PG_FUNCTION_INFO_V1(admin_shipped_differences);

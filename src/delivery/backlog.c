@@ -9,7 +9,10 @@
 
 #include "commands/extension.h"
 
-#include "delivery/worker.h"
+#include "delivery/backlog.h"
+#include "delivery/worker_lock.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 
 #define COUNT_EVERY_MS	1000

@@ -14,7 +14,12 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "delivery/worker.h"
+#include "delivery/batch.h"
+#include "delivery/content.h"
+#include "delivery/durable.h"
+#include "delivery/reading.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 
 #define PURGE_EVERY			64	/* positions */

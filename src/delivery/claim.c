@@ -17,7 +17,8 @@
  */
 #include "postgres.h"
 
-#include "delivery/worker.h"
+#include "delivery/claim.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 
 #define FIRST_RETURN_MS	5000

@@ -9,7 +9,8 @@
 
 #include "storage/ipc.h"
 
-#include "delivery/worker.h"
+#include "delivery/content.h"
+#include "delivery/worker_types.h"
 
 /* So much is handed to the thread at once. */
 #define PIECE_BYTES		(256 * 1024)

@@ -9,7 +9,14 @@
 
 #include "utils/memutils.h"
 
-#include "delivery/worker.h"
+#include "delivery/batch.h"
+#include "delivery/deliver.h"
+#include "delivery/durable.h"
+#include "delivery/reading.h"
+#include "delivery/retry.h"
+#include "delivery/ticking.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 
 #define KEYS_TO_KEEP		65536	/* more of them are given back after a window */
 

@@ -9,7 +9,11 @@
  */
 #include "postgres.h"
 
-#include "delivery/worker.h"
+#include "delivery/divergence.h"
+#include "delivery/durable.h"
+#include "delivery/promotion.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "settings.h"
 
 void

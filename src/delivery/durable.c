@@ -24,7 +24,9 @@
 #include "utils/wait_event.h"
 
 #include "compat.h"
-#include "delivery/worker.h"
+#include "delivery/durable.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 
 #define POLL_MS 1				/* our latch is not set when a standby confirms */

@@ -4,7 +4,8 @@
  */
 #include "postgres.h"
 
-#include "delivery/worker.h"
+#include "delivery/kept_number.h"
+#include "delivery/worker_types.h"
 
 /*
  * A resync keeps the number that the database knew; the sink may have been given later ones,

@@ -10,6 +10,5 @@ extern void launcher_register(void);
 
 /* Entry points of the processes, looked up by name. */
 extern PGDLLEXPORT void admin_delivery_launcher_main(Datum arg);
-extern PGDLLEXPORT void admin_delivery_worker_main(Datum arg);
 
 #endif							/* ADMIN_EXT_LAUNCHER_H */

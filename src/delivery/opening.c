@@ -18,8 +18,17 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
+#include "delivery/batch.h"
+#include "delivery/content.h"
+#include "delivery/divergence.h"
+#include "delivery/durable.h"
+#include "delivery/kept_number.h"
+#include "delivery/opening.h"
+#include "delivery/sink_context.h"
 #include "delivery/sink_table.h"
-#include "delivery/worker.h"
+#include "delivery/ticking.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 #include "relations.h"
 

@@ -20,7 +20,8 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "delivery/worker.h"
+#include "delivery/promotion.h"
+#include "delivery/worker_types.h"
 
 #define CHECKPOINT_BYTES MAXALIGN(SizeOfXLogRecord + SizeOfXLogRecordDataHeaderShort + sizeof(CheckPoint))
 

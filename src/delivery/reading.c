@@ -15,7 +15,11 @@
 #include "utils/xid8.h"
 
 #include "audit/audit_append.h"
-#include "delivery/worker.h"
+#include "delivery/content.h"
+#include "delivery/reading.h"
+#include "delivery/worker_lock.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "settings.h"
 
 /* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */

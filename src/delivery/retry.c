@@ -13,7 +13,13 @@
 #include "utils/memutils.h"
 
 #include "audit/audit_append.h"
-#include "delivery/worker.h"
+#include "delivery/batch.h"
+#include "delivery/content.h"
+#include "delivery/durable.h"
+#include "delivery/retry.h"
+#include "delivery/ticking.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 
 #define LOOK_MS	1000

@@ -6,7 +6,11 @@
 
 #include "utils/memutils.h"
 
-#include "delivery/worker.h"
+#include "delivery/claim.h"
+#include "delivery/divergence.h"
+#include "delivery/sink_context.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "settings.h"
 #include "settings_place.h"
 

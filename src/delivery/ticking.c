@@ -12,7 +12,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "delivery/worker.h"
+#include "delivery/durable.h"
+#include "delivery/reading.h"
+#include "delivery/ticking.h"
+#include "delivery/worker_lock.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "monotonic.h"
 #include "settings.h"
 

@@ -16,7 +16,9 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "delivery/worker.h"
+#include "delivery/upkeep.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "layout.h"
 #include "monotonic.h"
 #include "settings.h"

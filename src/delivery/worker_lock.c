@@ -18,7 +18,9 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
-#include "delivery/worker.h"
+#include "delivery/worker_lock.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 
 /* Reads partitions of the trail; to other tables it writes. */
 static bool

@@ -18,7 +18,8 @@
 #include "utils/guc.h"
 
 #include "compat.h"
-#include "delivery/worker.h"
+#include "delivery/worker_settings.h"
+#include "delivery/worker_types.h"
 
 PG_FUNCTION_INFO_V1(admin_worker_pins);
 

@@ -11,7 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "delivery/worker.h"
+#include "delivery/worker_state.h"
+#include "delivery/worker_types.h"
 #include "relations.h"
 
 /* What a step allocates outside a transaction. */

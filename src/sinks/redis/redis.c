@@ -17,7 +17,13 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_message.h"
+#include "sinks/redis/redis_ranges.h"
+#include "sinks/redis/redis_role.h"
+#include "sinks/redis/redis_transport.h"
+#include "sinks/redis/redis_types.h"
+#include "sinks/redis/redis_url.h"
 
 PG_MODULE_MAGIC;
 

@@ -11,7 +11,9 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_address.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_types.h"
 
 typedef struct Lookup
 {

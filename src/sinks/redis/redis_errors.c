@@ -7,7 +7,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_types.h"
 
 #define SHOWN_BYTES			64	/* of a name */
 #define SHOWN_REPLY_BYTES	160

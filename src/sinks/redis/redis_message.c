@@ -20,7 +20,8 @@
 
 #include "compat.h"
 #include "decision/ttl.h"
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_message.h"
+#include "sinks/redis/redis_types.h"
 
 /* What a message is made of, as the document has it. */
 typedef struct Change

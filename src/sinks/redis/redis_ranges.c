@@ -8,7 +8,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_ranges.h"
+#include "sinks/redis/redis_types.h"
 
 /* Makes one of two neighbours. */
 static void

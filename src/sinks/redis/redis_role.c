@@ -18,7 +18,10 @@
  */
 #include "postgres.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_ranges.h"
+#include "sinks/redis/redis_role.h"
+#include "sinks/redis/redis_types.h"
 
 /* One span is that long, and is remembered that long after its end. */
 #define SPAN_S			60

@@ -22,7 +22,10 @@
 #include "port.h"
 #include "storage/latch.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_address.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_transport.h"
+#include "sinks/redis/redis_types.h"
 
 static AdminSinkResult
 not_connected(Redis *redis, int code)

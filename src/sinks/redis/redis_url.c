@@ -11,7 +11,9 @@
 
 #include "utils/memutils.h"
 
-#include "sinks/redis/redis.h"
+#include "sinks/redis/redis_errors.h"
+#include "sinks/redis/redis_types.h"
+#include "sinks/redis/redis_url.h"
 
 #define DEFAULT_PORT		"6379"
 #define MOST_DATABASE		999999

@@ -1,12 +1,12 @@
 /*
- * redis.h
+ * redis_types.h
  *	  The Redis sink: what its files share.
  *
  * hiredis knows the protocol, OpenSSL the transport.  Nothing blocks: whatever waits does so
  * on the worker's latch and the socket, for a slice at most, and serves interrupts.
  */
-#ifndef ADMIN_EXT_REDIS_H
-#define ADMIN_EXT_REDIS_H
+#ifndef ADMIN_EXT_REDIS_TYPES_H
+#define ADMIN_EXT_REDIS_TYPES_H
 
 #include "postgres.h"
 
@@ -138,56 +138,4 @@ typedef enum RedisMessage
 	REDIS_MESSAGE_IMPOSSIBLE	/* it is one, and lacks what a message consists of */
 } RedisMessage;
 
-/* redis_url.c: reads the settings; ADMIN_SINK_STOP where the URL is of no use. */
-extern AdminSinkResult redis_configure(Redis *redis);
-
-/* redis_address.c: the addresses of the host, waited for until then at most. */
-extern AdminSinkResult redis_look_up(Redis *redis, int64 until);
-
-/*
- * redis_transport.c: goes on connecting until then at most.  Bytes read or written, 0 when
- * the socket would block, -1 with sink->error when the connection is lost.
- */
-extern AdminSinkResult redis_connect(Redis *redis, int64 until);
-extern int	redis_read(Redis *redis, char *data, int size);
-extern int	redis_write(Redis *redis, const char *data, int length);
-
-/* For what the last attempts were blocked for, and for bytes to read; serves interrupts. */
-extern void redis_wait(Redis *redis, int64 until);
-extern void redis_disconnect(Redis *redis);
-
-/* redis_message.c: appends the message of a record.  Why it is impossible goes into error. */
-extern RedisMessage redis_message(const AdminSink *sink, int64 audit_id, const char *document, Size length,
-								  StringInfo message, char *error, Size size);
-
-/* redis_role.c: takes the reply to INFO or ROLE; ADMIN_SINK_OK: from a primary of the history that is known. */
-extern AdminSinkResult redis_take_role(Redis *redis, const redisReply *reply);
-
-/* Sets position->again_from, again and detail by what this server has of what was published. */
-extern void redis_history_resume(Redis *redis, AdminSinkPosition *position);
-
-/* Messages of these rows have been published; again: not for the first time. */
-extern void redis_history_add(Redis *redis, const AdminSinkRanges *rows, bool again);
-extern void redis_history_write(const Redis *redis, char *detail, Size size);
-
-/* redis_ranges.c: a set of rows gets more of them; it may come to hold others, too. */
-extern void redis_ranges_add(AdminSinkRanges *set, int64 first, int64 last);
-extern void redis_ranges_add_all(AdminSinkRanges *set, const AdminSinkRanges *more);
-
-/* Drops ranges that end below this row.  The highest one stays: a set without ranges has another meaning. */
-extern void redis_ranges_drop_below(AdminSinkRanges *set, int64 audit_id);
-
-/* As text, "<first>-<last>,...", and back; they return the length, and what follows. */
-extern int	redis_ranges_write(const AdminSinkRanges *set, char *text, Size size);
-extern const char *redis_ranges_read(AdminSinkRanges *set, const char *text);
-
-/* redis_errors.c: sink->error, and the result that goes with it. */
-extern AdminSinkResult redis_outage(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);
-extern AdminSinkResult redis_stop(Redis *redis, const char *format,...) pg_attribute_printf(2, 3);
-extern AdminSinkResult redis_refused(Redis *redis, RedisCommand command, const char *reply);
-extern AdminSinkResult redis_no_answer(Redis *redis);
-
-/* As a piece of a sentence: one line, no bytes cut in two, and not too long. */
-extern char *redis_shown(const char *text, int bytes);
-
-#endif							/* ADMIN_EXT_REDIS_H */
+#endif							/* ADMIN_EXT_REDIS_TYPES_H */

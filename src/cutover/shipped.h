@@ -1,0 +1,13 @@
+/*
+ * shipped.h
+ *	  What others call of shipped.c.
+ */
+#ifndef ADMIN_EXT_SHIPPED_H
+#define ADMIN_EXT_SHIPPED_H
+
+#include "cutover/objects.h"
+
+/* Differences between present and shipped lines; a list of ObjectLine with VALUE_PROBLEM. */
+extern List *shipped_differences(void);
+
+#endif							/* ADMIN_EXT_SHIPPED_H */

@@ -1,0 +1,13 @@
+/*
+ * backlog.h
+ *	  What others call of backlog.c.
+ */
+#ifndef ADMIN_EXT_BACKLOG_H
+#define ADMIN_EXT_BACKLOG_H
+
+#include "delivery/worker_types.h"
+
+/* Sets the lag of a sink without a position to go on from; in a transaction of its own. */
+extern void worker_count_backlog(Worker *worker);
+
+#endif							/* ADMIN_EXT_BACKLOG_H */

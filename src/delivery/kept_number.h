@@ -1,0 +1,13 @@
+/*
+ * kept_number.h
+ *	  What others call of kept_number.c.
+ */
+#ifndef ADMIN_EXT_KEPT_NUMBER_H
+#define ADMIN_EXT_KEPT_NUMBER_H
+
+#include "delivery/worker_types.h"
+
+/* After an operator's resync, number and chain go on from what the sink holds. */
+extern void worker_take_kept_number(Worker *worker, const AdminSinkPosition *found);
+
+#endif							/* ADMIN_EXT_KEPT_NUMBER_H */

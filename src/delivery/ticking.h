@@ -1,0 +1,18 @@
+/*
+ * ticking.h
+ *	  What others call of ticking.c.
+ */
+#ifndef ADMIN_EXT_TICKING_H
+#define ADMIN_EXT_TICKING_H
+
+#include "delivery/worker_types.h"
+
+/* Sees to it that there is a tick whose window comes next, and that it is durable. */
+extern StepResult worker_ensure_tick(Worker *worker);
+extern void worker_tick_while_down(Worker *worker);
+
+/* Counts what became visible since it was counted last; says whether that was any row. */
+extern bool worker_count_new(Worker *worker);
+extern void worker_make_tick(Worker *worker);
+
+#endif							/* ADMIN_EXT_TICKING_H */

@@ -1,0 +1,16 @@
+/*
+ * worker_lock.h
+ *	  What others call of worker_lock.c.
+ */
+#ifndef ADMIN_EXT_WORKER_LOCK_H
+#define ADMIN_EXT_WORKER_LOCK_H
+
+#include "delivery/worker_types.h"
+
+/* A lock_timeout has ended a statement of the worker's. */
+extern void worker_lock_is_in_the_way(Worker *worker);
+extern void worker_begin_look(Worker *worker);
+extern void worker_has_looked(Worker *worker);
+extern void worker_show_unseen(Worker *worker);
+
+#endif							/* ADMIN_EXT_WORKER_LOCK_H */

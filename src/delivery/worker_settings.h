@@ -1,0 +1,12 @@
+/*
+ * worker_settings.h
+ *	  What others call of worker_settings.c.
+ */
+#ifndef ADMIN_EXT_WORKER_SETTINGS_H
+#define ADMIN_EXT_WORKER_SETTINGS_H
+
+#include "delivery/worker_types.h"
+
+extern void worker_pin_settings(void);
+
+#endif							/* ADMIN_EXT_WORKER_SETTINGS_H */

@@ -1,0 +1,30 @@
+/*
+ * worker_state.h
+ *	  What others call of worker_state.c.
+ */
+#ifndef ADMIN_EXT_WORKER_STATE_H
+#define ADMIN_EXT_WORKER_STATE_H
+
+#include "delivery/worker_types.h"
+
+extern void worker_state_init(void);
+
+/* What the step before has allocated is given back. */
+extern void worker_begin_step(void);
+
+/* A transaction of the worker's own, with a snapshot. */
+extern void worker_begin(const char *activity);
+extern void worker_commit(void);
+
+/* After an ERROR: ends the transaction, and hands out what was wrong. */
+extern ErrorData *worker_give_up(void);
+
+/* Is the position still the newest, and the store what it was?  In a transaction. */
+extern bool worker_still_holds(Worker *worker);
+extern StepResult worker_step_result(AdminSinkResult result);
+
+/* Sets state and last_error, with one line in the log per change of state. */
+extern void worker_set_state(Worker *worker, DeliveryState state, const char *error);
+extern void worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since);
+
+#endif							/* ADMIN_EXT_WORKER_STATE_H */

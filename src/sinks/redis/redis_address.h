@@ -1,0 +1,13 @@
+/*
+ * redis_address.h
+ *	  What others call of redis_address.c.
+ */
+#ifndef ADMIN_EXT_REDIS_ADDRESS_H
+#define ADMIN_EXT_REDIS_ADDRESS_H
+
+#include "sinks/redis/redis_types.h"
+
+/* The addresses of the host, waited for until then at most. */
+extern AdminSinkResult redis_look_up(Redis *redis, int64 until);
+
+#endif							/* ADMIN_EXT_REDIS_ADDRESS_H */

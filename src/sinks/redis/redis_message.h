@@ -1,0 +1,14 @@
+/*
+ * redis_message.h
+ *	  What others call of redis_message.c.
+ */
+#ifndef ADMIN_EXT_REDIS_MESSAGE_H
+#define ADMIN_EXT_REDIS_MESSAGE_H
+
+#include "sinks/redis/redis_types.h"
+
+/* Appends the message of a record.  Why it is impossible goes into error. */
+extern RedisMessage redis_message(const AdminSink *sink, int64 audit_id, const char *document, Size length,
+								  StringInfo message, char *error, Size size);
+
+#endif							/* ADMIN_EXT_REDIS_MESSAGE_H */
