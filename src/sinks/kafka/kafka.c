@@ -18,7 +18,16 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_detail.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_pace.h"
+#include "sinks/kafka/kafka_recover.h"
+#include "sinks/kafka/kafka_registry.h"
+#include "sinks/kafka/kafka_send.h"
+#include "sinks/kafka/kafka_topic_id.h"
+#include "sinks/kafka/kafka_types.h"
+#include "sinks/kafka/kafka_watch.h"
 #include "text_limits.h"
 
 PG_MODULE_MAGIC;

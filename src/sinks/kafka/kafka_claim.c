@@ -11,7 +11,13 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_claim.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_offsets.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_position.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* The claim of this store in a header; NULL where there is none.  Valid until the next call. */
 static const char *

@@ -12,8 +12,9 @@
 
 #include "miscadmin.h"
 
-
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_offsets.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* Recovery and delivery rest on these. */
 static const char *const fixed[] = {
@@ -57,13 +58,25 @@ cause_of(int code, const char *reason)
 	return code;
 }
 
+/* For kafka_pace.c: was a connection closed, or refused? */
+static void
+note_transport(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason)
+{
+	if (code != RD_KAFKA_RESP_ERR__TRANSPORT)
+		return;
+	if (strstr(reason, "Connect to ") != NULL)
+		kafka->refused_at = monotonic_ms();
+	else
+		kafka->hung_up_at = monotonic_ms();
+}
+
 static void
 take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 {
 	Kafka	   *kafka = opaque;
 
 	if (handle == kafka->producer)
-		kafka_pace_heard(kafka, code, reason);
+		note_transport(kafka, code, reason);
 	/* What names a cause is not overwritten by the silence that follows from it. */
 	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
 		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL)

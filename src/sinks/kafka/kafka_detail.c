@@ -5,7 +5,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_detail.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* Returns what follows it. */
 static const char *

@@ -7,10 +7,15 @@
  */
 #include "postgres.h"
 
-
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_types.h"
 
 #define TIMEOUT_SLACK_MS	5000
+/* Brokers that were too slow a moment ago are thought slow, not gone. */
+#define STILL_SLOW_MS	60000
+
+/* When the brokers were last too slow for a batch; 0: they were not since one was committed. */
+static int64 slow_at = 0;
 
 /*
  * A code that has a remedy ends recovery.  GROUP_AUTHORIZATION_FAILED has none: a
@@ -144,10 +149,16 @@ kafka_failure(Kafka *kafka, rd_kafka_error_t *error, const char *what)
 	return kafka_refused(kafka, code, reason, what);
 }
 
+void
+kafka_set_slow(bool is_slow)
+{
+	slow_at = is_slow ? monotonic_ms() : 0;
+}
+
 AdminSinkResult
 kafka_no_answer(Kafka *kafka, const char *what)
 {
-	if (kafka->broker_error[0] == '\0' && kafka_pace_was_slow())
+	if (kafka->broker_error[0] == '\0' && slow_at != 0 && monotonic_ms() - slow_at < STILL_SLOW_MS)
 		kafka_explain(kafka, what, RD_KAFKA_RESP_ERR_NO_ERROR, "the brokers are slow, or throttle");
 	else
 		kafka_explain(kafka, what, kafka->broker_code != RD_KAFKA_RESP_ERR_NO_ERROR ? kafka->broker_code : RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,

@@ -8,7 +8,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_offsets.h"
+#include "sinks/kafka/kafka_types.h"
 
 #define MOST_ASKING_MS	3000
 
@@ -55,4 +56,10 @@ kafka_offsets(Kafka *kafka, int partition, int64 *begin, int64 *end)
 	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
 		kafka->asking_ms = wait_ms;
 	return code;
+}
+
+bool
+kafka_is_without_marker(int64 newest, int64 next, int64 high)
+{
+	return newest != NO_OFFSET && newest == high - 1 && next == high + 1;
 }

@@ -19,7 +19,10 @@
 
 #include "utils/memutils.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_pace.h"
+#include "sinks/kafka/kafka_types.h"
+#include "sinks/kafka/kafka_watch.h"
 
 #define HANG_UP_MS		3000
 #define HANG_UPS		3
@@ -31,27 +34,11 @@
 #define QUICK_BATCHES	4
 /* One that took longer than this was too large. */
 #define SLOW_MS			15000
-/* Brokers that were too slow a moment ago are thought slow, not gone. */
-#define STILL_SLOW_MS	60000
 
 /* The record that a broker has hung up on, alone in its batch.  Outlives the handle. */
 static int64 hung_up_audit_id = 0;
 static int	hang_ups = 0;
 static int	quick_batches = 0;
-
-/* When the brokers were last too slow for a batch; 0: they were not since one was committed. */
-static int64 slow_at = 0;
-
-void
-kafka_pace_heard(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason)
-{
-	if (code != RD_KAFKA_RESP_ERR__TRANSPORT)
-		return;
-	if (strstr(reason, "Connect to ") != NULL)
-		kafka->refused_at = monotonic_ms();
-	else
-		kafka->hung_up_at = monotonic_ms();
-}
 
 void
 kafka_pace_begin(Kafka *kafka)
@@ -119,17 +106,11 @@ pace_give_up(Kafka *kafka)
 	bytes = Max(bytes, LEAST_BYTES);
 	if (kafka->taken > 0 || kafka->throttled_at >= kafka->begun || kafka->answered_at >= kafka->begun)
 	{
-		slow_at = monotonic_ms();
+		kafka_set_slow(true);
 		return pace_shrink(kafka, bytes, "the brokers are slow, or throttle what is sent to topic \"%s\"; smaller batches follow");
 	}
 	kafka->sink->most_bytes = bytes;
 	return result;
-}
-
-bool
-kafka_pace_was_slow(void)
-{
-	return slow_at != 0 && monotonic_ms() - slow_at < STILL_SLOW_MS;
 }
 
 AdminSinkResult
@@ -160,7 +141,7 @@ kafka_pace_committed(Kafka *kafka)
 	int64		taken = monotonic_ms() - kafka->begun;
 	AdminSink  *sink = kafka->sink;
 
-	slow_at = 0;
+	kafka_set_slow(false);
 	if (taken >= SLOW_MS)
 	{
 		sink->most_bytes = Max(kafka->batch->length / 2, LEAST_BYTES);

@@ -6,7 +6,10 @@
 
 #include "utils/memutils.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_peek.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* The worker stops at a position that its database does not know. */
 bool

@@ -4,7 +4,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_position.h"
+#include "sinks/kafka/kafka_types.h"
 
 bool
 kafka_header_text(const rd_kafka_message_t *message, const char *name, char *text, Size size)

@@ -4,7 +4,14 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_detail.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_offsets.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_position.h"
+#include "sinks/kafka/kafka_reading.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* Longer than transaction.timeout.ms of any producer with an open transaction: brokers allow 15 minutes. */
 #define READING_MS	(20 * 60 * 1000)

@@ -35,7 +35,17 @@
 
 #include "utils/memutils.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_claim.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_detail.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_offsets.h"
+#include "sinks/kafka/kafka_peek.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_reading.h"
+#include "sinks/kafka/kafka_recover.h"
+#include "sinks/kafka/kafka_topic_id.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* What a broker that has just come back says of its topics and watermarks may be old. */
 #define PATIENCE_MS	2000
@@ -44,26 +54,6 @@
 #define SPARE_PARTITIONS	256
 /* After an operator's resync so much of the end of each partition is read: more than the largest batch, and aborted ones. */
 #define KEPT_OFFSETS		20000
-
-bool
-kafka_is_late(const Kafka *kafka)
-{
-	return monotonic_ms() >= kafka->deadline;
-}
-
-void
-kafka_enter(Kafka *kafka, KafkaPhase phase, int milliseconds)
-{
-	kafka->phase = phase;
-	kafka->deadline = monotonic_ms() + milliseconds;
-}
-
-/* So long has the phase gone on. */
-static int64
-phase_age(const Kafka *kafka, int milliseconds)
-{
-	return monotonic_ms() - (kafka->deadline - milliseconds);
-}
 
 static AdminSinkResult
 kafka_fence_others(Kafka *kafka)
@@ -100,7 +90,7 @@ look_for_partition(Kafka *kafka)
 
 	snprintf(found, sizeof(found), "partition %d is not there any more", kafka->shrunk_partition);
 	kafka->shrunk_partition = NO_OFFSET;
-	if (phase_age(kafka, LOOKING_MS) >= kafka->patience_ms)
+	if (kafka_phase_age(kafka, LOOKING_MS) >= kafka->patience_ms)
 		return kafka_stop_at_loss(kafka, found);
 	rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
 	return ADMIN_SINK_PENDING;
@@ -171,26 +161,12 @@ kafka_look_for_position(Kafka *kafka, const AdminSinkPosition *position)
 	return ADMIN_SINK_PENDING;
 }
 
-bool
-kafka_is_patient(const Kafka *kafka)
-{
-	bool		is_hasty = kafka->is_peeking || kafka_suspects_loss();
-
-	return !kafka_is_late(kafka) && !(is_hasty && phase_age(kafka, LOOKING_MS) >= kafka->patience_ms);
-}
-
 static AdminSinkResult
 kafka_identify_topic(Kafka *kafka)
 {
 	AdminSinkResult result = kafka_identify(kafka);
 
 	return result == ADMIN_SINK_OK ? begin_measuring(kafka) : result;
-}
-
-bool
-kafka_is_without_marker(int64 newest, int64 next, int64 high)
-{
-	return newest != NO_OFFSET && newest == high - 1 && next == high + 1;
 }
 
 static AdminSinkResult

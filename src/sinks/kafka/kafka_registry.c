@@ -17,7 +17,9 @@
 #include "storage/fd.h"
 #include "utils/json.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_registry.h"
+#include "sinks/kafka/kafka_types.h"
 
 #define SCHEMA_FILE			"admin_ext_event.schema.json"
 #define CONNECT_MS			3000L

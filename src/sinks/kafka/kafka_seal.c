@@ -7,7 +7,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_seal.h"
+#include "sinks/kafka/kafka_types.h"
 
 #define CONTENT_TYPE		"application/cloudevents+json; charset=UTF-8"
 #define NUMBER_HEADER		"admin-ext-number"

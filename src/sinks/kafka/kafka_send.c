@@ -14,7 +14,10 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_pace.h"
+#include "sinks/kafka/kafka_seal.h"
+#include "sinks/kafka/kafka_send.h"
+#include "sinks/kafka/kafka_types.h"
 
 #define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id,
 								 * big-endian */

@@ -12,7 +12,10 @@
 
 #include <dlfcn.h>
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_topic_id.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* Two zero words, as text: brokers without topic ids. */
 #define NO_TOPIC_ID			"AAAAAAAAAAAAAAAAAAAAAA"

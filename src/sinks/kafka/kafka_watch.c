@@ -26,7 +26,13 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka.h"
+#include "sinks/kafka/kafka_config.h"
+#include "sinks/kafka/kafka_errors.h"
+#include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_position.h"
+#include "sinks/kafka/kafka_topic_id.h"
+#include "sinks/kafka/kafka_types.h"
+#include "sinks/kafka/kafka_watch.h"
 
 #define LOOK_EVERY_MS	2000
 /* A look that has no answer after so long is an outage. */
@@ -67,20 +73,6 @@ struct KafkaWatch
 	int			count;			/* partitions that are looked at */
 	KafkaLook  *looks;
 };
-
-static bool suspects = false;
-
-bool
-kafka_suspects_loss(void)
-{
-	return suspects;
-}
-
-void
-kafka_forget_suspicion(void)
-{
-	suspects = false;
-}
 
 static void
 watch_stop(KafkaWatch *watch, int partition)
@@ -163,7 +155,7 @@ watch_begin(Kafka *kafka, int64 now)
 static AdminSinkResult
 watch_suspect(Kafka *kafka, int partition)
 {
-	suspects = true;
+	kafka_suspect_loss();
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 			 "topic \"%s\" seems to have lost what was delivered to partition %d; looking", kafka->topic, partition);
 	return ADMIN_SINK_RETRY;
@@ -259,7 +251,7 @@ watch_identify(Kafka *kafka)
 	watch->is_identified = true;
 	if (id[0] == '\0' || strcmp(id, kafka->topic_id) == 0)
 		return ADMIN_SINK_OK;
-	suspects = true;
+	kafka_suspect_loss();
 	snprintf(kafka->sink->error, sizeof(kafka->sink->error),
 			 "topic \"%s\" seems to be another one, of the same name; looking", kafka->topic);
 	return ADMIN_SINK_RETRY;

@@ -1,0 +1,24 @@
+/*
+ * kafka_config.h
+ *	  What others call of kafka_config.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_CONFIG_H
+#define ADMIN_EXT_KAFKA_CONFIG_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/* A handle of the kind, with the settings applied; NULL with sink->error and why_none. */
+extern rd_kafka_t *kafka_new_producer(Kafka *kafka);
+extern rd_kafka_t *kafka_new_consumer(Kafka *kafka, const char *isolation);
+
+/* The same, for kafka_watch.c: it fetches no more than it has to. */
+extern rd_kafka_t *kafka_new_watcher(Kafka *kafka);
+extern void kafka_destroy(rd_kafka_t **handle);
+
+/* What error_cb has said is over. */
+extern void kafka_forget_error(Kafka *kafka);
+
+/* The value of a property in admin_ext.kafka_options; NULL: it is not there. */
+extern const char *kafka_option(const Kafka *kafka, const char *wanted);
+
+#endif							/* ADMIN_EXT_KAFKA_CONFIG_H */

@@ -1,0 +1,17 @@
+/*
+ * kafka_detail.h
+ *	  What others call of kafka_detail.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_DETAIL_H
+#define ADMIN_EXT_KAFKA_DETAIL_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/*
+ * Reads what kafka_write_detail() has written; false: it was written for another topic.  A
+ * partition that is remembered, and is not there, is kafka->shrunk_partition.
+ */
+extern bool kafka_read_detail(Kafka *kafka, const char *detail);
+extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);
+
+#endif							/* ADMIN_EXT_KAFKA_DETAIL_H */

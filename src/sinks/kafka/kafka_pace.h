@@ -1,0 +1,20 @@
+/*
+ * kafka_pace.h
+ *	  What others call of kafka_pace.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_PACE_H
+#define ADMIN_EXT_KAFKA_PACE_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/* A transaction begins; a batch was committed. */
+extern void kafka_pace_begin(Kafka *kafka);
+extern void kafka_pace_committed(Kafka *kafka);
+
+/*
+ * While records are on their way: ADMIN_SINK_PENDING: go on, or abort where the batch has a rejected
+ * record now; ADMIN_SINK_RETRY: the batch does not get through, the next one may be smaller.
+ */
+extern AdminSinkResult kafka_pace(Kafka *kafka);
+
+#endif							/* ADMIN_EXT_KAFKA_PACE_H */

@@ -1,0 +1,27 @@
+/*
+ * kafka_phase.h
+ *	  What others call of kafka_phase.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_PHASE_H
+#define ADMIN_EXT_KAFKA_PHASE_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/* The next phase of recovery, and how long it may take. */
+extern void kafka_enter(Kafka *kafka, KafkaPhase phase, int milliseconds);
+
+/* For how long the phase has gone on, if it may take so many milliseconds. */
+extern int64 kafka_phase_age(const Kafka *kafka, int milliseconds);
+
+/* The phase has had its time. */
+extern bool kafka_is_late(const Kafka *kafka);
+
+/* Recovery waits for what may be old news to pass: as long as it can, and no longer than it has to where loss is suspected. */
+extern bool kafka_is_patient(const Kafka *kafka);
+
+/* A look after the topic has seen a log that is too short; recovery need not be patient.  Outlives the handle. */
+extern void kafka_suspect_loss(void);
+extern bool kafka_suspects_loss(void);
+extern void kafka_forget_suspicion(void);
+
+#endif							/* ADMIN_EXT_KAFKA_PHASE_H */

@@ -1,0 +1,17 @@
+/*
+ * kafka_reading.h
+ *	  What others call of kafka_reading.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_READING_H
+#define ADMIN_EXT_KAFKA_READING_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/* Assigns the consumer that reads what is new; after an operator's resync, what is newest. */
+extern AdminSinkResult kafka_begin_reading(Kafka *kafka);
+extern AdminSinkResult kafka_read_on(Kafka *kafka, AdminSinkPosition *position);
+
+/* A partition holds these offsets, and what is remembered is not among them. */
+extern AdminSinkResult kafka_stop_at_offsets(Kafka *kafka, int partition, int64 low, int64 high);
+
+#endif							/* ADMIN_EXT_KAFKA_READING_H */

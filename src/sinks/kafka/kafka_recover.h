@@ -1,0 +1,12 @@
+/*
+ * kafka_recover.h
+ *	  What others call of kafka_recover.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_RECOVER_H
+#define ADMIN_EXT_KAFKA_RECOVER_H
+
+#include "sinks/kafka/kafka_types.h"
+
+extern AdminSinkResult kafka_recover(AdminSink *sink, AdminSinkPosition *position);
+
+#endif							/* ADMIN_EXT_KAFKA_RECOVER_H */

@@ -1,0 +1,17 @@
+/*
+ * kafka_watch.h
+ *	  What others call of kafka_watch.c.
+ */
+#ifndef ADMIN_EXT_KAFKA_WATCH_H
+#define ADMIN_EXT_KAFKA_WATCH_H
+
+#include "sinks/kafka/kafka_types.h"
+
+/*
+ * Begins a look after the topic, or takes what came of it; never waits.  ADMIN_SINK_RETRY: the
+ * topic seems to have lost something, or the brokers do not answer, though there is nothing else for them to do.
+ */
+extern AdminSinkResult kafka_watch(Kafka *kafka, bool is_idle);
+extern void kafka_watch_close(Kafka *kafka);
+
+#endif							/* ADMIN_EXT_KAFKA_WATCH_H */
