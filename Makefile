@@ -23,7 +23,7 @@ ISOLATION_OPTS = --inputdir=test/isolation --outputdir=test/isolation --load-ext
 EXTRA_CLEAN = $(DATA_built) test/unit/build test/fuzz/build test/isolation/output_iso test/isolation/results
 
 PG_CPPFLAGS = -I$(srcdir)/src -I$(srcdir)/src/include
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers $(WERROR)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wmissing-prototypes $(WERROR)
 SHLIB_LINK = -lcrypto -lpthread
 
 # The Kafka sink is a library of its own, built where librdkafka and libcurl are.

@@ -34,6 +34,7 @@
 #include "audit/insider.h"
 #include "audit/insider_collect.h"
 #include "audit/insider_own.h"
+#include "audit/insider_preload.h"
 #include "audit/insider_restoring.h"
 #include "audit/insider_setting.h"
 #include "owner.h"

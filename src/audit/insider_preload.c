@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "audit/insider_collect.h"
+#include "audit/insider_preload.h"
 #include "audit/insider_setting.h"
 #include "compat.h"
 

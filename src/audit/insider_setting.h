@@ -21,14 +21,6 @@ extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(XactEvent event);
 
-/*
- * The libraries that the client of this session has chosen.  Is there an event to write?  The first time writes the log's line.
- * Collects setting.changed; and the transaction has ended.
- */
-extern bool insider_has_preload(void);
-extern void insider_collect_preload(void);
-extern void insider_preload_end(bool is_commit);
-
 /* Which change of a stored setting weakens what the trail promises. */
 typedef enum Weakening
 {

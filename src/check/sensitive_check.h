@@ -1,6 +1,6 @@
 /*
  * sensitive_check.h
- *	  What others call of sensitive_check.c.
+ *	  The functions of sensitive_check.c that other files call.
  */
 #ifndef ADMIN_EXT_SENSITIVE_CHECK_H
 #define ADMIN_EXT_SENSITIVE_CHECK_H

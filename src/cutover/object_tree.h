@@ -1,6 +1,6 @@
 /*
  * object_tree.h
- *	  What others call of object_tree.c.
+ *	  The functions of object_tree.c that other files call.
  */
 #ifndef ADMIN_EXT_OBJECT_TREE_H
 #define ADMIN_EXT_OBJECT_TREE_H

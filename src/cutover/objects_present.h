@@ -1,6 +1,6 @@
 /*
  * objects_present.h
- *	  What others call of objects_present.c.
+ *	  The functions of objects_present.c that other files call.
  */
 #ifndef ADMIN_EXT_OBJECTS_PRESENT_H
 #define ADMIN_EXT_OBJECTS_PRESENT_H

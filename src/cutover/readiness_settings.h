@@ -1,6 +1,6 @@
 /*
  * readiness_settings.h
- *	  What others call of readiness_settings.c.
+ *	  The functions of readiness_settings.c that other files call.
  */
 #ifndef ADMIN_EXT_READINESS_SETTINGS_H
 #define ADMIN_EXT_READINESS_SETTINGS_H

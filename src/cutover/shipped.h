@@ -1,6 +1,6 @@
 /*
  * shipped.h
- *	  What others call of shipped.c.
+ *	  The functions of shipped.c that other files call.
  */
 #ifndef ADMIN_EXT_SHIPPED_H
 #define ADMIN_EXT_SHIPPED_H

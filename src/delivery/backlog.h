@@ -1,6 +1,6 @@
 /*
  * backlog.h
- *	  What others call of backlog.c.
+ *	  The functions of backlog.c that other files call.
  */
 #ifndef ADMIN_EXT_BACKLOG_H
 #define ADMIN_EXT_BACKLOG_H

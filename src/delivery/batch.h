@@ -1,6 +1,6 @@
 /*
  * batch.h
- *	  What others call of batch.c.
+ *	  The functions of batch.c that other files call.
  */
 #ifndef ADMIN_EXT_BATCH_H
 #define ADMIN_EXT_BATCH_H

@@ -1,6 +1,6 @@
 /*
  * claim.h
- *	  What others call of claim.c.
+ *	  The functions of claim.c that other files call.
  */
 #ifndef ADMIN_EXT_CLAIM_H
 #define ADMIN_EXT_CLAIM_H

@@ -1,6 +1,6 @@
 /*
  * content.h
- *	  What others call of content.c.
+ *	  The functions of content.c that other files call.
  */
 #ifndef ADMIN_EXT_CONTENT_H
 #define ADMIN_EXT_CONTENT_H

@@ -1,6 +1,6 @@
 /*
  * deliver.h
- *	  What others call of deliver.c.
+ *	  The functions of deliver.c that other files call.
  */
 #ifndef ADMIN_EXT_DELIVER_H
 #define ADMIN_EXT_DELIVER_H

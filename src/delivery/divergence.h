@@ -1,6 +1,6 @@
 /*
  * divergence.h
- *	  What others call of divergence.c.
+ *	  The functions of divergence.c that other files call.
  */
 #ifndef ADMIN_EXT_DIVERGENCE_H
 #define ADMIN_EXT_DIVERGENCE_H

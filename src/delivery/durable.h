@@ -1,6 +1,6 @@
 /*
  * durable.h
- *	  What others call of durable.c.
+ *	  The functions of durable.c that other files call.
  */
 #ifndef ADMIN_EXT_DURABLE_H
 #define ADMIN_EXT_DURABLE_H

@@ -1,6 +1,6 @@
 /*
  * kept_number.h
- *	  What others call of kept_number.c.
+ *	  The functions of kept_number.c that other files call.
  */
 #ifndef ADMIN_EXT_KEPT_NUMBER_H
 #define ADMIN_EXT_KEPT_NUMBER_H

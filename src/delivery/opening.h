@@ -1,6 +1,6 @@
 /*
  * opening.h
- *	  What others call of opening.c.
+ *	  The functions of opening.c that other files call.
  */
 #ifndef ADMIN_EXT_OPENING_H
 #define ADMIN_EXT_OPENING_H

@@ -1,6 +1,6 @@
 /*
  * promotion.h
- *	  What others call of promotion.c.
+ *	  The functions of promotion.c that other files call.
  */
 #ifndef ADMIN_EXT_PROMOTION_H
 #define ADMIN_EXT_PROMOTION_H

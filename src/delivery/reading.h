@@ -1,6 +1,6 @@
 /*
  * reading.h
- *	  What others call of reading.c.
+ *	  The functions of reading.c that other files call.
  */
 #ifndef ADMIN_EXT_READING_H
 #define ADMIN_EXT_READING_H

@@ -1,6 +1,6 @@
 /*
  * retry.h
- *	  What others call of retry.c.
+ *	  The functions of retry.c that other files call.
  */
 #ifndef ADMIN_EXT_RETRY_H
 #define ADMIN_EXT_RETRY_H

@@ -1,6 +1,6 @@
 /*
  * sink_context.h
- *	  What others call of sink_context.c.
+ *	  The functions of sink_context.c that other files call.
  */
 #ifndef ADMIN_EXT_SINK_CONTEXT_H
 #define ADMIN_EXT_SINK_CONTEXT_H

@@ -1,6 +1,6 @@
 /*
  * ticking.h
- *	  What others call of ticking.c.
+ *	  The functions of ticking.c that other files call.
  */
 #ifndef ADMIN_EXT_TICKING_H
 #define ADMIN_EXT_TICKING_H

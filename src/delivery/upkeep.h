@@ -1,6 +1,6 @@
 /*
  * upkeep.h
- *	  What others call of upkeep.c.
+ *	  The functions of upkeep.c that other files call.
  */
 #ifndef ADMIN_EXT_UPKEEP_H
 #define ADMIN_EXT_UPKEEP_H

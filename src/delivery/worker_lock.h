@@ -1,6 +1,6 @@
 /*
  * worker_lock.h
- *	  What others call of worker_lock.c.
+ *	  The functions of worker_lock.c that other files call.
  */
 #ifndef ADMIN_EXT_WORKER_LOCK_H
 #define ADMIN_EXT_WORKER_LOCK_H

@@ -1,6 +1,6 @@
 /*
  * worker_settings.h
- *	  What others call of worker_settings.c.
+ *	  The functions of worker_settings.c that other files call.
  */
 #ifndef ADMIN_EXT_WORKER_SETTINGS_H
 #define ADMIN_EXT_WORKER_SETTINGS_H

@@ -1,6 +1,6 @@
 /*
  * worker_state.h
- *	  What others call of worker_state.c.
+ *	  The functions of worker_state.c that other files call.
  */
 #ifndef ADMIN_EXT_WORKER_STATE_H
 #define ADMIN_EXT_WORKER_STATE_H

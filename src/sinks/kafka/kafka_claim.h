@@ -1,6 +1,6 @@
 /*
  * kafka_claim.h
- *	  What others call of kafka_claim.c.
+ *	  The functions of kafka_claim.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_CLAIM_H
 #define ADMIN_EXT_KAFKA_CLAIM_H

@@ -1,6 +1,6 @@
 /*
  * kafka_config.h
- *	  What others call of kafka_config.c.
+ *	  The functions of kafka_config.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_CONFIG_H
 #define ADMIN_EXT_KAFKA_CONFIG_H

@@ -1,6 +1,6 @@
 /*
  * kafka_detail.h
- *	  What others call of kafka_detail.c.
+ *	  The functions of kafka_detail.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_DETAIL_H
 #define ADMIN_EXT_KAFKA_DETAIL_H

@@ -1,6 +1,6 @@
 /*
  * kafka_errors.h
- *	  What others call of kafka_errors.c.
+ *	  The functions of kafka_errors.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_ERRORS_H
 #define ADMIN_EXT_KAFKA_ERRORS_H

@@ -1,6 +1,6 @@
 /*
  * kafka_offsets.h
- *	  What others call of kafka_offsets.c.
+ *	  The functions of kafka_offsets.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_OFFSETS_H
 #define ADMIN_EXT_KAFKA_OFFSETS_H

@@ -1,6 +1,6 @@
 /*
  * kafka_pace.h
- *	  What others call of kafka_pace.c.
+ *	  The functions of kafka_pace.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_PACE_H
 #define ADMIN_EXT_KAFKA_PACE_H

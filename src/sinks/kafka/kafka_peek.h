@@ -1,6 +1,6 @@
 /*
  * kafka_peek.h
- *	  What others call of kafka_peek.c.
+ *	  The functions of kafka_peek.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_PEEK_H
 #define ADMIN_EXT_KAFKA_PEEK_H

@@ -4,8 +4,8 @@
  */
 #include "postgres.h"
 
-#include "sinks/kafka/kafka_types.h"
 #include "sinks/kafka/kafka_phase.h"
+#include "sinks/kafka/kafka_types.h"
 
 /* A look after the topic has seen a log that is too short.  Outlives the handle. */
 static bool suspects_loss = false;

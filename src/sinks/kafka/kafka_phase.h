@@ -1,6 +1,6 @@
 /*
  * kafka_phase.h
- *	  What others call of kafka_phase.c.
+ *	  The functions of kafka_phase.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_PHASE_H
 #define ADMIN_EXT_KAFKA_PHASE_H

@@ -1,6 +1,6 @@
 /*
  * kafka_position.h
- *	  What others call of kafka_position.c.
+ *	  The functions of kafka_position.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_POSITION_H
 #define ADMIN_EXT_KAFKA_POSITION_H

@@ -1,6 +1,6 @@
 /*
  * kafka_reading.h
- *	  What others call of kafka_reading.c.
+ *	  The functions of kafka_reading.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_READING_H
 #define ADMIN_EXT_KAFKA_READING_H

@@ -1,6 +1,6 @@
 /*
  * kafka_recover.h
- *	  What others call of kafka_recover.c.
+ *	  The functions of kafka_recover.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_RECOVER_H
 #define ADMIN_EXT_KAFKA_RECOVER_H

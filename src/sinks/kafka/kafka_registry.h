@@ -1,6 +1,6 @@
 /*
  * kafka_registry.h
- *	  What others call of kafka_registry.c.
+ *	  The functions of kafka_registry.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_REGISTRY_H
 #define ADMIN_EXT_KAFKA_REGISTRY_H

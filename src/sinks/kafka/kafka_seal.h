@@ -1,6 +1,6 @@
 /*
  * kafka_seal.h
- *	  What others call of kafka_seal.c.
+ *	  The functions of kafka_seal.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_SEAL_H
 #define ADMIN_EXT_KAFKA_SEAL_H

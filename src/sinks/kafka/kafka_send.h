@@ -1,6 +1,6 @@
 /*
  * kafka_send.h
- *	  What others call of kafka_send.c.
+ *	  The functions of kafka_send.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_SEND_H
 #define ADMIN_EXT_KAFKA_SEND_H

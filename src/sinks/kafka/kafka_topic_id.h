@@ -1,6 +1,6 @@
 /*
  * kafka_topic_id.h
- *	  What others call of kafka_topic_id.c.
+ *	  The functions of kafka_topic_id.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_TOPIC_ID_H
 #define ADMIN_EXT_KAFKA_TOPIC_ID_H

@@ -1,6 +1,6 @@
 /*
  * kafka_watch.h
- *	  What others call of kafka_watch.c.
+ *	  The functions of kafka_watch.c that other files call.
  */
 #ifndef ADMIN_EXT_KAFKA_WATCH_H
 #define ADMIN_EXT_KAFKA_WATCH_H

@@ -20,6 +20,7 @@
 #include "utils/memutils.h"
 
 #include "sinks/ndjson/ndjson.h"
+#include "sinks/ndjson/ndjson_lines.h"
 #include "sinks/ndjson/ndjson_marker.h"
 #include "sinks/ndjson/ndjson_place.h"
 #include "sinks/ndjson/ndjson_seals.h"

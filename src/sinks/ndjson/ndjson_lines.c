@@ -12,6 +12,7 @@
 #include "storage/fd.h"
 
 #include "path_component.h"
+#include "sinks/ndjson/ndjson_lines.h"
 #include "sinks/ndjson/ndjson_seals.h"
 
 #define ENDING		".seals.ndjson"

@@ -56,8 +56,6 @@ extern void ndjson_seals_add(NdjsonSeals *seals, const AdminSinkBatch *batch);
 /* Appends what a recovery needs to the detail of the batch's position. */
 extern void ndjson_seals_record(NdjsonSeals *seals, AdminSinkBatch *batch);
 
-/* Writes the line of the finished file, which the recorded position names. */
-extern AdminSinkResult ndjson_seals_settle(AdminSink *sink, NdjsonSeals *seals, const NdjsonDirectory *directory);
 extern void ndjson_seals_close(NdjsonSeals *seals);
 
 #endif							/* ADMIN_EXT_NDJSON_SEALS_H */

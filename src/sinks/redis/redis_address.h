@@ -1,6 +1,6 @@
 /*
  * redis_address.h
- *	  What others call of redis_address.c.
+ *	  The functions of redis_address.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_ADDRESS_H
 #define ADMIN_EXT_REDIS_ADDRESS_H

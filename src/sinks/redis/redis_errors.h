@@ -1,6 +1,6 @@
 /*
  * redis_errors.h
- *	  What others call of redis_errors.c.
+ *	  The functions of redis_errors.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_ERRORS_H
 #define ADMIN_EXT_REDIS_ERRORS_H

@@ -1,6 +1,6 @@
 /*
  * redis_message.h
- *	  What others call of redis_message.c.
+ *	  The functions of redis_message.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_MESSAGE_H
 #define ADMIN_EXT_REDIS_MESSAGE_H

@@ -1,6 +1,6 @@
 /*
  * redis_ranges.h
- *	  What others call of redis_ranges.c.
+ *	  The functions of redis_ranges.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_RANGES_H
 #define ADMIN_EXT_REDIS_RANGES_H

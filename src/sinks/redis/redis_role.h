@@ -1,6 +1,6 @@
 /*
  * redis_role.h
- *	  What others call of redis_role.c.
+ *	  The functions of redis_role.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_ROLE_H
 #define ADMIN_EXT_REDIS_ROLE_H

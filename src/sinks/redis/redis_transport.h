@@ -1,6 +1,6 @@
 /*
  * redis_transport.h
- *	  What others call of redis_transport.c.
+ *	  The functions of redis_transport.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_TRANSPORT_H
 #define ADMIN_EXT_REDIS_TRANSPORT_H

@@ -1,6 +1,6 @@
 /*
  * redis_url.h
- *	  What others call of redis_url.c.
+ *	  The functions of redis_url.c that other files call.
  */
 #ifndef ADMIN_EXT_REDIS_URL_H
 #define ADMIN_EXT_REDIS_URL_H

@@ -1,0 +1,13 @@
+/*
+ * ndjson_lines.h
+ *	  The functions of ndjson_lines.c that other files call.
+ */
+#ifndef ADMIN_EXT_NDJSON_LINES_H
+#define ADMIN_EXT_NDJSON_LINES_H
+
+#include "sinks/ndjson/ndjson_seals.h"
+
+/* Writes the line of the finished file, which the recorded position names. */
+extern AdminSinkResult ndjson_seals_settle(AdminSink *sink, NdjsonSeals *seals, const NdjsonDirectory *directory);
+
+#endif							/* ADMIN_EXT_NDJSON_LINES_H */
