@@ -14,7 +14,7 @@ SINK_SETTINGS = $(wildcard src/sinks/*/*_settings.c) src/sinks/kafka/kafka_prope
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/sinks/ndjson/*.c) $(SINK_SETTINGS)))
 HEADERS = src/include/admin_ext_sink.h
 DATA = schema/admin_ext_event.schema.json
-DOCS = doc/architecture.md doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/dba.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/quickstart.md doc/receipts.md doc/redis.md
+DOCS = doc/architecture.md doc/archive.md doc/auditor.md doc/copies.md doc/cutover.md doc/dba.md doc/evidence.md doc/ff.md doc/identity.md doc/kafka.md doc/quickstart.md doc/receipts.md doc/redis.md doc/reference.md
 DATA_built = $(EXTENSION:%=sql/%--$(EXTVERSION).sql)
 
 REGRESS = $(notdir $(basename $(sort $(wildcard sql/*_test.sql))))

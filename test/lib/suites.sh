@@ -122,7 +122,7 @@ tap() {
 
 doc() {
     local page status=0
-    [ $# -gt 0 ] || set -- kafka_page identity_page redis_page ff_page archive_page receipts_page readme_page dba_page
+    [ $# -gt 0 ] || set -- kafka_page identity_page redis_page ff_page archive_page receipts_page readme_page dba_page vocabulary
     for page in "$@"; do
         python3 "test/doc/$page.py" || status=1
     done
