@@ -58,6 +58,9 @@ def begin():
     create_extension()
     # What the files of NDJSON notice of a copy is told elsewhere.
     setting("sinks", "kafka")
+    # A worker leaves an event of the change, which a copy that is made too early lacks.
+    seen = "select value = 'kafka' from admin_internal.setting_seen where name = 'admin_ext.sinks'"
+    expect(lambda: sql(seen) == "t", "the worker has seen the new setting")
     sql(CHECK)
     wait(DELIVERED, "delivery has begun", 90)
 
