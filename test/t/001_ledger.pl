@@ -84,7 +84,7 @@ for my $round (1 .. $rounds)
 		my $prepared = $node->safe_psql('postgres', 'select gid from pg_prepared_xacts');
 		$node->psql('postgres', "commit prepared '$_'") for split /\n/, $prepared;
 		return $prepared eq '';
-	}), 'nothing is left prepared');
+	}), "no prepared transaction is left after round $round");
 }
 ok(wait_delivered($node), 'everything is delivered in the end');
 compare_ledger($node, "$rounds kills");

@@ -31,10 +31,10 @@ insert into admin.audit (event_type, approval_id, actor, request_id, traceparent
 SQL
 ok(wait_delivered($node), 'odd rows are delivered');
 my @odd = grep { /"type":"ptt\.admin\.odd"/ } ndjson_lines($node->data_dir . '/admin_ext');
-is(scalar(@odd), 3, 'all of them, one line each');
+is(scalar(@odd), 3, 'each of three odd rows is one line');
 my $event = JSON::PP->new->utf8->decode($odd[0]);
 is($event->{subject}, "q\"uo\\te\tt\x01\n", 'control characters survive');
-is($event->{actor}, "\x{e4} \x{2603} \x{1f600}", 'and so do others');
+is($event->{actor}, "\x{e4} \x{2603} \x{1f600}", 'characters beyond ASCII survive');
 is_deeply($event->{data}, { a => [ 1, 2 ] }, 'line breaks of a payload become blanks');
 ok(!exists JSON::PP->new->utf8->decode($odd[2])->{actor}, 'absent values are absent keys');
 
@@ -44,14 +44,14 @@ $node->append_conf('postgresql.conf', "admin_ext.ndjson_directory = '$disk'");
 $node->reload;
 $node->safe_psql('postgres', sprintf($insert, 20_000));
 ok(wait_status($node, 'backing_off'), 'a full disk: backing_off');
-like(status($node, 'last_error'), qr/No space left/, 'and named');
+like(status($node, 'last_error'), qr/No space left/, 'last_error says that no space is left');
 ok(poll(sub { ends_whole("$disk/*-*.ndjson") }), 'no half line is left behind');
 unlink "$disk/ballast" or die 'no ballast';
-ok($node->poll_query_until('postgres', q{select lag_rows = 0 and state = 'idle' from admin.worker_status}), 'space: delivery goes on');
+ok($node->poll_query_until('postgres', q{select lag_rows = 0 and state = 'idle' from admin.worker_status}), 'delivery goes on when a full disk has space again');
 my %ids;
 $ids{$_}++ for map { m/"auditid":"(\d+)"/ } ndjson_lines($disk);
-is(scalar(keys %ids), 20_000, 'nothing was lost');
-is(scalar(grep { $_ > 1 } values %ids), 0, 'nothing is there twice');
+is(scalar(keys %ids), 20_000, 'no row is lost on a disk that was full');
+is(scalar(grep { $_ > 1 } values %ids), 0, 'no row is written twice to a disk that was full');
 
 sub ends_whole
 {
@@ -63,7 +63,7 @@ sub ends_whole
 write_by_hand($node, q{insert into admin.audit (event_type, recorded_at, payload) values ('old', now() - interval '3 years', '{}')});
 ok(wait_delivered_soon($node), 'an old row is delivered');
 is($node->safe_psql('postgres', 'select admin.create_audit_partitions(0)'), 0, 'what the default partition caught becomes one of its own');
-is($node->safe_psql('postgres', 'select count(*) from admin.audit_default'), 0, 'and the default is empty');
+is($node->safe_psql('postgres', 'select count(*) from admin.audit_default'), 0, 'the default partition is empty after create_audit_partitions');
 $node->append_conf('postgresql.conf', "admin_ext.ndjson_directory = '$disk/none/none'");
 $node->reload;
 ok(wait_status($node, 'backing_off'), 'the sink is down');
@@ -73,9 +73,9 @@ my ($rc, undef, $error) = $node->psql('postgres', q{select admin.drop_audit_part
 like($error, qr/holds rows that sink "ndjson" has not delivered/, 'undelivered rows keep their partition');
 $node->append_conf('postgresql.conf', "admin_ext.ndjson_directory = 'admin_ext'");
 $node->reload;
-ok(wait_delivered_soon($node), 'delivered');
-is($node->safe_psql('postgres', q{select admin.drop_audit_partitions('1 year')}), 2, 'delivered ones go');
-is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'old'}), 0, 'with their rows');
+ok(wait_delivered_soon($node), 'the old row is delivered when the sink works again');
+is($node->safe_psql('postgres', q{select admin.drop_audit_partitions('1 year')}), 2, 'partitions whose rows are delivered are dropped');
+is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'old'}), 0, 'the rows of dropped partitions are gone');
 
 sub wait_delivered_soon
 {

@@ -89,7 +89,7 @@ my ($a, $b) = ("$root/a", "$root/b");
 my $node = new_node('directories', conf => "admin_ext.ndjson_directory = '$a'\nadmin_ext.retry_backoff_max = '300ms'\n");
 create_extension($node);
 check($node, 5);
-ok(wait_delivered($node), 'delivered to A');
+ok(wait_delivered($node), 'rows are delivered to directory A');
 my %before = contents($a);
 my ($left, $used) = ($a, $b);
 for my $round (1 .. 3)
@@ -101,34 +101,34 @@ for my $round (1 .. 3)
 	%before = (%before, contents($used));
 	($left, $used) = ($used, $left);
 }
-is(scalar(my @in_b = ids($b)), 6, 'delivered to B, to A, to B');
+is(scalar(my @in_b = ids($b)), 6, 'directory B holds six rows after delivery moved from A to B, to A, to B');
 configure($node, 'admin_ext.ndjson_directory' => $a);
 wait_left($b);
 check($node, 2);
-ok(wait_delivered($node), 'and to A again');
+ok(wait_delivered($node), 'rows are delivered to directory A when delivery returns from B');
 is(join(' ', ids($a, $b)), join(' ', 1 .. 16), 'every row is in one file of one directory');
-is(cut_files(%before), '', 'and no file was cut');
+is(cut_files(%before), '', 'no file is cut when delivery returns to a directory');
 
 # Sent again from the first row on, a file in B has the name of one in A.
 %before = (contents($a), contents($b));
 configure($node, 'admin_ext.ndjson_directory' => "$root/c");
 wait_left($a);
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 1)});
-ok(wait_delivered($node), 'all rows are sent again, to C');
+ok(wait_delivered($node), 'resync_sink from row 1 sends all rows to directory C');
 %before = (%before, contents("$root/c"));
 configure($node, 'admin_ext.ndjson_directory' => $a);
 wait_left("$root/c");
 check($node);
-ok(wait_delivered($node), 'then one to A');
+ok(wait_delivered($node), 'a row is delivered to directory A when delivery returns from C');
 is(cut_files(%before), '', 'a file of the name that the position has, written before, is not cut');
 # Row 17 is the event of the resync, in C.
-is(join(' ', ids($a, $b)), join(' ', 1 .. 16, 18), 'and nothing is in A or B twice');
+is(join(' ', ids($a, $b)), join(' ', 1 .. 16, 18), 'directories A and B hold no row twice after a resync into C');
 
 # Files moved away while the worker has them open.
 my $archive = "$root/archive";
 mkdir $archive or die "$archive: $!";
 my @moved;
-for (1 .. 3)
+for my $round (1 .. 3)
 {
 	my $file = newest_file($a);
 	my ($name) = $file =~ m{([^/]+)\z};
@@ -141,23 +141,23 @@ for (1 .. 3)
 		poll(sub { log_count($node, qr/file "\Q$file\E" is gone/) }) or die 'nobody has noticed';
 	}
 	check($node, 2);
-	ok(wait_delivered($node), 'delivered though the current file was moved away');
+	ok(wait_delivered($node), "rows are delivered though the current file was moved away, round $round");
 }
-is(join(' ', ids($a, $b, $archive)), join(' ', 1 .. 16, 18 .. 24), 'what was moved and what is there hold every row once');
-is(log_count($node, qr/file "\Q$_\E" is gone/), 1, 'and one line in the log says so') for @moved;
+is(join(' ', ids($a, $b, $archive)), join(' ', 1 .. 16, 18 .. 24), 'moved files and current files together hold every row once');
+is(log_count($node, qr/file "\Q$_\E" is gone/), 1, 'one line in the log reports moved file ' . s{.*/}{}r) for @moved;
 my $removed = newest_file($a);
 unlink $removed or die "$removed: $!";
-for (1 .. 2)
+for my $round (1 .. 2)
 {
 	my $pid = end_worker($node);
 	ok($node->poll_query_until('postgres', "select pid <> $pid and state = 'idle' from admin.worker_status"),
-		'a worker starts though its file is gone');
+		"a worker starts though its file is gone, round $round");
 }
 check($node);
-ok(wait_delivered($node), 'and delivers into a new one');
+ok(wait_delivered($node), 'a worker whose file was removed delivers into a new file');
 is(join(' ', ids($a)), join(' ', grep { my $id = $_; !grep { $_ == $id } @in_b, ids($archive), 23, 24 } 1 .. 16, 18 .. 25),
 	'nothing went to where the removed file was');
-cmp_ok(log_count($node, qr/file "\Q$removed\E" is gone/), '<=', 2, 'after one line of each worker at most');
+cmp_ok(log_count($node, qr/file "\Q$removed\E" is gone/), '<=', 2, 'the log reports a removed file at most once per started worker');
 
 # A file shorter than what was delivered to it.
 check($node, 2);
@@ -168,17 +168,17 @@ truncate $short, 100 or die "$short: $!";
 $node->start;
 check($node);
 ok(wait_status($node, 'stopped'), 'a file that lost its end: stopped');
-like(status($node, 'last_error'), qr/\Q$short\E.*shorter.*admin\.resync_sink\('ndjson'/, 'naming the file and resync_sink');
+like(status($node, 'last_error'), qr/\Q$short\E.*shorter.*admin\.resync_sink\('ndjson'/, 'last_error names the file that lost its end, and resync_sink');
 %before = contents($a);
 is($node->safe_psql('postgres', q{select from_audit_id || ' ' || (reason ~ 'has lost rows.*shorter') from admin.resync_proposal('ndjson')}),
 	'1 true', 'the proposal sends everything: the database cannot tell what the file still holds');
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 27)});
-ok(wait_delivered($node), 'resync_sink goes on');
+ok(wait_delivered($node), 'rows are delivered after resync_sink for a file that lost its end');
 check($node);
-ok(wait_delivered($node), 'for good');
-is(cut_files(%before), '', 'leaving what there was');
-isnt(newest_file($a), $short, 'in a new file');
-is(join(' ', map { /"auditid":"(\d+)"/ } split /\n/, slurp_file(newest_file($a))), '27 28 29 30', 'with the rows that were asked for');
+ok(wait_delivered($node), 'later rows are delivered after resync_sink for a file that lost its end');
+is(cut_files(%before), '', 'no existing file is cut after resync_sink');
+isnt(newest_file($a), $short, 'rows after resync_sink go into a new file');
+is(join(' ', map { /"auditid":"(\d+)"/ } split /\n/, slurp_file(newest_file($a))), '27 28 29 30', 'the new file holds the rows from the one given to resync_sink on');
 
 # Cut under a worker that has it open, as copytruncate does.
 $short = newest_file($a);
@@ -186,10 +186,10 @@ truncate $short, 0 or die "$short: $!";
 check($node);
 ok($node->poll_query_until('postgres', q{select state = 'stopped' or lag_rows = 0 and last_audit_id = 31 from admin.worker_status}),
 	'a file is cut under the worker');
-is(index(slurp_file($short), "\0"), -1, 'no hole is left in it');
-is(status($node, 'state'), 'stopped', 'and the worker has noticed');
+is(index(slurp_file($short), "\0"), -1, 'a file that was cut under the worker has no hole');
+is(status($node, 'state'), 'stopped', 'the worker stops when its open file is cut');
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 27)});
-ok(wait_delivered($node), 'until resync_sink');
+ok(wait_delivered($node), 'rows are delivered after resync_sink for a file that was cut under the worker');
 
 # An outage: one line in the log when it begins, one when it is over, however many attempts.
 my $blocked = "$root/blocked";
@@ -222,8 +222,8 @@ poll(sub {
 $bench->finish;
 ok(wait_delivered($node), 'delivered though files were moved away all the time');
 my @arrived = ids($moving, "$root/moved");
-is(scalar(my @twice = split / /, repeated(@arrived)), 0, 'no row is there twice');
-is(scalar(@arrived), $node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $last"), 'and none is missing');
+is(scalar(my @twice = split / /, repeated(@arrived)), 0, 'no row is written twice while files are moved away');
+is(scalar(@arrived), $node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $last"), 'no row is missing after files were moved away');
 $node->stop;
 
 sub outage
@@ -236,7 +236,7 @@ sub outage
 	my @attempts = (0);
 	$begin->();
 	check($node);
-	ok(wait_status($node, 'backing_off'), $name);
+	ok(wait_status($node, 'backing_off'), "$name: the worker is backing_off");
 	poll(sub {
 		check($node, 3);
 		my $at = status($node, 'extract(epoch from last_error_at)');
@@ -244,13 +244,13 @@ sub outage
 		@attempts > 6;
 	});
 	is(scalar(@attempts), 7, "$name: several attempts");
-	cmp_ok($attempts[-1] - $attempts[-2], '>=', 0.25, "$name: further and further apart");
-	is(log_count($node, qr/is backing_off/) - $breaks, 1, "$name: one line in the log says so");
+	cmp_ok($attempts[-1] - $attempts[-2], '>=', 0.25, "$name: the worker backs off to at least 0.25 s between attempts");
+	is(log_count($node, qr/is backing_off/) - $breaks, 1, "$name: one line in the log reports backing_off");
 	cmp_ok($node->safe_psql('postgres', 'select count(*) from admin.tick') - $ticks, '<=', 16, "$name: few ticks are made");
-	ok(poll(sub { status($node, 'lag_rows') == $node->safe_psql('postgres', $pending) }), "$name: what waits is counted once");
+	ok(poll(sub { status($node, 'lag_rows') == $node->safe_psql('postgres', $pending) }), "$name: lag_rows counts each waiting row once");
 	$end->();
-	ok(wait_delivered($node), "$name: delivered when it is over");
-	ok(poll(sub { log_count($node, qr/works again/) - $works == 1 }), "$name: and one line says that it works again");
+	ok(wait_delivered($node), "$name: rows are delivered when the outage is over");
+	ok(poll(sub { log_count($node, qr/works again/) - $works == 1 }), "$name: one line in the log says that the sink works again");
 }
 
 # Promotion after the primary went on to other files.
@@ -267,16 +267,16 @@ $primary->wait_for_catchup($standby);
 $primary->stop;
 my $files = $standby->data_dir . '/admin_ext';
 %before = contents($files);
-cmp_ok(scalar(keys %before), '>', 1, 'the standby has copies of the first of them');
+cmp_ok(scalar(keys %before), '>', 1, 'the standby has copies of the first files of the primary');
 $standby->promote;
 check($standby, 4);
 ok(wait_delivered($standby), 'the promoted standby delivers');
 $standby->restart;
 check($standby);
-ok(wait_delivered($standby), 'after a restart too');
-is(cut_files(%before), '', 'its copies keep their lines');
+ok(wait_delivered($standby), 'the promoted standby delivers after a restart');
+is(cut_files(%before), '', 'the copied files of a promoted standby keep their lines');
 is(join(' ', ids($files)), join(' ', 1 .. 5, split /\n/, $standby->safe_psql('postgres', 'select audit_id from admin.audit where audit_id > 10 order by 1')),
-	'and its own rows are beside them, once');
+	'the files of a promoted standby hold the copied rows and its own rows, each once');
 $standby->stop;
 
 # A copy taken in the middle of a large window, by the time the original has finished it.
@@ -290,14 +290,14 @@ my $half = copy_of($original, 'half');
 $original->start;
 ok(wait_delivered($original), 'the original delivers all of a large transaction');
 $original->stop;
-is(scalar(my @keys = event_keys(ndjson_lines($shared))), 20_000, 'each row once');
+is(scalar(my @keys = event_keys(ndjson_lines($shared))), 20_000, 'the files hold as many lines as a large transaction has rows');
 $half->start;
-ok(wait_lost($half), 'a copy that stands in the middle of it is stopped');
+ok(wait_lost($half), 'a copy in the middle of a large window is stopped');
 is($half->safe_psql('postgres', q{select window_tick_id is not null from admin.sink_position order by position_id desc limit 1}), 't',
-	'as it was copied: within the window');
+	'the position of the stopped copy is still within the window');
 check($half);
-ok($half->poll_query_until('postgres', 'select lag_rows > 0 from admin.worker_status'), 'its rows wait');
-is(scalar(ndjson_lines($shared)), 20_000, 'nothing was sent twice');
+ok($half->poll_query_until('postgres', 'select lag_rows > 0 from admin.worker_status'), 'the rows of a copy that is stopped within a window wait');
+is(scalar(ndjson_lines($shared)), 20_000, 'a copy that is stopped within a window sends nothing');
 $half->stop;
 
 # The same after a backfill, whose batches belong to no tick.
@@ -307,12 +307,12 @@ $original->start;
 $original->safe_psql('postgres', q{select admin.resync_sink('ndjson', 19991)});
 ok(wait_delivered($original), 'some rows are sent again on request');
 $original->stop;
-is(scalar(ndjson_lines($shared)), 20_011, 'those, the event of the resync, and no others');
+is(scalar(ndjson_lines($shared)), 20_011, 'resync_sink sends the rows asked for, its own event, and no others');
 $older->start;
-ok(wait_lost($older), 'a copy of before is stopped');
+ok(wait_lost($older), 'a copy taken before a resync is stopped');
 check($older);
-ok($older->poll_query_until('postgres', 'select lag_rows > 0 from admin.worker_status'), 'its rows wait');
-is(scalar(ndjson_lines($shared)), 20_011, 'nothing was sent twice');
+ok($older->poll_query_until('postgres', 'select lag_rows > 0 from admin.worker_status'), 'the rows of a copy taken before a resync wait');
+is(scalar(ndjson_lines($shared)), 20_011, 'a copy taken before a resync sends nothing');
 $older->stop;
 
 sub configure_stopped
@@ -330,30 +330,30 @@ ok(wait_delivered($first), 'delivered before the cluster is cloned');
 $first->stop;
 my $second = copy_of($first, 'second');
 $first->start;
-ok(wait_status($first, 'idle'), 'the first delivers');
+ok(wait_status($first, 'idle'), 'the worker of the first cluster on a directory is idle');
 $second->start;
 check($second, 2);
-ok(wait_status($second, 'fenced'), 'its clone is fenced');
-ok($second->poll_query_until('postgres', 'select lag_rows >= 2 from admin.worker_status'), 'with its rows waiting');
+ok(wait_status($second, 'fenced'), 'the clone of a running cluster is fenced on the same directory');
+ok($second->poll_query_until('postgres', 'select lag_rows >= 2 from admin.worker_status'), 'the rows of a fenced clone wait');
 $first->stop;
-ok(wait_delivered($second), 'and takes over when the first ends, for it has lost nothing');
-is(scalar(() = ndjson_lines($twins)), 5, 'with its own two rows');
+ok(wait_delivered($second), 'a fenced clone that has lost nothing takes over when the first cluster stops');
+is(scalar(() = ndjson_lines($twins)), 5, 'a clone that takes over adds its own two rows');
 $first->start;
 check($first, 4);
-ok(wait_status($first, 'fenced'), 'now the first is fenced');
+ok(wait_status($first, 'fenced'), 'the first cluster is fenced after its clone took over');
 $second->stop;
-ok(wait_lost($first), 'and stops when it may look: it has not what was delivered since');
+ok(wait_lost($first), 'the worker of a cluster stops when its clone has delivered rows that the cluster lacks');
 @keys = event_keys(ndjson_lines($twins));
-is(scalar(@keys), 5, 'it has sent nothing');
+is(scalar(@keys), 5, 'a cluster that lacks delivered rows sends nothing');
 $first->safe_psql('postgres', q{select admin.resync_sink('ndjson', 4)});
-ok(wait_delivered($first), 'until resync_sink');
+ok(wait_delivered($first), 'a cluster that lacks delivered rows delivers after resync_sink');
 $second->start;
 check($second, 2);
-ok(wait_status($second, 'fenced'), 'the clone is fenced once more');
+ok(wait_status($second, 'fenced'), 'the clone is fenced after the first cluster was resynced');
 $first->stop;
-ok(wait_delivered($second), 'and goes on beside it, as the store it is');
+ok(wait_delivered($second), 'the clone delivers when the resynced first cluster stops');
 @keys = event_keys(ndjson_lines($twins));
-is(scalar(@keys), 12, 'nothing is lost');
+is(scalar(@keys), 12, 'the directory of two clusters holds all twelve lines');
 is(repeated(@keys), '', 'source and id are unique');
 $second->stop;
 done_testing();

@@ -36,15 +36,15 @@ my ($letter) = dead_letters(1);
 $node->safe_psql('postgres', "insert into admin.dead_letter (sink, audit_id, error) values ('ndjson', 99999999, 'never was')");
 $node->safe_psql('postgres', $check);
 my $pending = q{select count(*) = 0 from admin.audit_delivery where sink_status = 'pending'};
-ok($node->poll_query_until('postgres', $pending), 'the rest is delivered');
-is(copies($letter), 0, 'a dead letter is passed by');
-is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'failed', 'and shown as failed');
+ok($node->poll_query_until('postgres', $pending), 'rows beside a dead letter are delivered');
+is(copies($letter), 0, 'the worker does not deliver a dead letter');
+is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'failed', 'audit_delivery shows a dead letter as failed');
 $node->safe_psql('postgres', "select admin.retry_dead_letter('ndjson', $letter), admin.retry_dead_letter('ndjson', 99999999)");
-ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'asked for, it is none any more');
-is(copies($letter), 1, 'for it is delivered');
-is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'delivered', 'and shown as that');
+ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'a dead letter no longer exists after retry_dead_letter');
+is(copies($letter), 1, 'a dead letter is delivered once after retry_dead_letter');
+is($node->safe_psql('postgres', "select sink_status from admin.audit_delivery where audit_id = $letter"), 'delivered', 'audit_delivery shows a retried dead letter as delivered');
 ok($node->poll_query_until('postgres', q{select attempts = 2 and error ~ 'not in the audit trail' from admin.dead_letter where audit_id = 99999999}),
-	'a row that is gone is answered for');
+	'a dead letter whose row does not exist says so after a retry');
 
 # A superuser changes rows past the guards: a row that is not delivered yet, and a dead letter, are delivered as they are then.
 # Where it fits the new version is on the same page, and has no index entry of its own; a changed key gives it one.
@@ -83,7 +83,7 @@ my $open = $node->background_psql('postgres', on_error_stop => 1);
 $open->query_safe("begin; select admin.retry_dead_letter('ndjson', $letter)");
 configure($node, 'admin_ext.sinks' => 'ndjson');
 $node->safe_psql('postgres', $check);
-ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'an open transaction that asked too is not waited for');
+ok($node->poll_query_until('postgres', "select count(*) = 0 from admin.dead_letter where audit_id = $letter"), 'a retry does not wait for an open transaction that asks for the same dead letter');
 $open->query_safe('rollback');
 $open->quit;
 
@@ -97,10 +97,10 @@ foreach my $round (1 .. 8)
 	$node->stop('immediate');
 	$node->start;
 }
-ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.dead_letter'), 'all of them are delivered');
+ok($node->poll_query_until('postgres', 'select count(*) = 1 from admin.dead_letter'), 'all retried dead letters are delivered though the server was killed');
 $node->safe_psql('postgres', $check);
-ok(wait_delivered($node), 'and all else');
+ok(wait_delivered($node), 'all other rows are delivered though the server was killed');
 $node->safe_psql('postgres', 'delete from admin.dead_letter');
-compare_ledger($node, 'letters and all else, once');
+compare_ledger($node, 'retried dead letters and all other rows, each once');
 $node->stop;
 done_testing();

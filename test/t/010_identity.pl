@@ -30,13 +30,13 @@ $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->start;
 $node->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', $verify), 'ann', 'a standby verifies tokens');
-is($standby->safe_psql('postgres', "select admin.replay_check($check) ->> 'equal'"), 'true', 'replays decisions');
-is($standby->safe_psql('postgres', "select precedence from admin.explain_replay($check) where matched"), '10', 'explains them');
-is($standby->safe_psql('postgres', $unfit), '', 'and verifies approvals');
+is($standby->safe_psql('postgres', "select admin.replay_check($check) ->> 'equal'"), 'true', 'a standby replays decisions');
+is($standby->safe_psql('postgres', "select precedence from admin.explain_replay($check) where matched"), '10', 'a standby explains replayed decisions');
+is($standby->safe_psql('postgres', $unfit), '', 'a standby verifies approvals');
 foreach my $call (q{admin.issue_approval('pay', '{finance}', 'tomorrow', requested_by => 'req')}, q{admin.sign_approval('APP-000001-a', 'finance', 'eve')}, q{admin.withdraw_approval('APP-000001-a', 'x', 'req')})
 {
 	my ($rc, undef, $error) = $standby->psql('postgres', "$step $call");
-	like($error, qr/read-only transaction|during recovery/, "$call is an error there");
+	like($error, qr/read-only transaction|during recovery/, "$call is an error on a standby");
 }
 
 $node->safe_psql('postgres', q{select admin.revoke_jwt_key('https://idp.example', 'far')});
@@ -46,7 +46,7 @@ like($error, qr/its key has been revoked/, 'a revocation reaches the standby');
 $standby->promote;
 $standby->safe_psql('postgres', "$step admin.withdraw_approval('APP-000001-a', 'over', 'req')");
 is($standby->safe_psql('postgres', "select admin.replay_check($check) ->> 'equal'"), 'true', 'after promotion and a withdrawal an older decision is replayed as it was');
-is($standby->safe_psql('postgres', $unfit), '', 'and the approval fits');
+is($standby->safe_psql('postgres', $unfit), '', 'the approval fits after promotion and a withdrawal');
 
 # A dump takes along who is trusted, what is revoked, and what is used up.
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
@@ -54,15 +54,15 @@ $node->command_ok([ 'pg_dump', '-f', $dump, 'postgres' ], 'pg_dump');
 $node->safe_psql('postgres', 'create database restored');
 {
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
-	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], 'it loads');
+	$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, 'restored' ], 'the dump loads with admin_ext.restoring');
 }
 foreach my $table (qw(jwt_issuer jwt_key jwt_one_use jwt_used approval signature audit))
 {
 	my $query = "select count(*), md5(coalesce(string_agg(t::text, '|' order by t::text), '')) from admin.$table as t" . ($table eq 'audit' ? " where event_type <> 'setting.changed'" : '');
-	is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "$table is the same");
+	is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "table admin.$table is the same in the copy");
 }
 is($node->safe_psql('restored', "select admin.replay_check($check) ->> 'equal'"), 'true', 'decisions are replayed in the copy');
 is($node->safe_psql('restored', $unfit), '', 'the approval fits in the copy');
 ($rc, undef, $error) = $node->psql('restored', $verify);
-like($error, qr/its key has been revoked/, 'and the key stays revoked');
+like($error, qr/its key has been revoked/, 'a revoked key stays revoked in the copy');
 done_testing();

@@ -59,9 +59,9 @@ $second->quit;
 is(wrong($furthest), '0', "each deadline that the clock has crossed in $steps steps was announced once, expired before stale");
 is($node->safe_psql('postgres', q{select count(*) from admin.audit as s join admin.audit as w using (approval_id)
 	where w.event_type = 'approval.withdrawn' and s.event_type in ('approval.expired', 'approval.stale') and s.audit_id > w.audit_id}), '0',
-	'and nothing of one that was withdrawn');
+	'no approval is announced as expired or stale after its withdrawal');
 is($node->safe_psql('postgres', q{select swept_by from admin.sweep_status}), 'worker', 'the worker sweeps, says the status');
-ok(wait_delivered($node), 'delivered');
+ok(wait_delivered($node), 'announcements are delivered');
 compare_ledger($node, 'what was announced');
 
 # The clock goes on a day, with nobody but the worker.
@@ -76,10 +76,10 @@ $node->safe_psql('postgres', q{alter system set admin_ext.ndjson_rotate_size = '
 ok(wait_status($node, 'backing_off'), 'the sink is down');
 $furthest += 30 * $hour;
 set_clock($furthest);
-ok(poll(sub { wrong($furthest) == 0 }), 'and the worker sweeps all the same');
+ok(poll(sub { wrong($furthest) == 0 }), 'the worker sweeps while the sink is down');
 chmod 0700, $directory or die $!;
-ok(wait_delivered($node), 'which is delivered when the sink is back');
-compare_ledger($node, 'with a sink that was down');
+ok(wait_delivered($node), 'announcements are delivered when the sink is back');
+compare_ledger($node, 'what was announced while the sink was down');
 
 # Does it, within ten seconds?
 sub says { my ($query) = @_; return poll(sub { $node->safe_psql('postgres', $query) eq 't' }, 10); }
@@ -90,8 +90,8 @@ sub sweeps_again
 	my ($name) = @_;
 	$furthest += 30 * $hour;
 	set_clock($furthest);
-	ok(poll(sub { wrong($furthest) == 0 }), "$name: it sweeps again");
-	is($node->safe_psql('postgres', 'select swept_by, problem from admin.sweep_status'), 'worker|', "$name: and the status says so");
+	ok(poll(sub { wrong($furthest) == 0 }), "$name: the worker sweeps again");
+	is($node->safe_psql('postgres', 'select swept_by, problem from admin.sweep_status'), 'worker|', "$name: sweep_status says that the worker sweeps, without a problem");
 }
 
 my $worker = status($node, 'pid');
@@ -102,24 +102,24 @@ set_clock($furthest + 25 * $hour);
 ok(says(q{select swept_by = 'nobody' and problem like 'the worker could not sweep: %"broken"%' from admin.sweep_status}),
 	'a sweep that fails: the status says why');
 $node->safe_psql('postgres', $check);
-ok(wait_delivered($node), 'and delivery goes on');
+ok(wait_delivered($node), 'delivery goes on while the sweep fails');
 my $failures = log_count($node, 'could not sweep');
 my $tried = $node->safe_psql('postgres', 'select clock_timestamp() + interval \'3 seconds\'');
 $node->poll_query_until('postgres', "select clock_timestamp() > '$tried'");
-is(log_count($node, 'could not sweep'), $failures, 'one line in the log reports it');
+is(log_count($node, 'could not sweep'), $failures, 'a sweep that keeps failing adds no line to the log');
 $node->safe_psql('postgres', 'alter table admin.sweep_due drop constraint broken');
-sweeps_again('a sweep that failed');
+sweeps_again('after a sweep that failed');
 my $holder = $node->background_psql('postgres', on_error_stop => 1);
 $holder->query_safe('begin; lock table admin.approval in exclusive mode');
 $furthest += 25 * $hour;
 set_clock($furthest);
 ok(says(q{select problem like '%lock timeout' from admin.sweep_status}), 'a table that is locked: the worker gives way');
 $node->safe_psql('postgres', q{select admin_internal.append_event('x', '{}')});
-ok(says(q{select not exists (select from admin.audit_delivery where sink_status <> 'delivered')}), 'and delivers');
+ok(says(q{select not exists (select from admin.audit_delivery where sink_status <> 'delivered')}), 'the worker delivers while table admin.approval is locked');
 $holder->query_safe('rollback');
 $holder->quit;
-sweeps_again('a table that was locked');
-is(status($node, 'pid'), $worker, 'it is the same worker still');
+sweeps_again('after a table was locked');
+is(status($node, 'pid'), $worker, 'the worker is the same process after failed sweeps and a locked table');
 
 # None at all: decisions are the same, and somebody who sweeps later announces all of it.
 configure($node, 'admin_ext.sweep_interval' => '0');
@@ -130,8 +130,8 @@ my $before = $node->safe_psql('postgres', 'select max(audit_id) from admin.audit
 set_clock($furthest + 45 * $hour);
 is($node->safe_psql('postgres', q{select string_agg(ttl_state, ' ' order by approval_id) from admin.approval_ttl_state where approval_id like 'APP-9%'}),
 	'stale stale expired expired not-applicable', 'what has expired is expired, announced or not');
-is($node->safe_psql('postgres', q{select admin.sensitive_check('APP-900003-s') ->> 'reason'}), 'approval_expired', 'so says a check');
-is($node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $before and event_type <> 'sensitive.check.2b'"), '0', 'nothing was announced');
+is($node->safe_psql('postgres', q{select admin.sensitive_check('APP-900003-s') ->> 'reason'}), 'approval_expired', 'a check says that an approval has expired before anybody announces it');
+is($node->safe_psql('postgres', "select count(*) from admin.audit where audit_id > $before and event_type <> 'sensitive.check.2b'"), '0', 'nothing is announced while nobody sweeps');
 $node->safe_psql('postgres', q{select admin.sweep_expired()});
 is($node->safe_psql('postgres', q{select string_agg(event_type, ' ' order by approval_id, audit_id) from admin.audit
 	where approval_id like 'APP-9%' and event_type in ('approval.expired', 'approval.stale')}),
@@ -139,14 +139,14 @@ is($node->safe_psql('postgres', q{select string_agg(event_type, ' ' order by app
 
 # What a dump brings is not announced before somebody has said where delivery goes on.
 configure($node, 'admin_ext.sweep_interval' => '1s');
-ok(says(q{select swept_by = 'worker' from admin.sweep_status}), 'the worker sweeps again');
+ok(says(q{select swept_by = 'worker' from admin.sweep_status}), 'the worker sweeps when sweep_interval is set again');
 $node->safe_psql('postgres', q{set admin_ext.restoring = on;
 	with gone as (delete from admin.sweep_due where approval_id = 'APP-900005-s' returning *) insert into admin.sweep_due select * from gone});
 ok(says(q{select swept_by = 'nobody' and problem like '%waits for admin.resync_sink()' from admin.sweep_status}), 'a dump is being loaded: nobody sweeps');
 set_clock($furthest + 55 * $hour);
-ok(says(q{select due_rows > 0 and overdue_seconds > 3 from admin.sweep_status}), 'what is due waits');
-is($node->safe_psql('postgres', q{select count(*) from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), '0', 'and is not announced');
+ok(says(q{select due_rows > 0 and overdue_seconds > 3 from admin.sweep_status}), 'sweep_status shows what is due while a dump is being loaded');
+is($node->safe_psql('postgres', q{select count(*) from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), '0', 'a deadline is not announced while a dump is being loaded');
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', (select max(audit_id) + 1 from admin.audit))});
-ok(says(q{select count(*) = 1 from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), 'until resync_sink');
+ok(says(q{select count(*) = 1 from admin.audit where approval_id = 'APP-900005-s' and event_type = 'approval.expired'}), 'a deadline from a dump is announced after resync_sink');
 $node->stop;
 done_testing();
