@@ -82,7 +82,7 @@ sub load
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 	$node->safe_psql('postgres', 'drop database if exists copy');
 	$node->safe_psql('postgres', 'create database copy');
-	$node->command_ok($_, "$name: $_->[0] succeeds") for @commands;
+	$node->command_ok($commands[$_], "$name: command " . ($_ + 1) . ", $commands[$_][0], succeeds") for 0 .. $#commands;
 }
 
 fill_source();
@@ -103,7 +103,7 @@ $node->command_ok([ 'pg_dump', '-Fd', '-j', '2', '-f', "$directory/d", 'source' 
 $node->command_ok([ 'pg_dump', '-Fc', '-f', "$directory/c", 'source' ], 'pg_dump -Fc');
 load('pg_restore with one job', [ @$restore, "$directory/d" ]);
 is(log_count($node, qr/the audit trail cannot take/), 0, 'what another extension has in pg_catalog is no event that the trail cannot take yet');
-is(log_count($node, qr/could not record/), 0, 'and neither is a function in C');
+is(log_count($node, qr/could not record/), 0, 'loading a function in C logs no event that could not be recorded');
 my $one_by_one = loaded();
 like($one_by_one, qr/^admin\.approval\|200$/m, 'one job leaves an event of what it has loaded');
 for my $run (1 .. 5)
@@ -113,7 +113,7 @@ for my $run (1 .. 5)
 	is(loaded(), $one_by_one, "pg_restore -j 4 leaves the same events as one job, run $run");
 }
 # The events of the load have the highest numbers; a dump sets the sequence to what it has itself.
-is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'there is nothing to mend afterwards, no sequence either');
+is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'restore_guards() finds nothing to mend after pg_restore -j 4, no sequence either');
 
 # Which way => [arguments of pg_dump, commands that load].
 my @ways = (
@@ -139,7 +139,7 @@ foreach my $way (@ways)
 	my ($name, $arguments, @commands) = @$way;
 	$node->command_ok([ 'pg_dump', @$arguments, '-f', "$directory/dump", 'source' ], "$name: pg_dump succeeds");
 	load($name, @commands);
-	is(contents('copy'), $expected, "$name: the same data");
+	is(contents('copy'), $expected, "$name: the copy has the same data as the source");
 }
 
 # A part of the trail, and forms that used to end pg_dump 15 with a segmentation fault.
@@ -149,7 +149,7 @@ foreach my $part ([ '-n', 'admin' ], [ '-s', '-n', 'admin' ], [ '-a', '-n', 'adm
 }
 $node->command_ok([ 'pg_dump', '-a', '-t', 'admin.audit*', '-f', "$directory/part", 'source' ], 'pg_dump of the rows of the trail');
 my $rows = () = slurp_file("$directory/part") =~ /^\d+\t\d+\t2\d\d\d-/mg;
-is($rows, $node->safe_psql('source', 'select count(*) from admin.audit'), 'it has the rows of every partition, the default one too');
+is($rows, $node->safe_psql('source', 'select count(*) from admin.audit'), 'pg_dump -t admin.audit* has the rows of every partition, the default one too');
 
 # The whole cluster, into another one.
 my $other = new_node('other', conf => "admin_ext.databases = ''\nadmin_ext.require_verified_jwt = off\nfsync = off\n");
@@ -158,8 +158,8 @@ $node->command_ok([ 'pg_dumpall', '--exclude-database=template*', '-f', "$direct
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 	$other->command_ok([ 'psql', '-X', '-q', '-d', 'postgres', '-f', "$directory/all" ], 'psql of all databases');
 }
-is(contents('source', $other), $expected, 'pg_dumpall: the same data');
-is($other->safe_psql('source', q{select admin.sensitive_check('APP-000001-a', 'payout', 'account 7') ->> 'decision'}), 'valid', 'and the same decision');
+is(contents('source', $other), $expected, 'pg_dumpall: the other cluster has the same data as the source');
+is($other->safe_psql('source', q{select admin.sensitive_check('APP-000001-a', 'payout', 'account 7') ->> 'decision'}), 'valid', 'pg_dumpall: an approval that was fully signed is valid in the other cluster');
 $other->stop;
 
 # A tool that disables triggers enables them as ORIGIN afterwards.
@@ -168,25 +168,25 @@ load('data only', [ @$restore, '--section=pre-data', '--section=post-data', "$di
 	[ @$restore, '-j', '4', '--data-only', '--disable-triggers', "$directory/dump" ]);
 isnt(contents('copy'), $expected, '--disable-triggers leaves triggers that are not enabled always');
 my $mended = $node->safe_psql('copy', 'select count(*) from admin.restore_guards() where mended');
-cmp_ok($mended, '>', 30, 'restore_guards() mends them');
+cmp_ok($mended, '>', 30, 'restore_guards() mends the triggers that --disable-triggers left');
 is(contents('copy'), $expected,
 	'all triggers are enabled always, on attached tables too');
 is($node->safe_psql('copy', q{select count(*), max(json_array_length(payload -> 'faults')) from admin.audit where event_type = 'guard.changed' and payload ->> 'command' = 'admin.restore_guards()'}), "1|$mended",
 	'one event in the trail names what was mended');
-is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'a second call finds nothing');
+is($node->safe_psql('copy', 'select * from admin.restore_guards()'), '', 'a second call of restore_guards() finds nothing to mend');
 
 # The same by other tools, in place.
 $node->safe_psql('copy', 'alter table admin.signature disable trigger all; alter table admin.approval disable trigger all; alter table public.account disable trigger all');
 $node->safe_psql('copy', 'alter table admin.signature enable trigger user; alter table public.account enable trigger all');
 like($node->safe_psql('copy', 'select fault from admin.restore_guards()'), qr/of foreign key signature_approval_id_fkey was disabled/, 'disabled foreign keys are named');
 my ($rc, undef, $error) = $node->psql('copy', q{insert into admin.signature (approval_id, signer_role, signer) values ('APP-999999-a', 'r', 'you')});
-like($error, qr/does not exist/, 'signatures without an approval are refused again');
+like($error, qr/does not exist/, 'signatures without an approval are refused after restore_guards()');
 $node->safe_psql('copy', 'alter table admin.audit_default disable trigger all; alter table admin.audit_default enable trigger all; select admin.create_audit_partitions()');
 is($node->safe_psql('copy', q{select count(*) from pg_trigger where tgrelid = 'admin.audit_default'::regclass and tgenabled <> 'A'}), 0,
 	'create_audit_partitions() enables the triggers of a partition always');
 $node->safe_psql('copy', 'alter table admin.approval enable row level security; alter table admin.tick replica identity nothing; delete from admin.audit_dropped');
 is($node->safe_psql('copy', 'select fault from admin.restore_guards() order by 1'), "replica identity was nothing\nrow level security was on\nthe row was missing",
-	'row level security, replica identity, and the row of admin.audit_dropped');
+	'restore_guards() names row level security, replica identity and a missing row');
 
 # A dump without its parents, and sequences that stayed behind.
 $node->safe_psql('copy', q{set admin_ext.restoring = on; insert into admin.signature (approval_id, signer_role, signer, approval_digest)
@@ -203,7 +203,7 @@ is($node->safe_psql('copy', q{set admin_ext.restoring = on; begin;
 ($rc, undef, $error) = $node->psql('copy', q{set admin_ext.restoring = on; begin;
 	savepoint s; insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', null, 'EdDSA', '{}'); rollback to s;
 	set admin_ext.restoring = off; insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', 'k', 'EdDSA', '{}')}, on_error_stop => 0);
-like($error, qr/violates foreign key constraint "jwt_key_issuer_fkey"/, 'also after a statement that failed');
+like($error, qr/violates foreign key constraint "jwt_key_issuer_fkey"/, 'foreign keys hold after a loading statement failed and restoring was turned off');
 ($rc, undef, $error) = $node->psql('copy', q{insert into admin.jwt_key (issuer, kid, alg, jwk) values ('nobody', 'k', 'EdDSA', '{}')});
 like($error, qr/violates foreign key constraint "jwt_key_issuer_fkey"/, 'without restoring the foreign keys hold');
 $node->stop;

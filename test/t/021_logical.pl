@@ -72,10 +72,10 @@ foreach my $table (qw(approval signature audit_y\d+m\d+ jwt_issuer store tick ac
 {
 	ok(poll(sub { log_count($copy, qr/table "$table" does not take rows from a subscription/) > 0 }), "without restoring, rows of $table are refused");
 }
-like(slurp_file($copy->logfile), qr/HINT:  Set it with ALTER DATABASE mydb SET admin_ext.restoring = on, and follow doc\/copies.md/, 'and the log says what to set');
-is($copy->safe_psql('mydb', q{select count(*) from admin.audit where event_type not in ('setting.changed', 'guard.changed', 'sink.resynced')}), 0, 'no row of the trail has come');
+like(slurp_file($copy->logfile), qr/HINT:  Set it with ALTER DATABASE mydb SET admin_ext.restoring = on, and follow doc\/copies.md/, 'the log says how to set admin_ext.restoring for a subscription');
+is($copy->safe_psql('mydb', q{select count(*) from admin.audit where event_type not in ('setting.changed', 'guard.changed', 'sink.resynced')}), 0, 'without restoring, the subscriber gets no row of the trail');
 $copy->safe_psql('mydb', 'alter database mydb set admin_ext.restoring = on');
-ok(poll(sub { run_commands($copy, $wait_copied, %databases) =~ /\(0 rows\)/ }, 40), 'with it the first copy is made');
+ok(poll(sub { run_commands($copy, $wait_copied, %databases) =~ /\(0 rows\)/ }, 40), 'with restoring, the subscription copies every table');
 
 # The same rows in every table but those of delivery.
 sub contents
@@ -104,13 +104,13 @@ ok(poll(\&caught_up, 40), 'the first copy has the same rows') or is(contents($co
 # Everything again while the subscription runs, months dropped too.
 use_product('b');
 $source->safe_psql('postgres', 'select admin.drop_audit_partitions(interval \'9 years\')');
-ok(wait_delivered($source), 'the publisher delivers on');
-ok(poll(\&caught_up, 40), 'changes come as they were made') or is(contents($copy, 'mydb'), contents($source, 'postgres'));
+ok(wait_delivered($source), 'the publisher delivers while the subscription runs');
+ok(poll(\&caught_up, 40), 'the subscriber has the same rows after further changes on the publisher') or is(contents($copy, 'mydb'), contents($source, 'postgres'));
 my ($empty) = grep { /^admin\.\w+\|0\|/ && !/jwt_used|sink_skipped/ } split /\n/, contents($copy, 'mydb');
 is($empty, undef, 'every table that travels has rows to compare');
-is($copy->safe_psql('mydb', 'select count(*) from admin.store where adopted_at is null'), 1, 'the copy belongs to nobody yet');
+is($copy->safe_psql('mydb', 'select count(*) from admin.store where adopted_at is null'), 1, 'the store of the copy is not adopted before the copy takes over');
 my ($rc, undef, $error) = $copy->psql('mydb', q{update admin.approval set state = 'pending' where approval_id = 'APP-000001-a'});
-like($error, qr/cannot go from signed_full to pending/, 'the guard of the copy refuses everybody else');
+like($error, qr/cannot go from signed_full to pending/, 'the guard of the copy refuses an update by hand that makes an approval pending again');
 
 # Take over.
 my $highest = $source->safe_psql('postgres', 'select max(audit_id) from admin.audit');
@@ -118,19 +118,19 @@ ok(poll(sub { run_commands($copy, $wait_delivered, %databases) eq "0\nt\n" }), '
 ok($copy->poll_query_until('mydb', q{select state = 'stopped' and last_error ~ 'loaded from a dump' from admin.worker_status where database = 'mydb'}),
 	'delivery of the copy waits');
 my $mended = run_commands($copy, $take_over, %databases);
-like($mended, qr/sequence admin.signature_signature_id_seq was behind/, 'sequences are moved');
-unlike($mended =~ s/^.*sequence .*\n//mgr, qr/\| [tf]$/m, 'there is nothing else to mend');
-is($copy->safe_psql('mydb', 'select * from admin.restore_guards()'), '', 'a second call finds nothing');
+like($mended, qr/sequence admin.signature_signature_id_seq was behind/, 'taking over moves the sequence of signatures');
+unlike($mended =~ s/^.*sequence .*\n//mgr, qr/\| [tf]$/m, 'taking over finds nothing to mend but sequences');
+is($copy->safe_psql('mydb', 'select * from admin.restore_guards()'), '', 'restore_guards() finds nothing to mend after the copy has taken over');
 $copy->safe_psql('mydb', q{select admin.sensitive_check('APP-000001-b', 'payout', 'account 7'), admin.sign_approval('APP-000012-b', 'legal', 'eve'),
 	admin.issue_approval('payout', '{finance}', now() + interval '1 day', null, 'APP-000001-c', 'ann')});
-ok($copy->poll_query_until('mydb', "select count(*) > 0 from admin.audit_delivery where audit_id > $highest and sink_status = 'delivered'"), 'delivery goes on');
-ok(wait_settled($copy, 'mydb'), 'to the end');
+ok($copy->poll_query_until('mydb', "select count(*) > 0 from admin.audit_delivery where audit_id > $highest and sink_status = 'delivered'"), 'the copy delivers new rows after it has taken over');
+ok(wait_settled($copy, 'mydb'), 'no row of the copy is pending after it has taken over');
 my @ids = map { m/"auditid":"(\d+)"/ } ndjson_lines($copy->data_dir . '/admin_ext', 'mydb');
 is(scalar(grep { $_ <= $highest } @ids), 0, 'nothing that the source has delivered is delivered again');
-is("@ids", $copy->safe_psql('mydb', "select string_agg(audit_id::text, ' ' order by audit_id) from admin.audit where audit_id > $highest"), 'and everything after it, once');
-is($copy->safe_psql('mydb', q{select admin.sensitive_check('APP-000012-b', 'payout', 'account 7') ->> 'decision'}), 'valid', 'approvals go on where they were');
+is("@ids", $copy->safe_psql('mydb', "select string_agg(audit_id::text, ' ' order by audit_id) from admin.audit where audit_id > $highest"), 'every row after the last one of the source is delivered once, in order');
+is($copy->safe_psql('mydb', q{select admin.sensitive_check('APP-000012-b', 'payout', 'account 7') ->> 'decision'}), 'valid', 'an approval that was half signed on the source is valid once it is signed on the copy');
 is($copy->safe_psql('mydb', q{select count(*) filter (where (admin.replay_check(audit_id) ->> 'equal')::boolean), count(*) from admin.audit where event_type = 'sensitive.check.2b'})
-	=~ s/^(\d+)\|\1$/equal/r, 'equal', 'recorded checks of both replay to the same answer');
+	=~ s/^(\d+)\|\1$/equal/r, 'equal', 'every check recorded on the source or the copy replays to the same answer');
 $copy->stop;
 $source->stop;
 done_testing();

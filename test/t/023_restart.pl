@@ -42,14 +42,14 @@ restart_with('admin_ext.require_verified_jwt' => 'off', 'admin_ext.retention' =>
 is(changed(), 'admin_ext.on_divergence=fork before stop start, admin_ext.require_verified_jwt=off before on start, admin_ext.retention=1 year before 7 years start',
 	'a restart that weakens settings leaves an event for each');
 is($node->safe_psql('postgres', "select distinct actor from admin.audit where event_type = 'setting.changed' and audit_id > $last"), $node->safe_psql('postgres', 'select current_user'),
-	'the actor is that of the worker');
-ok(log_count($node, qr/"admin_ext.retention" was changed to "1 year" \(start\)/) == 1, 'and the log has a line');
+	'the actor of the events of a restart is the role of the worker');
+ok(log_count($node, qr/"admin_ext.retention" was changed to "1 year" \(start\)/) == 1, 'the log has one line for the retention that a restart has weakened');
 restart_with();
-is(changed(), '', 'the next restart leaves none');
+is(changed(), '', 'a restart without changes leaves no event');
 restart_with('admin_ext.require_verified_jwt' => 'on', 'admin_ext.retention' => '7 years');
-is(changed(), '', 'nor does one that strengthens them');
+is(changed(), '', 'a restart that strengthens settings leaves no event');
 restart_with('admin_ext.retention' => '6 years');
-is(changed(), 'admin_ext.retention=6 years before 7 years start', 'but what was strengthened is known');
+is(changed(), 'admin_ext.retention=6 years before 7 years start', 'a restart that weakens a setting compares it with the value that was strengthened');
 
 # After a reload there is nothing left for the restart to say.
 remember();
@@ -58,14 +58,14 @@ $node->poll_query_until('postgres', q{select value = 'on' from admin_internal.se
 configure($node, 'admin_ext.archive_required' => 'off');
 ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.archive_required=off before on reload'"), 'a reload is an event') or diag(changed());
 restart_with();
-is(changed(), '', 'and the restart after it is none');
+is(changed(), '', 'a restart after a reload leaves no event of its own');
 
 # Libraries that every session loads.
 restart_with('shared_preload_libraries' => 'admin_ext,auto_explain', 'session_preload_libraries' => 'auto_explain');
 is(changed(), 'session_preload_libraries=auto_explain before  start, shared_preload_libraries=admin_ext,auto_explain before admin_ext start', 'libraries that are preloaded are watched');
 remember();
 configure($node, 'session_preload_libraries' => '');
-ok($node->poll_query_until('postgres', "select ($changes$last) = 'session_preload_libraries= before auto_explain reload'"), 'in a reload, too') or diag(changed());
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'session_preload_libraries= before auto_explain reload'"), 'a reload that changes session_preload_libraries is an event') or diag(changed());
 
 # What a database sets has the event of its command, and no other one at a restart.
 $node->safe_psql('postgres', 'alter database postgres set admin_ext.require_verified_jwt = off');
@@ -81,7 +81,7 @@ configure($node, 'admin_ext.require_verified_jwt' => 'off');
 $node->poll_query_until('postgres', q{select setting = 'off' from pg_settings where name = 'admin_ext.require_verified_jwt'}) or die 'not off';
 is(changed(), '', 'without a worker a reload leaves no event');
 configure($node, 'admin_ext.sinks' => 'ndjson');
-ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.require_verified_jwt=off before on start'"), 'the worker that begins leaves it') or diag(changed());
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.require_verified_jwt=off before on start'"), 'a worker that begins leaves the event of a reload that no worker has seen') or diag(changed());
 
 # While the library is not loaded nothing is seen.
 remember();
@@ -96,9 +96,9 @@ remember();
 $node->append_conf('postgresql.conf', "admin_ext.restoring = on");
 $node->restart;
 ok($node->poll_query_until('postgres', "select ($changes$last) like '%admin_ext.restoring=on before off start%'"), 'restoring for every session is an event') or diag(changed());
-is($node->safe_psql('postgres', q{select value from admin_internal.setting_seen where name = 'admin_ext.restoring'}), 'on', 'and is known');
+is($node->safe_psql('postgres', q{select value from admin_internal.setting_seen where name = 'admin_ext.restoring'}), 'on', 'the worker remembers that restoring is on for every session');
 restart_with('admin_ext.restoring' => 'off');
-is(changed(), '', 'its end is none');
+is(changed(), '', 'a restart that turns restoring off for every session leaves no event');
 
 # A standby writes nothing; promoted, it compares its own configuration.
 $node->backup('base');
@@ -110,7 +110,7 @@ remember();
 is($standby->safe_psql('postgres', "$changes$last"), '', 'a standby leaves no event');
 $standby->promote;
 ok($standby->poll_query_until('postgres', "select ($changes$last) is not null"), 'a standby that was promoted has another configuration');
-is($standby->safe_psql('postgres', "$changes$last"), 'admin_ext.on_divergence=stop before fork start, admin_ext.retention=4 years before 5 years start', 'and says in what');
+is($standby->safe_psql('postgres', "$changes$last"), 'admin_ext.on_divergence=stop before fork start, admin_ext.retention=4 years before 5 years start', 'the events of the promoted standby name on_divergence and retention');
 $standby->stop;
 
 # Settings that the worker pins for itself: in the file, whatever their type.
@@ -118,9 +118,9 @@ restart_with('session_replication_role' => 'origin', 'admin_ext.retention' => '4
 is(changed(), 'admin_ext.retention=4 years before 5 years start', 'a pinned setting with its usual value in the file is no event, and the others are compared');
 restart_with('session_replication_role' => 'Replica', 'allow_system_table_mods' => 'yes', 'admin_ext.retention' => '3 years');
 is(changed(), 'admin_ext.retention=3 years before 4 years start, allow_system_table_mods=on before off start, session_replication_role=replica before origin start',
-	'with another value it is one');
+	'a pinned setting with another value in the file is an event');
 restart_with('session_replication_role' => 'origin', 'allow_system_table_mods' => 'off');
-is(changed(), 'session_replication_role=origin before replica start', 'so is its end');
+is(changed(), 'session_replication_role=origin before replica start', 'a restart that puts session_replication_role back to origin is an event');
 
 # On the command line, which wins over the file.
 my $commanded = '-c admin_ext.restoring=on -c allow_system_table_mods=on -c session_replication_role=replica';
@@ -129,19 +129,19 @@ remember();
 $node->stop;
 command_ok([ 'pg_ctl', '-w', '-D', $node->data_dir, '-l', $node->logfile, '-o', "--cluster-name=restart $commanded", 'start' ], 'the server starts with settings on its command line');
 $node->_update_pid(1);
-ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, $pinned'"), 'each is an event') or diag(changed());
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, $pinned'"), 'each setting on the command line of the server is an event') or diag(changed());
 configure($node, 'session_replication_role' => 'local', 'admin_ext.restoring' => 'off', 'admin_ext.retention' => '2 years');
-ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, admin_ext.retention=2 years before 3 years reload, $pinned'"), 'a reload does not change them') or diag(changed());
+ok($node->poll_query_until('postgres', "select ($changes$last) = 'admin_ext.restoring=on before off start, admin_ext.retention=2 years before 3 years reload, $pinned'"), 'a reload does not change the settings of the command line') or diag(changed());
 # Not restart(): that keeps the command line.
 remember();
 $node->stop;
 $node->start;
 settle();
-is(changed(), 'session_replication_role=local before replica start', 'without them the file has its say');
+is(changed(), 'session_replication_role=local before replica start', 'after a start without settings on the command line the value in the file is an event');
 remember();
 configure($node, 'session_replication_role' => 'replica', 'allow_system_table_mods' => 'on');
 ok($node->poll_query_until('postgres', "select ($changes$last) = 'allow_system_table_mods=on before off reload, session_replication_role=replica before local reload'"),
-	'and so it has in a reload') or diag(changed());
+	'after a start without settings on the command line a reload of the file is an event') or diag(changed());
 is(log_count($node, qr/could not compare settings/), 0, 'no comparison has failed');
 configure($node, 'session_replication_role' => 'origin', 'allow_system_table_mods' => 'off');
 

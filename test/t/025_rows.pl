@@ -31,7 +31,7 @@ for my $name (sort keys %ddl)
 }
 $load->signal('TERM');
 finish $load;
-ok(wait_delivered($node), 'all is delivered');
+ok(wait_delivered($node), 'all rows are delivered after DDL that was rolled back beside checks');
 
 # A change of an audited row that has more than the limit is refused.  What is within it can be dumped.
 $node->safe_psql('postgres', q{
@@ -42,10 +42,10 @@ $node->safe_psql('postgres', q{
 	insert into large values (1, repeat('x', 90000000));});
 my ($code, $answer, $error) = $node->psql('postgres', q{\set VERBOSITY verbose
 update large set body = repeat('y', 90000000)});
-like($error, qr/54000: row of "large" is too large for the audit trail/, 'old and new value are more than the limit');
+like($error, qr/54000: row of "large" is too large for the audit trail/, 'an update is refused whose old and new value are more than the limit');
 $node->safe_psql('postgres', q{insert into large values (2, repeat('"', 118000000))});
 command_ok(['pg_dump', '-h', $node->host, '-p', $node->port, '-f', '/dev/null', 'postgres'], 'pg_dump writes a row near the limit');
-ok(wait_delivered($node), 'and the worker delivers it');
+ok(wait_delivered($node), 'the worker delivers a row near the limit');
 
 # A database without an encoding takes any bytes.  The worker replaces them in time, and ends when it has to.
 $node->safe_psql('postgres', q{create database bytes encoding 'SQL_ASCII' template template0 lc_collate 'C' lc_ctype 'C'});
@@ -55,10 +55,10 @@ $node->safe_psql('bytes', q{create table large (body text); select admin.attach_
 configure($node, 'admin_ext.databases' => 'postgres,bytes');
 $node->safe_psql('bytes', q{insert into large select repeat(e'\xe2', 20000000) from generate_series(1, 3)});
 $node->safe_psql('postgres', 'drop database other with (force)');
-pass('DROP DATABASE of another database does not wait for it');
+pass('DROP DATABASE of another database does not wait for the worker');
 $node->stop('fast');
 pass('the server stops');
 $node->start;
-ok(poll(sub { $node->safe_psql('bytes', q{select count(*) = 0 from admin.audit_delivery where sink_status <> 'delivered'}) eq 't' }, 180), 'the rows are delivered');
+ok(poll(sub { $node->safe_psql('bytes', q{select count(*) = 0 from admin.audit_delivery where sink_status <> 'delivered'}) eq 't' }, 180), 'large rows of any bytes are delivered after a restart');
 $node->stop;
 done_testing();

@@ -31,7 +31,7 @@ create_extension($node, 'odd');
 my %pinned = map { split /\t/, $_, 2 } split /\n/, $node->safe_psql('odd', q{select name || E'\t' || value from admin_internal.worker_pins()});
 my @names = split /\n/, $node->safe_psql('odd', q{select name from pg_settings where context in ('user', 'superuser', 'backend', 'superuser-backend') order by 1});
 cmp_ok(scalar(@names), '>', 150, 'the server says what sessions may set');
-is(join(' ', grep { !exists $pinned{$_} && $_ !~ $harmless } @names), '', 'each is pinned, or known to do no harm');
+is(join(' ', grep { !exists $pinned{$_} && $_ !~ $harmless } @names), '', 'each setting of a session is pinned, or known to do no harm');
 
 # A value for each pinned setting that would do harm, or at least another one.
 my $space = PostgreSQL::Test::Utils::tempdir();
@@ -52,7 +52,7 @@ my %odd = (
 is(join(' ', grep { !exists $odd{$_} } sort keys %pinned), '', 'each pinned setting is tried');
 my %there = map { $_ => 1 } @names, 'role', 'plpgsql.variable_conflict', 'plpgsql.extra_errors';
 my @tried = grep { $there{$_} } sort keys %odd;
-cmp_ok(scalar(@tried), '>', 38, 'this server has most of them');
+cmp_ok(scalar(@tried), '>', 38, 'this server has most of the pinned settings');
 foreach my $name (@tried)
 {
 	my $value = $name =~ /search_path|tablespace|role$|access_method/ ? $odd{$name} : "'$odd{$name}'";
@@ -76,12 +76,12 @@ $node->restart;
 $node->safe_psql('odd', q{select admin.sensitive_check('APP-000002-b')});
 ok($node->poll_query_until('odd', qq{select ($months) >= $before}), 'the worker makes the month that is missing');
 is($node->safe_psql('odd', q{select count(*) from admin.audit_partitions() as p join pg_class as c on c.oid = p.partition join pg_am as a on a.oid = c.relam
-	where c.reltablespace <> 0 or a.amname <> 'heap'}), '0', 'where and as the others are');
-ok($node->poll_query_until('odd', q{select exists (select from admin.audit where event_type = 'approval.expired')}), 'it sweeps');
-ok(wait_delivered($node, 'odd'), 'it delivers');
-is($node->safe_psql('odd', q{select state, last_error from admin.worker_status where database = 'odd'}), 'idle|', 'and has nothing to complain about');
+	where c.reltablespace <> 0 or a.amname <> 'heap'}), '0', 'no month has the odd tablespace or access method of the database');
+ok($node->poll_query_until('odd', q{select exists (select from admin.audit where event_type = 'approval.expired')}), 'the worker sweeps whatever settings its database carries');
+ok(wait_delivered($node, 'odd'), 'the worker delivers whatever settings its database carries');
+is($node->safe_psql('odd', q{select state, last_error from admin.worker_status where database = 'odd'}), 'idle|', 'the worker is idle and has no error whatever settings its database carries');
 my @events = map { m/"type":"ptt\.admin\.([^"]+)"/ } ndjson_lines($node->data_dir . '/admin_ext', 'odd');
-is(scalar(grep { /^(?:approval\.expired|sensitive\.check\.2b)$/ } @events), 2, 'once each');
+is(scalar(grep { /^(?:approval\.expired|sensitive\.check\.2b)$/ } @events), 2, 'the check and the event of the sweep are delivered once each');
 $node->stop;
 
 # Who waits for a worker that waits for him is refused as a deadlock after deadlock_timeout, when the server logs a wait, too.
@@ -92,11 +92,11 @@ ok(wait_delivered($short), 'a worker runs where deadlock_timeout is short');
 my $holder = $short->background_psql('postgres', on_error_stop => 1);
 $holder->query_safe(q{begin; lock table admin.sink_position in access exclusive mode});
 $short->safe_psql('postgres', q{select admin.sensitive_check('APP-000001-a')});
-ok(poll(sub { log_count($short, qr/lock timeout|still waiting for/) > 0 || status($short, 'last_error') ne '' }), 'and finds a table locked');
+ok(poll(sub { log_count($short, qr/lock timeout|still waiting for/) > 0 || status($short, 'last_error') ne '' }), 'the worker finds a table locked where deadlock_timeout is short');
 $holder->query_safe('select pg_sleep(1)');
-is(log_count($short, qr/still waiting for/), 0, 'for less than deadlock_timeout at a time');
+is(log_count($short, qr/still waiting for/), 0, 'the worker waits for a lock for less than deadlock_timeout at a time');
 $holder->query_safe('commit');
 $holder->quit;
-ok(wait_delivered($short), 'and delivers afterwards');
+ok(wait_delivered($short), 'the worker delivers after the table is unlocked');
 $short->stop;
 done_testing();

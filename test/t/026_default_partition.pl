@@ -28,7 +28,7 @@ my $expected = $node->safe_psql('source', $rows) . "\n" . $node->safe_psql('sour
 sub same
 {
 	my ($name) = @_;
-	is($node->safe_psql('copy', $rows) . "\n" . $node->safe_psql('copy', $shape), $expected, $name);
+	is($node->safe_psql('copy', $rows) . "\n" . $node->safe_psql('copy', $shape), $expected, "$name: the copy has the same rows and partitions");
 }
 
 sub load
@@ -37,7 +37,7 @@ sub load
 	local $ENV{PGOPTIONS} = '-c admin_ext.restoring=on';
 	$node->safe_psql('postgres', 'drop database if exists copy');
 	$node->safe_psql('postgres', 'create database copy');
-	$node->command_ok($_, "$name: $_->[0]") for @commands;
+	$node->command_ok($commands[$_], "$name: command " . ($_ + 1) . ", $commands[$_][0], succeeds") for 0 .. $#commands;
 	same($name);
 }
 
@@ -74,23 +74,23 @@ $node->safe_psql('postgres', 'drop database copy');
 $node->safe_psql('postgres', 'create database copy');
 $node->safe_psql('copy', 'set client_min_messages = error; set admin_ext.restoring = on; create extension admin_ext');
 is($node->safe_psql('copy', 'select count(*) from admin.audit_partitions()'), '0', 'loading begins without partitions');
-is($node->safe_psql('copy', 'select admin.create_audit_partitions(0); select count(*) from admin.audit_partitions()'), "1\n2", 'which a call makes');
+is($node->safe_psql('copy', 'select admin.create_audit_partitions(0); select count(*) from admin.audit_partitions()'), "1\n2", 'create_audit_partitions() makes a month and the default partition where none is');
 $node->safe_psql('copy', 'drop extension admin_ext');
-is($node->safe_psql('copy', q{select count(*) from pg_class where relname ~ '^audit'}), '0', 'and they go with the extension');
+is($node->safe_psql('copy', q{select count(*) from pg_class where relname ~ '^audit'}), '0', 'DROP EXTENSION drops the partitions that a call has made');
 
 # The owner of the extension is no superuser any more: months are made all the same, rows caught by the default partition included.
 $node->safe_psql('postgres', 'create role dba superuser login');
 $node->safe_psql('postgres', 'drop database copy');
 $node->safe_psql('postgres', 'create database copy');
-$node->command_ok([ 'psql', '-Xq', '-U', 'dba', '-d', 'copy', '-c', 'set client_min_messages = error; create extension admin_ext' ], 'created by another superuser');
+$node->command_ok([ 'psql', '-Xq', '-U', 'dba', '-d', 'copy', '-c', 'set client_min_messages = error; create extension admin_ext' ], 'another superuser creates the extension');
 $node->safe_psql('postgres', 'alter role dba nosuperuser');
 $node->safe_psql('copy', q{select admin.sensitive_check('APP-000001-a')});
-is($node->safe_psql('copy', 'select admin.create_audit_partitions(2); select count(*) from admin.audit_default'), "2\n0", 'who was demoted');
+is($node->safe_psql('copy', 'select admin.create_audit_partitions(2); select count(*) from admin.audit_default'), "2\n0", 'months take the rows of the default partition after the owner is no superuser any more');
 
 # A publication of all tables needs an identity of each row that changes.
 $node->safe_psql('source', 'set client_min_messages = error; create publication everything for all tables');
 is($node->safe_psql('source', q{select coalesce(string_agg(c.oid::regclass::text, ' '), '') from pg_class as c where c.relnamespace = 'admin'::regnamespace and c.relkind = 'r'
-	and not (c.relreplident = 'f' or exists (select from pg_index as i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)))}), '', 'each table has one');
+	and not (c.relreplident = 'f' or exists (select from pg_index as i where i.indrelid = c.oid and (i.indisprimary or i.indisreplident)))}), '', 'each table has a replica identity or a primary key');
 $node->safe_psql('source', q{update admin.audit_dropped set below = below + 1; select admin.create_audit_partitions(6)});
 is($node->safe_psql('source', q{select admin.drop_audit_partitions('100 years')}), '0', 'months can be dropped');
 $node->stop;

@@ -26,14 +26,14 @@ $node->safe_psql('postgres', $check);
 ok(wait_delivered($node), 'a month is delivered');
 $node->safe_psql('postgres', "alter table admin.audit detach partition $month");
 $node->safe_psql('postgres', $check);
-ok(wait_delivered($node), 'its rows are not missed when it is detached');
+ok(wait_delivered($node), 'delivered rows are not missed when their month is detached');
 attach();
-ok(wait_delivered($node), 'and not sent again when it is attached');
+ok(wait_delivered($node), 'no row waits for delivery when a delivered month is attached again');
 
 # A row that was rolled back is nobody's to deliver.
 $node->safe_psql('postgres', 'select admin.create_audit_partitions()');
 configure($node, 'admin_ext.sinks' => '');
-ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while one is rolled back');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while a row is rolled back');
 $month = $node->safe_psql('postgres', "begin; $check; select tableoid::regclass from admin.audit order by audit_id desc limit 1; rollback") =~ s/.*\n//sr;
 $begins = $node->safe_psql('postgres', "select lower_bound from admin.audit_partitions() where partition = '$month'::regclass");
 $node->safe_psql('postgres', "alter table admin.audit detach partition $month; $check");
@@ -43,35 +43,35 @@ attach();
 
 # While the sink is not enabled rows come.
 configure($node, 'admin_ext.sinks' => '');
-ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while rows come to a month that is detached');
 $node->safe_psql('postgres', 'select admin.create_audit_partitions()');
 $month = $node->safe_psql('postgres', $check . q{; select tableoid::regclass from admin.audit order by audit_id desc limit 1}) =~ s/.*\n//sr;
 $begins = $node->safe_psql('postgres', "select lower_bound from admin.audit_partitions() where partition = '$month'::regclass");
 $node->safe_psql('postgres', "alter table admin.audit detach partition $month; $check");
 configure($node, 'admin_ext.sinks' => 'ndjson');
 ok($node->poll_query_until('postgres', q{select last_error ~ 'was detached from admin.audit, and holds rows that are not delivered'
-	and last_error ~ 'ATTACH PARTITION' and state = 'stopped' from admin.worker_status}), 'rows that are not delivered stop delivery, with what to do')
+	and last_error ~ 'ATTACH PARTITION' and state = 'stopped' from admin.worker_status}), 'rows of a detached month that are not delivered stop delivery, with what to do')
   or diag(status($node, 'state, last_error'));
-is($node->safe_psql('postgres', 'select count(*) > 0 from admin.audit_delivery where sink_status <> $$delivered$$'), 't', 'nothing behind them is sent');
+is($node->safe_psql('postgres', 'select count(*) > 0 from admin.audit_delivery where sink_status <> $$delivered$$'), 't', 'rows behind those of the detached month are not delivered');
 attach();
 ok(wait_delivered($node), 'the month is attached again, and all is delivered');
-compare_ledger($node, 'once each');
+compare_ledger($node, 'rows are delivered once each after the month is attached again');
 
 # By another name, in another schema and with other columns it is the same table.
 configure($node, 'admin_ext.sinks' => '');
-ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs again');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while a detached month is renamed and moved');
 $node->safe_psql('postgres', 'select admin.create_audit_partitions()');
 $month = $node->safe_psql('postgres', $check . q{; select tableoid::regclass from admin.audit order by audit_id desc limit 1}) =~ s/.*\n//sr;
 $node->safe_psql('postgres', "create schema kept; alter table admin.audit detach partition $month; alter table $month rename to old; alter table admin.old set schema kept; $check");
 configure($node, 'admin_ext.sinks' => 'ndjson');
-ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'table "old" was detached' from admin.worker_status}), 'by another name, in another schema it stops delivery, too');
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'table "old" was detached' from admin.worker_status}), 'a detached month by another name in another schema stops delivery');
 $node->safe_psql('postgres', 'alter table kept.old alter column xid drop default, alter column xid type text using xid::text');
 configure($node, 'admin_ext.batch_rows' => 1001);
-ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'which of its rows are delivered cannot be told' from admin.worker_status}), 'with other columns as well');
+ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'which of its rows are delivered cannot be told' from admin.worker_status}), 'a detached month with a column of another type stops delivery');
 $node->safe_psql('postgres', 'drop trigger audit_append_only_statement on kept.old');
-ok(wait_delivered($node), 'without the guard of the trail it is left alone');
+ok(wait_delivered($node), 'a detached month without the guard of the trail does not stop delivery');
 like($node->safe_psql('postgres', q{select payload ->> 'text' from admin.audit where event_type = 'guard.changed' order by audit_id desc limit 1}),
-	qr/drop trigger audit_append_only_statement/, 'which is an event');
+	qr/drop trigger audit_append_only_statement/, 'dropping the guard of a detached month is an event');
 
 # What is sent again is read by the btree of audit_id, and by no other index of it.
 configure($node, 'admin_ext.sinks' => '');
@@ -86,7 +86,7 @@ ok(wait_delivered($node), 'create_audit_partitions makes the index, and all is d
 
 # The default partition, and a copy of a month that never was one.
 configure($node, 'admin_ext.sinks' => '');
-ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs a last time');
+ok($node->poll_query_until('postgres', 'select count(pid) = 0 from admin.worker_status'), 'no worker runs while the default partition is detached');
 $node->safe_psql('postgres', 'create table admin.audit_y2020m01_copy as table admin.audit');
 $node->safe_psql('postgres', "do \$\$ declare month regclass; begin for month in select partition from admin.audit_partitions() where not is_default loop
 	execute format('alter table admin.audit detach partition %s; drop trigger audit_append_only_statement on %1\$s', month); end loop; end \$\$");

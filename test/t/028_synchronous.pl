@@ -53,20 +53,20 @@ set_names($one, 'nosuch');
 for my $round (1 .. 3)
 {
 	$one->safe_psql('postgres', $check);
-	ok(wait_status($one, 'backing_off'), "round $round: with a standby that is not there they wait");
-	like(status($one, 'last_error'), qr/^no synchronous standby has confirmed .* \("nosuch"\)/, 'and why is said');
-	ok(poll(sub { status($one, 'lag_rows') == $round }), 'with the number of rows that wait');
-	is(auditids(), $before, 'nothing is sent');
-	ok(kill_server($one), 'the postmaster is killed');
-	is(auditids(), $before, 'and still nothing is sent');
+	ok(wait_status($one, 'backing_off'), "round $round: rows wait for a synchronous standby that is not there");
+	like(status($one, 'last_error'), qr/^no synchronous standby has confirmed .* \("nosuch"\)/, "round $round: last_error names the standby that has not confirmed");
+	ok(poll(sub { status($one, 'lag_rows') == $round }), "round $round: the rows that wait for a standby are counted");
+	is(auditids(), $before, "round $round: no row is sent without a standby that confirms");
+	ok(kill_server($one), "round $round: the postmaster is killed");
+	is(auditids(), $before, "round $round: no row is sent when the postmaster is killed");
 	$one->start;
 }
 $one->safe_psql('postgres', 'select pg_cancel_backend(pid), pg_terminate_backend(pid) from admin.worker_status where pid is not null');
 $one->safe_psql('postgres', $check);
-ok(wait_status($one, 'backing_off'), 'a worker that is told to end sends nothing, nor does the next one');
-is(auditids(), $before, 'nothing is sent');
+ok(wait_status($one, 'backing_off'), 'rows wait for a standby after the worker was told to end');
+is(auditids(), $before, 'a worker that is told to end sends no row, and the next one does not either');
 set_names($one, '');
-ok(wait_delivered($one), 'they go when no standby is asked for any more');
+ok(wait_delivered($one), 'rows are delivered when no synchronous standby is asked for any more');
 
 # One that is there, and stops for a while.
 my $two;
@@ -93,22 +93,22 @@ foreach my $names ('two', 'FIRST 1 (nosuch, two)', 'ANY 1 (nosuch, two)', '*')
 {
 	set_names($one, $names);
 	$one->safe_psql('postgres', "select admin.sensitive_check('APP-100001-abcd')");
-	ok(wait_delivered($one), "$names: delivered");
+	ok(wait_delivered($one), "$names: rows are delivered while the standby confirms");
 	signal_receiver($two, 'STOP');
 	$one->safe_psql('postgres', $check);
 	ok(wait_status($one, 'backing_off'), "$names: what the standby has not got waits");
 	signal_receiver($two, 'CONT');
-	ok(wait_delivered($one), "$names: and goes when it has");
+	ok(wait_delivered($one), "$names: every row is delivered when the standby has it");
 }
 $one->safe_psql('postgres', q{alter system set synchronous_commit = 'remote_apply'});
 set_names($one, 'two');
 $one->safe_psql('postgres', "select admin.sensitive_check('APP-100001-abcd')");
-ok(wait_delivered($one), 'remote_apply: delivered');
+ok(wait_delivered($one), 'remote_apply: rows are delivered while the standby confirms');
 signal_receiver($two, 'STOP');
 $one->safe_psql('postgres', $check);
-ok(wait_status($one, 'backing_off'), 'a standby that stops');
+ok(wait_status($one, 'backing_off'), 'remote_apply: a row waits for a standby that stops');
 set_names($one, '');
-ok(wait_delivered($one), 'is waited for until it is struck off the list');
+ok(wait_delivered($one), 'remote_apply: the row is delivered when the standby is struck off the list');
 signal_receiver($two, 'CONT');
 compare_ledger($one, 'one primary', $files);
 my $store = $one->safe_psql('postgres', 'select admin.store_id()');
@@ -141,6 +141,6 @@ for my $round (1 .. $rounds)
 	compare_ledger($standby, "failover $round", $files);
 	($primary, $standby) = ($standby, $next);
 }
-is($primary->safe_psql('postgres', 'select admin.store_id()'), $store, 'the store is the same');
+is($primary->safe_psql('postgres', 'select admin.store_id()'), $store, 'the store is the same after all failovers');
 
 done_testing();

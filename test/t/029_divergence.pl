@@ -45,12 +45,12 @@ sub event
 }
 
 $primary->safe_psql('postgres', $check) for 1 .. 3;
-ok(wait_delivered($primary), 'delivered before the backup');
+ok(wait_delivered($primary), 'rows are delivered before the backup');
 $primary->backup('old');
 my $old = $primary->safe_psql('postgres', 'select admin.store_id()');
 my $kept = $primary->safe_psql('postgres', 'select max(audit_id) from admin.audit');
 $primary->safe_psql('postgres', $check) for 1 .. 4;
-ok(wait_delivered($primary), 'and after it');
+ok(wait_delivered($primary), 'rows are delivered after the backup');
 my $sent = $primary->safe_psql('postgres', 'select max(audit_id) from admin.audit');
 
 # Started without a promotion it may stand beside the server that goes on.
@@ -60,7 +60,7 @@ $clone->init_from_backup($primary, 'old');
 $clone->append_conf('postgresql.conf', "admin_ext.on_divergence = 'fork'");
 $clone->start;
 ok(wait_status($clone, 'stopped'), 'a copy that was not promoted is left to an operator');
-is($clone->safe_psql('postgres', 'select admin.store_id()'), $old, 'as the same store');
+is($clone->safe_psql('postgres', 'select admin.store_id()'), $old, 'a copy that was not promoted is the same store');
 $clone->stop;
 $primary->start;
 
@@ -68,36 +68,36 @@ my $copy = promoted($primary, 'old', 'copy');
 $copy->safe_psql('postgres', $check) for 1 .. 2;
 ok(wait_status($copy, 'stopped'), 'by default a database that lost rows stops');
 configure($copy, 'admin_ext.on_divergence' => 'fork');
-ok(wait_delivered($copy), 'told to fork it goes on');
+ok(wait_delivered($copy), 'a database that lost rows goes on when it is told to fork');
 my $new = $copy->safe_psql('postgres', 'select admin.store_id()');
-isnt($new, $old, 'as another store');
-is(event($copy, 'old_store_id') . ' ' . event($copy, 'new_store_id'), "$old $new", 'sink.diverged names both');
+isnt($new, $old, 'a database that forks is another store');
+is(event($copy, 'old_store_id') . ' ' . event($copy, 'new_store_id'), "$old $new", 'sink.diverged names the old and the new store');
 is(event($copy, 'sink') . ' ' . event($copy, 'lost_from') . ' ' . event($copy, 'lost_to'), 'ndjson ' . ($kept + 1) . " $sent",
-	'the sink, and the rows that were lost');
+	'sink.diverged names the sink, and the rows that were lost');
 is(event($copy, 'from'), $kept + 1, 'delivery goes on at the first row that the sink lacks');
-is(missing($copy), '', 'no row is missing');
-is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique');
+is(missing($copy), '', 'no row is missing in the files after the fork');
+is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique after the fork');
 cmp_ok($copy->safe_psql('postgres', "select min(audit_id) from admin.audit where event_type = 'sink.diverged'"), '>', $sent,
 	'numbers go on above what was sent');
 is($copy->safe_psql('postgres', q{select count(*) from admin.sink_position as p, admin.store as s
-	where p.sink = 'unlisted' and p.store_id = s.store_id}), 1, 'the other sink goes on with the store');
-is(log_count($copy, qr/WARNING:  .*has lost rows that sink "ndjson" holds: some of audit_id \d+ to $sent/), 1, 'one warning');
+	where p.sink = 'unlisted' and p.store_id = s.store_id}), 1, 'a sink that is not listed goes on with the new store');
+is(log_count($copy, qr/WARNING:  .*has lost rows that sink "ndjson" holds: some of audit_id \d+ to $sent/), 1, 'the log has one warning of the rows that were lost');
 $copy->safe_psql('postgres', $check);
-ok(wait_delivered($copy), 'delivery goes on');
+ok(wait_delivered($copy), 'delivery goes on after the fork');
 $copy->restart;
 $copy->safe_psql('postgres', $check);
-ok(wait_delivered($copy), 'also after a restart');
-is($copy->safe_psql('postgres', 'select admin.store_id()'), $new, 'as the same store');
-is(event($copy, 'lost_to'), $sent, 'with no other event');
+ok(wait_delivered($copy), 'delivery goes on after a restart of the fork');
+is($copy->safe_psql('postgres', 'select admin.store_id()'), $new, 'a restart of the fork does not change its store');
+is(event($copy, 'lost_to'), $sent, 'the newest sink.diverged after a restart is still that of the fork');
 
 # Once more, the setting in place from the start.
 $copy->backup('again');
 $copy->safe_psql('postgres', $check) for 1 .. 3;
-ok(wait_delivered($copy), 'delivered');
+ok(wait_delivered($copy), 'rows are delivered before the second fork');
 my $second = promoted($copy, 'again', 'second');
 ok($second->poll_query_until('postgres', "select admin.store_id() <> '$new'"), 'a second fork needs nobody');
-ok(wait_delivered($second), 'and delivery goes on');
-is(missing($second), '', 'no row is missing');
-is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique');
+ok(wait_delivered($second), 'delivery goes on after the second fork');
+is(missing($second), '', 'no row is missing in the files after the second fork');
+is(repeated(event_keys(ndjson_lines($files))), '', 'source and id are unique after the second fork');
 
 done_testing();

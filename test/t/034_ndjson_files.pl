@@ -42,11 +42,11 @@ is($node->safe_psql('postgres', 'show admin_ext.ndjson_file_mode'), '0600', 'the
 configure($node, 'admin_ext.ndjson_file_mode' => '0640');
 ok(poll(sub { mode_of($file) eq '0640' }), 'the mode of the current file is changed by a reload');
 configure($node, 'admin_ext.ndjson_directory' => "$root/shipped");
-ok(poll(sub { -e "$root/shipped/postgres.lock" }), 'another directory');
+ok(poll(sub { -e "$root/shipped/postgres.lock" }), 'the sink goes to another directory after a reload');
 deliver();
 my ($shipped) = glob "$root/shipped/*-*.ndjson";
-is(mode_of("$root/shipped") . ' ' . mode_of($shipped), '0750 0640', 'that the sink makes has the rights that its files have');
-is(mode_of((glob "$root/shipped/*.position")[0]), '0600', 'what is beside them stays the server\'s');
+is(mode_of("$root/shipped") . ' ' . mode_of($shipped), '0750 0640', 'a directory that the sink makes has the rights that its files have');
+is(mode_of((glob "$root/shipped/*.position")[0]), '0600', 'the position file beside shared files is for the server alone');
 foreach my $wrong ('0666', '0660', '0400', '0755', '1600')
 {
 	my ($rc, undef, $error) = $node->psql('postgres', "alter system set admin_ext.ndjson_file_mode = '$wrong'");
@@ -62,7 +62,7 @@ foreach my $mode (0770, 0707, 01777)
 	end_worker($node);
 	refused(sprintf('a directory of mode %o is refused', $mode), 'can be written by its group or by others.*chmod go-w');
 	chmod 0750, $directory or die "$directory: $!";
-	ok(wait_status($node, 'idle'), 'and used when that is taken back');
+	ok(wait_status($node, 'idle'), sprintf('a directory is used after its mode %o is taken back', $mode));
 }
 
 # Links where the next files would be.
@@ -76,7 +76,7 @@ deliver(10);
 is(slurp_file($victim), "secret\n", 'a symbolic link in place of a new file is not followed');
 my @ids = map { /"auditid":"(\d+)"/ } map { -l $_ ? () : split /\n/, slurp_file($_) } glob("$directory/*-*.ndjson $root/shipped/*-*.ndjson");
 is(join(' ', sort { $a <=> $b } @ids), $node->safe_psql('postgres', q{select string_agg(audit_id::text, ' ' order by audit_id) from admin.audit}),
-	'every row is in a file beside it, once');
+	'every row is in a file beside the symbolic links, once');
 unlink grep { -l $_ } glob "$directory/*-*.ndjson";
 
 # The current file is replaced while no worker has it open.
@@ -91,14 +91,14 @@ sub replaced
 	$replace->("$directory/$current");
 	$node->start;
 	$node->safe_psql('postgres', $check);
-	refused($name, $pattern);
+	refused("$name in place of the current file is refused", $pattern);
 	is(slurp_file($victim), "secret\n", "$name: what it leads to is not touched");
 	unlink "$directory/$current";
 	rename "$root/kept", "$directory/$current" or die "$current: $!";
 	ok(wait_delivered($node), "$name: delivered when the file is back");
 }
 
-replaced('a symbolic link in place of the current file', 'is a symbolic link', sub { symlink $victim, $_[0] or die });
+replaced('a symbolic link', 'is a symbolic link', sub { symlink $victim, $_[0] or die });
 replaced('a hard link', 'has more than one link', sub { link $victim, $_[0] or die });
 replaced('a pipe', 'is not a regular file', sub { system('mkfifo', $_[0]) == 0 or die });
 
@@ -120,13 +120,13 @@ sub damaged_marker
 	close $handle;
 	$node->start;
 	ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'is damaged' from admin.worker_status}), "a marker $what: stopped");
-	is(slurp_file($victim), "secret\n", 'and nothing is cut');
+	is(slurp_file($victim), "secret\n", "a marker $what: nothing is cut");
 	$node->stop;
 	open $handle, '+<', $marker or die "$marker: $!";
 	print $handle $kept;
 	close $handle;
 	$node->start;
-	ok(wait_status($node, 'idle'), 'the marker is back');
+	ok(wait_status($node, 'idle'), "a marker $what: the worker is idle when the marker is back");
 }
 
 damaged_marker("that names $_", file => $_) foreach '../victim', '../victim-1.ndjson', '/etc/passwd', 'postgres.lock', 'x-1.ndjson.', '-1.ndjson';
@@ -149,7 +149,7 @@ cmp_ok(length $forged, '>', length $now, 'a forged file is longer');
 $node->start;
 $node->safe_psql('postgres', $check);
 ok($node->poll_query_until('postgres', q{select state = 'stopped' and last_error ~ 'is not what was delivered to it' from admin.worker_status}), 'an old copy in place of the file: stopped');
-is(slurp_file("$directory/$current"), $forged, 'it is not cut, and nothing is written to it');
+is(slurp_file("$directory/$current"), $forged, 'an old copy in place of the file is not cut, and nothing is written to it');
 $node->stop;
 unlink "$directory/$current";
 append_to_file("$directory/$current", $now);
@@ -161,7 +161,7 @@ rename $directory, "$root/elsewhere" or die "$directory: $!";
 my %before = map { $_ => -s $_ } glob "$root/elsewhere/*-*.ndjson";
 deliver();
 is(join(' ', grep { -s $_ != $before{$_} } sort keys %before), '', 'a directory that was moved away is not written to');
-cmp_ok(scalar(() = glob "$directory/*-*.ndjson"), '==', 1, 'but a new one');
+cmp_ok(scalar(() = glob "$directory/*-*.ndjson"), '==', 1, 'a new directory has a file after the old one was moved away');
 
 # A power loss may leave an older marker than the batch that was written last.
 my ($marker) = glob "$directory/*.position";
@@ -179,7 +179,7 @@ print $handle $older;
 close $handle;
 $node->start;
 $node->safe_psql('postgres', $check);
-ok(wait_delivered($node), 'after the loss delivery goes on');
-is(repeated(event_keys(ndjson_lines($directory))), '', 'and no row is there twice');
+ok(wait_delivered($node), 'delivery goes on after a power loss that left an older marker');
+is(repeated(event_keys(ndjson_lines($directory))), '', 'no row is in the files twice after a power loss that left an older marker');
 $node->stop;
 done_testing();

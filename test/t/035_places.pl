@@ -66,8 +66,8 @@ foreach my $database ('postgres', @odd)
 	ok(wait_delivered($node, $database), "database \"$database\" is delivered");
 	my $place = place($name{$database}, $database);
 	(my $file = $name{$database}) =~ s/%2E/./;
-	is(sql("select place from admin.sink_places() where database = current_database()", $database), "directory \"$place\"", 'its place is shown');
-	is(sources($place, $file =~ s/([\\*?\[\]{} ])/\\$1/gr), '/admin_ext/' . sql('select store_id from admin.store', $database), 'and holds its rows alone');
+	is(sql("select place from admin.sink_places() where database = current_database()", $database), "directory \"$place\"", "the place of database \"$database\" is shown");
+	is(sources($place, $file =~ s/([\\*?\[\]{} ])/\\$1/gr), '/admin_ext/' . sql('select store_id from admin.store', $database), "the place of database \"$database\" holds its rows alone");
 }
 opendir(my $handle, $root) or die "$root: $!";
 is(join(' ', sort grep { !/^\.\.?\z/ } readdir $handle), join(' ', sort map { place($name{$_}, $_) =~ s!.*/!!r } 'postgres', @odd), 'no database leaves the directory');
@@ -79,8 +79,8 @@ sql('update admin.store set adopted_at = null', 'two');
 ok($node->poll_query_until('two', q{select state = 'stopped' from admin.worker_status where database = 'two'}), 'a loaded copy is stopped');
 sql(q{select admin.resync_sink('ndjson', (select max(audit_id) + 1 from admin.audit))}, 'two');
 sql($check, 'two');
-ok($node->poll_query_until('two', q{select not exists (select from admin.audit_delivery where sink_status = 'pending')}), 'it is delivered after a resync');
+ok($node->poll_query_until('two', q{select not exists (select from admin.audit_delivery where sink_status = 'pending')}), 'a loaded copy is delivered after a resync');
 isnt(place('two', 'two'), $before, 'the store has a new id');
-like(sources(place('two', 'two'), 'two'), qr{^/admin_ext/\S+\z}, 'and its rows go to the new place');
+like(sources(place('two', 'two'), 'two'), qr{^/admin_ext/\S+\z}, 'rows of the new store go to a place of their own');
 $node->stop;
 done_testing();

@@ -21,9 +21,9 @@ my $seals = "$directory/postgres.seals.ndjson";
 
 sub deliver
 {
-	my ($count) = @_;
+	my ($count, $when) = @_;
 	$node->safe_psql('postgres', "select admin.sensitive_check('APP-100001-abcd') from generate_series(1, $count)");
-	ok(wait_delivered($node), "$count rows are delivered");
+	ok(wait_delivered($node), "$count rows are delivered $when");
 }
 
 sub store { return $node->safe_psql('postgres', 'select admin.store_id()'); }
@@ -36,22 +36,22 @@ sub stopped
 	  or diag(status($node, 'last_error'));
 }
 
-deliver(30);
+deliver(30, 'at first');
 compare_chain($node, 'files of a few batches', $directory);
 is(sprintf('%04o', (stat $seals)[2] & 07777), '0600', 'the file of seals has the mode of the files');
 
 # Restarts.
 end_worker($node);
-deliver(7);
+deliver(7, 'after a worker has ended');
 $node->stop('immediate');
 $node->start;
-deliver(30);
+deliver(30, 'after a server has crashed');
 compare_chain($node, 'after a worker and a server have ended', $directory);
 
 # A file that is moved away while it is open has been hashed while it was written.
 my ($open) = $node->safe_psql('postgres', q{select split_part(sink_detail, ' ', 4) from admin.sink_position where sink = 'ndjson' order by position_id desc limit 1});
 rename "$directory/$open", "$root/$open" or die;
-deliver(10);
+deliver(10, 'after the open file was moved away');
 ok(poll(sub { grep { /"file":"\Q$open\E","bytes":\d+,"sha256":"[0-9a-f]{64}"/ } seal_lines($directory, store()) }), 'a file that was moved away has its line');
 rename "$root/$open", "$directory/$open" or die;
 compare_chain($node, 'a file moved away', $directory);
@@ -60,37 +60,37 @@ compare_chain($node, 'a file moved away', $directory);
 my $before = $node->safe_psql('postgres', q{select last_number from admin.delivery_chain('ndjson')});
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', 1)});
 ok(wait_delivered($node), 'rows are sent again');
-cmp_ok($node->safe_psql('postgres', q{select last_number from admin.delivery_chain('ndjson')}), '>=', 2 * $before, 'under new numbers');
+cmp_ok($node->safe_psql('postgres', q{select last_number from admin.delivery_chain('ndjson')}), '>=', 2 * $before, 'rows that are sent again have new delivery numbers');
 compare_chain($node, 'a resync that keeps the store', $directory);
 
 # What somebody else does to the file of seals.
 my $saved = slurp_file($seals);
 append_to_file($seals, "garbage\n");
-stopped('a line of somebody else', 'seals.ndjson" holds what was not written by this worker, from byte ' . length $saved);
+stopped('a line of somebody else in the file of seals stops delivery', 'seals.ndjson" holds what was not written by this worker, from byte ' . length $saved);
 truncate $seals, length $saved or die;
-ok(wait_delivered($node), 'delivery goes on when it is gone');
-compare_chain($node, 'after it', $directory);
+ok(wait_delivered($node), 'delivery goes on when the line of somebody else is gone');
+compare_chain($node, 'after a line of somebody else', $directory);
 $saved = slurp_file($seals);
 foreach my $length (10, 0)
 {
 	truncate $seals, $length or die;
-	stopped("a file that was cut to $length bytes", 'seals.ndjson" is shorter than what was written to it: its lines end with byte ' . length $saved);
+	stopped("a file of seals that was cut to $length bytes stops delivery", 'seals.ndjson" is shorter than what was written to it: its lines end with byte ' . length $saved);
 	open my $handle, '+<', $seals or die;
 	print $handle $saved;
 	close $handle;
-	ok(wait_delivered($node), 'delivery goes on when it is restored');
-	compare_chain($node, 'after that', $directory);
+	ok(wait_delivered($node), "delivery goes on when the file of seals that was cut to $length bytes is restored");
+	compare_chain($node, "after a cut to $length bytes", $directory);
 	$saved = slurp_file($seals);
 }
 my $victim = "$root/victim";
 append_to_file($victim, "untouched\n");
 rename $seals, "$root/seals" or die;
 symlink $victim, $seals or die;
-stopped('a symbolic link', 'seals.ndjson" is a symbolic link; move it away');
+stopped('a symbolic link in place of the file of seals stops delivery', 'seals.ndjson" is a symbolic link; move it away');
 unlink $seals or die;
 rename "$root/seals", $seals or die;
-ok(wait_delivered($node), 'delivery goes on without it');
-is(slurp_file($victim), "untouched\n", 'and nothing was written through it');
+ok(wait_delivered($node), 'delivery goes on without the symbolic link');
+is(slurp_file($victim), "untouched\n", 'nothing was written through the symbolic link');
 compare_chain($node, 'after a link', $directory);
 
 # While the links are locked a line cannot be made, however often it is tried: no file is left open.
@@ -101,7 +101,7 @@ sub open_seals
 }
 $saved = slurp_file($seals);
 truncate $seals, 0 or die;
-stopped('a file that was cut again', 'seals.ndjson" is shorter');
+stopped('a file of seals that was cut again stops delivery', 'seals.ndjson" is shorter');
 my $locker = $node->background_psql('postgres', on_error_stop => 1);
 $locker->query_safe('begin; lock table admin_internal.delivery_link in access exclusive mode');
 append_to_file($seals, $saved);
@@ -118,20 +118,21 @@ ok( poll(
 			return keys %attempts >= 4;
 		}),
 	'a line waits for the links, again and again');
-cmp_ok($most, '<=', 1, 'and the file of seals is open once at most');
+cmp_ok($most, '<=', 1, 'the file of seals is open once at most while a line waits');
 $locker->quit;
 ok(wait_delivered($node), 'delivery goes on without the lock');
 compare_chain($node, 'after a lock', $directory);
 
 # Moved away as a whole, it is begun anew; also where no position has been recorded since.
 rename $seals, "$root/seals" or die;
-do { deliver(1) }
+my $round = 0;
+do { deliver(1, 'after the file of seals was moved away, round ' . ++$round) }
   until $node->safe_psql('postgres', q{select sink_detail ~ '[|].*[|]' from admin.sink_position where sink = 'ndjson' order by position_id desc limit 1}) eq 't';
 ok(poll(sub { -s $seals }), 'a file of seals that was moved away is begun anew');
-ok(!-e "$seals.new", 'under its own name');
+ok(!-e "$seals.new", 'no file of seals is left under a temporary name');
 end_worker($node);
-deliver(20);
-cmp_ok(scalar(seal_lines($directory, store())), '>', 1, 'and gone on with by another worker');
+deliver(20, 'by another worker after the file of seals is begun anew');
+cmp_ok(scalar(seal_lines($directory, store())), '>', 1, 'another worker goes on with a file of seals that was begun anew');
 
 # A new store begins with number 1, and its first line names the old one.
 my $old = store();
@@ -139,11 +140,11 @@ my ($last, $chain) = split /\|/, $node->safe_psql('postgres', q{select last_numb
 $node->safe_psql('postgres', 'update admin.store set adopted_at = null');
 ok($node->poll_query_until('postgres', q{select state = 'stopped' from admin.worker_status}), 'a copy that was loaded stops');
 $node->safe_psql('postgres', q{select admin.resync_sink('ndjson', (select from_audit_id from admin.resync_proposal('ndjson')))});
-deliver(30);
+deliver(30, 'by a new store');
 isnt(store(), $old, 'the store has a new id');
 compare_chain($node, 'a new store', $directory);
 my ($first) = seal_lines($directory, store());
-like($first, qr/"first":1,.*"continues":\{"store":"$old","last":$last,"chain":"$chain"\}\}\z/, 'its first line names what the database knew of the old one');
-is(scalar(grep { /continues/ } seal_lines($directory, store())), 1, 'and no other does');
+like($first, qr/"first":1,.*"continues":\{"store":"$old","last":$last,"chain":"$chain"\}\}\z/, 'the first line of a new store names what the database knew of the old one');
+is(scalar(grep { /continues/ } seal_lines($directory, store())), 1, 'no other line of the new store names an old one');
 $node->stop;
 done_testing();

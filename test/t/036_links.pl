@@ -34,9 +34,9 @@ $node->stop('immediate');
 $node->start;
 $node->safe_psql('postgres', q{select admin.sensitive_check('APP-100001-abcd') from generate_series(1, 60)});
 ok(wait_delivered($node), 'rows are delivered after a crash');
-is(links(), $kept, 'and the table has not grown');
+is(links(), $kept, 'the table of links has not grown after a crash');
 is($node->safe_psql('postgres', q{select max(link_number) - min(link_number) + 1 from admin_internal.delivery_link}), $kept, 'the newest links are those that stay');
 is($node->safe_psql('postgres', q{select (l.last_number, l.chain) = (c.last_number, c.chain) from admin.delivery_chain('ndjson') as c, admin_internal.delivery_link as l
-	order by l.link_number desc limit 1}), 't', 'and the last of them is what the position says');
+	order by l.link_number desc limit 1}), 't', 'the newest link has the number and chain that the position says');
 $node->stop;
 done_testing();

@@ -74,13 +74,13 @@ my $before = () = files();
 $node->safe_psql('postgres', $check);
 ok($node->poll_query_until('postgres', 'select last_value >= 8 from attempts'), 'the worker tries again and again');
 $node->safe_psql('postgres', $check);
-ok($node->poll_query_until('postgres', 'select last_value >= 16 from attempts'), 'and with more rows');
-cmp_ok((() = files()) - $before, '<=', 1, 'but writes nothing more before it can record');
+ok($node->poll_query_until('postgres', 'select last_value >= 16 from attempts'), 'the worker tries again and again with more rows');
+cmp_ok((() = files()) - $before, '<=', 1, 'the worker begins one more file at most before it can record a position');
 my %read = map { $_ => slurp_file($_) } files();
 $node->safe_psql('postgres', 'drop trigger refuse on admin.sink_position');
-ok(wait_delivered($node), 'delivery goes on by itself');
-holds_every_row_once('after that');
-is(join(' ', grep { has_changed($read{$_}, slurp_file($_)) } sort keys %read), '', 'no byte that was there is another one now');
+ok(wait_delivered($node), 'delivery goes on by itself once the position can be recorded');
+holds_every_row_once('after a position that could not be recorded');
+is(join(' ', grep { has_changed($read{$_}, slurp_file($_)) } sort keys %read), '', 'no byte of the files is another one once the position can be recorded');
 
 # A worker that ends before it has recorded, and is opened twice before it writes again, as after a reload.
 my $locker = $node->background_psql('postgres', on_error_stop => 1);

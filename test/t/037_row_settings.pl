@@ -68,9 +68,9 @@ my %odd = (
 	bytea_output => q{'escape'}, xmlbinary => q{'hex'}, xmloption => q{'document'}, search_path => q{app, public, pg_temp}, quote_all_identifiers => 'on', array_nulls => 'off',
 	default_text_search_config => q{'german'}, row_security => 'off', transform_null_equals => 'on');
 is(text_under($_ => $odd{$_}), $plain, "$_ changes nothing") for sort keys %odd;
-is(text_under(%odd), $plain, 'nor do all of them');
-is(text_under(search_path => q{pg_temp, app}), $plain, 'nor does a temporary table of the same name');
-is(text_under(search_path => q{''}), $plain, 'nor an empty search_path');
+is(text_under(%odd), $plain, 'all odd settings together change nothing');
+is(text_under(search_path => q{pg_temp, app}), $plain, 'a temporary table of the same name in search_path changes nothing');
+is(text_under(search_path => q{''}), $plain, 'an empty search_path changes nothing');
 is($node->safe_psql('postgres', q{set lc_monetary = 'de_DE.utf8'; set search_path = app; select app.put() is null; show lc_monetary; show search_path; select 1::money = '1,00'::money}),
 	"t\nde_DE.utf8\napp\nt", 'the session keeps its settings');
 # Small in the table, and large when all zeros are written.
@@ -80,9 +80,9 @@ $node->safe_psql('postgres', q{
 	insert into app.large select 1, jsonb_agg('1e131000'::jsonb), 1e131000, null from generate_series(1, 20000)});
 my ($code, $out, $error) = $node->psql('postgres', q{update app.large set j = j || '[1e-16000, -12.50e2000]', n = -n, ns = array(select 1e131000::numeric from generate_series(1, 3000))});
 is("$code $error", '0 ', 'many numbers with large exponents: the update succeeds');
-is($node->safe_psql('postgres', q{select right(payload #>> '{changed,j,1}', length(' 1e131000, 1e-16000, -1.25e2001]')) from admin.audit order by audit_id desc limit 1}), ' 1e131000, 1e-16000, -1.25e2001]', 'they are written with exponents');
+is($node->safe_psql('postgres', q{select right(payload #>> '{changed,j,1}', length(' 1e131000, 1e-16000, -1.25e2001]')) from admin.audit order by audit_id desc limit 1}), ' 1e131000, 1e-16000, -1.25e2001]', 'numbers with large exponents are written with exponents');
 is($node->safe_psql('postgres', q{select n.j = (a.payload #>> '{changed,j,1}')::jsonb and n.n = (a.payload #>> '{changed,n,1}')::numeric
-	from app.large as n, (select * from admin.audit order by audit_id desc limit 1) as a}), 't', 'and are the same numbers');
+	from app.large as n, (select * from admin.audit order by audit_id desc limit 1) as a}), 't', 'numbers with large exponents are the same numbers in the trail');
 ($code, $out, $error) = $node->psql('postgres', q{\set VERBOSITY verbose
 update app.large set j = to_jsonb(repeat(e'\x01', 60000000))});
 like($error, qr/54000: row of "large" is too large for the audit trail/, 'a text that grows by escapes beyond the limit is refused by name');

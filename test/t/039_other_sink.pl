@@ -15,10 +15,10 @@ my $recorded = $node->data_dir . '/recorder';
 
 sub deliver
 {
-	my ($count) = @_;
+	my ($count, $when) = @_;
 	$node->safe_psql('postgres', "select count(admin.sensitive_check('APP-100001-abcd')) from generate_series(1, $count)");
 	ok($node->poll_query_until('postgres', q{select state = 'idle' and lag_rows = 0 and last_audit_id = (select max(audit_id) from admin.audit)
-		from admin.worker_status where sink = 'recorder'}), "$count rows are delivered");
+		from admin.worker_status where sink = 'recorder'}), "$count rows are delivered $when");
 }
 
 # What the sink has kept holds together, and ends where the database says.
@@ -51,32 +51,32 @@ sub compare_recorded
 	return $batches;
 }
 
-deliver(1);
-cmp_ok(compare_recorded('at first'), '>', 0, 'there is a batch');
-deliver(100);
-cmp_ok(compare_recorded('more than a batch'), '>', 10, 'there are many');
+deliver(1, 'at first');
+cmp_ok(compare_recorded('at first'), '>', 0, 'the sink has recorded a batch');
+deliver(100, 'in more than a batch');
+cmp_ok(compare_recorded('more than a batch'), '>', 10, 'the sink has recorded more than ten batches');
 end_worker($node);
-deliver(20);
+deliver(20, 'after a worker has ended');
 compare_recorded('a worker has ended');
 $node->restart;
-deliver(20);
+deliver(20, 'after a server has ended');
 compare_recorded('a server has ended');
-cmp_ok(scalar(grep { /^recover / } split /\n/, slurp_file($recorded)), '>', 2, 'and the sink was told each time where it stands');
+cmp_ok(scalar(grep { /^recover / } split /\n/, slurp_file($recorded)), '>', 2, 'the sink was told where it stands each time that a worker began');
 
 # A setting of its own: a reload is enough, and the file before stays as it is.
 my $recorded_before = slurp_file($recorded);
 configure($node, 'admin_ext_recorder.file' => 'elsewhere');
 ok($node->poll_query_until('postgres', q{select (pg_stat_file('elsewhere', true)).size > 0}), 'the sink reads its own setting again after a reload');
-deliver(3);
-is(slurp_file($recorded), $recorded_before, 'and writes where the setting says');
-like(slurp_file($node->data_dir . '/elsewhere'), qr/^recover \S+ [1-9]\d* \S+\nbatch /, 'it goes on from the number before');
+deliver(3, 'to another file');
+is(slurp_file($recorded), $recorded_before, 'the sink leaves the file before as it is when its setting names another one');
+like(slurp_file($node->data_dir . '/elsewhere'), qr/^recover \S+ [1-9]\d* \S+\nbatch /, 'the sink goes on from the number before in another file');
 append_to_file($recorded, slurp_file($node->data_dir . '/elsewhere'));
 configure($node, 'admin_ext_recorder.file' => 'recorder');
 
 # Larger than what the worker hashes by itself, and in buffers that grow meanwhile.
 configure($node, 'admin_ext.batch_rows' => 5000);
 $node->safe_psql('postgres', q{select count(admin_internal.append_event('load', json_build_object('text', repeat('x', n % 3000)))) from generate_series(1, 12000) as n});
-deliver(1);
+deliver(1, 'after large batches');
 compare_recorded('large batches');
 $node->stop;
 done_testing();

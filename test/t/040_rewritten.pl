@@ -77,7 +77,7 @@ sub is_caught
 	ends($holder);
 	$caught &&= waits("pid = $worker and query = 'reading'", 1);
 	ends($rewriter);
-	ok(wait_delivered($node), 'everything is delivered');
+	ok(wait_delivered($node), "attempt $attempt: everything is delivered");
 	return $caught;
 }
 
@@ -94,8 +94,8 @@ $rewriter->query_safe(rewriting('admin.audit_attributes'));
 kill 'CONT', $worker;
 ok(waits("pid = $worker and query = 'reading'"), 'the worker waits for attributes');
 ends($rewriter);
-ok(wait_delivered($node), 'the event is delivered');
-is(scalar(grep { /"id":"(month\d+|attributes)"/ && /"colour":"red"/ } ndjson_lines($files)), $attempts + 1, 'with its attributes');
+ok(wait_delivered($node), 'the event is delivered after its attributes were rewritten');
+is(scalar(grep { /"id":"(month\d+|attributes)"/ && /"colour":"red"/ } ndjson_lines($files)), $attempts + 1, 'each event is delivered with its attributes');
 compare_ledger($node, 'rewritten rows are delivered once');
 
 # A check answers by what stands once it has the tables.
@@ -107,7 +107,7 @@ $signatures->query_safe(rewriting('admin.signature'));
 begin($check, "select admin.sensitive_check('APP-000003-c') ->> 'decision';");
 ok(waits("query like '%APP-000003-c%'"), 'a check waits for the signatures');
 ends($signatures);
-like($check->query_safe('select 1'), qr/valid/, 'and finds them');
+like($check->query_safe('select 1'), qr/valid/, 'a check finds the signatures after they were rewritten');
 $check->quit;
 
 $node->stop;

@@ -25,8 +25,8 @@ sql(sprintf $rows, 5000);
 ok($node->poll_query_until('postgres', 'select lag_rows = 0 and delivered_rows > 5000 from admin.worker_status'), 'rows are delivered while a transaction with rows is open');
 $late->query_safe('commit');
 $late->quit;
-ok(wait_delivered($node), 'and its rows after its commit');
-is(repeated(event_keys(ndjson_lines($files))), '', 'each once');
+ok(wait_delivered($node), 'the rows of an open transaction are delivered after its commit');
+is(repeated(event_keys(ndjson_lines($files))), '', 'each row is delivered once');
 my $delivered = ndjson_lines($files);
 
 # By audit_id, and by another index than windows.
@@ -34,7 +34,7 @@ sql("select admin.resync_sink('ndjson', 1)");
 ok(wait_delivered($node), 'the trail is sent again');
 my @lines = ndjson_lines($files);
 my @again = map { /"auditid":"(\d+)"/ } @lines[$delivered .. $#lines];
-is("@again", join(' ', split /\n/, sql('select audit_id from admin.audit order by audit_id')), 'every row, in order of audit_id');
-is(sql($ascending), '', 'no other index was there to read by');
+is("@again", join(' ', split /\n/, sql('select audit_id from admin.audit order by audit_id')), 'every row is sent again, in order of audit_id');
+is(sql($ascending), '', 'the month has no ascending index that delivery can read by');
 $node->stop;
 done_testing();

@@ -24,19 +24,19 @@ $node->safe_psql('postgres', $back);
 my $next = $early->query_safe($check);
 cmp_ok($next, '>', $last, 'a session that knew lower numbers only draws a higher one after setval()');
 is($node->safe_psql('postgres', $events), 1, 'the trail says that the sequence was moved');
-is(log_count($node, qr/sequence "audit_audit_id_seq" was at \d+ and goes on above \d+/), 1, 'and so does the log');
+is(log_count($node, qr/sequence "audit_audit_id_seq" was at \d+ and goes on above \d+/), 1, 'the log says that the sequence was moved');
 # The transaction that has moved it draws a number, is rolled back, and its session ends.
 $node->safe_psql('postgres', "begin; select setval('admin.audit_audit_id_seq', 1); $check; rollback");
 $early->query_safe($check);
 is($node->safe_psql('postgres', $events), 2, 'the session that draws next writes the event of one that has ended');
 $early->query_safe($check);
-is($node->safe_psql('postgres', $events), 2, 'once');
+is($node->safe_psql('postgres', $events), 2, 'the event of a session that has ended is written once');
 
 # A transaction that can write no event waits for none that writes.
 my $writer = $node->background_psql('postgres');
 $writer->query_safe('create table written (n int); begin isolation level serializable; insert into written values (1)');
 is($node->safe_psql('postgres', q{begin; select setval('admin.signature_signature_id_seq', 1, false); rollback; set statement_timeout = '10s';
-	begin isolation level serializable read only deferrable; commit; select 'done'}), "1\ndone", 'after a setval() that was rolled back');
+	begin isolation level serializable read only deferrable; commit; select 'done'}), "1\ndone", 'a deferrable transaction waits for no writer after a setval() that was rolled back');
 $writer->query_safe('rollback');
 $writer->quit;
 $early->quit;
@@ -69,7 +69,7 @@ $node->safe_psql('postgres', $back) for 1 .. 20;
 $_->quit for @sessions;
 like($node->safe_psql('postgres', q{select * from admin_internal.number_problems()}), qr/was never drawn: the last number is \d/, 'readiness names a sequence that is behind');
 $node->safe_psql('postgres', $check);
-is($node->safe_psql('postgres', q{select count(*) - count(distinct audit_id) from admin.audit}), 0, 'no number is there twice');
+is($node->safe_psql('postgres', q{select count(*) - count(distinct audit_id) from admin.audit}), 0, 'no number is there twice after many sessions have drawn at once');
 is($node->safe_psql('postgres', q{select count(*) from admin.audit where event_type = 'sensitive.check.2b'}), 1 + 50 + 3 + 1 + 1 + 1 + 4 * 300 + 1, 'no check has failed');
 is($node->safe_psql('postgres', q{select * from admin_internal.number_problems()}), '', 'readiness finds nothing wrong with the numbers');
 $node->stop;
@@ -111,12 +111,12 @@ $idle->restart;
 like($idle->safe_psql('postgres', $locks), qr/\n0\z/, 'the first check after a restart keeps no lock on another month');
 
 $last = draw_while("lock table $other in access exclusive mode");
-cmp_ok($last, '>', 500010, 'and draws a number above those of the month that is locked');
-is(log_count($idle, qr/numbers of the audit trail go on above \d+: a partition was locked/), 1, 'and the log says why numbers were left out');
+cmp_ok($last, '>', 500010, 'the first check after a restart draws a number above those of a locked month');
+is(log_count($idle, qr/numbers of the audit trail go on above \d+: a partition was locked/), 1, 'the log says why numbers were left out');
 is($idle->safe_psql('postgres', qq{select payload ->> 'object', (payload ->> 'found')::bigint >= $drawn, (payload ->> 'moved_to')::bigint between (payload ->> 'found')::bigint + 1 and $last
-	from admin.audit where event_type = 'guard.changed' and payload ->> 'command' = 'restart'}), 'admin.audit_audit_id_seq|t|t', 'and the trail, from where to where');
+	from admin.audit where event_type = 'guard.changed' and payload ->> 'command' = 'restart'}), 'admin.audit_audit_id_seq|t|t', 'the trail says from where to where the sequence was moved at the restart');
 $next = draw_while("reindex index admin." . ($other =~ s/^admin\.//r) . '_pkey');
-cmp_ok($next, '>', $last, 'nor does it wait for an index of another month');
+cmp_ok($next, '>', $last, 'the first check draws a higher number while an index of another month is locked');
 
 # create_audit_partitions() keeps its locks for a short while.  This one goes away a tenth of a second after the check has begun to ask.
 $idle->restart;
@@ -159,8 +159,8 @@ $idle->safe_psql('postgres', "drop index admin.downwards; alter table admin.$now
 $idle->safe_psql('postgres', $back);
 $last = draw_while("lock table $other in access exclusive mode");
 cmp_ok($last, '>', $next, 'a number that was drawn before comes not again');
-cmp_ok($idle->safe_psql('postgres', $check), '>', $last, 'and the next one is higher');
-is($idle->safe_psql('postgres', q{select count(*) - count(distinct audit_id) from admin.audit}), 0, 'no number is there twice');
+cmp_ok($idle->safe_psql('postgres', $check), '>', $last, 'the second check after a restart beside a locked month draws a higher number');
+is($idle->safe_psql('postgres', q{select count(*) - count(distinct audit_id) from admin.audit}), 0, 'no number is there twice after a month was locked');
 is($idle->safe_psql('postgres', q{select * from admin_internal.number_problems()}), '', 'readiness finds nothing wrong with numbers that were left out');
 $idle->stop;
 done_testing();

@@ -33,9 +33,9 @@ foreach my $text (@texts)
 	my ($delivered, $is_subject) = @{ $asked{$text} };
 	is_deeply([ map { $document->{$_} } @names ], [ ($delivered) x @names ], "attributes where all texts are $text");
 	is_deeply([ map { $document->{$_} } qw(subject partitionkey) ], [ ($is_subject ? $delivered : undef) x 2 ], "the subject where all texts are $text");
-	is((grep { exists $document->{$_} } @names), defined $delivered ? @names : 0, "none is null or empty where all texts are $text");
+	is((grep { exists $document->{$_} } @names), defined $delivered ? @names : 0, "no attribute is null or empty where all texts are $text");
 	is($node->safe_psql('postgres', "select coalesce(payload ->> 'approval_id', 'null') = coalesce($text, 'null') and actor is not distinct from $text from admin.audit where audit_id = $document->{auditid}"),
-		't', "the row has it as it was asked: $text");
+		't', "the row of the trail has the text as it was asked: $text");
 }
 $node->stop;
 done_testing();
