@@ -52,11 +52,15 @@ def options():
         (re.search(r'group: str = "(\w+)"', SOURCES["settings"]).group(1),)
     }
     wanted = {value for found in defaults for value in found if value}
-    ok(len(wanted) > 4 and all(f"`{value}`" in told for value in wanted), "with its default", (wanted, told))
+    ok(
+        len(wanted) > 4 and all(f"`{value}`" in told for value in wanted),
+        "the page tells the default of each option",
+        (wanted, told),
+    )
     required = {name for name, how in added if "required" in how}
     ok(
         len(required) == 3 and all(any(name in row[0] and "required" in row[2] for row in rows) for name in required),
-        "and whether it is required",
+        "the page says which options are required",
         required,
     )
 
@@ -107,7 +111,7 @@ def messages():
     for pattern in sorted(patterns):
         ok(any(re.fullmatch(pattern, text) for text in examples), f"the page has an example of: {pattern}")
     strange = [text for text in examples if not any(re.fullmatch(pattern, text) for pattern in patterns)]
-    ok(not strange, "the page lists no other message", strange)
+    ok(not strange, "the page lists no message that the sources cannot make", strange)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def limits():
     ):
         ok(str(defined[name]) in PAGE, f"{name} is told", defined[name])
     most = re.search(r"#define MOST_EVENTS\s+(\d+)", (ROOT / "src/ingest/ingest.c").read_text()).group(1)
-    ok(f"up to {most} CloudEvents" in PAGE, "how many events a call takes")
+    ok(f"up to {most} CloudEvents" in PAGE, "the page tells how many events a call takes")
 
 
 def attributes():
@@ -47,7 +47,11 @@ def attributes():
     treated = set(re.findall(r'"(\w+)"', "".join(tables)))
     table = PAGE[PAGE.index("| attribute | where it goes") :].split("\n\n")[0]
     listed = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in table.splitlines()[2:])))
-    ok(len(treated) > 12 and treated - {"specversion"} == listed, "attributes", treated ^ listed)
+    ok(
+        len(treated) > 12 and treated - {"specversion"} == listed,
+        "the table lists each attribute that is treated in a way of its own, and no other",
+        treated ^ listed,
+    )
 
 
 def problems():
@@ -60,20 +64,27 @@ def problems():
     listed = {
         row.rstrip(".: ") for row in re.findall(r"^\| `job \.\.\. of pg_cron does not sweep: (.*?)` \|", PAGE, re.M)
     }
-    ok(len(wanted) == 6 and listed == wanted, "what keeps a job from sweeping", listed ^ wanted)
-    ok("`the worker could not sweep: ...`" in PAGE and "the worker could not sweep: " in script, "and the worker")
+    ok(
+        len(wanted) == 6 and listed == wanted,
+        "the page lists each reason that keeps a job from sweeping, and no other",
+        listed ^ wanted,
+    )
+    ok(
+        "`the worker could not sweep: ...`" in PAGE and "the worker could not sweep: " in script,
+        "the page has the message of a worker that could not sweep",
+    )
 
 
 def settings():
     source = (ROOT / "src/settings.c").read_text()
     ok(
         "7 * 86400, 86400, 3650 * 86400" in source and "`admin_ext.ingest_window` (7 days; 1 to 3650)" in PAGE,
-        "the window",
+        "the page tells default and range of admin_ext.ingest_window",
     )
     ok(
         "&admin_sweep_interval_ms, 60 * 1000, 0, 86400 * 1000" in source
         and "`admin_ext.sweep_interval` (60 s; up to a day)" in PAGE,
-        "the interval",
+        "the page tells default and maximum of admin_ext.sweep_interval",
     )
 
 

@@ -32,9 +32,9 @@ if __name__ == "__main__":
     for reason in sorted(wanted):
         ok(reason in listed, f"the page lists: {reason}")
     ok(len(wanted) > 45, f"{len(wanted)} reasons were found in the sources")
-    ok(not set(listed) - wanted, "it lists no other", set(listed) - wanted)
+    ok(not set(listed) - wanted, "the page lists no other reason", set(listed) - wanted)
     ok(
         "16384" in PAGE and "#define JWS_MAX_BYTES\t16384" in (ROOT / "src/identity/jws.h").read_text(),
-        "the limit is the one of jws.h",
+        "the page's limit of a token is the one of jws.h",
     )
     end()

@@ -72,5 +72,9 @@ def compare(name, page, wanted, besides=(), least=1):
     for message in sorted(wanted):
         ok(message in listed, f"the page lists: {message}", f"see {name}, What last_error says")
     ok(len(wanted) >= least, f"{len(wanted)} messages were found in the sources")
-    ok(not set(listed) - wanted - set(besides), "it lists no other", set(listed) - wanted - set(besides))
-    ok(len(listed) == len(set(listed)), "and none twice", sorted(listed))
+    ok(
+        not set(listed) - wanted - set(besides),
+        "the page lists no message that the sources do not have",
+        set(listed) - wanted - set(besides),
+    )
+    ok(len(listed) == len(set(listed)), "the page lists no message twice", sorted(listed))

@@ -34,11 +34,11 @@ def message():
         "the example has the keys of the code, in order",
         (list(example), wanted),
     )
-    ok(table == wanted, "and so has the table", table)
+    ok(table == wanted, "the table has the keys of the code, in order", table)
     names = re.findall(
         r'\] = "([a-z-]+)"', (ROOT / "src/decision/ttl.c").read_text().split("ttl_names[] = {")[1].split("};")[0]
     )
-    ok(len(names) == 4 and all(f"`{name}`" in PAGE for name in names), "and every ttl_state", names)
+    ok(len(names) == 4 and all(f"`{name}`" in PAGE for name in names), "the page names every ttl_state", names)
 
 
 def settings():
@@ -49,11 +49,15 @@ def settings():
     ok(
         f'"{told["admin_ext.redis_channel"].strip("`")}"' in source
         and f", {told['admin_ext.redis_stream_length'].strip('`')}, 1, INT_MAX" in source,
-        "with its default",
+        "the page tells the defaults of redis_channel and redis_stream_length",
     )
     options = set(re.findall(r'strcmp\(name, "(\w+)"\)', (SINK / "redis_url.c").read_text()))
     listed = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`(?:db|ssl)[^|]*) \|", PAGE, re.M))))
-    ok(len(options) == 4 and listed == options, "every option of the URL", listed ^ options)
+    ok(
+        len(options) == 4 and listed == options,
+        "the page lists every option of the URL, and no other",
+        listed ^ options,
+    )
 
 
 def rules():

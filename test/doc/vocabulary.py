@@ -101,7 +101,7 @@ def limits():
             declared = re.search(rf"^{name} = Annotated\[str, (.*)\]$", MODELS, re.M).group(1)
             ok(
                 f"max_length={most}" in declared and f"at_most({most})" in declared,
-                f"the web app: {name}, too",
+                f"the web app: {name} has {most} bytes at most",
                 declared,
             )
 

@@ -159,7 +159,11 @@ def compare_ledger(name, topic=TOPIC, read=json.loads, host=None):
             last[event["subject"]] = int(audit_id)
     lost = len(set(expected) - seen)
     result = f"lost {lost}, duplicated {duplicated}, foreign {foreign}, out of order {misplaced}"
-    ok(result == "lost 0, duplicated 0, foreign 0, out of order 0", f"{name}: {len(expected)} rows", result)
+    ok(
+        result == "lost 0, duplicated 0, foreign 0, out of order 0",
+        f"{name}: the topic has each of {len(expected)} rows once, in order",
+        result,
+    )
 
 
 def load_chain():
@@ -217,7 +221,7 @@ def compare_chain(name, topic=TOPIC, prefix=0, host=None, since=0):
         wrong.append(f"numbers are missing, or in no transaction: {sorted(differing)[:5]}")
     ok(
         not wrong and not repeated,
-        f"{name}: numbers and chain of {last} documents in {len(seals)} transactions",
+        f"{name}: numbers up to {last} have no gap, and the chain of {len(seals)} transactions is right",
         f"{wrong[:3]} {repeated[:3]}",
     )
     wait(

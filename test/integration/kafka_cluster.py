@@ -83,7 +83,7 @@ def load(name):
     writer = threading.Thread(target=write_until, args=(stop, "-R", "60"))
     writer.start()
     try:
-        goes_on(f"{name}: rows are delivered before")
+        goes_on(f"{name}: rows are delivered beforehand")
         yield
     finally:
         stop.set()
@@ -103,7 +103,7 @@ def rolling_restart():
     with load("brokers restarted in turn"):
         for node, how in ((1, signal.SIGTERM), (2, signal.SIGKILL), (3, signal.SIGTERM)):
             end(node, how)
-            goes_on(f"two of three are enough ({how.name})")
+            goes_on(f"two of three brokers are enough when broker {node} is ended by {how.name}")
             BROKERS[node].start()
             in_sync(TOPIC, STATES)
 
@@ -115,7 +115,7 @@ def moved_leader():
         preferred = ADMIN.elect_leaders(ElectionType.PREFERRED, [TopicPartition(TOPIC, p) for p in before])
         preferred.result()
         expect(lambda: partitions() != before, "a partition has another leader", 30)
-        goes_on("delivery follows it")
+        goes_on("delivery follows a leader that has moved")
 
 
 def killed_coordinator():
@@ -123,7 +123,7 @@ def killed_coordinator():
     with load("the coordinator of transactions killed"):
         for node in sorted({leader for leader, _ in partitions(STATES).values()})[:2]:
             end(node, signal.SIGKILL)
-            goes_on("another one coordinates")
+            goes_on(f"delivery goes on when broker {node}, a coordinator of transactions, is killed")
             BROKERS[node].start()
             in_sync(TOPIC, STATES)
 
@@ -135,16 +135,20 @@ def two_away():
             end(node, signal.SIGKILL)
         wait(
             f"select state = 'backing_off' and lag_rows > 0 {KAFKA}",
-            "with one of three nothing is delivered, and the worker says so",
+            "with one of three brokers nothing is delivered, and the worker backs off",
             60,
         )
-        ok(sql(CHECK) != "", "checks are answered")
+        ok(sql(CHECK) != "", "checks are answered while two of three brokers are away")
         before, changes = delivered(), time.monotonic()
-        ok(not poll(lambda: delivered() > before, 3), "nothing counts as delivered", time.monotonic() - changes)
+        ok(
+            not poll(lambda: delivered() > before, 3),
+            "no row counts as delivered while two of three brokers are away",
+            time.monotonic() - changes,
+        )
         for node in BROKERS:
             if node != leader:
                 BROKERS[node].start()
-        goes_on("it goes on by itself")
+        goes_on("delivery goes on by itself when the brokers are back")
         in_sync(TOPIC, STATES)
 
 

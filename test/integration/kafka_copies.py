@@ -69,12 +69,12 @@ def fencing():
     """A clone of the cluster takes over; the older worker stops."""
     clone = start_clone("a clone")
     sql(CHECK)
-    wait(f"select state = 'fenced' {KAFKA}", "the first is fenced")
-    ok("another worker" in sql(f"select last_error {KAFKA}"), "and says by what")
+    wait(f"select state = 'fenced' {KAFKA}", "the first server is fenced by its clone")
+    ok("another worker" in sql(f"select last_error {KAFKA}"), "last_error of the fenced server names another worker")
     pg_ctl("stop", "-m", "fast", data=clone)
     shutil.rmtree(clone)
     sql("select pg_reload_conf()")
-    wait(DELIVERED, "a reload lets it go on", 90)
+    wait(DELIVERED, "a reload lets the fenced server deliver again", 90)
 
 
 def older_backup():
@@ -84,7 +84,7 @@ def older_backup():
     pg_ctl("start")
     for _ in range(5):
         sql(CHECK)
-    wait(DELIVERED, "delivered after the copy was made", 90)
+    wait(DELIVERED, "rows are delivered after a copy of the cluster was made", 90)
     wait(f"select state = 'idle' {KAFKA}", "the newer copy is at work", 90)
     pg_ctl("start", data=old)
     wait(
@@ -101,9 +101,9 @@ def older_backup():
         return state_changes() != changes
 
     poll(is_disturbed, 3)
-    wait(DELIVERED, "undisturbed by the one that has stopped")
-    ok(state_changes() == changes, "and is not fenced by its look")
-    compare_ledger("one of them delivers")
+    wait(DELIVERED, "the newer copy delivers beside the older copy, which has stopped")
+    ok(state_changes() == changes, "an older copy that has stopped does not fence the newer copy")
+    compare_ledger("an older copy beside the newer one")
     pg_ctl("stop", "-m", "fast", data=old)
     return old
 
@@ -114,36 +114,36 @@ def restored():
     before = len(read_topic())
     pg_ctl("stop", "-m", "fast")
     pg_ctl("start", data=old)
-    wait(f"select state = 'stopped' {KAFKA}", "the older copy stops again", 90, host=old)
+    wait(f"select state = 'stopped' {KAFKA}", "the older copy stops when it is started alone", 90, host=old)
     store = sql("select store_id from admin.store", host=old)
     known = sql("select last_number, encode(chain, 'hex') from admin.delivery_chain('kafka')", host=old).split("|")
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))", host=old)
     highest = max(int(event["auditid"]) for _, _, event in read_topic())
     sql(CHECK, host=old)
-    wait(DELIVERED, "resync_sink lets it go on", 90, host=old)
+    wait(DELIVERED, "resync_sink lets the older copy deliver", 90, host=old)
     records = read_topic()
     ok(
         len(records) == before + 2,
-        "what it sends is what came since, the event of the resync included",
+        "after resync_sink the older copy sends the event of the resync and the new row alone",
         (before, len(records)),
     )
     newest = max((event for _, _, event in records), key=lambda event: int(event["auditid"]))
     ok(
         store not in newest["source"] and int(newest["auditid"]) > highest,
-        "of another source, and numbered above all that was sent",
+        "after resync_sink an event has another source and an auditid above all that were sent",
         newest,
     )
     first = compare_chain("the new store", host=old)[0]
     ok(
         first["first"] == 1 and first["continues"] == {"store": store, "last": int(known[0]), "chain": known[1]},
-        "its chain begins anew, and its first seal names what the older copy knew of the one before",
+        "the new store's chain begins at 1, and its first seal names the chain of the store before",
         first,
     )
     pg_ctl("stop", "-m", "fast", data=old)
     shutil.rmtree(old)
     pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "the newer copy, had it not been lost, would still be in order", 90)
-    compare_chain("the store before it")
+    wait(f"select state = 'idle' {KAFKA}", "the newer copy is still in order when it is started again", 90)
+    compare_chain("the store of the newer copy")
 
 
 def promoted():
@@ -166,16 +166,16 @@ def promoted():
     )
     pg_ctl("stop", "-m", "immediate")
     pg_ctl("promote", data=standby)
-    wait(f"select state = 'idle' {KAFKA}", "promoted, it delivers", 90, host=standby)
+    wait(f"select state = 'idle' {KAFKA}", "the worker of a promoted standby becomes idle", 90, host=standby)
     sql(CHECK, host=standby)
-    wait(DELIVERED, "all there was, and what comes", 90, host=standby)
-    compare_ledger("once", host=standby)
+    wait(DELIVERED, "a promoted standby delivers what was pending and what comes", 90, host=standby)
+    compare_ledger("a promoted standby", host=standby)
     pg_ctl("start")
     wait(f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}", "the old primary comes up, and stops", 90)
     pg_ctl("stop", "-m", "fast")
     sql(CHECK, host=standby)
     wait(DELIVERED, "the new primary delivers on, and was not fenced", 60, host=standby)
-    compare_ledger("still once", host=standby)
+    compare_ledger("a promoted standby after its old primary came back", host=standby)
     compare_chain("a promoted standby goes on with numbers and chain", host=standby)
     pg_ctl("stop", "-m", "fast", data=standby)
 
@@ -184,7 +184,7 @@ def frozen():
     """The worker sleeps for longer than the broker keeps a transaction: nobody else has taken over."""
     setting("kafka_options", "transaction.timeout.ms=40000")
     sql(CHECK)
-    wait(DELIVERED, "delivered with a shorter timeout", 90)
+    wait(DELIVERED, "a row is delivered with a shorter timeout", 90)
     BROKER.kill(signal.SIGSTOP)
     sql("select count(admin_internal.append_event('bulk', '{}')) from generate_series(1, 20000)")
     worker = int(sql(f"select pid {KAFKA}"))
@@ -199,9 +199,12 @@ def frozen():
     # So a transaction was open; the broker looks each ten seconds for what it has to end.
     expect(lambda: BROKER.says("due to timeout") > ended, "the broker ends the transaction", 120)
     os.kill(worker, signal.SIGCONT)
-    wait(DELIVERED, "it goes on by itself", 120)
-    ok("fenced" not in (SCRATCH / "server.log").read_text(errors="replace")[log:], "and took nobody for its rival")
-    compare_ledger("once")
+    wait(DELIVERED, "delivery goes on by itself after the broker has ended a frozen worker's transaction", 120)
+    ok(
+        "fenced" not in (SCRATCH / "server.log").read_text(errors="replace")[log:],
+        "no worker is fenced when a frozen worker goes on",
+    )
+    compare_ledger("a worker that was frozen")
 
 
 def roles_changed():
@@ -214,7 +217,7 @@ def roles_changed():
         sql(f"create role role_{n}")
         time.sleep(0.5)
     BROKER.kill(signal.SIGCONT)
-    wait(DELIVERED, "delivered when it answers", 90)
+    wait(DELIVERED, "rows are delivered when a paused broker answers", 90)
     ok(
         "terminated by signal" not in (SCRATCH / "server.log").read_text(errors="replace"),
         "no process of the server was ended",
@@ -229,7 +232,7 @@ def short_timeout():
     )
     setting("kafka_options", "")
     sql(CHECK)
-    wait(DELIVERED, "delivered when it is gone", 90)
+    wait(DELIVERED, "rows are delivered when the short timeout is gone", 90)
 
 
 if __name__ == "__main__":

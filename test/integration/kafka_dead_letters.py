@@ -47,21 +47,25 @@ def sets_too_large():
     """The producer sends sets of up to a megabyte, the topic takes a tenth: none of the records is to blame."""
     insert(*[8] * 1000)
     wait(DELIVERED, "small records reach a topic of small sets", 90)
-    ok(sql(f"select count(*) {DEAD}") == "0", "none of them is a dead letter", sql(f"select * {DEAD} limit 3"))
+    ok(
+        sql(f"select count(*) {DEAD}") == "0",
+        "no small record is a dead letter in a topic of small sets",
+        sql(f"select * {DEAD} limit 3"),
+    )
     compare_ledger("small sets")
 
 
 def rejected():
     insert(*[8] * 200, 300, *[8] * 200, 500, 8)
-    wait(f"select count(*) = 2 {DEAD}", "the two that are too large are dead letters", 90)
-    wait(DELIVERED, "the rest goes on", 90)
+    wait(f"select count(*) = 2 {DEAD}", "the two records that are too large are dead letters", 90)
+    wait(DELIVERED, "records besides the two dead letters are delivered", 90)
     ok(
         sql(f"select distinct error {DEAD}") == "larger than max.message.bytes of the topic allows",
-        "their error says what is in the way",
+        "the error of a dead letter names max.message.bytes of the topic",
         sql(f"select error {DEAD}"),
     )
-    ok(sql(f"select dead_letters {KAFKA}") == "2", "they are counted")
-    compare_ledger("all but the two")
+    ok(sql(f"select dead_letters {KAFKA}") == "2", "worker_status counts two dead letters")
+    compare_ledger("all but the two dead letters")
 
 
 def retried():
@@ -72,16 +76,16 @@ def retried():
         "a retry that fails is one more attempt, and the answer",
     )
     alter_topic(TOPIC, max_message_bytes=LARGE)
-    ok(sql(f"select count(*) {DEAD}") == "2", "nothing is tried again unasked")
+    ok(sql(f"select count(*) {DEAD}") == "2", "no dead letter is retried unasked")
     sql(f"select admin.retry_dead_letter('kafka', {first}), admin.retry_dead_letter('kafka', {first})")
-    wait(f"select count(*) = 1 {DEAD}", "what is delivered is no dead letter any more")
+    wait(f"select count(*) = 1 {DEAD}", "a dead letter that is delivered is removed")
     ok(
         sql(f"select sink_status from admin.audit_delivery where sink = 'kafka' and audit_id = {first}") == "delivered",
-        "but delivered",
+        "a dead letter that was retried counts as delivered",
     )
     sql(f"select admin.retry_dead_letter('kafka', {second})")
-    wait(f"select count(*) = 0 {DEAD}", "the other one too")
-    compare_ledger("each of them once")
+    wait(f"select count(*) = 0 {DEAD}", "a second dead letter is delivered when it is retried")
+    compare_ledger("dead letters that were retried")
     compare_chain("a dead letter has a number once it is delivered")
     run = subprocess.run(
         ["psql", "-X", "-v", "VERBOSITY=verbose", "-c", f"select admin.retry_dead_letter('kafka', {second})"],
@@ -107,8 +111,8 @@ def killed_while_retried():
         kill_worker()
     # Some were tried again only after the topic had gone back to small records.
     sql(f"select admin.retry_dead_letter(sink, audit_id) {DEAD}")
-    wait(f"select count(*) = 0 {DEAD}", f"all are delivered after {ROUNDS} rounds", 120)
-    wait(DELIVERED, "and all else", 90)
+    wait(f"select count(*) = 0 {DEAD}", f"all dead letters are delivered after {ROUNDS} rounds of kills", 120)
+    wait(DELIVERED, "all other rows are delivered after retries under kills", 90)
     compare_ledger("retries under kills")
     compare_chain("retries under kills")
 

@@ -42,11 +42,11 @@ def delivery():
         "the content type is that of CloudEvents",
     )
     ok(event["specversion"] == "1.0" and event["type"].startswith("ptt.admin."), "the value is an event")
-    compare_ledger("each row once")
-    ok(sql(f"select state {KAFKA}") == "idle", "then the worker is idle")
+    compare_ledger("the first rows")
+    ok(sql(f"select state {KAFKA}") == "idle", "the worker is idle when all rows are delivered")
     if os.environ.get("RDKAFKA") == "newer":
         maps = pathlib.Path("/proc", sql(f"select pid {KAFKA}"), "maps").read_text()
-        ok("confluent_kafka.libs/librdkafka" in maps, "by the newer librdkafka")
+        ok("confluent_kafka.libs/librdkafka" in maps, "the worker uses the newer librdkafka")
     latency = "from admin.batch_latency where sink = 'kafka' and database = current_database()"
     ok(
         sql(f"select batches = (select batches {KAFKA}) {latency} and at_most_ms is null") == "t",
@@ -58,7 +58,7 @@ def delivery():
             f"select count(*) = 0 from (select batches - lag(batches) over (order by at_most_ms) as more {latency}) as b where more < 0"
         )
         == "t",
-        "which is cumulative",
+        "the histogram of batch latency is cumulative",
     )
 
 
@@ -83,16 +83,16 @@ def ingested():
         sql(f"select admin.audit_ingest('{json.dumps([own, other])}')")
     wait(DELIVERED, "ingested events are delivered")
     records = [(key, event) for key, _, event in read_topic() if event["source"] == "/ff/eu-1"]
-    ok(len(records) == 2, "each of them once", records)
+    ok(len(records) == 2, "each ingested event is delivered once", records)
     by_id = {event["id"]: (key, event) for key, event in records}
     ok(
         all({**by_id[event["id"]][1], **event} == by_id[event["id"]][1] for event in (own, other)),
-        "as they came",
+        "ingested events are delivered as they came",
         records,
     )
     ok(
         by_id["e-1"][0] == "APP-000001-k" and by_id["e-2"][0] == "/ff/eu-1",
-        "one about an approval under its key, one about none under its source's",
+        "the key of an ingested event is its approval, or else its source",
         records,
     )
     ok(
@@ -100,7 +100,7 @@ def ingested():
             event["auditid"] == sql(f"select audit_id from admin.audit where source_event_id = '{name}'")
             for name, (_, event) in by_id.items()
         ),
-        "with the number of the row",
+        "auditid of an ingested event is the number of its row",
     )
     store = sql("select store_id from admin.store").encode()
     named = [
@@ -122,9 +122,13 @@ def missing_topic():
     setting("kafka_topic", "nowhere")
     sql(CHECK)
     wait(f"select state = 'backing_off' or state = 'stopped' {KAFKA}", "a topic that is not there is a state")
-    ok("nowhere" in sql(f"select last_error {KAFKA}"), "and named", sql(f"select last_error {KAFKA}"))
+    ok(
+        "nowhere" in sql(f"select last_error {KAFKA}"),
+        "last_error names a topic that is not there",
+        sql(f"select last_error {KAFKA}"),
+    )
     setting("kafka_topic", TOPIC)
-    wait(DELIVERED, "delivered when the right one is named")
+    wait(DELIVERED, "rows are delivered when the right topic is named")
 
 
 def wrong_options():
@@ -168,10 +172,10 @@ def wrong_options():
         )
     sql("select pg_reload_conf()")
     sql(CHECK)
-    wait(DELIVERED, "a file that has such a property changes nothing")
+    wait(DELIVERED, "a file that sets a forbidden property changes nothing")
     wait(
         "select exists (select from pg_file_settings where name = 'admin_ext.kafka_options' and error is not null)",
-        "and the file's error is shown",
+        "pg_file_settings shows the error of a file that sets a forbidden property",
     )
     ok(not marker.exists(), "no command has run")
     with open(SCRATCH / "data" / "postgresql.conf", "a") as conf:
@@ -184,7 +188,7 @@ def wrong_options():
     setting("kafka_options", "topic.acks=1")
     wait(
         f"select state = 'stopped' and last_error ~ 'property \"topic.acks\" is set by admin_ext alone' {KAFKA}",
-        "nor is acks set by another name",
+        "acks cannot be set by the name topic.acks",
     )
     setting("kafka_options", "no.such.property=secret-value")
     wait(
@@ -201,7 +205,7 @@ def wrong_options():
     ok(time.monotonic() < deadline, "librdkafka's statistics are logged when they are asked for")
     setting("kafka_options", "")
     sql(CHECK)
-    wait(DELIVERED, "delivered when it is gone")
+    wait(DELIVERED, "rows are delivered when kafka_options is empty again")
     sql("create role nobody_special login")
     shown = sql(
         "set role nobody_special; select count(*) from pg_settings where name in ('admin_ext.kafka_options', 'admin_ext.schema_registry_auth')"
@@ -217,9 +221,9 @@ def too_large():
         "select count(*) = 1 from admin.audit_delivery where sink = 'kafka' and sink_status = 'failed'",
         "a record that is too large is a dead letter",
     )
-    wait(DELIVERED, "the rest goes on")
-    ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "its error is kept")
-    ok(sql(f"select dead_letters {KAFKA}") == "1", "and it is counted")
+    wait(DELIVERED, "rows around a dead letter are delivered")
+    ok("large" in sql("select error from admin.dead_letter where sink = 'kafka'"), "the error of a dead letter is kept")
+    ok(sql(f"select dead_letters {KAFKA}") == "1", "worker_status counts one dead letter")
     compare_ledger("all but the dead letter")
     compare_chain("all but the dead letter")
 
@@ -295,33 +299,33 @@ def forged():
         seal(newest_position()[:SEAL]) == newest_position()[SEAL],
         "the seal of a position is HMAC-SHA-256 by the key of the store",
     )
-    for header, problem in forgeries():
+    for number, (header, problem) in enumerate(forgeries(), 1):
         place = forge(header)
         sql(CHECK)
         wait(
             f"select state = 'stopped' and last_error ~ 'was not written by this database: {problem}' {KAFKA}",
-            f"a forged position stops delivery: {problem}",
+            f"forged position {number} stops delivery: {problem}",
             90,
         )
         if problem.endswith(("malformed", "code", "wrong")):
             ok(
                 f"({place})" in sql(f"select last_error {KAFKA}"),
-                "and the message names the record",
+                f"last_error names the record of forged position {number}",
                 sql(f"select last_error {KAFKA}"),
             )
         ok(
             sql("select sink_status from admin.audit_delivery where sink = 'kafka' order by audit_id desc limit 1")
             == "pending",
-            "the row after it is pending",
+            f"the row after forged position {number} is pending",
         )
         sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))")
-        wait(DELIVERED, "the proposal is enough to go on", 90)
+        wait(DELIVERED, f"resync_sink with the proposal lets delivery go on after forged position {number}", 90)
     sent = [int(event["auditid"]) for _, _, event in read_topic()]
-    ok(len(sent) == len(set(sent)), "no row is there twice")
+    ok(len(sent) == len(set(sent)), "no row is in the topic twice after forged positions")
     ok(
         set(sql(f"select audit_id from admin.audit where audit_id > {highest}").splitlines())
         <= {str(number) for number in sent},
-        "and none is missing",
+        "no row is missing from the topic after forged positions",
     )
     compare_chain("resyncs that keep the store")
 
@@ -332,7 +336,7 @@ def crashed():
         delivered = int(sql(f"select delivered_rows {KAFKA}"))
         for _ in range(12):
             sql(CHECK)
-        wait(f"select delivered_rows >= {delivered + 12} {KAFKA}", "more is delivered")
+        wait(f"select delivered_rows >= {delivered + 12} {KAFKA}", "twelve more rows are delivered before a crash")
         pg_ctl("stop", "-m", "immediate")
         pg_ctl("start", "-o", "-c admin_ext.sinks=ndjson")
         if int(sql("select last_number from admin.delivery_chain('kafka')")) < max(
@@ -363,10 +367,10 @@ def another_topic():
     )
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
     sql(CHECK)
-    wait(DELIVERED, "until resync_sink decides")
+    wait(DELIVERED, "resync_sink lets delivery go on in another topic")
     ok(
         len(read_topic("other")) == 2 and len(read_topic()) == before,
-        "what came since is in the new one, once, with the event of the resync",
+        "the new topic has the event of the resync and the row after it, the old one nothing new",
     )
 
 

@@ -83,7 +83,7 @@ def mistakes():
     wrong = SCRATCH / "client.properties"
     wrong.write_text("no.such.property=secret")
     answers("an unknown property: named", 2, "no.such.property", "--client", str(wrong))
-    ok(TOPIC not in ADMIN.list_topics(timeout=30).topics, "nothing was made")
+    ok(TOPIC not in ADMIN.list_topics(timeout=30).topics, "create_topic.py makes no topic when it is called wrongly")
 
 
 def login(password=None):
@@ -107,9 +107,15 @@ def topic():
         "message.timestamp.type": "CreateTime",
         "max.message.bytes": "4194304",
     }
-    ok({name: config[name] for name in wanted} == wanted, "as the file says", config)
-    answers("a second run changes nothing, and says so", 0, "is there, as it should be; nothing changed")
-    ok(config_of(TOPIC) == config, "it did not")
+    ok(
+        {name: config[name] for name in wanted} == wanted,
+        "the topic has the configuration that the file of deploy/kafka names",
+        config,
+    )
+    answers(
+        "a second run of create_topic.py changes nothing, and says so", 0, "is there, as it should be; nothing changed"
+    )
+    ok(config_of(TOPIC) == config, "a second run of create_topic.py leaves the configuration as it is")
 
 
 def differs():
@@ -117,14 +123,14 @@ def differs():
     said = answers("what differs is reported", 1, "retention.ms is 3600000, should be 2592000000")
     ok(
         "cleanup.policy is compact, should be delete" in said and len(said.splitlines()) == 2,
-        "each in a line of its own",
+        "each difference is reported in a line of its own",
         said,
     )
-    ok(config_of(TOPIC)["cleanup.policy"] == "compact", "and left as it is")
+    ok(config_of(TOPIC)["cleanup.policy"] == "compact", "a setting that differs is left as it is")
     alter_topic(TOPIC, retention_ms=2592000000, cleanup_policy="delete")
     answers("partitions are counted", 1, "partitions is 6, should be 3", "--set", "partitions=3")
     answers("copies are counted", 1, "replication.factor of partition 0 is 1, should be 3", copies=[])
-    answers("put right, all is well again", 0, "nothing changed")
+    answers("a topic that was put right is as it should be", 0, "nothing changed")
 
 
 def delivery():
@@ -135,8 +141,8 @@ def delivery():
         " from generate_series(1, mb * 32000) as i))) from unnest(array[3.5, 4.5]) with ordinality as m(mb, n)"
     )
     sql(CHECK)
-    wait(DELIVERED, "delivered into that topic", 90)
-    compare_ledger("with records near the limit")
+    wait(DELIVERED, "rows are delivered into the topic of create_topic.py", 90)
+    compare_ledger("records near the limit of the topic")
     ok(
         sql("select string_agg(error, ',') from admin.dead_letter where sink = 'kafka'")
         == "larger than message.max.bytes of admin_ext.kafka_options allows",
@@ -165,15 +171,21 @@ def acls_by_the_tool():
         "--consumer",
         *CONSUMER,
     )
-    ok(said.count(": made") == 5, "three of who delivers, two of who reads", said)
-    wait(DELIVERED, "they are enough to deliver")
+    ok(said.count(": made") == 5, "the tool makes three ACLs for who delivers and two for who reads", said)
+    wait(DELIVERED, "the ACLs of the tool are enough to deliver")
     said = answers(
-        "a second run changes nothing", 0, "nothing changed", "--deliverer", "User:app", "--consumer", *CONSUMER
+        "a second run with the same ACLs changes nothing",
+        0,
+        "nothing changed",
+        "--deliverer",
+        "User:app",
+        "--consumer",
+        *CONSUMER,
     )
-    ok(said.count("nothing changed") == 6, "and says so of each", said)
+    ok(said.count("nothing changed") == 6, "a second run reports the topic and each of five ACLs as unchanged", said)
     answers("who delivers may not make topics", 2, "error: ", *login(), "--topic", "another", brokers=SASL)
     said = answers("a wrong password: said", 2, "uthentication failed", *login(SECRETS["wrong"]), brokers=SASL)
-    ok(SECRETS["wrong"] not in said, "and not shown")
+    ok(SECRETS["wrong"] not in said, "a wrong password is not shown")
 
 
 def acls_by_kafkas_own():
@@ -189,14 +201,14 @@ def acls_by_kafkas_own():
     )
     ok(
         run.returncode == 0 and acls() == by_the_tool and len(by_the_tool) == 5,
-        "acls.sh makes the same ACLs",
+        "acls.sh makes the same ACLs as the tool",
         (run.stdout, run.stderr, acls()),
     )
-    wait(DELIVERED, "and they are enough, too")
+    wait(DELIVERED, "the ACLs of acls.sh are enough to deliver")
 
 
 def ledger():
-    compare_ledger("whatever was tried, each row once")
+    compare_ledger("whatever was tried with topics and ACLs")
 
 
 if __name__ == "__main__":

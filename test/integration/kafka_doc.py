@@ -98,7 +98,7 @@ def reader():
     for _ in range(5):
         sql(f"begin; {CHECK}; rollback")
         sql(CHECK)
-    wait(DELIVERED, "a few more batches")
+    wait(DELIVERED, "the rows of a few batches are delivered")
     rows = int(sql("select count(*) from admin.audit"))
     archive = Reader()
     archive.wait_for(rows, f"the page's reader reads all {rows} rows")
@@ -108,28 +108,28 @@ def reader():
         (days(archive.lines), sql(block(PAGE, "sql"))),
     )
     numbers = sorted(auditid for _, _, _, auditid in archive.lines)
-    ok(len(numbers) < numbers[-1], "although there are gaps in auditid", numbers)
+    ok(len(numbers) < numbers[-1], "auditid has gaps where transactions were rolled back", numbers)
     offsets = [(partition, offset) for partition, offset, _, _ in archive.lines]
     ok(
         sum(max(o for p, o in offsets if p == q) + 1 for q in {p for p, _ in offsets}) > rows,
-        "and gaps in offsets",
+        "the offsets of records have gaps",
         offsets,
     )
 
     sql("select admin.resync_sink('kafka', 1)")
-    wait(DELIVERED, "an operator has all sent again")
+    wait(DELIVERED, "all rows are delivered again after a resync from 1")
     sql(CHECK)
-    wait(DELIVERED, "and one row comes after it")
+    wait(DELIVERED, "one row is delivered after a resync from 1")
     ok(
         len(read_topic()) == 2 * rows + 2,
-        "the topic has the others twice, and the event of the resync",
+        "after a resync the topic has older rows twice, the event of the resync and the new row once",
         len(read_topic()),
     )
-    archive.wait_for(rows + 2, "the reader has each once")
-    ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete")
+    archive.wait_for(rows + 2, "the page's reader passes on each row once after a resync")
+    ok(days(archive.lines) == sql(block(PAGE, "sql")), "the archive is complete after a resync, says the page's query")
     archive.stop()
     sql(CHECK)
-    wait(DELIVERED, "delivered while nobody reads")
+    wait(DELIVERED, "a row is delivered while nobody reads")
     archive = Reader()
     archive.wait_for(1, "a reader that is started again goes on from where it was")
     archive.stop()
@@ -154,28 +154,31 @@ def unreadable():
     ]
     producer = Producer({"bootstrap.servers": BOOTSTRAP, "log_level": 0})
     reader = Reader()
-    reader.wait_for(0, "a reader that has read all")
+    reader.wait_for(0, "a reader that is started again after all was read prints nothing")
     for value in values:
         for partition in range(3):
             producer.produce(TOPIC, value=value, partition=partition)
         producer.flush(30)
         sql(CHECK)
-    wait(DELIVERED, "delivered behind records that nobody can read")
-    reader.wait_for(len(values), "the reader has each of ours")
+    wait(DELIVERED, "rows are delivered behind records that nobody can read")
+    reader.wait_for(len(values), "the page's reader passes on each of our rows among unreadable records")
     reader.stop()
     letters = [json.loads(line) for line in (SCRATCH / "archive.dead.jsonl").read_text().splitlines()]
     ok(
         sorted((base64.b64decode(letter["value"]), letter["partition"]) for letter in letters)
         == sorted((value or b"", n) for value in values for n in range(3)),
-        "and the others are set aside, with their bytes",
+        "the page's reader sets unreadable records aside, with their bytes",
         letters,
     )
     sql(CHECK)
-    wait(DELIVERED, "one more row is delivered")
+    wait(DELIVERED, "a row is delivered behind records that were set aside")
     reader = Reader()
-    reader.wait_for(1, "started again it goes on behind them")
+    reader.wait_for(1, "a reader that is started again goes on behind unreadable records")
     reader.stop()
-    ok(len((SCRATCH / "archive.dead.jsonl").read_text().splitlines()) == len(letters), "and sets none aside again")
+    ok(
+        len((SCRATCH / "archive.dead.jsonl").read_text().splitlines()) == len(letters),
+        "a reader that is started again sets no record aside twice",
+    )
 
 
 def position_header():
@@ -184,7 +187,10 @@ def position_header():
     sql("select count(admin_internal.append_event('size', '{}', 'APP-000001-k')) from generate_series(1, 100)")
     wait(DELIVERED, "a hundred rows of one transaction are delivered")
     records = read_topic()
-    ok(sum("admin-ext-position" in headers for _, headers, _ in records) == before + 1, "have one position among them")
+    ok(
+        sum("admin-ext-position" in headers for _, headers, _ in records) == before + 1,
+        "a hundred rows of one transaction have one position among them",
+    )
     ok(
         {key for key, _, event in records if "subject" not in event} <= {event["source"] for _, _, event in records},
         "a row without approval has the source for its key",
@@ -198,12 +204,16 @@ def more_partitions():
         sql(
             "select count(admin_internal.append_event('size', '{}', format('APP-%s-k', n))) from generate_series(100001, 100050) as n"
         )
-        wait(DELIVERED, f"delivered into more partitions, round {round}", 90)
+        wait(DELIVERED, f"rows are delivered into more partitions, round {round}", 90)
         kill_worker()
     sql(CHECK)
-    wait(DELIVERED, "and after a kill", 90)
+    wait(DELIVERED, "rows are delivered into more partitions after a kill", 90)
     sent = [event["auditid"] for _, _, event in read_topic() if event["type"] == "ptt.admin.size"]
-    ok(len(sent) == len(set(sent)) == 250, "each row once", (len(sent), len(set(sent))))
+    ok(
+        len(sent) == len(set(sent)) == 250,
+        "each row is in the topic once after partitions were added and workers killed",
+        (len(sent), len(set(sent))),
+    )
 
 
 def options():
@@ -215,7 +225,7 @@ def options():
     for line in told:
         settings(kafka_options=line)
         sql(CHECK)
-        wait(DELIVERED, f"delivered with {line}", 90)
+        wait(DELIVERED, f"a row is delivered with {line}", 90)
     settings(kafka_options="statistics.interval.ms=500")
     pattern = re.compile(r"admin_ext: statistics of librdkafka: (\{.*\})")
     deadline = time.monotonic() + 30

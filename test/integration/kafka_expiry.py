@@ -81,22 +81,22 @@ def clone():
     pg_ctl("start")
     wait(f"select state = 'idle' {KAFKA}", "the first of two is at work", 90)
     pg_ctl("start", data=copy)
-    wait(f"select state = 'idle' {KAFKA}", "its clone takes over", 90, host=copy)
+    wait(f"select state = 'idle' {KAFKA}", "the clone of the first server takes over", 90, host=copy)
     sql(CHECK, host=copy)
     wait(DELIVERED, "the clone delivers", 60, host=copy)
     let_expire()
     sql(CHECK)
     wait(
         f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
-        "the first stops: the topic holds what the clone has delivered",
+        "the first server stops: the topic holds what the clone has delivered",
         60,
     )
     sql(CHECK, host=copy)
     wait(DELIVERED, "the clone goes on by itself", 60, host=copy)
-    ok(sql(f"select state {KAFKA}", host=copy) in ("idle", "delivering"), "and is not fenced")
+    ok(sql(f"select state {KAFKA}", host=copy) in ("idle", "delivering"), "the clone is not fenced by the first server")
     events = [(event["source"], event["id"]) for _, _, event in read_topic()]
     ok(len(events) == len(set(events)), "no two events have one source and id")
-    compare_ledger("of the clone", host=copy)
+    compare_ledger("rows of the clone", host=copy)
     pg_ctl("stop", "-m", "fast", data=copy)
     shutil.rmtree(copy)
 

@@ -51,7 +51,7 @@ def paused_broker():
     ok(sql(CHECK) != "", "a check is answered while the broker is paused")
     wait(f"select state = 'backing_off' {KAFKA}", "a broker that does not answer: backing_off", 90)
     BROKER.kill(signal.SIGCONT)
-    wait(DELIVERED, "delivered when it answers again", 120)
+    wait(DELIVERED, "rows are delivered when a paused broker answers again", 120)
 
 
 @contextlib.contextmanager
@@ -171,14 +171,14 @@ def forget_marker(partition):
 
 def marker_forgotten():
     """A commit that delivery has heard of loses its marker; then somebody aborts what is open, and the record is gone."""
-    wait(DELIVERED, "all is delivered so far")
+    wait(DELIVERED, "all is delivered before a marker is lost")
     expect(lambda: not open_now(), "all markers are written")
     before = ends()
     sql(CHECK)
     wait(DELIVERED, "a row is delivered before its marker is lost")
     moved = [p for p, (then, now) in enumerate(zip(before, ends())) if then < now]
-    ok(len(moved) == 1, "the row is in one partition", moved)
-    ok(forget_marker(moved[0]) == moved, "its transaction is open again")
+    ok(len(moved) == 1, "a row that is delivered is in one partition alone", moved)
+    ok(forget_marker(moved[0]) == moved, "the transaction of a row that has lost its marker is open again")
     wait(f"select state = 'idle' {KAFKA}", "recovered with a transaction that has lost its marker", 120)
     take_away(moved)
     sql(CHECK)
@@ -201,7 +201,7 @@ def unknown_left_open():
         90,
     )
     abort_in([0])
-    wait(DELIVERED, "and then all is delivered", 120)
+    wait(DELIVERED, "all is delivered when the open transaction is aborted", 120)
 
 
 def end_what_is_waited_for(goal):
@@ -243,10 +243,13 @@ def outage():
         checks += sql(CHECK) != ""
         time.sleep(0.05)
     ok(checks > 0, f"checks are answered while the broker is away for {OUTAGE_SECONDS} s: {checks}")
-    wait(f"select lag_rows >= {checks} {KAFKA}", "what waits is counted")
-    ok(float(sql(f"select lag_seconds {KAFKA}")) > OUTAGE_SECONDS / 2, "and since when it waits")
+    wait(f"select lag_rows >= {checks} {KAFKA}", "rows that wait during an outage are counted")
+    ok(
+        float(sql(f"select lag_seconds {KAFKA}")) > OUTAGE_SECONDS / 2,
+        "lag_seconds says for how long rows have waited during an outage",
+    )
     BROKER.start()
-    wait(DELIVERED, "delivered when the broker is back", 120)
+    wait(DELIVERED, "rows are delivered when the broker is back", 120)
     said = state_changes() - changes
     ok(said == 2, "the log has one line for the outage and one for its end", said)
 
@@ -315,7 +318,7 @@ def kill_something():
 def ledger():
     stop, before = threading.Event(), int(sql("select count(*) from admin.audit"))
     # Records were taken out of the topic above.  Their numbers stay missing: the rows came again under others.
-    deliver_all("what was before is delivered")
+    deliver_all("rows from before the ledger are delivered")
     since = int(sql("select last_number from admin.delivery_chain('kafka')"))
     writer = threading.Thread(target=write_until, args=(stop,))
     writer.start()
@@ -328,7 +331,7 @@ def ledger():
     stop.set()
     writer.join()
     print(f"# killed: {killed}", flush=True)
-    wait(f"select count(*) > {before} + {ROUNDS} from admin.audit", "rows were written meanwhile")
+    wait(f"select count(*) > {before} + {ROUNDS} from admin.audit", "rows were written while processes were killed")
     for gid in range(3):
         sql(f"commit prepared 'p{gid}'", check=False)
     deliver_all(f"all is delivered after {ROUNDS} rounds")
@@ -353,7 +356,7 @@ def emptied():
     wait(DELIVERED, "a topic emptied by its retention is no loss", 90)
     ok(
         [document["type"] for _, _, document in read_topic()].count("ptt.admin.sensitive.check.2b") == 1,
-        "and takes what comes",
+        "a topic emptied by its retention takes the next row once",
     )
 
 
@@ -374,7 +377,7 @@ def truncated():
     )
     sql("select admin.resync_sink('kafka', (select max(audit_id) + 1 from admin.audit))")
     sql(CHECK)
-    wait(DELIVERED, "until resync_sink decides", 90)
+    wait(DELIVERED, "resync_sink lets delivery go on in a truncated topic", 90)
 
 
 def can_make_topic():
@@ -398,11 +401,11 @@ def topic_recreated():
     )
     first = sql("select min(audit_id) from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending'")
     sql(f"select admin.resync_sink('kafka', {first})")
-    wait(DELIVERED, "resync_sink decides", 90)
+    wait(DELIVERED, "resync_sink lets delivery go on in a recreated topic", 90)
     ok(
         {event["auditid"] for _, _, event in read_topic()}
         == set(sql(f"select audit_id from admin.audit where audit_id >= {first}").splitlines()),
-        "what was asked for is there, once",
+        "a recreated topic has the rows that resync_sink asked for, once",
     )
 
 

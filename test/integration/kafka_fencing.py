@@ -82,14 +82,14 @@ def equal_claims():
     clone = start_clone("a clone on the same timeline")
     changes = state_changes()
     sql(CHECK)
-    wait(FENCED, "the first is fenced")
-    ok("another worker" in sql(f"select last_error {KAFKA}"), "and says by what")
-    wait(DELIVERED, "it comes back by itself, for the clone has delivered nothing", 60)
+    wait(FENCED, "the first server is fenced by its clone")
+    ok("another worker" in sql(f"select last_error {KAFKA}"), "last_error of the fenced server names another worker")
+    wait(DELIVERED, "a fenced server comes back by itself while its clone has delivered nothing", 60)
     sql(CHECK, host=clone)
-    wait(FENCED, "now the clone is fenced", host=clone)
+    wait(FENCED, "the clone is fenced when the first server has delivered", host=clone)
     wait(
         "select last_error ~ 'has delivered to topic .* what this database does not have' " + KAFKA,
-        "for good: the first has delivered",
+        "the clone is fenced for good, for the first server has delivered",
         60,
         host=clone,
     )
@@ -98,9 +98,13 @@ def equal_claims():
         sql(CHECK, host=clone)
         time.sleep(1)
     stays_fenced("the clone stays fenced", 5, host=clone)
-    wait(DELIVERED, "the first goes on")
+    wait(DELIVERED, "the first server goes on beside a fenced clone")
     # Both servers write one log: fenced, back, and at work by the first, fenced by the clone.
-    ok(state_changes() - changes <= 5, "without a storm", state_changes() - changes)
+    ok(
+        state_changes() - changes <= 5,
+        "two servers with equal claims change state five times at most",
+        state_changes() - changes,
+    )
     unique("a clone")
     compare_ledger("a clone")
     sql("select pg_reload_conf()", host=clone)
@@ -111,7 +115,7 @@ def equal_claims():
         host=clone,
     )
     sql(CHECK)
-    wait(DELIVERED, "and fences nobody")
+    wait(DELIVERED, "a reload of the clone does not keep the first server from delivering")
     pg_ctl("stop", "-m", "fast", data=clone)
     shutil.rmtree(clone)
 
@@ -123,10 +127,13 @@ def goes_on_as_another(name, host=None):
     ok("The store gets a new id" in proposed, f"{name}: the proposal says that the store gets a new id", proposed)
     sql("select admin.resync_sink('kafka', (select from_audit_id from admin.resync_proposal('kafka')))", host=host)
     sql(CHECK, host=host)
-    wait(DELIVERED, f"{name}: resync_sink lets it go on", 60, host=host)
+    wait(DELIVERED, f"{name}: resync_sink lets the server deliver", 60, host=host)
     now = sql("select store_id from admin.store", host=host)
-    ok(now != store, f"{name}: as another store, for the topic holds what this database does not have")
-    ok(any(now in event["source"] for _, _, event in read_topic()), f"{name}: which is the source of what it sends")
+    ok(now != store, f"{name}: the store gets a new id, for the topic holds what the database does not have")
+    ok(
+        any(now in event["source"] for _, _, event in read_topic()),
+        f"{name}: the new store id is in the source of what the server sends",
+    )
     unique(name)
 
 
@@ -134,11 +141,11 @@ def clone_goes_on():
     """The clone is outdone by rows of the first, and is what goes on: two histories never have one store id."""
     clone = start_clone("a clone that is fenced")
     sql(CHECK)
-    wait(DELIVERED, "the first comes back, and delivers", 60)
+    wait(DELIVERED, "the first server comes back, and delivers", 60)
     sql(CHECK, host=clone)
     wait(
         "select state = 'fenced' and last_error ~ 'what this database does not have' " + KAFKA,
-        "the clone is outdone",
+        "the clone is fenced for rows of the first server that it does not have",
         60,
         host=clone,
     )
@@ -147,7 +154,7 @@ def clone_goes_on():
     pg_ctl("stop", "-m", "fast", data=clone)
     shutil.rmtree(clone)
     pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "the first, were it not gone, would still be in order", 90)
+    wait(f"select state = 'idle' {KAFKA}", "the first server is still in order when it is started again", 90)
 
 
 def take_place(copy):
@@ -164,7 +171,7 @@ def take_place(copy):
         )
     )
     pg_ctl("start")
-    wait(f"select state = 'idle' {KAFKA}", "it takes the place of the first", 90)
+    wait(f"select state = 'idle' {KAFKA}", f"the {copy.name} takes the place of the first server", 90)
 
 
 def common_backlog():
@@ -180,18 +187,18 @@ def common_backlog():
         "select state = any('{%s}') or not exists (select from admin.audit_delivery where sink = 'kafka' and sink_status = 'pending') "
         + KAFKA
     )
-    wait(settled % "fenced,stopped", "the first has delivered, or is fenced", 120)
-    wait(settled % "fenced,stopped", "and so has the clone", 120, host=clone)
+    wait(settled % "fenced,stopped", "the first server has delivered a common backlog, or is fenced", 120)
+    wait(settled % "fenced,stopped", "the clone has delivered a common backlog, or is fenced", 120, host=clone)
     pg_ctl("stop", "-m", "fast", data=clone)
     sql("select pg_reload_conf()")
-    wait(settled % "stopped", "alone, the first delivers, or has lost", 60)
+    wait(settled % "stopped", "the first server alone delivers a common backlog, or has lost", 60)
     lost = sql(f"select state = 'stopped' {KAFKA}") == "t"
     unique("a backlog of two")
     if lost:
         pg_ctl("stop", "-m", "fast")
         pg_ctl("start", data=clone)
     host = clone if lost else None
-    wait(DELIVERED, "one of them delivers all", 120, host=host)
+    wait(DELIVERED, "one of two servers delivers all of a common backlog", 120, host=host)
     compare_ledger("a backlog of two", host=host)
     if lost:
         take_place(clone)
@@ -220,7 +227,7 @@ def promoted_beside():
     pg_ctl("promote", data=standby)
     wait(f"select state = 'idle' {KAFKA}", "promoted, the new primary is at work", 90, host=standby)
     expect(claims, "it has left a claim")
-    ok(len(read_topic()) == before, "that no reader of the trail sees")
+    ok(len(read_topic()) == before, "no reader of the trail sees the claim of a new primary")
     changes = state_changes()
     sql(CHECK)
     wait(
@@ -228,9 +235,13 @@ def promoted_beside():
         "the old primary is fenced, and finds that another has come after it",
         60,
     )
-    stays_fenced("it stays fenced", 8)
-    ok(state_changes() - changes <= 2, "and the new primary has noticed nothing", state_changes() - changes)
-    ok(len(read_topic()) == before, "its row is not in the topic")
+    stays_fenced("the old primary stays fenced", 8)
+    ok(
+        state_changes() - changes <= 2,
+        "the new primary is undisturbed when the old primary is fenced",
+        state_changes() - changes,
+    )
+    ok(len(read_topic()) == before, "the row of a fenced old primary is not in the topic")
     return standby
 
 
@@ -244,11 +255,15 @@ def old_primary_returns(standby):
         "started again, the old primary fences nobody",
         60,
     )
-    ok(state_changes() == changes + 1, "the new primary is undisturbed", state_changes() - changes)
+    ok(
+        state_changes() == changes + 1,
+        "the new primary is undisturbed when the old primary is started again",
+        state_changes() - changes,
+    )
     pg_ctl("stop", "-m", "fast")
     sql(CHECK, host=standby)
     wait(DELIVERED, "the new primary delivers", 60, host=standby)
-    ok(state_changes() == changes + 1, "at once: it was not fenced", state_changes() - changes)
+    ok(state_changes() == changes + 1, "the new primary is not fenced before it delivers", state_changes() - changes)
 
 
 def emptied():
@@ -256,19 +271,21 @@ def emptied():
     standby = make_standby()
     pg_ctl("stop", "-m", "fast")
     pg_ctl("promote", data=standby)
-    wait(f"select state = 'idle' {KAFKA}", "once more a standby is promoted", 90, host=standby)
+    wait(f"select state = 'idle' {KAFKA}", "a standby is promoted before retention empties the topic", 90, host=standby)
     changes = state_changes()
     for partition, offset in enumerate(ends()):
         list(ADMIN.delete_records([TopicPartition(TOPIC, partition, offset)]).values())[0].result()
     ok(
         not poll(lambda: state_changes() != changes, 8),
-        "it goes on though its claim is gone",
+        "an idle new primary is undisturbed when retention removes its claim",
         sql(f"select state, last_error {KAFKA}", host=standby),
     )
     pg_ctl("restart", "-m", "fast", data=standby)
-    wait(f"select state = 'idle' {KAFKA}", "and after a restart, too", 60, host=standby)
+    wait(
+        f"select state = 'idle' {KAFKA}", "a new primary whose claim is gone is idle after a restart", 60, host=standby
+    )
     sql(CHECK, host=standby)
-    wait(DELIVERED, "delivered", 60, host=standby)
+    wait(DELIVERED, "a new primary whose claim is gone delivers", 60, host=standby)
     pg_ctl("stop", "-m", "fast", data=standby)
 
 
@@ -298,7 +315,7 @@ def forged_claims():
 def promoted():
     standby = promoted_beside()
     old_primary_returns(standby)
-    compare_ledger("of the new primary", host=standby)
+    compare_ledger("rows of the new primary", host=standby)
     unique("a promotion")
     take_place(standby)
 
@@ -314,7 +331,7 @@ def operator_decides():
     )
     for _ in range(3):
         sql(CHECK, host=standby)
-    wait(DELIVERED, "the promoted one delivers", 60, host=standby)
+    wait(DELIVERED, "the standby that was promoted by mistake delivers", 60, host=standby)
     pg_ctl("stop", "-m", "fast", data=standby)
     shutil.rmtree(standby)
     goes_on_as_another("an operator has decided")

@@ -94,7 +94,7 @@ def throttled():
     )
     ok(
         [state for state in states if "the brokers are slow, or throttle" in state],
-        "last_error says that they are slow, or throttle",
+        "last_error says that the brokers are slow, or throttle",
         states,
     )
     ok(idle[0] < 3, "a worker with a lag does not stay idle", idle)
@@ -128,12 +128,12 @@ def hung_up_on():
     )
     ok(
         "socket.request.max.bytes" in sql(f"select error {DEAD}"),
-        "its error says what is in the way",
+        "the error of a record that the broker hangs up on names socket.request.max.bytes",
         sql(f"select error {DEAD}"),
     )
-    wait(DELIVERED, "the rest goes on", 120)
+    wait(DELIVERED, "records besides the dead letter are delivered", 120)
     ok(sql(f"select count(*) {DEAD}") == "1", "no other record is a dead letter", sql(f"select * {DEAD}"))
-    compare_ledger("all but the one")
+    compare_ledger("all but the one dead letter")
 
 
 def restarted():
@@ -143,7 +143,11 @@ def restarted():
         BROKER.kill()
         BROKER.start()
         wait(DELIVERED, "a record is delivered after a restart", 120)
-    ok(sql(f"select count(*) {DEAD}") == "1", "and is no dead letter", sql(f"select * {DEAD}"))
+    ok(
+        sql(f"select count(*) {DEAD}") == "1",
+        "no record is a dead letter because of a restart",
+        sql(f"select * {DEAD}"),
+    )
     compare_ledger("restarts")
 
 
@@ -238,12 +242,12 @@ def delivering_proxy(name):
 
 def small_record():
     """Something closes the connection on a record of a few bytes.  That is an outage, however often; and batches of one record do not stay so."""
-    proxy = delivering_proxy("delivered by way of a proxy")
+    proxy = delivering_proxy("a row is delivered by way of a proxy")
     proxy.hangs_up = True
     for _ in range(40):
         sql(CHECK)
     expect(lambda: proxy.hang_ups >= 12, "the connection is closed again and again", 180)
-    wait(f"select state = 'backing_off' {KAFKA}", "an outage")
+    wait(f"select state = 'backing_off' {KAFKA}", "the worker backs off when the connection is closed on small records")
     ok(sql(f"select count(*) {DEAD}") == "1", "a small record is no dead letter", sql(f"select * {DEAD}"))
     proxy.hangs_up, proxy.end_seconds = False, 3.5
     wait(DELIVERED, "batches of one record become larger though each takes more than three seconds", 100)
@@ -263,14 +267,14 @@ def slow_peek():
     pg_ctl("start")
     for _ in range(5):
         sql(CHECK)
-    wait(DELIVERED, "delivered after the copy was made", 90)
+    wait(DELIVERED, "rows are delivered after a copy of the cluster was made", 90)
     proxy.slow_seconds = 1000
     pg_ctl("start", data=old)
     wait(f"select state = 'backing_off' {KAFKA}", "an older copy that gets no answer backs off", 90, host=old)
     proxy.slow_seconds = 0.7
     wait(
         f"select state = 'stopped' and last_error ~ 'has lost' {KAFKA}",
-        "one whose brokers are slow stops: the topic holds what it has lost",
+        "an older copy whose brokers are slow stops: the topic holds what it has lost",
         120,
         host=old,
     )
@@ -279,7 +283,7 @@ def slow_peek():
     wait(DELIVERED, "the newer copy delivers on")
     ok(
         state_changes() == changes and sql(f"select state <> 'fenced' {KAFKA}") == "t",
-        "a look by slow brokers does not fence the newer one",
+        "a look by slow brokers does not fence the newer copy",
         sql(f"select state, last_error {KAFKA}"),
     )
     pg_ctl("stop", "-m", "fast", data=old)
@@ -290,7 +294,7 @@ def slow_peek():
 
 def stalled_offsets():
     """A question for offsets that gets no answer keeps the worker from nothing; one that gets it late is asked with more patience."""
-    proxy = delivering_proxy("delivered by way of a proxy that can hide offsets")
+    proxy = delivering_proxy("a row is delivered by way of a proxy that can hide offsets")
     proxy.hides_offsets = True
     sql(f"select pg_terminate_backend(pid) {KAFKA}")
     expect(lambda: proxy.hidden > 0, "a new worker asks for offsets")
@@ -306,7 +310,7 @@ def stalled_offsets():
         40,
     )
     proxy.hides_offsets, proxy.offsets_seconds = False, 1.2
-    wait(DELIVERED, "delivered where each question for offsets takes more than a second", 120)
+    wait(DELIVERED, "a row is delivered where each question for offsets takes more than a second", 120)
     proxy.offsets_seconds = 0
     compare_ledger("offsets that come late")
     advertise(proxy.broker[1])

@@ -140,7 +140,7 @@ def fails(name, pattern, **values):
     error = sql(f"select last_error {KAFKA}")
     print(f"# {error}", flush=True)
     sql(CHECK)
-    ok(not has_secret(error) and "\n" not in error, f"{name}: in one sentence without a secret", error)
+    ok(not has_secret(error) and "\n" not in error, f"{name}: last_error is one sentence without a secret", error)
 
 
 def has_secret(text):
@@ -195,8 +195,8 @@ def no_registry():
             f"could not reach the schema registry: {reason}",
             schema_registry_url=address.format(PASSWORD),
         )
-    ok(read_topic() == [], "nothing is delivered")
-    ok(readiness() == ["fail", "fail"], "and readiness says so", readiness())
+    ok(read_topic() == [], "nothing is delivered without a registry")
+    ok(readiness() == ["fail", "fail"], "items D2 and D3 of readiness fail without a registry", readiness())
 
 
 def incompatible():
@@ -205,20 +205,20 @@ def incompatible():
     ok(
         REGISTRY.ask("POST", f"/subjects/{SUBJECT}/versions", {"schemaType": "JSON", "schema": OTHER_SCHEMA})
         == (200, {"id": 1}),
-        "a schema that is none of ours",
+        "the registry takes a schema that is none of ours",
     )
     fails(
         "incompatible",
         f'answered 409 for subject "{SUBJECT}"; its compatibility rule does not allow this schema; settle it there',
         schema_registry_url=HTTP,
     )
-    ok(read_topic() == [], "nothing is delivered")
+    ok(read_topic() == [], "nothing is delivered with an incompatible schema")
     REGISTRY.ask("PUT", "/config", {"compatibility": "NONE"})
-    wait(DELIVERED, "delivered when the rule is settled")
+    wait(DELIVERED, "rows are delivered when the compatibility rule is settled")
     ok(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions") == (200, [1, 2]), "our schema is the second version")
     ok(
         json.loads(REGISTRY.ask("GET", f"/subjects/{SUBJECT}/versions/latest")[1]["schema"]) == json.loads(SCHEMA),
-        "as it is in the repository",
+        "the registered schema is the one of the repository",
     )
 
 
@@ -254,7 +254,7 @@ def no_right_to_register():
     # Deployment tools reformat what they register.
     ok(
         register(SUBJECT, json.dumps(json.loads(SCHEMA), separators=(",", ":"))) == 200,
-        "registered by somebody else, in another layout",
+        "somebody else registers our schema in another layout",
     )
     wait(DELIVERED, "a schema that is registered is found, and delivery goes on without the right to register")
     REGISTRY.ask(
@@ -268,15 +268,15 @@ def no_right_to_register():
     command = re.search(r"^    (jq -Rs .*\n.*)$", PAGE, re.M).group(1).replace("https://registry:8081", HTTP)
     run = subprocess.run(["bash", "-euc", command], cwd=ROOT, capture_output=True, text=True)
     ok("id" in json.loads(run.stdout), "the page's command registers the schema", (run.stdout, run.stderr))
-    wait(DELIVERED, "and it is found")
+    wait(DELIVERED, "rows are delivered with the schema that the page's command has registered")
     settings(schema_registry_url=HTTP)
     sql(CHECK)
-    wait(DELIVERED, "the registry itself finds it, too")
+    wait(DELIVERED, "rows are delivered when the registry itself is asked for the schema")
     gate.answers = {"look up": (403, b'{"error_code":40301,"message":"User is denied operation Read on Subject"}')}
     settings(schema_registry_url=gate.address)
     sql(CHECK)
     wait(DELIVERED, "who may register and not look registers")
-    ok(gate.asked[-1] == "register", "after having looked", gate.asked)
+    ok(gate.asked[-1] == "register", "the last question of a worker that may not look is to register", gate.asked)
     settings(schema_registry_url=HTTP)
     gate.shutdown()
 
@@ -295,7 +295,7 @@ def later_version():
         ok(
             REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})[0] in (200, 404)
             and register(subject, json.dumps(first)) == 200,
-            f"{rule}: the present version",
+            f"{rule}: the registry takes a first version of {subject}",
         )
         # Apicurio takes a rule for a subject that it has.
         REGISTRY.ask("PUT", f"/config/{subject}", {"compatibility": rule})
@@ -307,12 +307,12 @@ def later_version():
             ok(after(rule, present, later) == 200, f"{rule}: a later version may add a member {member}")
     ok(
         after("BACKWARD", closed, closed | {"properties": closed["properties"] | {"evidence": described}}) == 409,
-        "which is so by additionalProperties",
+        "BACKWARD: a version without additionalProperties may not get a new member",
     )
     for rule, required in (("BACKWARD", 409), ("FULL", 409)):
         ok(
             after(rule, present, present | {"required": [*present["required"], "evidence"]}) == required,
-            f"{rule}: no later version may require one",
+            f"{rule}: no later version may require a new member",
         )
 
 
@@ -323,7 +323,7 @@ def stock_client():
     )
     sql("update admin.approval set resource = 'x' where approval_id = 'APP-000001-k'")
     fails(
-        "another address of its",
+        "another path of the registry",
         "answered 404 .*; correct admin_ext.schema_registry_url",
         schema_registry_url=HTTP + "/x",
     )
@@ -348,21 +348,21 @@ def stock_client():
     table = dict(line.split("|", 1) for line in sql("select audit_id, payload::text from admin.audit").splitlines())
     ok(
         documents == {audit_id: json.loads(payload) for audit_id, payload in table.items()},
-        f"a stock client reads all {len(table)}, as the table has them",
+        f"a stock client reads all {len(table)} documents, as the table has them",
     )
     archive = Reader()
-    archive.wait_for(len(table), "so does the reader of doc/kafka.md, without a registry")
+    archive.wait_for(len(table), "the reader of doc/kafka.md reads all documents without a registry")
     archive.stop()
     try:
         stock(values[0][:5] + b'{"specversion": "1.0"}', context)
-        ok(False, "and it would say if one were not valid")
+        ok(False, "a stock client refuses a document that is not valid")
     except SerializationError:
-        ok(True, "and it would say if one were not valid")
+        ok(True, "a stock client refuses a document that is not valid")
 
 
 def paused():
     os.kill(REGISTRY.process.pid, signal.SIGSTOP)
-    fails("it does not answer", "could not reach the schema registry: Timeout", schema_registry_url=HTTP)
+    fails("the registry does not answer", "could not reach the schema registry: Timeout", schema_registry_url=HTTP)
     wait_for_question()
     fails(
         "a reload is not kept waiting by a registry that is paused",
@@ -376,15 +376,15 @@ def paused():
     pg_ctl("start")
     ok(sql("select 1") == "1", "the server stops and starts while the registry is paused")
     os.kill(REGISTRY.process.pid, signal.SIGCONT)
-    wait(DELIVERED, "delivered when it answers again")
+    wait(DELIVERED, "rows are delivered when a paused registry answers again")
 
 
 def stopped_and_guarded():
     REGISTRY.stop()
     sql(CHECK)
-    wait(DELIVERED, "the id once known, nobody needs it")
+    wait(DELIVERED, "a worker that knows the id of the schema delivers without the registry")
     sql("select pg_reload_conf()")
-    fails("it is stopped", "could not reach the schema registry: Couldn.t connect")
+    fails("the registry is stopped", "could not reach the schema registry: Couldn.t connect")
     REGISTRY.start(*BASIC_AUTH)
     fails("no password", "answered 401 .*; correct admin_ext.schema_registry_auth")
     fails(
@@ -403,8 +403,8 @@ def private_ca():
     fails("a foreign CA", wanted, kafka_options=f"ssl.ca.location={certificates}/foreign.crt")
     settings(kafka_options=f"ssl.ca.location={certificates}/ca.crt")
     wait(DELIVERED, "the right CA: delivered")
-    compare_ledger("whatever was wrong, each row once", read=without_prefix)
-    compare_chain("behind a prefix", prefix=5)
+    compare_ledger("whatever was wrong with the registry", read=without_prefix)
+    compare_chain("documents behind a prefix", prefix=5)
 
 
 def secrets():

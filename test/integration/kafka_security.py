@@ -102,12 +102,12 @@ def fails(name, pattern, brokers, options, state="backing_off"):
     wait(f"select state = '{state}' and last_error ~* '{pattern}' {KAFKA}", f"{name}: last_error says so")
     error = sql(f"select last_error {KAFKA}")
     print(f"# {error}", flush=True)
-    ok(not has_secret(error) and "\n" not in error, f"{name}: in one sentence without a secret", error)
+    ok(not has_secret(error) and "\n" not in error, f"{name}: last_error is one sentence without a secret", error)
 
 
 def goes_on(name, brokers, options):
     settings(kafka_brokers=brokers, kafka_options=options)
-    wait(DELIVERED, f"{name}: delivered")
+    wait(DELIVERED, f"{name}: a row is delivered")
 
 
 def make_users():
@@ -141,7 +141,7 @@ def wrong_logins():
             SASL,
             sasl(mechanism, SECRETS["wrong"]),
         )
-        goes_on("the right one", SASL, sasl(mechanism))
+        goes_on(f"the right password by {mechanism}", SASL, sasl(mechanism))
 
 
 def wrong_certificates():
@@ -154,7 +154,7 @@ def wrong_certificates():
     goes_on("the right CA", MUTUAL, mutual())
     fails("a CA that is no file", "ssl.ca.location.*; correct admin_ext.kafka_options", MUTUAL, mutual(ca="none.crt"))
     shutil.copy(f"{CERTIFICATES}/ca.crt", f"{CERTIFICATES}/none.crt")
-    wait(DELIVERED, "when it is one again, without a reload: delivered")
+    wait(DELIVERED, "a CA that was no file is one, without a reload: delivered")
     wanted = "certificate.*; the broker wants a certificate that it trusts: correct ssl.certificate.location"
     fails("no certificate of ours", wanted, MUTUAL, f"security.protocol=ssl; ssl.ca.location={CERTIFICATES}/ca.crt")
     fails("a stranger's certificate", wanted, MUTUAL, mutual("stranger"))
@@ -182,15 +182,15 @@ def acls():
         allow(acl for acl in ACLS if acl != missing)
         fails(name, says[missing[0], missing[3]], SASL, sasl("SCRAM-SHA-256"))
         allow([missing])
-        wait(DELIVERED, f"{name}: delivered once it is allowed")
+        wait(DELIVERED, f"{name}: a row is delivered once the operation is allowed")
     sql(CHECK)
-    wait(DELIVERED, "these are enough to deliver")
+    wait(DELIVERED, "the three ACLs are enough to deliver")
     pid = sql(f"select pid {KAFKA}")
     os.kill(int(pid), signal.SIGKILL)
     wait(f"select pid <> {pid} {KAFKA}", "a killed worker comes back")
     sql(CHECK)
-    wait(DELIVERED, "and they are enough to recover")
-    compare_ledger("whatever was wrong, each row once")
+    wait(DELIVERED, "the three ACLs are enough to recover")
+    compare_ledger("whatever was wrong with logins and ACLs")
 
 
 def secrets():

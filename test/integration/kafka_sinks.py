@@ -45,13 +45,19 @@ def held_transaction():
     )
     for _ in range(10):
         sql(CHECK)
-    wait(DELIVERED, "the others are delivered")
-    ok(not any(event["type"] == "ptt.admin.held" for _, _, event in read_topic()), "without it")
+    wait(DELIVERED, "other rows are delivered while a transaction is held open")
+    ok(
+        not any(event["type"] == "ptt.admin.held" for _, _, event in read_topic()),
+        "the row of a held transaction is not delivered before its commit",
+    )
     session.stdin.write("commit;\n")
     session.stdin.close()
     session.wait(30)
-    wait(f"{DELIVERED} and exists (select from admin.audit where event_type = 'held')", "it comes at its commit")
-    compare_ledger("each row once")
+    wait(
+        f"{DELIVERED} and exists (select from admin.audit where event_type = 'held')",
+        "the row of a held transaction is delivered at its commit",
+    )
+    compare_ledger("a held transaction")
 
 
 def one_sink_down():
@@ -60,20 +66,25 @@ def one_sink_down():
     for _ in range(50):
         sql(CHECK)
     wait(NDJSON, "files are written while the broker is paused")
-    wait(f"select state = 'backing_off' and lag_rows >= 50 {KAFKA}", "the backlog of the other one shows", 90)
+    wait(
+        f"select state = 'backing_off' and lag_rows >= 50 {KAFKA}",
+        "the backlog of Kafka shows while the broker is paused",
+        90,
+    )
     sql("select admin.create_audit_partitions()")
     BROKER.kill(signal.SIGCONT)
-    wait(DELIVERED, "and is delivered", 120)
+    wait(DELIVERED, "the backlog of Kafka is delivered when the broker answers", 120)
     setting("ndjson_directory", "/proc/nowhere")
     wait(
-        "select state = 'backing_off' from admin.worker_status where sink = 'ndjson'", "now the files cannot be written"
+        "select state = 'backing_off' from admin.worker_status where sink = 'ndjson'",
+        "the sink ndjson backs off while its files cannot be written",
     )
     sql(CHECK)
-    wait(DELIVERED, "which is no matter to Kafka")
+    wait(DELIVERED, "rows are delivered to Kafka while files cannot be written")
     sql("alter system reset admin_ext.ndjson_directory; ")
     sql("select pg_reload_conf()")
-    wait(NDJSON, "files are written when they can be")
-    compare_ledger("each row once")
+    wait(NDJSON, "files are written when they can be written again")
+    compare_ledger("one sink down")
 
 
 def databases():
@@ -90,22 +101,30 @@ def databases():
     for _ in range(5):
         subprocess.run([*two, CHECK], check=True, stdout=subprocess.DEVNULL)
         sql(CHECK)
-    wait(DELIVERED, "one database is delivered")
+    wait(DELIVERED, "the first database is delivered")
     wait(
         "select lag_rows = 0 and state = 'idle' and delivered_rows > 0 from admin.worker_status where database = 'two' and sink = 'kafka'",
-        "the other too",
+        "the second database is delivered",
         90,
     )
     kill_worker()
     sql(CHECK)
-    wait(DELIVERED, "and after a kill", 90)
-    wait("select state = 'idle' from admin.worker_status where database = 'two' and sink = 'kafka'", "of both", 90)
+    wait(DELIVERED, "the first database is delivered after a kill", 90)
+    wait(
+        "select state = 'idle' from admin.worker_status where database = 'two' and sink = 'kafka'",
+        "the worker of the second database is idle after a kill",
+        90,
+    )
     store = subprocess.run(
         [*two, "select store_id from admin.store"], capture_output=True, text=True, check=True
     ).stdout.strip()
     sources = [event["auditid"] for _, _, event in read_topic() if store in event["source"]]
-    ok(len(sources) == len(set(sources)) == 5, "rows of the other are there once, under its own source", sources)
-    compare_ledger("rows of the first too")
+    ok(
+        len(sources) == len(set(sources)) == 5,
+        "rows of the second database are in the topic once, under their own source",
+        sources,
+    )
+    compare_ledger("rows of the first database")
 
 
 def begin_another(*partitions):
@@ -128,14 +147,14 @@ def others_transaction():
     sql(CHECK)
     wait(
         f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}",
-        "recovery waits for it, and says so",
+        "recovery waits for another's open transaction, and says so",
         90,
     )
-    wait(f"select lag_rows > 0 {KAFKA}", "what waits meanwhile is counted")
-    ok(sql(DELIVERED) == "f", "nothing is sent before")
+    wait(f"select lag_rows > 0 {KAFKA}", "rows that wait for another's transaction are counted")
+    ok(sql(DELIVERED) == "f", "no row is sent before another's transaction has ended")
     other.abort_transaction(30)
-    wait(DELIVERED, "when it has ended delivery goes on", 90)
-    compare_ledger("each row once")
+    wait(DELIVERED, "delivery goes on when another's transaction has been aborted", 90)
+    compare_ledger("another's aborted transaction")
 
 
 def open_before_newest():
@@ -149,13 +168,13 @@ def open_before_newest():
     kill_worker()
     wait(
         f"select state = 'backing_off' and last_error ~ 'another producer has left open' {KAFKA}",
-        "recovery waits for that, and says so",
+        "recovery waits for another's transaction in front of the newest record, and says so",
         90,
     )
     other.commit_transaction(30)
     sql(CHECK)
-    wait(DELIVERED, "when it has ended delivery goes on", 90)
-    compare_ledger("each row once")
+    wait(DELIVERED, "delivery goes on when another's transaction has been committed", 90)
+    compare_ledger("another's committed transaction")
 
 
 def topic_of_each():
@@ -184,12 +203,16 @@ def topic_of_each():
         ok(
             {event["source"] for event in records} == {f"/admin_ext/{store}"}
             and number in {event["auditid"] for event in records},
-            f"{database}: into a topic of its own",
+            f"{database}: rows are delivered into a topic of its own",
         )
         place = ask(
             database, "select place from admin.sink_places() where sink = 'kafka' and database = current_database()"
         )
-        ok(place == f'topic "trail.{database}", no schema registry', f"{database}: which is shown", place)
+        ok(
+            place == f'topic "trail.{database}", no schema registry',
+            f"{database}: admin.sink_places() shows the topic",
+            place,
+        )
     sql('create database "three four"')
     ask("three four", "set client_min_messages = error; create extension admin_ext")
     sql("alter system set admin_ext.databases = 'postgres, two, \"three four\"'")
@@ -197,9 +220,9 @@ def topic_of_each():
     wait(
         "select state = 'stopped' and last_error ~ 'makes the name \"trail.three four\" for this database, .*; change admin_ext.kafka_topic' "
         "from admin.worker_status where sink = 'kafka' and database = 'three four'",
-        "a database whose name is no topic's is told so",
+        "last_error names a database whose name makes no valid name of a topic",
     )
-    wait(f"select state = 'idle' {KAFKA}", "which is no matter to the others")
+    wait(f"select state = 'idle' {KAFKA}", "the worker of postgres is idle beside a database whose name is no topic's")
 
 
 if __name__ == "__main__":

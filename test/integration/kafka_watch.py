@@ -66,14 +66,17 @@ def resync(name):
 
 def notices(name):
     wait(STOPPED, name, SOON)
-    ok(sql("select admin.resync_proposal('kafka')") != "", "an operator is told what to do")
+    ok(
+        sql("select admin.resync_proposal('kafka')") != "",
+        "resync_proposal tells an operator what to do about a topic that has lost records",
+    )
     before = len(read_topic())
     sql(CHECK)
     poll(lambda: sql(f"select lag_rows > 0 {KAFKA}") == "t", 10)
-    ok(len(read_topic()) == before, "nothing further is sent")
+    ok(len(read_topic()) == before, "no row is sent to a topic that has lost records")
     sql("select pg_reload_conf()")
     expect(lambda: sql(f"select state <> 'starting' {KAFKA}") == "t", "the worker reads its settings again")
-    wait(STOPPED, "a reload does not hide the loss", SOON)
+    wait(STOPPED, "a reload does not hide that a topic has lost records", SOON)
     resync(name)
 
 
@@ -333,7 +336,7 @@ def compare_known(name):
         ).splitlines()
     )
     seen = [event["auditid"] for _, _, event in read_topic() if int(event["auditid"]) > int(first)]
-    ok(len(seen) == len(set(seen)) and set(seen) <= delivered, f"{name}: nothing twice")
+    ok(len(seen) == len(set(seen)) and set(seen) <= delivered, f"{name}: no row is in the topic twice")
 
 
 def broker_away():
@@ -345,7 +348,11 @@ def broker_away():
         SOON,
     )
     BROKER.kill(signal.SIGCONT)
-    wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it answers again", 60)
+    wait(
+        f"select state = 'idle' and last_error is null {KAFKA}",
+        "an idle worker notices that a paused broker answers again",
+        60,
+    )
     BROKER.kill()
     wait(
         f"select state = 'backing_off' and last_error ~ 'start the brokers' {KAFKA}",
@@ -353,7 +360,7 @@ def broker_away():
         SOON,
     )
     BROKER.start()
-    wait(f"select state = 'idle' and last_error is null {KAFKA}", "and that it is back", 60)
+    wait(f"select state = 'idle' and last_error is null {KAFKA}", "an idle worker notices that a broker is back", 60)
     deliver_some()
 
 

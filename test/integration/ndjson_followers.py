@@ -132,7 +132,7 @@ def begin():
     sql(CHECK)
     wait(DELIVERED, "the first row is delivered")
     for name in FOLLOWERS:
-        has_read(name, "has read it")
+        has_read(name, "has read the first row")
 
 
 def read_unrecorded(what):

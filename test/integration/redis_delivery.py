@@ -70,7 +70,7 @@ def one_life():
             ("approval.signed_full", "signed_full", "valid"),
             ("approval.withdrawn", "withdrawn", "not-applicable"),
         ],
-        "with the states they had",
+        "messages tell the states of an approval at the time of each event",
         told,
     )
     event = json.loads(wanted[3])
@@ -79,7 +79,7 @@ def one_life():
         == sql(
             f"select to_char(sla_deadline at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') from admin.approval where approval_id = '{first}'"
         ),
-        "valid until the deadline",
+        "valid_until of a fully signed approval is its deadline",
         event,
     )
 
@@ -97,7 +97,7 @@ def deadlines():
         sign(issue(number, 1, deadline), 1)
     hears_all("past and far deadlines")
     told = [json.loads(message)["ttl_state"] for message in LISTENER.messages if b"signed_full" in message]
-    ok(set(told) == {"valid", "expired", "stale"}, "of every kind", told)
+    ok(set(told) == {"valid", "expired", "stale"}, "signed approvals are told as valid, expired and stale", told)
     sign(issue(17, 1, "'10000-01-01 00:00:00Z'"), 1)
     sign(issue(18, 1, "'0044-03-15 00:00:00Z BC'"), 1)
     heard = [json.loads(message) for message in LISTENER.hears(len(LISTENER.messages) + 4, 5)[-4:]]
@@ -128,12 +128,19 @@ def nothing_else():
     by_hand(
         "insert into admin.audit (event_type, approval_id, payload) values ('approvals.signed_full', 'APP-000001-k', '{}'), ('row.updated', null, '{\"type\":\"ptt.admin.approval.issued\"}')"
     )
-    wait(DELIVERED, "other rows count as delivered")
-    ok(sql("select count(*) > 0 from admin.audit where event_type = 'signature.added'") == "t", "signatures among them")
-    ok(len(LISTENER.messages) == before, "and nothing of them is published", LISTENER.messages[before:])
+    wait(DELIVERED, "rows that are told to nobody count as delivered")
+    ok(
+        sql("select count(*) > 0 from admin.audit where event_type = 'signature.added'") == "t",
+        "the trail has events of signatures",
+    )
+    ok(
+        len(LISTENER.messages) == before,
+        "checks, signatures and what came from elsewhere are not published",
+        LISTENER.messages[before:],
+    )
     sql(f"set role {role()}; select admin.sensitive_check('APP-000001-k')")
-    wait(DELIVERED, "nor of a checker's")
-    ok(len(LISTENER.messages) == before, "decisions", LISTENER.messages[before:])
+    wait(DELIVERED, "the row of a checker's decision counts as delivered")
+    ok(len(LISTENER.messages) == before, "a checker's decision is not published", LISTENER.messages[before:])
 
 
 def role():
@@ -151,7 +158,7 @@ def odd_texts():
     ok(
         [(event["approval_id"], event["event_type"]) for event in heard]
         == [('APP-"\\\n\t\x01äß€😀', 'approval.x"y'), ('APP-"\\\n\t\x01äß€😀', "approval.ü")],
-        "as they are",
+        "odd rows are published as they are",
         heard,
     )
 
@@ -171,8 +178,15 @@ def impossible():
     before = len(LISTENER.messages)
     issue(20)
     heard = LISTENER.hears(before + 1)
-    ok(b"APP-000020-k" in heard[-1] and len(heard) == before + 1, "the others are published", heard[before:])
-    wait("select count(*) = 3 from admin.dead_letter where sink = 'redis'", "these are dead letters")
+    ok(
+        b"APP-000020-k" in heard[-1] and len(heard) == before + 1,
+        "a row behind rows that no message can be made of is published, and nothing else",
+        heard[before:],
+    )
+    wait(
+        "select count(*) = 3 from admin.dead_letter where sink = 'redis'",
+        "rows that no message can be made of are dead letters",
+    )
     errors = sql("select error from admin.dead_letter order by audit_id")
     ok(
         errors.count(
@@ -180,7 +194,7 @@ def impossible():
         )
         == 2
         and "the document cannot be read: unsupported Unicode escape sequence" in errors,
-        "that say why",
+        "the error of a dead letter says why no message can be made of the row",
         errors,
     )
 
@@ -203,15 +217,15 @@ def stream():
     settings(redis_stream="approvals", redis_stream_length="100")
     sign(issue(30), 1, 2)
     wanted = list(expected("approval_id = 'APP-000030-k'"))
-    wait(DELIVERED, "delivered with a stream")
+    wait(DELIVERED, "rows are delivered with a stream")
     found = [entry[b"message"] for _, entry in redis.xrange("approvals")]
     ok(found == wanted, "the stream has the messages", (found, wanted))
-    ok(LISTENER.hears(0)[-3:] == wanted, "and so has the channel")
+    ok(LISTENER.hears(0)[-3:] == wanted, "the channel has the messages that the stream has")
     sql(
         "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) "
         "select 'APP-' || lpad(n::text, 6, '0') || '-s', 'pay', '{x}', 1, 'boss', '2040-01-01' from generate_series(1, 1000) as n"
     )
-    wait(DELIVERED, "a thousand more")
+    wait(DELIVERED, "a thousand approvals are delivered with a stream")
     length = redis.xlen("approvals")
     ok(100 <= length <= 300, "the stream is kept about as short as it is told", length)
 
@@ -224,18 +238,18 @@ def renamed():
     approval = issue(40)
     wanted = list(expected(f"approval_id = '{approval}'"))
     before = len(LISTENER.messages)
-    ok(other.hears(1) == wanted, "another channel", other.messages)
-    wait(DELIVERED, "delivered")
+    ok(other.hears(1) == wanted, "a reload changes the channel of messages", other.messages)
+    wait(DELIVERED, "all is delivered to another channel")
     ok(
         [entry[b"message"] for _, entry in redis.xrange("postgres of " + sql("select store_id from admin.store"))]
         == wanted,
-        "and another stream",
+        "a reload changes the stream of messages",
     )
     ok(
         sql("select place from admin.sink_places() where sink = 'redis'") == 'channel "100% postgres"',
-        "whose names are those of this database and store",
+        "admin.sink_places() shows the channel with the name of the database",
     )
-    ok(len(LISTENER.messages) == before, "and the old one no more")
+    ok(len(LISTENER.messages) == before, "the old channel gets no message after the change")
     other.close()
     settings(redis_channel=CHANNEL, redis_stream="")
 
@@ -244,24 +258,24 @@ def databases():
     """A unix socket, and a database where the stream goes."""
     settings(redis_url=f"unix://{SOCKET}?db=3", redis_stream="approvals")
     approval = issue(50)
-    wait(DELIVERED, "delivered by a unix socket")
+    wait(DELIVERED, "rows are delivered by a unix socket")
     ok(
         [entry[b"message"] for _, entry in connect(db=3).xrange("approvals")]
         == list(expected(f"approval_id = '{approval}'")),
-        "into database 3",
+        "the stream of a URL with db=3 is in database 3",
     )
     setting("redis_url", f"redis://localhost:{PORT}/5")
     approval = issue(51)
-    wait(DELIVERED, "delivered by name")
+    wait(DELIVERED, "rows are delivered to a Redis that is named by its host")
     ok(
         [entry[b"message"] for _, entry in connect(db=5).xrange("approvals")]
         == list(expected(f"approval_id = '{approval}'")),
-        "into database 5",
+        "the stream of a URL with /5 is in database 5",
     )
     ok(any(each["name"] == "admin_ext" for each in connect().client_list()), "the connection has a name")
     ok(
         all(message in LISTENER.messages for message in expected("approval_id in ('APP-000050-k', 'APP-000051-k')")),
-        "a channel is in none of them",
+        "a subscriber hears a channel whichever database the URL names",
     )
 
 

@@ -80,29 +80,32 @@ def hears():
     approval = issue(1)
     sign(approval, 1, 2)
     SUBSCRIBER.knows("the subscriber of the page hears of a signature", approval, "valid", "heard")
-    ok(connect().xlen("approvals") == 3, "and the stream has three messages")
+    ok(connect().xlen("approvals") == 3, "the stream has three messages of an approval that was signed twice")
 
 
 def misses():
     """Redis is away, and forgets who was to be told: the database knows."""
     other = issue(2)
-    SUBSCRIBER.knows("another one", other, "not-applicable", "heard")
+    SUBSCRIBER.knows("the subscriber hears of another approval", other, "not-applicable", "heard")
     SERVER.kill()
     sql(
         "update admin.approval set state = 'withdrawn', closed_at = now(), closed_by = 'boss', close_reason = 'no more' where approval_id = 'APP-000001-k'"
     )
     wait(f"select state = 'backing_off' {REDIS}", "an approval is withdrawn while Redis is down")
     setting("redis_url", "redis://127.0.0.1:1")
-    wait(f"select state = 'backing_off' and last_error ~ ':1:' {REDIS}", "and nothing is sent")
+    wait(
+        f"select state = 'backing_off' and last_error ~ ':1:' {REDIS}",
+        "the worker backs off at an address where no Redis listens",
+    )
     SERVER.start()
     SUBSCRIBER.knows("the subscriber asks when it is let in again", "APP-000001-k", "not-applicable", "asked")
     settings(redis_url=URL.replace("//", "//app:app@"))
-    wait(DELIVERED, "what was late is sent")
+    wait(DELIVERED, "a withdrawal from the time without Redis is delivered late")
     sign(other, 1, 2)
-    SUBSCRIBER.knows("what comes after it is heard", other, "valid", "heard")
+    SUBSCRIBER.knows("the subscriber hears of a signature after a late message", other, "valid", "heard")
     ok(
         SUBSCRIBER.last_of("APP-000001-k")[0][0] == "asked" and SUBSCRIBER.process.poll() is None,
-        "and what was late is ignored",
+        "the subscriber ignores a late message",
         SUBSCRIBER.lines,
     )
 
@@ -125,7 +128,7 @@ def falls_silent():
     )
     ok(
         poll(lambda: [line[2:] for line in SUBSCRIBER.last_of("APP-000002-k")] == [[newest, "not-applicable"]], 60),
-        "and knows what has changed meanwhile when it speaks again, heard or asked",
+        "the subscriber knows what changed while Redis was silent, heard or asked",
         SUBSCRIBER.lines[-5:],
     )
 

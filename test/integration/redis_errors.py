@@ -78,14 +78,14 @@ def fails(name, pattern, state="backing_off", seconds=30):
     )
     said = error()
     print(f"# {said}", flush=True)
-    ok(SECRET not in said and "\n" not in said, f"{name}: in one sentence without a secret", said)
+    ok(SECRET not in said and "\n" not in said, f"{name}: last_error is one sentence without a secret", said)
     return holds
 
 
 def goes_on(name, number):
     setting("redis_url", URL)
     issue(number)
-    wait(DELIVERED, f"{name}: delivered when it is corrected")
+    wait(DELIVERED, f"{name}: a row is delivered when the URL is corrected")
 
 
 def malformed():
@@ -94,7 +94,7 @@ def malformed():
     fails("no URL", "no Redis is configured; set admin_ext.redis_url", "stopped")
     for url, says in URLS.items():
         setting("redis_url", URL)
-        wait(f"select state = 'idle' {REDIS}", "a good URL")
+        wait(f"select state = 'idle' {REDIS}", f"Redis is reached by a good URL before {url}")
         setting("redis_url", url)
         fails(url, says, "stopped")
     goes_on("malformed", 1)
@@ -161,7 +161,7 @@ def wrong_type():
         'could not add to stream "a key" as user "default" \\(Redis at 127.0.0.1:\\d+\\): WRONGTYPE .*; remove that key, or set another admin_ext.redis_stream',
     )
     connect().delete("a key")
-    wait(DELIVERED, "when the key is gone: delivered")
+    wait(DELIVERED, "the key that is no stream is gone: delivered")
     setting("redis_stream", "")
 
 
@@ -174,7 +174,7 @@ def replica():
         "Redis at 127.0.0.1:\\d+ is a replica; name the primary in admin_ext.redis_url, by a name that follows a failover",
     )
     connect().replicaof("NO", "ONE")
-    wait(DELIVERED, "a primary again: delivered")
+    wait(DELIVERED, "the replica is a primary again: delivered")
 
 
 def out_of_memory():
@@ -182,7 +182,7 @@ def out_of_memory():
     issue(5)
     fails("no memory", "OOM .*; raise its maxmemory, or make room there")
     connect().config_set("maxmemory", 0)
-    wait(DELIVERED, "memory again: delivered")
+    wait(DELIVERED, "Redis has memory again: delivered")
     setting("redis_stream", "")
 
 
@@ -192,7 +192,7 @@ def wrong_database():
         "a database that is not there",
         "could not select database 1000 .*ERR DB index is out of range; correct the database in admin_ext.redis_url",
     )
-    goes_on("another database", 6)
+    goes_on("a database that is not there", 6)
 
 
 def needless_password():
@@ -201,13 +201,13 @@ def needless_password():
         "a password that nobody asked for",
         'could not log in as user "default" .*ERR AUTH .*; set a password there, or take it out',
     )
-    goes_on("without", 7)
+    goes_on("a needless password", 7)
 
 
 def most_clients():
     sql("alter system reset admin_ext.redis_url")
     sql("select pg_reload_conf()")
-    wait(f"select state = 'stopped' {REDIS}", "the sink has left")
+    wait(f"select state = 'stopped' {REDIS}", "the sink stops when no URL is set")
     control = connect()
     control.config_set("maxclients", 4)
     others = []
@@ -220,10 +220,10 @@ def most_clients():
     setting("redis_url", f"unix://{SOCKET}")
     fails("too many clients", "ERR max number of clients.*; raise its maxclients")
     control.config_set("maxclients", 1000)
-    wait(f"select state = 'idle' {REDIS}", "more clients: it is let in")
+    wait(f"select state = 'idle' {REDIS}", "the sink is let in when Redis takes more clients")
     for other in others:
         other.close()
-    goes_on("with more clients", 8)
+    goes_on("Redis with more clients", 8)
 
 
 def read_command(lines):
@@ -444,9 +444,9 @@ def at_last():
     ok(all(connect().ping() for _ in range(3)), "Redis is well")
     listener = Subscriber()
     approval = issue(99)
-    ok(listener.hears(1) == list(expected(f"approval_id = '{approval}'")), "and all works")
-    ok(sql("select count(*) from admin.dead_letter") == "0", "nothing was given up")
-    ok(SECRET not in log(), "no secret in the log")
+    ok(listener.hears(1) == list(expected(f"approval_id = '{approval}'")), "a change is published after all errors")
+    ok(sql("select count(*) from admin.dead_letter") == "0", "no row is a dead letter after all errors")
+    ok(SECRET not in log(), "no secret in the log after all errors")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def first_audit_id():
 
 def compare(name, listener, first):
     """All changes from this number on were heard, in order per approval."""
-    wait(DELIVERED, f"{name}: delivered", 60)
+    wait(DELIVERED, f"{name}: all is delivered", 60)
     wanted = list(expected(f"audit_id >= {first}"))
     poll(lambda: not set(wanted) - set(listener.messages), 60)
     heard = [message for message in first_of(listener.messages) if message in set(wanted)]
@@ -73,17 +73,17 @@ def idle_failover():
     """FAILOVER closes no connection, and a replica takes PUBLISH without a word."""
     old, new = reset()
     approval = issue(next(numbers), tag="f")
-    wait(DELIVERED, "issued, delivered")
+    wait(DELIVERED, "an approval is delivered before FAILOVER")
     fail_over(old, new)
     listener = listen_at(new)
     withdraw(approval)
-    hears(listener, approval, "approval.withdrawn", "FAILOVER: a withdrawal after it is heard at the new primary")
+    hears(listener, approval, "approval.withdrawn", "a withdrawal after FAILOVER is heard at the new primary")
     ok(
         poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60),
         "the worker has left the demoted node",
     )
-    hears(listener, approval, "approval.issued", "what was published shortly before is published again")
-    wait(DELIVERED, "all is delivered")
+    hears(listener, approval, "approval.issued", "what was published shortly before a failover is published again")
+    wait(DELIVERED, "all is delivered after a failover of an idle sink")
     listener.close()
 
 
@@ -91,7 +91,7 @@ def locked_position():
     """Somebody's lock keeps the worker from recording what it is to publish again."""
     old, new = reset()
     approval = issue(next(numbers), tag="f")
-    wait(DELIVERED, "issued, delivered")
+    wait(DELIVERED, "an approval is delivered before a failover under a lock")
     locker = session.connect()
     locker.autocommit = False
     with locker.cursor() as cursor:
@@ -100,8 +100,8 @@ def locked_position():
         listener = listen_at(new)
         wait(f"select last_error ~ 'waits for a lock on admin.sink_position' {REDIS}", "the worker waits for a lock")
     locker.rollback()
-    hears(listener, approval, "approval.issued", "it is published again when the lock is gone")
-    wait(DELIVERED, "all is delivered")
+    hears(listener, approval, "approval.issued", "an approval is published again when the lock is gone")
+    wait(DELIVERED, "all is delivered when the lock is gone")
     listener.close()
     locker.close()
 
@@ -114,7 +114,7 @@ def demoted_while_idle():
         poll(lambda: connections_of_ours(new) == 1 and connections_of_ours(old) == 0, 60),
         "idle: the demoted node is left",
     )
-    wait(f"select state = 'idle' {REDIS}", "and the new primary is reached")
+    wait(f"select state = 'idle' {REDIS}", "an idle worker reaches the new primary")
 
 
 def no_primary():
@@ -124,12 +124,12 @@ def no_primary():
     approval = issue(next(numbers), tag="f")
     wait(
         f"select state = 'backing_off' and last_error ~ '{REPLICA}' and lag_rows > 0 {REDIS}",
-        "the address leads to a replica: backing_off, and it says so",
+        "the address leads to a replica: backing_off, and last_error says so",
     )
     listener = listen_at(new)
     new.connect().replicaof("NO", "ONE")
     wait(DELIVERED, "the replica is promoted: delivered")
-    hears(listener, approval, "approval.issued", "what waited is heard")
+    hears(listener, approval, "approval.issued", "what waited for a primary is heard")
     listener.close()
 
 

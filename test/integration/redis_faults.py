@@ -53,7 +53,7 @@ def killed_while_idle():
         "Redis is killed, nothing is delivered: backing_off",
     )
     SERVER.start()
-    wait(f"select state = 'idle' {REDIS}", "started again: reached without anybody's doing")
+    wait(f"select state = 'idle' {REDIS}", "the worker reaches a Redis that was started again, without anybody's doing")
     said = state_changes("redis") - changes
     ok(said == 2, "the log has one line for the outage and one for its end", said)
 
@@ -66,7 +66,7 @@ def paused_while_idle():
         25,
     )
     SERVER.kill(signal.SIGCONT)
-    wait(f"select state = 'idle' {REDIS}", "goes on: reached")
+    wait(f"select state = 'idle' {REDIS}", "an idle worker reaches Redis after a pause")
 
 
 def restarted_while_idle():
@@ -74,7 +74,7 @@ def restarted_while_idle():
     for number in range(3):
         SERVER.restart()
         issue(700 + number)
-        wait(DELIVERED, "restarted behind the sink's back: delivered")
+        wait(DELIVERED, "Redis is restarted behind the sink's back: delivered")
 
 
 def dropped_connection():
@@ -85,7 +85,7 @@ def dropped_connection():
         issue(710 + number)
         wait(DELIVERED, "a connection is dropped: delivered by the next")
     said = state_changes("redis") - changes
-    ok(said % 2 == 0 and said <= 10, "each outage with its end in the log", said)
+    ok(said % 2 == 0 and said <= 10, "the log has each outage by a dropped connection with its end", said)
 
 
 def down_and_others():
@@ -95,19 +95,19 @@ def down_and_others():
     for number in range(50):
         sign(issue(100 + number), 1)
     wait(NDJSON, "files are written while Redis is down")
-    wait(f"select state = 'backing_off' and lag_rows >= 150 {REDIS}", "what waits is counted")
+    wait(f"select state = 'backing_off' and lag_rows >= 150 {REDIS}", "rows that wait for Redis are counted")
     SERVER.start()
     listener = Subscriber()
-    wait(DELIVERED, "delivered when Redis is back", 30)
+    wait(DELIVERED, "rows are delivered when Redis is back", 30)
     wanted = list(expected("approval_id between 'APP-000100-k' and 'APP-000149-k'"))
     poll(lambda: not set(wanted) - set(listener.messages), 60)
     ok(
         [message for message in first_of(listener.messages) if message in wanted] == wanted,
-        f"all {len(wanted)} messages, in order",
+        f"a subscriber hears all {len(wanted)} messages of an outage, in order",
     )
     listener.close()
     said = state_changes("redis") - changes
-    ok(said == 2, "the log has one line for the outage and one for its end", said)
+    ok(said == 2, "the log has one line for an outage with writers and one for its end", said)
 
 
 def paused():
@@ -121,10 +121,10 @@ def paused():
     setting("linger", "6ms")
     ok(sql(CHECK) != "", "a check is answered while Redis is paused")
     SERVER.kill(signal.SIGCONT)
-    wait(DELIVERED, "delivered when it answers again", 20)
+    wait(DELIVERED, "rows are delivered when a paused Redis answers again", 20)
     ok(
         sql(f"select state from admin.approval where approval_id = '{approval}'") == "pending",
-        "of an approval that is there",
+        "an approval that was issued while Redis was paused is pending",
     )
 
 
@@ -139,7 +139,7 @@ def paused_under_load():
     )
     wait(
         f"select last_audit_id > (select max(audit_id) from admin.audit) - 200 and state in ('idle', 'delivering') {REDIS}",
-        "checks are passed by",
+        "the worker skips checks",
     )
     SERVER.kill(signal.SIGSTOP)
     wait(
@@ -148,10 +148,10 @@ def paused_under_load():
         25,
     )
     SERVER.kill(signal.SIGCONT)
-    wait(f"select state in ('delivering', 'idle') {REDIS}", "goes on: reached")
+    wait(f"select state in ('delivering', 'idle') {REDIS}", "a worker under load reaches Redis after a pause")
     checks.terminate()
     checks.wait()
-    wait(DELIVERED, "all is delivered", 20)
+    wait(DELIVERED, "all is delivered after a pause under load", 20)
 
 
 def ended_while_paused():
@@ -163,7 +163,7 @@ def ended_while_paused():
     pg_ctl("restart", "-m", "fast")
     ok(sql("select 1") == "1", "the server is restarted while Redis is paused")
     SERVER.kill(signal.SIGCONT)
-    wait(DELIVERED, "delivered after that", 20)
+    wait(DELIVERED, "rows are delivered after a restart of the server while Redis was paused", 20)
 
 
 def loading():
@@ -189,7 +189,7 @@ def loading():
     )
     SERVER.kill()
     SERVER.start()
-    wait(f"select state = 'idle' {REDIS}", "when it is ready: reached", 20)
+    wait(f"select state = 'idle' {REDIS}", "the worker reaches Redis when it has read its data", 20)
 
 
 WRITER = """
@@ -316,7 +316,7 @@ def disturb(rounds, *ways):
     stop.set()
     writer.join()
     print(f"# {dict(done)}", flush=True)
-    wait(f"select count(*) > {before} + {rounds} from admin.audit", "rows were written meanwhile")
+    wait(f"select count(*) > {before} + {rounds} from admin.audit", f"rows were written during {rounds} rounds")
     wait(DELIVERED, f"all is delivered after {rounds} rounds", 120)
 
 

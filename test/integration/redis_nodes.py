@@ -137,7 +137,7 @@ def reset(*options):
     setting("redis_url", f"redis://127.0.0.1:{PROXY.port}")
     wait(f"select state = 'idle' {REDIS}", "the worker is connected", 30)
     expect(lambda: connections_of_ours(NODES[0]) == 1, "the worker is at the primary")
-    wait(DELIVERED, "and what was there before is delivered")
+    wait(DELIVERED, "what was pending is delivered to a new primary")
     return NODES
 
 

@@ -26,7 +26,7 @@ def long_ago():
     """Two primaries for more than a minute: what the new one has is told from what it has not."""
     old, new = reset()
     before = issue(next(numbers), tag="f")
-    wait(DELIVERED, "delivered")
+    wait(DELIVERED, "an approval is delivered before two primaries part")
     published = old.offset()
     expect(lambda: new.offset() >= published, "the replica has it, too")
     age(130)
@@ -34,7 +34,7 @@ def long_ago():
     PROXY.prefers = old
     new.connect().replicaof("NO", "ONE")
     lost = issue(next(numbers), tag="f")
-    wait(DELIVERED, "delivered to the old primary alone")
+    wait(DELIVERED, "an approval is delivered to the old primary alone")
     age(130)
     ok(not listener.messages, "the new primary has heard nothing", listener.messages)
     PROXY.prefers = None
@@ -45,10 +45,10 @@ def long_ago():
         "approval.issued",
         "a primary that was cut off for long: what the new one lacks is published again",
     )
-    wait(DELIVERED, "all is delivered")
+    wait(DELIVERED, "all is delivered after a primary was cut off for long")
     ok(
         not any(event["approval_id"] == before for event in events(listener)),
-        "and what it has is not",
+        "what the new primary has is not published again",
         events(listener)[:3],
     )
     listener.close()
@@ -74,11 +74,11 @@ def role_alone():
     old, new = reset()
     let_in("app", old, new)
     approval = issue(next(numbers), tag="f")
-    wait(DELIVERED, "delivered by a user with +role and without +info")
+    wait(DELIVERED, "an approval is delivered by a user with +role and without +info")
     fail_over(old, new)
     listener = listen_at(new)
-    hears(listener, approval, "approval.issued", "and published again after a failover")
-    wait(DELIVERED, "all is delivered")
+    hears(listener, approval, "approval.issued", "a failover publishes again what a user without +info has published")
+    wait(DELIVERED, "all is delivered by a user without +info after a failover")
     listener.close()
 
 
@@ -87,7 +87,7 @@ def role_alone_and_replicas():
     old, new = reset()
     let_in("app", old, new)
     held = issue(next(numbers), tag="f")
-    wait(DELIVERED, "delivered by a user without +info")
+    wait(DELIVERED, "an approval is delivered by a user without +info")
     published = old.offset()
     expect(lambda: old.connect().info("replication")["slave0"]["offset"] >= published, "the replica has it")
     asked = asked_for_role(old)
@@ -98,7 +98,7 @@ def role_alone_and_replicas():
     age(130)
     last = issue(next(numbers), tag="f")
     hears(listener, last, "approval.issued", "on a new connection delivery goes on")
-    wait(DELIVERED, "all is delivered")
+    wait(DELIVERED, "all is delivered on a new connection")
     ok(not heard_again(listener, held), "what all replicas have is not published again", events(listener)[:2])
     listener.close()
 
@@ -110,19 +110,26 @@ def role_alone_without_replicas():
     new.kill()
     expect(lambda: not old.connect().info("replication")["connected_slaves"], "the replica is gone")
     approval = issue(next(numbers), tag="f")
-    wait(DELIVERED, "delivered by a user without +info")
+    wait(DELIVERED, "a user without +info delivers an approval to a primary without replicas")
     listener = listen_at(old)
     age(400)
-    hears(listener, approval, "approval.issued", "a new connection publishes it again")
-    wait(DELIVERED, "all is delivered")
+    hears(
+        listener,
+        approval,
+        "approval.issued",
+        "a new connection to a primary without replicas publishes an approval again",
+    )
+    wait(DELIVERED, "all is delivered on the second connection to a primary without replicas")
     heard = heard_again(listener, approval)
     age(400)
     last = issue(next(numbers), tag="f")
-    hears(listener, last, "approval.issued", "so does the next, with what came meanwhile")
-    wait(DELIVERED, "all is delivered")
+    hears(
+        listener, last, "approval.issued", "the third connection to a primary without replicas publishes a new approval"
+    )
+    wait(DELIVERED, "all is delivered on the third connection to a primary without replicas")
     ok(
         heard_again(listener, approval) == heard,
-        "but not what was published first more than ten minutes ago",
+        "what was published first more than ten minutes ago is not published again",
         heard_again(listener, approval),
     )
     listener.close()
@@ -146,7 +153,7 @@ def commit_late():
     old, new = reset()
     late, name = issue_late()
     held = [issue(next(numbers), tag="f") for _ in range(5)]
-    wait(DELIVERED, "delivered")
+    wait(DELIVERED, "approvals are delivered before one with a lower number is committed")
     published = old.offset()
     expect(lambda: new.offset() >= published, "the replica has it, too")
     age(130)
@@ -162,21 +169,21 @@ def late_row():
     wait(DELIVERED, "a row that was committed late is delivered")
     fail_over(old, new)
     listener = listen_at(new)
-    for approval in (name, last):
+    for approval, which in ((name, "a late row"), (last, "a row behind a late row")):
         hears(
             listener,
             approval,
             "approval.issued",
-            "after a failover what was published in the last minute is published again, late or not",
+            f"a failover publishes {which} again that was published in the last minute",
         )
-    wait(DELIVERED, "all is delivered")
+    wait(DELIVERED, "all is delivered after a late row and a failover")
     ok(
         not any(heard_again(listener, approval) for approval in held),
         "what was published long before a late row is not published again",
         events(listener),
     )
     after = issue(next(numbers), tag="f")
-    hears(listener, after, "approval.issued", "delivery goes on")
+    hears(listener, after, "approval.issued", "delivery goes on after a late row and a failover")
     listener.close()
 
 
@@ -185,7 +192,7 @@ def repeated_after_crash():
     old, new, name, held = commit_late()
     setting("batch_rows", 1)
     several = [issue(next(numbers), tag="f") for _ in range(40)]
-    wait(DELIVERED, "delivered in batches of one row")
+    wait(DELIVERED, "approvals are delivered in batches of one row")
     listener = listen_at(new)
     fail_over(old, new)
     hears(listener, name, "approval.issued", "the late row is published again")
@@ -195,7 +202,7 @@ def repeated_after_crash():
     hears(listener, several[-1], "approval.issued", "another worker publishes what was left of a repetition")
     ok(
         not any(heard_again(listener, approval) for approval in held),
-        "another worker repeats nothing else",
+        "another worker does not repeat what was published long before a late row",
         events(listener),
     )
     listener.close()
@@ -214,16 +221,16 @@ def skipped_rows():
     late.commit()
     late.close()
     hears(listener, name, "approval.issued", "a row that was committed after the resync is published")
-    wait(DELIVERED, "all is delivered")
+    wait(DELIVERED, "all is delivered after a resync")
     before = heard_again(listener, name)
     listener.close()
     fail_over(old, new)
     listener = listen_at(new)
-    hears(listener, name, "approval.issued", "and once more after a failover")
-    wait(DELIVERED, "all is delivered")
+    hears(listener, name, "approval.issued", "a failover publishes a row again that was committed after a resync")
+    wait(DELIVERED, "all is delivered after a resync and a failover")
     ok(
         before == 1 and not heard_again(listener, skipped),
-        "a row that was skipped is not published by that",
+        "a row that was skipped is not published by a failover",
         events(listener),
     )
     listener.close()
@@ -256,7 +263,7 @@ def retried_dead_letter():
     name = f"APP-{next(numbers):06}-f"
     letter = dead_letter(name)
     held = [issue(next(numbers), tag="f") for _ in range(5)]
-    wait(DELIVERED, "delivered")
+    wait(DELIVERED, "approvals with numbers above a dead letter's are delivered")
     published = old.offset()
     expect(lambda: new.offset() >= published, "the replica has it, too")
     age(130)
@@ -271,13 +278,13 @@ def retried_dead_letter():
     hears(listener, last, "approval.issued", "delivery goes on after a retried dead letter")
     ok(heard_again(listener, name) == 1, "a retried dead letter is published once", events(listener))
     fail_over(old, new)
-    for approval in (name, last):
+    for approval, which in ((name, "a retried dead letter"), (last, "a row behind a dead letter")):
         ok(
             poll(lambda: heard_again(listener, approval) == 2, 30),
-            "a failover publishes again what was published in the last minute, a retried dead letter too",
+            f"a failover publishes {which} again that was published in the last minute",
             events(listener),
         )
-    wait(DELIVERED, "all is delivered")
+    wait(DELIVERED, "all is delivered after a retried dead letter and a failover")
     after = issue(next(numbers), tag="f")
     hears(listener, after, "approval.issued", "delivery goes on after the failover")
     ok(

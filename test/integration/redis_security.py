@@ -90,7 +90,7 @@ def fails(name, pattern, to=None):
     wait(f"select state = 'backing_off' and last_error ~ $p${pattern}$p$ {REDIS}", f"{name}: last_error says so", 30)
     error = sql(f"select coalesce(last_error, '') {REDIS}")
     print(f"# {error}", flush=True)
-    ok(not has_secret(error) and "\n" not in error, f"{name}: in one sentence without a secret", error)
+    ok(not has_secret(error) and "\n" not in error, f"{name}: last_error is one sentence without a secret", error)
 
 
 def goes_on(name, to=None, who="app"):
@@ -98,8 +98,8 @@ def goes_on(name, to=None, who="app"):
     if to:
         setting("redis_url", to)
     issue(next(numbers))
-    wait(DELIVERED, f"{name}: delivered")
-    ok(poll(lambda: ours() == [who], 60), f"{name}: as user {who}", ours())
+    wait(DELIVERED, f"{name}: a row is delivered")
+    ok(poll(lambda: ours() == [who], 60), f"{name}: the sink is logged in as user {who}", ours())
 
 
 def ours():
@@ -109,13 +109,13 @@ def ours():
 
 def passwords():
     goes_on("user and password", url())
-    goes_on("by a unix socket", url("unix", host=SOCKET, rest="?db=3"))
+    goes_on("a unix socket", url("unix", host=SOCKET, rest="?db=3"))
     fails(
         "a wrong password",
         'could not log in as user "app" .*WRONGPASS .*; correct user and password in admin_ext.redis_url',
         url(password=SECRETS["wrong"]),
     )
-    goes_on("the right one", url())
+    goes_on("the right password", url())
     set_user("resetpass", f">{SECRETS['default']}", user="default")
     fails("no password where one is asked for", "NOAUTH .*; put user and password into admin_ext.redis_url", URL)
     goes_on("a password alone", url(user=""), "default")
@@ -124,7 +124,7 @@ def passwords():
 
 def acls():
     setting("redis_stream", "approvals")
-    goes_on("these rules are enough", url(rest="/3"))
+    goes_on("no rule but those of the user app", url(rest="/3"))
     cases = {
         "-publish": ('could not publish to channel "approval_ttl_refresh" as user "app" .*NOPERM', "+publish"),
         "resetchannels": (
@@ -146,18 +146,18 @@ def acls():
     set_user("-client|setname", "-ping")
     setting("redis_url", url(rest="/3"))
     issue(next(numbers))
-    wait(DELIVERED, "delivered without a name for the connection, and without PING")
+    wait(DELIVERED, "a row is delivered without a name for the connection, and without PING")
     set_user("+client|setname", "+ping")
     setting("redis_stream", "")
 
 
 def certificates():
     goes_on("TLS with a password", tls())
-    goes_on("by name", tls("localhost"))
+    goes_on("TLS with a host by name", tls("localhost"))
     distrusted = (
         "could not speak TLS with Redis at .*; name the CA of its certificate as ssl_ca_certs in admin_ext.redis_url"
     )
-    fails("a CA that did not sign it", distrusted, tls(ca="foreign.crt"))
+    fails("a CA that did not sign the certificate", distrusted, tls(ca="foreign.crt"))
     goes_on("the right CA", tls())
     fails("no CA, which is the system's", distrusted, url("rediss", host=f"127.0.0.1:{TLS_PORT}"))
     fails(
@@ -171,17 +171,17 @@ def certificates():
         tls(ca="none.crt"),
     )
     shutil.copy(f"{CERTIFICATES}/ca.crt", f"{CERTIFICATES}/none.crt")
-    goes_on("when it is there, without a reload")
+    goes_on("a CA file that was missing is there, without a reload")
     fails("a CA that is none", 'could not use file ".*names.cnf"', tls(ca="names.cnf"))
-    goes_on("the right CA again", tls())
+    goes_on("the right CA after a file that is none", tls())
 
 
 def client_certificates():
     CONTROL.config_set("tls-auth-clients", "yes")
     goes_on("a certificate of ours", tls(more=of_client("client")))
     wanted = "it wants a certificate that it trusts: correct ssl_certfile and ssl_keyfile in admin_ext.redis_url"
-    fails("none of ours", wanted, tls())
-    fails("a stranger's", wanted, tls(more=of_client("stranger")))
+    fails("no client certificate where one is wanted", wanted, tls())
+    fails("a stranger's client certificate", wanted, tls(more=of_client("stranger")))
     fails(
         "a key that does not fit",
         'could not use file ".*stranger.key"',
@@ -194,7 +194,7 @@ def client_certificates():
             tls(more=f"&ssl_certfile={CERTIFICATES}/client.crt&ssl_keyfile={CERTIFICATES}/server.key"),
         )
     CONTROL.config_set("tls-auth-clients", "optional")
-    goes_on("without, where none is wanted", tls())
+    goes_on("no client certificate where none is wanted", tls())
 
 
 def wrong_protocol():
@@ -217,7 +217,10 @@ def restarted_by_tls():
     goes_on("TLS, after Redis was started again")
     listener = Subscriber()
     approval = issue(next(numbers))
-    ok(listener.hears(1) == list(expected(f"approval_id = '{approval}'")), "and subscribers are told")
+    ok(
+        listener.hears(1) == list(expected(f"approval_id = '{approval}'")),
+        "subscribers are told after Redis was started again",
+    )
     listener.close()
 
 
@@ -230,9 +233,9 @@ def secrets():
             "set role reader; select count(*) from pg_settings where name in ('admin_ext.redis_url', 'admin_ext.redis_channel', 'admin_ext.redis_stream')"
         )
         == "0",
-        "which lists no name of them",
+        "pg_settings lists no URL, channel or stream of Redis for an auditor",
     )
-    ok(has_secret(sql("show admin_ext.redis_url")), "a superuser sees it")
+    ok(has_secret(sql("show admin_ext.redis_url")), "a superuser sees the secret in admin_ext.redis_url")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@ create extension admin_ext;
 create extension admin_ext_cutover;
 select no_plan();
 
-select is(extversion, '1.0', 'version') from pg_extension where extname = 'admin_ext';
-select ok(not extrelocatable and extnamespace = 'admin'::regnamespace, 'in schema admin, not relocatable')
+select is(extversion, '1.0', 'admin_ext has version 1.0') from pg_extension where extname = 'admin_ext';
+select ok(not extrelocatable and extnamespace = 'admin'::regnamespace, 'admin_ext is in schema admin, and not relocatable')
 from pg_extension where extname = 'admin_ext';
-select ok(superuser and not trusted, 'installed by superusers') from pg_available_extension_versions where name = 'admin_ext';
+select ok(superuser and not trusted, 'superusers alone may install admin_ext') from pg_available_extension_versions where name = 'admin_ext';
 select ok(not e.extrelocatable and e.extnamespace = 'admin'::regnamespace and v.superuser and not v.trusted and v.requires = '{admin_ext}',
-          'so is admin_ext_cutover, which requires it')
+          'admin_ext_cutover is in schema admin, for superusers alone, and requires admin_ext')
 from pg_extension as e join pg_available_extension_versions as v on v.name = e.extname and v.version = e.extversion where e.extname = 'admin_ext_cutover';
 select set_eq($$select coalesce(p.proname, c.relname)::text
                 from pg_depend as d join pg_extension as e on e.oid = d.refobjid
@@ -92,7 +92,7 @@ select fk_ok('admin', 'signature', 'approval_id', 'admin', 'approval', 'approval
 select col_is_unique('admin', 'signature', array['approval_id', 'signer_role'], 'one signature per role');
 select col_is_unique('admin', 'signature', array['approval_id', 'signer'], 'one signature per person');
 select is_partitioned('admin', 'audit', 'the trail is partitioned');
-select is_partition_of('admin', 'audit_default', 'admin', 'audit', 'and has a default partition');
+select is_partition_of('admin', 'audit_default', 'admin', 'audit', 'the trail has a default partition');
 select results_eq('select count(*) from admin.store', array[1::bigint], 'one store');
 
 -- Functions: arguments with their names and defaults, result, volatility.
@@ -166,7 +166,7 @@ select has_trigger('admin', relation, trigger, relation || ' has ' || trigger) f
 select results_eq('select item, status in (''pass'', ''fail'', ''not_configured'') and detail is not null from admin.cutover_readiness',
                   'select item, true from admin_internal.readiness_items()', 'each item of readiness has a status and a detail');
 select results_eq('select area, count(*) from admin_internal.readiness_items() group by 1 order by min(item)',
-                  $$values ('schema', 5::bigint), ('store', 4), ('TTL', 4), ('audit', 6), ('FF', 5), ('signers', 4)$$, 'so many of each area');
+                  $$values ('schema', 5::bigint), ('store', 4), ('TTL', 4), ('audit', 6), ('FF', 5), ('signers', 4)$$, 'readiness has the promised number of items in each area');
 
 -- Everything says what it is.
 select is(array(select oid::regprocedure::text from pg_proc where pronamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace)

@@ -23,7 +23,7 @@ insert into interface values ('ttl_state'), ('approval_digest'), ('sensitive_che
     ('set_action_policy'), ('drop_action_policy'), ('record_receipt');
 select set_eq(format('select proname::text from pg_proc join interface on name = proname
                       where pronamespace = ''admin''::regnamespace and has_function_privilege(%L, pg_proc.oid, ''execute'')', role),
-              functions, role || ' may call')
+              functions, role || ' may call the functions of its access, and no others')
 from (values
     ('tap_none', '{}'::text[]), ('tap_monitor', '{}'), ('tap_archiver', '{record_receipt}'),
     ('tap_policy', '{set_action_policy, drop_action_policy}'),
@@ -81,6 +81,6 @@ select is(array(select oid::regprocedure::text from pg_proc
           '{}', 'every function pins its search_path');
 select is(array(select oid::regprocedure::text from pg_proc where pronamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace)
                 and prosecdef and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)),
-          '{}', 'every SECURITY DEFINER function does');
+          '{}', 'every SECURITY DEFINER function pins its search_path');
 select * from finish();
 rollback;
