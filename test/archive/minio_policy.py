@@ -59,14 +59,14 @@ def is_refused(call, **arguments):
     return False
 
 
-def test_the_archiver_needs_no_more(archiver, worker, rights):
+def test_the_policy_is_enough_for_the_archiver(archiver, worker, rights):
     worker.batches(3)
     archiver.run().check(worker).check_locks()
     worker.batches(2)
     archiver.run().check(worker)
 
 
-def test_its_key_can_neither_delete_nor_hide(archiver, worker, rights):
+def test_the_archivers_key_can_neither_delete_nor_hide(archiver, worker, rights):
     worker.batches(1)
     archiver.run()
     key, version, _ = next(each for each in archiver.versions() if each[0].endswith(".seal.json"))
@@ -80,7 +80,7 @@ def test_its_key_can_neither_delete_nor_hide(archiver, worker, rights):
     archiver.check(worker).check_locks()
 
 
-def test_its_key_writes_nothing_without_a_lock_and_nothing_elsewhere(archiver, rights):
+def test_the_archivers_key_writes_nothing_without_a_lock_and_nothing_elsewhere(archiver, rights):
     bucket = {"Bucket": archiver.bucket}
     assert is_refused(rights.put_object, **bucket, Key="audit/x", Body=b"x", IfNoneMatch="*")
     assert is_refused(rights.put_object, **bucket, Key="other/x", Body=b"x", IfNoneMatch="*", **LOCK)
@@ -99,7 +99,7 @@ def test_a_second_version_of_a_name_leaves_the_first_one_as_it_is(archiver, work
     assert first["Body"].read() == before and first["ObjectLockMode"] == "COMPLIANCE"
 
 
-def test_its_key_can_not_change_the_bucket(archiver, rights):
+def test_the_archivers_key_can_not_change_the_bucket(archiver, rights):
     bucket = {"Bucket": archiver.bucket}
     assert is_refused(rights.put_bucket_versioning, **bucket, VersioningConfiguration={"Status": "Suspended"})
     assert is_refused(rights.put_bucket_policy, **bucket, Policy="{}")

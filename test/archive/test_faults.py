@@ -183,7 +183,7 @@ def test_a_clock_that_is_years_off_writes_nothing(faulty, proxy, worker):
     assert faulty.versions() == []
 
 
-def test_it_ends_within_seconds_while_the_storage_is_away(faulty, proxy, worker):
+def test_the_archiver_ends_within_seconds_while_the_storage_is_away(faulty, proxy, worker):
     worker.batches(1)
     proxy.fault = lambda method, path: slow(600) if worker.store in path and method == "PUT" else None
     faulty.start(*QUICK)
@@ -243,7 +243,7 @@ def test_an_answer_that_is_no_xml_is_asked_for_again(faulty, proxy, worker):
     assert proxy.count == 1
 
 
-def test_without_credentials_it_says_so(archiver, monkeypatch):
+def test_without_credentials_the_archiver_says_so(archiver, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

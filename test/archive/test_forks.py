@@ -57,7 +57,7 @@ def test_a_restart_does_not_forget_that_a_stream_has_stopped(archiver, topic, wo
     archiver.check_locks()
 
 
-def test_it_goes_on_once_an_operator_accepts_it_and_the_archive_says_so(archiver, topic, worker):
+def test_a_stream_goes_on_once_an_operator_accepts_its_stop_and_the_archive_says_so(archiver, topic, worker):
     worker.batches(2)
     archiver.run()
     forge(topic, worker, 5)

@@ -368,7 +368,7 @@ def test_receipts_alone_make_no_object_for_a_day():
         [[receipt_event(1)], [document(STORE, 2), receipt_event(3)]],
     ],
 )
-def test_with_another_document_they_are_as_old_as_that_one(batches):
+def test_receipts_with_another_document_are_as_old_as_that_document(batches):
     draft = filled(*batches)
     assert draft.awaited is not None and draft.awaited >= draft.started
     assert draft.is_old(draft.awaited + 301, 300) and not draft.is_old(draft.awaited + 299, 300)

@@ -22,10 +22,10 @@ one(early, "set admin_ext.require_verified_jwt = off")
 answer = error(early, without_token)
 ok(answer[0] == "28000", "what is set before the library is loaded has no effect", answer)
 answer = error(connect("identity_signer", options="-c admin_ext.require_verified_jwt=off"), without_token)
-ok(answer[0] == "28000", "nor has what a client asks for as it connects", answer)
+ok(answer[0] == "28000", "a client's connection option does not turn off require_verified_jwt", answer)
 error(connect("identity_signer"), "alter role identity_signer set admin_ext.require_verified_jwt = off")
 answer = error(connect("identity_signer"), without_token)
-ok(answer[0] == "28000", "nor what a role sets for itself", answer)
+ok(answer[0] == "28000", "a role cannot turn off require_verified_jwt for itself", answer)
 roles = {role: connect(f"identity_{role}") for role in EVERYBODY}
 
 
@@ -55,14 +55,20 @@ ok(
     == "signed_full",
     "a signer's role issues and signs",
 )
-ok(one(roles["checker"], "select admin.sensitive_check(%s)", issued)["decision"] == "valid", "a checker's asks")
+ok(
+    one(roles["checker"], "select admin.sensitive_check(%s)", issued)["decision"] == "valid",
+    "a checker's role asks for a decision",
+)
 recorded = rows(superuser, "select max(audit_id) from admin.audit where event_type = 'sensitive.check.2b'")[0][0]
 for who in ("auditor", "operator"):
-    ok(one(roles[who], "select admin.replay_check(%s)", recorded)["equal"] is True, f"an {who}'s replays")
-    ok(len(rows(roles[who], "select * from admin.explain_replay(%s)", recorded)) == 10, f"an {who}'s explains")
+    ok(one(roles[who], "select admin.replay_check(%s)", recorded)["equal"] is True, f"an {who}'s role replays a check")
+    ok(
+        len(rows(roles[who], "select * from admin.explain_replay(%s)", recorded)) == 10,
+        f"an {who}'s role explains a replay",
+    )
     ok(
         len(rows(roles[who], "select * from admin.verify_approval(%s) where fits", issued)) == 12,
-        f"an {who}'s verifies",
+        f"an {who}'s role verifies an approval",
     )
 ok(
     one(
@@ -72,9 +78,12 @@ ok(
         issuer.token("bob", ["legal"]),
     )["state"]
     == "withdrawn",
-    "a signer's withdraws",
+    "a signer's role withdraws an approval",
 )
-ok(one(roles["checker"], "select admin.jwt_verify(%s)", issuer.token())["sub"] == "ann", "a checker's verifies tokens")
+ok(
+    one(roles["checker"], "select admin.jwt_verify(%s)", issuer.token())["sub"] == "ann",
+    "a checker's role verifies tokens",
+)
 
 # An approval that lacks one signature, and what each tries to do about it.
 open_one = one(
@@ -129,15 +138,15 @@ attempts = [
     ("trust an issuer", f"select admin.add_jwt_issuer('{ISSUER}', '{AUDIENCE}', 'sub')"),
     ("trust a key", f"select admin.import_jwks('{ISSUER}', '{json.dumps({'keys': [public(own, 'ES256', 'own')]})}')"),
     (
-        "trust a key, further in",
+        "trust a key through admin_internal",
         f"select admin_internal.import_jwk('{ISSUER}', '{json.dumps(public(own, 'ES256', 'own'))}')",
     ),
     ("write an issuer", "insert into admin.jwt_issuer (issuer, audience) values ('x', 'x')"),
     ("write a key", f"update admin.jwt_key set jwk = '{json.dumps(public(own, 'ES256', 'ES256'))}'"),
     ("bring a key back", "update admin.jwt_key set revoked_at = null"),
     ("use a token again", "delete from admin.jwt_used"),
-    ("import it signed", f"select admin.import_approvals('{document}')"),
-    ("catch up with it signed", f"select admin.catch_up_approvals('{document}')"),
+    ("import a signed approval", f"select admin.import_approvals('{document}')"),
+    ("catch up with a signed approval", f"select admin.catch_up_approvals('{document}')"),
     ("write the trail", "insert into admin.audit (event_type, payload) values ('approval.issued', '{}')"),
     (
         "write a receipt",
@@ -166,7 +175,7 @@ attempts = [
 for who, connection in roles.items():
     for name, attempt in attempts:
         code, text = error(connection, attempt)
-        imported = name.endswith("it signed") and who == "operator"
+        imported = name.endswith("a signed approval") and who == "operator"
         # Who may call nothing of the library has not loaded it: the setting is forgotten when it is.
         unloaded = who in ("nobody", "archiver", "policy") and "admin_ext." in attempt and "set" in attempt
         ok(
@@ -179,7 +188,7 @@ for who, connection in roles.items():
     ok(states == [(0,)], f"nothing is valid after all that {who} has tried", states)
 ok(
     rows(superuser, "select count(*) from admin.approval where approval_id like 'APP-000009-%'") == [(0,)],
-    "and nothing was put in",
+    "no attempt of any role has inserted an approval",
 )
 for prepare in ("set admin_ext.require_verified_jwt = off", None):
     fresh = connect("identity_operator")
@@ -188,12 +197,12 @@ for prepare in ("set admin_ext.require_verified_jwt = off", None):
     answer = one(fresh, "select admin.import_approvals(%s)", document)
     ok(
         answer["imported"] == 0 and "superusers alone" in answer["rejected"][0]["error"],
-        f"nor in a session that has not loaded the library ({prepare})",
+        f"an operator whose session has not loaded the library imports nothing signed ({prepare})",
         answer,
     )
 unsigned = json.dumps([{**json.loads(document)[0], "state": "pending", "signatures": []}])
 answer = one(connect("identity_operator"), "select admin.import_approvals(%s)", unsigned)
-ok(answer["imported"] == 0, "an operator does not import a request of nobody's, to sign it", answer)
+ok(answer["imported"] == 0, "an operator cannot import an unsigned approval that nobody requested with a token", answer)
 asked_for = one(
     connect("identity_operator"), "select to_jsonb(a) from admin.approval as a where approval_id = %s", open_one
 )
@@ -204,7 +213,7 @@ answer = one(
 )
 ok(
     answer["advanced"] == 0 and "superusers alone" in answer["rejected"][0]["error"],
-    "nor withdraws one that is there by catching up",
+    "an operator cannot withdraw an existing approval with catch_up_approvals",
     answer,
 )
 one(superuser, "create role identity_team")
@@ -214,7 +223,7 @@ team = connect("identity_operator")
 one(team, "set role identity_team")
 one(superuser, "alter role identity_team rename to identity_team2")
 answer = one(team, "select admin.import_approvals(%s)", document)
-ok(answer["imported"] == 0, "nor under a role that is renamed meanwhile", answer)
+ok(answer["imported"] == 0, "an operator under a role that is renamed meanwhile imports nothing signed", answer)
 team.close()
 one(superuser, "create schema attic authorization identity_operator")
 maker = connect("identity_operator")
@@ -235,7 +244,7 @@ one(maker, "insert into attic.bait select generate_series(1, 10)")
 one(superuser, "analyze attic.bait; reindex table attic.bait")
 ok(
     rows(superuser, "select count(*) from admin.approval where approval_id = 'APP-000009-import'") == [(0,)],
-    "nor by what a superuser's ANALYZE or REINDEX runs",
+    "an operator's function that a superuser's ANALYZE or REINDEX runs imports nothing signed",
 )
 maker.close()
 one(superuser, "drop schema attic cascade")
@@ -302,7 +311,10 @@ paid = json.dumps(
     [{"specversion": "1.0", "id": "pay-7", "source": "/ff/eu-1", "type": "paid", "data": {"amount": 100}}]
 )
 ok(one(ff, "select admin.audit_ingest(%s)", paid)["accepted"] == 1, "the source's own event is in the trail")
-ok(one(ff, "select admin.audit_ingest(%s)", paid)["duplicates"] == 1, "and once")
+ok(
+    one(ff, "select admin.audit_ingest(%s)", paid)["duplicates"] == 1,
+    "the source's own event is a duplicate when it is sent again",
+)
 answer = one(ff, "select admin.audit_ingest(%s)", paid.replace("100", "1000000"))
 ok(
     answer["duplicates"] == 0 and "differs in data" in answer["rejected"][0]["error"],
@@ -320,7 +332,10 @@ ok(
 for who in EVERYBODY:
     if who == "operator":
         continue
-    ok(error(roles[who], "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)[0] == "42501", f"{who} does not")
+    ok(
+        error(roles[who], "select admin.revoke_jwt_key(%s, 'ES256')", ISSUER)[0] == "42501",
+        f"{who} cannot revoke a key",
+    )
     if who != "auditor":
         ok(error(roles[who], "select * from admin.jwt_key")[0] == "42501", f"{who} reads no key")
 

@@ -25,12 +25,12 @@ for encoding, held, unheld in (
     for escaped in (True, False):
         ok(
             one(session, "select admin.jwt_verify(%s) ->> 'sub'", token(held, ensure_ascii=escaped)) == held,
-            f"{encoding}: a name that it has characters for (escaped: {escaped})",
+            f"{encoding}: a name that it has characters for is accepted (escaped: {escaped})",
         )
     code, text = error(session, "select admin.jwt_verify(%s)", token(unheld))
     ok(
         code == "28000" and "characters that the database's encoding has not" in text,
-        f"{encoding}: one that it has none for is refused",
+        f"{encoding}: a name that it has no characters for is refused",
         f"{code} {text}",
     )
     approval = one(

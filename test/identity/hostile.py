@@ -101,9 +101,9 @@ tokens = [
     ("four parts", made() + ".AAAA", NOT_PARTS),
     ("five parts, as JWE has", "a.b.c.d.e", NOT_PARTS),
     ("JSON serialization", json.dumps({"payload": "e30", "signatures": []}), NOT_PARTS),
-    ("a blank behind it", made() + " ", NOT_BASE64),
-    ("a line break behind it", made() + "\n", NOT_BASE64),
-    ("Bearer before it", "Bearer " + made(), NOT_BASE64),
+    ("a blank behind the token", made() + " ", NOT_BASE64),
+    ("a line break behind the token", made() + "\n", NOT_BASE64),
+    ("Bearer before the token", "Bearer " + made(), NOT_BASE64),
     ("longer than the limit", made(json.dumps(claims(x="x" * 16384))), "longer than 16384 bytes"),
     ("a megabyte", "x" * 1048576, "longer than 16384 bytes"),
     ("padding", with_parts(lambda h, p, s: (h + "=", p, s)), NOT_BASE64),
@@ -157,7 +157,7 @@ tokens = [
     ("typ that is a number", headed(typ=1), "is not a string"),
     ("typ of a DPoP proof", headed(typ="dpop+jwt"), "neither JWT nor at+jwt"),
     ("typ of a logout token", headed(typ="logout+jwt"), "neither JWT nor at+jwt"),
-    ("a token inside it", headed(cty="JWT"), "another token inside"),
+    ("another token inside the token", headed(cty="JWT"), "another token inside"),
     # key
     ("unknown kid", headed(kid="ES257"), "its key is unknown"),
     ("kid in other case", headed(kid="es256"), "its key is unknown"),
@@ -260,7 +260,7 @@ tokens = [
     ("no aud", said(aud=None), "claim aud is missing"),
     ("another aud", said(aud="https://evil.example"), "another audience"),
     ("aud that begins the same", said(aud=AUDIENCE + ".evil.example"), "another audience"),
-    ("others in aud", said(aud=["a", "b"]), "another audience"),
+    ("only other audiences in aud", said(aud=["a", "b"]), "another audience"),
     ("aud that is empty", said(aud=[]), "another audience"),
     ("aud with an object in it", said(aud=[AUDIENCE, {}]), "claim aud is missing, or is not text"),
     ("aud that is a number", said(aud=1), "claim aud is missing, or is not text"),
@@ -335,14 +335,14 @@ tokens = [
 
 for name, token, reason in tokens:
     code, text = error(connection, "select admin.jwt_verify(%s)", token)
-    ok(code == "28000" and reason in text, f"hostile: {name}", f"{code} {text[:300]}")
-ok(len(tokens) >= 60, f"{len(tokens)} hostile tokens")
+    ok(code == "28000" and reason in text, f"a hostile token is refused: {name}", f"{code} {text[:300]}")
+ok(len(tokens) >= 60, f"at least 60 hostile tokens are tried: {len(tokens)}")
 
 # What must be believed, or the reasons above would prove nothing.
 for algorithm in ALGORITHMS:
     ok(
         one(connection, "select admin.jwt_verify(%s)", issuer.token(algorithm=algorithm))["sub"] == "ann",
-        f"good: {algorithm}",
+        f"a good token is accepted: {algorithm}",
     )
 good = [
     (
@@ -361,7 +361,7 @@ good = [
     ("a subject of composed letters", said(sub="J\u00f6rg \u5b89 \u0410\u043d\u043d\u0430")),
     ("a subject with other letters", said(sub="J\u00f6rg \u2713")),
     ("members that are not ours", headed(x5t="AAAA", jku="https://evil.example")),
-    ("exactly the limit", None),
+    ("a length of exactly the limit", None),
 ]
 for name, token in good:
     if token is None:
@@ -370,7 +370,7 @@ for name, token in good:
             for t in (made(json.dumps(claims(x="x" * n))) for n in range(11600, 12400))
             if len(t) in (16382, 16383, 16384)
         )
-    ok(one(connection, "select admin.jwt_verify(%s)", token) is not None, f"good: {name}")
+    ok(one(connection, "select admin.jwt_verify(%s)", token) is not None, f"a good token is accepted: {name}")
 code, text = error(connection, "select admin.jwt_verify(null)")
 ok(code == "28000" and "token is missing" in text, "no token is refused like a bad one", text)
 one(connection, "set admin_ext.jwt_leeway = 0")
@@ -382,7 +382,7 @@ done()
 one(connection, "select admin.set_jwt_issuer_max_life(%s, '1 hour')", ISSUER)
 for name, changes, is_good in (
     ("an hour from iat", {"iat": now, "exp": now + 3600}, True),
-    ("a second more", {"iat": now, "exp": now + 3601}, False),
+    ("an hour and a second from iat", {"iat": now, "exp": now + 3601}, False),
     ("more than an hour, most of it behind us", {"iat": now - 3500, "exp": now + 600}, False),
     ("without iat, less than an hour from now", {"iat": None, "exp": now + 3500}, True),
     ("without iat, more than an hour from now", {"iat": None, "exp": now + 3800}, False),
@@ -390,7 +390,7 @@ for name, changes, is_good in (
     code, text = error(connection, "select admin.jwt_verify(%s)", said(**changes))
     ok(
         code == "none" if is_good else code == "28000" and "its life is longer" in text,
-        f"life: {name}",
+        f"the issuer limits a token's life to an hour: {name}",
         f"{code} {text[:300]}",
     )
 one(connection, "select admin.set_jwt_issuer_max_life(%s, '100 years')", ISSUER)

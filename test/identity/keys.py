@@ -73,7 +73,7 @@ bad = {
     "a point off its curve": ({**point, "x": point["y"]}, "not on its curve"),
     "a point at zero": ({**point, "x": b64(bytes(32)), "y": b64(bytes(32))}, "not on its curve"),
     "a short coordinate": ({**point, "x": b64(bytes(31))}, "not a coordinate"),
-    "a long one": ({**point, "x": b64(b"\0" + bytes(32))}, "not a coordinate"),
+    "a long coordinate": ({**point, "x": b64(b"\0" + bytes(32))}, "not a coordinate"),
     "another curve's algorithm": ({**point, "alg": "ES384"}, "not one of its key type"),
     "RSA's algorithm": ({**point, "alg": "RS256"}, "not one of its key type"),
     "an HMAC algorithm": ({**point, "alg": "HS256"}, "its algorithm is unknown"),
@@ -107,7 +107,7 @@ for name, (key, reason) in bad.items():
         f"import: {name} is refused",
         f"{code} {text}",
     )
-ok(rows(connection, "select count(*) from admin.jwt_key") == before, "and nothing of such a set is imported")
+ok(rows(connection, "select count(*) from admin.jwt_key") == before, "a set with a key that is refused imports nothing")
 for document in ("null", "[]", "{}", '{"keys":{}}', '{"keys":' + json.dumps([point] * 101) + "}"):
     ok(
         error(connection, "select admin.import_jwks(%s, %s)", ISSUER, document)[0] == "22023",
@@ -159,12 +159,15 @@ ok(
 )
 one(connection, "commit")
 code, text = error(session, "select admin.jwt_verify(%s)", token("old", old))
-ok(code == "28000" and "revoked" in text, "a committed one takes effect within a running transaction", text)
+ok(code == "28000" and "revoked" in text, "a committed revocation takes effect within a running transaction", text)
 one(session, "rollback")
 one(session, "begin isolation level repeatable read")
 one(session, "select count(*) from admin.jwt_key")
 one(connection, "select admin.revoke_jwt_key('https://two.example', 'new')")
-ok(error(session, "select admin.jwt_verify(%s)", token("new", new))[0] == "28000", "and under an older snapshot")
+ok(
+    error(session, "select admin.jwt_verify(%s)", token("new", new))[0] == "28000",
+    "a committed revocation takes effect under an older snapshot",
+)
 one(session, "rollback")
 answer = one(connection, *imported(public(new, "ES256", "new"), to="https://two.example"))
 ok(
@@ -196,7 +199,7 @@ answer = one(
     answer["approval_id"],
     token("third", renewed, email="bob@x"),
 )
-ok(answer["signer"] == "bob@x" and answer["state"] == "signed_full", "and so do the roles", answer)
+ok(answer["signer"] == "bob@x" and answer["state"] == "signed_full", "the roles come from the issuer's claim", answer)
 
 # Many keys: more than a session keeps.
 many = {f"m{n}": new_key("ES256") for n in range(70)}
@@ -208,7 +211,7 @@ ok(
         for _ in range(2)
         for kid, key in many.items()
     ),
-    "70 keys in turn",
+    "tokens of 70 keys in turn are verified",
 )
 
 # One use.
@@ -225,13 +228,17 @@ code, text = error(connection, "select admin.sign_approval(%s, 'finance', token 
 ok(code == "28000" and "jti is missing" in text, "without jti a token for one use is refused", text)
 signing = "select admin.sign_approval(%s, 'finance', token => %s)"
 once = issuer.token(jti="once")
-ok(one(connection, signing, approvals[0], once)["already"] is False, "a token signs once")
+ok(one(connection, signing, approvals[0], once)["already"] is False, "a token for one use signs")
 ok(
     one(connection, signing, approvals[0], once)["already"] is True,
-    "the same step again, as a client that lost the answer does, is answered",
+    "a step that is retried with the same token for one use is answered",
 )
 code, text = error(connection, signing, approvals[1], once)
-ok(code == "28000" and "it has been used" in text, "another step is refused", text)
+ok(
+    code == "28000" and "it has been used" in text,
+    "another step with a token for one use that has been used is refused",
+    text,
+)
 ok(
     one(connection, "select admin.sensitive_check(%s, token => %s)", approvals[0], once)["decision"] == "valid",
     "a check does not use a token up",
@@ -241,7 +248,7 @@ error(connection, signing, approvals[1], failing)
 ok(
     one(connection, "select admin.withdraw_approval(%s, 'no more', token => %s)", approvals[1], failing)["state"]
     == "withdrawn",
-    "a step that failed did not use its token",
+    "a step that failed did not use its token for one use",
 )
 stale = connect()
 one(connection, "select admin.set_jwt_one_use(%s, false)", ISSUER)
@@ -250,7 +257,11 @@ one(stale, "select count(*) from admin.approval")
 one(connection, "select admin.set_jwt_one_use(%s)", ISSUER)
 both = issuer.token("cid", jti="both")
 early = [error(stale, signing, a, both)[0] for a in approvals[1:]]
-ok(early != ["none", "none"], "a mark that came after a snapshot holds in it", early)
+ok(
+    early != ["none", "none"],
+    "an issuer marked for one use after a snapshot was taken is marked within that snapshot",
+    early,
+)
 one(stale, "rollback")
 race, answers = issuer.token("bob", jti="race"), []
 targets = [
@@ -263,11 +274,15 @@ targets = [
 ]
 threads = [threading.Thread(target=lambda a=a: answers.append(error(connect(), signing, a, race)[0])) for a in targets]
 [t.start() for t in threads], [t.join() for t in threads]
-ok(sorted(answers) == ["28000"] * 7 + ["none"], "of eight at once one has it", answers)
+ok(
+    sorted(answers) == ["28000"] * 7 + ["none"],
+    "one of eight concurrent steps with the same token for one use succeeds",
+    answers,
+)
 one(connection, "update admin.jwt_used set expires_at = now() - interval '2 h' where token_id = 'once'")
 one(connection, signing, approvals[2], issuer.token(jti="later"))
 ok(
     rows(connection, "select count(*) from admin.jwt_used where token_id = 'once'") == [(0,)],
-    "what has expired is forgotten",
+    "the record of a used token is removed after the token has expired",
 )
 done()

@@ -20,7 +20,7 @@ for example in json.loads(pathlib.Path(__file__).with_name("published.json").rea
     changed = f"{header}.{b64(plain + b' ')}.{signature}"
     code, text = error(connection, "select admin.jws_verify(%s, %s)", changed, key)
     ok(code == "28000" and "it is not that of the key" in text, f"{name}: a changed payload is refused", text)
-ok(one(connection, "select admin.jws_verify(null, '{}')") is None, "null for null")
+ok(one(connection, "select admin.jws_verify(null, '{}')") is None, "jws_verify answers null for null")
 for key, reason in (
     ("{}", "member kty is missing"),
     ("[]", "not a JSON object"),

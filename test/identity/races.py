@@ -80,7 +80,7 @@ work[:] = [None] * PEOPLE
 gate.wait()
 print(f"# outcomes {dict(codes)}, ended {dict(ends)}, {doubled} double clicks answered")
 ok(broken == [], "the invariants hold after each round", broken[:3])
-ok(rows(connection, BROKEN, None) == [], "and of all of them at the end")
+ok(rows(connection, BROKEN, None) == [], "the invariants hold for all approvals at the end")
 ok(
     set(codes) <= {"none", "23505", "42501", "55000"},
     "nothing but what is promised is raised: no deadlock, no serialization failure",
@@ -88,7 +88,7 @@ ok(
 )
 ok(
     doubled > 0 and len(ends) >= 3 and codes["55000"] > 0 and codes["23505"] > 0,
-    "the races were races",
+    "the rounds had double clicks, refused steps and three or more end states",
     (doubled, ends, codes),
 )
 
@@ -106,13 +106,13 @@ for n in range(max(ROUNDS // 30, 5)):
         sum("'already': False" in answer for answer in answers) != 1
         or sum("'already': True" in answer for answer in answers) != PEOPLE - 1
     ):
-        ok(False, "one issues, the others are answered", answers)
+        ok(False, "of all sessions that issue one approval at once, one issues, the others are answered", answers)
         break
 else:
-    ok(True, "one issues, the others are answered")
+    ok(True, "of all sessions that issue one approval at once, one issues, the others are answered")
 unsound = rows(
     connection,
     "select a.approval_id, v.item, v.detail from admin.approval a, admin.verify_approval(a.approval_id) v where not v.fits limit 3",
 )
-ok(unsound == [], "verify_approval finds nothing in any of them", unsound)
+ok(unsound == [], "verify_approval finds nothing wrong in any approval", unsound)
 done()

@@ -124,7 +124,7 @@ reasons = rows(
     "select payload ->> 'reason', count(*) from admin.audit where event_type = 'sensitive.check.2b' group by 1",
 )
 print(f"# {dict(reasons)}")
-ok(len(reasons) >= 8, "of every kind", reasons)
+ok(len(reasons) >= 8, "at least eight different reasons are recorded", reasons)
 replayed = rows(
     connection,
     "select a.audit_id, admin.replay_check(a.audit_id) from admin.audit as a where a.event_type = 'sensitive.check.2b'",
@@ -132,8 +132,11 @@ replayed = rows(
 unequal = [row for row in replayed if not row[1]["equal"]]
 in_flight = [row for row in replayed if "in_flight" in row[1]]
 print(f"# {len(in_flight)} of them without what was in flight")
-ok(unequal == [], "each is decided the same again, byte for byte", unequal[:2])
-ok(all(row[1]["recorded"] == row[1]["replayed"] for row in replayed), "and shown")
+ok(unequal == [], "the replay of each recorded check is equal, byte for byte", unequal[:2])
+ok(
+    all(row[1]["recorded"] == row[1]["replayed"] for row in replayed),
+    "each replay shows the recorded answer and an equal replayed one",
+)
 ok(
     len(asked) >= REPLAYS and all(row[1]["request"] == asked[row[0]] for row in replayed if row[0] in asked),
     "each replay shows the question that was asked",
@@ -164,7 +167,11 @@ ok(
 )
 seen = one(connection, "select admin.sensitive_check('APP-888888-open')")["audit"]["audit_id"]
 answer = one(connection, "select admin.replay_check(%s)", seen)
-ok(answer["equal"] and "in_flight" not in answer, "one that had is", answer)
+ok(
+    answer["equal"] and "in_flight" not in answer,
+    "a signature that had committed was seen, and the replay has nothing in flight",
+    answer,
+)
 one(connection, "begin")
 one(connection, "select admin.withdraw_approval('APP-888888-open', 'x', 'req')")
 own = one(connection, "select admin.sensitive_check('APP-888888-open')")["audit"]["audit_id"]
@@ -263,10 +270,13 @@ ok(
     answer,
 )
 for audit_id, code in ((0, "P0002"), (-1, "P0002"), (9223372036854775807, "P0002"), (1, "P0002")):
-    ok(error(connection, "select admin.replay_check(%s)", audit_id)[0] == code, f"replay_check({audit_id}) is no check")
+    ok(
+        error(connection, "select admin.replay_check(%s)", audit_id)[0] == code,
+        f"replay_check({audit_id}) finds no check",
+    )
     ok(
         error(connection, "select admin.explain_replay(%s)", audit_id)[0] == code,
-        f"explain_replay({audit_id}) is none either",
+        f"explain_replay({audit_id}) finds no check",
     )
-ok(one(connection, "select admin.replay_check(null)") is None, "null for null")
+ok(one(connection, "select admin.replay_check(null)") is None, "replay_check answers null for null")
 done()

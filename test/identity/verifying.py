@@ -15,7 +15,7 @@ ok(
 refused(
     "22023",
     '"sla_deadline"',
-    "a deadline that RFC 3339 cannot write",
+    "a deadline that RFC 3339 cannot write is refused",
     "select admin.issue_approval('a', array['r'], '10000-01-01', requested_by => 'x')",
 )
 approval = issue()
@@ -36,9 +36,9 @@ ok(
         )
     ]
     == [f"ann was verified by a token of {ISSUER}, key ES256", f"bob was verified by a token of {ISSUER}, key ES256"],
-    "it says who was verified, by what",
+    "verify_approval says who was verified, by a token of which issuer and key",
 )
-refused("P0002", "does not exist", "verify an unknown one", verify, "APP-000000-none")
+refused("P0002", "does not exist", "verify_approval of an unknown approval is an error", verify, "APP-000000-none")
 bends = [
     (
         "another resource",
@@ -76,7 +76,7 @@ bends = [
         {"signature of finance", "signature of legal"},
     ),
     (
-        "a key revoked before",
+        "a key revoked before the signature",
         "update admin.jwt_key set revoked_at = '2000-01-01' where kid = 'ES256' and %s <> ''",
         {"signature of finance", "signature of legal"},
     ),
@@ -117,7 +117,7 @@ one(
 )
 ok(
     [row[0] for row in rows(connection, verify, "APP-000007-born")] == ["trail: steps"],
-    "verify_approval finds: one that was born signed",
+    "verify_approval finds: an approval that was born signed",
     rows(connection, verify, "APP-000007-born"),
 )
 altered = issue("ann")

@@ -23,7 +23,7 @@ ok(
         "verified": True,
         "already": False,
     },
-    "issued",
+    "issue_approval answers with the pending approval",
     answer,
 )
 ok(
@@ -31,21 +31,28 @@ ok(
     "the generated id follows the grammar",
 )
 answer = one(connection, SIGN, approval, "finance", issuer.token("ann", algorithm="PS256"))
-ok((answer["state"], answer["signer"], answer["already"]) == ("signed_partial", "ann", False), "signed in part", answer)
+ok(
+    (answer["state"], answer["signer"], answer["already"]) == ("signed_partial", "ann", False),
+    "the first of two signatures makes the approval signed_partial",
+    answer,
+)
 again = one(connection, SIGN, approval, "finance", issuer.token("ann", algorithm="EdDSA"))
-ok(again == {**answer, "already": True}, "the same again, by another token: the same answer", again)
-ok(one(connection, "select admin.sensitive_check(%s)", approval)["reason"] == "dual_signers_required", "not enough yet")
+ok(again == {**answer, "already": True}, "the same signature again, with another token, gets the same answer", again)
+ok(
+    one(connection, "select admin.sensitive_check(%s)", approval)["reason"] == "dual_signers_required",
+    "a check of an approval with one of two signatures says dual_signers_required",
+)
 answer = one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
 ok(
     (answer["state"], answer["ttl_state"], answer["signature_count"]) == ("signed_full", "valid", 2)
     and answer["valid_until"],
-    "signed in full",
+    "the second of two signatures makes the approval signed_full",
     answer,
 )
 ok(
     one(connection, "select admin.sensitive_check(%s, token => %s)", approval, issuer.token("ff"))["decision"]
     == "valid",
-    "and valid",
+    "a check of a fully signed approval says valid",
 )
 ok(
     rows(
@@ -87,12 +94,12 @@ ok("request" not in answer, "the caller's answer is the contract's alone", answe
 answer = one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", ["legal"]))
 ok(
     (answer["state"], answer["closed_by"], answer["already"]) == ("withdrawn", "bob", False),
-    "withdrawn by a signer",
+    "a signer withdraws the approval",
     answer,
 )
 ok(
     one(connection, WITHDRAW, approval, "changed my mind", issuer.token("bob", [])) == {**answer, "already": True},
-    "and again: the same answer",
+    "a signer who withdraws again gets the same answer",
 )
 trail = rows(
     connection,
@@ -115,25 +122,44 @@ ok(
 ok(
     trail[0][3]
     == {"issuer": ISSUER, "key_id": "RS256", "token_id": "t1", "sha256": hashlib.sha256(token.encode()).hexdigest()},
-    "with the token's issuer, key, jti and SHA-256",
+    "the trail has the token's issuer, key, jti and SHA-256",
     trail[0],
 )
 everything = rows(connection, "select string_agg(payload::text, '') from admin.audit")[0][0] + str(
     rows(connection, "select * from admin.signature")
 )
-ok(token.split(".")[2] not in everything and token.split(".")[1] not in everything, "and never the token")
+ok(
+    token.split(".")[2] not in everything and token.split(".")[1] not in everything,
+    "neither the trail nor the signatures contain the token",
+)
 
 # Who may not.
 approval = issue()
 refused(
     "42501", "requested approval", "nobody signs a request of their own", SIGN, approval, "finance", issuer.token("req")
 )
-refused("42501", "does not hold role", "a role that is not held", SIGN, approval, "legal", issuer.token("ann"))
-refused("42501", "does not hold role", "no roles at all", SIGN, approval, "legal", issuer.token("ann", roles=[]))
+refused(
+    "42501",
+    "does not hold role",
+    "nobody signs in a role that the token does not have",
+    SIGN,
+    approval,
+    "legal",
+    issuer.token("ann"),
+)
+refused(
+    "42501",
+    "does not hold role",
+    "nobody signs with a token without roles",
+    SIGN,
+    approval,
+    "legal",
+    issuer.token("ann", roles=[]),
+)
 refused(
     "22023",
     "is not required",
-    "a role that is not required",
+    "nobody signs in a role that is not required",
     SIGN,
     approval,
     "security",
@@ -150,15 +176,21 @@ refused(
 )
 one(connection, SIGN, approval, "finance", issuer.token("ann"))
 text = refused("23505", "cannot be signed by", "a role signs once", SIGN, approval, "finance", issuer.token("bob"))
-ok("HINT" in text and "DETAIL" in text, "with a detail and a hint", text)
+ok("HINT" in text and "DETAIL" in text, "the error about a role that has signed has a detail and a hint", text)
 text = refused(
-    "23505", "in role", "one person, two roles", SIGN, approval, "legal", issuer.token("ann", ["finance", "legal"])
+    "23505",
+    "in role",
+    "one person does not sign in two roles",
+    SIGN,
+    approval,
+    "legal",
+    issuer.token("ann", ["finance", "legal"]),
 )
-ok("another role" in text and "HINT" in text, "with a detail and a hint", text)
+ok("another role" in text and "HINT" in text, "the error about a person in two roles has a detail and a hint", text)
 refused(
     "23505",
     "cannot be signed by",
-    "the same with another comment",
+    "the same signature with another comment is refused",
     "select admin.sign_approval(%s, 'finance', comment => 'hm', token => %s)",
     approval,
     issuer.token("ann"),
@@ -166,7 +198,7 @@ refused(
 refused(
     "22023",
     "is not the subject",
-    "a signer who is not the token's",
+    "a signer who is not the token's subject is refused",
     "select admin.sign_approval(%s, 'legal', 'eve', token => %s)",
     approval,
     issuer.token("bob", ["legal"]),
@@ -174,7 +206,7 @@ refused(
 refused(
     "22023",
     "is not the subject",
-    "an actor who is not the token's",
+    "an actor of a withdrawal who is not the token's subject is refused",
     "select admin.withdraw_approval(%s, 'x', 'eve', %s)",
     approval,
     issuer.token("ann"),
@@ -182,7 +214,7 @@ refused(
 refused(
     "22023",
     "is not the subject",
-    "an actor of a check who is not the token's",
+    "an actor of a check who is not the token's subject is refused",
     "select admin.sensitive_check(%s, actor => 'eve', token => %s)",
     approval,
     issuer.token("ann"),
@@ -203,15 +235,15 @@ ok(
         issuer.token("bob", ["legal"]),
     )["state"]
     == "signed_full",
-    "one who is, may be named",
+    "a signer who is the token's subject may be named",
 )
 for call in (
     "admin.issue_approval('a', array['b'], now() + interval '1 h', requested_by => 'x')",
     f"admin.sign_approval('{approval}', 'legal', 'x')",
     f"admin.withdraw_approval('{approval}', 'x', 'x')",
 ):
-    text = refused("28000", "token is missing", f"{call[:24]} without token", f"select {call}")
-    ok("HINT" in text, "with a hint")
+    text = refused("28000", "token is missing", f"{call[:24]} without token is refused", f"select {call}")
+    ok("HINT" in text, f"the error of {call[:24]} without token has a hint")
 one(connection, WITHDRAW, approval, "over", issuer.token("op", ["operator"]))
 for name, query, arguments in (
     ("sign", SIGN, (approval, "finance", issuer.token("eve"))),
@@ -219,19 +251,41 @@ for name, query, arguments in (
     ("withdraw for another reason", WITHDRAW, (approval, "never mind", issuer.token("op", ["operator"]))),
 ):
     refused("55000", "is withdrawn", f"a withdrawn approval is final: {name}", query, *arguments)
-refused("P0002", "does not exist", "sign an unknown one", SIGN, "APP-000000-none", "finance", issuer.token())
-refused("P0002", "does not exist", "withdraw an unknown one", WITHDRAW, "APP-000000-none", "x", issuer.token())
+refused(
+    "P0002",
+    "does not exist",
+    "an unknown approval cannot be signed",
+    SIGN,
+    "APP-000000-none",
+    "finance",
+    issuer.token(),
+)
+refused(
+    "P0002",
+    "does not exist",
+    "an unknown approval cannot be withdrawn",
+    WITHDRAW,
+    "APP-000000-none",
+    "x",
+    issuer.token(),
+)
 one(
     connection,
     "insert into admin.approval (approval_id, action, required_roles, required_signer_count, requested_by, sla_deadline) values ('APP-000001-late', 'pay', '{finance}', 1, 'req', now())",
 )
 text = refused(
-    "55000", "after its deadline", "signed at the deadline", SIGN, "APP-000001-late", "finance", issuer.token()
+    "55000",
+    "after its deadline",
+    "an approval cannot be signed at its deadline",
+    SIGN,
+    "APP-000001-late",
+    "finance",
+    issuer.token(),
 )
-ok("HINT" in text, "with a hint")
+ok("HINT" in text, "the error about a signature at the deadline has a hint")
 ok(
     one(connection, WITHDRAW, "APP-000001-late", "late", issuer.token("req"))["state"] == "withdrawn",
-    "withdrawing is possible still",
+    "an approval can be withdrawn after its deadline",
 )
 
 # Issuing again.
@@ -239,7 +293,10 @@ given = (
     "select admin.issue_approval('pay', array['finance'], '2100-01-01', 'account 7', 'APP-000002-mine', token => %s)"
 )
 answer = one(connection, given, issuer.token("req"))
-ok(one(connection, given, issuer.token("req")) == {**answer, "already": True}, "the same again is answered")
+ok(
+    one(connection, given, issuer.token("req")) == {**answer, "already": True},
+    "an approval that is issued again with the same arguments is answered",
+)
 for name, query in (
     ("another requester", given),
     ("another action", given.replace("pay", "buy")),
@@ -251,7 +308,7 @@ for name, query in (
     refused(
         "23505",
         "exists already",
-        f"issuing with {name}",
+        f"an approval that is issued again with {name} is refused",
         query,
         issuer.token("eve" if name == "another requester" else "req"),
     )
@@ -261,20 +318,23 @@ one(connection, "set admin_ext.require_verified_jwt = off")
 answer = one(
     connection, "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', requested_by => 'req')"
 )
-ok(answer["verified"] is False, "the answer says that nobody was verified")
+ok(answer["verified"] is False, "the answer to issuing without a token says that nobody was verified")
 approval = answer["approval_id"]
 ok(
     one(connection, "select admin.sign_approval(%s, 'finance', 'ann', 'fine')", approval)["verified"] is False,
-    "a signature as well",
+    "the answer to signing without a token says that nobody was verified",
 )
 refused(
     "42501",
     "cannot withdraw",
-    "whoever calls, a stranger cannot withdraw",
+    "a stranger cannot withdraw without a token",
     "select admin.withdraw_approval(%s, 'x', 'operator')",
     approval,
 )
-ok(one(connection, "select admin.withdraw_approval(%s, 'x', 'ann')", approval)["state"] == "withdrawn", "a signer can")
+ok(
+    one(connection, "select admin.withdraw_approval(%s, 'x', 'ann')", approval)["state"] == "withdrawn",
+    "a signer can withdraw without a token",
+)
 ok(
     rows(
         connection,
@@ -282,7 +342,7 @@ ok(
         approval,
     )
     == [("false", None)],
-    "and so does the trail",
+    "the trail says that nobody was verified",
 )
 ok(
     one(
@@ -291,12 +351,12 @@ ok(
         issuer.token("req"),
     )["verified"]
     is True,
-    "a token is verified all the same",
+    "a token is verified where none is required",
 )
 refused(
     "28000",
     "its signature",
-    "and a bad one refused",
+    "a bad token is refused where none is required",
     "select admin.issue_approval('pay', array['finance'], now() + interval '1 h', token => %s)",
     issuer.token()[:-8] + "AAAAAAAA",
 )
@@ -314,11 +374,15 @@ again = one(
     "select admin.issue_approval('pay', array['finance', 'legal'], '2100-01-01', approval_id => 'APP-000005-plain', token => %s)",
     issuer.token("req"),
 )
-ok((again["already"], again["verified"]) == (True, False), "nor a plain issuing", again)
+ok(
+    (again["already"], again["verified"]) == (True, False),
+    "an approval issued without a token is not made a verified one",
+    again,
+)
 one(connection, SIGN, approval, "legal", issuer.token("bob", ["legal"]))
 ok(
     one(connection, "select admin.sign_approval(%s, 'legal', 'bob')", approval)["verified"] is True,
-    "a verified one stays verified",
+    "a verified signature stays verified",
 )
 ok(
     one(connection, SIGN, approval, "legal", issuer.token("bob", []))["already"] is True,
@@ -334,7 +398,7 @@ ok(
         "select admin.issue_approval('pay', array['finance'], '2020-01-01', approval_id => 'APP-000006-past', requested_by => 'req')",
     )["already"]
     is True,
-    "and though its deadline has passed",
+    "a retry of issuing is answered though the deadline has passed",
 )
 one(connection, "begin read only")
 code, text = error(connection, "select admin.sign_approval('APP-000006-past', 'finance', 'ann')")
@@ -408,7 +472,7 @@ answer = one(
     "select admin.issue_approval(repeat('a', 256), array(select repeat('r', 127) || n from generate_series(1, 8) as n), '9999-12-31', repeat('s', 2048), %s, repeat('q', 256))",
     longest,
 )
-ok(answer["required_signer_count"] == 8, "each argument as long as it may be", answer)
+ok(answer["required_signer_count"] == 8, "issue_approval takes each argument as long as it may be", answer)
 ok(
     one(
         connection,
@@ -416,11 +480,11 @@ ok(
         longest,
     )["state"]
     == "signed_partial",
-    "a signature too",
+    "sign_approval takes each argument as long as it may be",
 )
 ok(
     one(connection, "select admin.withdraw_approval(%s, repeat('c', 4096), repeat('p', 256))", longest)["state"]
     == "withdrawn",
-    "and a withdrawal",
+    "withdraw_approval takes each argument as long as it may be",
 )
 done()

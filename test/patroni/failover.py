@@ -148,7 +148,7 @@ def main():
     harness.make_topic(harness.TOPIC)
     cluster = Cluster()
     try:
-        if not ok(cluster.start(), "a cluster with a synchronous standby"):
+        if not ok(cluster.start(), "the cluster starts with a synchronous standby"):
             return
         cluster.primary().sql(
             "create extension admin_ext; select admin.create_audit_partitions(); "
@@ -176,11 +176,11 @@ def main():
                 writer.join(60)
                 acknowledged += writer.acknowledged
             ok(enough and good, f"round {number}, {fault.__name__}: there is a primary again")
-            ok(poll(cluster.is_whole, 90), f"round {number}: and a synchronous standby")
+            ok(poll(cluster.is_whole, 90), f"round {number}: there is a synchronous standby again")
             ok(delivers(cluster), f"round {number}: delivery goes on by itself")
             compare(cluster.primary(), acknowledged, lines(), f"round {number}, files")
             compare(cluster.primary(), acknowledged, records(), f"round {number}, Kafka")
-        ok(cluster.primary().value("select admin.store_id()") == store, "the store is the same")
+        ok(cluster.primary().value("select admin.store_id()") == store, "the store is the same after all rounds")
     finally:
         cluster.stop()
         print(f"1..{count}")

@@ -324,7 +324,7 @@ def documents():
             ),
             60,
         ),
-        "all is delivered",
+        "every row of the trail is delivered",
     )
     directory = pathlib.Path(one(connection, "select current_setting('data_directory')"), "admin_ext")
     return [
@@ -387,7 +387,7 @@ def check_numbers(events, given):
             and json.dumps(written) != json.dumps(json.loads(value))
         ):
             wrong.append((column, value[:60], written[:60]))
-    ok(seen >= len(given) and not wrong, f"{seen} values are what went in", (seen, len(given), wrong[:5]))
+    ok(seen >= len(given) and not wrong, f"{seen} values in documents are what went in", (seen, len(given), wrong[:5]))
 
 
 def main():
@@ -396,7 +396,7 @@ def main():
     lines = documents()
     ok(
         len(lines) == one(connection, "select count(*) from admin.audit") and len(lines) > 2000,
-        f"{len(lines)} documents",
+        f"each row of the trail has a document: {len(lines)}",
         rows(connection, "select count(*) from admin.audit"),
     )
     schema = json.loads((ROOT / "schema/admin_ext_event.schema.json").read_text())
@@ -407,7 +407,7 @@ def main():
             jsonschema.validate(events[-1], schema)
         except Exception as error:  # noqa: BLE001 -- whatever it is, it is a fault of the document
             faults.append((repr(error)[:200], line[:300]))
-    ok(not faults, "keep to the rules and to their schema", faults[:3])
+    ok(not faults, "every document keeps to the rules and to its schema", faults[:3])
     own = [event for event in events if event["source"].startswith("/admin_ext/")]
     ok(
         [event["id"] for event in sorted(own, key=lambda event: event["sequence"])]

@@ -112,7 +112,10 @@ def against_the_model():
             return
     ok(True, f"{ROUNDS} documents are answered as the model says")
     there = [as_stored(points[reached[points[0]["approval_id"]]]) for points in histories]
-    ok(rows(connection, STORED, "%-model") == there, "and what is there is the furthest that each has told")
+    ok(
+        rows(connection, STORED, "%-model") == there,
+        "the store has the furthest point of each approval that a document told",
+    )
 
 
 def by_several_at_once():
@@ -137,7 +140,7 @@ def by_several_at_once():
     ok(not troubles, "nothing but what does not lead on is refused", troubles[:3])
     ok(
         rows(connection, STORED, "%-many") == [as_stored(points[-1]) for points in histories],
-        "six sessions leave the furthest of each approval",
+        "six sessions leave the furthest point of each approval",
     )
 
 
@@ -152,7 +155,7 @@ def what_it_leaves():
         connection,
         "select item, detail from admin.cutover_readiness where item in ('B3', 'B4', 'C1', 'C2', 'F3', 'F4') and status <> 'pass'",
     )
-    ok(failed == [], "and readiness finds nothing in them", failed)
+    ok(failed == [], "readiness finds nothing wrong with the approvals", failed)
     steps = rows(
         connection,
         "select approval_id from admin.audit where event_type = 'approval.withdrawn' group by 1 having count(*) <> 1",

@@ -46,11 +46,15 @@ ok(poll(lambda: status()[0] == "worker", 60), "without pg_cron the worker sweeps
 ok(
     one(connection, "select admin.schedule_sweep()") == "worker"
     and "pg_cron is not installed" in connection.notices[-1],
-    "and schedule_sweep says that it does",
+    "without pg_cron schedule_sweep says that the worker sweeps",
     connection.notices,
 )
 
-ok("Run CREATE EXTENSION pg_cron" in connection.notices[-1], "and what is missing", connection.notices[-1])
+ok(
+    "Run CREATE EXTENSION pg_cron" in connection.notices[-1],
+    "without pg_cron schedule_sweep says how to install it",
+    connection.notices[-1],
+)
 one(connection, "create extension pg_cron")
 one(connection, "create role op login; select admin.grant_access('op', 'operator')")
 operator = connect("op")
@@ -66,16 +70,16 @@ ok(
     "a schedule that pg_cron does not take is refused",
     error(operator, "select admin.schedule_sweep('every now and then')"),
 )
-ok(one(operator, "select admin.schedule_sweep('0 3 * * *')") == "pg_cron", "a job is made")
+ok(one(operator, "select admin.schedule_sweep('0 3 * * *')") == "pg_cron", "schedule_sweep makes a job of pg_cron")
 ok(
     one(operator, "select admin.schedule_sweep()") == "pg_cron" and status() == ("pg_cron", "* * * * *", None),
-    "and gets another schedule",
+    "schedule_sweep gives the job another schedule",
     status(),
 )
 ok(
     rows(connection, "select jobname, username, database, active from cron.job")
     == [("admin_ext sweep of postgres", "op", "postgres", True)],
-    "one job, the operator's",
+    "pg_cron has one job, which is the operator's",
 )
 
 # More than it does in one transaction; the worker, who would be there every second, leaves them to it.
@@ -90,40 +94,47 @@ ok(
         prefix + "%",
     )
     == 3,
-    "in parts, and alone",
+    "pg_cron sweeps in three transactions, and the worker does not take part",
     rows(connection, "select xid::text, count(*) from admin.audit where event_type = 'approval.expired' group by 1"),
 )
 ok(
     poll(lambda: rows(connection, "select distinct status from cron.job_run_details") == [("succeeded",)], 60),
-    "its run succeeds",
+    "each run of the job succeeds",
     rows(connection, "select status, return_message from cron.job_run_details"),
 )
 
 job = one(connection, "select jobid from cron.job")
 one(connection, "select cron.alter_job(%s, active => false)", job)
 by_worker("a job that is not active", f"job {job} of pg_cron does not sweep: it is not active")
-ok(one(operator, "select admin.schedule_sweep()") == "pg_cron", "scheduling it again mends it", status())
+ok(
+    one(operator, "select admin.schedule_sweep()") == "pg_cron",
+    "schedule_sweep mends a job that is not active",
+    status(),
+)
 one(connection, "select cron.alter_job((select jobid from cron.job), command => 'select 1')")
 by_worker("a job that does something else", "its command does not call")
 ok(
     one(operator, "select admin.schedule_sweep()") == "pg_cron"
     and one(connection, "select count(*) from cron.job") == 1,
-    "scheduling it again mends that, too",
+    "schedule_sweep mends a job that does something else",
     status(),
 )
 one(connection, "revoke execute on function admin.sweep_expired(int) from op")
-by_worker("a job whose role may not", "may not call")
+by_worker("a job whose role may not sweep", "may not call")
 one(connection, "grant execute on function admin.sweep_expired(int) to op")
-ok(status()[0] == "pg_cron", "and when it may", status())
+ok(status()[0] == "pg_cron", "pg_cron sweeps again when the job's role may", status())
 
 # From another database: what the warning says, done there.
 one(connection, "create database other")
 other = connect(dbname="other")
 one(other, "set client_min_messages = error; create extension admin_ext")
 one(other, "set client_min_messages = warning")
-ok(one(other, "select admin.schedule_sweep()") == "nobody", "pg_cron is in another database, and no worker is here")
+ok(
+    one(other, "select admin.schedule_sweep()") == "nobody",
+    "schedule_sweep answers nobody where pg_cron is in another database and no worker is here",
+)
 database, statement = re.search(r'In database "(\w+)", run: (select .*)', other.notices[-1]).groups()
-ok(database == "postgres", "the warning names it, and what to run there", other.notices[-1])
+ok(database == "postgres", "the warning names the database of pg_cron and what to run there", other.notices[-1])
 one(connection, statement)
 elsewhere = due(other)
 # At the same full minute: a job that cannot log in.
@@ -131,24 +142,27 @@ one(connection, "alter role op nologin")
 prefix = due(connection)
 ok(
     poll(lambda: announced(other, elsewhere) == 1, MINUTE),
-    "and its job sweeps here",
+    "a job in the database of pg_cron sweeps another database",
     rows(connection, "select command, status, return_message from cron.job_run_details"),
 )
 ok(poll(lambda: announced(connection, prefix) == 1, MINUTE), "a job that fails: the worker sweeps after all", status())
-ok("its last run failed" in (status()[2] or ""), "and the status says why", status())
+ok("its last run failed" in (status()[2] or ""), "a job that fails: the status says that its last run failed", status())
 operator.close()
 one(connection, "drop owned by op; drop role op")
 by_worker("a job whose role was dropped", 'its role "op" does not exist')
 ok(
     one(connection, "select admin.unschedule_sweep()") == "worker"
     and rows(connection, "select jobid from cron.job where database = 'postgres'") == [],
-    "unscheduled",
+    "unschedule_sweep removes the job, and the worker sweeps",
     status(),
 )
-ok(one(connection, "select admin.unschedule_sweep()") == "worker", "twice is once")
+ok(one(connection, "select admin.unschedule_sweep()") == "worker", "unschedule_sweep without a job answers as before")
 one(other, "select admin.unschedule_sweep()")
 one(connection, re.search(r"run: (select .*)", other.notices[-1]).group(1))
-ok(one(connection, "select count(*) from cron.job") == 0, "the other database's job goes by what its warning says")
+ok(
+    one(connection, "select count(*) from cron.job") == 0,
+    "the other database's job is removed by what the warning says to run",
+)
 one(connection, "select admin.schedule_sweep()")
 one(connection, "drop extension pg_cron")
 by_worker("pg_cron dropped", "^none$")
@@ -156,5 +170,5 @@ twice = rows(
     connection,
     "select approval_id, event_type from admin.audit where event_type in ('approval.expired', 'approval.stale') group by 1, 2 having count(*) > 1",
 )
-ok(twice == [], "nothing was announced twice by all of them", twice)
+ok(twice == [], "the worker and pg_cron have announced nothing twice", twice)
 done()

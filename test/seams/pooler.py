@@ -111,7 +111,7 @@ ok(
 ok(
     len({c["audit"]["audit_id"] for c, _, _ in answers}) == total
     and one(direct, "select count(*) from admin.audit where event_type = 'sensitive.check.2b'") == total,
-    "and has its own audit row",
+    "every check has its own audit row",
 )
 ok(
     sum(f["accepted"] for _, f, _ in answers) == total
@@ -124,7 +124,10 @@ ok(
         "select count(*), count(distinct (source, source_event_id)) from admin.audit where source_event_id is not null",
     )
     == [(total, total)],
-    "and is in the trail once",
+    "every event is in the trail once",
 )
-ok(one(direct, "select count(*) from pg_stat_activity where usename = 'ff'") <= 4, "over four server sessions")
+ok(
+    one(direct, "select count(*) from pg_stat_activity where usename = 'ff'") <= 4,
+    "PgBouncer uses at most four server sessions for all clients",
+)
 done()

@@ -109,7 +109,7 @@ def make_ready(connection):
     run(connection, LINK.format(n=ARCHIVED, age="0 s"))
     run(connection, RECEIPT.format(n=ARCHIVED, chain=ARCHIVED))
     one(connection, "select admin.sensitive_check(%s, 'pay', 'account 7', 'FF')", ID)
-    ok(poll(lambda: not fails(connection), 60), "once it is set up nothing fails", fails(connection))
+    ok(poll(lambda: not fails(connection), 60), "no item fails once everything is set up", fails(connection))
     found = readiness(connection)
     ok(
         len(found) == 28
@@ -151,7 +151,11 @@ def broken_by_settings(connection):
     configure(connection, sweep_interval="0")
     becomes(connection, "C4", "fail", "nobody announces deadlines", "no pg_cron job, and the worker does not sweep")
     becomes(
-        connection, "C4", "fail", "; set admin_ext.sweep_interval, or call admin.schedule_sweep()", "what to do is said"
+        connection,
+        "C4",
+        "fail",
+        "; set admin_ext.sweep_interval, or call admin.schedule_sweep()",
+        "the detail says how to get deadlines announced",
     )
     configure(connection, sweep_interval=None)
     becomes(connection, "C4", "pass", "worker", "the worker sweeps again")
@@ -173,11 +177,15 @@ def broken_by_settings(connection):
         "C4",
         "fail",
         "; list the database in admin_ext.databases, or call admin.schedule_sweep()",
-        "nobody announces deadlines then, and what to do is said",
+        "without a worker nobody announces deadlines, and the detail says what to do",
     )
-    ok(readiness(connection)["D4"][0] == "fail", "D4: nor does it keep up then", readiness(connection)["D4"])
+    ok(
+        readiness(connection)["D4"][0] == "fail",
+        "D4: a database that no worker serves does not keep up",
+        readiness(connection)["D4"],
+    )
     configure(connection, databases=None)
-    becomes(connection, "D1", "pass", "ndjson", "it is served again")
+    becomes(connection, "D1", "pass", "ndjson", "the database is served again")
     configure(connection, sinks="ndjson, kafka, redis")
     becomes(connection, "D1", "fail", "kafka", "a sink that is not set up")
     becomes(connection, "D2", "fail", "no broker is configured", "no broker")
@@ -185,7 +193,7 @@ def broken_by_settings(connection):
     configure(connection, schema_registry_url="http://127.0.0.1:1", kafka_brokers="127.0.0.1:1")
     becomes(connection, "D3", "fail", "schema registry", "no registry")
     configure(connection, sinks=None, schema_registry_url=None, kafka_brokers=None)
-    becomes(connection, "D1", "pass", "ndjson", "as it was")
+    becomes(connection, "D1", "pass", "ndjson", "the sinks are as they were, and the item passes")
 
 
 def is_slow(connection):
@@ -196,7 +204,7 @@ def is_slow(connection):
         asking = threading.Thread(target=one, args=(ff, "select admin.sensitive_check(%s)", ID))
         asking.start()
         waits = "select exists (select from pg_stat_activity where usename = 'ff' and wait_event_type = 'Lock' and clock_timestamp() - query_start > interval '1.1 s')"
-        ok(poll(lambda: one(connection, waits), 60), "a check waits")
+        ok(poll(lambda: one(connection, waits), 60), "a check waits for a lock for more than a second")
         holder.rollback()
         asking.join()
     becomes(connection, "E3", "fail", "99 in 100 took at most", "a check took too long")
@@ -204,15 +212,15 @@ def is_slow(connection):
 
 def about_the_view(connection):
     with contextlib.closing(connect("reads")) as reads:
-        ok(len(readiness(reads)) == 28, "an auditor reads it")
+        ok(len(readiness(reads)) == 28, "an auditor reads cutover_readiness")
         run(reads, "begin read only")
-        ok(len(readiness(reads)) == 28, "in a read-only transaction, too")
+        ok(len(readiness(reads)) == 28, "an auditor reads cutover_readiness in a read-only transaction")
     with contextlib.closing(connect("ff")) as ff:
         try:
             readiness(ff)
-            ok(False, "a checker does not")
+            ok(False, "a checker cannot read cutover_readiness")
         except psycopg2.errors.InsufficientPrivilege:
-            ok(True, "a checker does not")
+            ok(True, "a checker cannot read cutover_readiness")
     with transaction() as bare:
         run(bare, "alter table admin.signature rename to elsewhere")
         found = readiness(bare)
@@ -228,7 +236,7 @@ def about_the_view(connection):
             elsewhere,
             "create schema x; create table x.approval (approval_id text); set local search_path = x, pg_catalog; set local timezone = 'Asia/Kolkata'; set local datestyle = 'German'",
         )
-        ok(not fails(elsewhere), "no setting of a session changes it", fails(elsewhere))
+        ok(not fails(elsewhere), "no setting of a session makes an item fail", fails(elsewhere))
 
 
 MANY = """
@@ -271,10 +279,14 @@ def in_any_order():
         for way, order in ways.items():
             found, hashed = rows(connection, FOUND.format(f"select * from admin.approval {order}"))[0]
             said.add(hashed)
-            ok(found == counted, f"{way}: the same as counted in plain SQL", found)
+            ok(found == counted, f"approvals {way}: the findings are those that plain SQL counts", found)
         run(connection, "set local min_parallel_table_scan_size = 0; set local min_parallel_index_scan_size = 0")
         shared = one(connection, "select admin_internal.find_in_approvals()")
-        ok(shared["inconsistent"]["count"] >= counted["inconsistent"], "by several processes, all approvals", shared)
+        ok(
+            shared["inconsistent"]["count"] >= counted["inconsistent"],
+            "several processes find the inconsistent approvals",
+            shared,
+        )
         said.add(
             str(
                 one(
@@ -284,13 +296,17 @@ def in_any_order():
                 )
             )
         )
-        ok(len(said) == 1, "and what the check says of each is one number, in any order", said)
+        ok(len(said) == 1, "the hash of what the check says of all approvals is the same in any order", said)
         groups = one(
             connection,
             "select sum((f ->> 'approvals')::int) from (select admin_internal.approval_findings(approval_id, action, resource, required_roles, required_signer_count, requested_by, "
             "state, sla_deadline, created_at, closed_at, now()) as f from admin.approval group by approval_id) as x",
         )
-        ok(groups == one(connection, "select count(*) from admin.approval"), "by groups, too", groups)
+        ok(
+            groups == one(connection, "select count(*) from admin.approval"),
+            "findings by groups count every approval",
+            groups,
+        )
 
 
 def main():
@@ -298,7 +314,7 @@ def main():
     one(connection, "create extension admin_ext_cutover")
     make_ready(connection)
     broken_by_sql()
-    ok(not fails(connection), "all of that has been undone", fails(connection))
+    ok(not fails(connection), "no item fails once every break has been undone", fails(connection))
     about_the_view(connection)
     in_any_order()
     broken_by_settings(connection)

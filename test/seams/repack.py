@@ -93,14 +93,14 @@ def is_delivered_once():
     return len(set(counts())) == 1
 
 
-def check_indexes():
+def check_indexes(name):
     one(connection, "create extension if not exists amcheck")
     one(
         connection,
         """select count(bt_index_check(c.oid, true)) from pg_class as c join pg_index as i on i.indexrelid = c.oid join pg_am as a on a.oid = c.relam
         where c.relnamespace = 'admin'::regnamespace and c.relkind = 'i' and a.amname = 'btree'""",
     )
-    ok(True, "every index has an entry for every row")
+    ok(True, f"{name}: every index has an entry for every row")
 
 
 def under_load(name):
@@ -127,7 +127,10 @@ def under_load(name):
             f"{name}: run {number + 1} repacks every table",
             run.stderr,
         )
-    ok(all(len(client.answers) > count for client, count in zip(clients, before)), f"{name}: the load ran beside it")
+    ok(
+        all(len(client.answers) > count for client, count in zip(clients, before)),
+        f"{name}: the load ran beside pg_repack",
+    )
     first, second, events, approvals = [client.end() for client in clients]
     ok(not any(client.error for client in clients), f"{name}: no call failed", [client.error for client in clients])
     in_trail = {row[0] for row in rows(connection, "select audit_id::text from admin.audit")}
@@ -166,11 +169,11 @@ def under_load(name):
 
 configure("postgres")
 under_load("delivery on")
-check_indexes()
+check_indexes("delivery on")
 ok(poll(is_delivered_once, 60), "every row is delivered once", counts())
 configure("")
 under_load("delivery off")
-check_indexes()
+check_indexes("delivery off")
 # A table that was copied looks like one that was loaded: the worker was not there to see it.
 configure("postgres")
 ok(
@@ -186,7 +189,7 @@ ok(
 one(connection, "select admin.resync_sink('ndjson', (select from_audit_id from admin.resync_proposal('ndjson')))")
 ok(
     poll(lambda: len(set(delivered())) == one(connection, "select count(*) from admin.audit"), 60),
-    "after it every row is delivered",
+    "after the resync every row is delivered",
     counts(),
 )
 done()

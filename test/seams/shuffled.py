@@ -57,7 +57,7 @@ sent, problems = [set() for _ in range(CONNECTIONS)], []
 threads = [threading.Thread(target=sender, args=(n, sent[n], problems)) for n in range(CONNECTIONS)]
 [thread.start() for thread in threads], [thread.join() for thread in threads]
 came = set().union(*sent)
-ok(problems == [], "nobody fails: no deadlock, no conflict", problems[:3])
+ok(problems == [], "no connection fails: no deadlock, no conflict", problems[:3])
 
 connection = connect()
 held = rows(
@@ -69,7 +69,7 @@ ok(
     {(source, identity) for source, identity, _ in held} == expected,
     f"the trail has every event that was committed, and no other: {len(expected)}",
 )
-ok(all(count == 1 for _, _, count in held), "each of them once")
+ok(all(count == 1 for _, _, count in held), "the trail has each event once")
 
 
 def gaps(source):
@@ -98,7 +98,7 @@ for source in range(SOURCES):
             name,
         )
         == [(accepted, min(numbers), max(numbers), 0)],
-        f"and so it is counted: {accepted}",
+        f"ingest_source counts the {accepted} events of {name}",
     )
 
 # What was missing comes late, shuffled.
@@ -111,29 +111,32 @@ for i in range(0, len(late), 17):
 came |= set(late)
 ok(
     rows(connection, "select * from admin.ingest_gap where filled_at is null") == [],
-    f"{len(late)} late ones close all gaps",
+    f"{len(late)} late events close all gaps",
 )
 ok(
     one(connection, "select count(*) from admin.ingest_gap") > 0
     and one(connection, "select sum(unexpected) from admin.ingest_source") == 0,
-    "which stay in sight, and none was counted as unexpected",
+    "closed gaps stay in ingest_gap, and no event was counted as unexpected",
 )
 
 # What was delivered.
 delivered = "select not exists (select from admin.audit_delivery where sink_status <> 'delivered')"
-ok(poll(lambda: one(connection, delivered), 60), "delivered")
+ok(poll(lambda: one(connection, delivered), 60), "every row of the trail is delivered")
 documents = [
     json.loads(line)
     for file in sorted(pathlib.Path(os.environ["SCRATCH"], "data/admin_ext").glob("*-*.ndjson"))
     for line in file.read_text().splitlines()
 ]
 by_name = {(d["source"], d["id"]): d for d in documents}
-ok(len(documents) == len(by_name) == len(came), f"each document once: {len(documents)}")
+ok(len(documents) == len(by_name) == len(came), f"each event has one document: {len(documents)}")
 wrong = [
     d
     for d in (by_name[(e["source"], e["id"])] for e in (event(*c) for c in came))
     if {**d, **event(*[int(x) for x in (d["source"][4:], d["sequence"])])} != d
 ]
-ok(wrong == [], "with its own source, id, type, time, subject, sequence and data", wrong[:2])
-ok(all(d["auditid"].isdigit() and d["partitionkey"] == d["subject"] for d in documents), "and the trail's own auditid")
+ok(wrong == [], "each document has the source, id, type, time, subject, sequence and data of its event", wrong[:2])
+ok(
+    all(d["auditid"].isdigit() and d["partitionkey"] == d["subject"] for d in documents),
+    "each document has the trail's auditid, and its subject as partitionkey",
+)
 done()

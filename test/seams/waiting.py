@@ -53,7 +53,7 @@ waits.sort()
 print(
     f"# {len(swept)} sweeps, {len(waits)} withdrawals: median {statistics.median(waits):.1f} ms, p99 {waits[int(len(waits) * 0.99)]:.1f} ms, worst {waits[-1]:.1f} ms"
 )
-ok(len(waits) > 10, "people withdraw meanwhile")
+ok(len(waits) > 10, "people withdraw approvals during the sweep")
 ok(
     any(0 < announced < 10000 and announced != swept[-1] for announced in swept[:-1]),
     "sweeps end early for who waits",
@@ -61,7 +61,7 @@ ok(
 )
 ok(
     poll(lambda: one(connection, "select due_rows from admin.sweep_status") == 0, 60),
-    "what was passed by has been announced later",
+    "an approval that a sweep skipped is announced later",
 )
 twice = rows(
     connection,
@@ -74,11 +74,11 @@ ok(
         "select count(*) from admin.approval as a where state <> 'withdrawn' and not exists (select from admin.audit as e where e.approval_id = a.approval_id and event_type = 'approval.expired')",
     )
     == 0,
-    "and everything once",
+    "every approval that was not withdrawn is announced",
 )
 late = one(
     connection,
     "select count(*) from admin.audit as e join admin.audit as w using (approval_id) where w.event_type = 'approval.withdrawn' and e.event_type = 'approval.expired' and e.audit_id > w.audit_id",
 )
-ok(late == 0, "nothing after its withdrawal")
+ok(late == 0, "no approval is announced as expired after its withdrawal")
 done()

@@ -89,7 +89,7 @@ test_grammar(void)
 		ok(got == cases[i].expected, "%s: %s", cases[i].label,
 		   cases[i].expected ? "an id" : "not an id");
 		ok(approval_id_oracle(cases[i].id, cases[i].length) == cases[i].expected,
-		   "%s: the oracle says so too", cases[i].label);
+		   "%s: the oracle decides as expected", cases[i].label);
 	}
 }
 

@@ -39,8 +39,8 @@ test_start(void)
 {
 	unsigned char chain[CHAIN_BYTES];
 
-	ok(chain_start(STORE, "kafka", chain) && is_chain(chain, "6519a6a17a70b0957e736451c9db4a29251dacb0d67ab6d4050d9fe33c07d5f2"), "the chain of a store begins at kafka");
-	ok(chain_start(STORE, "ndjson", chain) && is_chain(chain, "1a409c598ad3be9906e5d8e18539780f3da62a0cc6b0842c47f1683052fbf803"), "and otherwise at another sink");
+	ok(chain_start(STORE, "kafka", chain) && is_chain(chain, "6519a6a17a70b0957e736451c9db4a29251dacb0d67ab6d4050d9fe33c07d5f2"), "the chain of a store has its beginning for the sink kafka");
+	ok(chain_start(STORE, "ndjson", chain) && is_chain(chain, "1a409c598ad3be9906e5d8e18539780f3da62a0cc6b0842c47f1683052fbf803"), "the chain of a store has another beginning for the sink ndjson");
 }
 
 static void
@@ -49,8 +49,8 @@ test_content(void)
 	static const char documents[] = "{\"id\":1}\n{\"id\":2}\n";
 	unsigned char content[CHAIN_BYTES];
 
-	ok(content_of(documents, sizeof(documents) - 1, content) && is_chain(content, "c63f6dd68b68601e7315ea40d28bc34e55379e4fa65f82b1d32228429aeafcde"), "two documents");
-	ok(content_of("", 0, content) && is_chain(content, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), "no document");
+	ok(content_of(documents, sizeof(documents) - 1, content) && is_chain(content, "c63f6dd68b68601e7315ea40d28bc34e55379e4fa65f82b1d32228429aeafcde"), "two documents have the expected content hash");
+	ok(content_of("", 0, content) && is_chain(content, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"), "an empty content has the expected hash");
 }
 
 static void
@@ -61,10 +61,10 @@ test_extend(void)
 	bool		is_well = chain_start(STORE, "kafka", chain) && content_of("{\"id\":1}\n{\"id\":2}\n", 18, content) &&
 		chain_extend(chain, 1, 2, content);
 
-	ok(is_well && is_chain(chain, "079ae5981d3d0b20493f0b0110d64c61a71d11ec52622894b556871cbdf121aa"), "the first batch");
+	ok(is_well && is_chain(chain, "079ae5981d3d0b20493f0b0110d64c61a71d11ec52622894b556871cbdf121aa"), "the first batch extends the chain to the expected hash");
 	is_well = content_of("{\"id\":3}\n", 9, content) && chain_extend(chain, 3, 1, content);
-	ok(is_well && is_chain(chain, "f33e0fc03e6a1792e4184d0fc658f06d705c8db5106e2358ffc206479ab54782"), "the one after it");
-	ok(chain_extend(chain, INT64_C(9223372036854775806), 2, content) && is_chain(chain, "345f7991eed4e0f1649312ad1292cd6cdaf31fbc60fe9ffd5094efa40ff7bf25"), "the largest numbers");
+	ok(is_well && is_chain(chain, "f33e0fc03e6a1792e4184d0fc658f06d705c8db5106e2358ffc206479ab54782"), "the second batch extends the chain to the expected hash");
+	ok(chain_extend(chain, INT64_C(9223372036854775806), 2, content) && is_chain(chain, "345f7991eed4e0f1649312ad1292cd6cdaf31fbc60fe9ffd5094efa40ff7bf25"), "a batch with the largest numbers extends the chain to the expected hash");
 }
 
 static void

@@ -39,9 +39,9 @@ test_sizes(void)
 	Hashing    *hashing = hashing_new();
 
 	for (size_t i = 0; i < LENGTH_OF(sizes); i++)
-		ok(is_right(hashing, sizes[i], LARGE_BYTES), "%zu bytes at once", sizes[i]);
-	ok(is_right(hashing, LARGE_BYTES, 100 * 1024), "pieces for the thread");
-	ok(is_right(hashing, LARGE_BYTES, 1000), "pieces that are not worth it");
+		ok(is_right(hashing, sizes[i], LARGE_BYTES), "the digest of %zu bytes that are added at once is right", sizes[i]);
+	ok(is_right(hashing, LARGE_BYTES, 100 * 1024), "the digest of pieces that the thread hashes is right");
+	ok(is_right(hashing, LARGE_BYTES, 1000), "the digest of pieces that are too small for the thread is right");
 	hashing_free(hashing);
 }
 
@@ -77,7 +77,7 @@ test_two_at_once(void)
 	}
 	EVP_DigestFinal_ex(whole, expected, NULL);
 	ok(wrong == 0, "the digest of every batch is right while a file's is computed");
-	ok(hashing_take(file, found) && memcmp(expected, found, HASHING_BYTES) == 0, "and so is the file's");
+	ok(hashing_take(file, found) && memcmp(expected, found, HASHING_BYTES) == 0, "the digest of a file is right while those of batches are computed");
 	EVP_MD_CTX_free(whole);
 	free(data);
 	hashing_free(file);
@@ -108,7 +108,7 @@ test_growing(void)
 		EVP_Digest(data, LARGE_BYTES, expected, NULL, EVP_sha256(), NULL);
 		wrong += !hashing_take(hashing, found) || memcmp(expected, found, HASHING_BYTES) != 0;
 	}
-	ok(wrong == 0, "data that grow while they are hashed");
+	ok(wrong == 0, "the digest of data that grow while they are hashed is right");
 	free(data);
 	hashing_free(hashing);
 }
@@ -128,14 +128,14 @@ test_forgotten(void)
 		hashing_settle(hashing);
 		free(data);
 	}
-	ok(is_right(hashing, LARGE_BYTES, LARGE_BYTES), "what was added before it was begun again is forgotten");
+	ok(is_right(hashing, LARGE_BYTES, LARGE_BYTES), "what was added before hashing_begin() is forgotten");
 	ok(!hashing_take(hashing, found), "a digest is taken once");
 	hashing_begin(hashing);
 	hashing_add(hashing, large, LARGE_BYTES);
 	hashing_free(hashing);
 	hashing_free(NULL);
 	hashing_settle(NULL);
-	ok(true, "one that the thread has may be let go of");
+	ok(true, "a hashing that the thread works on may be freed");
 }
 
 /* A signal that the caller does not want now is not for the thread to take. */
@@ -159,12 +159,12 @@ test_end(void)
 
 	hashing_end();
 	hashing_end();
-	ok(is_right(hashing, LARGE_BYTES, LARGE_BYTES), "after its end the thread begins anew");
+	ok(is_right(hashing, LARGE_BYTES, LARGE_BYTES), "the thread begins again after hashing_end()");
 	hashing_begin(hashing);
 	hashing_add(hashing, large, LARGE_BYTES);
 	hashing_end();
 	hashing_free(hashing);
-	ok(true, "it ends with something at hand");
+	ok(true, "the thread ends while it has data to hash");
 }
 
 int

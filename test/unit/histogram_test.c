@@ -39,8 +39,8 @@ test_buckets_are_in_order_without_a_gap(void)
 		least = most + 1;
 	}
 	ok(wrong == 0, "each bucket begins where the one below ends, and takes what it says at most");
-	ok(wide == 0, "none is wider than a sixteenth of what it begins with");
-	ok(least > 10 * SECOND, "they reach beyond ten seconds, to %lld us", (long long) least - 1);
+	ok(wide == 0, "no bucket is wider than a sixteenth of what it begins with");
+	ok(least > 10 * SECOND, "the buckets reach beyond ten seconds, to %lld us", (long long) least - 1);
 }
 
 static void
@@ -115,10 +115,10 @@ test_shares_of_few_and_many(void)
 	counts[7] = 99;
 	counts[HISTOGRAM_BUCKETS - 1] = 1;
 	ok(histogram_quantile(counts, 990) == 7, "99 of 100 calls: the slowest is not among them");
-	ok(histogram_quantile(counts, 991) == HISTOGRAM_BUCKETS - 1, "a thousandth more, and it is");
-	ok(histogram_quantile(counts, 1000) == HISTOGRAM_BUCKETS - 1, "all of them");
+	ok(histogram_quantile(counts, 991) == HISTOGRAM_BUCKETS - 1, "99.1 of 100 calls: the slowest is among them");
+	ok(histogram_quantile(counts, 1000) == HISTOGRAM_BUCKETS - 1, "100 of 100 calls: the slowest is among them");
 	counts[7] = UINT64_C(1000000000000000);
-	ok(histogram_quantile(counts, 999) == 7 && histogram_quantile(counts, 1000) == HISTOGRAM_BUCKETS - 1, "one among 10^15");
+	ok(histogram_quantile(counts, 999) == 7 && histogram_quantile(counts, 1000) == HISTOGRAM_BUCKETS - 1, "a slow call among 10^15 is among all of them, and not among 99.9 %%");
 }
 
 static void
@@ -134,7 +134,7 @@ test_minutes_of_instants(void)
 		if (place < 0 || place >= MINUTES_REMEMBERED || place != minute_place(minute + MINUTES_REMEMBERED) ||
 			place == minute_place(minute + 1))
 		{
-			ok(false, "place of minute %d", (int) minute);
+			ok(false, "minute %d has a place of its own", (int) minute);
 			return;
 		}
 	}
@@ -204,7 +204,7 @@ test_a_minute_that_is_not_settled_is_passed_over(void)
 	remembered[minute_place(941)] = MINUTE_UNSETTLED;
 	ok(minute_oldest(remembered, 1000) == -1, "a minute that is being kept does not count yet");
 	remembered[minute_place(943)] = 943;
-	ok(minute_oldest(remembered, 1000) == minute_place(943), "and the next one is the oldest");
+	ok(minute_oldest(remembered, 1000) == minute_place(943), "the minute after one that is being kept is the oldest");
 }
 
 int

@@ -64,11 +64,11 @@ main(void)
 	test_all(longer, LENGTH_OF(longer), JSON_NUMBER_LONG, "travels as a string");
 	test_all(too_long, LENGTH_OF(too_long), JSON_NUMBER_TOO_LONG, "has too many digits");
 	ok(judge_filled("", '7', 1000, "") == JSON_NUMBER_LONG && judge_filled("", '7', 1001, "") == JSON_NUMBER_TOO_LONG, "1000 digits are the limit before the point");
-	ok(judge_filled("0.", '7', 1000, "") == JSON_NUMBER_LONG && judge_filled("0.", '7', 1001, "") == JSON_NUMBER_TOO_LONG, "and behind it");
+	ok(judge_filled("0.", '7', 1000, "") == JSON_NUMBER_LONG && judge_filled("0.", '7', 1001, "") == JSON_NUMBER_TOO_LONG, "1000 digits are the limit behind the point");
 	ok(judge_filled("0.", '0', 300, "1") == JSON_NUMBER_PLAIN, "a small number without an exponent is plain");
-	ok(judge_filled("0.", '0', 350, "1") == JSON_NUMBER_LONG, "one that is no double is not");
+	ok(judge_filled("0.", '0', 350, "1") == JSON_NUMBER_LONG, "a small number that is no double is not plain");
 	ok(judge_filled("0.", '0', 399, "") == JSON_NUMBER_LONG, "zeros behind the point are digits of a length");
 	ok(judge_filled("1e", '0', 300, "5") == JSON_NUMBER_PLAIN && judge_filled("1e", '0', 500, "5") == JSON_NUMBER_LONG, "an exponent may begin with zeros, within a length");
-	ok(judge_filled("1", '0', 1000000, "") == JSON_NUMBER_TOO_LONG, "a million digits");
+	ok(judge_filled("1", '0', 1000000, "") == JSON_NUMBER_TOO_LONG, "a number of a million digits has too many");
 	return tap_done();
 }

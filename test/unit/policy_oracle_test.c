@@ -112,7 +112,7 @@ compare(const PolicyRequest *request, const ApprovalFacts *facts)
 static void
 finish_group(const char *group)
 {
-	ok(differing == 0 && compared > 0, "%s: %lu combinations", group, compared);
+	ok(differing == 0 && compared > 0, "%s: the oracle agrees in %lu combinations", group, compared);
 	if (differing > 0)
 		diag("%lu differ", differing);
 	compared_in_all += compared;

@@ -463,8 +463,8 @@ test_rules_hold_by_themselves(void)
 		   "1, 4, 5, 6, 7 and 9 broken: rule %d %s", n,
 		   expected_with_all[n] ? "holds" : "does not hold");
 	apply(first_break_of(3), &c);
-	ok(policy_rule_holds(3, &c.request, &c.facts), "closed too: rule 3 holds");
-	ok(!policy_rule_holds(7, &c.request, &c.facts), "closed too: rule 7 has no ttl to look at");
+	ok(policy_rule_holds(3, &c.request, &c.facts), "1, 3, 4, 5, 6, 7 and 9 broken: rule 3 holds");
+	ok(!policy_rule_holds(7, &c.request, &c.facts), "1, 3, 4, 5, 6, 7 and 9 broken: rule 7 has no ttl to look at");
 	apply(first_break_of(2), &c);
 	for (int n = 1; n <= POLICY_RULES; n++)
 		ok(policy_rule_holds(n, &c.request, &c.facts) == (n <= 2),

@@ -86,7 +86,7 @@ main(void)
 	for (size_t i = 0; i < LENGTH_OF(good); i++)
 	{
 		at = 42;
-		if (!ok(parse(good[i].text, &at) && at == good[i].at, "%s", good[i].text))
+		if (!ok(parse(good[i].text, &at) && at == good[i].at, "\"%s\" is read", good[i].text))
 			diag("got %lld", (long long) at);
 	}
 	for (size_t i = 0; i < LENGTH_OF(bad); i++)

@@ -56,7 +56,7 @@ test_long(const char *piece)
 	for (size_t i = 0; i < length; i += bytes)
 		memcpy(text + i, piece, bytes);
 	(void) uri_is_reference(text, length);
-	ok(clock() - began < 5 * CLOCKS_PER_SEC, "a megabyte of %s", piece);
+	ok(clock() - began < 5 * CLOCKS_PER_SEC, "a megabyte of %s is judged within 5 s", piece);
 	free(text);
 }
 
@@ -68,7 +68,7 @@ main(void)
 	for (size_t i = 0; i < LENGTH_OF(absolute); i++)
 	{
 		ok(check(uri_is_absolute, absolute[i], strlen(absolute[i])), "%s is absolute", absolute[i]);
-		ok(check(uri_is_reference, absolute[i], strlen(absolute[i])), "%s is a reference, too", absolute[i]);
+		ok(check(uri_is_reference, absolute[i], strlen(absolute[i])), "%s is absolute, and a reference", absolute[i]);
 	}
 	for (size_t i = 0; i < LENGTH_OF(references); i++)
 	{
@@ -77,8 +77,8 @@ main(void)
 	}
 	for (size_t i = 0; i < LENGTH_OF(neither); i++)
 	{
-		ok(!check(uri_is_reference, neither[i], strlen(neither[i])), "number %zu of the others is no reference", i);
-		ok(!check(uri_is_absolute, neither[i], strlen(neither[i])), "and not absolute");
+		ok(!check(uri_is_reference, neither[i], strlen(neither[i])), "number %zu of the texts that are neither is no reference", i);
+		ok(!check(uri_is_absolute, neither[i], strlen(neither[i])), "number %zu of the texts that are neither is not absolute", i);
 	}
 	ok(!check(uri_is_reference, "/a\0b", 4), "a byte 0 is in no reference");
 	for (int c = 0; c < 256; c++)
@@ -87,7 +87,7 @@ main(void)
 		bool		allowed = c != 0 && strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/?#", c) != NULL;
 
 		if (check(uri_is_reference, text, 3) != allowed)
-			ok(false, "byte %d in a path", c);
+			ok(false, "byte %d in a path is judged by the grammar", c);
 	}
 	for (size_t i = 0; i < LENGTH_OF(pieces); i++)
 		test_long(pieces[i]);

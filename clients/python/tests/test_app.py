@@ -256,12 +256,12 @@ async def test_without_tokens_people_are_named():
         sql("alter role web reset admin_ext.require_verified_jwt")
 
 
-async def test_while_the_database_wants_tokens_none_is_refused_there_too():
+async def test_a_request_without_a_token_is_refused_while_the_database_wants_one():
     async with served(require_token=False) as client:
         problem(await client.post(APPROVALS, json=order(requested_by="boss")), 401, sqlstate="28000")
 
 
-async def test_as_a_process_of_its_own():
+async def test_the_app_runs_as_a_process_of_its_own():
     """uvicorn, by the environment, on a port of its own; it ends when it is told to."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

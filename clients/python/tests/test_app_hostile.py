@@ -134,7 +134,7 @@ async def test_a_body_of_the_worst_json_is_answered(what):
 
 
 @pytest.mark.parametrize("where", [CHECK, APPROVALS])
-async def test_nor_is_another_operation_held_up(where):
+async def test_check_and_issue_refuse_a_body_of_the_worst_json(where):
     async with served(budget=20) as client:
         for content in WORST.values():
             response = await client.post(where, content=content, headers={**JSON, **as_person()})

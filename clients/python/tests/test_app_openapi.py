@@ -73,7 +73,7 @@ def test_every_operation_tells_what_can_go_wrong():
     [operation for operation in OPERATIONS if operation.path.startswith("/api")],
     ids=lambda operation: operation.label,
 )
-def test_it_keeps_what_the_document_promises(operation, mode, chosen):
+def test_an_operation_keeps_what_the_document_promises(operation, mode, chosen):
     cases = operation.as_strategy(generation_mode=mode)
 
     @seed(chosen)

@@ -92,7 +92,7 @@ async def test_a_token_is_needed_and_has_to_be_good(path, method, where):
 
 
 @pytest.mark.parametrize("where", BODIES)
-async def test_bodies_that_are_none(where):
+async def test_bodies_that_are_no_request_are_refused(where):
     headers = as_person("ann", "r")
     async with served(ingest_role="r", reader_role="r") as client:
 
@@ -219,7 +219,7 @@ async def test_what_only_time_or_the_approval_forbids_is_a_conflict():
         )
 
 
-async def test_what_is_not_there():
+async def test_an_unknown_approval_path_or_parameter_is_a_problem():
     async with served() as client:
         problem(await client.get(f"{APPROVALS}/{new_id()}", headers=as_reader()), 404)
         problem(

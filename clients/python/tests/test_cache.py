@@ -75,7 +75,7 @@ async def test_a_repeated_answer_has_an_event_of_its_own(path, spool):
         }
 
 
-async def test_what_is_not_repeated(spool):
+async def test_denials_and_answers_to_other_questions_are_not_repeated(spool):
     approval_id, unsigned = approval(), approval(signed=False)
     async with client(cache_seconds=60, **spool) as admin:
         assert await ask(admin, approval_id)
@@ -88,7 +88,7 @@ async def test_what_is_not_repeated(spool):
         assert await ask(admin, unsigned)
 
 
-async def test_not_beyond_valid_until(spool):
+async def test_an_answer_is_repeated_not_beyond_valid_until(spool):
     approval_id = approval(datetime.now(UTC) + timedelta(seconds=1.5))
     async with client(cache_seconds=60, **spool) as admin:
         valid_until = (await ask(admin, approval_id)).valid_until
@@ -103,7 +103,7 @@ async def test_not_beyond_valid_until(spool):
         assert repeated > 1 and decision.reason == "approval_expired" and decision.source is Source.SERVER
 
 
-async def test_not_for_longer_than_configured(spool):
+async def test_an_answer_is_repeated_not_for_longer_than_configured(spool):
     approval_id = approval()
     async with client(cache_seconds=0.3, **spool) as admin:
         asked_at = {}
@@ -115,7 +115,7 @@ async def test_not_for_longer_than_configured(spool):
         assert len(asked_at) > 1
 
 
-async def test_a_change_that_is_heard_drops_it(spool):
+async def test_a_change_that_is_heard_drops_the_answer(spool):
     approval_id, other = approval(), approval()
     async with client(cache_seconds=60, redis_url=REDIS_URL, **spool) as admin:
         await until_cached(admin, approval_id)
@@ -168,7 +168,7 @@ async def test_a_message_that_makes_no_sense_drops_all(spool):
         await until_cached(admin, approval_id)
 
 
-async def test_repeated_while_the_server_is_held_up(spool):
+async def test_an_answer_is_repeated_while_the_server_is_held_up(spool):
     approval_id = approval()
     async with client(cache_seconds=60, **spool) as admin:
         assert await ask(admin, approval_id)
@@ -178,7 +178,7 @@ async def test_repeated_while_the_server_is_held_up(spool):
         assert await admin.flush(10)
 
 
-async def test_where_it_cannot_be_recorded_the_server_is_asked(spool, monkeypatch):
+async def test_the_server_is_asked_where_a_repeated_answer_cannot_be_recorded(spool, monkeypatch):
     approval_id = approval()
     async with client(cache_seconds=60, **spool) as admin:
         assert await ask(admin, approval_id)
@@ -207,7 +207,7 @@ def test_an_answer_that_a_change_has_overtaken_is_not_kept():
     assert kept(cache, time.monotonic())
 
 
-def test_nor_one_to_a_question_of_before_redis_was_heard():
+def test_an_answer_to_a_question_from_before_redis_was_heard_is_not_kept():
     cache = Cache(60, 1, heard=False)
     assert not cache.is_on and not kept(cache, time.monotonic())
     asked_at = time.monotonic()
@@ -218,12 +218,12 @@ def test_nor_one_to_a_question_of_before_redis_was_heard():
 
 
 @pytest.mark.parametrize("wall", [-3600, 61])
-def test_a_clock_that_was_set_makes_it_forget(wall):
+def test_an_answer_is_not_kept_when_the_clock_was_set(wall):
     cache = Cache(60, 1, heard=True)
     assert not kept(cache, time.monotonic(), time.time() - wall)
 
 
-def test_it_stays_small():
+def test_the_cache_stays_small():
     cache = Cache(60, 0.001, heard=True)
     for n in range(20_000):
         cache.keep((f"A{n}", None, None), ANSWER, read_answer(ANSWER, "A"), time.monotonic(), time.time())
@@ -289,7 +289,7 @@ async def test_a_message_that_comes_again_drops_nothing_and_another_stores_does(
     assert cache.get(KEY) is None, "nothing is remembered of before a pause"
 
 
-def test_what_was_taken_is_remembered_of_so_many():
+def test_messages_are_remembered_of_a_limited_number_of_approvals():
     subscriber = Subscriber(Settings(dsn="postgresql:///", redis_url=REDIS_URL), Cache(60, 1, heard=True))
     for n in range(MOST_APPROVALS + 100):
         told(subscriber, store="s", approval_id=f"A{n}", audit_id=str(n))

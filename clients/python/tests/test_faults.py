@@ -123,7 +123,7 @@ async def test_a_server_that_lets_nobody_in():
         await recovers(admin, approval_id)
 
 
-async def test_it_closes_while_nothing_answers():
+async def test_a_client_closes_while_nothing_answers():
     """Statement and cancellation both hang; the client is closed in bounded time all the same (see the harness)."""
     approval_id = approval()
     async with contextlib.AsyncExitStack() as stack:
@@ -308,7 +308,7 @@ async def test_a_cancelled_probe_says_nothing():
         await recovers(admin, approval_id)
 
 
-async def test_a_clock_set_back_does_not_keep_it_open(monkeypatch):
+async def test_a_clock_set_back_does_not_keep_the_breaker_open(monkeypatch):
     approval_id = approval()
     async with client(breaker_failures=3, breaker_seconds=60) as admin:
         with trail_locked():

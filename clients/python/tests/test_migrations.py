@@ -110,7 +110,7 @@ def test_a_version_without_a_way_to_this_one_is_an_error_that_changes_nothing(da
     assert database.sql("select to_regclass('public.admin_alembic_version')") is None
 
 
-def test_two_at_once_do_it_once(database):
+def test_two_upgrades_at_once_upgrade_once(database):
     """Both stand at the lock before either begins."""
     with contextlib.closing(database.connect()) as holder:
         holder.autocommit = False
@@ -198,7 +198,7 @@ def test_an_extension_without_data_goes_and_comes_again(database, how, monkeypat
 
 
 @HOW
-def test_data_are_not_dropped_and_it_says_which(database, how, monkeypatch):
+def test_data_are_not_dropped_and_the_error_says_which(database, how, monkeypatch):
     assert migrate(database, monkeypatch, "upgrade") == 0
     database.sql(APPROVAL)
     database.sql("insert into admin.signature (approval_id, signer_role, signer) values ('APP-000001-m', 'r', 'ann')")

@@ -40,7 +40,7 @@ def drifts(database, monkeypatch, capsys):
     return ask
 
 
-def test_a_migrated_database_has_none(drifts):
+def test_a_migrated_database_has_no_drift(drifts):
     none = f"no drift: admin_ext {SPECIFICATION['version']}, {len(SPECIFICATION['relations'])} relations"
     assert drifts() == (0, [none])
     assert drifts(user="ff") == (0, [none])  # who may do nothing may look
@@ -184,7 +184,7 @@ def test_tables_of_the_move_are_missed_only_where_its_extension_is_installed(dat
     assert drifts() == (1, ["admin.parity_run is not specified (table)"])
 
 
-def test_several_and_as_a_document(database, drifts):
+def test_several_differences_are_told_as_json(database, drifts):
     database.sql("alter table admin.approval disable trigger approval_guard")
     database.sql("alter table admin.jwt_key add column note text")
     database.sql("create view admin.mine as select 1 as x")

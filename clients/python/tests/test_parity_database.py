@@ -349,7 +349,7 @@ def test_exit_status_2_for_arguments_that_make_no_sense(arguments, capsys):
     assert stopped.value.code == 2
 
 
-def test_it_runs_as_a_module_and_leaves_no_database_behind(dsn):
+def test_parity_runs_as_a_module_and_leaves_no_database_behind(dsn):
     arguments = [sys.executable, "-m", "admin_client.parity", "--cases", "200", *(["--dsn", dsn] if dsn else [])]
     ran = subprocess.run(
         arguments, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT / "clients/python/src")}

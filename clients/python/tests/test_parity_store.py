@@ -99,7 +99,7 @@ def read(*elements):
 
 
 @pytest.mark.parametrize("change, error", ELEMENTS)
-def test_an_element(change, error):
+def test_an_element_is_read_or_named(change, error):
     other = {**SOUND, "approval_id": "APP-000002-b"}
     result = read({**SOUND, **change}, other)
     assert "APP-000002-b" in result.approvals
@@ -207,7 +207,7 @@ def test_instants(text, expected):
         "٢٠٢٦-11-23",
     ],
 )
-def test_no_instants(text):
+def test_a_text_that_is_no_instant_is_refused(text):
     with pytest.raises(ValueError):
         instants.instant(text)
 
@@ -233,6 +233,6 @@ def test_offsets(offset, expected):
 
 
 @pytest.mark.parametrize("offset", ["", " ", "x", "1 fortnight", "day", "--1 day", "1 day x", "1:99"])
-def test_no_offsets(offset):
+def test_a_text_that_is_no_offset_is_refused(offset):
     with pytest.raises(ValueError):
         instants.after(LOADED, offset)

@@ -41,7 +41,7 @@ async def test_the_example_does_what_it_says(tmp_path):
     assert await run(tmp_path) == "do not pay: approval_withdrawn None\nall in the trail: True\n"
 
 
-def test_it_lists_every_reason_of_the_clients():
+def test_the_readme_lists_every_reason_of_the_clients():
     from admin_client import Reason
 
     assert set(re.findall(r"^\| `(\w+)` \| (?:yes|no|) ?\|", README, re.M)) == set(Reason)

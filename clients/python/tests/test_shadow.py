@@ -124,7 +124,7 @@ async def test_a_deadline_between_the_two_clocks_is_no_difference(path):
     )
 
 
-async def test_no_answer_no_row():
+async def test_a_check_without_an_answer_records_no_row():
     approval_id = approval()
     before = sql("select count(*) from admin.shadow_check")
     async with client() as admin:
@@ -142,7 +142,7 @@ async def test_no_answer_no_row():
     assert sql("select count(*) from admin.shadow_check") == before
 
 
-async def test_it_is_not_answered_from_the_cache(spool):
+async def test_a_shadow_check_is_not_answered_from_the_cache(spool):
     approval_id = approval()
     async with client(cache_seconds=60, **spool) as admin:
         assert (await ask(admin, approval_id)).source == "server" and (await ask(admin, approval_id)).source == "cache"

@@ -109,7 +109,7 @@ async def test_numbers_go_on_after_a_restart(spool):
     as_promised(spool["source"], ids)
 
 
-async def test_recorded_while_the_server_is_away(spool):
+async def test_events_recorded_while_the_server_is_away_arrive_later(spool):
     ids = []
     async with client(**spool, **QUICK) as admin:
         kill_server()
@@ -202,7 +202,7 @@ async def test_what_the_trail_refuses_is_set_aside_and_its_number_told(spool):
     )
 
 
-async def test_one_that_spoils_the_document_does_not_hold_up_the_rest(spool):
+async def test_an_event_that_spoils_the_document_does_not_hold_up_the_rest(spool):
     """As from a version that looked less closely."""
     async with client(**spool) as admin:
         spoilt = Event(
@@ -276,7 +276,7 @@ async def test_what_cannot_be_kept_is_refused_at_once(spool, what):
         assert await admin._spool.count() == 0
 
 
-async def test_what_an_event_may_have_besides(spool):
+async def test_an_event_may_have_a_schema_and_extensions(spool):
     async with client(**spool) as admin:
         ids = [
             await admin.record(

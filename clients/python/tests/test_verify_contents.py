@@ -210,7 +210,7 @@ def test_the_subject_of_a_check_is_what_was_asked_where_that_can_be_one(keys, wo
     ) == is_wrong, "\n".join(lines(report))
 
 
-def test_these_tables_are_those_that_the_extension_watches():
+def test_the_tables_of_the_verifier_are_those_that_the_extension_watches():
     install = pathlib.Path(__file__).resolve().parents[3] / "sql" / "install"
     listed = re.search(
         r"foreach relation in array array\[(.*?)\]", (install / "admin_ext/63_bookkeeping.sql").read_text(), re.DOTALL

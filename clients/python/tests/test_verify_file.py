@@ -55,7 +55,7 @@ def test_the_one_file_makes_and_checks_a_proof(bare, archive, tmp_path):
     assert done.returncode == 0 and "APP-100001-x1 are genuine" in done.stdout, done.stdout + done.stderr
 
 
-def test_without_means_to_decompress_it_says_so(bare, archive):
+def test_without_means_to_decompress_the_one_file_says_so(bare, archive):
     done = run(bare, *archive, path="/nonexistent")
     assert (
         done.returncode == 2

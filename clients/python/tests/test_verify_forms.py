@@ -298,7 +298,7 @@ def test_any_json_in_any_place_of_a_document_ends_with_a_finding(number, data, p
     ],
 )
 @pytest.mark.parametrize("kind", ["archive", "topic", "ndjson"])
-def test_such_a_document_is_not_proved_by_its_chain(tmp_path, kind, path, value):
+def test_a_document_in_another_form_is_not_proved_by_its_chain(tmp_path, kind, path, value):
     world = World(tmp_path)
     event = json.loads(Writer(begin=BEGIN.replace(month=12), first=5000).issue("APP-777777-x"))
     world.write(

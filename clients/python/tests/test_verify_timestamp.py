@@ -126,7 +126,7 @@ def test_timestamps_of_a_trusted_authority_are_checked(authority, archive):
     assert status == 0 and f"{len(seals)} timestamps checked" in said, said
 
 
-def test_without_a_certificate_it_says_that_they_were_not_checked(archive):
+def test_without_a_certificate_the_report_says_that_timestamps_were_not_checked(archive):
     status, said = verify(archive[0])
     assert (
         status == 0
