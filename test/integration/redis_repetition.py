@@ -91,7 +91,7 @@ def role_alone_and_replicas():
     published = old.offset()
     expect(lambda: old.connect().info("replication")["slave0"]["offset"] >= published, "the replica has it")
     asked = asked_for_role(old)
-    expect(lambda: asked_for_role(old) >= asked + 3, "and the worker has heard so")
+    expect(lambda: asked_for_role(old) >= asked + 3, "the worker has heard that the replica has it")
     change()
     wait(DELIVERED, "the next position is recorded")
     listener = listen_at(old)
