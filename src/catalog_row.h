@@ -7,7 +7,10 @@
 
 #include "access/attnum.h"
 
-/* A catalog, its index of oids, and the columns of the oid and of what is wanted; and one that has to be false, or 0. */
+/*
+ * A catalog, its index on oid, its oid column and the wanted column.  If false_column is set, its
+ * value in the row must be false or 0.
+ */
 typedef struct CatalogColumn
 {
 	Oid			catalog;
@@ -17,7 +20,10 @@ typedef struct CatalogColumn
 	AttrNumber	false_column;
 } CatalogColumn;
 
-/* The oid in the wanted column of an object's row; InvalidOid where there is no such row, or what has to be false is true. */
+/*
+ * Returns the oid in the wanted column of an object's row.  InvalidOid if there is no such row, or
+ * if false_column is true.
+ */
 extern Oid	catalog_row_oid(const CatalogColumn *column, Oid object);
 
 /* The table of a trigger. */

@@ -150,7 +150,7 @@ InitMaterializedSRF(FunctionCallInfo fcinfo, bits32 flags)
 #define compat_is_client(proc) (!(proc)->isBackgroundWorker)
 #endif
 
-/* 15 reserved the prefix; before, only what was set already is warned of. */
+/* 15 reserves the prefix.  Older versions only warn about settings that are already set. */
 #if PG_VERSION_NUM >= 150000
 #define compat_reserve_prefix(prefix) MarkGUCPrefixReserved(prefix)
 #else

@@ -2,9 +2,9 @@
  * hashing.c
  *	  See hashing.h.
  *
- * A stretch of memory that was given waits in a queue until the thread has hashed it, slice by
- * slice, and may grow meanwhile.  A caller who wants it to be done takes it back and computes the
- * rest himself: he waits for one slice at most, and never for the thread to wake up.
+ * Memory that was handed to the thread waits in a queue until the thread has hashed it, slice by
+ * slice, and may grow meanwhile.  A caller that needs the result takes the memory back and hashes
+ * the rest itself.  It waits for one slice at most, and never for the thread to wake up.
  */
 #include "hashing.h"
 
@@ -13,7 +13,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-/* Less than this takes no longer than to wake up the thread. */
+/* Hashing less than this takes no longer than waking up the thread. */
 #define WORTH_BYTES		(64 * 1024)
 #define SLICE_BYTES		(128 * 1024)
 
@@ -21,17 +21,16 @@ typedef enum HashingState
 {
 	AT_REST,
 	QUEUED,
-	IN_HAND						/* of the thread, a slice of it */
+	IN_HAND						/* the thread is hashing a slice of it */
 } HashingState;
 
 struct Hashing
 {
-	EVP_MD_CTX *context;		/* this and what follows is the caller's, or while it is in hand
-								 * the thread's */
+	EVP_MD_CTX *context;		/* with is_well: the caller's; the thread's while IN_HAND */
 	bool		is_well;		/* nothing has failed since it was begun */
-	bool		was_given;		/* the caller's own: it may be at rest all the same */
+	bool		was_given;		/* the caller's; may be true while the state is AT_REST */
 
-	HashingState state;			/* this and what follows is guarded by the mutex */
+	HashingState state;			/* this and all that follow are guarded by the mutex */
 	bool		is_wanted;		/* the caller waits for it */
 	Hashing    *next;
 	const char *at;				/* what is left to be hashed, the slice in hand included */
@@ -98,7 +97,7 @@ hash_slice(Hashing *hashing)
 		pthread_cond_signal(&came_to_rest);
 	else if (hashing->left > 0)
 	{
-		/* What was given first is wanted first. */
+		/* Goes back to the front of the queue: the caller needs first what it gave first. */
 		hashing->next = queue;
 		queue = hashing;
 		hashing->state = QUEUED;
@@ -160,7 +159,10 @@ hashing_begin(Hashing *hashing)
 	hashing->is_well = EVP_DigestInit_ex(hashing->context, EVP_sha256(), NULL) == 1;
 }
 
-/* Do these data follow what the thread has, or has just had?  Then they are part of it. */
+/*
+ * Adds the data to those of the thread if they directly follow them in memory.  Returns whether it
+ * did.
+ */
 static bool
 extend_running(Hashing *hashing, const char *data, size_t length)
 {

@@ -2,9 +2,9 @@
  * hashing.h
  *	  SHA-256 of much data, computed by a thread of its own while the caller does something else.
  *
- * The thread begins with the first data that are worth it, and calls nothing but OpenSSL.  Where
- * it cannot be had the caller computes.  All functions are for one thread, the caller's.
- * Free of PostgreSQL.
+ * The thread starts with the first data that are long enough, and calls only OpenSSL.  If it cannot
+ * be started, the caller computes the digest.  All functions must be called from one thread, the
+ * caller's.  Free of PostgreSQL.
  */
 #ifndef ADMIN_EXT_HASHING_H
 #define ADMIN_EXT_HASHING_H
@@ -24,8 +24,9 @@ extern Hashing *hashing_new(void);
 extern void hashing_begin(Hashing *hashing);
 
 /*
- * Adds data.  They stay where and as they are until hashing_settle() or another function below has
- * returned for this digest, or data have been added that do not lie right behind them.
+ * Adds data.  The caller must not move or change them until hashing_settle() or another function
+ * below has returned for this digest, or until it has added data that do not directly follow them
+ * in memory.
  */
 extern void hashing_add(Hashing *hashing, const void *data, size_t length);
 

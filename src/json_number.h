@@ -1,6 +1,6 @@
 /*
  * json_number.h
- *	  Which numbers every reader of JSON takes for the number that it is.  PURE: no server.
+ *	  Which numbers every reader of JSON reads as the same number.  PURE: no server.
  *
  * Readers differ in what they do with long numbers: they lose digits, make an infinity of one,
  * or refuse the whole document.  RFC 8259, section 6, names the range that all agree on.

@@ -78,8 +78,8 @@ scan_hex(const char *at, const char *end)
 }
 
 /*
- * The character of an escape; `at` is behind the backslash, and moves on behind the escape.  0 for
- * U+0000 and for half a surrogate pair.
+ * The character of an escape.  `at` is behind the backslash, and is moved behind the escape.
+ * Returns 0 for U+0000 and for half a surrogate pair.
  */
 static pg_wchar
 scan_escape(const char **at, const char *end)
@@ -179,7 +179,7 @@ scan_string(JsonScan *scan)
 		if (scan_escape(&scan->at, scan->end) == 0)
 			return false;
 	}
-	/* In another encoding one name may be written with an escape and without in two ways. */
+	/* In another encoding, names with and without escapes cannot be compared byte by byte. */
 	if (scan->expects_name && has_escapes && GetDatabaseEncoding() != PG_UTF8)
 		return false;
 	if (scan->expects_name)
@@ -222,7 +222,10 @@ name_compare(const void *a, const void *b)
 	return memcmp(x->bytes, y->bytes, x->length);
 }
 
-/* By a hash with a seed of this backend: a client cannot arrange names so that sorting takes long. */
+/*
+ * Sorts by a hash with a seed of this backend, so that a client cannot choose names that take long
+ * to sort.
+ */
 static bool
 names_differ(MemberName *names, Size count)
 {

@@ -20,8 +20,8 @@
 #include "relations.h"
 
 /*
- * What was found to fit, until any relation changes: a check of an approval opens the same few
- * tables and indexes each time.
+ * Remembers what was found to fit, until any relation changes.  A check of an approval opens the
+ * same few tables and indexes each time.
  */
 typedef enum Fit
 {
@@ -125,7 +125,7 @@ layout_fits_partition(Relation parent, Relation partition, const Oid *types, int
 	TupleDesc	b = RelationGetDescr(partition);
 	bool		fits = a->natts == count && b->natts == count && partition->rd_rel->relkind == RELKIND_RELATION;
 
-	/* The same month takes row after row. */
+	/* Many rows go to the same partition. */
 	if (layout_is_known(RelationGetRelid(partition), FIT_PARTITION))
 		return true;
 	for (int i = 0; i < count && fits; i++)
@@ -136,7 +136,7 @@ layout_fits_partition(Relation parent, Relation partition, const Oid *types, int
 	return fits;
 }
 
-/* Do the default operators of the column's type look up keys of it? */
+/* Does the key column use the default btree operators of its type? */
 static bool
 layout_key_fits(Relation index, Relation table, int key)
 {
@@ -162,7 +162,10 @@ layout_index_fits(Relation index, Relation table, const AttrNumber *columns, int
 	return true;
 }
 
-/* What is looked up is in the order of bytes, and no two texts are equal but by their bytes. */
+/*
+ * The first key must sort in the order of bytes.  In all keys, texts must be equal only if their
+ * bytes are.
+ */
 static bool
 layout_collations_fit(Relation index, int keys)
 {

@@ -2,9 +2,9 @@
  * layout.h
  *	  Are tables, indexes and rows what the extension reads by column number?
  *
- * A superuser can give a column another type, or an index another table.  A Datum read as a type
- * that it does not have crashes the server, so whatever reads by number asks here first.  All
- * errors are 55000.
+ * A superuser can give a column another type, or an index another table.  A Datum that is read as a
+ * wrong type crashes the server.  So all code that reads by number calls these functions first.
+ * All errors are 55000.
  */
 #ifndef ADMIN_EXT_LAYOUT_H
 #define ADMIN_EXT_LAYOUT_H
@@ -17,7 +17,10 @@
 /* Raises unless the first columns of the row have these types; the name is for the message. */
 extern void layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count);
 
-/* Raises unless it has these columns and has never had others, for those who write it or guard it. */
+/*
+ * Raises unless the table has these columns and never had others.  For code that writes or guards
+ * the table.
+ */
 extern void layout_check_exact(Relation table, const Oid *types, int count);
 
 /* Is the partition an ordinary table with these columns alone, named and placed as its parent has them? */
@@ -39,14 +42,17 @@ typedef struct TableLayout
 	int			looked_up;		/* so many of them are keys */
 } TableLayout;
 
-/* Opens the index; raises unless both are so, and layout_index_fits(), of all rows, in the order of bytes. */
+/*
+ * Opens the index.  Raises unless the table has these columns, and the index fits
+ * (layout_index_fits()), covers all rows, and sorts in the order of bytes.
+ */
 extern Relation layout_open_index(const TableLayout *layout, Relation table, Oid index);
 
 /* Raises unless a column of a query's row has the type, and returns its value. */
 extern void layout_check_column(TupleDesc desc, int column, Oid type);
 extern Datum layout_value(HeapTuple row, TupleDesc desc, int column, Oid type, bool *isnull);
 
-/* The same of a column that is NOT NULL, as long as that constraint was not dropped: raises for a null. */
+/* The same for a NOT NULL column.  Raises for a null, in case the constraint was dropped. */
 extern Datum layout_set_value(HeapTuple row, TupleDesc desc, int column, Oid type);
 
 /* A column of a table's row that is NOT NULL: raises for a null. */

@@ -3,8 +3,8 @@
  *	  SQL of our own, run as the owner of the extension's tables, as the server's own
  *	  foreign key triggers do: a caller needs no right on a table.
  *
- * search_path is pg_catalog for as long, so that nothing a caller has made, a type in
- * pg_temp least of all, takes the place of what a query names.
+ * Meanwhile search_path is pg_catalog.  So an object of the caller cannot replace one that a query
+ * names, not even a type in pg_temp.
  */
 #ifndef ADMIN_EXT_OWNER_H
 #define ADMIN_EXT_OWNER_H

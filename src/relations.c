@@ -73,7 +73,9 @@ admin_relations_exist(void)
 	return true;
 }
 
-/* Events are written at the commit of anybody, and LookupFuncName() asks for the privileges of who commits. */
+/*
+ * Any user's commit may write events, and LookupFuncName() would check the privileges of that user.
+ */
 Oid
 admin_function(const char *schema_name, const char *name)
 {
@@ -115,7 +117,7 @@ refill_cache(void)
 const AdminRelations *
 admin_relations(void)
 {
-	/* An open transaction hears of another session's DDL when it takes a lock, or here. */
+	/* An open transaction learns of another session's DDL when it takes a lock, or here. */
 	AcceptInvalidationMessages();
 	refill_cache();
 	return &cached;

@@ -39,7 +39,10 @@ extern int	admin_retry_backoff_max_ms;
 
 extern void settings_init(void);
 
-/* A setting as text.  Secrets are not to be had from the server's own functions but by a superuser in a transaction. */
+/*
+ * A setting as text.  The server's own functions return secrets only to a superuser, and only in a
+ * transaction.
+ */
 extern const char *settings_text(const char *name);
 
 /* The list of a setting as strings, in the current memory context. */

@@ -2,9 +2,9 @@
  * settings_secret.c
  *	  See settings_secret.h.
  *
- * A reload logs the text of a setting whose variable has changed.  So the variable of one
- * that holds a secret is empty for good; the value is kept aside, and shown to superusers.
- * A value that is refused is not shown either: the usual words hold it.
+ * A reload logs the text of a setting whose variable has changed.  So the variable of a setting
+ * that holds a secret is always empty.  The value is kept aside, and shown to superusers.  A
+ * refused value is not shown either, although the server's usual message would show it.
  */
 #include "postgres.h"
 

@@ -89,7 +89,10 @@ is_dropped(Oid database)
 	return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database));
 }
 
-/* Sessions of other databases may want it, too, and two of this one no place each: so this is done under a lock. */
+/*
+ * Runs under a lock.  Sessions of other databases may want the same place, and two sessions of this
+ * database must not take one each.
+ */
 int
 shared_area_take_left(const SharedPlaces *places, uint64 owner)
 {

@@ -43,7 +43,10 @@ repair_whole(const char *data, Size length, Size *utf8_length)
 	return repair.out;
 }
 
-/* As much of the source as has an equivalent; returns how much that was. */
+/*
+ * Converts the source up to the first character without an equivalent.  Returns how many bytes of
+ * it were converted.
+ */
 static int
 convert_prefix(Oid proc, const char *source, int length, char *out, Size *written)
 {

@@ -3,7 +3,7 @@
  *	  Triggers of the trail and its partitions, and of the attributes of its rows: the extension
  *	  adds rows, and no statement changes or removes them.
  *
- * What the extension appends by itself goes past the executor and fires no trigger.
+ * The extension's own appends bypass the executor and fire no trigger.
  */
 #include "postgres.h"
 
@@ -29,7 +29,7 @@ refuse_insert(Relation table)
 			 errhint("To load a dump into a copy of the database, set admin_ext.restoring to on. The copy delivers nothing until admin.resync_sink() is called.")));
 }
 
-/* NOT NULL names what is missing. */
+/* Returns 0 for a null: the NOT NULL constraint then raises the error that names the column. */
 static int64
 audit_id_of(const TriggerData *trigger)
 {
@@ -60,8 +60,8 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
 	{
 		/*
-		 * A month that was detached keeps this trigger, and loses the one of its rows, which tells
-		 * all about a row.
+		 * A detached partition keeps this statement trigger and loses the row trigger, which
+		 * refuses rows in more detail.
 		 */
 		if (RelationGetRelid(trigger->tg_relation) != admin_relations()->audit &&
 			!trigger->tg_relation->rd_rel->relispartition && !guard_is_restoring(trigger))
@@ -77,7 +77,7 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_trigtuple);
 }
 
-/* The same of what belongs to the trail and has no columns that anybody could forge. */
+/* The same for audit_attributes, a table of the trail without columns that a user could forge. */
 Datum
 admin_audit_attributes_insert(PG_FUNCTION_ARGS)
 {

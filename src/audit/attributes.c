@@ -1,6 +1,7 @@
 /*
  * attributes.c
- *	  See attributes.h.  By a direct index scan: delivery asks for each ingested row.
+ *	  See attributes.h.  Uses a direct index scan, because delivery looks up the attributes of each
+ *	  ingested row.
  */
 #include "postgres.h"
 

@@ -15,7 +15,10 @@ audit_actor(void)
 	return GetUserNameFromId(GetSessionUserId(), false);
 }
 
-/* SET SESSION AUTHORIZATION gives a superuser the name of anybody; who logged in stays. */
+/*
+ * SET SESSION AUTHORIZATION gives a superuser any user's name.  The authenticated user stays the
+ * same.
+ */
 char *
 audit_payload_with_login(const char *payload)
 {

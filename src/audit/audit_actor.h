@@ -1,6 +1,6 @@
 /*
  * audit_actor.h
- *	  Who acts: the session's user, and who logged in.
+ *	  The actor of an event: the session user, and the user who logged in.
  */
 #ifndef ADMIN_EXT_AUDIT_ACTOR_H
 #define ADMIN_EXT_AUDIT_ACTOR_H
@@ -9,7 +9,7 @@
 
 #include "lib/stringinfo.h"
 
-/* The session's user, whom no SET ROLE and no SECURITY DEFINER function changes. */
+/* The session user.  SET ROLE and SECURITY DEFINER functions do not change it. */
 extern char *audit_actor(void);
 
 /* A copy of the text of a JSON object, with the member "authenticated" where SET SESSION AUTHORIZATION has changed the user. */

@@ -2,11 +2,11 @@
  * audit_append.c
  *	  The one place where the extension writes to its trail.
  *
- * The row goes straight into its partition and that partition's indexes, without
- * planner, executor or trigger: a check has its row for less than a prepared INSERT.
- * What the extension's own constraints and trigger would check holds by construction.  Where
- * somebody has added to them, row_writer.c makes an INSERT of it.
- * Locks: RowExclusiveLock on parent and partition, to the end of the transaction.
+ * The extension writes the row directly into its partition and that partition's indexes, without
+ * planner, executor or trigger.  So a check writes its row at a lower cost than a prepared INSERT.
+ * The row satisfies the extension's own constraints and trigger by construction.  If a user has
+ * added constraints or triggers, row_writer.c runs an INSERT instead.  Locks: RowExclusiveLock on
+ * parent and partition, to the end of the transaction.
  */
 #include "postgres.h"
 
@@ -38,7 +38,7 @@ struct AuditWriter
 
 void		(*audit_appended_hook) (void) = NULL;
 
-/* How deep in triggers our own INSERT runs; -1: none does. */
+/* The trigger depth at which our own INSERT runs; -1 if it does not run. */
 static int	appending_at_depth = -1;
 
 static int
@@ -51,8 +51,8 @@ bool
 audit_is_appending(void)
 {
 	/*
-	 * A trigger that fires for our row is one level deeper; an INSERT that such a trigger makes,
-	 * two.
+	 * A trigger that fires for our row runs one level deeper.  If that trigger runs an INSERT, the
+	 * triggers of the INSERT run two levels deeper.
 	 */
 	return appending_at_depth >= 0 && trigger_depth() == appending_at_depth + 1;
 }
@@ -60,12 +60,18 @@ audit_is_appending(void)
 int64
 audit_draw_id(void)
 {
-	/* The table first: who has it locked against writers finds no number drawn and not yet used. */
+	/*
+	 * Lock the table first.  A session that has locked it against writers can then rely on every
+	 * drawn number being used.
+	 */
 	(void) admin_relation_lock(&admin_relations()->audit, RowExclusiveLock);
 	return audit_number_draw();
 }
 
-/* The partition for an instant: its month's, else the default one, which the extension owns; or none. */
+/*
+ * The partition for an instant: that of its month, else the default partition.  InvalidOid if there
+ * is no such leaf.
+ */
 static Oid
 find_partition(Relation parent, TimestampTz recorded_at)
 {
@@ -106,7 +112,7 @@ audit_can_append(void)
 	Relation	parent = table_open(admin_relations()->audit, AccessShareLock);
 	Oid			oid = parent->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ? find_partition(parent, GetCurrentTimestamp()) : InvalidOid;
 
-	/* No lock: this transaction may have one that another waits for. */
+	/* Take no lock here: another session may be waiting for a lock that this transaction holds. */
 	Relation	partition = OidIsValid(oid) ? RelationIdGetRelation(oid) : NULL;
 	bool		can = partition != NULL && audit_has_layout(parent, partition);
 
@@ -177,7 +183,7 @@ audit_writer_partition(const AuditWriter *writer)
 	return RelationGetRelid(writer->rows.table);
 }
 
-/* Triggers run: the trail's own has to let this row pass. */
+/* Triggers run here.  The trail's own trigger must accept this row. */
 void
 audit_insert_by_statement(RowWriter *rows)
 {

@@ -11,7 +11,7 @@
 #include "audit/audit_table.h"
 #include "audit/row_writer.h"
 
-/* Column source of what happened here, and what precedes the type of what happened elsewhere in event_type. */
+/* Column source of the extension's own events, and the prefix of event_type for ingested events. */
 #define AUDIT_OWN_SOURCE		"admin_ext"
 #define AUDIT_INGESTED_PREFIX	"ingest."
 
@@ -20,8 +20,8 @@
 /* NULL texts become SQL nulls; event_type and payload must be there. */
 typedef struct AuditEvent
 {
-	const text *source;			/* of an event that happened elsewhere; NULL: it happened here */
-	const text *source_event_id;	/* its id there */
+	const text *source;			/* of an ingested event; NULL for our own */
+	const text *source_event_id;	/* the event's id at that source */
 	int64		audit_id;
 	TimestampTz recorded_at;
 	TimestampTz occurred_at;
@@ -42,8 +42,8 @@ extern int64 audit_draw_id(void);
 extern void audit_append(const AuditEvent *event);
 
 /*
- * For a trigger of the trail: does it fire for a row that the extension itself appends?  It does
- * so only where the row needs an INSERT (row_writer.h).  False for a row that another trigger
+ * For a trigger of the trail: does it fire for a row that the extension itself appends?  That
+ * happens only if the row needs an INSERT (row_writer.h).  False for a row that another trigger
  * inserts meanwhile.
  */
 extern bool audit_is_appending(void);
@@ -51,7 +51,7 @@ extern bool audit_is_appending(void);
 /* Inserts the row of a writer that needs a statement; audit_is_appending() is true meanwhile. */
 extern void audit_insert_by_statement(RowWriter *rows);
 
-/* The same of many events that were recorded at one instant. */
+/* Appends many events that were recorded at the same instant. */
 typedef struct AuditWriter AuditWriter;
 
 extern AuditWriter *audit_writer_open(TimestampTz recorded_at);
@@ -59,7 +59,10 @@ extern Oid	audit_writer_partition(const AuditWriter *writer);
 extern void audit_writer_append(AuditWriter *writer, const AuditEvent *event);
 extern void audit_writer_close(AuditWriter *writer);
 
-/* Has the trail a partition, of the layout that it needs, for a row of now?  Needs the relations to exist. */
+/*
+ * Does the trail have a partition of the right layout for a row recorded now?  The extension's
+ * relations must exist.
+ */
 extern bool audit_can_append(void);
 
 /* Called after each append; delivery sets it to wake its workers at commit. */

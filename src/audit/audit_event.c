@@ -52,7 +52,10 @@ event_has_prefix(const char *event_type, const char *const *prefixes, int count)
 	return false;
 }
 
-/* Events of these kinds say what somebody else did; only the code that sees it done writes them. */
+/*
+ * Events of these kinds report acts of users or other systems.  Only the code that observes such an
+ * act writes them.
+ */
 static void
 refuse_other_types(const char *event_type)
 {
@@ -66,8 +69,9 @@ refuse_other_types(const char *event_type)
 }
 
 /*
- * Events of these kinds say what a function of the extension did; a superuser's own call would forge them.  Rows of
- * shadow.settled stay in the trail when the extension that leaves them has been dropped.
+ * Events of these kinds report acts of the extension's functions, so a superuser's direct call
+ * would forge them.  Rows of type shadow.settled stay in the trail after the extension that writes
+ * them has been dropped.
  */
 static void
 refuse_by_hand(const char *event_type)
@@ -84,8 +88,8 @@ refuse_by_hand(const char *event_type)
 }
 
 /*
- * append_event(event_type text, payload json, approval_id text): a superuser who calls it can append
- * events of types that the extension does not use, and is their actor.
+ * append_event(event_type text, payload json, approval_id text).  A superuser can call it to append
+ * events of types that the extension does not use.  The superuser is then the actor.
  */
 Datum
 admin_append_event(PG_FUNCTION_ARGS)

@@ -10,11 +10,12 @@
 #include "postgres.h"
 
 /*
- * Appends one event in the caller's transaction and returns its audit_id.  The actor is the
- * session's user, whom no SET ROLE and no SECURITY DEFINER function changes.  Where SET SESSION
- * AUTHORIZATION has changed the user, the payload names who logged in ("authenticated").  `approval_id` may
- * be NULL; `payload` is the text of a JSON object.  Draws an audit_id and locks the trail and its
- * partition in RowExclusiveLock until the end of the transaction.  Errors: those of audit_append().
+ * Appends one event in the caller's transaction and returns its audit_id.  The actor is the session
+ * user, which SET ROLE and SECURITY DEFINER functions do not change.  Where SET SESSION
+ * AUTHORIZATION has changed the user, the payload names who logged in ("authenticated").
+ * `approval_id` may be NULL; `payload` is the text of a JSON object.  Draws an audit_id and locks
+ * the trail and its partition in RowExclusiveLock until the end of the transaction.  Errors: those
+ * of audit_append().
  */
 extern int64 audit_append_event(const char *event_type, const text *approval_id, const text *payload);
 

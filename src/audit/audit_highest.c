@@ -2,9 +2,9 @@
  * audit_highest.c
  *	  See audit_highest.h.
  *
- * Each partition is asked by the end of its index of audit_id.  A statement on the whole trail
- * would wait for a month that somebody has locked, and lock each month and its indexes until the
- * caller's transaction ends.
+ * Reads the last entry of each partition's index on audit_id.  A query on the whole trail would
+ * wait for a partition that another session has locked.  It would also lock every partition and its
+ * indexes until the caller's transaction ends.
  */
 #include "postgres.h"
 

@@ -6,14 +6,17 @@
 #define ADMIN_EXT_AUDIT_HIGHEST_H
 
 /*
- * The highest audit_id of any row, committed or not; 0 where there is none.  Waits for
- * AUDIT_HIGHEST_WAIT_MS at most: a partition that is locked for longer, or that has no index of
- * audit_id, is left out, and *is_certain is false then.  The transaction keeps a lock on the trail,
- * and no lock on its partitions.
+ * Returns the highest audit_id of any row, committed or not; 0 if there is no row.  Waits for
+ * AUDIT_HIGHEST_WAIT_MS at most.  Skips a partition that stays locked for longer or has no index on
+ * audit_id, and then sets *is_certain to false.  The transaction keeps a lock on the trail, but not
+ * on its partitions.
  */
 extern int64 audit_highest(bool *is_certain);
 
-/* For all partitions together: longer than create_audit_partitions() keeps its locks, and a check has a second. */
+/*
+ * For all partitions together.  Longer than create_audit_partitions() keeps its locks, shorter than
+ * the second that a check has.
+ */
 #define AUDIT_HIGHEST_WAIT_MS	250
 
 #endif							/* ADMIN_EXT_AUDIT_HIGHEST_H */

@@ -19,7 +19,7 @@
 
 #define LONGEST_PAUSE_MS	16
 
-/* A wait for the lock itself would end in an error when its time is over: so the lock is polled for. */
+/* Polls for the lock, because a lock wait that times out ends in an error. */
 static bool
 lock_until(Oid oid, TimestampTz until)
 {
@@ -66,7 +66,7 @@ audit_index_open(Relation partition, const AttrNumber *columns, int count, Times
 
 		if (index == NULL)
 			continue;
-		/* One of some rows alone may lack the others. */
+		/* A partial index does not cover all rows. */
 		if (layout_index_fits(index, partition, columns, count, count) && RelationGetIndexPredicate(index) == NIL)
 			return index;
 		relation_close(index, AccessShareLock);

@@ -12,15 +12,16 @@
 #include "utils/relcache.h"
 
 /*
- * Locks a relation with AccessShareLock, and opens it.  NULL where it does not exist, or where its
- * lock was not free until that time.  A wait with an end stands in no queue, so no session waits
- * behind it; DT_NOEND waits as any statement does.
+ * Locks a relation in AccessShareLock and opens it.  Returns NULL if it does not exist, or if the
+ * lock is not free by `until`.  A wait with a time limit does not enter the lock queue, so no
+ * session waits behind it.  DT_NOEND waits as any statement does.
  */
 extern Relation audit_try_open(Oid oid, TimestampTz until);
 
 /*
- * Opens, in the same way, a btree of all rows of the partition that begins with these columns;
- * NULL: there is none.  The columns may be descending: see audit_index_direction().
+ * Opens, in the same way, a btree index over all rows of the partition whose first columns are
+ * these.  Returns NULL if there is no such index.  The columns may be descending: see
+ * audit_index_direction().
  */
 extern Relation audit_index_open(Relation partition, const AttrNumber *columns, int count, TimestampTz until);
 

@@ -2,12 +2,11 @@
  * audit_number.c
  *	  See audit_number.h.
  *
- * audit_id is unique within a month only, and setval() is neither DDL nor part of a transaction.
- * So the highest number that was drawn is kept in shared memory, for each database.  After a
- * restart it is the highest of the trail (audit_highest.c), or of the months that were dropped.  A number that is
- * not higher is thrown away: either another process was faster, or the sequence was moved back.
- * Gaps are lawful.
- * Without shared_preload_libraries each session keeps what it knows itself.
+ * audit_id is unique within one partition only, and setval() is neither DDL nor transactional.  So
+ * shared memory keeps the highest number drawn, for each database.  After a restart that is the
+ * highest number in the trail (audit_highest.c) or in the partitions that were dropped.  A number
+ * that is not higher is discarded: either another process was faster, or the sequence was moved
+ * back.  Gaps are allowed.  Without shared_preload_libraries each session keeps a value of its own.
  */
 #include "postgres.h"
 
@@ -28,31 +27,31 @@
 #include "settings.h"
 #include "shared_area.h"
 
-#define SHARED_DATABASES	64	/* sessions of further ones keep what they know themselves */
+#define SHARED_DATABASES	64	/* sessions of further databases use a private place */
 
-/* A sequence that is behind again after that many moves does not count upwards. */
+/* A sequence that is behind again after this many moves does not count upwards. */
 #define MOST_MOVES	3
 
 /* Under load another process may be faster each time, but not that often. */
 #define MOST_DRAWS	100000
 
-/* So many numbers are not drawn while one transaction runs. */
+/* Sessions draw fewer numbers than this while one transaction runs. */
 #define MOST_AT_ONCE	1000000
 
 typedef struct NumberPlace
 {
 	pg_atomic_uint64 owner;		/* database and sequence; 0: free */
 	pg_atomic_uint64 highest;	/* 0: not known */
-	pg_atomic_uint64 moved;		/* so far the extension itself has moved the sequence */
-	pg_atomic_uint64 owed_found;	/* what the event says that a session has left to others */
-	pg_atomic_uint64 owed;		/* and the number that it moved to; 0: none is left */
+	pg_atomic_uint64 moved;		/* where the extension's own last move put the sequence */
+	pg_atomic_uint64 owed_found;	/* event left by an ended session: the value found */
+	pg_atomic_uint64 owed;		/* and the value the sequence moved to; 0: no event is left */
 } NumberPlace;
 
 static NumberPlace *shared = NULL;
-static NumberPlace own;			/* where there is no shared one */
-static bool setval_ran = false; /* and no commit has looked at the sequence since */
+static NumberPlace own;			/* the private place, if no shared one is available */
+static bool setval_ran = false; /* no commit has checked the sequence since */
 static bool is_checked = false; /* in this transaction */
-static NumberPlace *owing = NULL;	/* of the event that no commit of this session has written yet */
+static NumberPlace *owing = NULL;	/* its event is not written yet by this session */
 static int64 owed_found;
 static int64 owed;
 
@@ -64,7 +63,10 @@ number_forget(NumberPlace *place)
 	pg_atomic_write_u64(&place->owed, 0);
 }
 
-/* Is it this database's, or free?  After DROP EXTENSION another sequence begins again. */
+/*
+ * Takes a place that is free or belongs to this database.  A new sequence, after DROP EXTENSION,
+ * starts with an empty place.
+ */
 static bool
 number_take_place(NumberPlace *place, uint64 owner)
 {
@@ -96,7 +98,10 @@ number_find_place(uint64 owner)
 	return -1;
 }
 
-/* No session draws there.  What is not known is asked of the trail, so a place is forgotten before it is taken. */
+/*
+ * The old database is gone, so its sessions no longer draw.  The place is cleared before it is
+ * taken: its new owner then reads the highest number from the trail.
+ */
 static void
 number_take_over(int place, uint64 owner)
 {
@@ -135,7 +140,7 @@ number_place(void)
 	return here;
 }
 
-/* Answers whether the number is higher than all before; *before is the highest of those. */
+/* Returns whether the number is higher than all earlier ones; *before gets the highest of those. */
 static bool
 number_raise(NumberPlace *place, int64 number, int64 *before)
 {
@@ -185,14 +190,18 @@ audit_number_move(OwnerQuery *query, int64 number)
 	OwnerScope	scope;
 	bool		is_moved;
 
-	/* Who draws meanwhile is not in the way. */
+	/* This lock does not block sessions that draw numbers. */
 	LockRelationOid(sequence, ShareUpdateExclusiveLock);
 	owner_enter(&scope, admin_relations()->audit);
 	is_moved = owner_run(query, values, NULL, 0) > 0;
 	owner_leave(&scope);
 	if (is_moved)
 		pg_atomic_write_u64(&number_place()->moved, number_last_drawn());
-	/* setval() is no part of the transaction, which may hold a month that others wait for. */
+
+	/*
+	 * Release the lock now: setval() is not transactional, and the transaction may hold a
+	 * partition that others wait for.
+	 */
 	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
 	return is_moved;
 }
@@ -204,7 +213,7 @@ number_of_clock(void)
 	return GetCurrentTimestamp() + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
 }
 
-/* Answers whether the sequence was behind. */
+/* Returns whether the sequence was behind. */
 static bool
 number_move_above(int64 number)
 {
@@ -220,7 +229,7 @@ number_move_above(int64 number)
 	return audit_number_move(&query, number);
 }
 
-/* A sequence that was moved stays so, whatever becomes of the transaction. */
+/* A rollback does not undo the move of a sequence, so its event is a lasting one. */
 static void
 number_note(const char *command, int64 found, int64 next)
 {
@@ -229,9 +238,9 @@ number_note(const char *command, int64 found, int64 next)
 }
 
 /*
- * What the trail holds.  Where a month cannot be asked the numbers go on at the microseconds since
- * 1970, which no number can have reached: no trail has drawn a million numbers a second since it
- * began.  A check that waited for the month, or failed, would be worse than a gap.
+ * Finds the highest number in the trail.  If a partition cannot be read, numbers continue at the
+ * microseconds since 1970.  No trail can have reached that value, because it would have to draw a
+ * million numbers a second.  A gap is better than a check that waits for the partition, or fails.
  */
 static void
 number_find_out(NumberPlace *place)
@@ -253,14 +262,19 @@ number_find_out(NumberPlace *place)
 		insider_log(psprintf("numbers of the audit trail go on above " INT64_FORMAT ": a partition was locked, or has no index of audit_id, "
 							 "so its highest number is not known", highest));
 	}
-	/* Many rows may have been rolled back before the restart. */
+
+	/*
+	 * The sequence may be far ahead of the trail, if many rows were rolled back before the
+	 * restart.
+	 */
 	pg_atomic_write_u64(&place->moved, found);
 	(void) number_raise(place, highest, &before);
 }
 
 /*
- * The first draw after a restart asks the trail.  Sessions that load a dump do not: each holds the
- * months that it loads.  Their numbers begin above what they have loaded (insider_events.c).
+ * The first draw after a restart reads the trail.  Sessions that load a dump do not, because each
+ * of them holds the partitions that it loads.  Their numbers begin above those of the loaded rows
+ * (insider_events.c).
  */
 static NumberPlace *
 number_known_place(void)
@@ -272,7 +286,10 @@ number_known_place(void)
 	return place;
 }
 
-/* The session ends before it could write the event: the next one that draws a number has it. */
+/*
+ * The session ends before it could write the event.  The next session that draws a number writes
+ * it.
+ */
 static void
 number_leave_owed(int code, Datum arg)
 {
@@ -290,7 +307,7 @@ number_owe(NumberPlace *place, int64 found, int64 next)
 	static bool is_registered = false;
 
 	number_note("setval", found, next);
-	/* What a session knows itself ends with it. */
+	/* A private place ends with its session. */
 	if (place == &own)
 		return;
 	if (!is_registered)
@@ -319,12 +336,12 @@ static void
 number_report(NumberPlace *place, int64 found, int64 next)
 {
 	insider_log(psprintf("sequence \"audit_audit_id_seq\" was at " INT64_FORMAT " and goes on above " INT64_FORMAT, found, next));
-	/* A dump sets the sequence to what it has itself, below the events of the load. */
+	/* A dump sets the sequence to its own value, which is below the events of the load. */
 	if (!admin_restoring)
 		number_owe(place, found, next);
 }
 
-/* A sequence that was moved back is moved on, above all that was drawn.  Answers whether it was. */
+/* Moves a sequence that was moved back above all numbers drawn.  Returns whether it did. */
 static bool
 number_mend_sequence(NumberPlace *place)
 {
@@ -338,8 +355,9 @@ number_mend_sequence(NumberPlace *place)
 }
 
 /*
- * Was the sequence moved on by somebody's setval(), which was rolled back, or whose session has ended?
- * What a session knows itself says nothing of numbers that others have drawn.
+ * Was the sequence moved forward by a setval() whose transaction was rolled back, or whose session
+ * has ended?  A private place cannot tell, because it does not see the numbers that other sessions
+ * draw.
  */
 static bool
 number_is_jump(NumberPlace *place, int64 before, int64 number)
@@ -348,7 +366,7 @@ number_is_jump(NumberPlace *place, int64 before, int64 number)
 
 	if (place == &own || before == 0 || number - MOST_AT_ONCE <= before)
 		return false;
-	/* Who moves it lawfully says how far before this lock is free. */
+	/* The extension's own move sets `moved` before it releases this lock. */
 	LockRelationOid(sequence, ShareUpdateExclusiveLock);
 	UnlockRelationOid(sequence, ShareUpdateExclusiveLock);
 	return number - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->moved);
@@ -363,7 +381,10 @@ audit_number_draw(void)
 	number_take_owed(place);
 	for (int moves = 0, draws = 0; moves < MOST_MOVES && draws < MOST_DRAWS; draws++)
 	{
-		/* A role that may call the function that records need not own the sequence. */
+		/*
+		 * Skip the permission check: a role may call the recording function without a right on the
+		 * sequence.
+		 */
 		int64		number = nextval_internal(sequence, false);
 		int64		before;
 
@@ -375,8 +396,8 @@ audit_number_draw(void)
 		}
 
 		/*
-		 * Another process was faster, most of the time: to look at the sequence costs more than to
-		 * draw again.
+		 * Usually another process was just faster.  Reading the sequence costs more than drawing
+		 * again.
 		 */
 		if (draws > 0 && number_mend_sequence(place))
 			moves++;
@@ -414,7 +435,7 @@ audit_number_check(void)
 	place = number_known_place();
 	(void) number_mend_sequence(place);
 	found = number_last_drawn();
-	/* What a session knows itself says nothing of those that others have drawn. */
+	/* A private place does not see the numbers that other sessions draw. */
 	if (place != &own && found - MOST_AT_ONCE > (int64) pg_atomic_read_u64(&place->highest))
 		number_report(place, found, found);
 	(void) number_raise(place, found, &before);

@@ -10,18 +10,21 @@
 extern void audit_number_init(void);
 
 /*
- * Draws the next audit_id.  Where the sequence was moved back it is moved on first, and the log and
- * the trail say so.  Raises 55000 where the sequence gives no higher number even then.
+ * Draws the next audit_id.  If the sequence was moved back, moves it forward first, and reports
+ * that in the log and the trail.  Raises 55000 if the sequence still returns no higher number.
  */
 extern int64 audit_number_draw(void);
 
 /*
- * Runs a query that moves the sequence: one process at a time, so that no process moves it back behind
- * another one.  `number` is its argument.  Answers whether it found that the sequence has to move.
+ * Runs a query that moves the sequence, in one process at a time, so that one move does not undo
+ * another.  `number` is the query's argument.  Returns whether the query has moved the sequence.
  */
 extern bool audit_number_move(OwnerQuery *query, int64 number);
 
-/* setval() is about to run: the sequence is looked at before this transaction commits, or else the next one that does. */
+/*
+ * Call it before setval() runs.  The sequence is checked before this transaction commits, or else
+ * before the next commit.
+ */
 extern void audit_number_note_setval(void);
 
 extern bool audit_number_is_to_check(void);

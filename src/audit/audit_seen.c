@@ -68,7 +68,10 @@ audit_seen_open(Oid growing)
 	seen->parent = parent;
 	seen->growing = growing;
 	seen->count = 0;
-	/* indexes[i] is the partition below the bound i, if there is one; none is below the lowest. */
+
+	/*
+	 * indexes[i] is the partition below bound i, or -1.  No partition lies below the lowest bound.
+	 */
 	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
 	{
 		bool		is_bounded = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE;
@@ -115,7 +118,9 @@ seen_open_index(Relation heap)
 	return NULL;
 }
 
-/* Sees what is committed now and what this very command has added; rows are never removed. */
+/*
+ * SnapshotSelf shows the rows committed so far and those of this command.  Rows are never removed.
+ */
 static void
 seen_open_partition(AuditSeen *seen, Partition *partition)
 {
@@ -146,7 +151,7 @@ is_in(Partition *partition, const text *source, const text *source_event_id)
 TupleTableSlot *
 audit_seen(AuditSeen *seen, const text *source, const text *source_event_id, TimestampTz since)
 {
-	/* The newest first: there most of what is sent again is found. */
+	/* Search the newest partition first: most repeated events are found there. */
 	for (int i = seen->count - 1; i >= 0; i--)
 	{
 		Partition  *partition = &seen->partitions[i];

@@ -17,8 +17,9 @@
 const Oid	audit_types[AUDIT_COLUMNS] = {AUDIT_COLUMN_TYPES};
 
 /*
- * A partition made elsewhere could have its columns in another order, or be no table of
- * this server, and the type of a column can be altered: refuse it, never misplace a row.
+ * A partition that a user has attached may have its columns in another order, or be a foreign
+ * table, and a user may alter the type of a column.  Such a partition is refused, so that no value
+ * goes into a wrong column.
  */
 bool
 audit_has_layout(Relation parent, Relation partition)
@@ -39,7 +40,10 @@ audit_check_layout(Relation parent, Relation partition)
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
 
-/* By its name alone: that others of the extension's tables were renamed must not hide it. */
+/*
+ * Looks up this one name, so that it finds the trail even if other tables of the extension were
+ * renamed.
+ */
 Oid
 audit_trail(void)
 {

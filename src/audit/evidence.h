@@ -14,14 +14,14 @@
 
 typedef struct AuditEvidence
 {
-	bool		is_verified;	/* else the caller's word was taken, and the rest is not there */
+	bool		is_verified;	/* false: taken from a plain argument; the rest is not set */
 	const char *issuer;			/* iss */
 	const char *key_id;			/* kid */
 	const char *token_id;		/* jti, or NULL */
 	uint8		token_sha256[EVIDENCE_SHA256_BYTES];
 } AuditEvidence;
 
-/* NULL outside a step.  Whoever sets it resets it, errors included. */
+/* NULL outside a step.  The function that sets it must also reset it, even after an error. */
 extern const AuditEvidence *audit_evidence;
 
 /* {"issuer", "key_id", "token_id", "sha256"}: the token that verified a person, never the token itself. */

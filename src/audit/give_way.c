@@ -101,12 +101,15 @@ give_way_at_transaction_end(XactEvent event, void *arg)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot PREPARE a transaction that has locked the audit trail")));
-	/* What is left of the transaction waits for no client. */
+	/* The rest of the transaction does not wait for the client. */
 	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_ABORT)
 		disarm_timer();
 }
 
-/* The locks go with the subtransaction that took them; an error elsewhere has stopped all timers. */
+/*
+ * An aborted subtransaction releases the locks that it took.  An error in another one has stopped
+ * all timers.
+ */
 static void
 give_way_at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {

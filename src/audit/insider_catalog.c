@@ -7,10 +7,11 @@
  * pg_trigger or pg_proc: no DDL command runs then.  The server's own changes of its catalogs do
  * not go through the executor.
  *
- * A session that has read a disabled trigger goes on without it after an UPDATE of pg_trigger has
- * enabled it, since no invalidation is sent.  It could remove the events of both commands, while
- * they are undelivered, or add forged ones.  So that leaves an event, too.  What a subscription
- * applies does not come by the executor: there, the row triggers that are enabled always see it.
+ * An UPDATE of pg_trigger sends no invalidation.  So a session that has cached a disabled trigger
+ * goes on without it after an UPDATE has enabled it.  That session could remove the events of both
+ * commands while they are undelivered, or add forged events.  Therefore such a change of the trail
+ * leaves an event, too.  A subscription does not apply its rows through the executor, but row
+ * triggers that are ENABLE ALWAYS see them.
  */
 #include "postgres.h"
 
@@ -36,7 +37,7 @@ static ExecutorStart_hook_type previous_start = NULL;
 static ExecutorFinish_hook_type previous_finish = NULL;
 static bool has_changed_trail = false;	/* in this transaction */
 static bool is_explaining = false;
-static ErrorContextCallback *explained = NULL;	/* where its plan is initialized */
+static ErrorContextCallback *explained = NULL;	/* the error context of EXPLAIN itself */
 
 /* The first catalog that a statement writes to. */
 static Oid
@@ -54,7 +55,7 @@ written_catalog(const PlannedStmt *statement)
 	return InvalidOid;
 }
 
-/* A SELECT has a WITH that writes. */
+/* The statement may also be a SELECT, whose WITH clause writes. */
 static const char *
 command_name(const PlannedStmt *statement)
 {
@@ -70,7 +71,7 @@ catalog_executor_start(QueryDesc *query, int flags)
 		standard_ExecutorStart(query, flags);
 }
 
-/* EXPLAIN initializes each call, and executes no call. */
+/* EXPLAIN initializes the function calls of a plan, but does not execute them. */
 static void
 start_explained(QueryDesc *query, int flags)
 {
@@ -91,14 +92,17 @@ start_explained(QueryDesc *query, int flags)
 	PG_END_TRY();
 }
 
-/* A function that runs meanwhile, to leave partitions out, makes calls: it has an error context of its own. */
+/*
+ * Partition pruning may run a function during initialization.  Its calls are real, and it has an
+ * error context of its own.
+ */
 bool
 insider_is_explained(void)
 {
 	return is_explaining && error_context_stack == explained;
 }
 
-/* The catalog lookups come last: every statement that writes comes by here. */
+/* Catalog lookups come last, because every writing statement passes through this hook. */
 static void
 at_executor_start(QueryDesc *query, int flags)
 {
@@ -116,7 +120,7 @@ at_executor_start(QueryDesc *query, int flags)
 		catalog_executor_start(query, flags);
 }
 
-/* The relations that a statement writes to because it names the parent of them. */
+/* The relations that a statement writes to only because it names their parent. */
 static Bitmapset *
 expanded_relations(const PlannedStmt *statement)
 {
@@ -148,7 +152,7 @@ names_relation(const PlannedStmt *statement, Oid relation)
 	return false;
 }
 
-/* Is it to change or remove rows, or does it hold a command that may? */
+/* May the statement change or remove rows, itself or in its WITH clause? */
 static bool
 changes_rows(const PlannedStmt *statement)
 {
@@ -159,9 +163,9 @@ changes_rows(const PlannedStmt *statement)
 }
 
 /*
- * Does a statement change or remove rows of the trail?  Every statement that writes comes by here.  Most
- * tables are done with after one lookup, and of a partitioned table's many partitions the parent is asked
- * once.
+ * Does a statement change or remove rows of the trail?  Every writing statement passes through
+ * here, so one lookup is enough for most tables.  For the partitions of a partitioned table, one
+ * lookup of the parent comes first.
  */
 static bool
 changes_trail(const PlannedStmt *statement)
@@ -193,8 +197,8 @@ changes_trail(const PlannedStmt *statement)
 }
 
 /*
- * Has an INSERT added rows to the trail?  Its relations are open: of other tables nothing is looked up.  While
- * restoring is on the triggers take rows, and note them.
+ * Has an INSERT added rows to the trail?  Its relations are open, so other tables need no catalog
+ * lookup.  While admin_ext.restoring is on, the triggers accept the rows and note them.
  */
 static bool
 adds_to_trail(const EState *state)
@@ -214,7 +218,10 @@ adds_to_trail(const EState *state)
 	return false;
 }
 
-/* A statement that a trigger has refused does not get here.  The event is written at the commit: the statement cannot remove it. */
+/*
+ * A statement that a trigger has refused does not get here.  The event is written at commit, so the
+ * statement cannot remove it.
+ */
 static void
 at_executor_finish(QueryDesc *query)
 {

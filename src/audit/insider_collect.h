@@ -25,7 +25,10 @@ typedef struct CollectedEvent
  */
 extern void insider_collect(const char *event_type, const char *payload);
 
-/* Those of this transaction, in their order; the list and what is in it are not the caller's. */
+/*
+ * The events of this transaction, in order.  The caller must not change or free the list or its
+ * entries.
+ */
 extern List *insider_collected(void);
 
 /* The transaction has ended. */

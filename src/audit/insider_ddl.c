@@ -1,11 +1,12 @@
 /*
  * insider_ddl.c
- *	  DDL on what guards the trail leaves guard.changed in it.
+ *	  Records DDL on the objects that guard the trail as guard.changed.
  *
- * The utility hook sees every command, in functions, DO blocks and strings of several commands,
- * too.  What a command is about is read from its parse tree (insider_target.c) and, for what is
- * made, altered or dropped by it, from the object access hook.  No SQL removes the hooks.  Commands of
- * the extension's own functions and scripts are left out.  The event is part of the transaction.
+ * The utility hook sees every command, including those in functions, DO blocks and strings of
+ * several commands.  The object that a command names comes from its parse tree (insider_target.c).
+ * The objects that it creates, alters or drops come from the object access hook.  No SQL removes
+ * the hooks.  Commands of the extension's own functions and scripts are left out.  The event is
+ * part of the transaction.
  */
 #include "postgres.h"
 
@@ -42,7 +43,7 @@
 #include "relations.h"
 #include "settings.h"
 
-/* Of a longer text an event has both ends. */
+/* An event keeps both ends of a longer text. */
 #define MAX_COMMAND_BYTES	65536
 
 typedef struct Made
@@ -57,10 +58,10 @@ typedef struct Command
 {
 	bool		is_ours;
 	char	   *object;			/* identity of the first object of ours */
-	bool		is_trail;		/* which is the trail or a partition of it */
-	bool		is_place;		/* that is a schema or the extension: what is made there says more */
-	List	   *made;			/* Made, of each object that was made, or replaced */
-	MemoryContext context;		/* of all of that: it lives as long as the command */
+	bool		is_trail;		/* that object is the trail or a partition of it */
+	bool		is_place;		/* it is a schema or the extension; an object in it says more */
+	List	   *made;			/* a Made for each object that was created or replaced */
+	MemoryContext context;		/* memory of the above; lives as long as the command */
 } Command;
 
 static Command *current = NULL;
@@ -103,7 +104,7 @@ note_made(Command *command, Oid class, Oid object)
 	MemoryContext old;
 	Made	   *made;
 
-	/* A large object guards nothing, and a query may make any number of them. */
+	/* Large objects do not guard the trail, and a query may create any number of them. */
 	if (class == LargeObjectRelationId)
 		return;
 	old = MemoryContextSwitchTo(command->context);
@@ -116,8 +117,9 @@ note_made(Command *command, Oid class, Oid object)
 }
 
 /*
- * A function in C, or another language that is not trusted, does what LOAD does.  What an extension's script makes
- * comes with what is installed on the server.  A function of an extension can be replaced by hand, too.
+ * Creating a function in C, or in another untrusted language, has the effect of LOAD.  Functions
+ * that the script of an extension creates do not count, because they were installed on the server.
+ * A user may also replace a function of an extension by hand.
  */
 static bool
 is_loaded_by_hand(const Made *made)
@@ -128,7 +130,9 @@ is_loaded_by_hand(const Made *made)
 		insider_is_untrusted(catalog_row_oid(&language, made->object));
 }
 
-/* What a command has made is visible, and can be judged, when it is through. */
+/*
+ * The objects that a command has created are visible, and can be examined, only after it has run.
+ */
 static void
 touch_made(Command *command)
 {
@@ -145,7 +149,11 @@ touch_made(Command *command)
 		/* A new partition of an audited table is audited, too. */
 		if (made->class == TriggerRelationId && insider_is_cloned_trigger(made->object))
 			continue;
-		/* A function elsewhere that is bound to our library is one of the extension's place. */
+
+		/*
+		 * If a function of another schema is bound to our library, the command's target is the
+		 * extension.
+		 */
 		if (is_guard(made->class, made->object) || is_loaded_by_hand(made) ||
 			(command->is_place && made->class == ProcedureRelationId))
 		{
@@ -157,8 +165,9 @@ touch_made(Command *command)
 }
 
 /*
- * The copy that becomes a table or a materialized view, with its indexes and types.  The server drops other things
- * in this way, too, like the triggers of a partition that is detached.
+ * Is it the transient copy of a rewritten table or materialized view, or an index or type of that
+ * copy?  Only these two classes count, because the server drops other things internally, too, like
+ * the triggers of a detached partition.
  */
 static bool
 is_copy_of_rewrite(Oid class, const ObjectAccessDrop *drop)
@@ -221,7 +230,7 @@ is_watched(Node *statement)
 		case T_CopyStmt:
 			return castNode(CopyStmt, statement)->is_from || insider_lasting_object(statement) != NULL;
 		case T_AlterOwnerStmt:
-			/* Anybody may give an object to the owner that it has. */
+			/* Any user may name the present owner as the new owner, which changes nothing. */
 			return is_member_of_role(GetUserId(), get_rolespec_oid(castNode(AlterOwnerStmt, statement)->newowner, true));
 		case T_DoStmt:
 		case T_LoadStmt:
@@ -231,7 +240,7 @@ is_watched(Node *statement)
 	}
 }
 
-/* The command's part of a string that may hold several. */
+/* The text of one command, from a string that may hold several. */
 static char *
 text_of(const PlannedStmt *statement, const char *query, int *bytes)
 {
@@ -250,18 +259,20 @@ text_of(const PlannedStmt *statement, const char *query, int *bytes)
 	*bytes = length;
 	if (length <= MAX_COMMAND_BYTES)
 		return pnstrdup(query + start, length);
-	/* Both ends: a comment may hide either. */
+	/* Keep both ends, because a long comment could hide either of them. */
 	head = pg_mbcliplen(query + start, length, MAX_COMMAND_BYTES / 2);
 	tail = pg_mbcliplen(query + start, length, length - MAX_COMMAND_BYTES / 2);
 	return psprintf("%.*s ... %.*s", head, query + start, length - tail, query + start + tail);
 }
 
 /*
- * The months of a dump are made and attached before the trail takes a row.  Then pg_restore makes
- * their indexes, constraints and triggers, in several sessions at once, and may switch triggers off
- * while it loads.  Each would wait for the month that the other has locked.  Other extensions, like a
- * language with its functions in pg_catalog, and functions in C come before the trail has a month.  A copy
- * that is being loaded has no history of its own yet, and its trail says that it was loaded.
+ * Does the command belong to a restore, which leaves no event for it?  A dump creates and attaches
+ * its partitions before the trail takes a row.  Then pg_restore creates their indexes, constraints
+ * and triggers in several sessions at once, and may disable triggers while it loads.  To write
+ * events, each session would wait for the partition that another one has locked.  Other extensions,
+ * like a language with functions in pg_catalog, and functions in C come before the trail has a
+ * partition.  A copy that is being loaded has no history of its own yet, and its trail records the
+ * load.
  */
 static bool
 belongs_to_restore(Node *statement)
@@ -303,12 +314,12 @@ command_payload(const char *tag, const char *object, const PlannedStmt *statemen
 	return payload.data;
 }
 
-/* Writes the line to the log; answers the event's payload, or NULL where no event is due. */
+/* Writes a line to the log.  Returns the event's payload, or NULL if no event is due. */
 static char *
 describe_command(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
 	log_command(tag, object);
-	/* The trail may have gone with it. */
+	/* The command may have dropped the trail. */
 	if (!OidIsValid(get_extension_oid("admin_ext", true)) || belongs_to_restore(statement->utilityStmt))
 		return NULL;
 	return command_payload(tag, object, statement, query);
@@ -338,13 +349,16 @@ insider_record_command(const char *tag, const char *object, const PlannedStmt *s
 		insider_append_now("guard.changed", payload);
 }
 
-/* A command that gives the trail other columns, or something of ours another name: after it no row may be written. */
+/*
+ * May the command make the trail unable to take a row, by other columns of the trail or by another
+ * name of one of our objects?
+ */
 static bool
 may_close_trail(const Command *command, Node *statement)
 {
 	ListCell   *cell;
 
-	/* A COPY that is ours writes to a catalog, or to the trail. */
+	/* A COPY whose target is one of ours writes to a system catalog or to the trail. */
 	if (IsA(statement, RenameStmt) || IsA(statement, AlterObjectSchemaStmt) || IsA(statement, CopyStmt))
 		return true;
 	if (!IsA(statement, AlterTableStmt) || !command->is_trail)
@@ -365,7 +379,7 @@ object_name(const Command *command)
 	return command->object ? command->object : "";
 }
 
-/* The event of such a command is written before it.  Answers whether it was. */
+/* Writes the event of such a command before the command runs.  Returns whether it did. */
 static bool
 record_before(const Command *command, const PlannedStmt *statement, const char *query)
 {
@@ -393,7 +407,7 @@ record_after(const Command *command, const PlannedStmt *statement, const char *q
 				 errhint("Roll back, or undo the command.")));
 }
 
-/* An act that is repeated has no further line in the log, either. */
+/* A repeated act adds no event, and no line to the log. */
 static void
 record_act(const char *tag, const char *object, const PlannedStmt *statement, const char *query)
 {
@@ -410,7 +424,7 @@ record_lasting(const PlannedStmt *statement, const char *query)
 		record_act(GetCommandTagName(CreateCommandTag(statement->utilityStmt)), object, statement, query);
 }
 
-/* A function calls no command: the text is what the client has sent. */
+/* A function call is not a command of its own, so the event has the text that the client sent. */
 void
 insider_note_call(Oid function)
 {
@@ -422,7 +436,10 @@ insider_note_call(Oid function)
 			   debug_query_string ? debug_query_string : "");
 }
 
-/* What the script of another extension makes is its CREATE EXTENSION's, unless the command names what is ours. */
+/*
+ * Objects that another extension's script creates count for its CREATE EXTENSION, unless the
+ * command names one of our objects.
+ */
 static bool
 is_part_of_script(const Command *command, const Command *outer)
 {
@@ -442,7 +459,7 @@ insider_process_utility(PlannedStmt *statement, const char *query, bool read_onl
 	bool		is_part = context == PROCESS_UTILITY_SUBCOMMAND && outer != NULL;
 	bool		is_recorded;
 
-	/* pg_upgrade creates every object by itself, and the trail with them: it changes nothing. */
+	/* pg_upgrade creates every object again, the trail included.  That is not a change. */
 	bool		is_seen = is_watched(statement->utilityStmt) && IsTransactionState() && !IsBinaryUpgrade && !insider_is_own_or_script() &&
 	OidIsValid(get_extension_oid("admin_ext", true));
 

@@ -2,8 +2,8 @@
  * insider_events.c
  *	  Appends the events about the trail that a transaction has collected, before it commits.
  *
- * At the end, not at once: a command may have left the trail unable to take a row for as long as
- * the transaction runs, and a dump attaches the months after other commands.
+ * They are appended at the end for two reasons.  A command may leave the trail unable to take a row
+ * until the transaction ends.  And a dump attaches the partitions after other commands.
  */
 #include "postgres.h"
 
@@ -86,9 +86,9 @@ insider_trail_is_fresh(void)
 }
 
 /*
- * A dump sets the sequence after it has brought the rows, so that a number drawn before could be
- * that of a row to come.  Such numbers begin at the microseconds since 1970: no trail has drawn a
- * million numbers a second since it began, and a later load begins above an earlier one.
+ * A dump sets the sequence only after it has loaded the rows.  So a number drawn before could equal
+ * that of a row still to be loaded.  Therefore such numbers begin at the microseconds since 1970.
+ * No trail draws a million numbers a second, and a later load begins above an earlier one.
  */
 static void
 draw_above_what_is_loaded(void)
@@ -106,7 +106,10 @@ draw_above_what_is_loaded(void)
 	(void) audit_number_move(&query, insider_highest_loaded());
 }
 
-/* What is prepared may still be rolled back: what a rollback does not undo waits for another transaction. */
+/*
+ * A prepared transaction may still be rolled back, so the events of lasting acts wait for another
+ * transaction.
+ */
 static void
 append_collected(bool is_prepared)
 {
@@ -119,7 +122,7 @@ append_collected(bool is_prepared)
 		const CollectedEvent *event = lfirst(cell);
 
 		(void) audit_append_event_of(event->actor, event->event_type, NULL, cstring_to_text(event->payload));
-		/* Drawing its number may have found that the sequence was moved. */
+		/* Drawing the event's number may have detected that the sequence was moved. */
 		if (!is_prepared)
 			insider_collect_lasting();
 	}
@@ -141,13 +144,12 @@ before_commit(bool is_prepared)
 	if (!insider_has_preload() && insider_collected() == NIL && !insider_has_loaded() && !insider_has_settings() &&
 		!insider_has_lasting() && !audit_number_is_to_check())
 		return;
-	/* A transaction that has written and is set to read-only afterwards keeps its events. */
+	/* A transaction that was set to read-only after it had written still records its events. */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		XactReadOnly = false;
 
 	/*
-	 * What waits goes on waiting.  A snapshot that is DEFERRABLE would wait for other
-	 * transactions.
+	 * Events that wait continue to wait.  A DEFERRABLE snapshot would wait for other transactions.
 	 */
 	if (XactReadOnly && insider_collected() == NIL)
 		return;
@@ -155,9 +157,9 @@ before_commit(bool is_prepared)
 	if (insider_trail_can_take())
 	{
 		/*
-		 * What brings a dump attaches months first, and no row may be in the default partition
-		 * then. Later several sessions make their indexes, and each would wait for the month of
-		 * the other.
+		 * A restore attaches the partitions first, and the default partition must be empty then.
+		 * Later several sessions create their indexes, and each would wait for a partition that
+		 * another one has locked.
 		 */
 		bool		is_too_early = admin_restoring && !insider_has_loaded() && !insider_store_is_adopted();
 

@@ -2,16 +2,16 @@
  * insider_lasting.c
  *	  Acts that a rollback does not undo, and that can change what guards the trail.
  *
- * A library that LOAD brings can take every hook away.  A program, or a language that is not trusted,
- * runs as the server's own user and may write to its files, as COPY, lo_export() and the functions of
- * adminpack do.  Functions of pg_surgery remove rows, and no trigger hears of it.  Each leaves
- * guard.changed: in its transaction, or, where that is rolled back, in the next one of the session
- * that can write.
+ * A library loaded by LOAD can remove every hook.  A program or an untrusted language runs as the
+ * server's own user and may write to its files.  COPY, lo_export() and the functions of adminpack
+ * may do so, too.  Functions of pg_surgery remove rows without firing a trigger.  Each such act
+ * leaves guard.changed in its transaction.  If that is rolled back, the next transaction of the
+ * session that can write records the act.
  *
- * Nothing is recorded where the act is refused for lack of privileges.  Others than superusers load from
- * $libdir/plugins alone, where the owner of the server's files has put what is meant for everybody, and
- * local_preload_libraries brings it without a command.  An event of that would tell nothing, and would
- * let everybody fill the trail.
+ * An act that is refused for lack of privileges is not recorded.  Users who are not superusers load
+ * only from $libdir/plugins, where the owner of the server's files has put libraries for all users.
+ * local_preload_libraries loads them without a command.  An event for these would tell nothing new,
+ * and would let any user fill the trail.
  */
 #include "postgres.h"
 
@@ -29,15 +29,18 @@
 #include "audit/insider.h"
 #include "audit/insider_collect.h"
 
-/* Where nothing can be written so many acts wait.  The rest is counted, and has its lines in the log. */
+/*
+ * The most acts that wait for a transaction that can write.  Further acts are only counted and
+ * logged.
+ */
 #define MOST_KEPT	100
 
 static List *lasting = NIL;		/* payloads, in TopMemoryContext */
-static int	collected = 0;		/* so many of them are in this transaction */
-static int64 left_out = 0;		/* acts after those */
+static int	collected = 0;		/* how many of them this transaction has collected */
+static int64 left_out = 0;		/* acts that were only counted */
 static char *latest = NULL;		/* payload of the last act of this transaction, in its memory */
 
-/* By a name that can only be that of ours. */
+/* Is it one of our libraries, by a name that cannot mean another file? */
 static bool
 is_our_library(const char *file)
 {
@@ -56,7 +59,7 @@ is_our_library(const char *file)
 	return false;
 }
 
-/* Wherever the file is: links and tablespaces lead into the data directory, too. */
+/* The file's location does not matter: links and tablespaces also lead into the data directory. */
 static bool
 is_lasting_copy(const CopyStmt *statement)
 {
@@ -77,7 +80,7 @@ insider_is_untrusted(Oid language)
 	return is_untrusted;
 }
 
-/* The language of a DO block, if it is one that may do what the server's own user may. */
+/* The language of a DO block that a superuser runs in an untrusted language; else NULL. */
 static const char *
 untrusted_language(const DoStmt *statement)
 {
@@ -106,7 +109,10 @@ insider_lasting_object(Node *statement)
 	return NULL;
 }
 
-/* A query may call a function for each of its rows: that is one act.  A standby has the log's line alone. */
+/*
+ * A query may call a function for each of its rows, which counts as one act.  A standby only writes
+ * the log line.
+ */
 bool
 insider_note_lasting(const char *payload)
 {

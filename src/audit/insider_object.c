@@ -54,7 +54,7 @@ insider_owns_relation(Oid relation)
 		default:
 			break;
 	}
-	/* Months are no members of the extension; one that is detached is still in the schema. */
+	/* Partitions are not members of the extension.  A detached partition is still in the schema. */
 	if (insider_is_our_schema(get_rel_namespace(relation)) ||
 		insider_is_our_extension(getExtensionOfObject(RelationRelationId, relation)))
 		return true;
@@ -65,7 +65,10 @@ insider_owns_relation(Oid relation)
 /* PostgreSQL 14 marks a partition's triggers as internal. */
 static const CatalogColumn trigger_function = {TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgfoid};
 
-/* What stands on a table, and where its catalog names the table.  Not the triggers that the server has made for itself. */
+/*
+ * Objects that belong to a table, and the catalog column that names the table.  Triggers that the
+ * server creates for its own use do not count.
+ */
 static const CatalogColumn on_table[] = {
 	{TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgrelid, Anum_pg_trigger_tgisinternal},
 	{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
@@ -75,7 +78,7 @@ static const CatalogColumn on_table[] = {
 	{StatisticExtRelationId, StatisticExtOidIndexId, Anum_pg_statistic_ext_oid, Anum_pg_statistic_ext_stxrelid},
 };
 
-/* On a table of somebody's, a trigger with a function of ours. */
+/* Is it a trigger on a user's table that calls one of our functions? */
 static bool
 owns_trigger_function(Oid trigger)
 {

@@ -1,11 +1,12 @@
 /*
  * insider_own.c
- *	  Is it the extension's own code that runs, or somebody else's?
+ *	  Is the extension's own code running, or a user's?
  *
- * The extension's functions run DDL, and write to the tables that it keeps its books in.  That
- * leaves no events of its own: the functions leave theirs.  No SQL says so: the function manager
- * tells when a function of the extension begins and ends, and so it does of any other function
- * that is called meanwhile, a trigger for example.  C code brackets its queries (owner_run()).
+ * The extension's functions run DDL and write to its bookkeeping tables.  These commands leave no
+ * events, because the functions record their own.  No SQL can set this state.  The function
+ * manager's hook reports when a function of the extension begins and ends, and when another
+ * function is called meanwhile, for example by a trigger.  C code brackets its queries
+ * (owner_run()).
  */
 #include "postgres.h"
 
@@ -27,15 +28,14 @@
 #include "audit/insider.h"
 #include "audit/insider_own.h"
 
-/* What is known of a function; what is not called through the hook changes nothing. */
+/* The kind of a function.  A call that does not go through the hook does not change the state. */
 typedef enum FunctionKind
 {
 	KIND_UNKNOWN,
 	KIND_FOREIGN,
-	KIND_LASTING,				/* somebody's that changes files or pages, whatever becomes of the
-								 * transaction */
-	KIND_OWN,					/* one that people call, and that may write */
-	KIND_OWN_PASSIVE			/* any other: what it does is its caller's */
+	KIND_LASTING,				/* not ours; changes files or pages, even after a rollback */
+	KIND_OWN,					/* ours; an entry point that may write */
+	KIND_OWN_PASSIVE			/* ours; its acts count as its caller's */
 } FunctionKind;
 
 #define KNOWN_FUNCTIONS 256
@@ -46,11 +46,11 @@ static struct
 	FunctionKind kind;
 }			known[KNOWN_FUNCTIONS];
 
-/* What a call has found, and puts back. */
+/* The state that a call saves and restores. */
 typedef struct CallFrame
 {
 	bool		was_own;
-	Datum		next;			/* of the hook that was there before */
+	Datum		next;			/* private data of the previous hook */
 } CallFrame;
 
 static bool is_own = false;
@@ -128,21 +128,22 @@ insider_is_our_schema(Oid schema)
 }
 
 /*
- * Functions that people call run as their owner; these do not.  A superuser who calls a helper does
- * by hand what it does, and leaves the events of that.
+ * Is it an entry point?  Entry points are volatile and run as their owner; the functions listed
+ * here are exceptions.  A superuser who calls a helper directly counts as acting by hand, and
+ * leaves the events of that.
  */
 static bool
 is_entry(Form_pg_proc form)
 {
 	static const char *const entries[] = {
 		"grant_access", "revoke_access", "restore_guards",
-		/* the worker's, which leave sink.diverged and guard.changed */
+		/* called by the worker; they leave sink.diverged and guard.changed */
 		"fork_store", "look_at_reach"
 	};
 
 	if (form->prolang == ClanguageId)
 		return false;
-	/* What a trigger of ours does follows from a change that has its event. */
+	/* The change that fires one of our triggers has its own event. */
 	if (form->prorettype == TRIGGEROID)
 		return true;
 	for (int i = 0; i < lengthof(entries); i++)
@@ -153,7 +154,7 @@ is_entry(Form_pg_proc form)
 	return form->prosecdef && form->provolatile == PROVOLATILE_VOLATILE;
 }
 
-/* Those of pg_surgery and adminpack, by whatever name they are called. */
+/* Is it a function of pg_surgery or adminpack?  The C symbol tells, whatever the SQL name. */
 static bool
 is_lasting(HeapTuple function)
 {
@@ -209,7 +210,7 @@ needs_hook(Oid function)
 {
 	if (previous_needs_hook && previous_needs_hook(function))
 		return true;
-	/* The server's own functions run neither DDL nor anybody's code. */
+	/* Built-in functions run neither DDL nor user code. */
 	if (function < FirstNormalObjectId)
 		return false;
 	switch (function_kind(function))

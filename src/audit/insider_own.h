@@ -1,6 +1,6 @@
 /*
  * insider_own.h
- *	  Is it the extension's own code that runs?
+ *	  Is the extension's own code running?
  */
 #ifndef ADMIN_EXT_INSIDER_OWN_H
 #define ADMIN_EXT_INSIDER_OWN_H
@@ -8,8 +8,9 @@
 #include "postgres.h"
 
 /*
- * Does the extension's own code run, and not somebody else's that it has called?  A caller in C
- * brackets its queries, and puts back what insider_own_begin() has returned, after an error, too.
+ * Is the extension's own code running, and not user code that it has called?  C code brackets its
+ * queries with insider_own_begin() and insider_own_end(), also when an error occurs.  The second
+ * function takes what the first one has returned.
  */
 extern bool insider_is_own(void);
 extern bool insider_own_begin(void);
@@ -25,8 +26,9 @@ extern bool insider_is_by_hand(void);
 extern void insider_own_worker(void);
 
 /*
- * Is it admin_ext, or one that builds on it?  Its name tells, which no other extension can have without writing
- * to the server's files: CREATE EXTENSION reads a control file of that name, and no command renames an extension.
+ * Is it admin_ext, or an extension that builds on it?  The name tells.  Another extension cannot
+ * have such a name unless a user writes to the server's files: CREATE EXTENSION reads a control
+ * file of that name, and no command renames an extension.
  */
 extern bool insider_is_our_extension(Oid extension);
 

@@ -2,10 +2,11 @@
  * insider_preload.c
  *	  A session whose client chooses the libraries that it begins with.
  *
- * session_preload_libraries among the options of a connection does what LOAD does, and is no
- * command.  The session's first transaction sees the setting.  Before PostgreSQL 15 that one ends
- * before a library is loaded.  From 15 on a library is loaded inside it, and runs before the
- * event is written: as with LOAD, nothing can be promised of a library that removes the hooks.
+ * session_preload_libraries among the options of a connection has the effect of LOAD, but is not a
+ * command.  The session's first transaction sees the setting.  Before PostgreSQL 15 that
+ * transaction ends before a library is loaded.  From 15 on a library is loaded inside it, and runs
+ * before the event is written.  As with LOAD, no promise holds against a library that removes the
+ * hooks.
  */
 #include "postgres.h"
 

@@ -42,7 +42,7 @@ typedef struct LoadedRows
 	struct LoadedRows *next;
 } LoadedRows;
 
-/* Of the transaction `loaded_in`; a later one finds it and starts again. */
+/* Belongs to the transaction `loaded_in`.  A later transaction starts a new list. */
 static LoadedRows *loaded = NULL;
 static LocalTransactionId loaded_in = InvalidLocalTransactionId;
 
@@ -71,7 +71,9 @@ insider_store_is_adopted(void)
 	return owner_finds(&query, admin_relations()->audit);
 }
 
-/* One entry a savepoint: what is rolled back takes its counts and its mark with it. */
+/*
+ * Each savepoint has entries of its own, so that a rollback also removes its counts and its mark.
+ */
 static void
 at_savepoint_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {
@@ -178,8 +180,8 @@ insider_collect_loaded(void)
 	const char *separator = "";
 
 	/*
-	 * A subscription brings one transaction after the other.  That restoring was set is an event
-	 * already.
+	 * A subscription applies one transaction after the other, so it gets no event for each.  The
+	 * change of admin_ext.restoring is an event already.
 	 */
 	if (!insider_has_loaded() || IsLogicalWorker())
 		return;
@@ -203,7 +205,10 @@ insider_collect_loaded(void)
 	loaded_in = InvalidLocalTransactionId;
 }
 
-/* Events that a load has left in a month so far, also while this session waited for the lock.  The limit is for a month of somebody's. */
+/*
+ * Collects the events that a load has left in a partition so far, including those added while this
+ * session waited for the lock.  The limit is for a partition that a user has filled.
+ */
 static void
 collect_events_of(Oid month)
 {
@@ -224,7 +229,7 @@ collect_events_of(Oid month)
 	owner_leave(&scope);
 }
 
-/* The lock is the one that the command takes: no other session adds an event in between. */
+/* Takes the same lock as the command, so that no other session adds an event in between. */
 static Oid
 lock_month(RangeVar *name)
 {

@@ -49,7 +49,7 @@ reaches_everything(Oid role)
 		role == ROLE_PG_EXECUTE_SERVER_PROGRAM;
 }
 
-/* The list grows while it is walked: memberships of memberships. */
+/* The list grows during the loop, because memberships of memberships are added. */
 bool
 insider_role_reaches_ours(Oid role)
 {

@@ -2,11 +2,11 @@
  * insider_server.c
  *	  Which objects of the server the extension's functions run on.
  *
- * The functions look names up in pg_catalog.  An operator there that fits the arguments better, a
- * cast between types of the server, or another handler of a language can change what they answer,
- * and touches no object of the extension.  An event trigger runs in every command that makes a
- * month.  An application keeps its operators in a schema of its own, and its casts have a type of
- * its own: those are left out.
+ * The functions look names up in pg_catalog.  A new operator there that fits the arguments better,
+ * a cast between the server's types, or another handler of a language can change their results
+ * without touching an object of the extension.  An event trigger runs in every command that creates
+ * a partition.  Operators in a schema of an application, and casts with a type of an application,
+ * are left out.
  */
 #include "postgres.h"
 
@@ -30,11 +30,11 @@
 #include "audit/insider.h"
 #include "catalog_row.h"
 
-/* What belongs to a family of operators, or stands on a table, and has no schema of its own. */
+/* Objects without a schema of their own, which belong to an operator family or to a table. */
 static const struct
 {
 	CatalogColumn member;
-	Oid			class;			/* of what it belongs to */
+	Oid			class;			/* catalog of the object it belongs to */
 }			members[] = {
 	{{AccessMethodOperatorRelationId, AccessMethodOperatorOidIndexId, Anum_pg_amop_oid, Anum_pg_amop_amopfamily}, OperatorFamilyRelationId},
 	{{AccessMethodProcedureRelationId, AccessMethodProcedureOidIndexId, Anum_pg_amproc_oid, Anum_pg_amproc_amprocfamily}, OperatorFamilyRelationId},
@@ -58,7 +58,7 @@ insider_is_in_catalog(Oid class, Oid object)
 	return insider_schema_of(class, object) == PG_CATALOG_NAMESPACE;
 }
 
-/* No expression of ours has an application's type, but one of ours or of the server. */
+/* Our expressions use only our own types and those of the server. */
 static bool
 is_type_in_reach(Oid type)
 {
@@ -74,7 +74,7 @@ is_cast_in_reach(Oid cast)
 	return is_type_in_reach(catalog_row_oid(&source, cast)) && is_type_in_reach(catalog_row_oid(&target, cast));
 }
 
-/* Those that come with the server; plpgsql can be made again. */
+/* The languages that come with the server.  plpgsql may have been dropped and created again. */
 static bool
 is_language_of_ours(Oid language)
 {
@@ -93,7 +93,7 @@ insider_serves_ours(Oid class, Oid object)
 		case EventTriggerRelationId:
 			return true;
 		case ExtensionRelationId:
-			/* What it has in the schema is looked at by itself. */
+			/* The objects that it puts into a schema are examined one by one. */
 			return false;
 		default:
 			return insider_is_in_catalog(class, object);

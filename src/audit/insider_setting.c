@@ -2,11 +2,11 @@
  * insider_setting.c
  *	  Settings that weaken what the trail promises, and the sessions that change them.
  *
- * A setting may be changed by set_config(), which is no command, by SET, or by a function's own
- * SET clause: the assign hook sees them all.  It may not write, so that the event follows at the
- * end of the transaction, or of the next one that can write.  What comes from the configuration,
- * a database or a role is no change that the session makes: its event is that of ALTER SYSTEM,
- * ALTER DATABASE, ALTER ROLE or the reload.
+ * The assign hook sees every change of a setting: by SET, by a function's own SET clause, and by
+ * set_config(), which is not a command.  The hook may not write, so the event follows at the end of
+ * the transaction, or of the next one that can write.  A value from the configuration, a database
+ * or a role is not the session's own change.  Its event is that of ALTER SYSTEM, ALTER DATABASE,
+ * ALTER ROLE or the reload.
  */
 #include "postgres.h"
 
@@ -20,15 +20,15 @@
 #include "compat.h"
 #include "json_text.h"
 
-/* A switch, and the value that weakens. */
+/* A boolean setting, and the value that weakens what the trail promises. */
 typedef struct WatchedSwitch
 {
 	const char *name;
 	bool		weak_value;
-	bool		is_weak_by_configuration;	/* a session that says the same changes nothing */
+	bool		is_weak_by_configuration;	/* so the session's own SET adds nothing */
 	bool		is_weak;		/* now, by this session's own doing */
 	bool		was_weak;		/* at some time in this transaction */
-	bool		is_recorded;	/* the trail has an event of this session that says it is weak */
+	bool		is_recorded;	/* the trail has this session's event for the weak value */
 	bool		is_recording;	/* the same, once the transaction commits */
 	bool		is_collected;	/* looked at in this transaction */
 } WatchedSwitch;
@@ -122,7 +122,10 @@ collect_switch(const WatchedSwitch *watched, bool value)
 	pfree(payload.data);
 }
 
-/* First what has been weakened, later what no longer is: the rows that were loaded come in between. */
+/*
+ * The first call collects the settings that were weakened, the second those that no longer are.
+ * The event of the loaded rows comes in between.
+ */
 void
 insider_collect_settings(bool weakened)
 {
@@ -140,9 +143,9 @@ insider_collect_settings(bool weakened)
 }
 
 /*
- * What could not be written waits for a transaction that can; what was rolled back has not been.
- * The session keeps what a prepared transaction has set, and its event may yet be rolled back: the
- * next transaction writes another one.
+ * An event that could not be written waits for a transaction that can write.  A rolled-back change
+ * counts as not made.  After PREPARE TRANSACTION the session keeps the setting, but its event may
+ * yet be rolled back.  So the next transaction writes another event.
  */
 void
 insider_settings_end(XactEvent event)

@@ -16,7 +16,10 @@ extern void insider_assign_restoring(bool value, void *extra);
 extern void insider_assign_require_jwt(bool value, void *extra);
 extern void insider_assign_require_policy(bool value, void *extra);
 
-/* Is there something to record?  Collects what begins to be weak, or what ends; and the transaction has ended. */
+/*
+ * The first returns whether there is a change to record.  The second collects the settings that
+ * become weak, or those that no longer are.  The third is for the end of the transaction.
+ */
 extern bool insider_has_settings(void);
 extern void insider_collect_settings(bool begins);
 extern void insider_settings_end(XactEvent event);
@@ -39,14 +42,21 @@ typedef struct StoredSetting
 /* NULL: a change of this setting weakens nothing.  Names are compared without regard to case. */
 extern const StoredSetting *insider_stored_setting(const char *name);
 
-/* Their names, as an array of text, and what the server's command line says for each. */
+/* The names of these settings, and their values on the server's command line, as arrays of text. */
 extern Datum insider_stored_names(void);
 extern Datum insider_commanded_values(void);
 
-/* For a worker, before it connects and pins settings: keeps what the command line says, which wins over the files until the server ends. */
+/*
+ * A worker calls this before it connects and pins settings.  Keeps the values of the server's
+ * command line, which override the configuration files until the server ends.
+ */
 extern void insider_keep_command_line(void);
 
-/* Collects setting.changed, writes a line to the log, or both.  A value that is NULL is the default; `before` may be NULL: it is not known. */
+/*
+ * insider_collect_stored() collects setting.changed, insider_log_stored() writes a line to the log,
+ * and insider_note_stored() does both.  A NULL value is the default.  `before` is NULL if it is not
+ * known.
+ */
 extern void insider_note_stored(const char *name, const char *value, const char *before, const char *scope);
 extern void insider_log_stored(const char *name, const char *value, const char *scope);
 extern void insider_collect_stored(const char *name, const char *value, const char *before, const char *scope);

@@ -2,10 +2,10 @@
  * insider_setting_seen.c
  *	  Compares the settings of the configuration with what they were when a worker looked last.
  *
- * No session sees a change of the configuration file.  admin_internal.setting_seen outlives a
- * restart, so a worker that begins compares, too, and a restart of the server is no way around the
- * event of a reload.  What a database, a role or a session sets is left out: the command that
- * stores it leaves an event.
+ * Sessions do not see a change of the configuration file. admin_internal.setting_seen survives a
+ * restart, and a worker also compares when it starts.  So a restart of the server does not avoid
+ * the event of a reload.  Values that a database, a role or a session sets are left out, because
+ * the command that stores them leaves an event.
  */
 #include "postgres.h"
 
@@ -23,7 +23,10 @@
 
 PG_FUNCTION_INFO_V1(admin_look_at_settings);
 
-/* What a worker pins for itself (worker_settings.c) is what the command line says, or else the files. */
+/*
+ * For a setting that a worker pins for itself (worker_settings.c), the value is that of the command
+ * line, or else of the files.
+ */
 #define OF_THE_CONFIGURATION \
 	"from unnest($1, $2) as w(name, commanded) join pg_settings as s on s.name = w.name " \
 	"left join admin_internal.setting_seen as k on k.name = s.name, " \
@@ -61,7 +64,7 @@ is_weaker(const StoredSetting *setting, const char *before, const char *value)
 	}
 }
 
-/* A setting that was never looked at has no history to compare with. */
+/* A setting without a remembered value is left out, because there is no value to compare with. */
 static void
 collect_weakened(Datum *settings, const char *scope)
 {
@@ -85,7 +88,7 @@ collect_weakened(Datum *settings, const char *scope)
 	}
 }
 
-/* A row that is added while restoring is on would be one of a dump. */
+/* Adds no row while admin_ext.restoring is on, because it would count as a row of a dump. */
 static void
 remember_settings(const Datum *settings)
 {

@@ -14,9 +14,9 @@
 #include "compat.h"
 
 /*
- * A library that is preloaded runs in every session, and may take the hooks away.  So may one that
- * is found in another directory, and the commands and libraries that the server itself runs.  Not
- * every version of the server has each of them.
+ * A preloaded library runs in every session, and can remove the hooks.  So can a library that is
+ * found in another directory, and a command or library that the server itself runs.  Some of these
+ * settings do not exist in every version of the server.
  */
 static const StoredSetting stored[] = {
 	{"admin_ext.restoring", WEAK_ON},
@@ -53,7 +53,9 @@ insider_stored_setting(const char *name)
 	return NULL;
 }
 
-/* What the command line of the server says, for a worker; NULL: nothing. */
+/*
+ * In a worker: the values of the server's command line; NULL for a setting that it does not have.
+ */
 static char *commanded[lengthof(stored)];
 
 void

@@ -1,9 +1,9 @@
 /*
  * insider_target.c
- *	  What a command names, as far as the object access hook does not tell.
+ *	  Finds the object that a command names, where the object access hook does not report it.
  *
- * Names are looked up before the command runs, without a lock: the command itself fails when
- * they are gone by then.
+ * Names are looked up before the command runs, without a lock.  If an object is dropped in between,
+ * the command itself fails.
  */
 #include "postgres.h"
 
@@ -72,8 +72,8 @@ target_of_schema(Target *target, const char *name)
 }
 
 /*
- * A function elsewhere that is bound to our library can do what our functions can.  Only superusers bind one; what
- * others write in a body is text.
+ * A function of any schema that is bound to our library can do what our functions can.  Only
+ * superusers can bind one.  For other users the text after AS is only a body.
  */
 static bool
 of_function(Target *target, const CreateFunctionStmt *statement)
@@ -100,8 +100,8 @@ is_catalog(Oid relation)
 }
 
 /*
- * A copy into a system catalog does what DDL does, without being DDL.  A copy into the trail is refused, unless a
- * session takes the triggers for disabled.
+ * COPY into a system catalog has the effect of DDL.  COPY into the trail is refused, unless the
+ * session has the triggers cached as disabled.
  */
 static bool
 of_copy(Target *target, const CopyStmt *statement)
@@ -113,7 +113,7 @@ of_copy(Target *target, const CopyStmt *statement)
 		target_found(target, RelationRelationId, relation);
 }
 
-/* The other tables have an event of their own for it. */
+/* Only the trail is checked here.  TRUNCATE of our other tables leaves an event of its own. */
 static bool
 of_truncate(Target *target, List *relations)
 {
@@ -146,7 +146,7 @@ of_parent(Target *target, const AlterTableStmt *statement)
 	return false;
 }
 
-/* A trigger of ours on somebody's table is switched off, or on. */
+/* Does the command disable or enable one of our triggers on a user's table? */
 static bool
 of_audited(Target *target, const AlterTableStmt *statement)
 {
@@ -159,7 +159,10 @@ of_audited(Target *target, const AlterTableStmt *statement)
 	return OidIsValid(relation) && insider_is_audited(relation) && target_found(target, RelationRelationId, relation);
 }
 
-/* The first month of a dump is attached while the default partition has to be empty. */
+/*
+ * Attaching the first partition of a dump leaves no event, because the default partition must be
+ * empty then.
+ */
 static bool
 of_alter_table(Target *target, const AlterTableStmt *statement)
 {
@@ -220,7 +223,7 @@ of_drop(Target *target, const DropStmt *statement)
 	return false;
 }
 
-/* On one of our tables, or on somebody's with a function of ours. */
+/* A trigger on one of our tables, or one on a user's table that calls our function. */
 static bool
 of_trigger(Target *target, const CreateTrigStmt *statement)
 {
@@ -234,7 +237,10 @@ of_trigger(Target *target, const CreateTrigStmt *statement)
 		target_found(target, RelationRelationId, relation);
 }
 
-/* Commands that make something on our tables; the hook tells what they make in our schemas. */
+/*
+ * Commands that create an object on one of our tables.  The hook reports the objects that they
+ * create in our schemas.
+ */
 static bool
 of_creation(Target *target, Node *statement)
 {
@@ -261,7 +267,7 @@ of_creation(Target *target, Node *statement)
 	}
 }
 
-/* Another schema may take the place of one of ours that was renamed before. */
+/* After one of our schemas was renamed, another schema may get its name. */
 static bool
 of_rename(Target *target, const RenameStmt *statement)
 {
@@ -272,7 +278,9 @@ of_rename(Target *target, const RenameStmt *statement)
 		 target_found(target, NamespaceRelationId, get_namespace_oid(statement->subname, true)));
 }
 
-/* What comes to one of our schemas, or to the server's, is found by its name there. */
+/*
+ * An object that is moved to one of our schemas, or to pg_catalog, is found by name lookups there.
+ */
 static bool
 of_move(Target *target, const AlterObjectSchemaStmt *statement)
 {

@@ -24,7 +24,10 @@ extern bool target_found(Target *target, Oid class, Oid object);
 extern bool target_of_relation(Target *target, const RangeVar *name);
 extern bool target_of_relations(Target *target, List *names);
 
-/* Ours, or the server's in pg_catalog: who may write there has power over what guards the trail. */
+/*
+ * Is it one of our objects, or one in pg_catalog?  Write access to either gives power over the
+ * objects that guard the trail.
+ */
 extern bool target_of_object(Target *target, Oid class, Oid object);
 
 /* Of GRANT, REVOKE, and commands on roles; false for any other command. */

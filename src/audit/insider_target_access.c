@@ -33,8 +33,8 @@
 #include "compat.h"
 
 /*
- * Has a role one of these rights on an object, as its owner or by what was granted?  The server only warns who
- * grants without a right to, and changes nothing.
+ * Does a role have one of these rights on an object, as its owner or by a grant?  A GRANT without a
+ * right to grant only raises a warning, and changes nothing.
  */
 static bool
 has_right(Oid role, Oid class, Oid object, AclMode rights)
@@ -55,7 +55,7 @@ has_right(Oid role, Oid class, Oid object, AclMode rights)
 	return has;
 }
 
-/* Of a table, or of one of its columns. */
+/* May the caller grant a right on the object, or on a column if it is a table? */
 static bool
 may_grant(Oid class, Oid object)
 {
@@ -198,7 +198,10 @@ extension_owner(void)
 	return catalog_row_oid(&owner, get_extension_oid("admin_ext", true));
 }
 
-/* Is it about what the extension's owner makes?  Without a list of roles it is about the caller's. */
+/*
+ * Do the default privileges cover objects that the extension's owner creates?  Without a list of
+ * roles they cover the caller's.
+ */
 static bool
 is_of_owner(const DefElem *roles)
 {
@@ -215,7 +218,7 @@ is_of_owner(const DefElem *roles)
 	return false;
 }
 
-/* May one of the roles make in the schema what the default is for?  Without a list it is about the caller. */
+/* May one of the roles create objects in the schema?  Without a list of roles: may the caller? */
 static bool
 may_make_in(Oid schema, const DefElem *roles)
 {
@@ -248,7 +251,10 @@ of_defaults_in(Target *target, const DefElem *schemas, const DefElem *roles)
 	return false;
 }
 
-/* In our schemas, or in every schema, where our months are made, too. */
+/*
+ * Default privileges in our schemas, or in all schemas, which also cover new partitions of the
+ * trail.
+ */
 static bool
 of_default_privileges(Target *target, const AlterDefaultPrivilegesStmt *statement)
 {
@@ -285,7 +291,10 @@ of_roles(Target *target, List *roles)
 	return false;
 }
 
-/* Membership in a role that has access to ours, or to every table or file, is access. */
+/*
+ * A member of a role that has access to our objects, or to every table or file, has that access,
+ * too.
+ */
 static bool
 of_member_of(Target *target, Oid role)
 {
@@ -307,7 +316,7 @@ of_membership(Target *target, const GrantRoleStmt *statement)
 	return false;
 }
 
-/* CREATE ROLE and ALTER ROLE: who becomes a superuser, or a member of such a role. */
+/* CREATE ROLE and ALTER ROLE: does a role become a superuser, or a member of a role with access? */
 static bool
 of_role_options(Target *target, List *options, Oid role)
 {
@@ -333,7 +342,10 @@ of_role_options(Target *target, List *options, Oid role)
 	return false;
 }
 
-/* The owner of this database may drop it.  What else ALTER DATABASE changes gives no power over the trail. */
+/*
+ * The owner of this database may drop it.  Other changes by ALTER DATABASE give no power over the
+ * trail.
+ */
 static bool
 of_owner(Target *target, const AlterOwnerStmt *statement)
 {

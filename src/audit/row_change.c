@@ -2,8 +2,8 @@
  * row_change.c
  *	  The trigger that turns a row's change into an audit event.
  *
- * AFTER, never BEFORE: by then the row's lock is held, so that audit ids are drawn
- * in the order in which changes of one approval commit.
+ * It is an AFTER trigger, because the row's lock is held by then.  So the audit ids of one
+ * approval's changes are drawn in the order in which the changes commit.
  */
 #include "postgres.h"
 
@@ -83,7 +83,9 @@ read_change(TriggerData *trigger, RowChange *change)
 				   &change->new_values, &change->new_nulls);
 }
 
-/* Who wrote the row by hand: its columns name whom he likes. */
+/*
+ * Names the user who wrote the row by hand, because such a user can put any name into its columns.
+ */
 static void
 append_hand(StringInfo out)
 {
@@ -92,7 +94,7 @@ append_hand(StringInfo out)
 	audit_append_login(out, ",");
 }
 
-/* NULL when an UPDATE changed nothing: there is nothing to record then. */
+/* Returns NULL if an UPDATE changed no column: then there is no event to record. */
 static text *
 row_change_payload(const RowChange *change, bool is_ours)
 {
@@ -194,7 +196,7 @@ check_call(FunctionCallInfo fcinfo, const char *name)
 				 errmsg("%s has to be called as an AFTER trigger", name)));
 }
 
-/* The guards have looked too, as long as they are there. */
+/* The guards check the columns, too, unless a superuser has dropped them. */
 static void
 check_columns(Relation table)
 {
@@ -233,8 +235,8 @@ record_change(TriggerData *trigger)
 }
 
 /*
- * Loading a dump adds rows that have their history already; so has all that a subscription brings.
- * What one of our functions writes is no load.
+ * Does the change belong to a load?  Rows of a dump, and all changes of a subscription, already
+ * have their history.  Rows that one of our functions writes do not belong to a load.
  */
 static bool
 is_loaded(const TriggerData *trigger)
@@ -268,8 +270,9 @@ admin_audit_row_change(PG_FUNCTION_ARGS)
 }
 
 /*
- * Trigger of the tables that the extension keeps its books in: what it writes there itself is no
- * news.  A change by hand may hide a row that was not delivered, or let a token be used again.
+ * Trigger of the extension's bookkeeping tables.  The extension's own changes leave no event.  A
+ * change by hand does, because it may hide a row that was not delivered, or let a token be used
+ * again.
  */
 Datum
 admin_bookkeeping(PG_FUNCTION_ARGS)

@@ -30,7 +30,7 @@
 
 static void append_value(StringInfo out, TupleDesc desc, Datum value, bool isnull, Oid type);
 
-/* Raises an error unless the text stays within its limit with so many bytes more. */
+/* Raises an error if so many more bytes would exceed the limit of the text. */
 static void
 check_room(StringInfo out, TupleDesc desc, Size more)
 {
@@ -46,7 +46,10 @@ check_room(StringInfo out, TupleDesc desc, Size more)
 			 errhint("Store large values in a table that is not given to admin.attach_audit().")));
 }
 
-/* As a JSON string.  A long text goes in pieces: escapes may make it six times as long. */
+/*
+ * Appends a JSON string.  A long text is escaped in pieces, because escapes may make it six times
+ * as long.
+ */
 static void
 append_row_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 {
@@ -78,7 +81,10 @@ append_row_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 	pfree(piece.data);
 }
 
-/* What is detoasted and written as text is refused first: each step of that may take a gigabyte. */
+/*
+ * Refuses a long value before it is detoasted and written as text: each of these steps may take a
+ * gigabyte.
+ */
 static void
 check_varlena(StringInfo out, TupleDesc desc, Datum value)
 {
@@ -95,7 +101,7 @@ append_text(StringInfo out, TupleDesc desc, Datum value)
 	append_row_string(out, desc, VARDATA_ANY(unpacked), VARSIZE_ANY_EXHDR(unpacked));
 }
 
-/* As check_varlena(), for a type that may have no such values. */
+/* The same as check_varlena(), for a type whose values need not be varlena. */
 static void
 check_value(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
@@ -105,7 +111,7 @@ check_value(StringInfo out, TupleDesc desc, Datum value, Oid type)
 		check_varlena(out, desc, value);
 }
 
-/* What is no number to every reader is a string: NaN and the infinities, too. */
+/* A number that not every reader accepts becomes a string, as do NaN and the infinities. */
 static void
 append_number(StringInfo out, const char *number)
 {
@@ -128,7 +134,7 @@ append_float(StringInfo out, Datum value, Oid type)
 	append_number(out, text);
 }
 
-/* What audit_ingest() would refuse is a string that holds the text. */
+/* A value that audit_ingest() would refuse becomes a string that holds its text. */
 static void
 append_json(StringInfo out, TupleDesc desc, Datum value, Oid type)
 {
@@ -174,7 +180,10 @@ typedef struct ArrayElement
 	char		align;
 } ArrayElement;
 
-/* Each approval has roles: the catalog is not asked for each of its changes. */
+/*
+ * Saves a catalog lookup for each change of an approval, because each approval has an array of
+ * roles.
+ */
 static const ArrayElement text_element = {TEXTOID, -1, false, TYPALIGN_INT};
 
 /* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */

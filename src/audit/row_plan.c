@@ -98,7 +98,10 @@ row_plan_read_predicate(Relation index, RowIndex *result)
 		read_text_equality((OpExpr *) test, result);
 }
 
-/* False: it is no btree on plain columns whose uniqueness, if any, is checked at once. */
+/*
+ * Returns false unless it is a btree on plain columns whose uniqueness, if any, is checked
+ * immediately.
+ */
 static bool
 read_index(Relation index, RowIndex *result)
 {
@@ -131,7 +134,7 @@ read_indexes(Relation table, RowPlan *plan)
 	{
 		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
 
-		/* Until it is ready, the session that builds it adds our row to it. */
+		/* Until the index is ready, the session that builds it adds our row. */
 		bool		is_ready = index->rd_index->indisready;
 		bool		is_known = !is_ready || read_index(index, &plan->indexes[plan->index_count]);
 
@@ -221,7 +224,7 @@ make_kept_plan(Relation through, Relation table, const RowTable *kind)
 	if (!is_registered)
 		CacheRegisterRelcacheCallback(discard_plans, (Datum) 0);
 	is_registered = true;
-	/* A plan that something changed under is not kept for the next statement. */
+	/* Make the plan again if an invalidation arrived meanwhile. */
 	do
 	{
 		before = invalidations;

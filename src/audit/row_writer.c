@@ -2,9 +2,9 @@
  * row_writer.c
  *	  See row_writer.h.
  *
- * The indexes that the extension gives its tables are plain; setting up the executor for them
- * costs more than filling them.  Locks: RowExclusiveLock on each that a row has an entry in, to the
- * end of the transaction.
+ * The extension creates only plain indexes, and setting up the executor for them costs more than
+ * filling them.  Locks: RowExclusiveLock on each index that gets an entry, to the end of the
+ * transaction.
  */
 #include "postgres.h"
 
@@ -108,10 +108,11 @@ is_in_index(const RowIndex *index, const TupleTableSlot *slot)
 }
 
 /*
- * Opens the indexes that the row has an entry in.  Locking and opening an index costs a fifth of an
- * entry, and most rows have no entry in the partial ones.  The lock on the table keeps an index from
- * being dropped or made again; the lock on the index is for a session that moves its file (ALTER INDEX ...
- * SET TABLESPACE locks nothing else), which matters only to what is written into it.
+ * Opens the indexes that get an entry for the row.  Locking and opening an index costs a fifth of
+ * adding an entry, and most rows have no entry in the partial indexes.  The lock on the table keeps
+ * an index from being dropped or recreated.  The lock on the index keeps another session from
+ * moving its file: ALTER INDEX ... SET TABLESPACE locks only the index.  That matters only to
+ * indexes that are written to.
  */
 static void
 open_indexes_of_row(RowWriter *writer)
@@ -132,7 +133,7 @@ insert_index_entry(Relation table, Relation index, const RowIndex *plan, TupleTa
 	bool		nulls[ROW_PLAN_KEYS];
 	IndexInfo	info = {.type = T_IndexInfo};
 
-	/* An earlier row may have had an entry where this one has none. */
+	/* The index may be open because an earlier row had an entry in it. */
 	if (index == NULL || !is_in_index(plan, slot))
 		return;
 	for (int i = 0; i < plan->key_count; i++)

@@ -143,7 +143,7 @@ response_of_record(text *record)
 	int			member = sizeof(REQUEST_MEMBER) - 1;
 	text	   *answer;
 
-	/* A string has its quotation marks escaped: this cannot be found inside one. */
+	/* This text cannot be part of a string, because quotation marks in a string are escaped. */
 	for (int i = 0; i + member <= length; i++)
 	{
 		if (data[i] != '}' || memcmp(data + i, REQUEST_MEMBER, member) != 0)

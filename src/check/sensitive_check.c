@@ -62,7 +62,7 @@ check_read_request(FunctionCallInfo fcinfo, Check *check, TimestampTz at)
 void
 check_decide(Check *check, Snapshot snapshot)
 {
-	/* An id against the grammar names nothing: the table is not even asked. */
+	/* An id that violates the grammar cannot name an approval, so the table is not read. */
 	if (check->approval_id != NULL &&
 		approval_id_is_valid(check->request.approval_id.data, check->request.approval_id.length))
 		approval_store_facts(PointerGetDatum(check->approval_id), snapshot, &check->facts);
@@ -120,7 +120,11 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	event.audit_id = audit_draw_id();
 	event.recorded_at = event.occurred_at = check.request.at;
 	event.event_type = CHECK_EVENT_TYPE;
-	/* What is longer than any id stands in the payload alone: an index has to take this. */
+
+	/*
+	 * A text longer than any id is kept in the payload only, because approval_id must fit into an
+	 * index.
+	 */
 	if (check.request.approval_id.length <= APPROVAL_ID_MAX_BYTES)
 		event.approval_id = check.approval_id;
 	response = response_build(check.approval_id, &check.request, &check.facts, &check.decision,

@@ -1,12 +1,11 @@
 /*
  * findings.c
- *	  Every approval held against its signatures, the clock, and what the check says of it, in
- *	  one pass that several processes share: the aggregate admin_internal.approval_findings().
+ *	  Compares every approval with its signatures, the clock and the result of the check, in one
+ *	  pass that several processes share: the aggregate admin_internal.approval_findings().
  *
- * What the check says and what the view admin.approval_ttl_state shows are compared by one
- * number of 64 bits: a hash of what is said of each approval, joined over all of them by
- * exclusive or, in whatever order and by however many processes.  SQL has bit_xor() for the
- * view's side.
+ * The results of the check and the view admin.approval_ttl_state are compared by one number of 64
+ * bits.  It is the exclusive or of one hash per approval, so the order and the number of processes
+ * do not matter.  SQL has bit_xor() for the view's side.
  */
 #include "postgres.h"
 
@@ -33,7 +32,7 @@ PG_FUNCTION_INFO_V1(admin_ttl_hash);
 
 #define ID_BYTES	64
 
-/* Approvals of which something does not hold, and one of them: the first in order. */
+/* How many approvals have a fault, and the id of the first of them in order. */
 typedef struct Finding
 {
 	int64		count;
@@ -80,7 +79,10 @@ add_finding(Finding *into, const Finding *from)
 	into->count += from->count;
 }
 
-/* Of what is said of an approval: its ttl_state, empty for null, and until when it is valid, if it is. */
+/*
+ * The hash of what is said of an approval: its ttl_state, empty for null, and how long it is valid,
+ * if it is.
+ */
 static uint64
 hash_of(PolicyText id, PolicyText ttl, TimestampTz valid_until)
 {
@@ -117,7 +119,7 @@ look_at(FindingsState *state, const ApprovalRow *row, TimestampTz created_at, Ti
 	found->approvals++;
 	found->signatures += judge.count;
 	found->valid += decision.valid;
-	/* A check does not look up what is against the grammar, and has nothing to say of it. */
+	/* A check does not look up an id that violates the grammar, so it has no ttl_state for it. */
 	said.data = decision.reason == REASON_APPROVAL_ID_INVALID ? "" : ttl_state_name(decision.ttl);
 	said.length = strlen(said.data);
 	found->said ^= hash_of(row->id, said, decision.valid ? row->sla_deadline : DT_NOBEGIN);

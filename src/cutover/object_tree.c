@@ -228,7 +228,7 @@ compare_objects(void *argument)
 								object_tree_flatten(object_tree_parse(line, comparison->shipped), line));
 }
 
-/* What a text names may be gone. */
+/* An object that the text names may have been dropped. */
 bool
 object_tree_is(const ObjectLine *line, const char *shipped)
 {

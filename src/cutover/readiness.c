@@ -2,10 +2,10 @@
  * readiness.c
  *	  The rows of admin.cutover_readiness.
  *
- * SQL functions look at each item.  What they say passes through here, where the
- * differences from what the library ships are added: a function that was replaced by one
- * that always says "pass" is itself such a difference.  No error of a part keeps the view
- * from answering: it becomes a failure of the items that the part looks at.
+ * SQL functions examine the items.  Their results pass through here, where the differences from
+ * what the library ships are added.  A function that was replaced by one that always returns "pass"
+ * is itself such a difference.  An error in one part does not keep the view from answering: it
+ * becomes a failure of the items that the part examines.
  */
 #include "postgres.h"
 
@@ -117,7 +117,9 @@ readiness_look(void *argument)
 	}
 }
 
-/* A library that was replaced is loaded by a restart; until then an older one compares. */
+/*
+ * The server loads a replaced library only when it restarts.  Until then an older library compares.
+ */
 static bool
 readiness_has_bodies(List *problems)
 {
@@ -131,7 +133,7 @@ readiness_has_bodies(List *problems)
 	return false;
 }
 
-/* A failed item keeps what its function has said, and goes on with what differs. */
+/* The detail of a failed item has the result of its function first, and then the differences. */
 static char *
 readiness_joined(const char *said, List *problems, bool enables)
 {

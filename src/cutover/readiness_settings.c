@@ -1,7 +1,7 @@
 /*
  * readiness_settings.c
- *	  Settings that a session, a role or a database may carry, and that have no say in
- *	  what readiness finds.
+ *	  Settings that a session, a role or a database may set, and that must not influence what
+ *	  readiness finds.
  */
 #include "postgres.h"
 

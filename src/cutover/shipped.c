@@ -2,10 +2,10 @@
  * shipped.c
  *	  Compares the objects of this database with what this version of the library ships.
  *
- * The list of what is shipped is compiled into the library, out of reach of SQL.  Who can
- * replace the library's file can replace the list: doc/cutover.md says how to check the file.
- * What admin_ext_cutover adds is a list of its own, since an auditor may ask when that
- * extension has been dropped.
+ * The list of what is shipped is compiled into the library, out of reach of SQL.  A user who can
+ * replace the library's file can replace the list. doc/cutover.md says how to check the file.  What
+ * admin_ext_cutover adds is a list of its own, since an auditor may ask when that extension has
+ * been dropped.
  */
 #include "postgres.h"
 
@@ -87,7 +87,10 @@ shipped_lines_here(void)
 	return lines;
 }
 
-/* Of an object that is missing or added, one facet is enough to say so; of a relation, none of its parts. */
+/*
+ * For an object that is missing or added, one facet is enough to report.  For a relation, its parts
+ * are not reported.
+ */
 static bool
 shipped_is_told(List *told, const char *kind, const char *name)
 {

@@ -2,9 +2,9 @@
  * policy.c
  *	  The ten rules, in one table.  First match wins.
  *
- * The default of every path is deny: what the rules do not foresee (a state the
- * code does not know, a column it could not read) is an inconsistency, which
- * precedence 4 turns away, so that precedence 10 is reached by proof only.
+ * Every path denies by default.  A case that the rules do not foresee (a state the code does not
+ * know, a column it could not read) is an inconsistency, which precedence 4 denies.  So a decision
+ * reaches precedence 10 only if all conditions are proved.
  */
 #include "decision/policy.h"
 

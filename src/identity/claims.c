@@ -76,8 +76,8 @@ is_texts(const JsonMember *member)
 }
 
 /*
- * RFC 7800, RFC 8705 and RFC 9449: such a token is good together with a proof of possession only,
- * and that proof does not reach us.  Taken without it, a stolen token would be good.
+ * RFC 7800, RFC 8705 and RFC 9449: such a token is valid only together with a proof of possession,
+ * and the server does not receive that proof.  Without it, a stolen token would be accepted.
  */
 static bool
 is_bound_to_key(const Claims *claims)

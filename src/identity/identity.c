@@ -45,7 +45,7 @@ refuse_if(const char *reason)
 		refuse_input("token", reason);
 }
 
-/* The maker of a forged token can have chosen these: they are cut, and quoted. */
+/* These values may come from a forged token, so they are cut and quoted. */
 static void
 refuse_stranger(const char *reason, const char *issuer, const char *key_id, const char *hint)
 {
@@ -187,7 +187,10 @@ admin_jwt_verify(PG_FUNCTION_ARGS)
 {
 	Identity	identity;
 
-	/* Not strict: a caller that only waits for an error would take a missing token for a good one. */
+	/*
+	 * Not STRICT: a caller that only checks for an error would take a missing token for a good
+	 * one.
+	 */
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),

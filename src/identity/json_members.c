@@ -202,7 +202,7 @@ read_scalar(void *state, char *token, JsonTokenType type)
 	compat_json_done;
 }
 
-/* Looked at before the parser, which goes down by calling itself. */
+/* Checked before parsing, because the parser is recursive. */
 static bool
 is_too_deep(const char *json, int length)
 {
@@ -263,8 +263,8 @@ is_json(const char *json, int length, const JsonSemAction *actions)
 }
 
 /*
- * What the database's encoding has no character for is the token's fault.  Nothing but memory
- * is held that the error would leave behind.
+ * A character that the database's encoding does not have is a fault of the token.  The caught error
+ * leaves only memory behind.
  */
 #ifdef FRONTEND
 #define can_be_read(json, length, actions) is_json(json, length, actions)
@@ -316,7 +316,7 @@ json_members_parse(const char *json, int length, JsonMembers *members)
 	members->capacity = 16;
 	members->members = palloc(members->capacity * sizeof(JsonMember));
 	members->count = 0;
-	/* What the parser goes by are lengths of characters: a broken one would lead it astray. */
+	/* The parser relies on the lengths of characters, so an invalid character would mislead it. */
 	if (pg_encoding_verifymbstr(PG_UTF8, json, length) != length)
 		return "it is not UTF-8";
 	if (is_too_deep(json, length))

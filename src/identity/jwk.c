@@ -117,8 +117,8 @@ read_ec(const JsonMembers *members, Jwk *jwk)
 }
 
 /*
- * Keys of small order, for which anybody can sign, and those that are not written as RFC 8032,
- * section 5.1.3, has them.  The sign is the last byte's first bit.
+ * Is it a key of small order, for which anybody can sign, or one that is not encoded as in RFC
+ * 8032, section 5.1.3?  The sign is the last byte's first bit.
  */
 static bool
 is_weak_ed25519(const uint8 *key)

@@ -53,8 +53,8 @@ read_header(const char *json, int length, Jws *jws)
 		return fault;
 
 	/*
-	 * RFC 7515, 4.1.11: what has to be understood, and is not, is refused; RFC 7797's b64 above
-	 * all.
+	 * RFC 7515, 4.1.11: a critical header parameter that is not understood is refused, and we
+	 * understand no such parameter.  The main case is b64 of RFC 7797.
 	 */
 	if (json_member(&members, "crit") != NULL)
 		return "its header has critical extensions";

@@ -2,8 +2,8 @@
  * jws.h
  *	  JSON Web Signature, compact serialization (RFC 7515, sections 3.1 and 7.1), taken apart.
  *
- * What the header says is looked at, and nothing in it is followed: keys come from the
- * caller, never from jwk, jku, x5u or x5c (RFC 8725, section 3.10), which are ignored.
+ * The header is validated but not followed: keys come from the caller.  The parameters jwk, jku,
+ * x5u and x5c are ignored (RFC 8725, section 3.10).
  */
 #ifndef ADMIN_EXT_JWS_H
 #define ADMIN_EXT_JWS_H
@@ -27,8 +27,8 @@ typedef struct Jws
 } Jws;
 
 /*
- * Returns NULL, or why it is not taken.  `token` is not ended by a zero byte, and has to
- * stay as long as the result, which is of the current memory context.
+ * Returns NULL, or why the token is refused.  `token` need not end with a zero byte.  It must stay
+ * valid as long as the result, which lives in the current memory context.
  */
 extern const char *jws_read(const char *token, size_t length, Jws *jws);
 

@@ -1,6 +1,6 @@
 /*
  * admin_ext_sink.h
- *	  How a place to deliver the audit trail to plugs in.
+ *	  The interface of sinks, the plug-ins that deliver the audit trail.
  *
  * A sink named x in admin_ext.sinks is the library admin_ext_x, loaded by the
  * delivery worker alone, which exports
@@ -27,7 +27,10 @@
 #define ADMIN_SINK_CLAIM_BYTES	160
 #define ADMIN_SINK_MOST_RANGES	8
 
-/* What documents of the trail's own begin source (the store id follows) and type with. */
+/*
+ * Prefixes of source, which the store id follows, and of type, in documents of the trail's own
+ * events.
+ */
 #define ADMIN_SINK_SOURCE_PREFIX	"/admin_ext/"
 #define ADMIN_SINK_TYPE_PREFIX		"ptt.admin."
 
@@ -38,7 +41,7 @@ typedef enum AdminSinkResult
 	ADMIN_SINK_RETRY,			/* an outage: close, back off, open, deliver again */
 	ADMIN_SINK_REJECTED,		/* deliver, confirm: nothing of the batch was taken, for one record
 								 * of it never will be */
-	ADMIN_SINK_FENCED,			/* another worker has taken over */
+	ADMIN_SINK_FENCED,			/* another worker has taken over delivery */
 	ADMIN_SINK_STOP				/* an operator has to decide; error says what */
 } AdminSinkResult;
 
@@ -55,7 +58,7 @@ typedef struct AdminSinkRanges
 	AdminSinkRange ranges[ADMIN_SINK_MOST_RANGES];
 } AdminSinkRanges;
 
-/* How far a sink has got.  tick_id and nonce name the newest tick it saw rows of. */
+/* The progress of a sink.  tick_id and nonce name the newest tick of which it has rows. */
 typedef struct AdminSinkPosition
 {
 	int64		position_id;	/* one more with every batch; 0: none */
@@ -142,29 +145,29 @@ typedef struct AdminSink
 	bool		(*knows) (struct AdminSink *sink, int64 position_id, const char *record);
 
 	/*
-	 * A setting as text, those that hold secrets included, and those that the sink's library has
-	 * defined in _PG_init; valid until the next reload.  What says where a sink of admin_ext
-	 * delivers is that of this database and store.
+	 * Returns the text of a setting, also of one that holds a secret, and of one that the sink's
+	 * library has defined in _PG_init.  The text is valid until the next reload.  A setting that
+	 * says where a sink of admin_ext delivers is expanded for this database and store.
 	 */
 	const char *(*setting) (const char *name);
 
 	/*
-	 * Why a position of this store that the sink has found was not written by it, as a clause;
-	 * NULL: it was.  For a sink that can say where it stands.
+	 * Returns why a position that the sink has found was not written by this store, as a clause;
+	 * NULL if the store has written it.  For a sink that keeps positions.
 	 */
 	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
 
 	/*
-	 * How many documents each batch from one delivery number to another had, in order; returns how
-	 * many batches, 0: they are not all known any more.  Valid until the callback that asks
-	 * returns.
+	 * Gets the number of documents of each batch from one delivery number to another, in order.
+	 * Returns the number of batches, or 0 if they are not all known any more.  The counts are
+	 * valid until the callback that asks returns.
 	 */
 	int			(*counts) (struct AdminSink *sink, int64 first, int64 last, int64 **counts);
 
 	/*
-	 * For a sink that keeps the position: what this server leaves in it, once it has shut out
-	 * others, for those to find that have the same identity; empty: nothing.  The sink empties it
-	 * when it is there.
+	 * For a sink that keeps the position: the claim that this server stores in the sink after it
+	 * has shut out others.  Servers with the same identity find the claim there.  Empty if there
+	 * is no claim to store.  The sink empties it once it is stored.
 	 */
 	char		claim[ADMIN_SINK_CLAIM_BYTES];
 
@@ -195,8 +198,8 @@ typedef struct AdminSinkCallbacks
 	uint32		api_version;	/* ADMIN_SINK_API_VERSION */
 
 	/*
-	 * The sink keeps the position with the data, in one atomic step, and tells it in recover; then
-	 * the database records it now and then only.
+	 * The sink stores the position with the data, in one atomic step, and returns it in recover.
+	 * Then the database records the position only from time to time.
 	 */
 	bool		keeps_position;
 
@@ -208,12 +211,13 @@ typedef struct AdminSinkCallbacks
 	AdminSinkResult (*open) (AdminSink *sink, AdminSinkPosition *seen);
 
 	/*
-	 * Makes the sink hold exactly what the position says; ADMIN_SINK_PENDING: not yet, call again.
-	 * A sink that keeps positions, and finds a later one of this store, sets position_id, record
-	 * and detail to that one's; the worker refuses a record that it has not written. A sink that
-	 * keeps no position, and may have lost rows that it confirmed, sets again_from and the detail
-	 * that holds then: the worker records that, and opens the sink again.  While repeating_from is
-	 * set the sink says each time which rows are meant, by again.
+	 * Makes the sink hold exactly what the position says.  ADMIN_SINK_PENDING: not yet, call
+	 * again. A sink that keeps positions, and finds a later one of this store, sets position_id,
+	 * record and detail to those of the later one.  The worker refuses a record that it has not
+	 * written. A sink that keeps no position, and may have lost rows that it confirmed, sets
+	 * again_from and the detail that holds then.  The worker records these and opens the sink
+	 * again.  While repeating_from is set, the sink sets again each time, to say which rows are
+	 * meant.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 
@@ -227,12 +231,12 @@ typedef struct AdminSinkCallbacks
 	AdminSinkResult (*confirm) (AdminSink *sink, AdminSinkBatch *batch);
 
 	/*
-	 * While there is nothing to deliver, about once a second; never waits; NULL: not needed.
-	 * ADMIN_SINK_OK, or what is wrong with a connection that was lost meanwhile.
+	 * Called about once a second while there is nothing to deliver.  Must not wait; NULL if not
+	 * needed.  Returns ADMIN_SINK_OK, or what is wrong with a connection that was lost meanwhile.
 	 */
 	AdminSinkResult (*idle) (AdminSink *sink);
 
-	/* Lets go of everything; never fails.  Also called after an error. */
+	/* Releases everything, and must not fail.  Also called after an error. */
 	void		(*close) (AdminSink *sink);
 } AdminSinkCallbacks;
 

@@ -32,7 +32,7 @@
 
 PG_FUNCTION_INFO_V1(admin_audit_ingest);
 
-/* What came of one source in this batch. */
+/* The events of one source in this batch. */
 typedef struct SourceShare
 {
 	text	   *source;
@@ -110,7 +110,7 @@ share_of(const Batch *batch, const IngestEvent *event)
 	return bsearch(&key, batch->shares, batch->share_count, sizeof(SourceShare), by_source);
 }
 
-/* One share per source of the sound events. */
+/* Makes one share for each source of the valid events. */
 static void
 find_sources(Batch *batch)
 {
@@ -141,7 +141,10 @@ find_sources(Batch *batch)
 	}
 }
 
-/* The sources of the batch, to the end of the transaction; events of those that cannot be had are refused. */
+/*
+ * Locks the sources of the batch to the end of the transaction, and refuses the events of sources
+ * that are not locked.
+ */
 static void
 lock_sources(Batch *batch)
 {
@@ -163,8 +166,8 @@ lock_sources(Batch *batch)
 }
 
 /*
- * An event is looked for as far back as the window reaches, and as far as itself says that
- * it occurred.
+ * Looks for an event of the same id.  The search goes back by the window from now, or from the
+ * event's own time if that is earlier.
  */
 static TupleTableSlot *
 find_recorded(const Batch *batch, const IngestEvent *event)
@@ -174,7 +177,10 @@ find_recorded(const Batch *batch, const IngestEvent *event)
 	return audit_seen(batch->seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
 }
 
-/* The same content is a duplicate.  Other content would be lost behind it, so it is refused. */
+/*
+ * An event with the same content is a duplicate.  An event with other content would be lost, so it
+ * is refused.
+ */
 static void
 meet_recorded(Batch *batch, SourceShare *share, IngestEvent *event, TupleTableSlot *recorded)
 {

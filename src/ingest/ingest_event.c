@@ -35,7 +35,7 @@ typedef struct Reading
 	StringInfoData attributes;	/* the inside of an object */
 } Reading;
 
-/* The first thing that is wrong is the one that is told. */
+/* Only the first fault is reported. */
 static void
 pg_attribute_printf(2, 3)
 refuse(Reading *reading, const char *format,...)
@@ -74,7 +74,10 @@ is_text(const JsonbValue *value, const char *text)
 	return value->val.string.len == strlen(text) && memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
-/* What is no text would be delivered as another one; the rest is CloudEvents' type String. */
+/*
+ * Invalid text would be delivered as a different text.  The other limit is that of CloudEvents'
+ * type String.
+ */
 static bool
 check_characters(Reading *reading, const char *name, const JsonbValue *value)
 {
@@ -87,7 +90,7 @@ check_characters(Reading *reading, const char *name, const JsonbValue *value)
 	return false;
 }
 
-/* NULL with a refusal unless it is a string of 1 to so many bytes. */
+/* Refuses the event and returns NULL unless the value is a string of 1 to max_bytes bytes. */
 static text *
 read_text(Reading *reading, const char *name, const JsonbValue *value, int max_bytes)
 {
@@ -135,15 +138,18 @@ read_source(Reading *reading, const JsonbValue *value)
 	reading->event->source = source;
 	if (source == NULL)
 		return;
-	/* What happened here is told apart from what happened elsewhere by its source. */
+	/* Readers distinguish the extension's own events from ingested ones by the source. */
 	if (ingest_source_is_own(value->val.string.val, value->val.string.len))
 		refuse(reading, "\"source\" is reserved for what happens here: \"%s\"", show_value(value));
-	/* Readers that parse it would stop at the event. */
+	/* Readers that parse the source would stop at the event. */
 	else if (!uri_is_reference(value->val.string.val, value->val.string.len))
 		refuse(reading, "\"source\" is not a URI reference (RFC 3986): \"%s\"", show_value(value));
 }
 
-/* NULL with a refusal unless it is a string; other attributes may be of other types. */
+/*
+ * Refuses the event and returns NULL unless the value is a string.  Other attributes may be of
+ * other types.
+ */
 static text *
 read_kept_text(Reading *reading, const char *name, const JsonbValue *value)
 {
@@ -178,7 +184,7 @@ read_specversion(Reading *reading, const JsonbValue *value)
 		refuse(reading, "\"specversion\" is not \"" SPECVERSION "\"");
 }
 
-/* An event about an approval goes where the approval's own go. */
+/* An event about an approval gets its approval_id, and so goes with the approval's own events. */
 static void
 read_subject(Reading *reading, const JsonbValue *value)
 {
@@ -237,7 +243,10 @@ refuse_own(Reading *reading, const JsonbValue *value)
 	refuse(reading, "\"auditid\" and \"recordedtime\" are set by the trail that records an event");
 }
 
-/* The number of a string of digits, whatever zeros it begins with; INGEST_NO_SEQUENCE: it is not such a string. */
+/*
+ * The number that a string of digits stands for, leading zeros included; INGEST_NO_SEQUENCE for any
+ * other string.
+ */
 static int64
 parse_sequence(const char *digits)
 {
@@ -382,7 +391,7 @@ read_member(Reading *reading, const JsonbValue *key, const JsonbValue *value)
 	{
 		if (!is_text(key, members[i].name))
 			continue;
-		/* An attribute that is null is one that is absent. */
+		/* A null attribute counts as absent. */
 		if (value->type != jbvNull || members[i].read == read_data)
 			members[i].read(reading, value);
 		return;

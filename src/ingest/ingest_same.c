@@ -81,7 +81,10 @@ ingest_same_value(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
-/* The first member of an object that another object lacks, or has with another value; NULL: there is none. */
+/*
+ * The first member of an object that another object lacks or has with another value; NULL if there
+ * is no such member.
+ */
 static const char *
 ingest_find_member(Jsonb *object, Jsonb *other)
 {

@@ -1,6 +1,6 @@
 /*
  * ingest_same.h
- *	  Is an event that came again the one that the trail has?
+ *	  Does a repeated event have the same content as the one in the trail?
  */
 #ifndef ADMIN_EXT_INGEST_SAME_H
 #define ADMIN_EXT_INGEST_SAME_H

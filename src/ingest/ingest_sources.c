@@ -2,7 +2,7 @@
  * ingest_sources.c
  *	  See ingest_sources.h.
  *
- * The user who counts is the one whose EXECUTE privilege the call needed: the current user,
+ * The prefixes are those of the user whose EXECUTE privilege the call needed: the current user,
  * with the roles whose privileges it inherits.
  */
 #include "postgres.h"
@@ -108,7 +108,7 @@ ingest_refuse_sources(IngestEvent *events, int count)
 	}
 }
 
-/* Adds the sources that are new, as far as there is room. */
+/* Adds new sources, up to the limit of the caller. */
 static void
 ingest_add_sources(Oid user, Datum sources)
 {

@@ -82,7 +82,7 @@ minute_oldest(const uint64_t *remembered, uint64_t now)
 	{
 		uint64_t	minute = remembered[i];
 
-		/* Those after now are of a clock that was set back since, or not settled yet. */
+		/* A minute after now is not settled yet, or the clock was set back since. */
 		if (minute == MINUTE_NONE || minute > now || now - minute >= MINUTES_REMEMBERED)
 			continue;
 		if (oldest < 0 || minute < remembered[oldest])

@@ -1,9 +1,9 @@
 /*
  * histogram.h
- *	  How long calls took, by buckets, and which of the minutes that are remembered make the last hour.
+ *	  Durations of calls in buckets, and which of the remembered minutes belong to the last hour.
  *
- * Pure C: no server headers, no allocation, no clock of its own.  A bucket is a sixteenth
- * of an octave: what it says of a call is at most 6.25 % above what the call took.
+ * Pure C: no server headers, no allocation, no clock of its own.  A bucket is a sixteenth of an
+ * octave: the duration that it reports is at most 6.25 % above the real one.
  */
 #ifndef ADMIN_EXT_HISTOGRAM_H
 #define ADMIN_EXT_HISTOGRAM_H
@@ -24,7 +24,10 @@ extern int64_t histogram_at_most(int bucket);
 
 extern uint64_t histogram_total(const uint64_t *counts);
 
-/* The bucket of the call that a share of all calls, in thousandths, took no longer than (nearest rank); -1: no calls. */
+/*
+ * A quantile, by nearest rank: the bucket of the call that so many thousandths of all calls did not
+ * exceed. -1 if there were no calls.
+ */
 extern int	histogram_quantile(const uint64_t *counts, int thousandths);
 
 #define MINUTES_REMEMBERED	60	/* the one that is running, and those before it */
@@ -34,10 +37,10 @@ extern int	histogram_quantile(const uint64_t *counts, int thousandths);
 /* The minute of an instant in microseconds since whatever epoch, counted from 1; MINUTE_NONE before the epoch. */
 extern uint64_t minute_of(int64_t instant);
 
-/* Where a minute is remembered: the one before it at that place was too old when it began. */
+/* The place of a minute.  The minute that had this place before is older than an hour by then. */
 extern int	minute_place(uint64_t minute);
 
-/* The place of the oldest of the minutes remembered that is of the hour up to now; -1: none is. */
+/* The place of the oldest remembered minute within the last hour; -1 if there is no such minute. */
 extern int	minute_oldest(const uint64_t *remembered, uint64_t now);
 
 #endif							/* ADMIN_EXT_HISTOGRAM_H */

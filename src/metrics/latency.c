@@ -6,8 +6,9 @@
  * record is flushed, or replicated, as settings have it.  PREPARE TRANSACTION is an end too: the
  * caller has waited for that.  A call in a subtransaction that aborts ends there, as failed.
  *
- * What runs in a check and at the end of each transaction is here, whole.  Nothing in it takes a
- * lock, allocates or fails, but for the first call of a session where all places are taken.
+ * This file has all the code that runs in a check and at the end of each transaction.  The code
+ * takes no lock, does not allocate and does not fail.  The exception is the first call of a session
+ * when all places are taken.
  */
 #include "postgres.h"
 
@@ -24,8 +25,7 @@
 typedef struct OpenStatement
 {
 	TimestampTz began;
-	int			level;			/* of the innermost transaction whose end is theirs; never falls in
-								 * the array */
+	int			level;			/* of the (sub)transaction that ends them; ascending in the array */
 	uint32		calls;
 } OpenStatement;
 
@@ -40,7 +40,7 @@ take_free_place(void)
 	{
 		uint32		owner = 0;
 
-		/* Where it is taken, this tells by whom. */
+		/* If the place is taken, the function stores its owner here. */
 		if (pg_atomic_compare_exchange_u32(&shared[i].oid, &owner, MyDatabaseId) || owner == MyDatabaseId)
 			return &shared[i];
 	}
@@ -91,7 +91,7 @@ take_place_of_dropped(void)
 	return place < 0 ? NULL : &shared[place];
 }
 
-/* The first call of a session is within a transaction. */
+/* The first call of a session must be within a transaction. */
 LatencyDatabase *
 check_latency_here(void)
 {
@@ -107,7 +107,10 @@ check_latency_here(void)
 	return here;
 }
 
-/* The first call that ends in a minute keeps what was counted before.  No session waits for it. */
+/*
+ * The first call that ends in a minute saves the counters as they were before.  Other sessions do
+ * not wait for it.
+ */
 static void
 enter_minute(LatencyDatabase *here, uint64 minute)
 {
@@ -123,7 +126,7 @@ enter_minute(LatencyDatabase *here, uint64 minute)
 	pg_atomic_write_u64(&kept->minute, minute);
 }
 
-/* The calls of this level, and of those within, have ended. */
+/* Counts the calls of this nesting level and of deeper ones, which have ended. */
 static void
 end_calls(int level, bool failed)
 {

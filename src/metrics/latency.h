@@ -2,13 +2,13 @@
  * latency.h
  *	  How long the answers of admin.sensitive_check take, in shared memory, by database.
  *
- * Counters only ever grow, so no call is lost and no session waits for a lock.  The last hour is what they
- * are now less what they were when its oldest minute began; the session that counts the first call of
- * a minute keeps that.
+ * Counters only grow, so no call is lost and no session waits for a lock.  The last hour is their
+ * present value less their value when its oldest minute began.  The session that counts the first
+ * call of a minute saves that value.
  *
- * Races, all of them harmless: a call that ends while a minute begins counts for that minute or for
- * the one before, and for once its failure for the other; who reads in that instant may miss the
- * minute.  A clock that is set makes the hour show other minutes, never of fewer than no calls.
+ * Three races are harmless.  A call that ends while a minute begins may count for that minute or
+ * for the one before, and its failure for the other one.  A concurrent reader may miss that minute.
+ * If the clock is set, the hour covers other minutes, but its counts are never negative.
  */
 #ifndef ADMIN_EXT_LATENCY_H
 #define ADMIN_EXT_LATENCY_H
@@ -17,9 +17,12 @@
 
 #include "metrics/histogram.h"
 
-#define LATENCY_DATABASES	16	/* those beyond are not counted, which breaks no check */
+#define LATENCY_DATABASES	16	/* further databases are not counted; their checks still work */
 
-/* By bucket, and then those that failed, which have their bucket, too. */
+/*
+ * The counters are one per bucket, and then one of failed calls.  A failed call is counted in its
+ * bucket, too.
+ */
 #define LATENCY_FAILED		HISTOGRAM_BUCKETS
 #define LATENCY_COUNTERS	(HISTOGRAM_BUCKETS + 1)
 
@@ -31,8 +34,7 @@ typedef struct LatencyMinute
 
 typedef struct LatencyDatabase
 {
-	pg_atomic_uint32 oid;		/* 0: free; after DROP DATABASE the place is another's, where none
-								 * is free */
+	pg_atomic_uint32 oid;		/* 0: free; a dropped database's place may be taken over */
 	pg_atomic_uint64 last_call_at;	/* a TimestampTz; 0: never */
 	pg_atomic_uint64 counts[LATENCY_COUNTERS];
 	LatencyMinute minutes[MINUTES_REMEMBERED];

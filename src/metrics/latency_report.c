@@ -28,7 +28,7 @@ enum Column
 	COLUMNS
 };
 
-/* What had been counted when the hour up to now began; false: nothing was since. */
+/* Gets the counters as they were when the last hour began.  False if no call has ended since. */
 static bool
 before_the_hour(LatencyDatabase *here, uint64 now, uint64 *counts)
 {
@@ -42,7 +42,11 @@ before_the_hour(LatencyDatabase *here, uint64 now, uint64 *counts)
 		return false;
 	pg_read_barrier();
 	memcpy(counts, here->minutes[oldest].counts, LATENCY_COUNTERS * sizeof(uint64));
-	/* What is read after this is no less, also where that minute has just become another one. */
+
+	/*
+	 * Counters that are read after this are not lower, even if another minute has just taken that
+	 * place.
+	 */
 	pg_read_barrier();
 	return true;
 }
@@ -65,7 +69,7 @@ report_database(LatencyDatabase *here, Datum *values, bool *nulls)
 	TimestampTz last_call_at = pg_atomic_read_u64(&here->last_call_at);
 	uint64		since_start = 0;
 
-	/* Failed calls first: each of them is in its bucket by then. */
+	/* Read the failed calls first, because each of them is already counted in its bucket. */
 	for (int i = LATENCY_COUNTERS - 1; i >= 0; i--)
 	{
 		uint64		counted = pg_atomic_read_u64(&here->counts[i]);

@@ -2,17 +2,17 @@
  * replay.c
  *	  See replay.h.
  *
- * What a check saw is what was committed when it looked.  A change draws its audit_id under
- * the lock of the approval's row and before it commits, so everything the check saw has a
- * smaller audit_id than its own.  The reverse does not hold for the last transaction before the
- * check: it may have been in flight still, or, like any that began after the check had read
- * its clock, have come in between.  (Those before had committed, for it had their lock.)  So where
- * the whole history gives another answer, the history without these is tried, the last one
- * first, unless an earlier check has seen it; and the replay says so.
+ * A check saw what was committed when it looked.  A change draws its audit_id under the lock of the
+ * approval's row and before it commits.  So everything that the check saw has a smaller audit_id
+ * than its own.  The reverse does not hold for the last transaction before the check, which may
+ * still have been in flight.  Nor does it hold for any transaction that began after the check had
+ * read its clock.  (Earlier transactions had committed, because a later one got their lock.) If the
+ * whole history gives another answer, the replay therefore leaves these transactions out, the last
+ * one first, unless an earlier check has seen them.  It reports when it has done so.
  *
- * The row has what was asked for besides the answer, and the replay asks the same.  A row
- * without it (from before admin_ext recorded the request) is replayed by a guess: a mismatch
- * that is recorded is taken to have been one.
+ * The row has the request besides the answer, and the replay asks the same.  A row from before
+ * admin_ext recorded the request is replayed by a guess: if its answer records a mismatch, the
+ * guessed request mismatches, too.
  */
 #include "postgres.h"
 
@@ -38,7 +38,7 @@ PG_FUNCTION_INFO_V1(admin_replay_check);
 
 #define ACTION_MISMATCH		5	/* precedences of policy.c */
 #define RESOURCE_MISMATCH	6
-#define MOST_EARLIER		1000	/* checks that are looked at besides */
+#define MOST_EARLIER		1000	/* earlier checks that are read */
 
 /* What is read of a recorded check, in the order of the members of Recorded. */
 #define RECORDED_COLUMNS \
@@ -123,7 +123,10 @@ read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 				 errdetail("It lacks evaluated_at or precedence.")));
 }
 
-/* What was asked for; else what the answer implies: nothing has an empty action or resource. */
+/*
+ * The recorded request.  Without one, a recorded mismatch implies it: no approval has an empty
+ * action or resource.
+ */
 static void
 take_request(const Recorded *recorded, PolicyRequest *request)
 {
@@ -143,7 +146,7 @@ take_request(const Recorded *recorded, PolicyRequest *request)
 		request->resource = another;
 }
 
-/* Decides by the first so many events. */
+/* Decides by the first `count` events. */
 static bool
 decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *replay)
 {
@@ -164,9 +167,9 @@ decide_after(const Trail *trail, int count, const Recorded *recorded, Replay *re
 }
 
 /*
- * Has a check that looked no later given an answer that only a committed transaction explains?
- * The first ones after the change decide that.  (One that read its clock before and looked
- * after this one may be mistaken for such; then the difference is shown.)
+ * Has an earlier check given an answer that requires the transaction to have committed?  The first
+ * checks after the change decide that.  (A check that read its clock before this one, but looked
+ * after it, may be mistaken for an earlier one.  Then the difference is shown.)
  */
 static bool
 was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
@@ -203,7 +206,10 @@ was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 	return false;
 }
 
-/* Tries the whole history, then without what may have been in flight, latest first. */
+/*
+ * Tries the whole history.  Then leaves out transactions that may have been in flight, the latest
+ * first.
+ */
 static void
 decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 {
@@ -219,7 +225,7 @@ decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 		is_equal = decide_after(trail, before, recorded, replay);
 		if (is_equal)
 			replay->check.in_flight = trail->events[before].audit_id;
-		/* It held the lock before the check looked: those before it had committed. */
+		/* This transaction held the lock before the check looked, so earlier ones had committed. */
 		if (trail->events[before].recorded_at < recorded->at)
 			break;
 		count = before;
@@ -228,7 +234,10 @@ decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 		(void) decide_after(trail, trail->count, recorded, replay);
 }
 
-/* Nothing is to be had from a history whose beginning has been dropped. */
+/*
+ * Raises an error if the beginning of the history has been dropped: such a history cannot be
+ * replayed.
+ */
 static void
 check_reach(const Trail *trail, const Recorded *recorded)
 {

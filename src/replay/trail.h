@@ -32,10 +32,10 @@ typedef struct Trail
 /* What the trail has of an approval below an audit_id; SPI is connected, as the owner. */
 extern void trail_read(Trail *trail, text *approval_id, int64 below);
 
-/* The approval and its signatures after the first so many events. */
+/* The approval and its signatures after the first `count` events. */
 extern void trail_facts(const Trail *trail, int count, ApprovalFacts *facts);
 
-/* How many events come before the transaction that the last of so many belongs to. */
+/* Of the first `count` events: how many come before the transaction of the last one. */
 extern int	trail_before_transaction(const Trail *trail, int count);
 
 #endif							/* ADMIN_EXT_TRAIL_H */

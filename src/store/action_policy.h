@@ -1,6 +1,6 @@
 /*
  * action_policy.h
- *	  Policies of actions: what an approval of an action must have at least (semantics.md).
+ *	  Policies of actions: the least that an approval of an action must have (semantics.md).
  */
 #ifndef ADMIN_EXT_ACTION_POLICY_H
 #define ADMIN_EXT_ACTION_POLICY_H

@@ -121,8 +121,8 @@ check_roles(const Version *version)
 }
 
 /*
- * What names something is shown on one line.  Of an UPDATE (old is not NULL) what it changes is looked at:
- * a row that was loaded with such a text can still be signed and withdrawn.
+ * Names must fit on one line.  For an UPDATE (old is not NULL) only changed columns are checked, so
+ * that a row that was loaded with such a text can still be signed and withdrawn.
  */
 static void
 check_lines(TupleDesc desc, const Version *old, const Version *new)
@@ -152,7 +152,7 @@ refuse_immutable(TupleDesc desc, const Version *old, int column, const char *why
 			 errdetail_internal("%s", why)));
 }
 
-/* A withdrawn approval is final: closed_at has its own code, everything else is closed. */
+/* A withdrawn approval is final.  A change of closed_at has an error code of its own. */
 static void
 check_closed(TupleDesc desc, const Version *old, const Version *new)
 {
@@ -175,7 +175,7 @@ check_transition(const Version *old, const Version *new)
 	(from == STATE_PENDING && to == STATE_SIGNED_FULL && required == 1) ||
 	(from == STATE_SIGNED_PARTIAL && to == STATE_SIGNED_FULL);
 
-	/* The table's own constraint names a state that does not exist. */
+	/* The table's own constraint reports a state that does not exist. */
 	if (to == STATE_UNKNOWN || to == STATE_WITHDRAWN)
 		return;
 	if (forward && approval_guard_signer() != NULL)
@@ -189,7 +189,7 @@ check_transition(const Version *old, const Version *new)
 			 errhint("Sign with admin.sign_approval(), withdraw with admin.withdraw_approval().")));
 }
 
-/* What signers have put their names to stays as it was. */
+/* The columns that signers have signed cannot change after the first signature. */
 static void
 check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 {
@@ -213,7 +213,7 @@ check_signed_columns(TupleDesc desc, const Version *old, const Version *new)
 	UnregisterSnapshot(snapshot);
 }
 
-/* The policy of its action, on every path by which an approval is requested. */
+/* Checks the policy of the action, on every path by which an approval is requested. */
 static void
 check_policy(const Version *version)
 {
@@ -225,7 +225,7 @@ check_policy(const Version *version)
 	action_policy_check(&row, DatumGetTimestampTz(version->values[APPROVAL_CREATED_AT - 1]));
 }
 
-/* Before its first signature a request may still be changed: not into what its policy refuses. */
+/* A request may change until its first signature, but not into one that its policy refuses. */
 static bool
 changes_request(TupleDesc desc, const Version *old, const Version *new)
 {

@@ -10,9 +10,9 @@
 #include "store/approval.h"
 
 /*
- * A registered snapshot of approvals and signatures as they are now.  Their tables are locked first, to
- * the end of the transaction: one that was taken before a lock was waited for would not see what has
- * been written again meanwhile, by pg_repack say.
+ * Returns a registered snapshot of approvals and signatures as they are now.  Their tables are
+ * locked first, to the end of the transaction.  A snapshot taken before a wait for the lock would
+ * not see rows that were rewritten meanwhile, for example by pg_repack.
  */
 extern Snapshot approval_store_snapshot(void);
 

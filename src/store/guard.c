@@ -78,7 +78,7 @@ guard_check_call(FunctionCallInfo fcinfo, const char *name, Oid table, const Oid
 		check_is_last(trigger);
 }
 
-/* Does a subscription of this database bring this table? */
+/* Does a subscription of this database replicate this table? */
 static bool
 is_subscribed(Oid table)
 {
@@ -96,9 +96,10 @@ is_subscribed(Oid table)
 }
 
 /*
- * What a subscription brings was signed, decided and recorded elsewhere: it is taken as it comes
- * or not at all.  A table that is only audited here is another matter, unless the subscription
- * brings approvals too: the events of its trail would meet ours under the same numbers.
+ * Rows of a subscription were signed, decided and recorded elsewhere, so they are taken as they
+ * come or refused.  A table that is only audited here may take them, unless the subscription also
+ * replicates approvals: then the events of its trail would collide with ours under the same
+ * numbers.
  */
 void
 guard_check_subscription(Relation table)
@@ -122,7 +123,7 @@ bool
 guard_is_restoring(const TriggerData *trigger)
 {
 	guard_check_subscription(trigger->tg_relation);
-	/* Loading adds rows; whatever else is done meanwhile is no part of it. */
+	/* A load only inserts rows.  Other changes are not part of it. */
 	return admin_restoring && TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
 }
 

@@ -22,7 +22,7 @@
 
 PG_FUNCTION_INFO_V1(admin_load_order);
 
-/* The statement that has switched the foreign keys off, if there is one. */
+/* The statement that has switched off the foreign keys' triggers, if there is one. */
 typedef struct LoadingStatement
 {
 	LocalTransactionId xid;
@@ -57,7 +57,7 @@ loading_end(void)
 {
 	int			probe = NewGUCNestLevel();
 
-	/* A level that another function has opened meanwhile is that function's to close. */
+	/* If another function has opened a level meanwhile, leave that level to the function. */
 	AtEOXact_GUC(true, probe == loading.settings + 1 ? loading.settings : probe);
 	loading.table = InvalidOid;
 }

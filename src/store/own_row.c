@@ -1,7 +1,7 @@
 /*
  * own_row.c
- *	  Trigger of the tables that say how far delivery has got: which copy of the data this
- *	  is, ticks and positions.
+ *	  Trigger of the tables with the progress of delivery: the identity of this copy of the data,
+ *	  ticks and positions.
  *
  * They belong to one copy of the data.  pg_dump leaves them out, and a subscription that
  * brings them skips them here: the copy has rows of its own, and delivers nothing before

@@ -76,7 +76,7 @@ signature_check_signer(const ApprovalRow *approval, Datum role_value, Datum sign
 				 errhint("Another person has to sign.")));
 }
 
-/* The role is one of the approval's. */
+/* The signer's name must not have a control character. */
 static void
 check_signer_line(const ApprovalRow *approval, Datum signer)
 {
@@ -88,7 +88,7 @@ check_signer_line(const ApprovalRow *approval, Datum signer)
 				 errdetail(ONE_LINE_DETAIL)));
 }
 
-/* Fills the digest in where it was left out, refuses another one. */
+/* Fills in a digest that was left out, and refuses a wrong one. */
 static HeapTuple
 check_digest(HeapTuple tuple, TupleDesc desc, const ApprovalRow *approval, Datum value, bool isnull)
 {
@@ -162,10 +162,10 @@ next_state(ApprovalState state, ApprovalState goal)
 }
 
 /*
- * Moves the state to what the signatures amount to, step by step.  Those that the
- * same command has added after this one are left for their own turn, so that every
- * signature.added comes before the state it leads to.  An approval that was inserted
- * in a later state is left there until its signatures have caught up.
+ * Moves the state forward, step by step, to the one that the signatures give.  Signatures that the
+ * same command has added after this one wait for their own trigger call, so that each
+ * signature.added comes before the state that it leads to.  An approval that was inserted in a
+ * later state stays there until its signatures have caught up.
  */
 static void
 advance_state(HeapTuple tuple, TupleDesc desc)
@@ -205,7 +205,7 @@ advance_state(HeapTuple tuple, TupleDesc desc)
 	PG_END_TRY();
 }
 
-/* The INSERT's part, as the owner of the table. */
+/* Does the trigger's work as the owner of the table. */
 static HeapTuple
 as_owner(TriggerData *trigger)
 {

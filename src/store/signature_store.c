@@ -2,11 +2,10 @@
  * signature_store.c
  *	  Reads an approval's signatures by a direct index scan.
  *
- * Their index carries what a check looks at, so that where the table's page is known
- * to be visible to everybody the table itself is not touched: a page that is not in
- * the processor's cache costs more than all the rules together.  Locks:
- * AccessShareLock on the table and its index, kept to the end of the transaction as
- * a query's would be.
+ * The index on signatures includes all columns that a check reads.  So the table itself is not read
+ * where its page is known to be visible to all transactions.  A page that is not in the processor's
+ * cache costs more than all the rules together.  Locks: AccessShareLock on the table and its index,
+ * kept to the end of the transaction as a query's would be.
  */
 #include "postgres.h"
 
@@ -87,7 +86,7 @@ end_scan(SignatureScan *scan)
 	table_close(scan->heap, NoLock);
 }
 
-/* What is to be read: the rows whose approval_id equals this one, or begins there. */
+/* Starts a scan of the rows whose approval_id equals this one, or of all rows from it on. */
 static void
 scan_seek(SignatureScan *scan, StrategyNumber strategy, RegProcedure compares, Datum approval_id)
 {
@@ -110,7 +109,7 @@ signature_is_visible(SignatureScan *scan, ItemPointer tid)
 	return index_fetch_heap(scan->scan, scan->slot);
 }
 
-/* False where there is none. */
+/* Moves to the next visible row.  False at the end. */
 static bool
 next_row(SignatureScan *scan)
 {
@@ -180,7 +179,7 @@ count_signature(const SignatureScan *row, void *arg)
 {
 	CountSignatures *counting = (CountSignatures *) arg;
 
-	/* What this transaction has added was read from the table. */
+	/* The rows that this transaction has added were read from the table, so the slot has them. */
 	if (counting->signature != NULL && !TTS_EMPTY(row->slot) &&
 		DatumGetInt64(row->values[KEY_SIGNATURE_ID]) > counting->signature_id &&
 		is_of_same_command(counting->signature, ExecFetchSlotHeapTuple(row->slot, false, NULL)))
@@ -197,7 +196,9 @@ signature_store_count(Datum approval_id, Snapshot snapshot, HeapTuple signature,
 	return counting.count;
 }
 
-/* So far it steps on to an approval that is ahead; from farther off it looks it up. */
+/*
+ * The most rows that a walk steps over to reach an approval.  Beyond that it looks the approval up.
+ */
 #define WALK_STEPS	32
 
 struct SignatureWalk
@@ -206,8 +207,7 @@ struct SignatureWalk
 	MemoryContext context;
 	bool		has_row;		/* the scan stands at a row that has not been judged */
 	text	   *from;			/* the scan's key, which each page is compared with; NULL: none yet */
-	StringInfoData at;			/* the approval asked for last: between it and the scan's row there
-								 * is nothing */
+	StringInfoData at;			/* last approval asked for; no row is between it and the scan's */
 };
 
 SignatureWalk *
@@ -261,7 +261,10 @@ walk_look_up(SignatureWalk *walk, PolicyText approval_id)
 	walk_step(walk);
 }
 
-/* Brings the scan to the first row that is not before the approval, and says how it stands there. */
+/*
+ * Moves the scan to the first row that is not before the approval.  Returns where the scan stands,
+ * as place_of().
+ */
 static int
 walk_to(SignatureWalk *walk, PolicyText approval_id)
 {

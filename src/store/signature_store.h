@@ -35,9 +35,9 @@ extern int	signature_store_read(Datum approval_id, Snapshot snapshot, const Appr
 								 bool *sound);
 
 /*
- * The same of many approvals, one after the other.  Where they come in ascending order their
- * signatures are one walk along the index; any other order is right, too, and slower.  Lives in
- * the memory context it was begun in; the snapshot must stay active.
+ * The same for many approvals, one after the other.  If they come in ascending order, their
+ * signatures are one walk along the index.  Any other order is correct, too, but slower.  The walk
+ * lives in the memory context it was begun in, and the snapshot must stay active.
  */
 typedef struct SignatureWalk SignatureWalk;
 

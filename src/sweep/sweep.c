@@ -2,10 +2,10 @@
  * sweep.c
  *	  admin.sweep_expired(): announces deadlines that have passed.
  *
- * What is due comes from admin.sweep_due, in order of time.  An approval is locked before its
- * event gets a number, as by everybody who changes one, so that the trail has them in order of
- * commit; one that is locked is left to the next sweep, and a session that waits for one of ours ends
- * this one early.  So a sweep never waits, and no session waits long for it.
+ * The sweep reads admin.sweep_due in order of time.  Like every change, it locks an approval before
+ * its event gets a number, so that the trail is in order of commit.  It leaves a locked approval to
+ * the next sweep.  It ends early if a session waits for an approval that it has locked.  So a sweep
+ * never waits, and no session waits long for a sweep.
  */
 #include "postgres.h"
 
@@ -40,18 +40,18 @@ PG_FUNCTION_INFO_V1(admin_sweep_expired);
 typedef struct Sweep
 {
 	TimestampTz now;
-	TimestampTz from;			/* what was due before this has been looked at */
+	TimestampTz from;			/* rows that were due before this have been processed */
 	int64		announced;
 	int64		most;
 	Relation	approval;
-	MemoryContext context;		/* of a chunk: SPI has a place of its own, and leaves us there */
+	MemoryContext context;		/* memory of a chunk; SPI calls switch to a context of their own */
 	Datum		ended[CHUNK];	/* rows of sweep_due with nothing left to be announced */
 	int			ended_count;
 	Datum		to_turn_stale[CHUNK];	/* rows that go on to be announced as stale */
 	int			to_turn_stale_count;
 } Sweep;
 
-/* The first instant of an approval's being so. */
+/* The instant at which an approval enters this state. */
 static TimestampTz
 due_at(TtlState ttl, TimestampTz deadline)
 {
@@ -71,7 +71,7 @@ sweep_payload(const Sweep *sweep, TtlState before, TtlState after, const Datum *
 	return cstring_to_text_with_len(out.data, out.len);
 }
 
-/* No person acts here: the clock came to an instant. */
+/* The event has no actor, because the clock caused it. */
 static void
 announce_state(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Datum *values, const bool *nulls)
 {
@@ -89,7 +89,9 @@ announce_state(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Da
 	sweep->announced++;
 }
 
-/* All that is due of one approval; then its row of sweep_due has come to its end, or goes on. */
+/*
+ * Announces all that is due for one approval.  Then its row of sweep_due ends, or goes on to stale.
+ */
 static void
 sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 {
@@ -132,7 +134,7 @@ run_for_tids(OwnerQuery *query, Datum *tids, int count)
 		elog(ERROR, "%d of %d rows of admin.sweep_due are there", (int) SPI_processed, count);
 }
 
-/* By their place: the rows are locked. */
+/* Finds the rows by ctid, which does not change because they are locked. */
 static void
 end_chunk(Sweep *sweep)
 {
@@ -156,7 +158,7 @@ end_chunk(Sweep *sweep)
 	sweep->ended_count = sweep->to_turn_stale_count = 0;
 }
 
-/* What is read by number below: the columns of the approval, DUE_TID and DUE_AT. */
+/* Checks the columns that are read by number: those of the approval, DUE_TID and DUE_AT. */
 static void
 check_rows(Relation approval, TupleDesc desc)
 {
@@ -166,8 +168,8 @@ check_rows(Relation approval, TupleDesc desc)
 }
 
 /*
- * From where the chunk before has ended: what it has dealt with is dead weight in the index
- * until a vacuum.  Others who are at it leave rows behind, which the next call finds.
+ * Starts where the previous chunk ended, because processed entries stay in the index until a
+ * vacuum.  Rows that other sessions have locked are skipped, and the next call finds them.
  */
 static int
 sweep_chunk(Sweep *sweep)
@@ -192,7 +194,7 @@ sweep_chunk(Sweep *sweep)
 	if (count > 0)
 		check_rows(sweep->approval, rows->tupdesc);
 	MemoryContextSwitchTo(sweep->context);
-	/* What is left when enough have been announced stays locked, and due. */
+	/* Rows that are left when the limit is reached stay locked and due. */
 	for (int i = 0; i < count && sweep->announced < sweep->most; i++)
 	{
 		sweep_approval(sweep, rows->vals[i], rows->tupdesc);
@@ -223,8 +225,8 @@ sweep_is_waited_for(void)
 }
 
 /*
- * The plans stay with the backend, so they must not depend on what the tables were like when
- * they were made: the order of time, and places, are the only ways that are right.
+ * Plans are kept in the backend, so they must not depend on the size of the tables when they are
+ * made.  Only index scans in the order of time and lookups by ctid are right.
  */
 static void
 pin_plans(void)
@@ -261,7 +263,7 @@ admin_sweep_expired(PG_FUNCTION_ARGS)
 	sweep.context = AllocSetContextCreate(CurrentMemoryContext, "admin_ext sweep", ALLOCSET_DEFAULT_SIZES);
 	owner_enter(&scope, admin_relations()->approval);
 	pin_plans();
-	/* That there is nothing left is said only when it is so. */
+	/* Returns 0 only if no approval is left to be announced. */
 	do
 	{
 		count = sweep_chunk(&sweep);

@@ -56,8 +56,8 @@ take_signature(Signing *signing, int row)
 }
 
 /*
- * Looks for the very same signature, which answers a retry whatever the person holds by now,
- * and for what is in the way of it.
+ * Looks for the same signature, which answers a retry whatever roles the person holds by now, and
+ * for a signature that conflicts with it.
  */
 static void
 look_for_signatures(Signing *signing)
@@ -142,7 +142,7 @@ refuse_unexpected(const Signing *signing, const ApprovalRow *approval)
 			 errhint("Look at the approval as it is now, and sign what admin.approval_digest() returns for it.")));
 }
 
-/* The guard holds the first as well; here it comes before anything is used up. */
+/* The guard makes the first check, too.  Here it comes before a token is used up. */
 static void
 check_signer(const Signing *signing, const ApprovalRow *approval)
 {

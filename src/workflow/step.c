@@ -53,7 +53,7 @@ required_argument(FunctionCallInfo fcinfo, int n, const char *name, int max_byte
 	return value;
 }
 
-/* Takes who it is, and the evidence, from the token. */
+/* Takes the person and the evidence from the token. */
 static void
 verify_token(Step *step, const text *token, const text *plain, const char *plain_name)
 {
@@ -111,7 +111,10 @@ step_run(Step *step, void (*body) (Step *step, StringInfo answer))
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data));
 }
 
-/* Those that have expired are refused as such; an hour more allows for clocks. */
+/*
+ * Removes used tokens that have expired, because they are refused anyway.  An extra hour allows for
+ * clock differences.
+ */
 static void
 purge_used(const Step *step)
 {
@@ -149,7 +152,7 @@ step_use_token(const Step *step)
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 				 errmsg("token is refused: claim jti is missing, and tokens of its issuer are for one use"),
 				 errhint("Have its issuer add a jti to its tokens.")));
-	/* Under an older snapshot it would fail where somebody else has purged. */
+	/* With an older snapshot it would fail if another session has purged the same rows. */
 	if (!IsolationUsesXactSnapshot())
 		purge_used(step);
 	values[0] = CStringGetTextDatum(step->identity.issuer);

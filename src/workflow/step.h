@@ -36,10 +36,15 @@ extern void step_begin(Step *step, FunctionCallInfo fcinfo, const char *command,
  */
 extern Datum step_run(Step *step, void (*body) (Step *step, StringInfo answer));
 
-/* Before the step writes: a token for one use is used up.  Raises 28000 when it was. */
+/*
+ * Marks a token for one use as used, before the step writes.  Raises 28000 if it was used already.
+ */
 extern void step_use_token(const Step *step);
 
-/* The members that every answer ends with, and the brace: was who took the step verified when it was taken? */
+/*
+ * Appends the members that end every answer, and the brace.  `was_verified`: was the person
+ * verified when the step was taken?
+ */
 extern void step_end_answer(StringInfo answer, bool was_verified, bool is_repeated);
 
 /* The same of a step that was taken before, by its event in the trail. */
