@@ -1,6 +1,6 @@
 /*
  * admin_ext.c
- *	  The module: calls each room's init, and nothing else.
+ *	  The module's entry point: calls the init function of each part.
  */
 #include "postgres.h"
 

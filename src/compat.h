@@ -1,6 +1,6 @@
 /*
  * compat.h
- *	  What differs between PostgreSQL 14 and 18, and nothing else does.
+ *	  The differences between PostgreSQL 14 and 18, and nothing else.
  */
 #ifndef ADMIN_EXT_COMPAT_H
 #define ADMIN_EXT_COMPAT_H

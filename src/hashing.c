@@ -27,7 +27,7 @@ typedef enum HashingState
 struct Hashing
 {
 	EVP_MD_CTX *context;		/* with is_well: the caller's; the thread's while IN_HAND */
-	bool		is_well;		/* nothing has failed since it was begun */
+	bool		is_well;		/* no step has failed since it was begun */
 	bool		was_given;		/* the caller's; may be true while the state is AT_REST */
 
 	HashingState state;			/* this and all that follow are guarded by the mutex */
@@ -159,10 +159,7 @@ hashing_begin(Hashing *hashing)
 	hashing->is_well = EVP_DigestInit_ex(hashing->context, EVP_sha256(), NULL) == 1;
 }
 
-/*
- * Adds the data to those of the thread if they directly follow them in memory.  Returns whether it
- * did.
- */
+/* Adds data that directly follow those of the thread in memory.  Returns whether it did. */
 static bool
 extend_running(Hashing *hashing, const char *data, size_t length)
 {

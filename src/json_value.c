@@ -222,10 +222,7 @@ name_compare(const void *a, const void *b)
 	return memcmp(x->bytes, y->bytes, x->length);
 }
 
-/*
- * Sorts by a hash with a seed of this backend, so that a client cannot choose names that take long
- * to sort.
- */
+/* Sorts by a seeded hash, so that a client cannot choose names that take long to sort. */
 static bool
 names_differ(MemberName *names, Size count)
 {

@@ -17,10 +17,7 @@
 /* Raises unless the first columns of the row have these types; the name is for the message. */
 extern void layout_check_row(TupleDesc desc, const char *table, const Oid *types, int count);
 
-/*
- * Raises unless the table has these columns and never had others.  For code that writes or guards
- * the table.
- */
+/* Raises unless it has these columns and never had others.  For code that writes or guards it. */
 extern void layout_check_exact(Relation table, const Oid *types, int count);
 
 /* Is the partition an ordinary table with these columns alone, named and placed as its parent has them? */

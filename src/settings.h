@@ -39,10 +39,7 @@ extern int	admin_retry_backoff_max_ms;
 
 extern void settings_init(void);
 
-/*
- * A setting as text.  The server's own functions return secrets only to a superuser, and only in a
- * transaction.
- */
+/* A setting as text, also a secret, which the server shows only to a superuser in a transaction. */
 extern const char *settings_text(const char *name);
 
 /* The list of a setting as strings, in the current memory context. */

@@ -43,10 +43,7 @@ repair_whole(const char *data, Size length, Size *utf8_length)
 	return repair.out;
 }
 
-/*
- * Converts the source up to the first character without an equivalent.  Returns how many bytes of
- * it were converted.
- */
+/* Converts up to the first character without an equivalent; returns the bytes converted. */
 static int
 convert_prefix(Oid proc, const char *source, int length, char *out, Size *written)
 {

@@ -61,7 +61,7 @@ admin_audit_append_only(PG_FUNCTION_ARGS)
 	{
 		/*
 		 * A detached partition keeps this statement trigger and loses the row trigger, which
-		 * refuses rows in more detail.
+		 * otherwise judges each row.
 		 */
 		if (RelationGetRelid(trigger->tg_relation) != admin_relations()->audit &&
 			!trigger->tg_relation->rd_rel->relispartition && !guard_is_restoring(trigger))

@@ -15,10 +15,7 @@ audit_actor(void)
 	return GetUserNameFromId(GetSessionUserId(), false);
 }
 
-/*
- * SET SESSION AUTHORIZATION gives a superuser any user's name.  The authenticated user stays the
- * same.
- */
+/* SET SESSION AUTHORIZATION changes a superuser's name, but not the authenticated user. */
 char *
 audit_payload_with_login(const char *payload)
 {

@@ -59,10 +59,7 @@ extern Oid	audit_writer_partition(const AuditWriter *writer);
 extern void audit_writer_append(AuditWriter *writer, const AuditEvent *event);
 extern void audit_writer_close(AuditWriter *writer);
 
-/*
- * Does the trail have a partition of the right layout for a row recorded now?  The extension's
- * relations must exist.
- */
+/* Does the trail have a partition of the right layout for now?  The relations must exist. */
 extern bool audit_can_append(void);
 
 /* Called after each append; delivery sets it to wake its workers at commit. */

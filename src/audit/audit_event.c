@@ -52,10 +52,7 @@ event_has_prefix(const char *event_type, const char *const *prefixes, int count)
 	return false;
 }
 
-/*
- * Events of these kinds report acts of users or other systems.  Only the code that observes such an
- * act writes them.
- */
+/* Events of these kinds report acts of others.  Only code that observes such an act writes them. */
 static void
 refuse_other_types(const char *event_type)
 {

@@ -19,8 +19,8 @@
 extern Relation audit_try_open(Oid oid, TimestampTz until);
 
 /*
- * Opens, in the same way, a btree index over all rows of the partition whose first columns are
- * these.  Returns NULL if there is no such index.  The columns may be descending: see
+ * Opens, in the same way, a btree index of the partition that begins with these columns and covers
+ * all rows.  Returns NULL if there is no such index.  The columns may be descending: see
  * audit_index_direction().
  */
 extern Relation audit_index_open(Relation partition, const AttrNumber *columns, int count, TimestampTz until);

@@ -263,10 +263,7 @@ number_find_out(NumberPlace *place)
 							 "so its highest number is not known", highest));
 	}
 
-	/*
-	 * The sequence may be far ahead of the trail, if many rows were rolled back before the
-	 * restart.
-	 */
+	/* The sequence may be ahead of the trail, if rows were rolled back before the restart. */
 	pg_atomic_write_u64(&place->moved, found);
 	(void) number_raise(place, highest, &before);
 }
@@ -286,10 +283,7 @@ number_known_place(void)
 	return place;
 }
 
-/*
- * The session ends before it could write the event.  The next session that draws a number writes
- * it.
- */
+/* The session ends before writing the event.  The next one that draws a number writes it. */
 static void
 number_leave_owed(int code, Datum arg)
 {
@@ -381,10 +375,7 @@ audit_number_draw(void)
 	number_take_owed(place);
 	for (int moves = 0, draws = 0; moves < MOST_MOVES && draws < MOST_DRAWS; draws++)
 	{
-		/*
-		 * Skip the permission check: a role may call the recording function without a right on the
-		 * sequence.
-		 */
+		/* No permission check: the caller of a recording function need not own the sequence. */
 		int64		number = nextval_internal(sequence, false);
 		int64		before;
 
@@ -395,10 +386,7 @@ audit_number_draw(void)
 			return number;
 		}
 
-		/*
-		 * Usually another process was just faster.  Reading the sequence costs more than drawing
-		 * again.
-		 */
+		/* Usually another process was faster.  Reading the sequence costs more than drawing. */
 		if (draws > 0 && number_mend_sequence(place))
 			moves++;
 		CHECK_FOR_INTERRUPTS();

@@ -22,8 +22,8 @@ extern int64 audit_number_draw(void);
 extern bool audit_number_move(OwnerQuery *query, int64 number);
 
 /*
- * Call it before setval() runs.  The sequence is checked before this transaction commits, or else
- * before the next commit.
+ * Notes that setval() is about to run.  The sequence is checked before this transaction commits, or
+ * else before the next commit.
  */
 extern void audit_number_note_setval(void);
 

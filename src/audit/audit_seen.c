@@ -69,9 +69,7 @@ audit_seen_open(Oid growing)
 	seen->growing = growing;
 	seen->count = 0;
 
-	/*
-	 * indexes[i] is the partition below bound i, or -1.  No partition lies below the lowest bound.
-	 */
+	/* indexes[i] is the partition below bound i, or -1.  No partition is below the lowest one. */
 	for (int i = 1; desc->nparts > 0 && i < bounds->ndatums; i++)
 	{
 		bool		is_bounded = bounds->kind[i][0] == PARTITION_RANGE_DATUM_VALUE;
@@ -118,9 +116,7 @@ seen_open_index(Relation heap)
 	return NULL;
 }
 
-/*
- * SnapshotSelf shows the rows committed so far and those of this command.  Rows are never removed.
- */
+/* SnapshotSelf shows rows committed so far and those of this command.  Rows are never removed. */
 static void
 seen_open_partition(AuditSeen *seen, Partition *partition)
 {

@@ -40,10 +40,7 @@ audit_check_layout(Relation parent, Relation partition)
 				 errhint("Make partitions with admin.create_audit_partitions().")));
 }
 
-/*
- * Looks up this one name, so that it finds the trail even if other tables of the extension were
- * renamed.
- */
+/* Looks up this one name, so that other renamed tables of the extension do not hide the trail. */
 Oid
 audit_trail(void)
 {

@@ -106,10 +106,7 @@ give_way_at_transaction_end(XactEvent event, void *arg)
 		disarm_timer();
 }
 
-/*
- * An aborted subtransaction releases the locks that it took.  An error in another one has stopped
- * all timers.
- */
+/* An aborted subtransaction releases its own locks.  An error in another one stops all timers. */
 static void
 give_way_at_subtransaction_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
@@ -173,7 +170,7 @@ read_relations(ArrayType *array, Oid *oids)
 	return count;
 }
 
-/* is_waited_for(variadic relations regclass[]): by clients; a worker of ours can wait. */
+/* is_waited_for(variadic relations regclass[]): does a client wait?  Our workers can wait. */
 Datum
 admin_is_waited_for(PG_FUNCTION_ARGS)
 {

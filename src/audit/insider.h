@@ -31,11 +31,11 @@ extern bool insider_trail_is_fresh(void);
 /* Within insider_*.c; audit_number.c notes lasting acts, too. */
 
 /*
- * Lasting acts: a rollback does not undo them. insider_lasting_object() returns what a command
- * loads, runs or writes to, or NULL. insider_note_lasting() notes a payload of guard.changed, which
- * is written at the next commit that can write; false if it repeats the previous one.
+ * Lasting acts: a rollback does not undo them.  insider_lasting_object() returns what a command
+ * loads, runs or writes to, or NULL.  insider_note_lasting() notes a payload of guard.changed,
+ * which is written at the next commit that can write; false if it repeats the previous one.
  * insider_has_lasting() tells whether a payload waits, and insider_collect_lasting() collects the
- * payloads. insider_lasting_end() is for the end of the transaction.
+ * payloads.  insider_lasting_end() is for the end of the transaction.
  */
 extern const char *insider_lasting_object(Node *statement);
 extern bool insider_is_untrusted(Oid language);
@@ -73,10 +73,7 @@ extern bool insider_owns(Oid class, Oid object);
 /* The schema of an object; InvalidOid where it has none, or is not visible. */
 extern Oid	insider_schema_of(Oid class, Oid object);
 
-/*
- * Do the extension's functions depend on an object of the server?  The second: is the object in
- * pg_catalog?
- */
+/* Do the extension's functions depend on an object that is not its own?  Is it in pg_catalog? */
 extern bool insider_serves_ours(Oid class, Oid object);
 extern bool insider_is_in_catalog(Oid class, Oid object);
 extern bool insider_role_has_ours(Oid role);

@@ -25,10 +25,7 @@ typedef struct CollectedEvent
  */
 extern void insider_collect(const char *event_type, const char *payload);
 
-/*
- * The events of this transaction, in order.  The caller must not change or free the list or its
- * entries.
- */
+/* The events of this transaction, in order.  The caller must not change or free them. */
 extern List *insider_collected(void);
 
 /* The transaction has ended. */

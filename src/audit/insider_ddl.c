@@ -130,9 +130,7 @@ is_loaded_by_hand(const Made *made)
 		insider_is_untrusted(catalog_row_oid(&language, made->object));
 }
 
-/*
- * The objects that a command has created are visible, and can be examined, only after it has run.
- */
+/* The objects that a command has created can be examined only after it has run. */
 static void
 touch_made(Command *command)
 {
@@ -150,10 +148,7 @@ touch_made(Command *command)
 		if (made->class == TriggerRelationId && insider_is_cloned_trigger(made->object))
 			continue;
 
-		/*
-		 * If a function of another schema is bound to our library, the command's target is the
-		 * extension.
-		 */
+		/* For a function elsewhere that is bound to our library, the target is the extension. */
 		if (is_guard(made->class, made->object) || is_loaded_by_hand(made) ||
 			(command->is_place && made->class == ProcedureRelationId))
 		{
@@ -198,7 +193,7 @@ at_object_access(ObjectAccessType access, Oid class, Oid object, int column, voi
 		touch_object(current, class, object);
 }
 
-/* Commands that change no object, or only objects that guard nothing. */
+/* May the command change an object that guards the trail? */
 static bool
 is_watched(Node *statement)
 {

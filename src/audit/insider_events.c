@@ -106,10 +106,7 @@ draw_above_what_is_loaded(void)
 	(void) audit_number_move(&query, insider_highest_loaded());
 }
 
-/*
- * A prepared transaction may still be rolled back, so the events of lasting acts wait for another
- * transaction.
- */
+/* A prepared transaction may be rolled back, so events of lasting acts wait for another one. */
 static void
 append_collected(bool is_prepared)
 {

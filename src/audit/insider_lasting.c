@@ -29,10 +29,7 @@
 #include "audit/insider.h"
 #include "audit/insider_collect.h"
 
-/*
- * The most acts that wait for a transaction that can write.  Further acts are only counted and
- * logged.
- */
+/* The most acts that wait until they can be written.  Further acts are only counted and logged. */
 #define MOST_KEPT	100
 
 static List *lasting = NIL;		/* payloads, in TopMemoryContext */
@@ -109,10 +106,7 @@ insider_lasting_object(Node *statement)
 	return NULL;
 }
 
-/*
- * A query may call a function for each of its rows, which counts as one act.  A standby only writes
- * the log line.
- */
+/* Calls of a function for each row of a query are one act.  A standby only writes the log line. */
 bool
 insider_note_lasting(const char *payload)
 {

@@ -5,7 +5,7 @@
 #ifndef ADMIN_EXT_INSIDER_PRELOAD_H
 #define ADMIN_EXT_INSIDER_PRELOAD_H
 
-/* Is there an event to write?  The first time writes the log's line. */
+/* Is there an event to write?  The first call writes the log line. */
 extern bool insider_has_preload(void);
 
 /* Collects setting.changed. */

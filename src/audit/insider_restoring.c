@@ -71,9 +71,7 @@ insider_store_is_adopted(void)
 	return owner_finds(&query, admin_relations()->audit);
 }
 
-/*
- * Each savepoint has entries of its own, so that a rollback also removes its counts and its mark.
- */
+/* Each savepoint has its own entries, so that a rollback removes its counts and its mark. */
 static void
 at_savepoint_end(SubXactEvent event, SubTransactionId subid, SubTransactionId parent, void *arg)
 {

@@ -13,7 +13,7 @@
 /* Notes a row that is inserted while admin_ext.restoring is on, and marks the store as loaded. */
 extern void insider_note_loaded(Relation table);
 
-/* The same of a row of the trail: events of this transaction get higher numbers. */
+/* The same for a row of the trail.  Events of this transaction then get higher numbers. */
 extern void insider_note_loaded_event(Relation table, int64 audit_id);
 
 /* False for a copy that was loaded, until an operator has said where delivery goes on. */

@@ -2,7 +2,7 @@
  * insider_setting_seen.c
  *	  Compares the settings of the configuration with what they were when a worker looked last.
  *
- * Sessions do not see a change of the configuration file. admin_internal.setting_seen survives a
+ * Sessions do not see a change of the configuration file.  admin_internal.setting_seen survives a
  * restart, and a worker also compares when it starts.  So a restart of the server does not avoid
  * the event of a reload.  Values that a database, a role or a session sets are left out, because
  * the command that stores them leaves an event.

@@ -159,10 +159,7 @@ of_audited(Target *target, const AlterTableStmt *statement)
 	return OidIsValid(relation) && insider_is_audited(relation) && target_found(target, RelationRelationId, relation);
 }
 
-/*
- * Attaching the first partition of a dump leaves no event, because the default partition must be
- * empty then.
- */
+/* The first partition of a dump is attached without an event: the default one must be empty. */
 static bool
 of_alter_table(Target *target, const AlterTableStmt *statement)
 {
@@ -195,7 +192,7 @@ of_extension(Target *target, const char *name)
 	return insider_is_our_extension(extension) && target_found(target, ExtensionRelationId, extension);
 }
 
-/* An extension, and what else goes with it; or a table, before its triggers.  The hook tells the rest. */
+/* Finds an extension or a table, before the hook reports its parts.  The hook reports the rest. */
 static bool
 of_drop(Target *target, const DropStmt *statement)
 {
@@ -278,9 +275,7 @@ of_rename(Target *target, const RenameStmt *statement)
 		 target_found(target, NamespaceRelationId, get_namespace_oid(statement->subname, true)));
 }
 
-/*
- * An object that is moved to one of our schemas, or to pg_catalog, is found by name lookups there.
- */
+/* Name lookups find an object that was moved to one of our schemas or to pg_catalog. */
 static bool
 of_move(Target *target, const AlterObjectSchemaStmt *statement)
 {

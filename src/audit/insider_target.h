@@ -1,6 +1,6 @@
 /*
  * insider_target.h
- *	  Which object of ours a command names.  Within insider_target*.c.
+ *	  Which of our objects a command names.  Within insider_target*.c.
  *
  * Each function answers whether it has found one, and puts it in the target.  Names are looked up
  * without a lock.

@@ -251,10 +251,7 @@ of_defaults_in(Target *target, const DefElem *schemas, const DefElem *roles)
 	return false;
 }
 
-/*
- * Default privileges in our schemas, or in all schemas, which also cover new partitions of the
- * trail.
- */
+/* Default privileges in our schemas, or in all schemas, which also cover new partitions. */
 static bool
 of_default_privileges(Target *target, const AlterDefaultPrivilegesStmt *statement)
 {
@@ -291,10 +288,7 @@ of_roles(Target *target, List *roles)
 	return false;
 }
 
-/*
- * A member of a role that has access to our objects, or to every table or file, has that access,
- * too.
- */
+/* Does membership in the role give access to our objects, or to every table or file? */
 static bool
 of_member_of(Target *target, Oid role)
 {
@@ -342,10 +336,7 @@ of_role_options(Target *target, List *options, Oid role)
 	return false;
 }
 
-/*
- * The owner of this database may drop it.  Other changes by ALTER DATABASE give no power over the
- * trail.
- */
+/* The owner of a database may drop it.  ALTER DATABASE gives no other power over the trail. */
 static bool
 of_owner(Target *target, const AlterOwnerStmt *statement)
 {

@@ -83,9 +83,7 @@ read_change(TriggerData *trigger, RowChange *change)
 				   &change->new_values, &change->new_nulls);
 }
 
-/*
- * Names the user who wrote the row by hand, because such a user can put any name into its columns.
- */
+/* Adds the user who wrote the row by hand, because the columns of such a row can name anyone. */
 static void
 append_hand(StringInfo out)
 {

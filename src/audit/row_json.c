@@ -46,10 +46,7 @@ check_room(StringInfo out, TupleDesc desc, Size more)
 			 errhint("Store large values in a table that is not given to admin.attach_audit().")));
 }
 
-/*
- * Appends a JSON string.  A long text is escaped in pieces, because escapes may make it six times
- * as long.
- */
+/* Appends a JSON string; a long text in pieces, as escapes may make it six times as long. */
 static void
 append_row_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 {
@@ -81,10 +78,7 @@ append_row_string(StringInfo out, TupleDesc desc, const char *text, Size length)
 	pfree(piece.data);
 }
 
-/*
- * Refuses a long value before it is detoasted and written as text: each of these steps may take a
- * gigabyte.
- */
+/* Refuses a long value early: detoasting it and writing it as text may each take a gigabyte. */
 static void
 check_varlena(StringInfo out, TupleDesc desc, Datum value)
 {
@@ -180,10 +174,7 @@ typedef struct ArrayElement
 	char		align;
 } ArrayElement;
 
-/*
- * Saves a catalog lookup for each change of an approval, because each approval has an array of
- * roles.
- */
+/* Saves a catalog lookup per change of an approval: each approval has an array of roles. */
 static const ArrayElement text_element = {TEXTOID, -1, false, TYPALIGN_INT};
 
 /* False for an array of more than one dimension, which goes out as PostgreSQL writes it. */

@@ -24,10 +24,7 @@ static const Pin values_pinned[] = {
 	{"extra_float_digits", "1"}, {"bytea_output", "hex"}
 };
 
-/*
- * Names of objects are schema-qualified, except those of the server, which a temporary object does
- * not hide.
- */
+/* Names are qualified, except those of the server, which a temporary object does not hide. */
 static const Pin names_pinned[] = {{"search_path", "pg_catalog, pg_temp"}, {"lc_monetary", "C"}};
 
 static const Pin quotes_pinned = {"quote_all_identifiers", "off"};

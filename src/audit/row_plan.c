@@ -98,10 +98,7 @@ row_plan_read_predicate(Relation index, RowIndex *result)
 		read_text_equality((OpExpr *) test, result);
 }
 
-/*
- * Returns false unless it is a btree on plain columns whose uniqueness, if any, is checked
- * immediately.
- */
+/* False unless it is a btree on plain columns and checks uniqueness, if any, immediately. */
 static bool
 read_index(Relation index, RowIndex *result)
 {

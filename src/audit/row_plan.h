@@ -47,7 +47,7 @@ typedef struct RowTable
 	/* Does a CHECK constraint hold for every row that the extension makes? */
 	bool		(*check_holds) (const Node *check);
 	const char *guard_schema;	/* the extension's own INSERT trigger calls guard_schema.guard() */
-	const char *guard;			/* NULL: there is none */
+	const char *guard;			/* NULL: the table has no such trigger */
 } RowTable;
 
 /*

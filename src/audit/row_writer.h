@@ -3,9 +3,9 @@
  *	  Adds rows to one of the extension's own tables and its indexes, without planner,
  *	  executor or trigger where there is nothing for them to do.
  *
- * Where somebody has added a trigger, a constraint, a rule, a policy or an unusual index, each
- * row is added by an INSERT as the owner of the table instead.  If that INSERT discards or
- * changes the row, it raises 55000.
+ * If a user has added a trigger, a constraint, a rule, a policy or an unusual index, an INSERT adds
+ * each row instead, as the owner of the table.  If that INSERT discards or changes the row, it
+ * raises 55000.
  */
 #ifndef ADMIN_EXT_ROW_WRITER_H
 #define ADMIN_EXT_ROW_WRITER_H

@@ -100,7 +100,7 @@ admin_explain_check(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* The same of a check that was recorded, by what the trail says about that moment. */
+/* The same for a recorded check, by what the trail says about that moment. */
 Datum
 admin_explain_replay(PG_FUNCTION_ARGS)
 {

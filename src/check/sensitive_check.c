@@ -121,10 +121,7 @@ admin_sensitive_check(PG_FUNCTION_ARGS)
 	event.recorded_at = event.occurred_at = check.request.at;
 	event.event_type = CHECK_EVENT_TYPE;
 
-	/*
-	 * A text longer than any id is kept in the payload only, because approval_id must fit into an
-	 * index.
-	 */
+	/* Keep a text longer than any id in the payload only: approval_id must fit an index. */
 	if (check.request.approval_id.length <= APPROVAL_ID_MAX_BYTES)
 		event.approval_id = check.approval_id;
 	response = response_build(check.approval_id, &check.request, &check.facts, &check.decision,

@@ -79,10 +79,7 @@ add_finding(Finding *into, const Finding *from)
 	into->count += from->count;
 }
 
-/*
- * The hash of what is said of an approval: its ttl_state, empty for null, and how long it is valid,
- * if it is.
- */
+/* The hash for an approval: its ttl_state, empty for null, and until when it is valid, if it is. */
 static uint64
 hash_of(PolicyText id, PolicyText ttl, TimestampTz valid_until)
 {

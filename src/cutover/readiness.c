@@ -117,9 +117,7 @@ readiness_look(void *argument)
 	}
 }
 
-/*
- * The server loads a replaced library only when it restarts.  Until then an older library compares.
- */
+/* A replaced library is loaded at a restart.  Until then an older library compares. */
 static bool
 readiness_has_bodies(List *problems)
 {

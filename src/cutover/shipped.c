@@ -3,9 +3,9 @@
  *	  Compares the objects of this database with what this version of the library ships.
  *
  * The list of what is shipped is compiled into the library, out of reach of SQL.  A user who can
- * replace the library's file can replace the list. doc/cutover.md says how to check the file.  What
- * admin_ext_cutover adds is a list of its own, since an auditor may ask when that extension has
- * been dropped.
+ * replace the library's file can replace the list.  doc/cutover.md says how to check the file.
+ * What admin_ext_cutover adds is a list of its own, since an auditor may ask when that extension
+ * has been dropped.
  */
 #include "postgres.h"
 
@@ -87,10 +87,7 @@ shipped_lines_here(void)
 	return lines;
 }
 
-/*
- * For an object that is missing or added, one facet is enough to report.  For a relation, its parts
- * are not reported.
- */
+/* Of a missing or added object one facet is reported, and no parts if it is a relation. */
 static bool
 shipped_is_told(List *told, const char *kind, const char *name)
 {
@@ -117,7 +114,7 @@ shipped_report_whole(List **told, const ObjectLine *line, const char *words)
 		shipped_report(told, line->item, line->kind, line->name, psprintf("%s %s %s", line->kind, line->name, words));
 }
 
-/* Appends those of the parts of a list of properties that another one lacks. */
+/* Appends the parts of a list of properties that another list lacks. */
 static bool
 shipped_append_parts(StringInfo text, const char *word, const char *of, const char *lacking)
 {

@@ -6,7 +6,7 @@
 
 #include <limits.h>
 
-/* Of the characters of ASCII; -1: none of the alphabet. */
+/* The values of the ASCII characters; -1 if not in the alphabet. */
 static const signed char values[128] = {
 	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
 	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,

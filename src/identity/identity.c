@@ -187,10 +187,7 @@ admin_jwt_verify(PG_FUNCTION_ARGS)
 {
 	Identity	identity;
 
-	/*
-	 * Not STRICT: a caller that only checks for an error would take a missing token for a good
-	 * one.
-	 */
+	/* Not STRICT: to a caller that only checks for errors, null would look like success. */
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),

@@ -1,6 +1,6 @@
 /*
  * identity.h
- *	  Who somebody is, by a JSON Web Token that a trusted issuer has signed (RFC 7519, RFC 8725).
+ *	  Identifies a person by a JSON Web Token that a trusted issuer has signed (RFC 7519, RFC 8725).
  */
 #ifndef ADMIN_EXT_IDENTITY_H
 #define ADMIN_EXT_IDENTITY_H
@@ -26,7 +26,7 @@ typedef struct Identity
 extern void identity_verify(const text *token, Identity *identity);
 
 /*
- * The same; raises 22023 where a plain argument names somebody else than the token proves.
+ * The same, but raises 22023 if a plain argument names another person than the token proves.
  * `claimed` is NULL when there is no such argument.
  */
 extern void identity_verify_as(const text *token, const text *claimed, const char *argument,

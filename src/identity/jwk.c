@@ -118,7 +118,7 @@ read_ec(const JsonMembers *members, Jwk *jwk)
 
 /*
  * Is it a key of small order, for which anybody can sign, or one that is not encoded as in RFC
- * 8032, section 5.1.3?  The sign is the last byte's first bit.
+ * 8032, section 5.1.3?  The sign is the highest bit of the last byte.
  */
 static bool
 is_weak_ed25519(const uint8 *key)

@@ -27,10 +27,7 @@
 #define ADMIN_SINK_CLAIM_BYTES	160
 #define ADMIN_SINK_MOST_RANGES	8
 
-/*
- * Prefixes of source, which the store id follows, and of type, in documents of the trail's own
- * events.
- */
+/* Prefixes of source (the store id follows) and of type in documents of the trail's own events. */
 #define ADMIN_SINK_SOURCE_PREFIX	"/admin_ext/"
 #define ADMIN_SINK_TYPE_PREFIX		"ptt.admin."
 
@@ -153,7 +150,7 @@ typedef struct AdminSink
 
 	/*
 	 * Returns why a position that the sink has found was not written by this store, as a clause;
-	 * NULL if the store has written it.  For a sink that keeps positions.
+	 * NULL if the store has written it.  For a sink that can report its position.
 	 */
 	const char *(*forgery) (const struct AdminSink *sink, int64 position_id, const char *record);
 
@@ -167,7 +164,7 @@ typedef struct AdminSink
 	/*
 	 * For a sink that keeps the position: the claim that this server stores in the sink after it
 	 * has shut out others.  Servers with the same identity find the claim there.  Empty if there
-	 * is no claim to store.  The sink empties it once it is stored.
+	 * is no claim to store.  The sink clears this member once the claim is stored.
 	 */
 	char		claim[ADMIN_SINK_CLAIM_BYTES];
 
@@ -216,8 +213,8 @@ typedef struct AdminSinkCallbacks
 	 * record and detail to those of the later one.  The worker refuses a record that it has not
 	 * written. A sink that keeps no position, and may have lost rows that it confirmed, sets
 	 * again_from and the detail that holds then.  The worker records these and opens the sink
-	 * again.  While repeating_from is set, the sink sets again each time, to say which rows are
-	 * meant.
+	 * again.  While repeating_from is set, the sink sets the member `again` each time, to say
+	 * which rows are meant.
 	 */
 	AdminSinkResult (*recover) (AdminSink *sink, AdminSinkPosition *position);
 

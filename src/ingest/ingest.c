@@ -177,10 +177,7 @@ find_recorded(const Batch *batch, const IngestEvent *event)
 	return audit_seen(batch->seen, event->source, event->id, oldest - admin_ingest_window_s * USECS_PER_SEC);
 }
 
-/*
- * An event with the same content is a duplicate.  An event with other content would be lost, so it
- * is refused.
- */
+/* The same content is a duplicate.  Other content would be lost, so the event is refused. */
 static void
 meet_recorded(Batch *batch, SourceShare *share, IngestEvent *event, TupleTableSlot *recorded)
 {

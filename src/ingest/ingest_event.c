@@ -74,10 +74,7 @@ is_text(const JsonbValue *value, const char *text)
 	return value->val.string.len == strlen(text) && memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
-/*
- * Invalid text would be delivered as a different text.  The other limit is that of CloudEvents'
- * type String.
- */
+/* Invalid UTF-8 would be delivered as another text.  The rest is CloudEvents' type String. */
 static bool
 check_characters(Reading *reading, const char *name, const JsonbValue *value)
 {
@@ -146,10 +143,7 @@ read_source(Reading *reading, const JsonbValue *value)
 		refuse(reading, "\"source\" is not a URI reference (RFC 3986): \"%s\"", show_value(value));
 }
 
-/*
- * Refuses the event and returns NULL unless the value is a string.  Other attributes may be of
- * other types.
- */
+/* Returns NULL with a refusal unless it is a string.  Other attributes may have other types. */
 static text *
 read_kept_text(Reading *reading, const char *name, const JsonbValue *value)
 {
@@ -244,8 +238,7 @@ refuse_own(Reading *reading, const JsonbValue *value)
 }
 
 /*
- * The number that a string of digits stands for, leading zeros included; INGEST_NO_SEQUENCE for any
- * other string.
+ * The number of a string of digits, also with leading zeros; INGEST_NO_SEQUENCE for other strings.
  */
 static int64
 parse_sequence(const char *digits)

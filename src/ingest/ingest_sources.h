@@ -15,8 +15,8 @@ extern void ingest_refuse_sources(IngestEvent *events, int count);
 
 /*
  * Locks the rows of these sources in admin.ingest_source to the end of the transaction, and adds
- * those that are new.  The sources are distinct and in order.  Answers for each whether it is
- * locked: a new one is not where the caller has as many as it may have.
+ * those that are new.  The sources are distinct and in order.  Returns for each whether it is
+ * locked.  A new source is not locked if the caller has reached its limit.
  */
 extern bool *ingest_lock_sources(text *const *sources, int count);
 

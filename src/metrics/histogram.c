@@ -15,8 +15,8 @@ histogram_bucket(int64_t microseconds)
 		return 0;
 
 	/*
-	 * What is left are the sixteen steps of the octave; of the first two octaves, the microseconds
-	 * themselves.
+	 * The shifted value is one of the sixteen steps of the octave.  In the first two octaves it is
+	 * the microseconds themselves.
 	 */
 	while (microseconds >> octave >= 2 * HISTOGRAM_STEPS)
 	{

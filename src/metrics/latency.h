@@ -19,10 +19,7 @@
 
 #define LATENCY_DATABASES	16	/* further databases are not counted; their checks still work */
 
-/*
- * The counters are one per bucket, and then one of failed calls.  A failed call is counted in its
- * bucket, too.
- */
+/* One counter per bucket, then one of failed calls, which are counted in their bucket, too. */
 #define LATENCY_FAILED		HISTOGRAM_BUCKETS
 #define LATENCY_COUNTERS	(HISTOGRAM_BUCKETS + 1)
 

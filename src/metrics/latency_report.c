@@ -43,10 +43,7 @@ before_the_hour(LatencyDatabase *here, uint64 now, uint64 *counts)
 	pg_read_barrier();
 	memcpy(counts, here->minutes[oldest].counts, LATENCY_COUNTERS * sizeof(uint64));
 
-	/*
-	 * Counters that are read after this are not lower, even if another minute has just taken that
-	 * place.
-	 */
+	/* Counters read after this are not lower, even if another minute has just taken the place. */
 	pg_read_barrier();
 	return true;
 }

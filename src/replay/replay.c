@@ -123,10 +123,7 @@ read_recorded(int64 audit_id, MemoryContext context, Recorded *recorded)
 				 errdetail("It lacks evaluated_at or precedence.")));
 }
 
-/*
- * The recorded request.  Without one, a recorded mismatch implies it: no approval has an empty
- * action or resource.
- */
+/* The recorded request, or one that mismatches as recorded: no action or resource is empty. */
 static void
 take_request(const Recorded *recorded, PolicyRequest *request)
 {
@@ -206,10 +203,7 @@ was_seen(const Trail *trail, int before, int after, const Recorded *recorded)
 	return false;
 }
 
-/*
- * Tries the whole history.  Then leaves out transactions that may have been in flight, the latest
- * first.
- */
+/* Tries the whole history, then without transactions that may have been in flight, latest first. */
 static void
 decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 {
@@ -234,10 +228,7 @@ decide_recorded(const Trail *trail, const Recorded *recorded, Replay *replay)
 		(void) decide_after(trail, trail->count, recorded, replay);
 }
 
-/*
- * Raises an error if the beginning of the history has been dropped: such a history cannot be
- * replayed.
- */
+/* Raises an error if the beginning of the history has been dropped. */
 static void
 check_reach(const Trail *trail, const Recorded *recorded)
 {

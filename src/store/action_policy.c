@@ -104,7 +104,7 @@ approval_requires_role(const ApprovalRow *approval, PolicyText role)
 	return false;
 }
 
-/* The calendar is UTC's, so that no session's time zone moves the limit. */
+/* Uses the calendar of UTC, so that the session's time zone does not move the limit. */
 static TimestampTz
 latest_deadline(const ActionPolicy *policy, TimestampTz created_at)
 {
@@ -146,7 +146,7 @@ action_policy_check(const ApprovalRow *approval, TimestampTz created_at)
 	char	   *lacks;
 	char	   *action;
 
-	/* NOT NULL names what is missing. */
+	/* The error of the NOT NULL constraint names a missing column. */
 	if (approval->action.data == NULL || approval->id.data == NULL)
 		return;
 	action = pnstrdup(approval->action.data, approval->action.length);

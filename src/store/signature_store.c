@@ -196,9 +196,7 @@ signature_store_count(Datum approval_id, Snapshot snapshot, HeapTuple signature,
 	return counting.count;
 }
 
-/*
- * The most rows that a walk steps over to reach an approval.  Beyond that it looks the approval up.
- */
+/* The most rows that a walk steps over to reach an approval, before it looks the approval up. */
 #define WALK_STEPS	32
 
 struct SignatureWalk
@@ -207,7 +205,7 @@ struct SignatureWalk
 	MemoryContext context;
 	bool		has_row;		/* the scan stands at a row that has not been judged */
 	text	   *from;			/* the scan's key, which each page is compared with; NULL: none yet */
-	StringInfoData at;			/* last approval asked for; no row is between it and the scan's */
+	StringInfoData at;			/* last approval asked for; no row lies in between */
 };
 
 SignatureWalk *
@@ -261,10 +259,7 @@ walk_look_up(SignatureWalk *walk, PolicyText approval_id)
 	walk_step(walk);
 }
 
-/*
- * Moves the scan to the first row that is not before the approval.  Returns where the scan stands,
- * as place_of().
- */
+/* Moves the scan to the first row that is not before the approval; returns as place_of(). */
 static int
 walk_to(SignatureWalk *walk, PolicyText approval_id)
 {

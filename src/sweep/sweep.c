@@ -4,8 +4,8 @@
  *
  * The sweep reads admin.sweep_due in order of time.  Like every change, it locks an approval before
  * its event gets a number, so that the trail is in order of commit.  It leaves a locked approval to
- * the next sweep.  It ends early if a session waits for an approval that it has locked.  So a sweep
- * never waits, and no session waits long for a sweep.
+ * the next sweep.  It ends early if a session waits for an approval that the sweep has locked.  So
+ * a sweep never waits, and no session waits long for a sweep.
  */
 #include "postgres.h"
 
@@ -89,9 +89,7 @@ announce_state(Sweep *sweep, TtlState ttl, const ApprovalRow *approval, const Da
 	sweep->announced++;
 }
 
-/*
- * Announces all that is due for one approval.  Then its row of sweep_due ends, or goes on to stale.
- */
+/* Announces all that is due for one approval.  Its row of sweep_due ends, or goes on to stale. */
 static void
 sweep_approval(Sweep *sweep, HeapTuple row, TupleDesc desc)
 {

@@ -111,10 +111,7 @@ step_run(Step *step, void (*body) (Step *step, StringInfo answer))
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(answer.data));
 }
 
-/*
- * Removes used tokens that have expired, because they are refused anyway.  An extra hour allows for
- * clock differences.
- */
+/* Removes tokens that expired an hour ago: they are refused anyway.  The hour allows for clocks. */
 static void
 purge_used(const Step *step)
 {

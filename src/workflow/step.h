@@ -23,9 +23,9 @@ typedef struct Step
 } Step;
 
 /*
- * Finds who takes the step: the subject of the token where there is one, else the plain
- * argument.  Raises 28000 without a good token while admin_ext.require_verified_jwt is on,
- * 22023 where the two differ or neither is there, 25006 where nothing can be written.
+ * Finds who takes the step: the subject of the token where there is one, else the plain argument.
+ * Raises 28000 without a good token while admin_ext.require_verified_jwt is on, 22023 if the two
+ * differ or both are missing, 25006 if the transaction cannot write.
  */
 extern void step_begin(Step *step, FunctionCallInfo fcinfo, const char *command, int person_argument,
 					   const char *person_name, int token_argument);
@@ -36,9 +36,7 @@ extern void step_begin(Step *step, FunctionCallInfo fcinfo, const char *command,
  */
 extern Datum step_run(Step *step, void (*body) (Step *step, StringInfo answer));
 
-/*
- * Marks a token for one use as used, before the step writes.  Raises 28000 if it was used already.
- */
+/* Marks a one-use token as used, before the step writes.  Raises 28000 if it was used already. */
 extern void step_use_token(const Step *step);
 
 /*
@@ -47,7 +45,7 @@ extern void step_use_token(const Step *step);
  */
 extern void step_end_answer(StringInfo answer, bool was_verified, bool is_repeated);
 
-/* The same of a step that was taken before, by its event in the trail. */
+/* Was the person of an earlier step verified?  Read from the step's event in the trail. */
 extern bool step_was_verified(Datum approval_id, const char *event_type);
 
 /* ,"state":... to "valid_until":..., by what holds now. */

@@ -63,7 +63,7 @@ has_signed(const Withdrawing *withdrawing)
 	return owner_run(&query, values, NULL, 1) == 1;
 }
 
-/* That somebody is an operator only a token can prove. */
+/* Only a token can prove that a person is an operator. */
 static void
 check_withdrawer(const Withdrawing *withdrawing, const ApprovalRow *approval)
 {
