@@ -2,11 +2,12 @@
  * at_commit.c
  *	  A commit that added to the audit trail wakes the workers of its database.
  *
- * What runs at commit is here, whole: a number of this backend, and for each worker
- * of the database that has not been woken yet, a compare-and-set and SetLatch().
- * Nothing in it takes a lock, allocates or fails.  A latch read here may by now be
- * another process's: that one wakes for nothing, no more.  PREPARE TRANSACTION wakes
- * no worker: the worker's own timer finds what COMMIT PREPARED makes visible.
+ * This file holds all the code that delivery runs at commit.  It adds this backend's number of rows
+ * to the counters of the database's workers.  For each worker that has not been woken yet, it does
+ * a compare-and-set and SetLatch().  This code takes no lock, allocates no memory and cannot fail.
+ * A latch read here may already belong to another process, which then wakes up for no reason.
+ * PREPARE TRANSACTION wakes no worker: the worker's own timer finds what COMMIT PREPARED makes
+ * visible.
  */
 #include "postgres.h"
 
@@ -17,8 +18,7 @@
 #include "delivery/at_commit.h"
 #include "delivery/shared.h"
 
-static uint64 appended = 0;		/* rows of this transaction, those of aborted subtransactions among
-								 * them */
+static uint64 appended = 0;		/* rows of this transaction, including aborted subtransactions */
 
 static void
 note_append(void)

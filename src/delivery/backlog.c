@@ -1,9 +1,9 @@
 /*
  * backlog.c
- *	  Counts what waits for a sink whose position the worker cannot go on from.
+ *	  Counts the rows that wait for a sink while the worker has no position to continue from.
  *
- * The position recorded last says what was delivered, whatever has stopped the worker.
- * Counting takes a twentieth of the time at most, however much waits.
+ * The last recorded position says what was delivered, no matter why the worker has stopped.
+ * Counting takes at most a twentieth of the time, however many rows wait.
  */
 #include "postgres.h"
 
@@ -33,7 +33,7 @@ worker_count_backlog(Worker *worker)
 		rows = position_backlog(worker->sink_name, &pending_since);
 	worker_commit();
 	worker_set_lag(worker, rows, pending_since);
-	/* A lock may be in the way all the same: what comes from now on is added. */
+	/* A lock may still block the worker: rows committed from now on are added to this count. */
 	worker->lag.looked_rows = worker->lag.looking_rows;
 	worker->lag.backlog_at = begun + Max(COUNT_EVERY_MS, (monotonic_ms() - begun) * REST_FACTOR);
 }

@@ -7,7 +7,7 @@
 
 #include "delivery/worker_types.h"
 
-/* Sets the lag of a sink without a position to go on from; in a transaction of its own. */
+/* Sets the lag of a sink while the worker has no position; runs in a transaction of its own. */
 extern void worker_count_backlog(Worker *worker);
 
 #endif							/* ADMIN_EXT_BACKLOG_H */

@@ -1,11 +1,11 @@
 /*
  * batch.c
- *	  A batch on its way: handed to the sink, confirmed, its position recorded.
+ *	  Delivers a batch: hands it to the sink, waits for confirmation, records its position.
  *
- * Its transaction was closed before the sink waits for anything; the position is
- * recorded after the sink has the batch for good.  In between nothing is held that
- * anybody could wait for.
- * Raises for what is wrong in the database; what is wrong at the sink is a result.
+ * The transaction that read the batch is closed before the worker waits for the sink.  The position
+ * is recorded after the sink has confirmed the batch.  In between the worker holds no lock that
+ * another session could wait for.  An error in the database is raised; a problem at the sink is
+ * returned as a result.
  */
 #include "postgres.h"
 
@@ -27,14 +27,14 @@
 #define RECORD_ROWS			50000
 #define RECORD_MS			1000
 
-/* Hands the batch to the sink and waits until it has it for good. */
+/* Hands the batch to the sink and waits until the sink has confirmed it. */
 static AdminSinkResult
 hand_over(Worker *worker, AdminSinkBatch *batch)
 {
 	DeliveryState state = delivery_status_of(worker->slot).state;
 	AdminSinkResult result;
 
-	/* A sink that takes its time is not idle. */
+	/* A worker that waits for its sink is not idle. */
 	if (state == DELIVERY_IDLE || state == DELIVERY_STARTING)
 		worker_set_state(worker, DELIVERY_DELIVERING, NULL);
 	result = worker->callbacks->deliver(&worker->sink, batch);
@@ -52,7 +52,10 @@ hand_over(Worker *worker, AdminSinkBatch *batch)
 	return result;
 }
 
-/* Durable before the batch is tried without it: from then on it is passed by. */
+/*
+ * Records a dead letter.  It must be durable before the batch is sent without it, because delivery
+ * skips it from then on.
+ */
 static void
 take_rejection(Worker *worker, const AdminSinkBatch *batch)
 {
@@ -71,11 +74,10 @@ take_rejection(Worker *worker, const AdminSinkBatch *batch)
 }
 
 /*
- * At the end of the newest window the worker does not wait for the commit: the next batch comes after
- * the next tick, whose commit comes later, and a crash before that delivers the last batch
- * once more, as one before this commit would.  A sink that keeps positions needs no waiting
- * at all, but for a dead letter that it has taken after all: only its newest position tells
- * of that.
+ * Is it safe not to wait for the commit of the position?  At the end of the newest window it is:
+ * the next batch follows the next tick, whose commit comes later.  A crash before that delivers the
+ * last batch again, as a crash before this commit would.  A sink that keeps positions needs no wait
+ * either, except after a retried dead letter: only the newest position in the sink names it.
  */
 static bool
 is_covered_later(const Worker *worker)
@@ -111,8 +113,8 @@ worker_record_position(Worker *worker)
 	recorded = position_record(worker->sink_name, position, worker->recorded.position_id);
 
 	/*
-	 * Where an operator's position came before, a sink that keeps its own has the letter all the
-	 * same.
+	 * Even if an operator's position was recorded first, a sink that keeps its own position has
+	 * the dead letter.
 	 */
 	if (position->retried_audit_id != 0 && (recorded || worker->callbacks->keeps_position))
 		dead_letter_delivered(worker->sink_name, position);
@@ -136,7 +138,7 @@ worker_record_position(Worker *worker)
 	return STEP_MORE;
 }
 
-/* The database's own copy is a lower bound where the sink keeps the position. */
+/* Where the sink keeps the position, the database's copy is only a lower bound. */
 bool
 worker_position_is_due(const Worker *worker)
 {
@@ -201,7 +203,7 @@ make_batch(const Worker *worker, const Position *next, int64 tick_id, const char
 	return batch;
 }
 
-/* The documents at hand get their numbers: those that follow the ones that were delivered. */
+/* Numbers the documents of the batch, after the last number delivered. */
 static void
 number_batch(Position *next, Envelopes *envelopes)
 {
@@ -236,7 +238,7 @@ worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *
 	strlcpy(next->sink_detail, batch.position.detail, sizeof(next->sink_detail));
 	worker->position = *next;
 	links_add(&worker->links, next, worker->context);
-	/* Also after an error, until one is recorded. */
+	/* Stays true after an error, until a position is recorded. */
 	worker->recorded.is_late = worker_position_is_due(worker);
 	if (worker->recorded.is_late && worker_record_position(worker) != STEP_MORE)
 		return STEP_REOPEN;

@@ -8,9 +8,9 @@
 #include "delivery/worker_types.h"
 
 /*
- * The envelopes at hand, up to the position that holds afterwards; tick_id and
- * nonce name the newest tick whose rows are among them (0: none).  STEP_MORE: one was
- * rejected, the others are to be read again without it.
+ * Delivers worker->batch; next is the position that holds afterwards.  tick_id and nonce are those
+ * of the newest tick whose rows are in the batch (0: no tick).  STEP_MORE: one record was rejected,
+ * and the others have to be read again without it.
  */
 extern StepResult worker_deliver_batch(Worker *worker, Position *next, int64 tick_id, const char *nonce);
 extern bool worker_position_is_due(const Worker *worker);

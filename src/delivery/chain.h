@@ -2,7 +2,8 @@
  * chain.h
  *	  The delivery chain: one SHA-256 that stands for every document a sink was given so far, in order.
  *
- * doc/evidence.md defines it.  Free of PostgreSQL.  False: SHA-256 could not be computed.
+ * doc/evidence.md defines it.  This code does not use PostgreSQL.  Functions return false if
+ * SHA-256 could not be computed.
  */
 #ifndef ADMIN_EXT_CHAIN_H
 #define ADMIN_EXT_CHAIN_H
@@ -15,17 +16,20 @@
 #define CHAIN_BYTES		HASHING_BYTES
 #define CHAIN_TEXT_BYTES	(2 * CHAIN_BYTES + 1)	/* hexadecimal digits and the end */
 
-/* Before the first document of the store, whose id is lower-case text, at the sink. */
+/*
+ * Computes the chain before the first document that a store delivers to a sink; store_id is
+ * lower-case text.
+ */
 extern bool chain_start(const char *store_id, const char *sink, unsigned char chain[CHAIN_BYTES]);
 
 /*
- * What the chain is after one more batch; first is the delivery number of its first document,
- * content the SHA-256 of its documents, each with its line feed behind it.
+ * Extends the chain by one batch.  first is the delivery number of its first document.  content is
+ * the SHA-256 of its documents, each followed by its line feed.
  */
 extern bool chain_extend(unsigned char chain[CHAIN_BYTES], int64_t first, int64_t count,
 						 const unsigned char content[CHAIN_BYTES]);
 
-/* As lower-case hexadecimal digits, and back; false: it is something else. */
+/* Convert the chain to lower-case hexadecimal digits and back; false: the text has another form. */
 extern void chain_write(const unsigned char chain[CHAIN_BYTES], char text[CHAIN_TEXT_BYTES]);
 extern bool chain_read(const char *text, unsigned char chain[CHAIN_BYTES]);
 

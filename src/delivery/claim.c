@@ -1,19 +1,19 @@
 /*
  * claim.c
- *	  Which of two servers with one store's identity goes on.
+ *	  Decides which of two servers with the same store identity continues to deliver.
  *
- * A sink that keeps the position shuts out the server that delivered before.  Two servers may do that
- * to each other.  The one that has delivered rows that the other one does not know has won: the
- * other one's rows would have the same numbers.  As long as neither has delivered, the sink
- * says nothing.  So a server that was promoted leaves a claim there: its home, and the home
- * that it came after.  The server of that home finds the claim, and does not deliver.
+ * A sink that keeps the position fences the server that delivered before.  Two servers may do that
+ * to each other.  The server that has delivered rows unknown to the other one has won: the other
+ * server's rows would get the same numbers.  As long as neither has delivered, the sink cannot tell
+ * which one should continue.  So a promoted server leaves a claim in the sink: its home, and the
+ * home that it replaces.  The server of that home finds the claim, and does not deliver.
  *
- * Copies of one home, those of a file system say, have equal claims.  The first of them that
- * has a row to deliver goes on.
+ * Copies of one home (of its file system, for example) have equal claims.  The first copy that has
+ * a row to deliver continues.
  *
- * A worker that was shut out comes back by itself where the sink holds nothing that speaks
- * against it.  It does so after a pause that grows: rows that both know, of the time before
- * the copy, could be delivered by both in turns.
+ * A fenced worker returns by itself if the sink holds nothing that contradicts it.  The pause
+ * before each return grows, because both servers could deliver, in turns, rows that both know from
+ * before the copy.
  */
 #include "postgres.h"
 
@@ -23,9 +23,9 @@
 
 #define FIRST_RETURN_MS	5000
 #define MOST_RETURN_MS	(5 * 60 * 1000)
-/* One that was open for so long begins with the shortest pause. */
+/* A worker whose sink was open for this long starts again with the shortest pause. */
 #define CALM_MS			(10 * 60 * 1000)
-/* A claim is sealed as a position of this number, which no position has. */
+/* A claim is sealed like a position with this number, which no real position has. */
 #define CLAIM_POSITION_ID	(-1)
 #define CLAIM_FORM "%39s %39s%n"
 
@@ -46,7 +46,7 @@ worker_make_claim(Worker *worker)
 	position_seal(&worker->key, position->store_id, CLAIM_POSITION_ID, claim, length - 1, claim + length);
 }
 
-/* Has the server of one home come after the one of another, as far as the homes tell? */
+/* Do the two homes show the same system, and a later timeline for the first? */
 static bool
 is_later_timeline(const char *home, const char *than)
 {

@@ -7,16 +7,16 @@
 
 #include "delivery/worker_types.h"
 
-/* Sets sink.claim, where this server has come after the one that recorded the position. */
+/* Sets sink.claim if another server recorded the position; otherwise leaves it empty. */
 extern void worker_make_claim(Worker *worker);
 
-/* Was the claim made for this store, by a server that has come after this one? */
+/* Was this claim made for this store, by a server that replaces this one? */
 extern bool worker_yields(const AdminSink *sink, const char *claim);
 
-/* Fenced by another worker, its sink still open: decides whether and when this one comes back. */
+/* Decides whether and when a fenced worker returns.  To be called while its sink is still open. */
 extern void worker_plan_return(Worker *worker);
 
-/* Is it time?  Then sink.was_fenced is set. */
+/* Is it time to return?  If so, sets sink.was_fenced. */
 extern bool worker_returns(Worker *worker);
 
 #endif							/* ADMIN_EXT_CLAIM_H */

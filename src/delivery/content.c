@@ -2,8 +2,8 @@
  * content.c
  *	  The SHA-256 of a batch's documents, of which the delivery chain is made.
  *
- * Another thread computes it while the documents are made, and while the sink is busy with the
- * batch before: beside the making of them it is the most that a row costs.
+ * A second thread computes it while documents are built, and while the sink works on the previous
+ * batch.  After building the documents, hashing is the largest cost of a row.
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 #include "delivery/content.h"
 #include "delivery/worker_types.h"
 
-/* So much is handed to the thread at once. */
+/* How many bytes are handed to the thread at once. */
 #define PIECE_BYTES		(256 * 1024)
 
 static void

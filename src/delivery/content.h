@@ -8,14 +8,15 @@
 #include "delivery/worker_types.h"
 
 /*
- * The SHA-256 of the documents of a batch, computed in the background while they are
- * made.  To be begun before the first, updated after each, and taken once when they are complete.
+ * The SHA-256 of the documents of a batch, computed in the background while they are built.  Call
+ * the first function before the first document, the second after each, the third when all are
+ * complete.
  */
 extern void worker_content_begin(Envelopes *envelopes);
 extern void worker_content_grown(Envelopes *envelopes);
 extern void worker_content_of(Envelopes *envelopes, unsigned char content[CHAIN_BYTES]);
 
-/* Afterwards the documents of both batches may be let go of. */
+/* After this call the documents of both batches may be freed. */
 extern void worker_content_settle(Worker *worker);
 
 #endif							/* ADMIN_EXT_CONTENT_H */

@@ -1,14 +1,15 @@
 /*
  * database_ddl.c
- *	  DROP DATABASE, ALTER DATABASE RENAME and SET TABLESPACE, and CREATE DATABASE
- *	  with a template fail while a session is connected.  A worker is no session
- *	  anybody could ask to leave, so the command asks it: the database is put on hold,
- *	  its workers end, the command runs, and the launcher starts what is still listed.
+ *	  DROP DATABASE, ALTER DATABASE RENAME and SET TABLESPACE, and CREATE DATABASE with a template
+ *	  fail while a session is connected.  A worker is not a session that a user could ask to leave.
+ *	  So the command itself puts the database on hold: its workers end, the command runs, and the
+ *	  launcher restarts the workers that are still listed.
  *
- * A hold belongs to a process and counts for nothing once that has gone.
+ * A hold belongs to a process, and has no effect once that process has ended.
  *
- * Besides, a dump that is loaded without admin_ext.restoring is told about the setting where
- * it brings the default partition of the trail, which CREATE EXTENSION has made.
+ * This file also detects a dump that is loaded without admin_ext.restoring.  Such a dump creates
+ * the default partition of the trail, which CREATE EXTENSION has already created; the error names
+ * the setting.
  */
 #include "postgres.h"
 
@@ -34,7 +35,7 @@
 #include "monotonic.h"
 #include "settings.h"
 
-#define LEAVE_MS	10000		/* after that the command runs into the worker, and says so */
+#define LEAVE_MS	10000		/* after that the command fails because of the worker */
 
 static ProcessUtility_hook_type previous_hook = NULL;
 
@@ -101,7 +102,7 @@ take_hold(const char *database)
 	static bool registered = false;
 	DeliveryHold *hold = NULL;
 
-	/* A session that ends in the middle takes its hold with it. */
+	/* If the session ends in the middle of the command, its hold is released. */
 	if (!registered)
 		before_shmem_exit(release_holds, (Datum) 0);
 	registered = true;
@@ -123,7 +124,7 @@ take_hold(const char *database)
 	return hold;
 }
 
-/* Tells the workers of a database to end; returns how many there are yet. */
+/* Tells the workers of a database to end; returns how many are still running. */
 static int
 end_workers(const char *database)
 {

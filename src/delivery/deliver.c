@@ -1,9 +1,9 @@
 /*
  * deliver.c
- *	  One step of a worker: tick, window, batch, position.  Ticks are ticking.c's, reading
- *	  is reading.c's, and what becomes of a batch that was read is batch.c's.
+ *	  One step of a worker: tick, window, batch, position.  ticking.c makes the ticks, reading.c
+ *	  reads the rows, and batch.c delivers the batch.
  *
- * Raises for what is wrong in the database; what is wrong at the sink is a result.
+ * An error in the database is raised; a problem at the sink is returned as a result.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 #include "delivery/worker_state.h"
 #include "delivery/worker_types.h"
 
-#define KEYS_TO_KEEP		65536	/* more of them are given back after a window */
+#define KEYS_TO_KEEP		65536	/* a larger array is freed after a window */
 
 static void
 end_window(Worker *worker)
@@ -35,7 +35,7 @@ end_window(Worker *worker)
 	worker->window.tick_id = 0;
 }
 
-/* What holds once the batch has been delivered. */
+/* The position that holds once the batch has been delivered. */
 static Position
 position_after_batch(const Worker *worker, bool is_last)
 {
@@ -55,7 +55,7 @@ position_after_batch(const Worker *worker, bool is_last)
 	return next;
 }
 
-/* Delivers what was read, and records that. */
+/* Delivers the batch that was read, and records its position. */
 static StepResult
 pass_on(Worker *worker, bool is_last)
 {
@@ -84,7 +84,10 @@ is_at_end(const Worker *worker)
 	return worker->keys.complete && worker->batch.next_key == worker->keys.count;
 }
 
-/* A dead letter is sent again only once it is behind the position. */
+/*
+ * Moves the position past skipped rows: a dead letter is retried only once it is behind the
+ * position.
+ */
 static StepResult
 record_passed_by(Worker *worker)
 {
@@ -103,13 +106,15 @@ step_batch(Worker *worker)
 		return STEP_REOPEN;
 	if (worker->batch.envelopes.count > 0)
 		return pass_on(worker, is_at_end(worker));
-	/* All of them were rolled back, or rejected before. */
+	/* All rows of this batch were rolled back, or rejected before. */
 	lag = worker->lag.rows - (worker->batch.next_key - worker->batch.first_key);
 	worker_set_lag(worker, Max(lag, 0), 0);
 	return worker->passed.is_any && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
 }
 
-/* The rows up to the floor, in order of audit_id; none left: done with. */
+/*
+ * Delivers the rows up to the floor, in order of audit_id.  When no row is left, the backfill ends.
+ */
 static StepResult
 step_backfill(Worker *worker)
 {
@@ -144,7 +149,7 @@ worker_step(Worker *worker)
 		end_window(worker);
 	if (worker->window.tick_id == 0)
 		result = worker_ensure_tick(worker);
-	/* Nothing else is due: the next dead letter need not wait until something is. */
+	/* No other work is due, so the next dead letter need not wait for it. */
 	if (result == STEP_IDLE && has_retried)
 		return STEP_MORE;
 	return result == STEP_MORE ? step_batch(worker) : result;

@@ -1,6 +1,6 @@
 /*
  * delivery.c
- *	  Puts delivery in place when the server starts.
+ *	  Sets up delivery when the server starts.
  */
 #include "postgres.h"
 

@@ -1,6 +1,7 @@
 /*
  * delivery.h
- *	  The room's door for the module: what has to be in place before anybody commits.
+ *	  The entry point of delivery for the module: what must be set up before any transaction
+ *	  commits.
  */
 #ifndef ADMIN_EXT_DELIVERY_H
 #define ADMIN_EXT_DELIVERY_H

@@ -2,8 +2,8 @@
  * detached.c
  *	  See detached.h.
  *
- * The tables are found once, and again when the server says that a relation has changed: a worker
- * asks with each window, and each partition has a trigger to look at.
+ * The list of tables is cached until the server reports that a relation has changed.  A worker asks
+ * for it with each window, and building it means looking at a trigger of each partition.
  */
 #include "postgres.h"
 
@@ -53,7 +53,7 @@ guarded_tables(Oid function)
 const List *
 detached_months(const List *partitions)
 {
-	/* What changes from here on is looked at next time. */
+	/* Read first: a later change makes the next call search again. */
 	uint64		generation = relations_generation();
 	MemoryContext old;
 	List	   *found;

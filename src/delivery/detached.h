@@ -1,6 +1,6 @@
 /*
  * detached.h
- *	  Months of the trail that somebody has detached from it.
+ *	  Partitions (months) that were detached from the trail.
  */
 #ifndef ADMIN_EXT_DETACHED_H
 #define ADMIN_EXT_DETACHED_H

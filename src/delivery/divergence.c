@@ -2,10 +2,10 @@
  * divergence.c
  *	  A sink holds rows that this database has lost: an asynchronous failover, an older backup.
  *
- * Numbers that the sink has seen would be given out again, for other rows.  By default an
- * operator has to decide; admin_ext.on_divergence = fork is his decision beforehand: the
- * store gets a new id, which the source of every event is made of, and delivery goes on at
- * the first row that the sink is not known to have.
+ * Without intervention, other rows would get numbers that the sink has already seen.  By default an
+ * operator has to decide.  With admin_ext.on_divergence = fork the operator has decided beforehand:
+ * the store gets a new id, from which the source of every event is made.  Delivery continues at the
+ * first row that the sink is not known to have.
  */
 #include "postgres.h"
 
@@ -43,8 +43,9 @@ fork_store(Worker *worker)
 }
 
 /*
- * Commits are lost in a promotion.  A copy that was started without one, beside the server it
- * was made of perhaps, looks the same from the sink, and is left to an operator.
+ * May the store fork by itself?  Only after a promotion, which can lose commits.  A copy that was
+ * started without a promotion, perhaps beside the original server, looks the same from the sink;
+ * then an operator has to decide.
  */
 bool
 worker_may_fork(const Worker *worker)
@@ -72,9 +73,9 @@ worker_diverged(Worker *worker, int64 highest_sent)
 }
 
 /*
- * A sink in the data directory was copied with it, its memory too, and one that each server
- * has for itself is new: it does not know what the server before this one delivered after
- * that.  The database knows whether there can be any.
+ * The memory of a sink is a copy if its directory is in the data directory, and new if each server
+ * has its own.  Such a sink does not know what the previous server delivered later.  The database
+ * knows whether such rows can exist.
  */
 StepResult
 worker_check_promotion(Worker *worker)

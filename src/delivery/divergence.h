@@ -8,15 +8,21 @@
 #include "delivery/worker_types.h"
 
 /*
- * The sink holds rows up to this one that the database has lost.  STEP_STOP: an
- * operator has to decide; STEP_REOPEN: he has, and the store has a new id.
+ * Handles a sink that holds rows, up to highest_sent, that the database has lost.  STEP_STOP: an
+ * operator has to decide.  STEP_REOPEN: the setting has decided, and the store has a new id.
  */
 extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
 
-/* Has an operator said that it is to go on as another store where commits were lost, and can they have been? */
+/*
+ * May this worker continue as another store: has the operator allowed it, and can commits have been
+ * lost?
+ */
 extern bool worker_may_fork(const Worker *worker);
 
-/* After a promotion, where the sink cannot tell: were rows lost?  STEP_MORE: no. */
+/*
+ * After a promotion, checks whether rows were lost, if the sink cannot tell.  STEP_MORE: no row was
+ * lost.
+ */
 extern StepResult worker_check_promotion(Worker *worker);
 
 /* The highest row that another fork of the data has sent; 0: there is no fork. */

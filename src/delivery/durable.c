@@ -1,14 +1,14 @@
 /*
  * durable.c
- *	  What a failover could take back is not sent: the worker waits for synchronous standbys.
+ *	  Before it sends a row, the worker waits for synchronous standbys: no failover can take the row
+ *	  back.
  *
- * That a commit has returned proves nothing.  Its wait for the standbys ends when it is
- * cancelled, with success and a WARNING; the death of the postmaster ends it with nothing at
- * all.  So the worker's own commits wait for the disk alone (worker_settings.c pins
- * synchronous_commit to local), and what the standbys have flushed is read where the WAL
- * senders record it: SyncRepReleaseWaiters() in syncrep.c sets WalSndCtl->lsn by the rules of
- * synchronous_standby_names, even if no backend waits for it.
- * A step waits for a slice at most: reloads, signals and the sink are served in between.
+ * A commit that has returned is no proof.  If its wait for the standbys is cancelled, it succeeds
+ * with a WARNING; if the postmaster dies, the wait ends silently.  So the worker's own commits wait
+ * only for the disk (worker_settings.c pins synchronous_commit to local).  What the standbys have
+ * flushed is read where the WAL senders record it: SyncRepReleaseWaiters() in syncrep.c sets
+ * WalSndCtl->lsn by the rules of synchronous_standby_names, even if no backend waits for it.  A
+ * step waits for one slice at most: reloads, signals and the sink are served in between.
  */
 #include "postgres.h"
 
@@ -31,7 +31,10 @@
 
 #define POLL_MS 1				/* our latch is not set when a standby confirms */
 
-/* By this process's own setting: what the server keeps in shared memory has another form in each minor release. */
+/*
+ * Uses this process's own setting: the form of the server's copy in shared memory differs between
+ * minor releases.
+ */
 static bool
 are_standbys_waited_for(void)
 {
@@ -77,7 +80,7 @@ worker_is_durable(Worker *worker)
 
 	/* A position may have been recorded without waiting for the disk. */
 	XLogFlush(worker->durability.owed_lsn);
-	/* It may be that setting. */
+	/* The reload may change synchronous_standby_names. */
 	if (ConfigReloadPending)
 		return false;
 	if (is_confirmed(worker->durability.owed_lsn))

@@ -7,14 +7,17 @@
 
 #include "delivery/worker_types.h"
 
-/* Nothing is sent before this is where no failover can take it back. */
+/* From now on, no row is sent before the WAL up to this LSN is safe from a failover. */
 extern void worker_owe(Worker *worker, XLogRecPtr lsn);
 extern void worker_commit_owed(Worker *worker);
 
-/* Is all that is owed there?  Waits for a slice; false: sink.error says what it waits for. */
+/*
+ * Is all WAL that worker_owe() named safe?  Waits for one slice at most; false: sink.error says
+ * what it waits for.
+ */
 extern bool worker_is_durable(Worker *worker);
 
-/* Is the position that was recorded last there, too? */
+/* Is the last recorded position safe from a failover, too? */
 extern bool worker_is_recorded(const Worker *worker);
 
 #endif							/* ADMIN_EXT_DURABLE_H */

@@ -1,8 +1,8 @@
 /*
  * envelope.c
- *	  Builds the documents of a batch in one reused buffer, around the payload as it
- *	  was stored.  JSON is what delivery costs, so the text is written once and by
- *	  hand; most of it is copied in runs.
+ *	  Builds the documents of a batch in one reused buffer, around the payload as it was stored.
+ *	  Building JSON is the main cost of delivery, so the text is written once and by hand; most of
+ *	  it is copied in runs.
  */
 #include "postgres.h"
 
@@ -130,9 +130,10 @@ put_escaped(char *at, Bytes bytes)
 }
 
 /*
- * The value of an attribute.  What CloudEvents 1.0 (section 3.2) does not allow there becomes U+FFFD: a
- * caller of sensitive_check() chooses some of these texts, and there are readers that stop at such
- * an event.  audit_ingest() refuses what has one, so an event from elsewhere keeps its own.
+ * Writes the value of an attribute.  Characters that CloudEvents 1.0 (section 3.2) does not allow
+ * become U+FFFD: a caller of sensitive_check() chooses some of these texts, and some readers stop
+ * at such an event.  audit_ingest() refuses texts with such characters, so an ingested event keeps
+ * its values.
  */
 static char *
 put_attribute(char *at, Bytes bytes)
@@ -206,8 +207,8 @@ put_sequence(char *at, int64 value)
 }
 
 /*
- * CloudEvents wants RFC 3339.  What happened in another year (a deadline that a superuser has
- * written by hand passed) is at the nearest instant that it knows; the payload has the true one.
+ * CloudEvents requires RFC 3339.  An instant outside its range (a deadline that a superuser wrote
+ * by hand, for example) becomes the nearest instant in the range; the payload keeps the true one.
  */
 static char *
 put_instant(char *at, Datum instant)
@@ -217,7 +218,7 @@ put_instant(char *at, Datum instant)
 	return at + format_timestamp(at, Max(RFC3339_BEGIN, Min(time, RFC3339_END - 1)));
 }
 
-/* A line break in JSON text that was valid on input is blank space between tokens. */
+/* Replaces line breaks by spaces: in valid JSON text they stand only between tokens. */
 static char *
 put_payload(char *at, Bytes payload)
 {
@@ -230,7 +231,7 @@ put_payload(char *at, Bytes payload)
 	return end;
 }
 
-/* What is inside the braces of a JSON object, if there is anything. */
+/* The members of a JSON object without its braces; data is NULL if there are none. */
 static Bytes
 members_of(Bytes object)
 {
@@ -322,9 +323,9 @@ is_check(Bytes event_type)
 }
 
 /*
- * Can a text that a check was asked about be a subject?  Not one with a character that an attribute
- * may not have, and it has something to see: there are readers that stop at a blank one, for each of
- * Unicode's blanks.
+ * Can this text of a check be a subject?  It must have no character that an attribute may not have,
+ * and at least one visible character: some readers stop at a subject that consists of Unicode
+ * blanks.
  */
 static bool
 is_subject(Bytes text)

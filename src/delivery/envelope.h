@@ -11,8 +11,8 @@
 #include "hashing.h"
 
 /*
- * The documents of a batch.  Buffers are kept from batch to batch, and given back
- * after one that was much larger than usual.
+ * The documents of a batch.  Buffers are kept from batch to batch, and freed after a batch that was
+ * much larger than usual.
  */
 typedef struct Envelopes
 {
@@ -28,7 +28,7 @@ typedef struct Envelopes
 	int			records_capacity;
 	Hashing    *hashing;		/* of data, in the background; the worker's, and kept by
 								 * envelopes_init() */
-	Size		hashed;			/* how much of them was given to it */
+	Size		hashed;			/* how many bytes of data it was given */
 	char		source[64];		/* "/admin_ext/<store id>" */
 } Envelopes;
 

@@ -1,6 +1,6 @@
 /*
  * kept_number.c
- *	  Which delivery number a sink that keeps positions goes on from after a resync.
+ *	  Finds the delivery number from which a sink that keeps positions continues after a resync.
  */
 #include "postgres.h"
 
@@ -8,8 +8,8 @@
 #include "delivery/worker_types.h"
 
 /*
- * A resync keeps the number that the database knew; the sink may have been given later ones,
- * which were not recorded before a crash.  They are not given out again.
+ * A resync keeps the number that the database knew.  The sink may have received later numbers that
+ * were not recorded before a crash.  Those numbers are not used again.
  */
 void
 worker_take_kept_number(Worker *worker, const AdminSinkPosition *found)

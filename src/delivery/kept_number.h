@@ -7,7 +7,7 @@
 
 #include "delivery/worker_types.h"
 
-/* After an operator's resync, number and chain go on from what the sink holds. */
+/* After an operator's resync, continues number and chain from what the sink holds. */
 extern void worker_take_kept_number(Worker *worker, const AdminSinkPosition *found);
 
 #endif							/* ADMIN_EXT_KEPT_NUMBER_H */

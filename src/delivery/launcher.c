@@ -2,9 +2,9 @@
  * launcher.c
  *	  Keeps one worker running for each listed database and sink.
  *
- * Connected to no database: it reads pg_database and nothing else.  Not started on a
- * standby before promotion.  What it starts it remembers in this process; after a
- * crash the postmaster has forgotten the workers, and so has it.
+ * The launcher is connected to no database, and reads only pg_database.  On a standby it starts
+ * after promotion.  It remembers the workers that it has started in its own memory: after a crash
+ * the postmaster has forgotten the workers, and so has the launcher.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@
 #include "monotonic.h"
 #include "settings.h"
 
-#define POLL_MS			1000	/* while somebody is to be served and is not */
+#define POLL_MS			1000	/* while a wanted worker is not running */
 #define SHORT_LIFE_MS	1000
 #define INVALID_DATABASE	(-2)	/* datconnlimit after an interrupted DROP DATABASE */
 
@@ -76,7 +76,7 @@ launcher_leave(int code, Datum arg)
 	LWLockRelease(delivery_shared->lock);
 }
 
-/* A slot for a database and sink that has none; -1 when all are in use.  Caller has the lock. */
+/* Takes a free slot for a database and sink; -1: all are in use.  The caller holds the lock. */
 static int
 take_slot(const char *database, const char *sink)
 {
@@ -120,7 +120,7 @@ want_worker(const char *database, const char *sink)
 				 errdetail("There can be %d pairs of a database and a sink.", DELIVERY_SLOTS)));
 }
 
-/* Also one that an earlier launcher has started, whose handle went with it. */
+/* Also ends a worker that an earlier launcher has started, whose handle is lost. */
 static void
 end_worker(int i)
 {
@@ -134,7 +134,7 @@ end_worker(int i)
 	LWLockRelease(delivery_shared->lock);
 }
 
-/* Processes that are background workers now, this one and those of others included. */
+/* Counts all background workers of the server, this one and those of other extensions included. */
 static int
 count_background_workers(void)
 {
@@ -149,7 +149,10 @@ count_background_workers(void)
 	return count;
 }
 
-/* One line per change of how many workers are needed: others want some of the server's, too. */
+/*
+ * Logs one line when the number of needed workers changes: other extensions need background
+ * workers, too.
+ */
 static void
 log_need(int databases, int sinks)
 {
@@ -167,7 +170,7 @@ log_need(int databases, int sinks)
 	logged = needed;
 }
 
-/* Makes the slots what the settings list. */
+/* Makes the slots match the settings. */
 static void
 read_settings(void)
 {
@@ -211,8 +214,8 @@ is_on_hold(const char *database)
 }
 
 /*
- * Why no worker can serve this database now; NULL when one can.  Reads the whole of
- * pg_database: without a database of one's own there may be no index to read it by.
+ * Returns why no worker can serve this database now; NULL: one can.  Scans the whole of
+ * pg_database, because a process without a database may have no index to read it by.
  */
 static const char *
 obstacle_to_database(const char *database)
@@ -273,7 +276,7 @@ start_worker(int i)
 	MemoryContextSwitchTo(old);
 }
 
-/* Notices a worker's end; one that did not live long is started again later and later. */
+/* Notices that a worker has ended.  After a short life the pause before its restart grows. */
 static void
 look_after_slot(int i, int64 now)
 {
@@ -302,7 +305,7 @@ release_slot(int i)
 	LWLockRelease(delivery_shared->lock);
 }
 
-/* Once for each number of workers that could not be started. */
+/* Warns once for each number of workers that could not be started. */
 static void
 warn_without_slots(void)
 {
@@ -321,7 +324,7 @@ warn_without_slots(void)
 	warned = missing;
 }
 
-/* One round over the slots; returns whether all that are wanted are served. */
+/* Looks after all slots once; returns whether all wanted workers run. */
 static bool
 tend_slots(void)
 {
@@ -334,7 +337,7 @@ tend_slots(void)
 		const char *why;
 
 		look_after_slot(i, now);
-		/* Its end wakes us, whichever launcher has started it. */
+		/* The end of a running worker wakes us, whichever launcher has started it. */
 		if (!slot->in_use || charges[i].handle != NULL || slot->pid != 0)
 			continue;
 		if (!charges[i].is_wanted)
@@ -366,7 +369,7 @@ admin_delivery_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
-	/* A reload that came before the handler was there is lost. */
+	/* A reload signal that came before the handler was installed is lost. */
 	ProcessConfigFile(PGC_SIGHUP);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);
@@ -392,7 +395,7 @@ admin_delivery_launcher_main(Datum arg)
 			read_settings();
 		}
 		all_served = tend_slots();
-		/* With 1 the postmaster starts it again, unless the server ends. */
+		/* After exit code 1 the postmaster restarts this process, unless the server ends. */
 		worker_rest(all_served ? -1 : POLL_MS, 1);
 	}
 }

@@ -2,8 +2,8 @@
  * links.c
  *	  See links.h.
  *
- * Where the database alone keeps the position there is one link for each position that is recorded.
- * Where the sink keeps it too, the links since the last one go with it in one statement.
+ * If only the database keeps the position, one link is recorded with each position.  If the sink
+ * keeps it too, the links since the last recorded position are recorded with it, in one statement.
  */
 #include "postgres.h"
 

@@ -7,7 +7,7 @@
 
 #include "delivery/position.h"
 
-/* Batches delivered since the position was recorded last: as many are recorded with it at the latest. */
+/* Most batches between two recorded positions: at this number, position and links are recorded. */
 #define MOST_LINKS	4096
 
 typedef struct Link
@@ -27,14 +27,15 @@ typedef struct Links
 extern void links_add(Links *links, const Position *position, MemoryContext context);
 
 /*
- * Records them, and with the last one what the position that was recorded just now covers.  Removes
- * old ones, at most twice as many as it records.  In the transaction of position_record().
+ * Records the links; the last one also records what the new position covers.  Removes old links, at
+ * most twice as many as it records.  Runs in the transaction of position_record().
  */
 extern void links_record(Links *links, const char *sink);
 
 /*
- * How many documents each batch from one delivery number to another had, in order, in the current
- * context; returns how many batches those are, 0 where not all of them are known.
+ * Returns the number of batches from one delivery number to another, and in *counts the number of
+ * documents of each, in order, in the current context.  Returns 0 if not all of these batches are
+ * known.
  */
 extern int	links_counts(const char *sink, const char *store_id, int64 first, int64 last, int64 **counts);
 

@@ -1,10 +1,10 @@
 /*
  * opening.c
- *	  How a worker finds out where its sink stands, and opens it.
+ *	  Finds out where a sink stands, and opens it.
  *
- * The session lock first, then the position, which the database vouches for; then the
- * sink, which may know better: a tick that it has seen and the database has not means
- * that commits were lost.  Only then the sink is made to hold what the position says.
+ * The worker takes the session lock, then reads the position that the database has recorded, then
+ * asks the sink, which may know better.  If the sink has seen a tick that the database does not
+ * have, commits were lost.  Only then is the sink made to hold what the position says.
  */
 #include "postgres.h"
 
@@ -36,8 +36,8 @@
 #define RECOVERY_SHOWN_MS	3000
 
 /*
- * The session lock that keeps a second worker from a sink.  Not an advisory lock, which
- * anybody could take; of their method all the same, since only those outlive an aborted
+ * The session lock that keeps a second worker from a sink.  It is not an advisory lock, which any
+ * user could take.  It still uses their lock method, because only such locks outlive an aborted
  * transaction and end with the process.
  */
 static LOCKTAG
@@ -94,7 +94,7 @@ worker_close(Worker *worker)
 	worker->context = NULL;
 }
 
-/* Nothing of a window is at hand. */
+/* Forgets the window and its keys. */
 static void
 forget_window(Worker *worker)
 {
@@ -107,7 +107,7 @@ forget_window(Worker *worker)
 	worker->ahead.is_read = false;
 }
 
-/* Forgets the state before the position that was read. */
+/* Resets the state to the position that was just read. */
 static void
 begin_at_position(Worker *worker)
 {
@@ -126,12 +126,12 @@ begin_at_position(Worker *worker)
 	worker->ticks.behind = 0;
 	worker->recorded.purged_position = 0;
 	worker->recorded.purged_tick = 0;
-	/* They went with the context before this one. */
+	/* Their memory was freed with the previous context. */
 	worker->window.tick_id = 0;
 	memset(&worker->keys, 0, sizeof(worker->keys));
 	worker->keys.context = worker->context;
 	forget_window(worker);
-	/* What was known holds until it can look again. */
+	/* While a lock blocks the worker, the last known lag stays. */
 	if (!worker->lag.is_waiting)
 		worker_set_lag(worker, 0, 0);
 	envelopes_init(&worker->batch.envelopes, worker->context, worker->position.store_id);
@@ -139,7 +139,7 @@ begin_at_position(Worker *worker)
 	worker->is_positioned = true;
 }
 
-/* Finds out where the sink stands. */
+/* Locks the sink, and reads its position. */
 static StepResult
 take_position(Worker *worker)
 {
@@ -160,7 +160,7 @@ take_position(Worker *worker)
 		return STEP_FENCED;
 	}
 	worker->is_locked = true;
-	/* It may be another extension than before. */
+	/* The extension may have been dropped and created again. */
 	worker->chores.partitions_at = 0;
 	worker->context = AllocSetContextCreate(TopMemoryContext, "admin_ext position", ALLOCSET_DEFAULT_SIZES);
 	position_open(worker->sink_name, &worker->position, worker->context, &worker->ticks.done);
@@ -173,8 +173,8 @@ take_position(Worker *worker)
 }
 
 /*
- * A batch is handed to the sink before its position is recorded, so the sink may be one
- * ahead.  Further ahead, or at a tick that the database does not know: commits were lost.
+ * A batch is handed to the sink before its position is recorded, so the sink may be one position
+ * ahead.  If it is further ahead, or at a tick that the database does not know, commits were lost.
  */
 static bool
 position_is_known(Worker *worker, const AdminSinkPosition *seen)
@@ -210,7 +210,7 @@ show_place(Worker *worker, const char *place)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
-/* The database's own part of a position, and what can be counted, have to fit what the sink returns. */
+/* Returns true if no problem was found; otherwise writes it to sink.error. */
 static bool
 is_plausible(Worker *worker, const char *what, const char *problem)
 {
@@ -223,7 +223,10 @@ is_plausible(Worker *worker, const char *what, const char *problem)
 	return false;
 }
 
-/* A number that no fork can have sent would be taken for the highest there is. */
+/*
+ * Checks the mark of the newest batch: a number that no fork can have sent must not count as the
+ * highest.
+ */
 static bool
 is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 {
@@ -240,7 +243,7 @@ is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 }
 
 /*
- * Takes over a later position that the sink has kept: of the same resync, and built on
+ * Adopts a later position that the sink has kept.  It has to be of the same resync, and built on
  * ticks that the database knows.
  */
 static StepResult
@@ -257,7 +260,7 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	snprintf(what, sizeof(what), "position " INT64_FORMAT " in the sink", found->position_id);
 	position.position_id = found->position_id;
 	forgery = position_read(&worker->key, found->record, &position, nonce);
-	/* Nothing of a forged one is believed, not even that commits were lost. */
+	/* A forged position proves nothing, not even that commits were lost. */
 	if (forgery != NULL)
 		return is_plausible(worker, what, forgery) ? STEP_MORE : STEP_STOP;
 	worker_begin("taking over the sink's position");
@@ -275,18 +278,18 @@ adopt_position(Worker *worker, const AdminSinkPosition *found)
 	worker->ticks.done = done.snapshot;
 	worker->ticks.done_tick = position.tick_id;
 	worker->position = position;
-	/* Those before it that were not recorded are lost; the chain stands for them. */
+	/* Earlier links that were not recorded are lost; the chain covers their batches. */
 	worker->links.count = 0;
 	if (position.last_number > 0)
 		links_add(&worker->links, &position, worker->context);
-	/* A batch that was thought lost may have come through: its window is read again. */
+	/* A batch that seemed lost may have been delivered, so its window is read again. */
 	forget_window(worker);
 	return worker_record_position(worker);
 }
 
 /*
- * The sink may have lost rows that it confirmed.  They are read again in order of audit_id,
- * as after a resync; of a window that is under way all rows are.
+ * The sink may have lost rows that it confirmed.  They are read again in order of audit_id, as
+ * after a resync.  All rows of the current window are read again.
  */
 static StepResult
 deliver_again(Worker *worker, int64 from_audit_id)
@@ -301,15 +304,15 @@ deliver_again(Worker *worker, int64 from_audit_id)
 	worker->position = next;
 
 	/*
-	 * Should it not be recorded, nothing of it is known: the sink is asked again, by what was
-	 * recorded before.
+	 * If recording fails, this position must not be used: the sink is asked again, with the
+	 * position recorded before.
 	 */
 	worker->is_positioned = false;
 	(void) worker_record_position(worker);
 	return STEP_REOPEN;
 }
 
-/* A recovery that takes long is an outage to who looks: what waits is ticked and counted. */
+/* Shows a long recovery as an outage; meanwhile makes ticks and counts waiting rows. */
 static void
 show_recovery(Worker *worker)
 {
@@ -319,8 +322,9 @@ show_recovery(Worker *worker)
 }
 
 /*
- * Another one has delivered what this database does not have, or may have: it goes on.  Should an
- * operator decide otherwise, this one needs a store id of its own, as where it has diverged.
+ * Another server has delivered, or may have delivered, rows that this database does not have.  That
+ * server continues.  If an operator decides otherwise, this one needs a new store id, as after a
+ * divergence.
  */
 static void
 show_outdone(Worker *worker, const AdminSinkPosition *found)
@@ -335,7 +339,7 @@ show_outdone(Worker *worker, const AdminSinkPosition *found)
 	worker_set_highest_sent(worker, highest_sent);
 }
 
-/* Called until the sink holds what the position says; a reload comes first. */
+/* Calls recover() until the sink holds what the position says.  A reload ends this early. */
 static StepResult
 recover_sink(Worker *worker)
 {
@@ -374,10 +378,7 @@ recover_sink(Worker *worker)
 	if (position.again_from > 0)
 		return deliver_again(worker, position.again_from);
 
-	/*
-	 * What an operator has decided is done with before anything is sent: it would be decided
-	 * again.
-	 */
+	/* Completes the operator's resync before any row is sent; otherwise it would be applied again. */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{
 		if (position.kept_id > 0)
@@ -389,9 +390,10 @@ recover_sink(Worker *worker)
 }
 
 /*
- * The WAL that proves that nothing was lost is not kept, nor may the claim be, which is left in
- * the sink once.  And where the position of the last batch could not be recorded, that of the
- * next one may not be either: it would be written in vain, and to a new file each time.
+ * Must a position be recorded before the next batch?  The WAL that proves that no row was lost may
+ * not be kept, nor may the claim that was left in the sink, so the new home is recorded first.  And
+ * if the position of the last batch could not be recorded, that of the next one may fail, too: the
+ * batch would be written in vain, each time to a new file.
  */
 static bool
 must_record_first(const Worker *worker, bool has_left_claim)
@@ -407,7 +409,7 @@ record_first(Worker *worker)
 	StepResult	result;
 
 	worker->position = position_next(&worker->position);
-	/* Should it not be recorded, nothing of it is known. */
+	/* If recording fails, this position must not be used. */
 	worker->is_positioned = false;
 	result = worker_record_position(worker);
 	worker->is_positioned = result == STEP_MORE;

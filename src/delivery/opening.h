@@ -9,13 +9,13 @@
 
 extern StepResult worker_open(Worker *worker);
 
-/* Forgets the position where it is not the newest any more: an operator may have answered. */
+/* Forgets the position if it is no longer the newest: an operator may have recorded another one. */
 extern void worker_look_at_position(Worker *worker);
 
 /* Shows whether the sink has lost rows that were delivered to it. */
 extern void worker_show_loss(Worker *worker);
 
-/* The sink alone: the position, the window and its keys stay. */
+/* Closes only the sink; the position, the window and its keys are kept. */
 extern void worker_close_sink(Worker *worker);
 extern void worker_close(Worker *worker);
 

@@ -22,7 +22,7 @@ static Statement newest_statement = {
 	"where p.sink = $1 and s.adopted_at is not null order by p.position_id desc limit 1", 1, {TEXTOID}
 };
 
-/* What only a resync changes is taken from the position before. */
+/* Columns that only a resync changes are copied from the previous position. */
 static Statement record_statement = {
 	"insert into admin.sink_position (sink, position_id, store_id, tick_id, window_tick_id, window_audit_id, "
 	"highest_audit_id, floor_audit_id, backfill_audit_id, resent_audit_id, sink_detail, delivered_rows, "
@@ -74,7 +74,7 @@ static Statement wanted_statement = {
 	"order by r.audit_id limit 1", 1, {TEXTOID}
 };
 
-/* The request goes with it. */
+/* Deleting the dead letter also deletes the operator's request. */
 static Statement delivered_statement = {
 	"with gone as (delete from admin.dead_letter as d where d.sink = $1 and d.audit_id = $2 returning d.sink, d.audit_id) "
 	"insert into admin_internal.late_delivery (sink, audit_id, store_id, delivery_number) "
@@ -311,7 +311,7 @@ dead_letter_record(const char *sink, int64 audit_id, const char *error)
 
 	statement_run(&reject_statement, values);
 	SPI_finish();
-	/* The answer to a request for another attempt. */
+	/* Marks a request for another attempt as answered. */
 	statement_run(&answered_statement, values);
 	SPI_finish();
 }

@@ -25,8 +25,8 @@ typedef struct Position
 	bool		was_synchronous;	/* commits waited for a standby there */
 	int64		position_id;
 	bool		is_resync;		/* recorded by admin.resync_sink() */
-	int64		tick_id;		/* everything it sees is delivered */
-	int64		window_tick_id; /* its window is under way */
+	int64		tick_id;		/* all rows that it sees are delivered */
+	int64		window_tick_id; /* the tick whose window is under way */
 	int64		window_audit_id;	/* rows of that window up to here are delivered */
 	int64		highest_audit_id;
 	int64		floor_audit_id; /* rows up to here came from another copy: their xid means nothing */
@@ -48,10 +48,10 @@ typedef struct Tick
 	TickSnapshot *snapshot;		/* in the context it was asked for */
 } Tick;
 
-/* The one that follows: an operator's, and a dead letter's, hold for themselves alone. */
+/* The next position.  The marks of a resync and of a retried dead letter are not carried over. */
 extern Position position_next(const Position *position);
 
-/* All that follow run in the caller's transaction, with SPI of their own. */
+/* The functions below run in the caller's transaction, and connect to SPI themselves. */
 
 /* Raises 55000 where an operator has to decide. *done is allocated in context. */
 extern void position_open(const char *sink, Position *position, MemoryContext context,
@@ -60,19 +60,22 @@ extern void position_open(const char *sink, Position *position, MemoryContext co
 /* The store's key, for positions of the sink.  Never logged, never handed to a sink. */
 extern void position_key(const char *sink, PositionKey *key);
 
-/* Is this one, of that store, still the newest position of the sink, and the store this copy's own? */
+/* Is this still the sink's newest position, and store_id still the id of this database's store? */
 extern bool position_is_newest(const char *sink, int64 position_id, const char *store_id);
 
-/* Rows that the position recorded last does not cover, an estimate if many; *since is 0 when there is none. */
+/*
+ * Counts the rows that the last recorded position does not cover (an estimate if many); *since is 0
+ * if there are none.
+ */
 extern int64 position_backlog(const char *sink, TimestampTz *since);
 
-/* Records the position that follows the one recorded last.  False: somebody else has recorded one. */
+/* Records the position that follows recorded_id.  False: another one was recorded meanwhile. */
 extern bool position_record(const char *sink, const Position *position, int64 recorded_id);
 
 /*
- * As text that travels with the data, with its seal, and back; nonce is of the newest tick it
- * names.  position_read() expects store_id and position_id in *position, and returns what is wrong
- * as a clause; NULL: nothing, and this store has written it.
+ * Convert a position to the sealed text that is stored in the sink, and back; nonce is that of the
+ * newest tick it names.  position_read() expects store_id and position_id in *position.  It returns
+ * a clause that says what is wrong; NULL: this store has written the text.
  */
 extern void position_write(const PositionKey *key, const Position *position, const char *nonce, char *record, Size size);
 extern const char *position_read(const PositionKey *key, const char *record, Position *position,
@@ -81,13 +84,13 @@ extern const char *position_read(const PositionKey *key, const char *record, Pos
 #define PROBLEM_BYTES	128
 
 /*
- * What is wrong with a later position that the sink has kept, as a clause; empty: nothing.
- * Returns whether it is of the same resync and the database has its ticks.
+ * Checks a later position that the sink has kept; problem becomes a clause that says what is wrong
+ * (empty: no problem).  Returns whether it is of the same resync and the database has its ticks.
  */
 extern bool position_problem(const char *sink, const Position *position, const char *nonce,
 							 char problem[PROBLEM_BYTES]);
 
-/* The same of the highest row that a sink has marked as written. */
+/* Checks the highest row that a sink has marked as written, in the same way. */
 extern void marker_problem(int64 audit_id, char problem[PROBLEM_BYTES]);
 
 /* What became of a store whose history has forked. */
@@ -95,13 +98,13 @@ typedef struct Fork
 {
 	char		store_id[UUID_TEXT_BYTES];	/* the new one */
 	int64		from_audit_id;	/* where delivery goes on */
-	int64		lost_from;		/* the rows that were lost are from here */
-	int64		lost_to;		/* to here */
+	int64		lost_from;		/* the first row that was lost */
+	int64		lost_to;		/* the last one */
 } Fork;
 
 /*
- * Renews the store, and the positions of its sinks.  False: this position, of that store, is
- * not the newest one any more.
+ * Renews the store, and the positions of its sinks.  False: this is no longer the newest position
+ * of that store.
  */
 extern bool position_fork(const char *sink, int64 position_id, const char *store_id, Fork *fork);
 
@@ -109,15 +112,21 @@ extern bool position_fork(const char *sink, int64 position_id, const char *store
 extern void dead_letter_record(const char *sink, int64 audit_id, const char *error);
 
 /*
- * Those of the sink from one audit_id to another, ascending, in the current context; returns how
- * many.  with_skipped: and the rows that an operator has skipped.
+ * Lists the dead letters of a sink from one audit_id to another, ascending, in the current context;
+ * returns how many.  with_skipped: includes the rows that an operator has skipped.
  */
 extern int	dead_letters(const char *sink, int64 first, int64 last, bool with_skipped, int64 **audit_ids);
 
-/* The audit_id of one that an operator wants sent again and that is behind the position; 0: none. */
+/*
+ * The audit_id of a dead letter behind the position that an operator wants sent again; 0: there is
+ * none.
+ */
 extern int64 dead_letter_wanted(const char *sink);
 
-/* The one of the position was delivered alone and is no longer a dead letter: notes its number and the store. */
+/*
+ * Deletes the dead letter that the position names, which was delivered alone; notes its number and
+ * store.
+ */
 extern void dead_letter_delivered(const char *sink, const Position *position);
 
 /* Removes positions before this one, and ticks that no position needs; returns where to begin next time. */
@@ -125,7 +134,10 @@ extern int64 position_purge(const char *sink, int64 from_position, int64 to_posi
 
 extern Tick tick_make(MemoryContext context);
 
-/* The last stored tick after one and not after another; no snapshot when there is none. */
+/*
+ * The last stored tick after one tick and up to another; without a snapshot if there is no such
+ * tick.
+ */
 extern Tick tick_next(int64 after, int64 up_to, MemoryContext context);
 
 extern bool tick_exists(int64 tick_id, const char *nonce);

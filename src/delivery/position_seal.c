@@ -2,9 +2,9 @@
  * position_seal.c
  *	  Proof that a position which a sink has kept was written by this store.
  *
- * Who may write to the sink can copy a position, not make one.  The seal covers what says
- * whose position it is and which, so a copy under another number, of another sink or of
- * another store is worth nothing.
+ * A user who may write to the sink can copy a position, but cannot make one.  The seal covers the
+ * sink, the store and the number of the position.  So a copy under another sink, store or number is
+ * not accepted.
  */
 #include "postgres.h"
 

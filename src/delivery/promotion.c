@@ -1,13 +1,13 @@
 /*
  * promotion.c
- *	  What the WAL says about the server before this one.
+ *	  Finds out from the WAL how the server before this one ended.
  *
- * A timeline ends where a standby, or a restore, left it.  A primary that was shut down wrote
- * a shutdown checkpoint last of all, and sent it to its standbys before it ended.  Where a
- * timeline ends with one, the server had nothing more to lose; where it does not, the server
- * may have gone on.
+ * A timeline ends where a standby, or a restore, left it.  A primary that is shut down writes a
+ * shutdown checkpoint as its last record, and sends it to its standbys before it ends.  If a
+ * timeline ends with such a checkpoint, the server had no more rows to lose.  Otherwise the server
+ * may have continued.
  *
- * Raises nothing: WAL that is not there any more proves nothing.
+ * These functions raise no error: WAL that no longer exists proves nothing.
  */
 #include "postgres.h"
 
@@ -51,7 +51,7 @@ ends_with_shutdown(XLogRecPtr end)
 
 	if (reader == NULL)
 		return false;
-	/* It has a file open. */
+	/* The reader has a file open, which has to be closed after an error. */
 	PG_TRY();
 	{
 		for (int i = 0; !found && i < lengthof(headers); i++)
@@ -65,7 +65,7 @@ ends_with_shutdown(XLogRecPtr end)
 	return found;
 }
 
-/* Each timeline from that one on ended with a shutdown, up to the present one. */
+/* Did each timeline, from that one up to the present one, end with a shutdown? */
 static bool
 all_ended_with_shutdown(TimeLineID from, TimeLineID present)
 {
@@ -93,7 +93,7 @@ promotion_lost_nothing(const char *home_before, const char *home)
 	unsigned int present;
 	volatile bool lost_nothing = false;
 
-	/* Another system is a pg_upgrade, which wants a server that was shut down. */
+	/* A different system identifier means pg_upgrade, which requires a server that was shut down. */
 	if (sscanf(home_before, "%llu/%u", &system_before, &from) != 2 || sscanf(home, "%llu/%u", &system, &present) != 2 ||
 		system_before != system || from == present)
 		return true;

@@ -2,9 +2,8 @@
  * reading.c
  *	  The rows of the next batch: which window, its keys, their documents.
  *
- * While the sink confirms a batch, the one after it is read, as far as its keys are known:
- * a sink that sends or flushes in the background does so meanwhile.
- * Each reading is a transaction of its own.
+ * While the sink sends or flushes a batch in the background, the next batch is read, if its keys
+ * are known.  Each batch is read in a transaction of its own.
  */
 #include "postgres.h"
 
@@ -22,7 +21,10 @@
 #include "delivery/worker_types.h"
 #include "settings.h"
 
-/* A sink that is behind takes the windows of so many ticks, of faster sinks, as one. */
+/*
+ * A sink that lags merges the windows of up to so many ticks into one; faster sinks made those
+ * ticks.
+ */
 #define MERGED_TICKS		64
 
 /* Finds the window that comes next.  False: its tick is gone. */
@@ -35,7 +37,7 @@ find_window(Worker *worker)
 	Min(worker->ticks.newest, worker->ticks.done_tick + MERGED_TICKS);
 
 	worker->window = tick_next(first, last, worker->context);
-	/* Those in between may be gone where this sink is new. */
+	/* If this sink is new, the ticks in between may be purged already. */
 	if (worker->window.tick_id == 0 && resumed <= worker->ticks.done_tick)
 		worker->window = tick_next(first, worker->ticks.newest, worker->context);
 	worker->keys.count = 0;
@@ -76,7 +78,10 @@ worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range)
 	return worker->again.count == 0 && range->first <= range->last;
 }
 
-/* The first rows that are left of a backfill; those of a range that no longer holds any are not the last. */
+/*
+ * Collects the next keys of a backfill.  A range without rows is skipped: later ranges may have
+ * rows.
+ */
 static void
 collect_backfill(Worker *worker)
 {
@@ -107,7 +112,7 @@ collect_keys(Worker *worker)
 	else
 		window_collect(&window, &worker->keys);
 	worker->batch.next_key = 0;
-	/* What was waiting behind the window before is in it now. */
+	/* Rows that waited behind the previous window are in this one. */
 	if (worker->passed.audit_id == 0)
 		worker->ticks.behind = Max(worker->ticks.behind - worker->keys.total, 0);
 	worker_set_lag(worker, worker->keys.total + worker->ticks.behind, worker->lag.since);
@@ -115,8 +120,8 @@ collect_keys(Worker *worker)
 }
 
 /*
- * What the sink has rejected for good from this key on.  Rows that are read again, because
- * the sink may have lost them, are among others that an operator has skipped meanwhile.
+ * Finds the dead letters from this key on.  In a backfill, rows are read again because the sink may
+ * have lost them; then rows that an operator has skipped meanwhile are included.
  */
 static int
 find_rejected(Worker *worker, int next_key, int end, int64 **rejected)
@@ -131,7 +136,10 @@ find_rejected(Worker *worker, int next_key, int end, int64 **rejected)
 						keys->keys[end - 1].audit_id, is_backfill, rejected);
 }
 
-/* A resync sends what was committed then; what has been committed since is the windows' part. */
+/*
+ * Does the backfill include this row?  A resync sends rows committed before it; windows deliver
+ * later ones.
+ */
 static bool
 is_due(const Worker *worker, const TupleTableSlot *row)
 {
@@ -158,7 +166,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 	AuditReader *reader = audit_reader_open(keys);
 	int64	   *rejected = NULL;
 
-	/* What was skipped is looked for row by row, so for no more rows than a batch may have. */
+	/* Skipped rows are looked up one by one, so only for as many rows as a batch may have. */
 	int			end = worker->position.backfill_audit_id > 0 ? Min(keys->count, next_key + admin_batch_rows) : keys->count;
 	int			rejected_count = find_rejected(worker, next_key, end, &rejected);
 	int			passed = 0;
@@ -192,7 +200,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 	return next_key;
 }
 
-/* The one that was read ahead is the one at hand. */
+/* Makes the batch that was read ahead the current one. */
 static void
 take_ahead(Worker *worker)
 {
@@ -237,8 +245,8 @@ worker_read_batch(Worker *worker)
 }
 
 /*
- * The sink has a batch at hand that others may wait for, in a transaction of its own: what
- * would hold this up, or is wrong, is met when its turn comes.
+ * Reads the next batch while the sink works on this one, in a transaction of its own.  A lock or an
+ * error only ends the reading: it shows up again when the next batch is due.
  */
 void
 worker_read_ahead(Worker *worker)

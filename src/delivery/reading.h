@@ -7,13 +7,13 @@
 
 #include "delivery/worker_types.h"
 
-/* The next batch.  False: what is known of the position holds no longer. */
+/* Reads the next batch.  False: the known position is no longer valid. */
 extern bool worker_read_batch(Worker *worker);
 
-/* What is left of a backfill above this row, as far as it is in one piece; false: nothing is. */
+/* The next contiguous range of a backfill above this row; false: no row is left. */
 extern bool worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range);
 
-/* The one after it, if its keys are at hand. */
+/* Reads the batch after it, if its keys are known. */
 extern void worker_read_ahead(Worker *worker);
 
 #endif							/* ADMIN_EXT_READING_H */

@@ -2,8 +2,8 @@
  * rest.c
  *	  See rest.h.
  *
- * A process at work, which may wait for a lock, is interrupted wherever that is safe: the
- * server calls that FATAL, and logs it.  One that rests has nothing to be interrupted in.
+ * A working process may wait for a lock, so SIGTERM interrupts it wherever that is safe: the server
+ * raises a FATAL error, and logs it.  A resting process has no work to interrupt, so it just exits.
  */
 #include "postgres.h"
 

@@ -1,12 +1,11 @@
 /*
  * retry.c
- *	  A dead letter is sent again, because an operator has asked for it.
+ *	  Sends a dead letter again when an operator has asked for it.
  *
- * Delivery has passed it by, so it goes between two batches, as one of its own that
- * leaves the place in the window as it is.  Before anything follows it, the position is
- * recorded and the dead letter removed, in one transaction: where the sink keeps the
- * position, at most the newest one names a dead letter that the database still has,
- * and taking that position over removes it.
+ * Delivery has skipped the row.  So it is sent between two batches, as a batch of its own that does
+ * not move the place in the window.  Before the next batch, one transaction records the position
+ * and removes the dead letter.  So, where the sink keeps the position, at most its newest position
+ * names a dead letter that the database still has.  Adopting that position removes the dead letter.
  */
 #include "postgres.h"
 
@@ -24,7 +23,7 @@
 
 #define LOOK_MS	1000
 
-/* Makes the envelope of one row.  False: the trail has it no longer. */
+/* Builds the envelope of one row.  False: the row is no longer in the trail. */
 static bool
 read_dead_letter_row(Worker *worker, int64 audit_id)
 {
@@ -38,8 +37,8 @@ read_dead_letter_row(Worker *worker, int64 audit_id)
 	reader = audit_reader_open(&keys);
 
 	/*
-	 * Vacuum may not have removed yet what is left of a row that was rolled back, or changed by a
-	 * superuser.
+	 * There may be several keys: vacuum may not have removed a row that was rolled back, or an old
+	 * version of a row that a superuser changed.
 	 */
 	for (int i = 0; i < keys.count && worker->batch.envelopes.count == 0; i++)
 	{
@@ -50,7 +49,7 @@ read_dead_letter_row(Worker *worker, int64 audit_id)
 	return worker->batch.envelopes.count == 1;
 }
 
-/* Where delivery stands stays as it is, but for this one. */
+/* The place in the window stays; only the retried row and the counts change. */
 static Position
 position_after_retry(const Worker *worker, int64 audit_id)
 {
@@ -99,14 +98,14 @@ worker_retry_dead_letter(Worker *worker)
 		pfree(tick.snapshot);
 
 	/*
-	 * The position before may have been recorded asynchronously, on the promise of a tick before
-	 * the next batch.
+	 * The previous position may have been recorded asynchronously, because a tick would be
+	 * committed before the next batch.
 	 */
 	if (!worker->callbacks->keeps_position)
 	{
 		/*
-		 * Where that was is not known of one that another worker has recorded; a tick comes after
-		 * it.
+		 * If another worker recorded that position, its LSN is not known; a new tick is committed
+		 * after it.
 		 */
 		if (worker->recorded.lsn == InvalidXLogRecPtr && worker->ticks.newest == 0)
 			worker_make_tick(worker);

@@ -67,7 +67,7 @@ delivery_set_state(DeliverySlot *slot, DeliveryState state, const char *error)
 	bool		changed;
 
 	SpinLockAcquire(&slot->mutex);
-	/* An outage is one line of the log, whatever is found in the way meanwhile. */
+	/* An outage is logged once, even if its error text changes. */
 	changed = slot->status.state != state ||
 		(state == DELIVERY_STOPPED && error != NULL && strcmp(error, slot->status.last_error) != 0);
 	slot->status.state = state;

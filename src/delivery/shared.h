@@ -29,9 +29,9 @@ typedef enum DeliveryState
 	DELIVERY_STARTING,
 	DELIVERY_IDLE,
 	DELIVERY_DELIVERING,
-	DELIVERY_BACKING_OFF,		/* an outage: goes on by itself */
+	DELIVERY_BACKING_OFF,		/* an outage: the worker retries */
 	DELIVERY_FENCED,			/* another worker has this sink */
-	DELIVERY_STOPPED			/* somebody has to do something; last_error says what */
+	DELIVERY_STOPPED			/* an operator has to act; last_error says how */
 } DeliveryState;
 
 typedef struct DeliveryStatus

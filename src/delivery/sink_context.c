@@ -14,10 +14,13 @@
 #include "settings.h"
 #include "settings_place.h"
 
-/* The one that is open, or being opened: a worker has one at a time. */
+/* The sink that is open, or being opened: a worker has one at a time. */
 static const AdminSink *opened;
 
-/* Where a sink delivers may be different for each database and store; the callback is told no more than a name. */
+/*
+ * A setting that says where a sink delivers may differ per database and store, but the callback
+ * gets only its name.
+ */
 static const char *
 setting_of_opened(const char *name)
 {
@@ -28,7 +31,10 @@ setting_of_opened(const char *name)
 	return text;
 }
 
-/* For the sink, which can name the record; what it adopts is looked at once more. */
+/*
+ * The sink calls this so that its error can name the record.  An adopted position is checked once
+ * more.
+ */
 static const char *
 forgery_of(const AdminSink *sink, int64 position_id, const char *record)
 {
@@ -41,8 +47,8 @@ forgery_of(const AdminSink *sink, int64 position_id, const char *record)
 }
 
 /*
- * Would such a position be taken over?  Where the worker goes on as another store it must
- * know all that the sink holds: there another worker that delivers is fenced first.
+ * Would the worker adopt this position?  If the worker may continue as another store, it must know
+ * all that the sink holds.  So it answers yes, and another worker that delivers is fenced first.
  */
 static bool
 knows_position(AdminSink *sink, int64 position_id, const char *record)
@@ -64,7 +70,7 @@ knows_position(AdminSink *sink, int64 position_id, const char *record)
 	return known && problem[0] == '\0';
 }
 
-/* For the sink, which is outside of any transaction. */
+/* The sink calls this outside of any transaction. */
 static int
 counts_of(AdminSink *sink, int64 first, int64 last, int64 **counts)
 {

@@ -1,8 +1,8 @@
 /*
  * sink_table.c
- *	  Sinks that come with the extension, and the loading of sinks.  In the worker only: a
- *	  backend never maps a sink's library.  But each session knows the settings of those that
- *	  come with it, to show them and to refuse wrong values.
+ *	  Lists the sinks that come with the extension, and loads sinks.  Only a worker loads a sink's
+ *	  library; a backend never does.  But every session knows the settings of the sinks that come
+ *	  with the extension, to show them and to refuse wrong values.
  */
 #include "postgres.h"
 

@@ -24,8 +24,8 @@ statement_run(Statement *statement, Datum *values)
 	}
 
 	/*
-	 * Not as read-only: that would read by a snapshot from before the locks on the tables were
-	 * waited for.
+	 * Not read-only: a read-only query would use a snapshot taken before the wait for the table
+	 * locks.
 	 */
 	if (SPI_execute_plan(statement->plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", statement->sql);

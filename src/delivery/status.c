@@ -91,7 +91,7 @@ put_latencies(ReturnSetInfo *result, const DeliverySlot *slot, const DeliverySta
 	}
 }
 
-/* What a function that returns rows says of each slot in use. */
+/* Fills a set-returning function's result: calls put for each slot in use. */
 static void
 put_slots(FunctionCallInfo fcinfo, void (*put) (ReturnSetInfo *, const DeliverySlot *, const DeliveryStatus *))
 {
@@ -183,7 +183,10 @@ admin_enabled_sinks(PG_FUNCTION_ARGS)
 	names = context->user_fctx;
 	if (context->call_cntr < list_length(names))
 	{
-		/* The macro counts before it looks at its argument. */
+		/*
+		 * Evaluated first: the macro below increments the counter before it evaluates its
+		 * argument.
+		 */
 		Datum		name = CStringGetTextDatum(list_nth(names, context->call_cntr));
 
 		SRF_RETURN_NEXT(context, name);

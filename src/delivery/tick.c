@@ -18,7 +18,7 @@
 
 PG_FUNCTION_INFO_V1(admin_tick_snapshot);
 
-/* The 64-bit form of a transaction id that is not older than half the circle. */
+/* Widens a transaction id to 64 bits; it must not be older than half the xid space. */
 static uint64
 widen_xid(TransactionId xid, FullTransactionId next)
 {
@@ -38,7 +38,9 @@ compare_xids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* A transaction that is just being prepared is in a snapshot twice. */
+/*
+ * Sorts and removes duplicates: a transaction that is just being prepared is in a snapshot twice.
+ */
 static int
 sort_distinct(uint64 *xids, int count)
 {
@@ -71,7 +73,7 @@ tick_snapshot_now(void)
 	result->count = 0;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
 		result->in_progress[result->count++] = widen_xid(snapshot->xip[i], next);
-	/* A snapshot leaves its own transaction out; other sessions do not see it yet. */
+	/* A snapshot does not list its own transaction, but other sessions do not see it yet. */
 	if (TransactionIdIsValid(own) && widen_xid(own, next) < result->xmax)
 	{
 		result->in_progress[result->count++] = widen_xid(own, next);

@@ -50,8 +50,8 @@ worker_make_tick(Worker *worker)
 }
 
 /*
- * Anything visible now that was not?  Then a tick is made of it, in the same transaction.
- * If not, the near end of the next window moves, in memory only.
+ * Looks for rows that became visible since the last window.  If there are any, makes a tick in the
+ * same transaction.  If not, moves the near end of the next window, in memory only.
  */
 static StepResult
 probe_and_tick(Worker *worker)
@@ -97,7 +97,7 @@ find_tick(Worker *worker)
 		return STEP_MORE;
 	if (nothing_happened(worker->ticks.done))
 		return STEP_IDLE;
-	/* Those that commit within a few milliseconds of each other share a tick. */
+	/* Transactions that commit within a few milliseconds of each other share a tick. */
 	if (monotonic_ms() - worker->ticks.made_at < admin_linger_ms)
 		return STEP_IDLE;
 	return probe_and_tick(worker);
@@ -108,11 +108,11 @@ worker_ensure_tick(Worker *worker)
 {
 	StepResult	result = find_tick(worker);
 
-	/* Every commit that the tick sees came before its own. */
+	/* It suffices to wait for the tick: every commit that it sees came before its own. */
 	return result == STEP_MORE && !worker_is_durable(worker) ? STEP_UNCONFIRMED : result;
 }
 
-/* What a resync sends waits, too; *lowest becomes the first of it. */
+/* Counts the rows that a resync still has to send; *lowest becomes the first of them. */
 static int64
 count_backfill(const Worker *worker, int64 *lowest)
 {
@@ -164,7 +164,7 @@ worker_count_new(Worker *worker)
 	return found.total > 0;
 }
 
-/* While the sink is down windows are kept small by ticks, and what waits is counted. */
+/* While the sink is down, makes ticks, which keep windows small, and counts the waiting rows. */
 void
 worker_tick_while_down(Worker *worker)
 {

@@ -11,7 +11,7 @@
 extern StepResult worker_ensure_tick(Worker *worker);
 extern void worker_tick_while_down(Worker *worker);
 
-/* Counts what became visible since it was counted last; says whether that was any row. */
+/* Counts the rows that became visible since the last count; returns whether there were any. */
 extern bool worker_count_new(Worker *worker);
 extern void worker_make_tick(Worker *worker);
 

@@ -1,12 +1,12 @@
 /*
  * upkeep.c
- *	  What a worker does for its database besides delivering: months to come get their
- *	  partitions, what belonged to months that were dropped is removed, and deadlines that
- *	  have passed are announced where pg_cron does not.
+ *	  Maintenance that a worker does for its database: it creates partitions for the months to come,
+ *	  removes what belonged to dropped months, and announces passed deadlines if pg_cron does not.
  *
- * Each is a transaction of its own that gives way to other holders of a table's lock.  If one
- * fails, the worker tries again later; the sink and its position are not touched.  Several workers of a
- * database may do the same: partitions are made once, and a deadline is announced once.
+ * Each chore is a transaction of its own, which gives way to other holders of a table's lock.  If a
+ * chore fails, the worker retries it later; the sink and its position are not touched.  Several
+ * workers of a database may do the same chores: a partition is created once, and a deadline is
+ * announced once.
  */
 #include "postgres.h"
 
@@ -27,11 +27,11 @@
 #define REACH_CHECK_MS		(3600 * 1000)
 #define FIRST_RETRY_MS		(5 * 1000)
 #define RETRY_MS			(60 * 1000)
-/* A call that signs or withdraws one of them waits for no more than these. */
+/* A call that signs or withdraws an approval waits for at most so many others. */
 #define SWEPT_AT_A_TIME		"1000"
 #define REMOVED_AT_A_TIME	"10000"
 
-/* What came of a chore. */
+/* The outcome of a chore. */
 typedef enum Outcome
 {
 	CHORE_DONE,
@@ -39,7 +39,7 @@ typedef enum Outcome
 	CHORE_FAILED
 } Outcome;
 
-/* What the query says, as a number. */
+/* Runs a query that returns one number. */
 static int64
 ask_number(const char *query)
 {
@@ -54,7 +54,7 @@ ask_number(const char *query)
 	return result;
 }
 
-/* Does it, where there is something to do it for; *error says why it failed. */
+/* Runs a chore if the extension exists; error says why it failed. */
 static Outcome
 attempt_chore(const char *activity, int64 (*chore) (Worker *), Worker *worker, char *error, Size size)
 {
@@ -72,7 +72,7 @@ attempt_chore(const char *activity, int64 (*chore) (Worker *), Worker *worker, c
 	{
 		ErrorData  *caught = worker_give_up();
 
-		/* Whose locks are in the way is in the detail. */
+		/* The detail names the sessions that hold the lock. */
 		if (caught->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && caught->detail != NULL)
 			snprintf(error, size, "%s: %s", caught->message, caught->detail);
 		else
@@ -83,7 +83,10 @@ attempt_chore(const char *activity, int64 (*chore) (Worker *), Worker *worker, c
 	return outcome;
 }
 
-/* Those that lack something stay locked until the transaction ends: months are made in another one. */
+/*
+ * Incomplete partitions stay locked until the transaction ends, so months are created in another
+ * one.
+ */
 static int64
 prepare_partitions(Worker *worker)
 {
@@ -91,7 +94,7 @@ prepare_partitions(Worker *worker)
 					  "from admin_internal.lock_briefly('share update exclusive', 'admin.audit')");
 }
 
-/* A transaction that may hold the trail against everybody: nothing else is done in it. */
+/* May lock the trail against all sessions, so this transaction does nothing else. */
 static int64
 make_partitions(Worker *worker)
 {
@@ -131,8 +134,8 @@ keep_partitions(Worker *worker)
 		outcome = attempt_chore("tidying", tidy_trail, worker, error, sizeof(error));
 
 	/*
-	 * Workers of a database begin together, and one is in the way of another: the second failure
-	 * is worth a line.
+	 * Workers of a database start together and block each other, so only a second failure is
+	 * logged.
 	 */
 	if (outcome == CHORE_FAILED && worker->chores.has_failed_partitions)
 		ereport(LOG,
@@ -144,7 +147,7 @@ keep_partitions(Worker *worker)
 	worker->chores.has_failed_partitions = outcome == CHORE_FAILED;
 }
 
-/* Shows how the sweep went, with one line in the log per change of that. */
+/* Shows the result of the sweep, and logs one line when it changes. */
 static void
 show_sweep(Worker *worker, const char *error)
 {
@@ -164,7 +167,7 @@ show_sweep(Worker *worker, const char *error)
 				(errmsg("admin_ext: sweep of database \"%s\" works again", worker->database)));
 }
 
-/* One part at a time: what has been announced is delivered in between. */
+/* Sweeps one part at a time, so that announced deadlines are delivered in between. */
 static void
 keep_sweeping(Worker *worker)
 {
@@ -183,7 +186,7 @@ keep_sweeping(Worker *worker)
 	show_sweep(worker, error);
 }
 
-/* A copy that is being loaded is looked at when it has been adopted. */
+/* A copy that is being loaded is checked once it has been adopted. */
 static int64
 look_at_settings(Worker *worker)
 {
@@ -198,7 +201,7 @@ is_first_sink(const Worker *worker)
 	return sinks != NIL && strcmp(linitial(sinks), worker->sink_name) == 0;
 }
 
-/* One worker of a database says what a reload, or a restart, has weakened. */
+/* One worker of a database reports settings that a reload or a restart has weakened. */
 static void
 keep_settings(Worker *worker)
 {
@@ -227,7 +230,7 @@ look_at_reach(Worker *worker)
 	return 0;
 }
 
-/* One worker of a database says who can reach the trail now and could not before. */
+/* One worker of a database reports roles that have gained access to the trail. */
 static void
 keep_looking(Worker *worker)
 {

@@ -7,7 +7,7 @@
 
 #include "delivery/worker_types.h"
 
-/* What is to be done from time to time; raises nothing. */
+/* Runs the chores that are due; raises no error. */
 extern void worker_upkeep(Worker *worker);
 
 #endif							/* ADMIN_EXT_UPKEEP_H */

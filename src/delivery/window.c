@@ -2,11 +2,10 @@
  * window.c
  *	  Collects the keys of a window, and reads the rows they stand for.
  *
- * Cost follows the window: the range part is one stretch of each partition's index
- * on (xid, audit_id), the late part one probe for each transaction that was in
- * progress at the first tick.  Every partition is looked at: recorded_at would lose
- * rows when a clock steps back.  Locks: AccessShareLock on the partitions, to the
- * end of the transaction.
+ * The cost depends on the window: the range part is one stretch of each partition's index on (xid,
+ * audit_id), and the late part is one probe for each transaction that was in progress at the first
+ * tick.  Every partition is read, because a selection by recorded_at would lose rows when a clock
+ * steps back.  Locks: AccessShareLock on the partitions, to the end of the transaction.
  */
 #include "postgres.h"
 
@@ -105,8 +104,9 @@ window_take(Collector *collector, int64 audit_id, uint64 xid, ItemPointer tid)
 }
 
 /*
- * A row that a superuser has changed, past the guards, is not where its index entry leads: it is a later version on the
- * same page.  Without this it would count as rolled back, and would never be delivered.
+ * Fetches a row that a superuser has changed by bypassing the guards.  Its index entry leads to an
+ * old version; the new version is on the same page.  Without this the row would count as rolled
+ * back, and would never be delivered.
  */
 static bool
 fetch_changed(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
@@ -121,8 +121,8 @@ fetch_changed(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
 }
 
 /*
- * Is there a row now?  The transaction's snapshot may be older than the lock on its table was waited
- * for: what has been written again meanwhile, by pg_repack say, it does not see.
+ * Fetches the row as it is now.  The transaction's snapshot may be older than its lock on the
+ * table, so it does not see a row that was rewritten meanwhile, by pg_repack for example.
  */
 static bool
 window_fetch(Relation heap, const ItemPointerData *tid, TupleTableSlot *slot)
@@ -248,7 +248,10 @@ has_index(Relation month, const AttrNumber *columns, int count)
 	return index != NULL;
 }
 
-/* Has a detached month the columns and the indexes by which its rows can be told from delivered ones? */
+/*
+ * Does a detached month have the columns and indexes needed to tell which of its rows are
+ * delivered?
+ */
 static bool
 is_readable(Relation trail, Relation month)
 {
@@ -266,8 +269,9 @@ refuse_detached(Relation month, const char *detail)
 }
 
 /*
- * A month that somebody detached takes its rows out of the trail.  Delivery must not pass them:
- * nothing would send them when the month is attached again.  No month is detached while the trail is locked.
+ * Detaching a month takes its rows out of the trail.  Delivery must not go past them: they would
+ * not be sent when the month is attached again.  While the trail is locked, no month can be
+ * detached.
  */
 static void
 refuse_detached_rows(Relation trail, const List *partitions, const Window *window, int64 first, int64 last)
@@ -282,7 +286,10 @@ refuse_detached_rows(Relation trail, const List *partitions, const Window *windo
 		Collector	collector = {PROBE, window ? window->to : NULL, window ? window->above : 0,
 		PG_INT64_MAX, &found, 0, true};
 
-		/* Who attaches it has it, and waits for the default partition, which this transaction has. */
+		/*
+		 * A session that attaches it has locked it, and waits for the default partition, which we
+		 * have locked.
+		 */
 		if (!ConditionalLockRelationOid(oid, AccessShareLock))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
@@ -431,9 +438,9 @@ window_open_partition(AuditReader *reader, int i)
 }
 
 /*
- * A key without a row was rolled back: its transaction had ended by the tick, and nothing
- * deletes rows of the trail.  Or a superuser has changed the row, and another key leads to it.
- * Vacuum may have given the place to another row since.
+ * A key without a row was rolled back: its transaction had ended by the tick, and rows of the trail
+ * are never deleted.  Or a superuser has changed the row, and another key leads to it.  Vacuum may
+ * have reused its place for another row, so the audit_id is compared.
  */
 bool
 audit_reader_fetch(AuditReader *reader, const AuditKey *key, TupleTableSlot **slot)

@@ -2,8 +2,8 @@
  * window.h
  *	  Which rows of the trail a window holds: what became visible between two ticks.
  *
- * Keys first, from the index of every partition and nothing else; rows afterwards,
- * by their place in the heap, in order of audit_id.
+ * Keys are collected first, from the indexes of all partitions and nothing else.  Rows are read
+ * afterwards, by their place in the heap, in order of audit_id.
  */
 #ifndef ADMIN_EXT_WINDOW_H
 #define ADMIN_EXT_WINDOW_H
@@ -35,7 +35,7 @@ typedef struct AuditKey
 typedef struct AuditPartition
 {
 	Oid			oid;
-	Oid			filenode;		/* another one: the rows have moved */
+	Oid			filenode;		/* if it changes, the rows have moved */
 } AuditPartition;
 
 typedef struct WindowKeys
@@ -51,7 +51,7 @@ typedef struct WindowKeys
 	int			partition_count;
 } WindowKeys;
 
-/* All of them need a transaction; rows of rolled back transactions are counted in. */
+/* These functions need a transaction, and include rows of rolled back transactions. */
 extern bool window_has_rows(const Window *window);
 extern void window_count(const Window *window, WindowKeys *keys);
 extern void window_collect(const Window *window, WindowKeys *keys);

@@ -67,8 +67,8 @@
 
 #define IDLE_MS			1000	/* a prepared transaction's commit does not wake the worker */
 #define FIRST_BACKOFF_MS 100
-#define UNCONFIRMED_SHOWN_MS 3000	/* a standby that takes longer is worth a word */
-#define STEADY_MS		10000	/* a sink that has been open so long is tried again at once */
+#define UNCONFIRMED_SHOWN_MS 3000	/* a standby that takes longer is reported */
+#define STEADY_MS		10000	/* after this long, a sink is retried at once */
 
 static void
 worker_leave(int code, Datum arg)
@@ -85,8 +85,8 @@ worker_leave(int code, Datum arg)
 }
 
 /*
- * A sink's threads are ended before the process is: what libraries do at exit() would run
- * beside them.
+ * Ends the sink's threads before the process exits: they must not run while libraries clean up at
+ * exit().
  */
 static void
 close_sink_at_exit(int code, Datum arg)
@@ -114,7 +114,7 @@ worker_enter(Datum arg)
 	LWLockRelease(delivery_shared->lock);
 	before_shmem_exit(worker_leave, PointerGetDatum(slot));
 
-	/* A database may set them, too, and the pins hide them. */
+	/* Called first: a database may set these, too, and pinned settings hide them. */
 	insider_keep_command_line();
 	BackgroundWorkerInitializeConnection(database, NULL, 0);
 	pg_atomic_write_u32(&slot->database_oid, MyDatabaseId);
@@ -122,7 +122,7 @@ worker_enter(Datum arg)
 	return slot;
 }
 
-/* What an ERROR leaves behind is cleaned up, and its message becomes the sink's. */
+/* Cleans up after an ERROR, and copies its message to sink.error. */
 static StepResult
 recover_from_error(Worker *worker)
 {
@@ -135,9 +135,13 @@ recover_from_error(Worker *worker)
 	else
 		snprintf(worker->sink.error, sizeof(worker->sink.error), "%s%s%s", error->message,
 				 error->hint ? ". " : "", error->hint ? error->hint : "");
-	/* What is wrong in the database is looked for again. */
+	/* An error of the database does not keep the sink closed: the worker tries again. */
 	worker->fencing.has_fenced = false;
-	/* A sink that cannot even be opened leaves the position as it is, and what waits is counted. */
+
+	/*
+	 * If only the sink could not be opened, the position stays known, so that waiting rows are
+	 * counted.
+	 */
 	if (worker->is_positioned && !worker->is_open)
 		worker_close_sink(worker);
 	else
@@ -163,7 +167,7 @@ run_guarded(Worker *worker, StepResult (*action) (Worker *))
 	return result;
 }
 
-/* A sink that has lost its connection says so also when there is nothing to deliver. */
+/* Lets the sink notice a lost connection even when there are no rows to deliver. */
 static StepResult
 look_after_sink(Worker *worker, StepResult step)
 {
@@ -184,7 +188,7 @@ open_and_step(Worker *worker)
 	return result == STEP_IDLE || (result == STEP_UNCONFIRMED && worker->is_open) ? look_after_sink(worker, result) : result;
 }
 
-/* Counts what waits, and keeps its windows small where there is a position. */
+/* Counts the waiting rows; if the position is known, also makes ticks to keep windows small. */
 static StepResult
 count_while_down(Worker *worker)
 {
@@ -195,7 +199,7 @@ count_while_down(Worker *worker)
 	return STEP_MORE;
 }
 
-/* Since when it has waited for standbys. */
+/* Notes since when the worker has waited for standbys. */
 static void
 note_confirmation(Worker *worker, StepResult result)
 {
@@ -215,7 +219,7 @@ report_step(Worker *worker, StepResult result)
 	switch (result)
 	{
 		case STEP_MORE:
-			/* On its way, but nothing has come through yet. */
+			/* Work is under way, but no batch is confirmed yet. */
 			if (before != DELIVERY_STARTING && before != DELIVERY_IDLE)
 				return;
 			state = DELIVERY_DELIVERING;
@@ -250,14 +254,17 @@ report_step(Worker *worker, StepResult result)
 	worker_set_state(worker, state, error);
 }
 
-/* Returns early when somebody sets the latch. */
+/* Returns early when the latch is set. */
 static void
 wait_ms(long milliseconds)
 {
 	worker_rest(milliseconds, 0);
 }
 
-/* How long commits still wait for company: ticks are that far apart. */
+/*
+ * How long a commit still waits for others to share its tick: the minimum distance between two
+ * ticks.
+ */
 static long
 linger_left(const Worker *worker)
 {
@@ -274,7 +281,7 @@ wait_for_work(Worker *worker)
 		pgstat_report_activity(STATE_IDLE, "waiting for rows");
 		wait_ms(IDLE_MS);
 	}
-	/* The company of a commit sets no latch: wake is set already. */
+	/* Later commits do not set the latch, because wake is already set. */
 	while (pg_atomic_read_u32(&worker->slot->wake) != 0 && (left = linger_left(worker)) > 0)
 	{
 		ResetLatch(MyLatch);
@@ -285,7 +292,7 @@ wait_for_work(Worker *worker)
 	pg_memory_barrier();
 }
 
-/* Until then the sink is left alone; what is committed meanwhile is ticked and counted. */
+/* Leaves the sink alone for so long; meanwhile makes ticks and counts waiting rows. */
 static void
 back_off(Worker *worker, int milliseconds)
 {
@@ -303,7 +310,7 @@ back_off(Worker *worker, int milliseconds)
 		{
 			bool		was_positioned = worker->is_positioned;
 
-			/* Counting that fails changes nothing for a worker that knows no position. */
+			/* If counting fails, a worker without a position just continues to wait. */
 			if (run_guarded(worker, count_while_down) != STEP_MORE && was_positioned)
 				return;
 			next_tick = now + IDLE_MS;
@@ -325,9 +332,9 @@ look_at_position(Worker *worker)
 }
 
 /*
- * Opening a sink that keeps the position fences any other worker that delivers to it.  After this
- * worker was fenced or stopped, the sink is left shut until a reload, or an operator's position,
- * or, fenced, until it is time to come back.
+ * Opening a sink that keeps the position fences any other worker that delivers to it.  So after
+ * this worker was fenced or stopped, the sink stays closed until a reload or an operator's
+ * position.  A fenced worker may also return when its pause is over.
  */
 static bool
 is_shut(Worker *worker)
@@ -354,8 +361,8 @@ count_new(Worker *worker)
 }
 
 /*
- * Standbys have to confirm: what waits is counted meanwhile.  No ticks are made, since each
- * would have to be confirmed, too, and a slow standby would never get so far.
+ * Counts waiting rows while standbys have to confirm.  Makes no ticks: each would have to be
+ * confirmed, too, and a slow standby would never catch up.
  */
 static void
 count_unconfirmed(Worker *worker)
@@ -366,7 +373,10 @@ count_unconfirmed(Worker *worker)
 	worker->durability.counted_at = monotonic_ms();
 }
 
-/* What to do before the next step, after this one.  An outage after a steady time is followed by an attempt at once. */
+/*
+ * Waits, or closes the sink, before the next step.  After an outage that follows a steady time, the
+ * first retry comes at once.
+ */
 static void
 pause_after(Worker *worker, StepResult result, int *backoff)
 {
@@ -415,7 +425,7 @@ worker_reload(Worker *worker)
 		return;
 	ConfigReloadPending = false;
 	ProcessConfigFile(PGC_SIGHUP);
-	/* What was changed before it began is of the start. */
+	/* Settings that changed before the worker began are reported with its start. */
 	if (worker->chores.settings_scope == NULL)
 		worker->chores.settings_scope = "reload";
 	worker_close_sink(worker);
@@ -441,7 +451,7 @@ admin_delivery_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();
-	/* A reload that came before the handler was there is lost. */
+	/* A reload signal that came before the handler was installed is lost. */
 	ProcessConfigFile(PGC_SIGHUP);
 	worker->slot = worker_enter(arg);
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));

@@ -1,10 +1,10 @@
 /*
  * worker_lock.c
- *	  What a worker says while somebody's lock keeps it from the trail.
+ *	  What a worker reports while another session's lock keeps it from the trail.
  *
- * Its statements wait for a lock for lock_timeout at most.  Then it is as in an outage: it
- * tries again, says which relation it waits for, and shows how much has been committed since
- * it could look last.  That number is counted by those who commit, since the worker cannot.
+ * Its statements wait at most lock_timeout for a lock.  After that the worker acts as in an outage:
+ * it retries, names the relation that it waits for, and shows how many rows were committed since
+ * its last count.  The committing backends count these rows, since the worker cannot.
  */
 #include "postgres.h"
 
@@ -22,7 +22,10 @@
 #include "delivery/worker_state.h"
 #include "delivery/worker_types.h"
 
-/* Reads partitions of the trail; to other tables it writes. */
+/*
+ * Can the worker lock this table now?  It reads partitions of the trail, and writes to other
+ * tables.
+ */
 static bool
 can_lock(Form_pg_class form)
 {
@@ -31,7 +34,9 @@ can_lock(Form_pg_class form)
 	return ConditionalLockRelationOid(form->oid, mode);
 }
 
-/* The first table of a schema that cannot be locked now, with the schema, or NULL. */
+/*
+ * The schema-qualified name of the first table that cannot be locked now; NULL: all can be locked.
+ */
 static char *
 find_locked_table(const char *schema)
 {
@@ -88,14 +93,14 @@ worker_lock_is_in_the_way(Worker *worker)
 	worker_show_unseen(worker);
 }
 
-/* Before a snapshot is taken: what was committed up to here is seen by it. */
+/* To be called before a snapshot is taken: the snapshot sees all rows committed up to here. */
 void
 worker_begin_look(Worker *worker)
 {
 	worker->lag.looking_rows = pg_atomic_read_u64(&worker->slot->committed_rows);
 }
 
-/* What was committed up to then is counted, or delivered. */
+/* All rows committed before worker_begin_look() are now counted or delivered. */
 void
 worker_has_looked(Worker *worker)
 {
@@ -104,7 +109,7 @@ worker_has_looked(Worker *worker)
 	worker->lag.waiting_since = 0;
 }
 
-/* While it cannot look: what it knew, and what was committed since. */
+/* While a lock blocks the worker, shows its last count plus the rows committed since then. */
 void
 worker_show_unseen(Worker *worker)
 {

@@ -7,7 +7,7 @@
 
 #include "delivery/worker_types.h"
 
-/* A lock_timeout has ended a statement of the worker's. */
+/* To be called when lock_timeout has ended one of the worker's statements. */
 extern void worker_lock_is_in_the_way(Worker *worker);
 extern void worker_begin_look(Worker *worker);
 extern void worker_has_looked(Worker *worker);

@@ -1,10 +1,10 @@
 /*
  * worker_settings.c
- *	  Settings that have no say in delivery, although a database or a role may carry them.
+ *	  Pins settings that must not affect delivery, even if a database or a role sets them.
  *
- * Pinned is what changes how statements are parsed, names are quoted, values are written,
- * privileges are judged, tables are made, or how long a statement may take.  The test
- * test/t/025_worker_settings.pl knows every other setting of the server, and why it does no harm.
+ * It pins settings that change how statements are parsed, names are quoted, values are written,
+ * privileges are checked, tables are created, or how long a statement may take.  The test
+ * test/t/025_worker_settings.pl lists every other setting of the server, and why it does no harm.
  */
 #include "postgres.h"
 
@@ -90,8 +90,9 @@ setting_is_known(const char *name)
 }
 
 /*
- * Half of deadlock_timeout at most, as that is when the worker begins: who waits for a worker that
- * waits for him, DROP EXTENSION say, is not refused as a deadlock.
+ * lock_timeout is at most half of deadlock_timeout, as it is when the worker begins.  A session may
+ * wait for a worker that waits for this session (DROP EXTENSION, for example).  The shorter timeout
+ * keeps that session from failing with a deadlock.
  */
 static void
 pin_lock_timeout(void)

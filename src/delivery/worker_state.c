@@ -1,7 +1,7 @@
 /*
  * worker_state.c
- *	  What all parts of a worker stand on: its transactions, its state as others see it,
- *	  and whether what it knows of the position still holds.
+ *	  What all parts of a worker use: its transactions, the state that it shows, and whether the
+ *	  known position is still valid.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "delivery/worker_types.h"
 #include "relations.h"
 
-/* What a step allocates outside a transaction. */
+/* Memory that a step allocates outside a transaction. */
 static MemoryContext step_context;
 
 void
@@ -96,7 +96,7 @@ worker_set_lag(Worker *worker, int64 rows, TimestampTz pending_since)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
-/* One line in the log per change of state; what needs somebody is a warning. */
+/* Logs one line per change of state; if an operator has to act, it is a warning. */
 void
 worker_set_state(Worker *worker, DeliveryState state, const char *error)
 {

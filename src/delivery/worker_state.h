@@ -9,17 +9,17 @@
 
 extern void worker_state_init(void);
 
-/* What the step before has allocated is given back. */
+/* Frees what the previous step has allocated. */
 extern void worker_begin_step(void);
 
 /* A transaction of the worker's own, with a snapshot. */
 extern void worker_begin(const char *activity);
 extern void worker_commit(void);
 
-/* After an ERROR: ends the transaction, and hands out what was wrong. */
+/* Ends the transaction after an ERROR, and returns the error. */
 extern ErrorData *worker_give_up(void);
 
-/* Is the position still the newest, and the store what it was?  In a transaction. */
+/* Is the known position still the newest, and the store unchanged?  Needs a transaction. */
 extern bool worker_still_holds(Worker *worker);
 extern StepResult worker_step_result(AdminSinkResult result);
 

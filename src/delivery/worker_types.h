@@ -1,6 +1,6 @@
 /*
  * worker_types.h
- *	  The worker of one database and sink: what its files know, and how they answer.
+ *	  The worker of one database and sink: its state, and the results of its steps.
  */
 #ifndef ADMIN_EXT_WORKER_TYPES_H
 #define ADMIN_EXT_WORKER_TYPES_H
@@ -11,31 +11,30 @@
 #include "delivery/shared.h"
 #include "delivery/window.h"
 
-/* What a step came to. */
+/* The result of a step. */
 typedef enum StepResult
 {
 	STEP_IDLE,					/* nothing to do until woken */
 	STEP_MORE,					/* go on at once */
-	STEP_DELIVERED,				/* a batch is with the sink for good; go on at once */
-	STEP_REOPEN,				/* what is known of the position holds no longer */
+	STEP_DELIVERED,				/* the sink has confirmed a batch; go on at once */
+	STEP_REOPEN,				/* the known position is no longer valid */
 	STEP_UNCONFIRMED,			/* a synchronous standby has to confirm first; sink.error says so */
 	STEP_RETRY,					/* an outage; sink.error says which */
 	STEP_FENCED,
-	STEP_STOP					/* somebody has to decide; sink.error says what */
+	STEP_STOP					/* an operator has to act; sink.error says how */
 } StepResult;
 
 /*
- * What a worker knows is in parts.  The file that a part names keeps it; opening.c begins most of
- * them anew.  Instants without a type of their own are by monotonic_ms().
+ * The state of a worker is in parts.  The file named at each part maintains it; opening.c resets
+ * most of them.  Instants without a type of their own are in milliseconds of monotonic_ms().
  */
 
 /* claim.c: this worker and others of the same identity. */
 typedef struct WorkerFencing
 {
-	bool		has_fenced;		/* opening the sink went so far that another's worker is fenced */
-	int64		returns_at;		/* fenced, it comes back at this time; 0: it does not */
-	int			pause;			/* in milliseconds, before it last did; 0: it has not been fenced
-								 * lately */
+	bool		has_fenced;		/* opening the sink has fenced another worker */
+	int64		returns_at;		/* when a fenced worker returns; 0: it does not */
+	int			pause;			/* ms before its last return; 0: not fenced lately */
 } WorkerFencing;
 
 /* worker_lock.c, backlog.c: what waits, and whether it could be counted. */
@@ -43,11 +42,11 @@ typedef struct WorkerLag
 {
 	bool		is_waiting;		/* a lock was in the way when it looked last */
 	uint64		looking_rows;	/* slot->committed_rows before the snapshot at hand */
-	uint64		looked_rows;	/* the same, of the last one that rows were counted by */
+	uint64		looked_rows;	/* the same, for the snapshot of the last count */
 	int64		rows;			/* as counted then */
 	TimestampTz since;			/* recorded_at of the oldest of them; 0: none */
 	TimestampTz waiting_since;	/* when the first row after them was noticed; 0: none was */
-	int64		backlog_at;		/* when it is counted next without a position */
+	int64		backlog_at;		/* when to count next without a position */
 } WorkerLag;
 
 /* batch.c: the position that the database has. */
@@ -66,15 +65,14 @@ typedef struct WorkerRecorded
 /* retry.c: dead letters that an operator has asked for. */
 typedef struct WorkerRetries
 {
-	bool		has_retried;	/* one was sent again: now it is the others' turn */
+	bool		has_retried;	/* one was sent again: other rows are next */
 	int64		seen_at;		/* when there was none */
 } WorkerRetries;
 
 /* upkeep.c: what is done from time to time, by one worker of a database. */
 typedef struct WorkerChores
 {
-	const char *settings_scope; /* why the settings are to be looked at: a start, or a reload;
-								 * NULL: they are not */
+	const char *settings_scope; /* why to check the settings: a start or a reload; NULL: no check */
 	int64		partitions_at;	/* when months to come are looked at again */
 	bool		has_failed_partitions;	/* when they were looked at last */
 	int64		swept_at;		/* when nothing was left to be announced; 0: not yet */
@@ -127,7 +125,7 @@ typedef struct Worker
 	AdminSink	sink;
 
 	/* How far opening.c has come; see worker.c. */
-	bool		is_locked;		/* the sink is ours alone */
+	bool		is_locked;		/* this worker has locked the sink */
 	bool		is_positioned;	/* what follows is known */
 	bool		is_open;		/* the sink is open besides */
 	int64		opened_at;		/* since when */
@@ -137,7 +135,7 @@ typedef struct Worker
 	Position	position;		/* as the sink has it */
 	PositionKey key;			/* that positions of the sink are sealed with */
 	Links		links;			/* batches delivered since one was recorded */
-	bool		has_rejected;	/* there may be dead letters to pass by */
+	bool		has_rejected;	/* there may be dead letters to skip */
 	Tick		window;			/* being delivered; tick_id 0: none */
 	WindowKeys	keys;			/* of it, or of the backfill */
 	AdminSinkRanges again;		/* the backfill is of these rows alone; no range: of all */
