@@ -15,9 +15,7 @@ typedef struct Piece
 	size_t		length;
 } Piece;
 
-/*
- * The context is allocated once and reused: allocating it costs more than hashing a short message.
- */
+/* The context is allocated once and reused: allocation costs more than hashing a short message. */
 static bool
 chain_sha256(const Piece *pieces, int count, unsigned char digest[CHAIN_BYTES])
 {

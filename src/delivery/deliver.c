@@ -84,10 +84,7 @@ is_at_end(const Worker *worker)
 	return worker->keys.complete && worker->batch.next_key == worker->keys.count;
 }
 
-/*
- * Moves the position past skipped rows: a dead letter is retried only once it is behind the
- * position.
- */
+/* Moves the position past skipped rows: only dead letters behind the position are retried. */
 static StepResult
 record_passed_by(Worker *worker)
 {
@@ -112,9 +109,7 @@ step_batch(Worker *worker)
 	return worker->passed.is_any && is_at_end(worker) ? record_passed_by(worker) : STEP_MORE;
 }
 
-/*
- * Delivers the rows up to the floor, in order of audit_id.  When no row is left, the backfill ends.
- */
+/* Delivers the rows up to the floor, in order of audit_id, and ends the backfill after the last. */
 static StepResult
 step_backfill(Worker *worker)
 {

@@ -13,16 +13,10 @@
  */
 extern StepResult worker_diverged(Worker *worker, int64 highest_sent);
 
-/*
- * May this worker continue as another store: has the operator allowed it, and can commits have been
- * lost?
- */
+/* May this worker continue as another store: is it allowed, and can commits have been lost? */
 extern bool worker_may_fork(const Worker *worker);
 
-/*
- * After a promotion, checks whether rows were lost, if the sink cannot tell.  STEP_MORE: no row was
- * lost.
- */
+/* After a promotion, checks whether rows were lost if the sink cannot tell.  STEP_MORE: no. */
 extern StepResult worker_check_promotion(Worker *worker);
 
 /* The highest row that another fork of the data has sent; 0: there is no fork. */

@@ -31,10 +31,7 @@
 
 #define POLL_MS 1				/* our latch is not set when a standby confirms */
 
-/*
- * Uses this process's own setting: the form of the server's copy in shared memory differs between
- * minor releases.
- */
+/* Uses this process's own setting: the form of the shared copy differs between minor releases. */
 static bool
 are_standbys_waited_for(void)
 {

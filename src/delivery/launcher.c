@@ -149,10 +149,7 @@ count_background_workers(void)
 	return count;
 }
 
-/*
- * Logs one line when the number of needed workers changes: other extensions need background
- * workers, too.
- */
+/* Logs one line when the number of needed workers changes: other extensions need some, too. */
 static void
 log_need(int databases, int sinks)
 {
@@ -369,7 +366,7 @@ admin_delivery_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
-	/* A reload signal that came before the handler was installed is lost. */
+	/* A reload signal that came before the handler was installed is lost, so read the file now. */
 	ProcessConfigFile(PGC_SIGHUP);
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	LWLockAcquire(delivery_shared->lock, LW_EXCLUSIVE);

@@ -210,7 +210,7 @@ show_place(Worker *worker, const char *place)
 	SpinLockRelease(&worker->slot->mutex);
 }
 
-/* Returns true if no problem was found; otherwise writes it to sink.error. */
+/* Returns true if problem is empty; otherwise writes it to sink.error. */
 static bool
 is_plausible(Worker *worker, const char *what, const char *problem)
 {
@@ -223,10 +223,7 @@ is_plausible(Worker *worker, const char *what, const char *problem)
 	return false;
 }
 
-/*
- * Checks the mark of the newest batch: a number that no fork can have sent must not count as the
- * highest.
- */
+/* Checks the newest batch's mark: a forged number must not count as the highest that was sent. */
 static bool
 is_marker_sound(Worker *worker, const AdminSinkPosition *seen)
 {
@@ -378,7 +375,7 @@ recover_sink(Worker *worker)
 	if (position.again_from > 0)
 		return deliver_again(worker, position.again_from);
 
-	/* Completes the operator's resync before any row is sent; otherwise it would be applied again. */
+	/* Completes the operator's resync before any row is sent: otherwise it would be repeated. */
 	if (worker->callbacks->keeps_position && worker->position.is_resync)
 	{
 		if (position.kept_id > 0)

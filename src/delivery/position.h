@@ -117,16 +117,10 @@ extern void dead_letter_record(const char *sink, int64 audit_id, const char *err
  */
 extern int	dead_letters(const char *sink, int64 first, int64 last, bool with_skipped, int64 **audit_ids);
 
-/*
- * The audit_id of a dead letter behind the position that an operator wants sent again; 0: there is
- * none.
- */
+/* A dead letter behind the position that an operator wants sent again; 0: there is none. */
 extern int64 dead_letter_wanted(const char *sink);
 
-/*
- * Deletes the dead letter that the position names, which was delivered alone; notes its number and
- * store.
- */
+/* Deletes the dead letter of the position, delivered alone; notes its number and store. */
 extern void dead_letter_delivered(const char *sink, const Position *position);
 
 /* Removes positions before this one, and ticks that no position needs; returns where to begin next time. */
@@ -134,10 +128,7 @@ extern int64 position_purge(const char *sink, int64 from_position, int64 to_posi
 
 extern Tick tick_make(MemoryContext context);
 
-/*
- * The last stored tick after one tick and up to another; without a snapshot if there is no such
- * tick.
- */
+/* The last stored tick after one and up to another; snapshot is NULL if there is none. */
 extern Tick tick_next(int64 after, int64 up_to, MemoryContext context);
 
 extern bool tick_exists(int64 tick_id, const char *nonce);

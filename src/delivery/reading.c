@@ -21,10 +21,7 @@
 #include "delivery/worker_types.h"
 #include "settings.h"
 
-/*
- * A sink that lags merges the windows of up to so many ticks into one; faster sinks made those
- * ticks.
- */
+/* Most ticks, made for faster sinks, whose windows a lagging sink merges into one. */
 #define MERGED_TICKS		64
 
 /* Finds the window that comes next.  False: its tick is gone. */
@@ -78,10 +75,7 @@ worker_next_backfill(const Worker *worker, int64 above, AdminSinkRange *range)
 	return worker->again.count == 0 && range->first <= range->last;
 }
 
-/*
- * Collects the next keys of a backfill.  A range without rows is skipped: later ranges may have
- * rows.
- */
+/* Collects the next keys of a backfill; skips ranges without rows, for later ones may have rows. */
 static void
 collect_backfill(Worker *worker)
 {
@@ -136,10 +130,7 @@ find_rejected(Worker *worker, int next_key, int end, int64 **rejected)
 						keys->keys[end - 1].audit_id, is_backfill, rejected);
 }
 
-/*
- * Does the backfill include this row?  A resync sends rows committed before it; windows deliver
- * later ones.
- */
+/* Does the backfill include this row?  Rows committed after the resync are left to windows. */
 static bool
 is_due(const Worker *worker, const TupleTableSlot *row)
 {

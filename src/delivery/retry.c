@@ -103,10 +103,7 @@ worker_retry_dead_letter(Worker *worker)
 	 */
 	if (!worker->callbacks->keeps_position)
 	{
-		/*
-		 * If another worker recorded that position, its LSN is not known; a new tick is committed
-		 * after it.
-		 */
+		/* If another worker recorded it, its LSN is not known; a new tick is committed after it. */
 		if (worker->recorded.lsn == InvalidXLogRecPtr && worker->ticks.newest == 0)
 			worker_make_tick(worker);
 		worker_owe(worker, worker->recorded.lsn);

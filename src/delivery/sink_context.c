@@ -31,10 +31,7 @@ setting_of_opened(const char *name)
 	return text;
 }
 
-/*
- * The sink calls this so that its error can name the record.  An adopted position is checked once
- * more.
- */
+/* Lets the sink name the record in its error; an adopted position is checked once more. */
 static const char *
 forgery_of(const AdminSink *sink, int64 position_id, const char *record)
 {

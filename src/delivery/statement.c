@@ -23,10 +23,7 @@ statement_run(Statement *statement, Datum *values)
 		statement->plan = plan;
 	}
 
-	/*
-	 * Not read-only: a read-only query would use a snapshot taken before the wait for the table
-	 * locks.
-	 */
+	/* Not read-only: that would use a snapshot taken before the wait for the table locks. */
 	if (SPI_execute_plan(statement->plan, values, NULL, false, 0) < 0)
 		elog(ERROR, "could not execute \"%s\"", statement->sql);
 }

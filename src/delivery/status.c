@@ -183,10 +183,7 @@ admin_enabled_sinks(PG_FUNCTION_ARGS)
 	names = context->user_fctx;
 	if (context->call_cntr < list_length(names))
 	{
-		/*
-		 * Evaluated first: the macro below increments the counter before it evaluates its
-		 * argument.
-		 */
+		/* Computed first: the macro increments the counter before it evaluates its argument. */
 		Datum		name = CStringGetTextDatum(list_nth(names, context->call_cntr));
 
 		SRF_RETURN_NEXT(context, name);

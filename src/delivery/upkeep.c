@@ -83,10 +83,7 @@ attempt_chore(const char *activity, int64 (*chore) (Worker *), Worker *worker, c
 	return outcome;
 }
 
-/*
- * Incomplete partitions stay locked until the transaction ends, so months are created in another
- * one.
- */
+/* Incomplete partitions stay locked until the end, so another transaction creates the months. */
 static int64
 prepare_partitions(Worker *worker)
 {
@@ -133,10 +130,7 @@ keep_partitions(Worker *worker)
 	if (outcome == CHORE_DONE)
 		outcome = attempt_chore("tidying", tidy_trail, worker, error, sizeof(error));
 
-	/*
-	 * Workers of a database start together and block each other, so only a second failure is
-	 * logged.
-	 */
+	/* Workers of a database start together and block each other: only a second failure is logged. */
 	if (outcome == CHORE_FAILED && worker->chores.has_failed_partitions)
 		ereport(LOG,
 				(errmsg("admin_ext: could not make partitions in database \"%s\", trying again later: %s",

@@ -248,10 +248,7 @@ has_index(Relation month, const AttrNumber *columns, int count)
 	return index != NULL;
 }
 
-/*
- * Does a detached month have the columns and indexes needed to tell which of its rows are
- * delivered?
- */
+/* Does a detached month have the columns and indexes that show which of its rows are delivered? */
 static bool
 is_readable(Relation trail, Relation month)
 {

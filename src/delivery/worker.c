@@ -84,10 +84,7 @@ worker_leave(int code, Datum arg)
 	LWLockRelease(delivery_shared->lock);
 }
 
-/*
- * Ends the sink's threads before the process exits: they must not run while libraries clean up at
- * exit().
- */
+/* Ends the sink's threads before the process exits: they must not run beside exit() handlers. */
 static void
 close_sink_at_exit(int code, Datum arg)
 {
@@ -138,10 +135,7 @@ recover_from_error(Worker *worker)
 	/* An error of the database does not keep the sink closed: the worker tries again. */
 	worker->fencing.has_fenced = false;
 
-	/*
-	 * If only the sink could not be opened, the position stays known, so that waiting rows are
-	 * counted.
-	 */
+	/* If only the sink could not be opened, the position is kept, and waiting rows are counted. */
 	if (worker->is_positioned && !worker->is_open)
 		worker_close_sink(worker);
 	else
@@ -261,10 +255,7 @@ wait_ms(long milliseconds)
 	worker_rest(milliseconds, 0);
 }
 
-/*
- * How long a commit still waits for others to share its tick: the minimum distance between two
- * ticks.
- */
+/* How long a commit still waits for others to share its tick: ticks are that far apart. */
 static long
 linger_left(const Worker *worker)
 {
@@ -451,7 +442,7 @@ admin_delivery_worker_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, cancel_at_lock_timeout);
 	BackgroundWorkerUnblockSignals();
-	/* A reload signal that came before the handler was installed is lost. */
+	/* A reload signal that came before the handler was installed is lost, so read the file now. */
 	ProcessConfigFile(PGC_SIGHUP);
 	worker->slot = worker_enter(arg);
 	before_shmem_exit(close_sink_at_exit, PointerGetDatum(worker));

@@ -22,10 +22,7 @@
 #include "delivery/worker_state.h"
 #include "delivery/worker_types.h"
 
-/*
- * Can the worker lock this table now?  It reads partitions of the trail, and writes to other
- * tables.
- */
+/* Can the worker lock this table now?  It reads partitions of the trail, writes to other tables. */
 static bool
 can_lock(Form_pg_class form)
 {

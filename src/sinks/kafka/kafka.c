@@ -3,11 +3,11 @@
  *	  The Kafka sink: each batch is one transaction, and its last record carries the
  *	  position that holds once it is committed.
  *
- * So the topic is the truth about what was delivered, and a read_committed consumer
- * sees every row once.  The values of a batch are handed to librdkafka where they lie;
- * nothing is let go of before the transaction has ended one way or the other.
+ * So the topic itself says what was delivered, and a read_committed consumer sees every row once.
+ * librdkafka gets the values of a batch without a copy, so no memory is freed before the
+ * transaction has been committed or aborted.
  *
- * A record that the broker refuses for its size is a rejection.
+ * A record that the broker refuses for its size becomes a dead letter.
  */
 #include "postgres.h"
 
@@ -32,7 +32,7 @@
 
 PG_MODULE_MAGIC;
 
-/* A transaction that had to be aborted is begun again at once, by the same handle, so often. */
+/* How many times the same handle tries a batch whose transaction had to be aborted. */
 #define MOST_ATTEMPTS		3
 #define MARKERS_US			5000
 #define MANY_RECORDS		1000
@@ -54,7 +54,9 @@ kafka_say_place(Kafka *kafka)
 	pfree(place.data);
 }
 
-/* The setting has been checked; a database may have any name.  The topic is part of a registry's address, too. */
+/*
+ * A database's name in the topic's may be any text, and the topic is also part of a registry's URL.
+ */
 static bool
 is_topic_name(const char *name)
 {
@@ -123,17 +125,17 @@ kafka_begin(Kafka *kafka, AdminSinkBatch *batch)
 }
 
 /*
- * A commit is acknowledged before its markers are written, and until they are the broker lets
- * no partition into the next transaction.  librdkafka asks again after 20 ms, whatever happens;
- * the markers take a quarter of that.  A few records take their chance, half of them have luck;
- * with many the sender would stand still while they are queued.
+ * A commit is acknowledged before its markers are written.  Until then the broker lets no partition
+ * into the next transaction, and librdkafka retries only after 20 ms.  The markers take a quarter
+ * of that.  A few records are sent without waiting; half of the time that succeeds.  Many records
+ * would wait in the queue while the sender stands still, so a short pause comes first.
  */
 static void
 let_markers_be_written(const Kafka *kafka)
 {
 	int64		left = kafka->committed_us + MARKERS_US - monotonic_us();
 
-	/* Not by the latch: a commit that sets it meanwhile makes no marker come sooner. */
+	/* Ignores the latch: a commit that sets it makes no marker come sooner. */
 	if (left > 0 && kafka->batch->count >= MANY_RECORDS)
 		(void) WaitLatch(NULL, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, (Min(left, MARKERS_US) + 999) / 1000, PG_WAIT_EXTENSION);
 }
@@ -171,7 +173,7 @@ kafka_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	return result == ADMIN_SINK_OK ? send_batch(kafka, batch) : result;
 }
 
-/* Nothing of librdkafka's refers to the batch any more. */
+/* Frees the batch; librdkafka must no longer refer to it. */
 static void
 let_go_of_batch(Kafka *kafka)
 {
@@ -184,9 +186,10 @@ let_go_of_batch(Kafka *kafka)
 }
 
 /*
- * Another server with this store's identity would have shut out this one.  So what a look has seen
- * before a commit holds no position that is unknown here.  What is remembered goes past that, and past the
- * markers of aborted batches.  Otherwise a partition that retention has emptied would look like a loss.
+ * Another server with this store's identity would have fenced this one.  So there is no unknown
+ * position among the offsets that a look has seen before a commit.  The remembered offset moves
+ * past these, and past the markers of aborted batches.  Otherwise a partition that retention has
+ * emptied would look like a loss.
  */
 static void
 go_past_seen(KafkaPartition *partition)
@@ -207,7 +210,7 @@ kafka_committed(Kafka *kafka, AdminSinkBatch *batch)
 		go_past_seen(partition);
 		if (partition->last == NO_OFFSET)
 			continue;
-		/* Behind the record comes the commit marker. */
+		/* The commit marker follows the record. */
 		partition->next = Max(partition->next, partition->last + 2);
 		partition->newest = partition->last;
 		partition->is_open = false;
@@ -221,7 +224,7 @@ kafka_committed(Kafka *kafka, AdminSinkBatch *batch)
 	return ADMIN_SINK_OK;
 }
 
-/* A log took a record where it should have had one for long. */
+/* Stops: a partition took a record at an offset that was used long ago. */
 static AdminSinkResult
 stop_at_shrunk(Kafka *kafka)
 {
@@ -234,8 +237,9 @@ stop_at_shrunk(Kafka *kafka)
 }
 
 /*
- * The broker has forgotten our transactional id, and with it whom it has fenced: librdkafka would ask for
- * a new one and go on.  Only a worker that begins again learns from the topic whether another has delivered meanwhile.
+ * The broker has forgotten our transactional id, and with it which producers it has fenced.
+ * librdkafka would ask for a new one and continue.  Only a worker that begins again learns from the
+ * topic whether another worker has delivered meanwhile.
  */
 static bool
 has_expired(rd_kafka_resp_err_t code)
@@ -244,8 +248,9 @@ has_expired(rd_kafka_resp_err_t code)
 }
 
 /*
- * All reports come before the commit, which would send the rest and go on by itself.  Without
- * it the transaction is never seen: the next producer aborts it.
+ * Waits for all delivery reports before the commit, which would send the remaining records and
+ * continue by itself.  Without the commit no consumer sees the transaction: the next producer
+ * aborts it.
  */
 static AdminSinkResult
 kafka_commit(Kafka *kafka, AdminSinkBatch *batch)
@@ -269,8 +274,8 @@ kafka_commit(Kafka *kafka, AdminSinkBatch *batch)
 	}
 
 	/*
-	 * What was too large is tried again in parts, what no record is to blame for as it is; all
-	 * else is an outage.
+	 * A batch that was too large is retried in parts.  A failure that no record has caused is
+	 * retried unchanged.  Every other failure is an outage.
 	 */
 	if (rd_kafka_error_txn_requires_abort(error) && !has_expired(rd_kafka_error_code(error)) &&
 		(kafka_is_too_large(kafka) || kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR))
@@ -283,7 +288,7 @@ kafka_commit(Kafka *kafka, AdminSinkBatch *batch)
 	return kafka_failure(kafka, error, "commit a transaction");
 }
 
-/* An abort ends what is open in a partition, whosever records these are. */
+/* Can this abort have removed records committed before, whose marker is missing in a partition? */
 static bool
 abort_took_more(const Kafka *kafka)
 {
@@ -326,14 +331,14 @@ abort_batch(Kafka *kafka, AdminSinkBatch *batch)
 	}
 	if (batch->rejected_record != ADMIN_SINK_NO_RECORD)
 	{
-		/* The others may well be as large a set as before. */
+		/* The other records may again be sent in sets of any size. */
 		kafka_sets_unlimited();
 		let_go_of_batch(kafka);
 		return ADMIN_SINK_REJECTED;
 	}
 	if (kafka_is_too_large(kafka))
 		kafka_sets_refused();
-	/* After a set that was refused librdkafka's numbers do not fit: one more abort mends them. */
+	/* After a refused set librdkafka's sequence numbers are wrong; one more abort repairs them. */
 	else if (++kafka->attempts >= MOST_ATTEMPTS)
 		return kafka_refused(kafka, kafka->failed_code, kafka->failed_error, "send a batch");
 	result = send_batch(kafka, batch);
@@ -348,7 +353,7 @@ kafka_confirm(AdminSink *sink, AdminSinkBatch *batch)
 	return kafka->transaction == KAFKA_ABORTING ? abort_batch(kafka, batch) : kafka_commit(kafka, batch);
 }
 
-/* What librdkafka has to say is taken, or it would pile up. */
+/* Serves librdkafka's events, which would pile up otherwise. */
 static AdminSinkResult
 kafka_idle(AdminSink *sink)
 {
@@ -358,7 +363,7 @@ kafka_idle(AdminSink *sink)
 	return kafka_watch(kafka, true);
 }
 
-/* The handles first: they refer to the batch, and to this state. */
+/* Destroys the handles first, because they refer to the batch and to this state. */
 static void
 kafka_close(AdminSink *sink)
 {

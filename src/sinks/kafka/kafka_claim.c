@@ -1,13 +1,14 @@
 /*
  * kafka_claim.c
- *	  Claims: what a server that was promoted leaves in the topic, for the one before it to find.
+ *	  Claims: a promoted server leaves one in the topic, for the previous server to find.
  *
- * A promoted server has nothing to deliver at first.  Until it has, the server before it, which
- * comes up for a moment, knows all that the topic holds, and would fence it.  So the new one
- * leaves a record in a transaction that it aborts: readers of the trail never see that, and a
- * read_uncommitted consumer does.  Its header is "<store id> <the worker's claim>".
+ * At first a promoted server has no rows to deliver.  If the previous server comes up for a moment
+ * then, it knows all that the topic holds, and would fence the new server.  So the new server
+ * leaves a record in a transaction that it aborts.  Readers of the trail never see this record, but
+ * a read_uncommitted consumer does.  Its header is "<store id> <the worker's claim>".
  *
- * Where a commit marker may be missing nothing is aborted: it would end what was committed.
+ * In a partition where a commit marker may be missing no transaction is aborted: that would also
+ * end the committed one.
  */
 #include "postgres.h"
 
@@ -32,7 +33,7 @@ claim_in(const Kafka *kafka, const rd_kafka_message_t *message)
 	return text + id_length + 1;
 }
 
-/* Assigns the consumer to what is new; false: nothing is. */
+/* Assigns the consumer to the new offsets; false: there are none. */
 static bool
 claims_begin(Kafka *kafka)
 {
@@ -101,7 +102,7 @@ claims_take(Kafka *kafka, const rd_kafka_message_t *message)
 			return claim_yield(kafka, claim);
 		partition->is_read = message->offset + 1 >= partition->high;
 	}
-	/* Or retention was quicker. */
+	/* Or retention has removed the records. */
 	else if (message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF || message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET)
 		partition->is_read = true;
 	else if (kafka_remedy(message->err) != NULL)
@@ -145,7 +146,7 @@ kafka_find_claims(Kafka *kafka)
 	return claims_are_read(kafka) ? ADMIN_SINK_OK : kafka_no_answer(kafka, "read the topic to its end");
 }
 
-/* A partition where an abort ends nothing that was committed; NO_OFFSET: none. */
+/* A partition where an abort ends no committed transaction; NO_OFFSET: there is none. */
 static int
 claim_partition(const Kafka *kafka)
 {
@@ -209,8 +210,8 @@ claim_confirm(Kafka *kafka)
 }
 
 /*
- * What is remembered lies behind the claim and its marker: retention may take both.  A marker that does not
- * come is not waited for.
+ * Moves the remembered offset behind the claim and its marker, because retention may remove both.
+ * If the marker does not come in time, goes on without it.
  */
 static AdminSinkResult
 claim_measure(Kafka *kafka, int partition)

@@ -8,15 +8,15 @@
 #include "sinks/kafka/kafka_types.h"
 
 /*
- * Reads what recovery has read once more, uncommitted, for claims; ADMIN_SINK_FENCED: another
- * server's is better than ours.  The first call begins it.
+ * Reads the offsets that recovery has read once more, uncommitted, and looks for claims.  The first
+ * call begins that.  ADMIN_SINK_FENCED: the claim of another server is better than ours.
  */
 extern AdminSinkResult kafka_find_claims(Kafka *kafka);
 
 /* Leaves sink->claim in the topic, if there is one; ADMIN_SINK_OK: it is there. */
 extern AdminSinkResult kafka_claim(Kafka *kafka);
 
-/* Fenced before, and now the topic holds what this database does not know. */
+/* For a worker that was fenced before: the topic now holds rows that its database does not know. */
 extern AdminSinkResult kafka_is_outdone(Kafka *kafka);
 
 #endif							/* ADMIN_EXT_KAFKA_CLAIM_H */

@@ -2,8 +2,9 @@
  * kafka_config.c
  *	  Handles of librdkafka with the settings of admin_ext applied.
  *
- * What exactly once rests on is set here and cannot be overridden; the rest is
- * admin_ext.kafka_options.  No error names the value of a property: it may be a secret.
+ * Properties that exactly-once delivery depends on are set here and cannot be overridden; the
+ * others come from admin_ext.kafka_options.  No error names the value of a property: it may be a
+ * secret.
  */
 #include "postgres.h"
 
@@ -16,7 +17,7 @@
 #include "sinks/kafka/kafka_offsets.h"
 #include "sinks/kafka/kafka_types.h"
 
-/* Recovery and delivery rest on these. */
+/* Recovery and delivery depend on these. */
 static const char *const fixed[] = {
 	"acks", "auto.offset.reset", "bootstrap.servers", "dr_cb", "dr_msg_cb", "enable.auto.commit",
 	"enable.auto.offset.store", "enable.idempotence", "enable.partition.eof", "group.id",
@@ -24,7 +25,7 @@ static const char *const fixed[] = {
 	"request.required.acks", "transactional.id",
 };
 
-/* What we recommend, unless kafka_options says otherwise. */
+/* Defaults that admin_ext.kafka_options can override. */
 static const struct
 {
 	const char *name;
@@ -45,7 +46,7 @@ static const struct
 	{"client.id", "admin_ext"},
 };
 
-/* What librdkafka calls a broken connection may be more than that: its words tell. */
+/* librdkafka reports other errors as a broken connection, too; its text tells them apart. */
 static int
 cause_of(int code, const char *reason)
 {
@@ -77,7 +78,7 @@ take_error(rd_kafka_t *handle, int code, const char *reason, void *opaque)
 
 	if (handle == kafka->producer)
 		note_transport(kafka, code, reason);
-	/* What names a cause is not overwritten by the silence that follows from it. */
+	/* An error that names a cause is not replaced by the timeout that follows from it. */
 	if (kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
 		kafka->broker_code == RD_KAFKA_RESP_ERR__SSL)
 		return;
@@ -105,7 +106,7 @@ take_log(const rd_kafka_t *handle, int level, const char *facility, const char *
 	RESUME_INTERRUPTS();
 }
 
-/* Asked for by statistics.interval.ms; the producer's only, for it is the one that lives on. */
+/* Enabled by statistics.interval.ms, for the producer only: that handle lives on. */
 static int
 take_statistics(rd_kafka_t *handle, char *json, size_t length, void *opaque)
 {
@@ -117,8 +118,8 @@ take_statistics(rd_kafka_t *handle, char *json, size_t length, void *opaque)
 }
 
 /*
- * Below what is remembered only the place of a marker that was not written is free: at any
- * other offset the partition is not the one that took the records before.
+ * Below the remembered offset, only the place of a missing marker is free.  A record at any other
+ * offset there means that this is not the partition that took the earlier records.
  */
 static void
 take_offset(Kafka *kafka, int32 number, int64 offset)
@@ -139,7 +140,10 @@ take_offset(Kafka *kafka, int32 number, int64 offset)
 	partition->last = Max(partition->last, offset);
 }
 
-/* Of a record of the transaction at hand: opaque is its place in the batch, from 1 on. */
+/*
+ * The delivery report of a record of the current transaction; opaque is its place in the batch,
+ * from 1 on.
+ */
 static void
 take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 {
@@ -162,7 +166,7 @@ take_report(rd_kafka_t *handle, const rd_kafka_message_t *message, void *opaque)
 	if (kafka->report_code == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		kafka->report_code = message->err;
-		/* Not rd_kafka_message_errstr(): 2.0.2 answers with the payload. */
+		/* Not rd_kafka_message_errstr(): in librdkafka 2.0.2 it returns the payload. */
 		strlcpy(kafka->report_error, rd_kafka_err2str(message->err), sizeof(kafka->report_error));
 	}
 }
@@ -209,7 +213,10 @@ trim_text(char *text)
 	return text;
 }
 
-/* The next name=value of those that semicolons or line breaks separate; the check hook has seen to the form. */
+/*
+ * Parses the next name=value, up to a semicolon or line break.  The check hook has checked the
+ * form.
+ */
 static bool
 next_option(char **rest, char **name, char **value)
 {
@@ -292,7 +299,9 @@ new_conf(Kafka *kafka)
 	return conf;
 }
 
-/* The threads that a handle starts leave the server's signals to the server's thread. */
+/*
+ * Creates a handle with all signals blocked, so that its threads do not take the server's signals.
+ */
 static rd_kafka_t *
 kafka_start_handle(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
@@ -308,7 +317,7 @@ kafka_start_handle(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	if (handle == NULL)
 	{
 		rd_kafka_conf_destroy(conf);
-		/* A file that is not there may be there in a moment. */
+		/* A missing file may appear in a moment. */
 		kafka->why_none = ADMIN_SINK_RETRY;
 		snprintf(kafka->sink->error, sizeof(kafka->sink->error), "could not start librdkafka %s: %s; correct admin_ext.kafka_options",
 				 rd_kafka_version_str(), reason);
@@ -318,7 +327,7 @@ kafka_start_handle(Kafka *kafka, rd_kafka_type_t type, rd_kafka_conf_t *conf)
 	return handle;
 }
 
-/* A transaction that the worker still waits for is not ended by the broker. */
+/* The broker must not end a transaction that the worker still waits for. */
 static bool
 check_timeout(Kafka *kafka, const rd_kafka_conf_t *conf)
 {
@@ -379,7 +388,7 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 
 	if (conf == NULL)
 		return NULL;
-	/* Never subscribed and never committed: no group comes to be, and no right to one is needed. */
+	/* It never subscribes and never commits, so no group is created and no right to one is needed. */
 	snprintf(id, sizeof(id), "admin_ext.%s", kafka->sink->store_id);
 	if (!set_property(kafka, conf, "group.id", id))
 	{
@@ -392,10 +401,7 @@ kafka_new_consumer(Kafka *kafka, const char *isolation)
 rd_kafka_t *
 kafka_new_watcher(Kafka *kafka)
 {
-	/*
-	 * Without a group: librdkafka looks after one every second, which is most of what an idle
-	 * handle costs.
-	 */
+	/* No group: librdkafka would look for its broker every second, most of an idle handle's cost. */
 	rd_kafka_conf_t *conf = consumer_conf(kafka, "read_uncommitted");
 
 	if (conf == NULL)

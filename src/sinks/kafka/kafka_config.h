@@ -11,11 +11,11 @@
 extern rd_kafka_t *kafka_new_producer(Kafka *kafka);
 extern rd_kafka_t *kafka_new_consumer(Kafka *kafka, const char *isolation);
 
-/* The same, for kafka_watch.c: it fetches no more than it has to. */
+/* The same, for kafka_watch.c; it fetches as little as possible. */
 extern rd_kafka_t *kafka_new_watcher(Kafka *kafka);
 extern void kafka_destroy(rd_kafka_t **handle);
 
-/* What error_cb has said is over. */
+/* Forgets the last error that error_cb has reported. */
 extern void kafka_forget_error(Kafka *kafka);
 
 /* The value of a property in admin_ext.kafka_options; NULL: it is not there. */

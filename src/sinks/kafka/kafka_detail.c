@@ -1,7 +1,7 @@
 /*
  * kafka_detail.c
- *	  What the database remembers of the topic, as text: how far each partition is known to
- *	  hold what is ours, and where the newest position is.
+ *	  The text in which the database remembers the topic: up to which offset each partition holds
+ *	  our records, and where the newest position is.
  */
 #include "postgres.h"
 
@@ -19,9 +19,9 @@ read_topic_id(Kafka *kafka, const char *text)
 }
 
 /*
- * "<topic>/<its id> <header partition>:<offset> <partition>:<next>-<distance>,...", as kafka_write_detail()
- * writes it.  The newest record is so far before next; without a distance it is unknown.  Where the
- * topic's id is unknown it is left out, with the slash.
+ * "<topic>/<its id> <header partition>:<offset> <partition>:<next>-<distance>,...", as
+ * kafka_write_detail() writes it.  distance is how far the newest record is before next; without it
+ * that record is unknown.  If the topic's id is unknown, id and slash are left out.
  */
 bool
 kafka_read_detail(Kafka *kafka, const char *detail)
@@ -53,7 +53,7 @@ kafka_read_detail(Kafka *kafka, const char *detail)
 			return false;
 		if (partition >= kafka->partition_count)
 		{
-			/* Partitions never become fewer, unless the topic is another one. */
+			/* The number of partitions never shrinks, unless the topic was recreated. */
 			if (next > 0)
 				kafka->shrunk_partition = partition;
 			continue;

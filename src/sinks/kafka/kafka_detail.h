@@ -8,8 +8,8 @@
 #include "sinks/kafka/kafka_types.h"
 
 /*
- * Reads what kafka_write_detail() has written; false: it was written for another topic.  A
- * partition that is remembered, and is not there, is kafka->shrunk_partition.
+ * Reads the text of kafka_write_detail(); false: it was written for another topic.  If a remembered
+ * partition no longer exists, sets kafka->shrunk_partition.
  */
 extern bool kafka_read_detail(Kafka *kafka, const char *detail);
 extern void kafka_write_detail(const Kafka *kafka, char *detail, Size size);

@@ -1,9 +1,9 @@
 /*
  * kafka_errors.c
- *	  What librdkafka says, as one sentence a DBA can act on, and what follows from it.
+ *	  Turns an error of librdkafka into a result, and into one sentence that a DBA can act on.
  *
- * Which errors can be tried again, which ask for an abort and which are fatal is
- * librdkafka's to say, by its flags; codes only choose the words.
+ * librdkafka's flags decide which errors can be retried, which need an abort and which are fatal;
+ * codes only select the words.
  */
 #include "postgres.h"
 
@@ -11,15 +11,15 @@
 #include "sinks/kafka/kafka_types.h"
 
 #define TIMEOUT_SLACK_MS	5000
-/* Brokers that were too slow a moment ago are thought slow, not gone. */
+/* Brokers that were too slow within this time are reported as slow, not as gone. */
 #define STILL_SLOW_MS	60000
 
-/* When the brokers were last too slow for a batch; 0: they were not since one was committed. */
+/* When the brokers were last too slow for a batch; 0: not since the last commit. */
 static int64 slow_at = 0;
 
 /*
- * A code that has a remedy ends recovery.  GROUP_AUTHORIZATION_FAILED has none: a
- * consumer that is assigned its partitions is told so, and reads all the same.
+ * A code that has a remedy ends recovery.  GROUP_AUTHORIZATION_FAILED has no remedy here: a
+ * consumer with assigned partitions gets it, and can read all the same.
  */
 static const struct
 {
@@ -61,7 +61,7 @@ remedy_for_code(rd_kafka_resp_err_t code, const char *reason)
 		(strstr(reason, "certificate") || strstr(reason, "unknown ca")))
 		return "the broker wants a certificate that it trusts: correct ssl.certificate.location and "
 			"ssl.key.location in admin_ext.kafka_options";
-	/* These pass by themselves more often than not, and end no recovery. */
+	/* These errors usually pass by themselves, so they do not end recovery. */
 	if (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
 		return "start the brokers, or correct admin_ext.kafka_brokers";
 	return kafka_remedy(code);
@@ -81,8 +81,8 @@ kafka_explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const ch
 	const char *remedy = remedy_for_code(code, reason);
 
 	/*
-	 * In brackets, and behind "probably", follow guesses, and how long and how often: nothing for
-	 * a sentence that is logged when it changes.
+	 * Guesses, durations and counts follow in brackets or behind "probably".  They are cut off,
+	 * because a sentence that changes is logged again.
 	 */
 	const char *guess = strstr(reason, ": probably due to");
 	const char *aside = guess ? guess : strstr(reason, " (");
@@ -91,7 +91,7 @@ kafka_explain(Kafka *kafka, const char *what, rd_kafka_resp_err_t code, const ch
 
 	snprintf(error, size, "could not %s (topic \"%s\"): %.*s%s%s", what, kafka->topic,
 			 (int) (aside ? aside - reason : strlen(reason)), reason, remedy ? "; " : "", remedy ? remedy : "");
-	/* 2.0.2 answers a right password so where the broker is of version 4. */
+	/* librdkafka 2.0.2 reports this for a correct password if the broker has version 4. */
 	if ((code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED) &&
 		rd_kafka_version() < 0x020601ff && strstr(reason, "SCRAM"))
 		snprintf(error + strlen(error), size - strlen(error),
@@ -125,10 +125,10 @@ kafka_refused(Kafka *kafka, rd_kafka_resp_err_t code, const char *reason, const 
 				 "topic \"%s\"; stop one of the two, then reload", kafka->sink->store_id, kafka->topic);
 		return ADMIN_SINK_FENCED;
 	}
-	/* A commit says no more than that something is wrong: the first report says what. */
+	/* A failed commit does not say what is wrong; the first failed report does. */
 	if (kafka->report_code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		kafka_explain(kafka, what, kafka->report_code, kafka->report_error);
-	/* And an abort that fails says less than why it had to be. */
+	/* The reason for an abort says more than the failure of the abort. */
 	else if (kafka->failed_code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		kafka_explain(kafka, "send a batch", kafka->failed_code, kafka->failed_error);
 	else if (code == RD_KAFKA_RESP_ERR__TIMED_OUT)
@@ -177,7 +177,7 @@ kafka_give_up(Kafka *kafka, rd_kafka_resp_err_t code, const char *what)
 AdminSinkResult
 kafka_wait_for_brokers(Kafka *kafka)
 {
-	/* Nothing will come of waiting for a broker that does not let us in. */
+	/* Waiting does not help if the login, TLS or the name lookup has failed. */
 	bool		is_hopeless = kafka->broker_code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
 	kafka->broker_code == RD_KAFKA_RESP_ERR__SSL ||
 	kafka->broker_code == RD_KAFKA_RESP_ERR__RESOLVE;

@@ -19,7 +19,7 @@ extern AdminSinkResult kafka_failure(Kafka *kafka, rd_kafka_error_t *error, cons
 /* Why the brokers do not answer, as far as is known. */
 extern AdminSinkResult kafka_no_answer(Kafka *kafka, const char *what);
 
-/* Were the brokers too slow for a batch just now? */
+/* Notes whether the brokers were too slow for a batch just now. */
 extern void kafka_set_slow(bool is_slow);
 
 /* What to do about an answer; NULL: it passes by itself. */
@@ -28,7 +28,7 @@ extern const char *kafka_remedy(rd_kafka_resp_err_t code);
 /* An outage, for what a broker has answered. */
 extern AdminSinkResult kafka_give_up(Kafka *kafka, rd_kafka_resp_err_t code, const char *what);
 
-/* They have not answered yet: an outage once the phase has had its time. */
+/* For brokers that have not answered yet: an outage once the time of the phase is over. */
 extern AdminSinkResult kafka_wait_for_brokers(Kafka *kafka);
 
 #endif							/* ADMIN_EXT_KAFKA_ERRORS_H */

@@ -1,19 +1,18 @@
 /*
  * kafka_pace.c
- *	  How much is sent at once: what to do with a batch that does not get through.
+ *	  Decides how much is sent at once, and what to do with a batch that does not get through.
  *
- * A transaction that is left open is ended by the broker, so a batch has a deadline.  The
- * deadline moves on while records are taken, as far as transaction.timeout.ms allows.  A batch
- * that misses it would miss it again: the next one is smaller, and batches grow again while
- * they go well.
+ * The broker ends a transaction that is left open, so a batch has a deadline.  The deadline moves
+ * on while records are taken, as far as transaction.timeout.ms allows.  A batch that misses it
+ * would miss it again.  So the next batch is smaller, and batches grow again while they go well.
  *
- * A broker closes the connection on a request that it will never take (socket.request.max.bytes),
- * and says nothing.  So does a broker that is restarted.  They are told apart by what else is
- * seen meanwhile.  The connection was closed behind a record, no record was taken since, no
- * connection was refused, and a look after the topic, by a connection of its own, went well after
- * that.  Then smaller batches follow, down to a single record.  That one is rejected when it
- * has come to this three times, each time by a new handle, which has begun with small requests.
- * A small record is not: no broker refuses so little, so something else closes the connection.
+ * A broker silently closes the connection on a request that is larger than
+ * socket.request.max.bytes.  A broker that restarts does the same.  The request was too large if,
+ * after a record, the connection was closed, no record was taken since and no connection was
+ * refused.  A later look at the topic, by a connection of its own, must also succeed.  Then smaller
+ * batches follow, down to a single record.  That record is rejected when this has happened three
+ * times, each time with a new handle, which has begun with small requests.  A small record is not
+ * rejected: no broker refuses so few bytes, so something else closes the connection.
  */
 #include "postgres.h"
 
@@ -29,13 +28,13 @@
 #define LEAST_BYTES		16384
 /* Brokers refuse no request for so few bytes. */
 #define SMALL_BYTES		65536
-/* Batches that took no longer than this went well; so many of them, and the next may be twice as large. */
+/* A batch that took less than this went well; after so many of them, the limit doubles. */
 #define QUICK_MS		3000
 #define QUICK_BATCHES	4
-/* One that took longer than this was too large. */
+/* A batch that took this long was too large. */
 #define SLOW_MS			15000
 
-/* The record that a broker has hung up on, alone in its batch.  Outlives the handle. */
+/* The record, alone in its batch, on which a broker closed the connection.  Outlives the handle. */
 static int64 hung_up_audit_id = 0;
 static int	hang_ups = 0;
 static int	quick_batches = 0;
@@ -50,7 +49,7 @@ kafka_pace_begin(Kafka *kafka)
 	kafka->taken_at = kafka->begun;
 }
 
-/* The last moment for records: what is left is for the commit. */
+/* The latest deadline for records; the time after it is for the commit. */
 static int64
 pace_end(const Kafka *kafka)
 {
@@ -95,7 +94,9 @@ pace_isolate(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/* The deadline has passed.  Brokers that do not answer may be slow only: then, too, less is more. */
+/*
+ * The deadline has passed.  Brokers that do not answer may only be slow: the next batch is smaller.
+ */
 static AdminSinkResult
 pace_give_up(Kafka *kafka)
 {
@@ -127,7 +128,7 @@ kafka_pace(Kafka *kafka)
 		kafka->taken_at = now;
 		kafka->deadline = Min(now + KAFKA_TRANSACTION_MS, pace_end(kafka));
 	}
-	/* A broker that throttles does not read what comes next for as long as it likes. */
+	/* A broker that throttles may stop reading for any length of time. */
 	if (kafka->throttled_at >= kafka->begun)
 		kafka->deadline = pace_end(kafka);
 	if (pace_is_hung_up(kafka, now))
@@ -147,7 +148,7 @@ kafka_pace_committed(Kafka *kafka)
 		sink->most_bytes = Max(kafka->batch->length / 2, LEAST_BYTES);
 		quick_batches = 0;
 	}
-	/* Where so little takes long, it is not for its size. */
+	/* If even so few bytes take long, the size is not the reason. */
 	else if (sink->most_bytes > 0 && (taken < QUICK_MS || sink->most_bytes < LEAST_BYTES) && ++quick_batches >= QUICK_BATCHES)
 	{
 		sink->most_bytes = sink->most_bytes < MaxAllocSize ? Max(sink->most_bytes * 2, LEAST_BYTES) : 0;

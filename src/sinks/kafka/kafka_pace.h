@@ -12,8 +12,9 @@ extern void kafka_pace_begin(Kafka *kafka);
 extern void kafka_pace_committed(Kafka *kafka);
 
 /*
- * While records are on their way: ADMIN_SINK_PENDING: go on, or abort where the batch has a rejected
- * record now; ADMIN_SINK_RETRY: the batch does not get through, the next one may be smaller.
+ * To be called while records are on their way.  ADMIN_SINK_PENDING: continue, or abort if the batch
+ * now has a rejected record.  ADMIN_SINK_RETRY: the batch does not get through, and the next one
+ * may be smaller.
  */
 extern AdminSinkResult kafka_pace(Kafka *kafka);
 

@@ -1,6 +1,6 @@
 /*
  * kafka_peek.c
- *	  A look at the topic before anybody is fenced: its beginning and its end.
+ *	  The beginning and the end of a peek: a look at the topic before other workers are fenced.
  */
 #include "postgres.h"
 
@@ -19,7 +19,10 @@ kafka_found_unknown(const Kafka *kafka, const AdminSinkPosition *position)
 		!kafka->sink->knows(kafka->sink, position->position_id, position->record);
 }
 
-/* Where the topic may have lost something there is no time for a peek.  After an operator's resync it is not needed. */
+/*
+ * If the topic may have lost records, there is no time for a peek.  After an operator's resync it
+ * is not needed.
+ */
 AdminSinkResult
 kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
 {
@@ -34,7 +37,7 @@ kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)
 	return ADMIN_SINK_PENDING;
 }
 
-/* Nothing of a peek is kept once other workers are fenced: then the topic is read again. */
+/* Discards what a peek has found: once other workers are fenced, the topic is read again. */
 AdminSinkResult
 kafka_end_peek(Kafka *kafka, AdminSinkPosition *position)
 {

@@ -10,13 +10,16 @@
 /* The next phase of recovery, and how long it may take. */
 extern void kafka_enter(Kafka *kafka, KafkaPhase phase, int milliseconds);
 
-/* For how long the phase has gone on, if it may take so many milliseconds. */
+/* How long the phase has lasted, if it may take so many milliseconds. */
 extern int64 kafka_phase_age(const Kafka *kafka, int milliseconds);
 
-/* The phase has had its time. */
+/* Is the time of the phase over? */
 extern bool kafka_is_late(const Kafka *kafka);
 
-/* Recovery waits for what may be old news to pass: as long as it can, and no longer than it has to where loss is suspected. */
+/*
+ * May recovery wait for answers that are not outdated?  As long as it can; if a loss is suspected,
+ * no longer than it must.
+ */
 extern bool kafka_is_patient(const Kafka *kafka);
 
 /* A look after the topic has seen a log that is too short; recovery need not be patient.  Outlives the handle. */

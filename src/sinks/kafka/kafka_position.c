@@ -1,6 +1,6 @@
 /*
  * kafka_position.c
- *	  The header that carries the worker's position, as it is read back.
+ *	  Reads the header that carries the worker's position.
  */
 #include "postgres.h"
 
@@ -24,8 +24,9 @@ kafka_header_text(const rd_kafka_message_t *message, const char *name, char *tex
 }
 
 /*
- * The position in a header of this store; empty where there is none.  "<store id> <position_id> <record>"
- * One that names this store and is not of that form comes back as it is: it is a forgery.
+ * The position in a header of this store, "<store id> <position_id> <record>"; empty: there is
+ * none.  A header that names this store but has another form is a forgery, and comes back
+ * unchanged.
  */
 const char *
 kafka_position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *position_id)
@@ -40,7 +41,9 @@ kafka_position_of(const Kafka *kafka, rd_kafka_message_t *message, int64 *positi
 	return *record == ' ' ? record + 1 : text;
 }
 
-/* Only this store can write a position of its own: other writers of the topic cannot move it. */
+/*
+ * Stops: a forged position, which another writer of the topic has made, must not move this store's.
+ */
 AdminSinkResult
 kafka_stop_at_forgery(Kafka *kafka, const rd_kafka_message_t *message, int64 position_id, const char *forgery)
 {

@@ -2,10 +2,10 @@
  * kafka_property.c
  *	  Which of librdkafka's properties admin_ext.kafka_options does not take.
  *
- * Since PostgreSQL 15 the right to set it can be granted to a role that is no superuser.  A
- * property that loads a library or runs a command would make that role the server's owner.
- * Names are those of librdkafka 2.0.2 to 2.16; it reads them with upper and lower case kept apart.
- * Pure: no PostgreSQL, no memory.
+ * Since PostgreSQL 15 the right to set it can be granted to a role that is not a superuser.  A
+ * property that loads a library or runs a command would give that role the rights of the server's
+ * user.  Names are those of librdkafka 2.0.2 to 2.16, which are case-sensitive.  Pure: does not use
+ * PostgreSQL, allocates no memory.
  */
 #include "sinks/kafka/kafka_property.h"
 
@@ -14,7 +14,10 @@
 
 #define TOPIC_PREFIX	"topic."
 
-/* Each begins so; what goes on after it is refused, too, for a later librdkafka may have more of the kind. */
+/*
+ * Prefixes: each property that begins with one is refused, since a later librdkafka may have more
+ * of the kind.
+ */
 static const char *const loading[] = {
 	"interceptors",
 	"plugin.",					/* plugin.library.paths: dlopen() */
@@ -29,7 +32,7 @@ static const char *const internal[] = {
 	"default_topic_conf", "enabled_events", "internal.", "offset.store.",
 };
 
-/* They become part of the command line of kinit, which a shell reads. */
+/* Their values become part of the command line of kinit, which a shell reads. */
 static const char *const in_command[] = {"sasl.kerberos.keytab", "sasl.kerberos.principal"};
 
 static bool
@@ -54,7 +57,7 @@ is_harmless_to_shell(const char *value, size_t length)
 		if (value[i] == '\0' || strchr(plain, value[i]) == NULL)
 			return false;
 	}
-	/* A dash in front would be an option of kinit's. */
+	/* kinit would take a value that begins with a dash as an option. */
 	return length == 0 || value[0] != '-';
 }
 

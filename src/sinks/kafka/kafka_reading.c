@@ -1,6 +1,6 @@
 /*
  * kafka_reading.c
- *	  Recovery reads the topic from what is remembered to its end, read committed.
+ *	  Reads the topic in recovery, from the remembered offsets to its end, read_committed.
  */
 #include "postgres.h"
 
@@ -91,7 +91,7 @@ take_message(Kafka *kafka, rd_kafka_message_t *message, AdminSinkPosition *posit
 		return result;
 	partition->due = NO_OFFSET;
 	partition->is_open = false;
-	/* What an operator has gone past may be anybody's: it need not be there next time. */
+	/* After a resync it may be another writer's record, which need not be there next time. */
 	partition->newest = position->is_resync ? NO_OFFSET : message->offset;
 	partition->next = Max(partition->next, message->offset + 1);
 	partition->is_read = partition->next >= partition->high;
@@ -104,7 +104,7 @@ take_end(Kafka *kafka, const rd_kafka_message_t *message)
 {
 	KafkaPartition *partition = &kafka->partitions[message->partition];
 
-	/* It has no marker, and nothing is behind it. */
+	/* The record has no marker, and no record follows it. */
 	if (partition->due != NO_OFFSET && message->offset <= partition->due && partition->high <= partition->next)
 	{
 		partition->is_open = true;
@@ -113,7 +113,7 @@ take_end(Kafka *kafka, const rd_kafka_message_t *message)
 	}
 	if (partition->due != NO_OFFSET && message->offset > partition->due)
 		return kafka_stop_at_offsets(kafka, message->partition, message->offset, partition->high);
-	/* Commit markers are passed by unseen. */
+	/* The consumer does not show commit markers. */
 	partition->next = Max(partition->next, message->offset);
 	partition->is_read = message->offset >= partition->high || kafka->is_peeking;
 	partition->is_held_back = !partition->is_read;
@@ -121,8 +121,9 @@ take_end(Kafka *kafka, const rd_kafka_message_t *message)
 }
 
 /*
- * Read from behind the last stable offset a partition gives nothing, and librdkafka reports no end of it.
- * Another producer's transaction was open already when our newest record came.
+ * Behind the last stable offset a consumer gets no record, and librdkafka reports no end of the
+ * partition.  That happens if another producer's transaction was already open when our newest
+ * record was written.
  */
 static void
 look_for_open_transaction(Kafka *kafka)
@@ -193,7 +194,7 @@ kafka_read_on(Kafka *kafka, AdminSinkPosition *position)
 			result = take_message(kafka, message, position);
 		else if (message != NULL && message->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 			result = take_end(kafka, message);
-		/* Where retention was quicker, another measurement says what is there. */
+		/* If retention has removed records meanwhile, measuring again shows what is left. */
 		else if (message != NULL &&
 				 (message->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || kafka_remedy(message->err) != NULL))
 			result = kafka_give_up(kafka, message->err, "read the topic");

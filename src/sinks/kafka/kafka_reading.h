@@ -11,7 +11,7 @@
 extern AdminSinkResult kafka_begin_reading(Kafka *kafka);
 extern AdminSinkResult kafka_read_on(Kafka *kafka, AdminSinkPosition *position);
 
-/* A partition holds these offsets, and what is remembered is not among them. */
+/* Stops: the remembered offset is not among those that the partition holds. */
 extern AdminSinkResult kafka_stop_at_offsets(Kafka *kafka, int partition, int64 low, int64 high);
 
 #endif							/* ADMIN_EXT_KAFKA_READING_H */

@@ -7,16 +7,16 @@
  * and where the last such header was: offsets alone would not recognise a topic that
  * was recreated.  Each call waits for a slice at the most; for brokers that are slow, for some seconds.
  *
- * 0. A peek: steps 2 and 3, with the same time limits.  A copy that finds a position built on
- *    ticks it does not know is an older one: it stops here, and has fenced no worker.  So an old
- *    primary that comes up for a moment does not end the delivery of the new one.  A peek that
- *    does not get to its end, because brokers are slow or away, is an outage: fencing without
- *    having looked could end the delivery of another one.  What else is wrong with the topic is
- *    step 1's and what follows to find.
+ * 0. A peek: steps 2 and 3, with the same time limits.  A server that finds a position
+ *    built on ticks it does not know is an older copy: it stops here, and has fenced no worker.  So
+ *    an old primary that comes up for a moment does not end the delivery of the new one.  A peek
+ *    that does not get to its end, because brokers are slow or away, is an outage: fencing without
+ *    having looked could end the delivery of another server.  Any other problem of the topic is
+ *    left to step 1 and the following ones.
  *    A claim that another server has left (kafka_claim.c) has the same effect.  A worker that was
  *    fenced before goes on only where the peek gets to its end and finds nothing.
  * 1. init_transactions fences an older worker and settles its transaction.
- *    Then the topic's id is asked for (kafka_topic_id.c): another one than is remembered is another topic.
+ *    Then the topic's id is asked for (kafka_topic_id.c): a new id means that the topic is another one.
  * 2. Watermarks, asked by a read_uncommitted consumer: a producer, or a read_committed
  *    one, is answered the last stable offset.
  * 3. A read_committed consumer (kafka_reading.c), assigned at the newest records remembered, has to see
@@ -47,12 +47,17 @@
 #include "sinks/kafka/kafka_topic_id.h"
 #include "sinks/kafka/kafka_types.h"
 
-/* What a broker that has just come back says of its topics and watermarks may be old. */
+/* For so long after its restart a broker may report outdated topics and watermarks. */
 #define PATIENCE_MS	2000
-/* The watermark of a new leader follows when the copies on other brokers have asked it for records. */
+/*
+ * The watermark of a new leader is late until the replicas on other brokers have fetched from it.
+ */
 #define COPIES_PATIENCE_MS	5000
 #define SPARE_PARTITIONS	256
-/* After an operator's resync so much of the end of each partition is read: more than the largest batch, and aborted ones. */
+/*
+ * After an operator's resync, so many offsets at the end of each partition are read: more than the
+ * largest batch and aborted ones need.
+ */
 #define KEPT_OFFSETS		20000
 
 static AdminSinkResult
@@ -82,7 +87,7 @@ begin_measuring(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/* A partition that is remembered is not there. */
+/* A remembered partition is missing: asks again for a while, then stops. */
 static AdminSinkResult
 look_for_partition(Kafka *kafka)
 {
@@ -96,7 +101,7 @@ look_for_partition(Kafka *kafka)
 	return ADMIN_SINK_PENDING;
 }
 
-/* An answer that comes later than it was waited for is lost, so slow brokers need longer waits. */
+/* An answer that comes after its timeout is lost, so slow brokers need longer timeouts. */
 static rd_kafka_resp_err_t
 ask_for_metadata(Kafka *kafka, const struct rd_kafka_metadata **metadata)
 {
@@ -187,16 +192,13 @@ kafka_measure_topic(Kafka *kafka, const AdminSinkPosition *position)
 	}
 	if (position->is_resync)
 	{
-		/*
-		 * An operator has decided; of what the topic holds only the numbers that were given out
-		 * count.
-		 */
+		/* After a resync only the delivery numbers in the topic count. */
 		partition->next = Max(low, high - KEPT_OFFSETS);
 		kafka->header_partition = NO_OFFSET;
 		kafka->header_offset = NO_OFFSET;
 	}
 	else if (partition->next == NO_OFFSET)
-		partition->next = low;	/* never heard of: all of it is new */
+		partition->next = low;	/* not remembered: all of it is new */
 	else if (kafka_is_without_marker(partition->newest, partition->next, high))
 	{
 		partition->is_open = true;
@@ -213,20 +215,20 @@ kafka_measure_topic(Kafka *kafka, const AdminSinkPosition *position)
 	if (i == kafka->header_partition && kafka->header_offset >= low)
 		kafka->due_partition = i;
 	partition->due = kafka->due_partition == i ? kafka->header_offset : partition->newest;
-	/* Retention may have taken it. */
+	/* Retention may have removed the record. */
 	if (partition->due < low)
 		partition->due = NO_OFFSET;
 	partition->high = high;
 	partition->from = partition->next;
 	partition->is_read = partition->next >= high && partition->due == NO_OFFSET;
-	/* Each partition has the whole time. */
+	/* The time limit holds for each partition. */
 	kafka_enter(kafka, KAFKA_MEASURING, LOOKING_MS);
 	if (++kafka->measured < kafka->partition_count)
 		return ADMIN_SINK_PENDING;
 	return kafka_begin_reading(kafka);
 }
 
-/* Who has lost what the topic holds claims nothing: the worker stops. */
+/* A server that has lost rows of the topic leaves no claim: the worker stops. */
 static AdminSinkResult
 find_claims(Kafka *kafka, const AdminSinkPosition *position)
 {

@@ -106,8 +106,8 @@ registry_set_options(const Kafka *kafka, CURL *curl, const char *url, const char
 }
 
 /*
- * libcurl's words for the case at hand may hold a piece of the address, and that a
- * password, and they change from one attempt to the next; of a certificate they are needed.
+ * libcurl's detailed message may contain a piece of the URL, and so a password, and it changes from
+ * one attempt to the next.  It is needed only for errors of a certificate.
  */
 static void
 no_answer(Kafka *kafka, CURLcode code, const char *reason)
@@ -145,7 +145,7 @@ registry_post(Kafka *kafka, const char *url, const char *body, StringInfo answer
 	return status;
 }
 
-/* An answer may be anything: as a piece of one sentence it has no line breaks, and no bytes cut in two. */
+/* Makes any answer a piece of one sentence: without line breaks, and no character cut in two. */
 static void
 make_printable(char *text)
 {
@@ -203,7 +203,10 @@ registry_refused(Kafka *kafka, long status, const char *subject, const char *rem
 	return ADMIN_SINK_RETRY;
 }
 
-/* {"id": n}; 0 where there is none, as in a page for people.  In the schema, which a lookup repeats, quotes are escaped. */
+/*
+ * Finds {"id": n} in an answer; 0: there is none, as in an HTML page.  A lookup repeats the schema,
+ * but with escaped quotes.
+ */
 static int
 registry_id(const char *answer)
 {
@@ -226,15 +229,15 @@ make_body(void)
 }
 
 /*
- * Looks first: in production a deployment registers schemas, and a producer may only read.
- * A registry that was given the schema in another layout finds it when it is asked to normalize.
- * A subject, or a schema of it, that is unknown is a 404; so is a wrong address, as registering shows.
+ * Looks the schema up first: in production a deployment registers schemas, and a producer may only
+ * read.  With normalize a registry also finds a schema that was registered in another layout.  An
+ * unknown subject or schema is a 404.  A wrong URL is a 404, too; then registering fails as well.
  */
 static const char *const questions[] = {"", "?normalize=true", "/versions"};
 
 #define REGISTERING	(lengthof(questions) - 1)
 
-/* Who may not look a schema up, or not this way, may still register it. */
+/* A user who may not look a schema up, or not this way, may still register it. */
 static bool
 may_ask_on(long status)
 {
@@ -275,7 +278,7 @@ kafka_find_schema(Kafka *kafka)
 	kafka->schema_id = status == 200 ? registry_id(answer.data) : 0;
 	if (kafka->schema_id > 0)
 		return ADMIN_SINK_OK;
-	/* The right to read is the lesser one to ask for. */
+	/* Ask for the right to read, the smaller one. */
 	return registry_refused(kafka, status, subject,
 							question == REGISTERING && (may_look || status != 403) ? remedy_of_registering(status) : remedy_of_lookup(status), answer.data);
 }

@@ -15,7 +15,7 @@
 #define STORE_HEADER		"admin-ext-store"
 #define MOST_HEADERS		5
 #define MOST_DIGITS			20
-/* Two of stores, four chains, numbers and names. */
+/* Room for two store ids, four chains, numbers and names. */
 #define SEAL_BYTES			768
 
 static void
@@ -23,12 +23,12 @@ add_text(rd_kafka_headers_t *headers, const char *name, const char *text, int le
 {
 	rd_kafka_resp_err_t code = rd_kafka_header_add(headers, name, -1, text, length);
 
-	/* A record without it would look like one of somebody else's. */
+	/* Without the header the record would look like another writer's. */
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		elog(ERROR, "could not add header \"%s\": %s", name, rd_kafka_err2str(code));
 }
 
-/* Of each record: by hand, since snprintf() takes longer than the rest of it. */
+/* Built by hand for each record: snprintf() would take longer than all the rest. */
 static void
 add_number(rd_kafka_headers_t *headers, int64 number)
 {

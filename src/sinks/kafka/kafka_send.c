@@ -1,12 +1,12 @@
 /*
  * kafka_send.c
- *	  The records of a batch are handed to librdkafka, all of them or in sets.
+ *	  Hands the records of a batch to librdkafka, all at once or in sets.
  *
- * Their values are handed over where they lie, so nothing is let go of before the
- * transaction has ended one way or the other.
+ * librdkafka gets the values without a copy, so no memory is freed before the transaction has been
+ * committed or aborted.
  *
- * What a broker refuses for its size is a set of records.  Then the batch is sent again in
- * smaller sets, until one record alone is too large, or all are taken.
+ * A broker refuses a whole set of records for its size.  Then the batch is sent again in smaller
+ * sets, until one record alone is too large, or all are taken.
  */
 #include "postgres.h"
 
@@ -21,11 +21,11 @@
 
 #define PREFIX_BYTES		5	/* of the registry's wire format: 0, then the schema's id,
 								 * big-endian */
-/* Once a set of records was too large for the topic, and after so many batches another attempt at more. */
+/* The limit once a set was too large, and after how many batches a larger limit is tried. */
 #define MOST_SET_BYTES		(1024 * 1024)
 #define SET_BATCHES			256
 
-/* Most that is sent at once, a single record apart; 0: no limit.  Outlives the handle. */
+/* Most bytes of a set, unless it is a single record; 0: no limit.  Outlives the handle. */
 static Size set_bytes = 0;
 static int	set_batches = 0;
 
@@ -90,7 +90,7 @@ is_going_on(const Kafka *kafka, AdminSinkResult result)
 	return result == ADMIN_SINK_PENDING && kafka->batch->rejected_record == ADMIN_SINK_NO_RECORD;
 }
 
-/* What is queued is sent, in slices. */
+/* Sends what is queued, in slices. */
 static AdminSinkResult
 flush_set(Kafka *kafka)
 {
@@ -125,7 +125,7 @@ end_set(Kafka *kafka, int first, int count)
 		return result;
 	if (kafka_is_too_large(kafka))
 		return count > 1 ? ADMIN_SINK_PENDING : reject_record(kafka, first, "larger than max.message.bytes of the topic allows");
-	/* It goes on; the broker has its own idea of how long. */
+	/* Sets the deadline of the next set, within the transaction timeout of the broker. */
 	kafka->deadline = Min(monotonic_ms() + KAFKA_TRANSACTION_MS,
 						  kafka->begun + kafka->timeout_ms - KAFKA_TRANSACTION_MS / 2);
 	if (monotonic_ms() < kafka->deadline)
@@ -163,7 +163,7 @@ produce_record(Kafka *kafka, int record, char *value, Size length)
 		return ADMIN_SINK_OK;
 	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
 		return reject_record(kafka, record, "larger than message.max.bytes of admin_ext.kafka_options allows");
-	/* No report of this one follows, and a commit would succeed without it. */
+	/* No report follows for this record, and a commit would succeed without it. */
 	kafka_set_failed(kafka, code, rd_kafka_err2str(code));
 	return ADMIN_SINK_PENDING;
 }

@@ -11,8 +11,8 @@
 extern void kafka_prefix_values(Kafka *kafka, const AdminSinkBatch *batch);
 
 /*
- * Hands the records of kafka->batch to librdkafka.  ADMIN_SINK_PENDING: the transaction is to be aborted, and
- * then it is known why.
+ * Hands the records of kafka->batch to librdkafka.  ADMIN_SINK_PENDING: the transaction has to be
+ * aborted, and the reason is known.
  */
 extern AdminSinkResult kafka_send_records(Kafka *kafka);
 extern bool kafka_is_too_large(const Kafka *kafka);

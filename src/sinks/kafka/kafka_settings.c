@@ -10,7 +10,7 @@
 #include "sinks/kafka/kafka_settings.h"
 #include "text_limits.h"
 
-/* What the name of a database brings along is looked at when the sink is opened. */
+/* The name of a database, which the topic may contain, is checked when the sink is opened. */
 static bool
 kafka_check_topic(char **value, void **extra, GucSource source)
 {
@@ -47,8 +47,8 @@ is_property_taken(const char *name, int name_length, const char *value, int valu
 }
 
 /*
- * name=value, separated by semicolons or line breaks.  What is not of that form may be part of
- * a secret, so it is not shown; the property that it follows is.
+ * name=value, separated by semicolons or line breaks.  A text of another form may be part of a
+ * secret, so it is not shown; the property before it is.
  */
 static bool
 are_options(const char *value)
@@ -88,7 +88,7 @@ are_options(const char *value)
 	return true;
 }
 
-/* A scheme in front has to be one of HTTP's: no file is read, and nothing else is spoken. */
+/* A scheme must be one of HTTP's: no file is read, and no other protocol is used. */
 static bool
 is_registry_url(const char *value)
 {

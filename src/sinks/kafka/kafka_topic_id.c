@@ -72,7 +72,7 @@ calls_look_up(void *library, const void *base)
 	return true;
 }
 
-/* Has the library that all other calls go to those for topic ids, too? */
+/* Does the librdkafka that the sink is linked to have the calls for topic ids? */
 static bool
 calls_are_there(void)
 {
@@ -110,7 +110,7 @@ question_send(const Kafka *kafka, rd_kafka_t *handle)
 	return queue;
 }
 
-/* Copies the id as Kafka's own tools show it; librdkafka has the other alphabet of base64. */
+/* Copies the id as Kafka's own tools show it; librdkafka uses the other alphabet of base64. */
 static void
 copy_id(char *id, const char *base64)
 {
@@ -133,7 +133,7 @@ take_topic_id(rd_kafka_event_t *event, char *id)
 	if (rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR || result == NULL)
 		return false;
 	topics = calls.topics(result, &count);
-	/* That the topic is missing may be what one broker alone says; a consumer will find out. */
+	/* One broker alone may say that the topic is missing; a consumer will find out. */
 	if (count != 1 || rd_kafka_error_code(calls.error(topics[0])) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return false;
 	copy_id(id, calls.base64(calls.id(topics[0])));
@@ -189,7 +189,7 @@ kafka_identify(Kafka *kafka)
 	}
 	if (kafka_is_patient(kafka))
 	{
-		/* What a broker that has just come back says may be old. */
+		/* A broker that has just restarted may give an outdated answer. */
 		rd_kafka_poll(kafka->producer, ADMIN_SINK_SLICE_MS);
 		return ADMIN_SINK_PENDING;
 	}

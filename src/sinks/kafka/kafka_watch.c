@@ -3,26 +3,26 @@
  *	  Looks after the topic while the sink is open: do the brokers answer, and does the
  *	  topic still hold what was delivered to it?
  *
- * A consumer handle of its own looks every two seconds.  Nothing here waits: a look begins to
- * read all partitions, and a later call takes what came of it.  A partition is read from one
- * of three offsets, one after the other where the broker says "out of range":
+ * A consumer handle of its own looks every two seconds.  No call waits: a look begins to read all
+ * partitions, and a later call takes the result.  A partition is read from one of three offsets;
+ * the next one is tried if the broker says "out of range":
  *
  * 1. At the newest of our records, which has to be there.  Offsets alone do not recognise a
- *    topic that was recreated and filled again.  Where that record is part of a large set,
- *    reading it is dear; then it is read only when the watermark has moved.
+ *    topic that was recreated and filled again.  If that record is part of a large set,
+ *    reading it is expensive, so it is read only when the watermark has moved.
  * 2. Behind it and its commit marker: retention may have taken the record.
  * 3. Between the two: the marker may not have been written.
  *
  * Besides, the brokers are asked for the id of the topic, where it is known: a topic that was
  * recreated has another one, whatever it holds.
  *
- * So a log that is shorter than what was delivered fails all of them.  A watermark that lags
- * behind the log, as a new leader's does, fails none of them: the broker says "out of range" by the
- * log alone.  No offset is a logical one: librdkafka 2.0.2 asks for those by a timer, which keeps
- * a handle from being destroyed once the topic is gone.
+ * A log that is shorter than what was delivered fails all of them.  A watermark that lags behind
+ * the log, as a new leader's does, fails none of them: the broker decides "out of range" by the log
+ * alone.  Logical offsets are not used: librdkafka 2.0.2 asks for those by a timer, which keeps a
+ * handle from being destroyed once the topic is gone.
  *
- * The watch itself decides nothing.  Its suspicion is an outage, so nothing further is sent,
- * and recovery, by new handles, finds out whether the topic has lost anything.
+ * The watch makes no decision.  A suspicion is an outage, so no further row is sent.  Recovery,
+ * with new handles, then finds out whether the topic has lost records.
  */
 #include "postgres.h"
 
@@ -35,7 +35,7 @@
 #include "sinks/kafka/kafka_watch.h"
 
 #define LOOK_EVERY_MS	2000
-/* A look that has no answer after so long is an outage. */
+/* A look without an answer for this long is an outage. */
 #define LOOK_MS			5000
 #define CHEAP_BYTES		65536
 
@@ -69,7 +69,7 @@ struct KafkaWatch
 								 * known */
 	int64		due;			/* when the next look begins */
 	int64		begun;			/* 0: none is under way */
-	int64		idle_since;		/* nothing else has been asked of the brokers since */
+	int64		idle_since;		/* since when no other request was sent to the brokers */
 	int			count;			/* partitions that are looked at */
 	KafkaLook  *looks;
 };
@@ -140,10 +140,7 @@ watch_begin(Kafka *kafka, int64 now)
 		look->newest = partition->newest;
 		look->has_position = i == kafka->header_partition && kafka->header_offset == partition->newest;
 
-		/*
-		 * Of a partition that was added, and holds nothing of ours yet, there is nothing to be
-		 * lost.
-		 */
+		/* A partition that was added and holds none of our records cannot lose any. */
 		look->is_settled = look->next == NO_OFFSET;
 		look->way = watch_way(kafka, look);
 		if (!look->is_settled)
@@ -161,7 +158,7 @@ watch_suspect(Kafka *kafka, int partition)
 	return ADMIN_SINK_RETRY;
 }
 
-/* The partition is looked at once more, in another way. */
+/* Looks at the partition once more, in another way. */
 static AdminSinkResult
 watch_again(KafkaWatch *watch, int partition, LookWay way)
 {
@@ -182,7 +179,7 @@ watch_compare(Kafka *kafka, int partition)
 	if (rd_kafka_get_watermark_offsets(kafka->watch->consumer, kafka->topic, partition, &low, &high) !=
 		RD_KAFKA_RESP_ERR_NO_ERROR || high < 0)
 		return ADMIN_SINK_OK;
-	/* The log holds offsets on both sides of the record: it is not retention that took it. */
+	/* The log has offsets on both sides of the record, so retention has not removed it. */
 	if (look->is_aged && low <= look->newest)
 		return watch_suspect(kafka, partition);
 	if (look->way == LOOK_NEXT && look->newest != NO_OFFSET && !look->is_aged && high != look->high)
@@ -239,7 +236,7 @@ watch_is_settled(const KafkaWatch *watch)
 	return watch->is_identified;
 }
 
-/* Has the topic another id? */
+/* Does the topic have another id? */
 static AdminSinkResult
 watch_identify(Kafka *kafka)
 {
@@ -257,7 +254,7 @@ watch_identify(Kafka *kafka)
 	return ADMIN_SINK_RETRY;
 }
 
-/* Takes what has come of the look. */
+/* Takes the results of the look so far. */
 static AdminSinkResult
 watch_look_on(Kafka *kafka)
 {
@@ -280,7 +277,7 @@ watch_look_on(Kafka *kafka)
 		kafka->answered_at = watch->begun;
 		watch->begun = 0;
 		watch->due = monotonic_ms() + LOOK_EVERY_MS;
-		/* What was said of a connection that broke in between is over. */
+		/* An error of a connection that broke in between no longer counts. */
 		if (kafka->transaction == KAFKA_NONE)
 			kafka_forget_error(kafka);
 	}

@@ -8,8 +8,8 @@
 #include "sinks/kafka/kafka_types.h"
 
 /*
- * Begins a look after the topic, or takes what came of it; never waits.  ADMIN_SINK_RETRY: the
- * topic seems to have lost something, or the brokers do not answer, though there is nothing else for them to do.
+ * Begins a look at the topic, or takes its results; never waits.  ADMIN_SINK_RETRY: the topic seems
+ * to have lost records, or the brokers do not answer although they have no other request to serve.
  */
 extern AdminSinkResult kafka_watch(Kafka *kafka, bool is_idle);
 extern void kafka_watch_close(Kafka *kafka);

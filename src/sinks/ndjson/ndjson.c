@@ -2,13 +2,13 @@
  * ndjson.c
  *	  Appends batches to <database>-<first audit_id>.ndjson, exactly once.
  *
- * The position (file and offset) is committed in PostgreSQL after the file is flushed.  On
- * start what a crash left behind the position is cut off, and written again into a new
- * file: bytes at an offset never change, so who follows a file by offset misses no line.
- * Cut is only what the marker beside the files says was written by this store and not
- * recorded: a directory that is a copy, or was used and left and used again, keeps what it has.
+ * The position (file and offset) is committed in PostgreSQL after the file is flushed.  At start
+ * the sink cuts off what a crash has left behind the position, and writes it again into a new file.
+ * So bytes at an offset never change, and a reader that follows a file by offset misses no line.
+ * It cuts only bytes that, by the marker beside the files, this store has written and not recorded.
+ * A directory that is a copy, or that is used again after a while, keeps its files.
  *
- * Knows PostgreSQL's files and memory, no tables and no transactions.
+ * Uses PostgreSQL's files and memory, but no tables and no transactions.
  */
 #include "postgres.h"
 
@@ -47,7 +47,7 @@ path_of(const Ndjson *state, const char *name, char *path)
 	snprintf(path, MAXPGPATH, "%s/%s", state->directory.path, name);
 }
 
-/* Once per file, however often the sink is opened before it has a new one. */
+/* Logs once per file, however often the sink is opened before it begins a new one. */
 static void
 log_letting_go(const char *path, const char *why)
 {
@@ -59,7 +59,7 @@ log_letting_go(const char *path, const char *why)
 	ereport(LOG, (errmsg("admin_ext: file \"%s\" %s, going on in a new one", path, why)));
 }
 
-/* What was reserved and not needed is given back. */
+/* Closes the file, and gives back reserved room that was not needed. */
 static void
 close_file(Ndjson *state)
 {
@@ -75,8 +75,8 @@ close_file(Ndjson *state)
 }
 
 /*
- * Writes all of it or says why not; what was written in vain is cut off by recovery.  The
- * disk is set to work while the rest is being copied, so that the flush has less to wait for.
+ * Writes all bytes, or says why not; recovery cuts off what was written in vain.  The disk begins
+ * to write while the rest is being copied, so that the flush has less to wait for.
  */
 static bool
 write_all(int file, const char *data, Size length, off_t offset)
@@ -126,7 +126,7 @@ ndjson_open(AdminSink *sink, AdminSinkPosition *seen)
 	return ADMIN_SINK_OK;
 }
 
-/* No more is written to it, and the room that was reserved is given back. */
+/* Cuts the file to a length, which also gives back reserved room. */
 static AdminSinkResult
 cut_to(AdminSink *sink, int file, const char *name, off_t length)
 {
@@ -136,8 +136,8 @@ cut_to(AdminSink *sink, int file, const char *name, off_t length)
 }
 
 /*
- * A file begun for a batch that was never recorded holds nothing that counts.  It stays,
- * for a follower may have read of it: under its name no other bytes are to come.
+ * Cuts off a batch that was never recorded from the file that was begun for it.  The file stays,
+ * because a reader may have read from it: other bytes must not appear under its name.
  */
 static AdminSinkResult
 cut_begun(AdminSink *sink, const NdjsonMarker *marker)
@@ -186,20 +186,20 @@ let_go(Ndjson *state, const char *path, const char *why)
 	log_letting_go(path, why);
 }
 
-/* What the position recorded last and the marker say of its file. */
+/* What the last recorded position and the marker say of the position's file. */
 typedef struct Standing
 {
 	bool		is_here;		/* it was written to this directory, from this home */
-	bool		is_vouched;		/* the marker says so: what is behind the position was not recorded */
+	bool		is_vouched;		/* bytes behind the position are ours, and not recorded */
 	bool		is_left;		/* a batch was under way: bytes behind the position may have been
 								 * read */
 	bool		may_differ;		/* an operator has decided */
 } Standing;
 
 /*
- * Goes on with the file of the position, or lets it go: one that is gone was moved to an
- * archive; one of another length in a directory that the position was not written to is a
- * copy.  One that something was cut off is finished.
+ * Continues with the file of the position, or lets it go.  A file that is gone was moved to an
+ * archive.  A file of another length, in a directory that the position was not written to, is a
+ * copy.  A file that was cut is finished.
  */
 static AdminSinkResult
 ndjson_reopen(AdminSink *sink, const NdjsonPlace *place, const Standing *standing)
@@ -229,7 +229,7 @@ ndjson_reopen(AdminSink *sink, const NdjsonPlace *place, const Standing *standin
 		let_go(state, path, "was written elsewhere");
 		return ADMIN_SINK_OK;
 	}
-	/* What a killed worker had reserved is given back, too. */
+	/* This also gives back room that a killed worker had reserved. */
 	result = cut_to(sink, state->file, path, place->offset);
 	if (result == ADMIN_SINK_OK && (standing->is_left || st.st_size > place->offset))
 		let_go(state, path, "was left in the middle of a batch");
@@ -260,7 +260,7 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	/* Another store has written to files of these names since: they are left as they are. */
 	if (!state->beside.is_ours)
 		return ADMIN_SINK_OK;
-	/* A batch that was being written, or whose position an operator's came before. */
+	/* A batch was being written, or an operator recorded a position before that of the batch. */
 	standing.is_left = marker->position_id > place.position_id;
 	if (standing.is_left && strcmp(marker->file, place.file) != 0)
 		result = cut_begun(sink, marker);
@@ -270,8 +270,8 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	is_marked = marker->position_id == 0 ? is_home : marker->position_id >= place.position_id;
 
 	/*
-	 * A power loss may leave an older marker: then the end of the last batch, where it should be,
-	 * vouches for the file.
+	 * A power loss may leave an older marker.  Then the end of the last batch, found where it
+	 * should be, identifies the file.
 	 */
 	standing.is_vouched = is_marked || (is_home && was_named && place.tail_bytes > 0);
 	standing.is_here = is_home && is_marked;
@@ -280,7 +280,10 @@ ndjson_recover(AdminSink *sink, AdminSinkPosition *position)
 	return ndjson_reopen(sink, &place, &standing);
 }
 
-/* A file of this name, from an earlier store or cut to nothing, is left as it is. */
+/*
+ * Begins a new file.  A file that has its name already, from an earlier store or cut to nothing, is
+ * left as it is.
+ */
 static AdminSinkResult
 begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 {
@@ -308,8 +311,8 @@ begin_file(AdminSink *sink, const AdminSinkBatch *batch)
 }
 
 /*
- * A full disk is found out before a byte is written: what a follower has read would have to
- * be cut off again.
+ * Finds out that the disk is full before a byte is written.  Otherwise bytes that a reader has seen
+ * would have to be cut off.
  */
 static AdminSinkResult
 ndjson_reserve(AdminSink *sink, Size length)
@@ -329,8 +332,8 @@ ndjson_reserve(AdminSink *sink, Size length)
 }
 
 /*
- * Moved away while it is open, a file would take with it what is written from now on.
- * *size is that of the open file, -1 when it is not known.
+ * Is the open file still in its place?  If it was moved away, the next rows would follow it there.
+ * *size is that of the open file; -1: not known.
  */
 static bool
 is_still_there(const Ndjson *state, off_t * size)
@@ -343,7 +346,7 @@ is_still_there(const Ndjson *state, off_t * size)
 		by_name.st_dev == open.st_dev && by_name.st_ino == open.st_ino;
 }
 
-/* The marker goes before the batch, and the entry of a new file with it. */
+/* Writes the marker before the batch, and flushes the directory entry of a new file. */
 static AdminSinkResult
 ndjson_mark(AdminSink *sink, const AdminSinkBatch *batch, bool begins)
 {
@@ -389,10 +392,7 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 		result = ndjson_mark(sink, batch, begins);
 	if (result != ADMIN_SINK_OK)
 	{
-		/*
-		 * A file that was begun for nothing: no reader has seen a line of it, and its name is
-		 * free.
-		 */
+		/* The new file is empty: no reader has seen a line of it, and its name can be used again. */
 		if (has_begun)
 			(void) unlinkat(state->directory.fd, state->file_name, 0);
 		return result;
@@ -400,7 +400,7 @@ ndjson_deliver(AdminSink *sink, AdminSinkBatch *batch)
 	if (!write_all(state->file, batch->data, batch->length, state->offset))
 	{
 		result = ndjson_outage(sink, "write file", state->file_name);
-		/* Half a line is not left behind, not even until recovery cuts it off. */
+		/* Cuts off half a line at once, without waiting for recovery. */
 		(void) !ftruncate(state->file, state->offset);
 		return result;
 	}
@@ -419,7 +419,7 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 		return ndjson_outage(sink, "fsync file", state->file_name);
 	if (!is_still_there(state, &size) || size < state->offset)
 	{
-		/* It goes to another file now: wherever this one is, it is not to hold the batch as well. */
+		/* The batch goes to another file now, so this one, wherever it is, must not hold it, too. */
 		if (size >= state->offset)
 			(void) !ftruncate(state->file, state->offset - (off_t) batch->length);
 		snprintf(sink->error, sizeof(sink->error),
@@ -431,7 +431,7 @@ ndjson_confirm(AdminSink *sink, AdminSinkBatch *batch)
 	return ADMIN_SINK_OK;
 }
 
-/* The line of a file that was finished does not wait for the next batch, only for the position that says so. */
+/* Writes the line of a finished file once the position is recorded, even without a new batch. */
 static AdminSinkResult
 ndjson_idle(AdminSink *sink)
 {

@@ -2,12 +2,12 @@
  * ndjson_files.c
  *	  Opens the directory and the files of the NDJSON sink.
  *
- * The directory is opened once, and its files are opened relative to it, so a path that is
- * redirected meanwhile leads nowhere else.  Who can add files to the directory could have
- * the server write to any of its files by a link: links are not followed, and a directory
- * that others can write is refused.
+ * The directory is opened once, and its files are opened relative to it, so redirecting its path
+ * meanwhile has no effect.  A user who can add files to the directory could use a link to make the
+ * server write to any of its files.  So links are not followed, and a directory that others can
+ * write to is refused.
  *
- * The functions use openat() and not fd.c, whose functions know no directory to begin from.
+ * The functions use openat() instead of fd.c, which cannot open files relative to a directory.
  */
 #include "postgres.h"
 
@@ -32,14 +32,14 @@ ndjson_outage(AdminSink *sink, const char *what, const char *path)
 	return ADMIN_SINK_RETRY;
 }
 
-/* A cluster that lets its group read the data directory, for backups, does so here, too. */
+/* A cluster whose group may read the data directory, for backups, lets it read these files, too. */
 mode_t
 ndjson_mode_of_files(void)
 {
 	return ndjson_file_mode | pg_file_create_mode;
 }
 
-/* Who may read the files may list them. */
+/* A user who may read the files may also list them. */
 static mode_t
 mode_of_directory(void)
 {
@@ -99,7 +99,7 @@ ndjson_directory_open(AdminSink *sink, NdjsonDirectory *directory)
 		return ndjson_outage(sink, "open directory", directory->path);
 	if ((st.st_uid != geteuid() && st.st_uid != 0) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		return refuse_directory(sink, directory, &st);
-	/* The server's umask would take rights away. */
+	/* The server's umask would remove permissions. */
 	if (is_new && fchmod(directory->fd, mode_of_directory()) < 0)
 		return ndjson_outage(sink, "set the mode of directory", directory->path);
 	return ADMIN_SINK_OK;
@@ -261,7 +261,7 @@ ndjson_file_reserve(int fd, off_t offset, off_t length)
 	do
 		result = fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, length);
 	while (result < 0 && errno == EINTR);
-	/* Not every file system can: then the write itself finds out. */
+	/* Not every file system can reserve room; then the write itself finds out. */
 	return result == 0 || (errno != ENOSPC && errno != EDQUOT);
 #else
 	return true;

@@ -20,12 +20,12 @@ typedef struct NdjsonDirectory
 extern AdminSinkResult ndjson_outage(AdminSink *sink, const char *what, const char *path);
 
 /*
- * Opens the directory of that path, and makes it where it is missing.  An outage where
- * somebody but the server's user or root owns it, or where its group or others can write it.
+ * Opens the directory of that path, and creates it if it is missing.  An outage if its owner is
+ * neither the server's user nor root, or if its group or others can write to it.
  */
 extern AdminSinkResult ndjson_directory_open(AdminSink *sink, NdjsonDirectory *directory);
 
-/* An outage where its path leads elsewhere by now. */
+/* An outage if its path leads to another directory by now. */
 extern AdminSinkResult ndjson_directory_look(AdminSink *sink, const NdjsonDirectory *directory);
 
 /* Is it in the data directory, and so copied with it to standbys and backups? */
@@ -36,8 +36,8 @@ extern AdminSinkResult ndjson_directory_fsync(AdminSink *sink, const NdjsonDirec
 extern void ndjson_directory_close(NdjsonDirectory *directory);
 
 /*
- * The names that a file may have, by attempt from 0 on.  Leading zeros make the number another
- * name; where twenty of them are used up, a second number counts on.
+ * The names that a file may have, by attempt from 0 on.  Each attempt adds a leading zero to the
+ * number; after twenty zeros, a second number counts the attempts.
  */
 extern void ndjson_file_name(const char *database, int64 first_audit_id, int attempt, char name[MAXPGPATH]);
 
@@ -45,9 +45,9 @@ extern void ndjson_file_name(const char *database, int64 first_audit_id, int att
 extern bool ndjson_is_file_name(const char *name);
 
 /*
- * Opens a file for reading and writing, as openat() does with the flags: *fd is -1 where it
- * is not there, or with O_EXCL is there.  An outage where it is no regular file, has a
- * second link, or belongs to another user: what is in it would not be ours alone.
+ * Opens a file for reading and writing, as openat() does with the flags.  *fd is -1 if the file
+ * does not exist or, with O_EXCL, exists.  An outage if it is not a regular file, has a second
+ * link, or belongs to another user: others could write to it.
  */
 extern AdminSinkResult ndjson_file_open(AdminSink *sink, const NdjsonDirectory *directory, const char *name,
 										int flags, mode_t mode, int *fd);

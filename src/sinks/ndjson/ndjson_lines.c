@@ -16,7 +16,9 @@
 #include "sinks/ndjson/ndjson_seals.h"
 
 #define ENDING		".seals.ndjson"
-/* A file is begun under this name, so that the other one is never that of an empty file. */
+/*
+ * A new file gets this name until it is renamed, so that the final name is never an empty file's.
+ */
 #define BEGUN_ENDING	ENDING ".new"
 #define BLOCK_BYTES	8192
 
@@ -39,7 +41,7 @@ append_batches(AdminSink *sink, StringInfo line, const NdjsonContent *content)
 
 	if (batches == 0)
 	{
-		/* Somebody has removed links: readers can tell by the numbers alone. */
+		/* Links were removed from the table: readers have only the numbers. */
 		appendStringInfoString(line, "null");
 		return;
 	}
@@ -89,7 +91,7 @@ lines_stop(const Lines *lines, const char *what, int64 at)
 	return ADMIN_SINK_STOP;
 }
 
-/* Are these the bytes of the file from there on? */
+/* Does the file have these bytes at this offset? */
 static bool
 lines_hold(const Lines *lines, int64 offset, const char *data, Size length)
 {
@@ -100,7 +102,7 @@ lines_hold(const Lines *lines, int64 offset, const char *data, Size length)
 	return are_equal;
 }
 
-/* Nothing but this line, or the beginning of it, may stand behind the lines that are known. */
+/* Behind the known lines, the file may only have this line or its beginning. */
 static AdminSinkResult
 check_known_end(const Lines *lines, const StringInfo line, int64 end)
 {
@@ -115,7 +117,7 @@ check_known_end(const Lines *lines, const StringInfo line, int64 end)
 	return ADMIN_SINK_OK;
 }
 
-/* Behind the last line.  Half a line does not count. */
+/* Finds the end of the last whole line. */
 static AdminSinkResult
 find_last_line(const Lines *lines, int64 *end)
 {
@@ -138,7 +140,7 @@ find_last_line(const Lines *lines, int64 *end)
 	return ADMIN_SINK_OK;
 }
 
-/* In a directory that is a copy, or was used by another store, it is unknown how much was written. */
+/* Finds the unknown end of the lines in a copied directory, or one that another store has used. */
 static AdminSinkResult
 find_end(const Lines *lines, const StringInfo line, int64 *end)
 {
@@ -149,7 +151,9 @@ find_end(const Lines *lines, const StringInfo line, int64 *end)
 	return result;
 }
 
-/* Begun again with this line, before a crash: the position names the file that was moved away. */
+/*
+ * Was the file begun again with this line before a crash?  The known end is the moved file's then.
+ */
 static bool
 is_begun_anew(const Lines *lines, const StringInfo line)
 {
@@ -164,7 +168,7 @@ put_line(const Lines *lines, const StringInfo line, int64 at)
 	return pg_fsync(lines->fd) == 0 ? ADMIN_SINK_OK : lines_outage(lines, "fsync file");
 }
 
-/* There is no file yet, or it was moved away. */
+/* Begins a new file: there is none yet, or it was moved away. */
 static AdminSinkResult
 begin_anew(Lines *lines, const StringInfo line)
 {
@@ -235,7 +239,7 @@ ndjson_seals_settle(AdminSink *sink, NdjsonSeals *seals, const NdjsonDirectory *
 	strlcpy(lines.begun_name, lines.name, sizeof(lines.begun_name));
 	strlcat(lines.name, ENDING, sizeof(lines.name));
 	strlcat(lines.begun_name, BEGUN_ENDING, sizeof(lines.begun_name));
-	/* Raises where the database cannot say: no file is open yet. */
+	/* May raise an error of the database; no file is open yet. */
 	make_line(sink, &seals->finished, &line);
 	PG_TRY();
 	{

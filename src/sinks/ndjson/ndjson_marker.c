@@ -34,14 +34,14 @@ marker_damaged(AdminSink *sink, const NdjsonBeside *beside, const char *name)
 	return ADMIN_SINK_STOP;
 }
 
-/* One of the two, of which every worker of the database has the same. */
+/* Opens the marker or the lock; all workers of the database use the same file. */
 static AdminSinkResult
 open_beside(AdminSink *sink, const NdjsonBeside *beside, const char *name, int *fd)
 {
 	return ndjson_file_open(sink, beside->directory, name, O_CREAT, pg_file_create_mode, fd);
 }
 
-/* It names a file that is cut to a length: both have to be this sink's doing. */
+/* The marker names a file that is cut to a length, so it must be one that this sink has written. */
 static bool
 is_sound(const NdjsonMarker *marker)
 {
@@ -126,7 +126,7 @@ marker_text(const NdjsonMarker *marker, char text[MARKER_BYTES + 1])
 	return MARKER_BYTES;
 }
 
-/* A lock does not reach across every network file system; the marker itself does. */
+/* Locks do not work across every network file system; the marker does. */
 static bool
 is_unchanged(const NdjsonBeside *beside)
 {

@@ -27,7 +27,7 @@ typedef struct NdjsonBeside
 	int			marker;			/* open file <store id>.position; -1: none */
 	int			lock;			/* open and locked file <database>.lock; -1: none */
 	bool		is_ours;		/* no other store has written for this database since */
-	bool		is_named;		/* the lock says so */
+	bool		is_named;		/* the lock file names this store */
 	NdjsonMarker last;			/* what the marker says */
 } NdjsonBeside;
 

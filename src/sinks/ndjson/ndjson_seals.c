@@ -1,6 +1,6 @@
 /*
  * ndjson_seals.c
- *	  What is known of files, and what the position says of them.  The lines are ndjson_lines.c's.
+ *	  Keeps what is known of files, in memory and in the position.  ndjson_lines.c writes the lines.
  */
 #include "postgres.h"
 
@@ -14,7 +14,7 @@
 
 #define CHUNK_BYTES			(1024 * 1024)
 #define UNKNOWN				"-"
-/* What follows it is ours; no name of a file has it. */
+/* Our text follows it; no name of a file contains it. */
 #define SEPARATOR			'|'
 
 static void
@@ -73,7 +73,7 @@ hash_file(NdjsonSeals *seals, int fd)
 	return offset == seals->at_hand.bytes;
 }
 
-/* One that was moved away while no worker had it open cannot be hashed: the chain alone proves it. */
+/* A file that was moved away while not open cannot be hashed: only the chain proves it. */
 static void
 hash_at_hand(NdjsonSeals *seals, const NdjsonDirectory *directory, int fd)
 {

@@ -34,7 +34,7 @@ typedef struct NdjsonSeals
 	NdjsonContent finished;		/* the one before it, while it has no line */
 	int64		end;			/* of the lines; -1: not known */
 	int64		recorded_end;	/* the same, as the position says */
-	Hashing    *hash;			/* of at_hand, all of which has gone through it; NULL: it has not */
+	Hashing    *hash;			/* of all bytes of at_hand; NULL: not all were hashed */
 } NdjsonSeals;
 
 /* Takes from the position what ndjson_seals_record() has left there. */
@@ -43,14 +43,17 @@ extern void ndjson_seals_read(NdjsonSeals *seals, const AdminSinkPosition *posit
 /* The position was written to this directory: the lines have to end where it says. */
 extern void ndjson_seals_expect(NdjsonSeals *seals);
 
-/* Has the file so many batches that another one has to be begun? */
+/* Does the file have so many batches that another one has to be begun? */
 extern bool ndjson_seals_are_many(const NdjsonSeals *seals);
 
-/* Another file is begun; fd is that of the one before, -1 where it is not open.  And the batch begins it. */
+/*
+ * The file is finished (fd is its descriptor, or -1 if it is not open), and the batch begins
+ * another one.
+ */
 extern void ndjson_seals_finish(NdjsonSeals *seals, const NdjsonDirectory *directory, int fd);
 extern void ndjson_seals_begin(NdjsonSeals *seals, const char *file, const AdminSinkBatch *batch);
 
-/* The batch has been written.  Its data stay as they are until ndjson_seals_record(). */
+/* Adds a batch that was written.  Its data must not change until ndjson_seals_record(). */
 extern void ndjson_seals_add(NdjsonSeals *seals, const AdminSinkBatch *batch);
 
 /* Appends what a recovery needs to the detail of the batch's position. */

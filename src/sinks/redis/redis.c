@@ -3,13 +3,13 @@
  *	  The Redis sink: publishes each change of an approval to a channel,
  *	  after its commit, in order per approval.
  *
- * The commands of a batch are sent in one go while their replies are read; the batch is
- * delivered when each has been answered, and the server is a primary after that.  The
- * position is recorded then, so what was sent before an outage or a failover may be sent
- * once more: at least once, and audit_id tells.
+ * The commands of a batch are sent in one go while their replies are read.  The batch is delivered
+ * when each has been answered and the server, asked after them, is a primary.  Only then is the
+ * position recorded, so messages sent before an outage or a failover may be sent again.  Delivery
+ * is at least once; audit_id identifies duplicates.
  *
- * The connection is watched while there is nothing to send, too: that Redis is down is a
- * state, and not found out by the message that should have come through.
+ * The connection is also watched while there are no messages to send.  So the worker's state shows
+ * that Redis is down before the next message fails.
  */
 #include "postgres.h"
 
@@ -40,7 +40,7 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT const AdminSinkCallbacks *_PG_admin_sink_init(void);
 
-/* Puts a command behind those that are to be sent; its reply is due. */
+/* Queues a command; its reply is then due. */
 static void
 redis_say(Redis *redis, RedisCommand command, int count, const char **arguments, const size_t *lengths)
 {
@@ -48,7 +48,7 @@ redis_say(Redis *redis, RedisCommand command, int count, const char **arguments,
 	char	   *text;
 	int			length;
 
-	/* What hiredis has allocated is freed: nothing in between may raise. */
+	/* The text that hiredis allocates below must be freed: no call in between may raise an error. */
 	for (int i = 0; i < count; i++)
 		bound += lengths[i] + FRAME_BYTES;
 	enlargeStringInfo(&redis->out, bound);
@@ -60,7 +60,7 @@ redis_say(Redis *redis, RedisCommand command, int count, const char **arguments,
 	redisFreeCommand(text);
 }
 
-/* Of words, as many as there are before the first NULL. */
+/* Queues a command of one to three words; NULL ends them. */
 static void
 say_words(Redis *redis, RedisCommand command, const char *first, const char *second, const char *third)
 {
@@ -73,7 +73,10 @@ say_words(Redis *redis, RedisCommand command, const char *first, const char *sec
 	redis_say(redis, command, count, words, lengths);
 }
 
-/* Is it a primary?  INFO says besides which history it has; a user may have the right to ask ROLE alone. */
+/*
+ * Asks whether the server is a primary.  INFO also names its replication history, but a user may
+ * only have the right to ROLE.
+ */
 static void
 ask_role(Redis *redis)
 {
@@ -83,7 +86,10 @@ ask_role(Redis *redis)
 		say_words(redis, REDIS_INFO, "INFO", "replication", NULL);
 }
 
-/* That we have no name, or may not ask whether it is there, is no reason to do without: it has answered. */
+/*
+ * Is the reply a refusal that matters?  Without the right to SETNAME or PING the sink still works:
+ * the server has answered.
+ */
 static bool
 is_refusal(RedisCommand command, const redisReply *reply)
 {
@@ -107,7 +113,7 @@ take_reply(Redis *redis, RedisCommand command, const redisReply *reply)
 	return command == REDIS_INFO || command == REDIS_ROLE ? redis_take_role(redis, reply) : ADMIN_SINK_OK;
 }
 
-/* What the server has said, reply by reply. */
+/* Handles the replies of the server, one by one. */
 static AdminSinkResult
 take_replies(Redis *redis)
 {
@@ -131,7 +137,7 @@ take_replies(Redis *redis)
 	return result;
 }
 
-/* Reads what there is; *is_more: there was something. */
+/* Reads the bytes that have arrived; *is_more: there were some. */
 static AdminSinkResult
 listen_once(Redis *redis, bool *is_more)
 {
@@ -179,7 +185,7 @@ empty_buffer(StringInfo buffer)
 	resetStringInfo(buffer);
 }
 
-/* All is answered. */
+/* Clears the buffers once all commands are answered. */
 static void
 end_exchange(Redis *redis)
 {
@@ -192,8 +198,8 @@ end_exchange(Redis *redis)
 }
 
 /*
- * Sends and reads, at the same time lest both sides wait for the other to read, until all is
- * answered, or until then.
+ * Sends and reads until all commands are answered, or until the deadline.  It does both at the same
+ * time: otherwise both sides could wait for the other one to read.
  */
 static AdminSinkResult
 redis_exchange(Redis *redis, int64 until)
@@ -207,7 +213,7 @@ redis_exchange(Redis *redis, int64 until)
 
 		redis->awaited = 0;
 		spoken = speak_once(redis, &is_more);
-		/* Why it takes no more it may have said before. */
+		/* A server that takes no more bytes may have said why before. */
 		heard = listen_once(redis, &is_more);
 		if (spoken != ADMIN_SINK_OK || heard != ADMIN_SINK_OK)
 			return ADMIN_SINK_RETRY;
@@ -239,8 +245,8 @@ create_array(const redisReadTask *task, compat_elements count)
 }
 
 /*
- * Nothing but ROLE is answered by an array: another one is not even allocated, however many
- * elements it promises.
+ * Only ROLE is answered by an array.  Any other array is not even allocated, however many elements
+ * it promises.
  */
 static void
 refuse_aggregates(Redis *redis)
@@ -276,7 +282,7 @@ redis_open(AdminSink *sink, AdminSinkPosition *seen)
 	return redis_configure(redis);
 }
 
-/* The last of it finds out whether Redis is ready to be asked for more. */
+/* Logs in; the last command finds out whether Redis is ready for more. */
 static void
 log_in(Redis *redis)
 {
@@ -295,7 +301,7 @@ log_in(Redis *redis)
 	ask_role(redis);
 }
 
-/* Redis keeps nothing of the position; but it knows whose history it goes on with. */
+/* Redis does not keep the position, but it knows which replication history it continues. */
 static AdminSinkResult
 redis_recover(AdminSink *sink, AdminSinkPosition *position)
 {
@@ -323,7 +329,7 @@ say_message(Redis *redis, const char *message, int length)
 	const char *publish[] = {"PUBLISH", redis->channel, message};
 	size_t		lengths[lengthof(xadd)];
 
-	/* A subscriber that got a message finds it in the stream. */
+	/* First the stream: a subscriber that got a message must find it there. */
 	if (redis->stream[0] != '\0')
 	{
 		for (int i = 0; i < lengthof(xadd) - 1; i++)
@@ -372,7 +378,7 @@ say_messages(Redis *redis, AdminSinkBatch *batch)
 	return ADMIN_SINK_OK;
 }
 
-/* Nothing is sent before all of it is known to be possible. */
+/* Queues the whole batch or no command of it: a rejection removes all of them. */
 static AdminSinkResult
 redis_deliver(AdminSink *sink, AdminSinkBatch *batch)
 {
@@ -389,13 +395,13 @@ redis_deliver(AdminSink *sink, AdminSinkBatch *batch)
 		redis->out.len = out;
 		redis->due.len = due;
 	}
-	/* An answer that is due already does not get more time by that. */
+	/* A reply that is already due does not get more time by that. */
 	else if (due == 0)
 		redis->progress_at = monotonic_ms();
 	return result;
 }
 
-/* Is it still there?  It is asked when nothing was heard of it for a while; never waits. */
+/* Is the server still there?  Asks when no bytes came from it for a while; never waits. */
 static AdminSinkResult
 redis_look_after(Redis *redis)
 {

@@ -1,10 +1,10 @@
 /*
  * redis_address.c
- *	  Finds the addresses of a host without being held up by a name service that is.
+ *	  Finds the addresses of a host without waiting for a name service that hangs.
  *
- * A name is looked up by a thread of the C library's, which has all signals blocked and
- * touches nothing but the request.  It cannot be stopped, so the request outlives the sink:
- * who asks next for the same name waits for the same answer.
+ * A thread of the C library looks up the name.  It has all signals blocked, and touches only the
+ * request.  It cannot be stopped, so the request outlives the sink: the next lookup of the same
+ * name waits for the same answer.
  */
 #include "postgres.h"
 
@@ -44,10 +44,7 @@ begin_lookup(const RedisConfig *config)
 	if (current != NULL && strcmp(current->host, config->host) == 0 && strcmp(current->port, config->port) == 0)
 		return 0;
 
-	/*
-	 * One for a name of before, if it is not over, is left behind for good: a few bytes per
-	 * reload.
-	 */
+	/* An unfinished lookup of an earlier name is left behind for good: a few bytes per reload. */
 	current = MemoryContextAllocZero(TopMemoryContext, sizeof(Lookup));
 	current->host = MemoryContextStrdup(TopMemoryContext, config->host);
 	current->port = MemoryContextStrdup(TopMemoryContext, config->port);

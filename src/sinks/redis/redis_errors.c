@@ -2,8 +2,8 @@
  * redis_errors.c
  *	  What is wrong with Redis, as one sentence a DBA can act on.
  *
- * Redis's own words are shown, for it knows best what it refuses; never those that repeat
- * what was sent to it, for that may be a password.
+ * Redis's own words are shown, because it knows best what it refuses.  Words that repeat what was
+ * sent are not shown, because that may be a password.
  */
 #include "postgres.h"
 
@@ -111,7 +111,7 @@ what_of(const Redis *redis, RedisCommand command)
 	return pstrdup("");
 }
 
-/* The rules that a user lacks whom Redis denies the command. */
+/* The access rules that a user lacks when Redis denies the command. */
 static char *
 rules_of(const Redis *redis, RedisCommand command)
 {
@@ -148,7 +148,7 @@ redis_remedy(const Redis *redis, RedisCommand command, const char *reply)
 	return "see its log";
 }
 
-/* Redis's words, but for what repeats arguments: of a login those are the password. */
+/* Redis's words without those that repeat arguments: in a login these are the password. */
 static char *
 words_of(const Redis *redis, RedisCommand command, const char *reply)
 {

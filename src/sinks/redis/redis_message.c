@@ -1,7 +1,7 @@
 /*
  * redis_message.c
- *	  The message that a subscriber gets for an approval's change: made of the change's own document,
- *	  with the store and the database it is of, and of nothing else.
+ *	  Builds the message that a subscriber gets for a change of an approval.  It is made only of the
+ *	  change's own document, its store and its database.
  *
  * So a message is the same bytes whenever it is sent: its ttl_state is the one at the time
  * of the change, not of the sending.  Only PostgreSQL's memory is touched, no table.
@@ -48,10 +48,9 @@ skip_text(const char **at, const char *end, const char *text)
 }
 
 /*
- * Is it one of our own approval events?  Attributes come in the order of the contract, so
- * that any other document is recognised without being parsed.  An event from elsewhere may
- * have any type, but another source; and should it name ours, it has another id than the
- * row's.
+ * Is it one of our own approval events?  Attributes come in the order of the contract, so any other
+ * document is recognised without parsing it.  An event from elsewhere may have any type, but has
+ * another source.  If it names our source all the same, its id differs from the row's.
  */
 static bool
 is_ours(const char *document, Size length, const char *store_id, int64 audit_id)
@@ -101,7 +100,7 @@ take_apart(Jsonb *document, Change *change)
 		get_member(root, "time", jbvString, &change->occurred_at);
 }
 
-/* Digits, and the character after them; -1: it is not so. */
+/* Reads digits and the character after them; -1: the text has another form. */
 static int
 read_time_digits(const char **at, int least, int most, char after)
 {
@@ -117,8 +116,8 @@ read_time_digits(const char **at, int least, int most, char after)
 }
 
 /*
- * An instant as documents have it: UTC, six digits of fraction, a year that has a sign where
- * it is not of four digits.
+ * Reads an instant as documents have it: UTC, six digits of fraction, and a sign before a year that
+ * does not have four digits.
  */
 static bool
 read_instant(const JsonbValue *value, Timestamp *instant)
@@ -157,7 +156,7 @@ append_message_string(StringInfo message, const char *name, const JsonbValue *va
 	escape_json(message, pnstrdup(value->val.string.val + from, value->val.string.len - from));
 }
 
-/* The name of a database is bytes of no known encoding: those that are no UTF-8 become '?'. */
+/* A database's name has no known encoding: bytes that are not UTF-8 become '?'. */
 static void
 append_source(StringInfo message, const AdminSink *sink)
 {
@@ -204,7 +203,7 @@ append_change(StringInfo message, const AdminSink *sink, const Change *change)
 	return true;
 }
 
-/* JSON may be good, and more than jsonb takes: numbers without end, \u0000. */
+/* Valid JSON may be more than jsonb takes: numbers without end, \u0000. */
 static Jsonb *
 parse_document(const char *document, Size length, char *error, Size size)
 {

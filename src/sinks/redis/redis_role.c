@@ -1,6 +1,6 @@
 /*
  * redis_role.c
- *	  Is it a primary, and what did a failover lose of what was published?
+ *	  Checks that the server is a primary, and finds out which messages a failover may have lost.
  *
  * The role is asked after the messages of a batch, so a batch counts as published only where
  * the node was a primary after it had taken the batch.  A primary that was cut off from its
@@ -9,9 +9,9 @@
  * that stream, and spans of what was published, each with the stream's offset after it.  A
  * new primary says from which offset on it has another history than the stream before.
  *
- * A user that may use ROLE alone learns no id, so each connection may be to another history.
- * Replicas say how far they have the stream: what all of them have, no failover to one of
- * them loses.
+ * A user that may only use ROLE learns no id, so each connection may lead to another history.  The
+ * primary says how far each replica has the stream.  A failover to a replica does not lose messages
+ * that all replicas have.
  *
  * The detail is "<replication id>/<most replicas>/<again until>/<held until>/<rows that are repeated>
  * <when>:<offset>:<rows> ...", times in seconds since 1970, rows as ranges of audit_ids.
@@ -34,8 +34,8 @@
 #define NO_HISTORY		"0000000000000000000000000000000000000000"
 
 /*
- * What was published until then, all replicas have; in seconds since 1970.  It outlives a
- * connection, and a position has it from the next batch on.
+ * All replicas have what was published up to this time, in seconds since 1970.  It outlives a
+ * connection, and each position contains it from the next batch on.
  */
 static int64 held_until = 0;
 
@@ -45,7 +45,7 @@ unix_seconds(void)
 	return (int64) time(NULL);
 }
 
-/* The value of a line of INFO; NULL: there is none of the name.  At most size - 1 bytes. */
+/* The value of a line of INFO, at most size - 1 bytes; NULL: there is no such line. */
 static const char *
 info_value(const char *info, const char *name, char *value, Size size)
 {
@@ -74,8 +74,9 @@ not_primary(Redis *redis, const char *role)
 }
 
 /*
- * The id is another one on the same connection.  A primary also gets one with its first
- * replica, and then has no history before it: nothing is lost.
+ * Takes the id of the replication stream.  A new id on the same connection usually means a
+ * failover.  A primary also gets a new id with its first replica.  Then it has no history before
+ * it, so nothing is lost.
  */
 static AdminSinkResult
 take_replication_id(Redis *redis, const char *id)
@@ -93,7 +94,7 @@ take_replication_id(Redis *redis, const char *id)
 	return ADMIN_SINK_OK;
 }
 
-/* One that is not up to date yet has nothing for certain. */
+/* Counts a replica; the offset of a replica that is not up to date is 0. */
 static void
 take_replica(Redis *redis, int64 offset)
 {
@@ -144,7 +145,7 @@ reply_number(const redisReply *reply)
 	return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
 }
 
-/* Each as an array of its address, its port, and how far it is. */
+/* Each replica is an array of its address, its port and its offset. */
 static void
 take_role_replicas(Redis *redis, const redisReply *replicas)
 {
@@ -159,7 +160,7 @@ take_role_replicas(Redis *redis, const redisReply *replicas)
 	}
 }
 
-/* What a user without +info gets: the role, and no id. */
+/* Takes the reply to ROLE, for a user without +info: the role, but no id. */
 static AdminSinkResult
 take_role(Redis *redis, const redisReply *reply)
 {
@@ -226,14 +227,16 @@ redis_history_write(const Redis *redis, char *detail, Size size)
 	Assert(used < (int) size);
 }
 
-/* Have all replicas this span?  Of no interest where the next primary itself says what it has. */
+/*
+ * Do all replicas have this span?  Without an id only: otherwise the next primary says what it has.
+ */
 static bool
 is_held(const RedisHistory *history, const RedisSpan *span)
 {
 	return strcmp(history->replication_id, NO_ID) == 0 && span->until <= held_until;
 }
 
-/* What is too long ago, and, where no id names the history, what all replicas have. */
+/* Forgets spans that are too old and, without an id, spans that all replicas have. */
 static void
 forget_spans(RedisHistory *history, int64 now)
 {
@@ -250,8 +253,8 @@ forget_spans(RedisHistory *history, int64 now)
 }
 
 /*
- * Replicas that were there lately, and are not now, could be what the next failover leads
- * to: then what those that are left have says nothing.
+ * Notes what all replicas have.  A replica that was connected lately, and is not now, could become
+ * the next primary.  Then the offsets of the others prove nothing.
  */
 static void
 history_confirm(Redis *redis)
@@ -270,7 +273,7 @@ history_confirm(Redis *redis)
 	{
 		const RedisSpan *span = &history->spans[i];
 
-		/* To the last one more can come in the same second. */
+		/* The last span may still grow in the same second. */
 		bool		is_over = i < history->count - 1 || span->until < now;
 
 		if (is_over && span->offset <= redis->held_offset)
@@ -292,7 +295,7 @@ redis_take_role(Redis *redis, const redisReply *reply)
 	return result;
 }
 
-/* A new last span; two that all replicas have become one, where they are of the same time. */
+/* Begins a new last span.  Joins the last two if all replicas have them and their times match. */
 static RedisSpan *
 begin_span(RedisHistory *history)
 {
@@ -312,9 +315,9 @@ begin_span(RedisHistory *history)
 }
 
 /*
- * A span ends with its last message, so that it is not forgotten too early.  Where no id tells
- * of the history, each connection repeats: the time of what is repeated stays that of its first
- * publication, or it would be repeated for ever.
+ * A span has the time of its last message, so that it is not forgotten too early.  Without an id
+ * each connection repeats messages.  A repeated message keeps the time of its first publication, or
+ * it would be repeated for ever.
  */
 void
 redis_history_add(Redis *redis, const AdminSinkRanges *rows, bool again)
@@ -334,7 +337,7 @@ redis_history_add(Redis *redis, const AdminSinkRanges *rows, bool again)
 	redis_ranges_add_all(&last->rows, rows);
 }
 
-/* Has the new history this span, and was it over long before? */
+/* Does the new history have this span, and did the span end long before? */
 static bool
 is_safe(const Redis *redis, const RedisSpan *span, bool is_successor, int64 now)
 {
@@ -342,8 +345,8 @@ is_safe(const Redis *redis, const RedisSpan *span, bool is_successor, int64 now)
 }
 
 /*
- * What this Redis may not have is repeated, with what is left of the repetition under way: of an
- * operator's that is all from its next row on.
+ * Repeats the rows that this Redis may not have, and the rest of the repetition under way.  After
+ * an operator's resync, that rest is all rows from the next one on.
  */
 static void
 repeat_rows(RedisHistory *history, const AdminSinkRanges *lost, AdminSinkPosition *position)
@@ -358,8 +361,8 @@ repeat_rows(RedisHistory *history, const AdminSinkRanges *lost, AdminSinkPositio
 }
 
 /*
- * On a new connection: what this Redis may not have is to be published again.  An id that
- * is not known is another one.
+ * Called on a new connection: rows that this Redis may not have are to be published again.  An
+ * unknown id counts as another one.
  */
 void
 redis_history_resume(Redis *redis, AdminSinkPosition *position)
@@ -375,7 +378,7 @@ redis_history_resume(Redis *redis, AdminSinkPosition *position)
 	/* An operator has decided what is sent again. */
 	if (position->is_resync)
 		history->count = history->again_until = history->again.count = 0;
-	/* What a repetition has passed is done with. */
+	/* Rows that a repetition has passed are not repeated again. */
 	if (position->repeating_from == 0)
 		history->again.count = 0;
 	redis_ranges_drop_below(&history->again, position->repeating_from);

@@ -3,8 +3,8 @@
  *	  A connection to Redis: TCP, TLS and unix socket alike, by OpenSSL's BIOs, which
  *	  never block.
  *
- * Over TLS the server's certificate has to be signed by a CA that is trusted and to name the
- * host, always: there is no option to do without.
+ * With TLS the server's certificate must always be signed by a trusted CA and name the host.  No
+ * option turns this off.
  */
 #include "postgres.h"
 
@@ -59,7 +59,7 @@ begin_connection(Redis *redis, int family, const struct sockaddr *address, sockl
 	redis->socket = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (redis->socket < 0 || !pg_set_noblock(redis->socket))
 		return errno;
-	/* A message is short, and somebody waits for it. */
+	/* Messages are short, and must not be delayed. */
 	if (family != AF_UNIX)
 	{
 		(void) setsockopt(redis->socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
@@ -82,7 +82,7 @@ connect_to_socket(Redis *redis)
 	return code == 0 ? ADMIN_SINK_PENDING : not_connected(redis, code);
 }
 
-/* From this address on, the first that does not refuse at once; code is why the one before did. */
+/* Tries the addresses from this one on, until one does not fail at once; code: why the last did. */
 static AdminSinkResult
 connect_to_host(Redis *redis, int code)
 {
@@ -164,7 +164,7 @@ prepare_tls(Redis *redis)
 	SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	SSL_CTX_set_default_passwd_cb(tls, no_passphrase);
 #ifdef SSL_OP_IGNORE_UNEXPECTED_EOF
-	/* Replies are counted: an end that comes too early is noticed all the same. */
+	/* Replies are counted, so an early end is noticed all the same. */
 	SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
 #endif
 	if (config->ca_file == NULL)
@@ -180,7 +180,7 @@ prepare_tls(Redis *redis)
 	return ADMIN_SINK_OK;
 }
 
-/* An address is compared with the certificate's addresses, and is not sent as a server name. */
+/* An IP address is compared with the certificate's addresses, and is not sent as a server name. */
 static void
 expect_host(SSL *ssl, const char *host)
 {
@@ -326,7 +326,7 @@ redis_connect(Redis *redis, int64 until)
 	return result;
 }
 
-/* The connection is of no use any more: says why. */
+/* Says why the connection can no longer be used. */
 static int
 transport_lost(Redis *redis, int result)
 {

@@ -18,7 +18,7 @@
 #include "lib/stringinfo.h"
 #include "monotonic.h"
 
-/* hiredis 1.0 made more of it. */
+/* How hiredis counts the elements of an array; version 1.0 has changed the type. */
 #if HIREDIS_MAJOR >= 1
 typedef size_t compat_elements;
 #else

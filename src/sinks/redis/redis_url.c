@@ -19,8 +19,8 @@
 #define MOST_DATABASE		999999
 
 /*
- * A part of the URL in the sink's context; NULL: it is not there.  False: it cannot be
- * decoded, for what it stands for is no text.
+ * Decodes a part of the URL, in the sink's context; NULL: the URL does not have it.  False: it
+ * cannot be decoded to text.
  */
 static bool
 get_part(Redis *redis, CURLU *url, CURLUPart part, unsigned int flags, char **value)
@@ -43,7 +43,7 @@ url_malformed(Redis *redis)
 	return redis_stop(redis, "admin_ext.redis_url is not of the form redis://[[user]:password@]host[:port][/db], rediss:// likewise, or unix://[[user]:password@]/path[?db=n], with what is special in user and password percent-encoded");
 }
 
-/* What belongs to the password may be in any part then: nothing is shown. */
+/* Then any part may belong to the password, so no part is shown. */
 static AdminSinkResult
 not_encoded(Redis *redis)
 {
@@ -209,8 +209,8 @@ take_parts(Redis *redis, CURLU *url, bool is_unix)
 }
 
 /*
- * libcurl wants a host, and takes what follows too many slashes for one: a URL without an
- * authority is seen to before, and that of a unix socket gets a host to go with it.
+ * libcurl requires a host, and takes what follows extra slashes for one.  So a URL without an
+ * authority is refused first, and the URL of a unix socket is given a host.
  */
 static AdminSinkResult
 parse_url(Redis *redis, const char *text, CURLU *url)
