@@ -1,10 +1,10 @@
 -- admin_ext 1.0: joined from sql/install/admin_ext/*.sql by make; do not edit the joined file.
 \echo Use "CREATE EXTENSION admin_ext" to load this file. \quit
 
--- Nothing in the schema is found by an unqualified name.
+-- The search path does not contain the schema, so every name in the script is qualified.
 set local search_path = pg_catalog, pg_temp;
 
--- Documents are UTF-8: what the database holds has to be convertible.
+-- Documents are UTF-8, so PostgreSQL must be able to convert the database's encoding.
 do $$
 begin
     if exists (select from pg_database as d where d.datname = current_database() and pg_encoding_to_char(d.encoding) not in ('UTF8', 'SQL_ASCII')
@@ -16,7 +16,7 @@ begin
 end
 $$;
 
--- A schema that somebody else owns, or has put something into, would be theirs to bend.
+-- An existing schema must belong to a superuser and be empty: others could replace or add objects in it.
 do $$
 begin
     if not (select r.rolsuper from pg_namespace as n join pg_roles as r on r.oid = n.nspowner where n.nspname = 'admin') then
@@ -33,9 +33,9 @@ begin
 end
 $$;
 
--- Helpers that no user calls.  Nobody but the owner of the extension has USAGE of it.
+-- Helpers that users do not call.  At first only the owner of the extension has USAGE on this schema.
 create schema admin_internal;
-comment on schema admin_internal is 'Helpers of the extension admin_ext. No user calls them, and they may change with every version.';
+comment on schema admin_internal is 'Helpers of the extension admin_ext. Users do not call them, and every version may change them.';
 
 comment on schema admin is 'Approvals of sensitive actions, decisions on them, and the trail of both (extension admin_ext).';
 
@@ -49,9 +49,10 @@ as 'MODULE_PATHNAME', 'admin_ttl_state'
 language c immutable parallel safe;
 
 comment on function admin.ttl_state(text, timestamptz, timestamptz, timestamptz) is
-'What a deadline means at an instant: valid, expired (at the deadline and up to and including 24 hours after it), stale (later), or not-applicable (withdrawn or closed; or, before the deadline, not yet signed in full). Null when the deadline or the instant is null and the approval is not closed.';
+'Returns what the deadline of an approval means at the instant "at". valid: signed in full, before the deadline. expired: from the deadline up to and including 24 hours after it. stale: later. not-applicable: the approval is withdrawn or closed. Also not-applicable before the deadline while the approval is not signed in full. Returns null if the deadline or the instant is null and the approval is not closed.';
 
--- Ids compare byte by byte: faster than a locale's order, and no library upgrade re-sorts the index.
+-- Ids compare byte by byte.  This is faster than a locale's order, and an upgrade of the locale's library
+-- cannot change the order of the index.
 create table admin.approval (
     approval_id           text collate "C" primary key,
     action                text        not null,
@@ -92,20 +93,20 @@ create table admin.approval (
 );
 
 comment on table admin.approval is
-'Permission to perform one sensitive action, given by people in named roles, good until a deadline. The trigger approval_guard holds its state machine: pending, signed_partial, signed_full, withdrawn.';
+'Permission to perform one sensitive action. People in named roles give it by signing, and it is valid until a deadline. The trigger approval_guard enforces the state machine: pending, signed_partial, signed_full, withdrawn.';
 comment on column admin.approval.approval_id is 'Grammar ^APP-[0-9]{6}-[a-z0-9]+$, at most 64 bytes.';
-comment on column admin.approval.action is 'The sensitive action that is approved; 1 to 256 bytes without control characters, because it is shown on one line. The same holds for resource, roles and persons.';
-comment on column admin.approval.resource is 'What the action is performed on, 1 to 2048 bytes; null: any.';
-comment on column admin.approval.required_roles is 'The roles that have to sign: 1 to 8, distinct, each 1 to 128 bytes.';
-comment on column admin.approval.required_signer_count is 'The cardinality of required_roles.';
-comment on column admin.approval.requested_by is 'Who asked for the approval, and so cannot sign it; 1 to 256 bytes.';
-comment on column admin.approval.state is 'pending, signed_partial, signed_full or withdrawn; follows from the signature rows, and withdrawn is final.';
-comment on column admin.approval.sla_deadline is 'The approval is valid up to, not including, this instant; finite.';
+comment on column admin.approval.action is 'The sensitive action that is approved; 1 to 256 bytes. It has no control characters, because it is shown on one line. The same rule applies to resource, roles and persons.';
+comment on column admin.approval.resource is 'What the action is performed on; 1 to 2048 bytes. Null means any resource.';
+comment on column admin.approval.required_roles is 'The roles that must sign: 1 to 8 distinct roles of 1 to 128 bytes each.';
+comment on column admin.approval.required_signer_count is 'The number of elements in required_roles.';
+comment on column admin.approval.requested_by is 'The person who asked for the approval and therefore cannot sign it; 1 to 256 bytes.';
+comment on column admin.approval.state is 'pending, signed_partial, signed_full or withdrawn. The signature rows determine the state; withdrawn is final.';
+comment on column admin.approval.sla_deadline is 'From this instant on the approval is no longer valid; finite.';
 comment on column admin.approval.created_at is 'When the approval was issued; never changes.';
-comment on column admin.approval.updated_at is 'Start of the transaction that last changed the row; kept by approval_guard.';
-comment on column admin.approval.closed_at is 'When the approval was withdrawn; set if and only if state is withdrawn, and never changed after.';
-comment on column admin.approval.closed_by is 'Who withdrew it; 1 to 256 bytes.';
-comment on column admin.approval.close_reason is 'Why it was withdrawn; at most 4096 bytes.';
+comment on column admin.approval.updated_at is 'Start of the transaction that last changed the row; approval_guard maintains it.';
+comment on column admin.approval.closed_at is 'When the approval was withdrawn. It is set if and only if state is withdrawn, and never changes afterwards.';
+comment on column admin.approval.closed_by is 'Who withdrew the approval; 1 to 256 bytes.';
+comment on column admin.approval.close_reason is 'Why the approval was withdrawn; at most 4096 bytes.';
 
 create table admin.signature (
     signature_id    bigint generated always as identity primary key,
@@ -119,7 +120,7 @@ create table admin.signature (
     token_id        text,
     token_sha256    bytea,
     comment         text,
-    -- Includes what a check looks at, so that it need not touch the table.
+    -- The index includes the columns that a check reads, so that an index-only scan is possible.
     constraint signature_one_per_role unique (approval_id, signer_role) include (signature_id, signer, approval_digest),
     constraint signature_one_per_person unique (approval_id, signer),
     constraint signature_signer_role_length check (octet_length(signer_role) between 1 and 128),
@@ -131,18 +132,18 @@ create table admin.signature (
 );
 
 comment on table admin.signature is
-'One person, in one role, saying yes to one approval. Rows are only ever added; adding one moves the state of its approval forward.';
-comment on column admin.signature.signature_id is 'Identity.';
+'One row for each signature: one person, in one role, signs one approval. Rows can only be inserted. Each insert moves the state of the approval forward.';
+comment on column admin.signature.signature_id is 'Generated number of the signature; primary key.';
 comment on column admin.signature.approval_id is 'The approval that is signed.';
-comment on column admin.signature.signer_role is 'One of the required_roles of the approval; one signature per role.';
-comment on column admin.signature.signer is 'Who signed; one signature per person, never the requester; 1 to 256 bytes.';
+comment on column admin.signature.signer_role is 'The role of the signer, one of the required_roles of the approval. Each role can sign once.';
+comment on column admin.signature.signer is 'Who signed; 1 to 256 bytes. Each person can sign an approval once, and the requester cannot sign it.';
 comment on column admin.signature.signed_at is 'When it was signed.';
-comment on column admin.signature.approval_digest is 'SHA-256 of what was signed: admin.approval_digest(approval_id) at that moment. Filled in when it is left null; another value is refused.';
-comment on column admin.signature.token_issuer is 'Claim iss of the token that proved who signed (RFC 7519, 4.1.1); null when none was verified.';
-comment on column admin.signature.token_key_id is 'Header kid of that token (RFC 7515, 4.1.4).';
-comment on column admin.signature.token_id is 'Claim jti of that token (RFC 7519, 4.1.7).';
-comment on column admin.signature.token_sha256 is 'SHA-256 of that token; the token itself is never stored.';
-comment on column admin.signature.comment is 'What the signer had to say; at most 4096 bytes.';
+comment on column admin.signature.approval_digest is 'SHA-256 of what was signed: the value of admin.approval_digest(approval_id) at that moment. A null is replaced by this value; another value is refused.';
+comment on column admin.signature.token_issuer is 'Claim iss of the token that proved who signed (RFC 7519, section 4.1.1). Null if no token was verified.';
+comment on column admin.signature.token_key_id is 'Header kid of that token (RFC 7515, section 4.1.4).';
+comment on column admin.signature.token_id is 'Claim jti of that token (RFC 7519, section 4.1.7).';
+comment on column admin.signature.token_sha256 is 'SHA-256 of that token. The token itself is never stored.';
+comment on column admin.signature.comment is 'The comment of the signer; at most 4096 bytes.';
 
 create view admin.approval_ttl_state as
 select approval_id,
@@ -155,13 +156,13 @@ from admin.approval,
      lateral (select admin.ttl_state(state, closed_at, sla_deadline, statement_timestamp())) as ttl(ttl_state);
 
 comment on view admin.approval_ttl_state is
-'Every approval with what its deadline means at the start of the statement.';
+'Every approval with the meaning of its deadline at the start of the statement; see admin.ttl_state().';
 comment on column admin.approval_ttl_state.approval_id is 'As in admin.approval.';
 comment on column admin.approval_ttl_state.state is 'As in admin.approval.';
 comment on column admin.approval_ttl_state.sla_deadline is 'As in admin.approval.';
-comment on column admin.approval_ttl_state.ttl_state is 'admin.ttl_state() at evaluated_at.';
-comment on column admin.approval_ttl_state.valid_until is 'sla_deadline while ttl_state is valid, else null.';
-comment on column admin.approval_ttl_state.evaluated_at is 'statement_timestamp().';
+comment on column admin.approval_ttl_state.ttl_state is 'Result of admin.ttl_state() at evaluated_at.';
+comment on column admin.approval_ttl_state.valid_until is 'sla_deadline if ttl_state is valid, otherwise null.';
+comment on column admin.approval_ttl_state.evaluated_at is 'The instant that ttl_state applies to: statement_timestamp().';
 
 create function admin.approval_digest(approval_id text)
 returns bytea
@@ -169,16 +170,16 @@ as 'MODULE_PATHNAME', 'admin_approval_digest'
 language c stable strict parallel safe;
 
 comment on function admin.approval_digest(text) is
-'SHA-256 of what a signer signs: approval_id, action, resource, the number of required_roles and each of them, requested_by, sla_deadline (RFC 3339, UTC, microseconds), each as a four-byte big-endian length and its UTF-8 bytes, null as the length ffffffff. Null when there is no such approval.';
+'Returns the SHA-256 of what a signer signs: approval_id, action, resource, the number of required_roles and each of them, requested_by, sla_deadline (RFC 3339, UTC, microseconds). Each value is encoded as a four-byte big-endian length and its UTF-8 bytes; a null is encoded as the length ffffffff. Returns null if the approval does not exist.';
 
--- The guard.  ENABLE ALWAYS: session_replication_role opens no door.
+-- The guard.  Its triggers are ENABLE ALWAYS, so session_replication_role cannot switch them off.
 create function admin.approval_guard()
 returns trigger
 as 'MODULE_PATHNAME', 'admin_approval_guard'
 language c;
 
 comment on function admin.approval_guard() is
-'Trigger of admin.approval: enforces the state machine, and refuses changes of columns that are final after signing or closing. Raises 55000 for an illegal transition, 23001 where immutability is violated, 23514 for a malformed row.';
+'Trigger of admin.approval: enforces the state machine, and refuses changes of columns that are final after signing or closing. Raises 55000 for an illegal transition or a change of a withdrawn approval, 23001 for DELETE, TRUNCATE and the change of an immutable column, 23514 for a malformed row.';
 
 create function admin.signature_guard()
 returns trigger
@@ -186,7 +187,7 @@ as 'MODULE_PATHNAME', 'admin_signature_guard'
 language c;
 
 comment on function admin.signature_guard() is
-'Trigger of admin.signature: locks the approval, checks role, person and digest, and moves the state of the approval forward. Raises P0002 for an unknown approval, 55000 for a closed one, 42501 for a signer who is the requester, 22023 for a role or digest that is not the approval''s, 23001 for any change of a signature.';
+'Trigger of admin.signature: locks the approval, checks role, person and digest, and moves the state of the approval forward. Raises P0002 if the approval does not exist, 55000 if it is closed, and 42501 if the signer is the requester. Raises 22023 if the approval does not require the role or has another digest, 23514 if the name of the signer has a control character, and 23001 for any change of a signature.';
 
 create trigger approval_guard
 before insert or update or delete on admin.approval
@@ -204,7 +205,7 @@ create trigger signature_guard_truncate
 before truncate on admin.signature
 for each statement execute function admin.signature_guard();
 
--- Named to fire after audit_row_change: signature.added comes before the state it leads to.
+-- Its name makes it fire after audit_row_change: the trail gets signature.added before the change of state.
 create trigger signature_guard_advance
 after insert on admin.signature
 for each row execute function admin.signature_guard();
@@ -215,10 +216,10 @@ alter table admin.signature enable always trigger signature_guard;
 alter table admin.signature enable always trigger signature_guard_truncate;
 alter table admin.signature enable always trigger signature_guard_advance;
 
-comment on sequence admin.signature_signature_id_seq is 'Numbers of admin.signature.';
-comment on index admin.signature_one_per_role is 'A check reads an approval''s signatures by it, from the index alone where the table''s page is visible to everybody.';
-comment on trigger approval_guard on admin.approval is 'Enforces the state machine. Fires last of the BEFORE triggers of a row, for every session_replication_role.';
+comment on sequence admin.signature_signature_id_seq is 'Generates admin.signature.signature_id.';
+comment on index admin.signature_one_per_role is 'A check reads the signatures of an approval from this index. It does not read the table where the table''s page is all-visible.';
+comment on trigger approval_guard on admin.approval is 'Enforces the state machine. Fires last of the BEFORE row triggers, for every value of session_replication_role.';
 comment on trigger approval_guard_truncate on admin.approval is 'Refuses TRUNCATE.';
-comment on trigger signature_guard on admin.signature is 'Compares a signature with its approval. Fires last of the BEFORE triggers of a row, for every session_replication_role.';
+comment on trigger signature_guard on admin.signature is 'Compares a signature with its approval. Fires last of the BEFORE row triggers, for every value of session_replication_role.';
 comment on trigger signature_guard_truncate on admin.signature is 'Refuses TRUNCATE.';
 comment on trigger signature_guard_advance on admin.signature is 'Moves the state of the approval forward.';

@@ -2,9 +2,9 @@
 -- The audit trail.
 -- ---------------------------------------------------------------------------
 
--- The parent has no index, and the script makes no month: both would be members of the
--- extension, which pg_dump leaves out, and a restore would clash with them or have no
--- place for the rows.  admin.create_audit_partitions() makes months as ordinary tables,
+-- The parent has no index, and the script creates no month: both would be members of the
+-- extension, which pg_dump omits.  A restore would conflict with them, or would have no
+-- partition for the rows.  admin.create_audit_partitions() creates months as ordinary tables,
 -- each with its own indexes.
 create table admin.audit (
     audit_id        bigint generated always as identity,
@@ -24,19 +24,19 @@ create table admin.audit (
 ) partition by range (recorded_at);
 
 comment on table admin.audit is
-'Every decision and every change, appended in the transaction that made it. INSERT by hand, UPDATE, DELETE and TRUNCATE are refused for everybody; space is freed by admin.drop_audit_partitions() only. A partition needs its indexes and its trigger: admin.create_audit_partitions() gives them to any that lacks them.';
+'The audit trail: every decision and every change, appended in the transaction that made it. INSERT by hand, UPDATE, DELETE and TRUNCATE are refused for everybody. Only admin.drop_audit_partitions() frees space. A partition needs its indexes and its trigger; admin.create_audit_partitions() adds those that are missing.';
 comment on column admin.audit.audit_id is 'Number of the row, ascending. A transaction that rolls back leaves a gap.';
-comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery reads the trail by it, so no other value is accepted.';
+comment on column admin.audit.xid is 'The top-level transaction that wrote the row. Delivery selects rows by this value, so the table accepts no other value.';
 comment on column admin.audit.recorded_at is 'When the row was written, by the clock of this server.';
-comment on column admin.audit.occurred_at is 'When the event happened; for a check, the instant it was evaluated at.';
-comment on column admin.audit.event_type is 'sensitive.check.2b, approval.*, signature.added, row.* or ingest.*';
-comment on column admin.audit.approval_id is 'The approval it is about, if any.';
-comment on column admin.audit.actor is 'Who acted, as far as the data say; for a change to another table, the session''s user.';
-comment on column admin.audit.source is 'admin_ext for what happened here; the CloudEvents source of an ingested event.';
-comment on column admin.audit.source_event_id is 'The CloudEvents id of an ingested event; null for what happened here.';
-comment on column admin.audit.request_id is 'The caller''s own name for its request.';
-comment on column admin.audit.traceparent is 'W3C Trace Context, as the caller gave it.';
-comment on column admin.audit.payload is 'The event''s data: json, not jsonb, because the text is built once, then stored, delivered and hashed byte for byte.';
+comment on column admin.audit.occurred_at is 'When the event happened. For a check: the instant of its evaluation.';
+comment on column admin.audit.event_type is 'Type of the event, for example sensitive.check.2b, approval.*, signature.added, row.* or ingest.*.';
+comment on column admin.audit.approval_id is 'The approval that the event is about; null if it is about no approval.';
+comment on column admin.audit.actor is 'Who acted, as far as the data say. For a change to another table: the session user.';
+comment on column admin.audit.source is 'admin_ext for an event of this database; for an ingested event its CloudEvents source.';
+comment on column admin.audit.source_event_id is 'The CloudEvents id of an ingested event; null for an event of this database.';
+comment on column admin.audit.request_id is 'The caller''s own identifier of its request.';
+comment on column admin.audit.traceparent is 'traceparent of W3C Trace Context, as the caller sent it.';
+comment on column admin.audit.payload is 'The data of the event. The type is json, not jsonb, because the text is built once and then stored, delivered and hashed byte for byte.';
 
 create function admin.audit_append_only()
 returns trigger
@@ -44,7 +44,7 @@ as 'MODULE_PATHNAME', 'admin_audit_append_only'
 language c;
 
 comment on function admin.audit_append_only() is
-'Trigger of admin.audit and its partitions: refuses INSERT by hand, UPDATE, DELETE and TRUNCATE with 23001. Rows of a dump pass while admin_ext.restoring is on.';
+'Trigger of admin.audit and its partitions: refuses INSERT by hand, UPDATE, DELETE and TRUNCATE with 23001. It accepts the rows of a dump while admin_ext.restoring is on.';
 
 create trigger audit_append_only
 before insert or update or delete on admin.audit
@@ -54,14 +54,14 @@ create trigger audit_append_only_statement
 before insert or update or delete or truncate on admin.audit
 for each statement execute function admin.audit_append_only();
 
-comment on sequence admin.audit_audit_id_seq is 'Numbers of admin.audit; CACHE 1, so that they are drawn in order.';
+comment on sequence admin.audit_audit_id_seq is 'Generates admin.audit.audit_id. CACHE is 1, so that numbers are assigned in order.';
 comment on trigger audit_append_only on admin.audit is 'Refuses INSERT by hand, UPDATE and DELETE.';
-comment on trigger audit_append_only_statement on admin.audit is 'Refuses INSERT by hand, UPDATE, DELETE and TRUNCATE; on a month that is detached, too.';
+comment on trigger audit_append_only_statement on admin.audit is 'Refuses INSERT by hand, UPDATE, DELETE and TRUNCATE, also on a detached month.';
 
 alter table admin.audit enable always trigger audit_append_only;
 alter table admin.audit enable always trigger audit_append_only_statement;
 
--- What every partition needs, whoever made it: what it is called here, how its index is recognised, and how it is made.
+-- The indexes that every partition needs: the name used here, how an index is recognised, and the statement that creates it.
 create function admin_internal.audit_partition_needs()
 returns table (need text, columns text[], is_unique boolean, predicate text, statement text)
 language sql immutable
@@ -79,15 +79,15 @@ begin atomic
 end;
 
 comment on function admin_internal.audit_partition_needs() is
-'The indexes that delivery, ingest, replay and other readers use in a partition of the trail: the columns and the predicate of each, and the statement that makes it.';
+'Returns the indexes that delivery, ingest, replay and other readers use in a partition of the trail: columns and predicate of each, and the statement that creates it.';
 
--- Compared by what the catalog holds; the predicate's text depends on settings, which are pinned.
+-- Compares catalog entries.  The text of a predicate depends on settings, so the function pins them.
 create function admin_internal.partition_has_index(partition regclass, columns text[], is_unique boolean, predicate text)
 returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 set quote_all_identifiers = off
--- A string: a column of pg_collation has another type in 14.
+-- The body is a string, because a column of pg_collation has another type in PostgreSQL 14.
 as $$
     select exists (
         select from pg_index as i
@@ -104,9 +104,9 @@ as $$
 $$;
 
 comment on function admin_internal.partition_has_index(regclass, text[], boolean, text) is
-'Has this partition a valid btree index with these columns, in this order, and this predicate?';
+'Returns true if the partition has a valid btree index with these columns in this order, this uniqueness and this predicate.';
 
--- A trigger of that name that does something else, or only sometimes, is no guard.
+-- A trigger of that name with another function, other events or a condition does not guard the partition.
 create function admin_internal.partition_guard(partition regclass)
 returns text
 language sql stable
@@ -123,7 +123,7 @@ begin atomic
 end;
 
 comment on function admin_internal.partition_guard(regclass) is
-'Has a partition of the trail the trigger of its statements? fine, missing, or a trigger of that name with another function, other events or a condition: constraint, if it is a constraint trigger, or other.';
+'Returns the state of the trigger audit_append_only_statement of a partition of the trail: fine, missing, constraint or other. constraint: a constraint trigger has this name. other: the trigger with this name has another function, other events or a condition.';
 
 create function admin_internal.audit_partition_lacks(partition regclass)
 returns setof text
@@ -138,7 +138,7 @@ begin atomic
     from admin_internal.partition_guard(partition) as g(guard) where g.guard <> 'fine';
 end;
 
-comment on function admin_internal.audit_partition_lacks(regclass) is 'What a partition of admin.audit needs and does not have.';
+comment on function admin_internal.audit_partition_lacks(regclass) is 'Returns one row for each index or trigger that a partition of admin.audit needs and does not have.';
 
 create function admin_internal.prepare_partition_triggers(partition regclass)
 returns void
@@ -169,7 +169,7 @@ end
 $$;
 
 comment on function admin_internal.prepare_partition_triggers(regclass) is
-'Gives a partition of admin.audit the trigger of its statements, where it lacks it or has another one of that name, and enables its triggers always.';
+'Creates the trigger audit_append_only_statement of a partition of admin.audit if it is missing, and replaces another trigger of that name. Sets the append-only triggers of the partition to ENABLE ALWAYS.';
 
 create function admin_internal.audit_prepare_partition(partition regclass)
 returns void
@@ -188,7 +188,7 @@ end
 $$;
 
 comment on function admin_internal.audit_prepare_partition(regclass) is
-'Gives a partition of admin.audit the indexes that it is read by and the trigger of its statements, where it lacks them, and enables its triggers always.';
+'Creates the indexes and the statement trigger that a partition of admin.audit lacks, and sets its append-only triggers to ENABLE ALWAYS.';
 
 create function admin_internal.append_event(event_type text, payload json, approval_id text default null)
 returns bigint
@@ -196,18 +196,18 @@ as 'MODULE_PATHNAME', 'admin_append_event'
 language c volatile;
 
 comment on function admin_internal.append_event(text, json, text) is
-'Appends one event about the trail itself and returns its audit_id. The actor is the session''s user. Raises 22023 when event_type or payload is null, or for a type of event that somebody else''s act leaves (approval.*, signature.*, sensitive.check*, row.*, ingest.*). Raises 23001 for a type that a function of the extension leaves (access.*, archive.*, dead_letter.*, gap.*, guard.*, partition.*, setting.*, shadow.*, sink.*) when a superuser calls it, as far as admin_ext is in shared_preload_libraries.';
+'Appends one event about the trail itself and returns its audit_id. The actor is the session user. Raises 22023 if event_type or payload is null, or if another action records this type of event (approval.*, signature.*, sensitive.check*, row.*, ingest.*). Raises 23001 if a superuser calls it for a type that a function of the extension records (access.*, archive.*, dead_letter.*, gap.*, guard.*, partition.*, setting.*, shadow.*, sink.*). The check for 23001 requires admin_ext in shared_preload_libraries.';
 
--- Texts that name something are shown on one line, by a view or in a log.  Reasons and comments may have lines.
+-- A view or a log shows a name on one line.  Reasons and comments may have several lines.
 create function admin_internal.has_control_character(value text)
 returns boolean
 as 'MODULE_PATHNAME', 'admin_has_control_character'
 language c immutable strict parallel safe;
 
 comment on function admin_internal.has_control_character(text) is
-'Whether a text has a control character or, in a database in UTF8, a separator of lines or paragraphs.';
+'Returns true if the text has a control character. In a UTF8 database, also returns true for a line or paragraph separator (U+2028, U+2029).';
 
--- The trail writes years beyond 1 to 9999 as ISO 8601 has them: "+294276", "-4712", and "0000", which is 1 BC.
+-- The trail writes years outside 1 to 9999 in the form of ISO 8601: "+294276", "-4712", and "0000", which is 1 BC.
 create function admin_internal.readable_instant(instant text)
 returns text
 language sql immutable strict parallel safe
@@ -219,7 +219,7 @@ begin atomic
 end;
 
 comment on function admin_internal.readable_instant(text) is
-'An instant as the trail and answers have it, in the form that the server reads: the two differ beyond the years 1 to 9999.';
+'Converts an instant from the form of the trail and of answers to a form that the server can read. The two forms differ for years outside 1 to 9999.';
 
 create function admin_internal.readable_row(recorded json)
 returns json
@@ -234,7 +234,7 @@ begin atomic
 end;
 
 comment on function admin_internal.readable_row(json) is
-'The row of an approval or a signature as the trail has it, with instants that json_populate_record() reads.';
+'Returns the row of an approval or a signature, as the trail has it, with instants that json_populate_record() can read.';
 
 create function admin_internal.refuse_while_restoring(function text)
 returns void
@@ -242,7 +242,7 @@ as 'MODULE_PATHNAME', 'admin_refuse_while_restoring'
 language c volatile strict;
 
 comment on function admin_internal.refuse_while_restoring(text) is
-'Raises 55000 while admin_ext.restoring is on. "function" is the name that the message has.';
+'Raises 55000 while admin_ext.restoring is on. "function" is the function name in the message.';
 
 create function admin.audit_row_change()
 returns trigger
@@ -250,7 +250,7 @@ as 'MODULE_PATHNAME', 'admin_audit_row_change'
 language c;
 
 comment on function admin.audit_row_change() is
-'Trigger that appends what changed to admin.audit: approval.* and signature.added for the tables of this extension, row.inserted, row.updated, row.deleted and row.truncated for tables given to admin.attach_audit(). Payload: {"op", "changed": {column: [old, new]}, "row"}, and "relation" for the latter.';
+'Trigger that appends each change to admin.audit: approval.* for admin.approval, signature.added for admin.signature. For other tables, such as those given to admin.attach_audit(), it appends row.inserted, row.updated, row.deleted or row.truncated. Payload: {"op", "changed": {column: [old, new]}, "row"}; for other tables also "relation".';
 
 create trigger audit_row_change
 after insert or update on admin.approval

@@ -1,8 +1,8 @@
 -- ---------------------------------------------------------------------------
--- Strong locks on the trail: taken in short tries, and given up when others wait.
+-- Strong locks on the trail: taken in short attempts, and given up when others wait.
 --
--- A request for a strong lock makes all writers wait that come after it.  So it waits for
--- 50 ms at most, then lets the others pass, and tries again.
+-- While a request for a strong lock waits, all later writers wait behind it.  So an attempt
+-- waits for at most 50 ms.  Then the writers proceed, and the function retries.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.try_lock(mode text, relations regclass[])
@@ -23,7 +23,7 @@ end
 $$;
 
 comment on function admin_internal.try_lock(text, regclass[]) is
-'Locks relations in this mode, all or none of them; waits for the first one for 50 ms at most.';
+'Tries to lock all these relations in this mode. Waits at most 50 ms for the first one and does not wait for the others. Returns false, without a lock, if one of them is not available.';
 
 create function admin_internal.lock_holders(mode text, relations regclass[])
 returns text
@@ -45,7 +45,7 @@ begin atomic
 end;
 
 comment on function admin_internal.lock_holders(text, regclass[]) is
-'The processes and roles whose locks are in the way of this mode, five of them at most, the oldest transaction first.';
+'Returns the processes and roles whose locks conflict with this mode, five at most, the oldest transaction first.';
 
 create function admin_internal.lock_briefly(mode text, variadic relations regclass[])
 returns void
@@ -71,7 +71,7 @@ end
 $$;
 
 comment on function admin_internal.lock_briefly(text, regclass[]) is
-'Locks relations, the parent first, in short tries that make others wait for 50 ms at most. Gives up after the session''s lock_timeout, or 3 seconds where that is 0: 55P03, naming who holds them.';
+'Locks relations, the parent first, in short attempts that make others wait for at most 50 ms. Gives up after the session''s lock_timeout, or after 3 seconds if that is 0. It then raises 55P03; the detail names the holders.';
 
 create function admin_internal.give_way(variadic relations regclass[])
 returns void
@@ -79,11 +79,11 @@ as 'MODULE_PATHNAME', 'admin_give_way'
 language c volatile strict;
 
 comment on function admin_internal.give_way(regclass[]) is
-'Until this transaction ends: once another process waits for one of these relations, this session is ended. For functions whose locks last as long as the caller''s transaction. Such a transaction cannot be prepared.';
+'Until this transaction ends: terminates this session once another process waits for one of these relations. For functions that hold locks until the caller''s transaction ends. Such a transaction cannot be prepared.';
 
 create function admin_internal.is_waited_for(variadic relations regclass[])
 returns boolean
 as 'MODULE_PATHNAME', 'admin_is_waited_for'
 language c volatile strict;
 
-comment on function admin_internal.is_waited_for(regclass[]) is 'Does a client wait for a lock on one of these relations?';
+comment on function admin_internal.is_waited_for(regclass[]) is 'Returns true if a client waits for a lock on one of these relations.';

@@ -1,11 +1,11 @@
 -- ---------------------------------------------------------------------------
 -- Partitions of the trail.
 --
--- What is made here looks the same whatever the settings of the session: functions that
--- make tables pin what has a say in it.
+-- Partitions are the same whatever the settings of the session: functions that create
+-- tables pin the settings that matter.
 -- ---------------------------------------------------------------------------
 
--- Bounds travel as text: every function that reads or writes them pins its form.
+-- Bounds are passed as text: every function that reads or writes them pins the format.
 create function admin.audit_partitions()
 returns table (partition regclass, is_default boolean, lower_bound timestamptz, upper_bound timestamptz)
 language sql stable
@@ -23,7 +23,7 @@ begin atomic
 end;
 
 comment on function admin.audit_partitions() is
-'The partitions of admin.audit with their bounds (lower inclusive, upper exclusive); the default one has none.';
+'Returns the partitions of admin.audit with their bounds (lower inclusive, upper exclusive). The bounds of the default partition are null.';
 
 create function admin_internal.audit_partition_name(lower_bound timestamptz, upper_bound timestamptz)
 returns text
@@ -35,9 +35,9 @@ return to_char(lower_bound at time zone 'UTC', '"audit_y"YYYY"m"MM')
             else '' end;
 
 comment on function admin_internal.audit_partition_name(timestamptz, timestamptz) is
-'Name of a partition by the month, or the first and the last month, of its bounds (UTC).';
+'Returns the name of a partition with these bounds. It consists of the month, or of the first and the last month (UTC).';
 
--- Tables, indexes and types share their names, and a table that was detached and renamed keeps those of its indexes.
+-- Tables, indexes and types share one name space.  A table that was detached and renamed keeps the names of its indexes.
 create function admin_internal.free_name(wanted text)
 returns text
 language sql stable
@@ -50,9 +50,9 @@ begin atomic
 end;
 
 comment on function admin_internal.free_name(text) is
-'This name for a relation of the schema admin, with a number where it is taken.';
+'Returns this name for a relation of the schema admin, with a number appended if the name is taken.';
 
--- A part of a month beside another part of it gets a number.
+-- A second partition for a part of the same month gets a number.
 create function admin_internal.free_partition_name(lower_bound timestamptz, upper_bound timestamptz)
 returns text
 language sql stable
@@ -60,7 +60,7 @@ set search_path = pg_catalog, pg_temp
 return admin_internal.free_name(admin_internal.audit_partition_name(lower_bound, upper_bound));
 
 comment on function admin_internal.free_partition_name(timestamptz, timestamptz) is
-'The name of a partition with these bounds, with a number where that name is taken.';
+'Returns the name of a partition with these bounds, with a number appended if the name is taken.';
 
 create function admin_internal.month_start(months int)
 returns timestamptz
@@ -69,7 +69,7 @@ set search_path = pg_catalog, pg_temp
 return (date_trunc('month', now() at time zone 'UTC') + make_interval(months => months)) at time zone 'UTC';
 
 comment on function admin_internal.month_start(int) is
-'When a month begins (UTC), counted from this month, which is 0.';
+'Returns the instant when a month begins (UTC). "months" is its distance from the current month, which is 0.';
 
 create function admin_internal.is_operators_call()
 returns boolean
@@ -81,9 +81,10 @@ begin atomic
 end;
 
 comment on function admin_internal.is_operators_call() is
-'False for a superuser who calls by hand: only then may a partition of any size be locked while it is read.';
+'Returns false for a superuser who calls from a client session. Only such a call may lock a partition of any size while it is read.';
 
--- Reading 64 MB takes some tens of milliseconds, and those who write wait as long.  Making an index takes as long as two such reads.
+-- Reading 64 MB takes some tens of milliseconds, and writers wait for that time.
+-- Building an index takes as long as two such reads.
 create function admin_internal.is_too_large(partition regclass, indexes bigint default 0)
 returns boolean
 language sql volatile
@@ -91,7 +92,7 @@ set search_path = pg_catalog, pg_temp
 return pg_relation_size(partition) > 64 * 1024 * 1024 / (1 + 2 * indexes) and admin_internal.is_operators_call();
 
 comment on function admin_internal.is_too_large(regclass, bigint) is
-'Would locking this partition, while it is read or while so many indexes of it are made, make checks wait for too long?';
+'Returns true if checks would wait too long for the lock on this partition. The lock is held while the partition is read, or while this number of indexes is built. Always false if admin_internal.is_operators_call() returns false.';
 
 create function admin_internal.make_partition(name text)
 returns regclass
@@ -115,7 +116,7 @@ end
 $$;
 
 comment on function admin_internal.make_partition(text) is
-'Makes a table that can become a partition of admin.audit, with all that one needs.';
+'Creates a table that can become a partition of admin.audit, with everything that a partition needs.';
 
 create function admin_internal.attach_partition(partition regclass, lower_bound timestamptz, upper_bound timestamptz)
 returns void
@@ -130,7 +131,7 @@ end
 $$;
 
 comment on function admin_internal.attach_partition(regclass, timestamptz, timestamptz) is
-'Attaches a table to admin.audit, with these bounds.';
+'Attaches a table to admin.audit as a partition with these bounds.';
 
 create function admin_internal.needs_triggers(partition regclass)
 returns boolean
@@ -143,9 +144,9 @@ begin atomic
 end;
 
 comment on function admin_internal.needs_triggers(regclass) is
-'Has admin_internal.prepare_partition_triggers() anything to do for this partition?';
+'Returns true if admin_internal.prepare_partition_triggers() would change this partition.';
 
--- What one partition lacks and may be given now; warns of what it may not.
+-- Returns the missing indexes that may be built now.  Warns about those that may not.
 create function admin_internal.indexes_to_make(part regclass)
 returns text[]
 language plpgsql
@@ -167,10 +168,10 @@ end
 $$;
 
 comment on function admin_internal.indexes_to_make(regclass) is
-'The indexes that this partition lacks; none, with a warning, where it is too large to be locked while they are made.';
+'Returns the indexes that this partition lacks. If the partition is too large to be locked while they are built, returns an empty array with a warning.';
 
--- Partitions that somebody else made, or that lost something.  They stay locked until the
--- transaction ends, so none is waited for once another one is held.
+-- For partitions that were created in another way, or that lost an index or a trigger.  A changed
+-- partition stays locked until the transaction ends, so later ones get only one short attempt.
 create function admin_internal.prepare_partitions()
 returns regclass[]
 language plpgsql
@@ -204,7 +205,7 @@ end
 $$;
 
 comment on function admin_internal.prepare_partitions() is
-'Gives each partition of admin.audit what it lacks; only warns where one is too large to be locked while its indexes are made. Returns those that it has changed, which stay locked until the transaction ends.';
+'Gives each partition of admin.audit what it lacks. Only warns about the indexes of a partition that is too large to be locked while they are built. Returns the changed partitions, which stay locked until the transaction ends.';
 
 -- ---------------------------------------------------------------------------
 -- Rows that the default partition has caught.
@@ -231,9 +232,9 @@ end
 $$;
 
 comment on function admin_internal.rename_partition(regclass, text) is
-'Renames a table of the trail, and its indexes with it. An index gets a number where its new name is taken.';
+'Renames a table of the trail, and its indexes with it. An index gets a number if its new name is taken.';
 
--- A database that was loaded from a part of a dump may have none.
+-- A database that was loaded from a part of a dump may have no default partition.
 create function admin_internal.attach_default()
 returns void
 language plpgsql
@@ -252,11 +253,11 @@ begin
 end
 $$;
 
-comment on function admin_internal.attach_default() is 'Makes admin.audit_default the default partition of admin.audit, where there is none.';
+comment on function admin_internal.attach_default() is 'Makes admin.audit_default the default partition of admin.audit if there is no default partition.';
 
--- Its rows would block the partition of their month for ever.  The whole table becomes the
--- partition of the months it has rows of, without a row being moved, and an empty one
--- takes its place.  Called under an exclusive lock of both.
+-- Rows in the default partition would block the partition of their month for ever.  So the whole
+-- table becomes the partition of the months of its rows.  No row is moved, and an empty table takes
+-- its place.  The caller holds an exclusive lock on admin.audit and on the default partition.
 create function admin_internal.release_default(successor regclass)
 returns void
 language plpgsql
@@ -294,4 +295,4 @@ end
 $$;
 
 comment on function admin_internal.release_default(regclass) is
-'Makes what the default partition has caught a partition of its own, and an empty table the default partition.';
+'Turns the default partition, with the rows that it has caught, into a partition of its own. The empty table "successor" becomes the default partition. If that is not possible, the rows stay where they are and "successor" is dropped.';

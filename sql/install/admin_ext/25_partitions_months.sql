@@ -16,9 +16,9 @@ begin atomic
 end;
 
 comment on function admin_internal.missing_months(int) is
-'The months from this one on, so many ahead, that have no partition; of a month that has one for its beginning, the rest.';
+'Returns the months without a partition, from the current month to "ahead" months later. If a partition covers the beginning of a month, returns the rest of it.';
 
--- Somebody's table in the place of a month: it may be the month itself, detached.
+-- A table with the name of a month that is not a partition may be that month, detached.
 create function admin_internal.warn_of_stranger(lower_bound timestamptz, upper_bound timestamptz)
 returns boolean
 language plpgsql
@@ -45,7 +45,7 @@ end
 $$;
 
 comment on function admin_internal.warn_of_stranger(timestamptz, timestamptz) is
-'Is the name of this month taken by a table that is no partition of admin.audit? Then warns, and says what to do.';
+'Returns true if a table that is not a partition of admin.audit has the name of this month. It then also raises a warning that says what to do.';
 
 create function admin_internal.has_strange_months()
 returns boolean
@@ -58,10 +58,10 @@ begin atomic
 end;
 
 comment on function admin_internal.has_strange_months() is
-'Has the default partition rows of a month whose name is taken by a table that is no partition of admin.audit? That table would have to be attached first.';
+'Returns true if the default partition has rows of a month whose name belongs to a table that is not a partition of admin.audit. That table would have to be attached first.';
 
--- Called while nobody else can add to the default partition.  Caught rows that could not be
--- released keep their part of the month.
+-- The caller's lock prevents inserts into the default partition.  If it still holds rows of this
+-- month, the new partition begins after them.
 create function admin_internal.add_month(apart regclass, lower_bound timestamptz, upper_bound timestamptz)
 returns boolean
 language plpgsql
@@ -82,7 +82,7 @@ end
 $$;
 
 comment on function admin_internal.add_month(regclass, timestamptz, timestamptz) is
-'Gives a month, or the rest of it, its partition: a table that was made apart, or one that is made now.';
+'Attaches the partition of a month, or of the rest of it. The partition is the table "apart", created beforehand, or a new table if "apart" is null. Returns false if rows in the default partition leave no rest.';
 
 create function admin_internal.add_months(ahead int, ends timestamptz[], apart regclass[])
 returns int
@@ -112,7 +112,7 @@ end
 $$;
 
 comment on function admin_internal.add_months(int, timestamptz[], regclass[]) is
-'Gives the months with these ends their partitions, those made apart for them or new ones; returns how many. Called under an exclusive lock of the default partition; stops early when others wait for it.';
+'Attaches the partitions of the months with these ends: the tables created beforehand, or new ones. Returns how many it attached. The caller holds an exclusive lock on the default partition. Stops early if others wait for it.';
 
 create function admin_internal.make_months(ahead int, held regclass[])
 returns int
@@ -156,9 +156,9 @@ end
 $$;
 
 comment on function admin_internal.make_months(int, regclass[]) is
-'Makes the months that are missing, and releases what the default partition has caught; returns how many it made. Raises 55P03 where clients wait for one of the relations that the transaction holds already.';
+'Creates the missing months, and releases the rows that the default partition has caught. Returns how many months it created. Raises 55P03 if clients wait for one of the relations that the transaction already holds.';
 
--- In a transaction that has prepared partitions: it waits for no other lock for long.
+-- For a transaction that has prepared partitions and holds them locked: it must not wait long for other locks.
 create function admin_internal.try_make_months(ahead int, held regclass[])
 returns int
 language plpgsql
@@ -176,7 +176,7 @@ end
 $$;
 
 comment on function admin_internal.try_make_months(int, regclass[]) is
-'Makes the months that are missing; warns and returns 0 where a lock is not to be had at once, or others wait for what is held.';
+'Creates the missing months. Warns and returns 0 if a lock is not available at once, or if others wait for the relations in "held".';
 
 create function admin.create_audit_partitions(ahead int default 3)
 returns int
@@ -216,4 +216,4 @@ end
 $$;
 
 comment on function admin.create_audit_partitions(int) is
-'Makes the monthly partitions (UTC) of admin.audit for this month and so many ahead, gives every partition the indexes and the triggers it needs, enabled always, and returns how many it made. Its locks are taken in short tries: others wait for no longer than 200 ms. Where the caller leaves its transaction open and another waits, the session is ended. Warns where a table has the name of a month without being its partition. Raises 22023 unless "ahead" is 0 to 120, 55P03 where locks of others were in the way for too long.';
+'Creates the monthly partitions (UTC) of admin.audit for the current month and the next "ahead" months. Gives every partition the indexes and triggers that it needs, and sets the triggers to ENABLE ALWAYS. Returns how many months it created. It takes locks in short attempts, so others wait for at most 200 ms. The session is terminated if the caller leaves its transaction open and another process waits. Warns if a table has the name of a month without being its partition. Raises 22023 unless "ahead" is 0 to 120, and 55P03 if locks of others were in the way for too long.';

@@ -24,7 +24,7 @@ end
 $$;
 
 comment on function admin_internal.check_attachable(regclass) is
-'Raises 22023 for a relation that admin.attach_audit() does not take.';
+'Raises 22023 for a relation that admin.attach_audit() does not accept.';
 
 create function admin.attach_audit(relation regclass)
 returns void
@@ -53,7 +53,7 @@ end
 $$;
 
 comment on function admin.attach_audit(regclass) is
-'Puts the row-change trigger on a table of the caller''s and on its partitions: row.inserted, row.updated, row.deleted and row.truncated. A second call changes nothing but takes in partitions made since, for TRUNCATE. Runs with the caller''s privileges: 42501 for a table that belongs to somebody else. Raises 22023 for a relation that is no such table.';
+'Creates the row-change triggers on a table of the caller and on its partitions. They append row.inserted, row.updated, row.deleted and row.truncated. A second call only adds the TRUNCATE trigger to partitions that were created since. Runs with the caller''s privileges: raises 42501 for a table of another owner. Raises 22023 for a relation that cannot be audited.';
 
 create function admin.detach_audit(relation regclass)
 returns void
@@ -77,4 +77,4 @@ end
 $$;
 
 comment on function admin.detach_audit(regclass) is
-'Takes the row-change trigger off a table of the caller''s again; does nothing where there is none. Runs with the caller''s privileges. Raises 22023 for a relation that admin.attach_audit() does not take.';
+'Drops the row-change triggers from a table of the caller and from its partitions. Does nothing if there are none. Runs with the caller''s privileges. Raises 22023 for a relation that admin.attach_audit() does not accept.';

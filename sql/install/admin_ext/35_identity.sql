@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Identity: whose tokens are believed.
+-- Identity: which tokens are trusted.
 -- ---------------------------------------------------------------------------
 
 create table admin.jwt_issuer (
@@ -16,13 +16,13 @@ create table admin.jwt_issuer (
 );
 
 comment on table admin.jwt_issuer is
-'Issuers of JSON Web Tokens that are trusted in this database (RFC 7519). Whoever may write to this table decides who can sign.';
-comment on column admin.jwt_issuer.issuer is 'Claim iss of its tokens, byte for byte (RFC 7519, 4.1.1).';
-comment on column admin.jwt_issuer.audience is 'What claim aud has to be, or to name among others (RFC 7519, 4.1.3).';
-comment on column admin.jwt_issuer.roles_claim is 'The claim that holds the roles of a person: an array of strings, or one string that is one role.';
-comment on column admin.jwt_issuer.subject_claim is 'The claim that says who the person is; a string of 1 to 256 bytes.';
+'Issuers of JSON Web Tokens (RFC 7519) that this database trusts. A role that can write to this table decides who can sign.';
+comment on column admin.jwt_issuer.issuer is 'Claim iss of the issuer''s tokens, compared byte for byte (RFC 7519, section 4.1.1).';
+comment on column admin.jwt_issuer.audience is 'Claim aud of a token must be this value or contain it (RFC 7519, section 4.1.3).';
+comment on column admin.jwt_issuer.roles_claim is 'Name of the claim that holds the roles of a person: an array of strings, or one string that is one role.';
+comment on column admin.jwt_issuer.subject_claim is 'Name of the claim that identifies the person; the claim is a string of 1 to 256 bytes.';
 comment on column admin.jwt_issuer.max_token_life is
-'The longest time from claim iat to claim exp of its tokens; from now to exp where a token has no iat. Set by admin.set_jwt_issuer_max_life().';
+'Longest allowed time from claim iat to claim exp of a token, or from now to exp if the token has no iat. Set by admin.set_jwt_issuer_max_life().';
 
 create table admin.jwt_key (
     issuer     text collate "C" not null references admin.jwt_issuer,
@@ -37,21 +37,21 @@ create table admin.jwt_key (
 );
 
 comment on table admin.jwt_key is
-'Public keys of trusted issuers (RFC 7517). Several may be good at once, so that keys can be rotated; a revoked one stays, and stays revoked.';
-comment on column admin.jwt_key.issuer is 'Whose key it is.';
-comment on column admin.jwt_key.kid is 'Its name; a token''s header has to have the very same (RFC 7515, 4.1.4).';
-comment on column admin.jwt_key.alg is 'The one algorithm that it is good for (RFC 8725, 3.1).';
-comment on column admin.jwt_key.jwk is 'The key as it was imported; no private parts.';
-comment on column admin.jwt_key.added_at is 'When it was imported.';
-comment on column admin.jwt_key.revoked_at is 'From when no session accepts it any more; null: it is good.';
+'Public keys of trusted issuers (RFC 7517). Several keys of an issuer may be valid at once, so that keys can be rotated. A revoked key stays in the table and stays revoked.';
+comment on column admin.jwt_key.issuer is 'The issuer of the key.';
+comment on column admin.jwt_key.kid is 'Name of the key. The header of a token must have the same kid (RFC 7515, section 4.1.4).';
+comment on column admin.jwt_key.alg is 'The only algorithm that the key is valid for (RFC 8725, section 3.1).';
+comment on column admin.jwt_key.jwk is 'The key as it was imported. It has no private parts.';
+comment on column admin.jwt_key.added_at is 'When the key was imported.';
+comment on column admin.jwt_key.revoked_at is 'When the key was revoked. No session accepts it any more. Null: the key is valid.';
 
 create table admin.jwt_one_use (
     issuer text collate "C" primary key references admin.jwt_issuer on delete cascade
 );
 
 comment on table admin.jwt_one_use is
-'Issuers whose tokens are good for one step of the workflow each; see admin.set_jwt_one_use().';
-comment on column admin.jwt_one_use.issuer is 'Claim iss of its tokens.';
+'Issuers whose tokens are each valid for one step of the workflow; see admin.set_jwt_one_use().';
+comment on column admin.jwt_one_use.issuer is 'Claim iss of the issuer''s tokens.';
 
 create table admin.jwt_used (
     issuer     text collate "C" not null,
@@ -64,11 +64,11 @@ create table admin.jwt_used (
 create index jwt_used_by_expiry on admin.jwt_used (expires_at);
 
 comment on table admin.jwt_used is
-'Tokens for one use that have been used. A row goes an hour after its token has expired.';
+'Tokens for one use that have been used. A row can be removed one hour after its token has expired.';
 comment on column admin.jwt_used.issuer is 'Claim iss of the token.';
-comment on column admin.jwt_used.token_id is 'Its claim jti (RFC 7519, 4.1.7).';
-comment on column admin.jwt_used.expires_at is 'Its claim exp.';
-comment on column admin.jwt_used.used_at is 'When it was used.';
+comment on column admin.jwt_used.token_id is 'Claim jti of the token (RFC 7519, section 4.1.7).';
+comment on column admin.jwt_used.expires_at is 'Claim exp of the token.';
+comment on column admin.jwt_used.used_at is 'When the token was used.';
 comment on index admin.jwt_used_by_expiry is 'Finds rows that can be removed.';
 
 create function admin.jwt_verify(token text)
@@ -77,7 +77,7 @@ as 'MODULE_PATHNAME', 'admin_jwt_verify'
 language c volatile parallel unsafe;
 
 comment on function admin.jwt_verify(text) is
-'The claims of a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes), once everything about it has been verified: a trusted issuer, one of its keys that is not revoked, that key''s algorithm, the signature, audience, exp (no leeway), nbf and iat (admin_ext.jwt_leeway), the subject. Raises 28000 with the reason, also for null.';
+'Verifies a JSON Web Token (RFC 7519, compact serialization, at most 16384 bytes) and returns its claims. It verifies the trusted issuer, a key of the issuer that is not revoked, the algorithm of that key, and the signature. It also verifies the audience, exp (no leeway), nbf and iat (leeway: admin_ext.jwt_leeway) and the subject. Raises 28000 with the reason, also for null.';
 
 create function admin_internal.requires_tokens()
 returns boolean
@@ -85,7 +85,7 @@ as 'MODULE_PATHNAME', 'admin_requires_tokens'
 language c stable parallel safe;
 
 comment on function admin_internal.requires_tokens() is
-'The setting admin_ext.require_verified_jwt, read by a function that loads the library. Before the library is loaded, any user can set any value for its settings.';
+'Returns the setting admin_ext.require_verified_jwt. The function loads the library before it reads the setting. Before the library is loaded, any user can set any value for its settings.';
 
 create function admin.jws_verify(jws text, jwk jsonb)
 returns bytea
@@ -93,7 +93,7 @@ as 'MODULE_PATHNAME', 'admin_jws_verify'
 language c immutable strict parallel safe;
 
 comment on function admin.jws_verify(text, jsonb) is
-'The payload of a JSON Web Signature (RFC 7515, compact serialization, at most 16384 bytes), once its signature has been verified against a public key (RFC 7517). Nothing is said of who has signed, or when. Null for null. Raises 28000 with the reason.';
+'Verifies the signature of a JSON Web Signature (RFC 7515, compact serialization, at most 16384 bytes) against a public key (RFC 7517). Returns the payload. It does not tell who signed, or when. Returns null for null. Raises 28000 with the reason.';
 
 create function admin_internal.jwk_algorithm(jwk jsonb)
 returns text
@@ -101,7 +101,7 @@ as 'MODULE_PATHNAME', 'admin_jwk_algorithm'
 language c immutable strict parallel safe;
 
 comment on function admin_internal.jwk_algorithm(jsonb) is
-'The algorithm that a public key is good for: its alg, else that of its curve, else RS256. Raises 22023, with the reason, for a key that cannot be used: weak, malformed, symmetric, private, or for another purpose.';
+'Returns the algorithm that a public key is valid for: its alg, else that of its curve, else RS256. Raises 22023, with the reason, for a key that cannot be used: weak, malformed, symmetric, private, or for another purpose.';
 
 create function admin_internal.check_jwt_text(name text, value text)
 returns void
@@ -140,7 +140,7 @@ end
 $$;
 
 comment on function admin.add_jwt_issuer(text, text, text, text) is
-'Trusts an issuer of tokens, or changes audience and claims of a trusted issuer. Arguments that are left out get their defaults again. Add its keys with admin.import_jwks(). For superusers only: whoever can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty, longer than 256 bytes or has a control character.';
+'Adds a trusted issuer of tokens, or changes audience and claims of a trusted issuer. Omitted arguments are set to their defaults, also for an existing issuer. Add the keys of the issuer with admin.import_jwks(). For superusers only: a role that can add issuers can sign as anybody. Raises 22023 for an argument that is null, empty, longer than 256 bytes or has a control character.';
 
 create function admin_internal.check_jwt_issuer(issuer text)
 returns void
@@ -155,7 +155,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.check_jwt_issuer(text) is 'Raises 22023 where there is no such issuer.';
+comment on function admin_internal.check_jwt_issuer(text) is 'Raises 22023 if the issuer does not exist.';
 
 create function admin.set_jwt_one_use(issuer text, one_use boolean default true)
 returns void
@@ -178,7 +178,7 @@ end
 $$;
 
 comment on function admin.set_jwt_one_use(text, boolean) is
-'Marks an issuer whose tokens are good for one step each: a jti issues, signs or withdraws once; checks do not use it up. Tokens without jti take no step then. Raises 22023 for an unknown issuer.';
+'Makes each token of an issuer valid for one step: a jti issues, signs or withdraws once. Checks do not use a token up. A token without jti is then refused for every step. If one_use is false, removes this restriction. Raises 22023 for an unknown issuer or a null one_use.';
 
 create function admin.set_jwt_issuer_max_life(issuer text, max_token_life interval)
 returns void
@@ -200,9 +200,9 @@ end
 $$;
 
 comment on function admin.set_jwt_issuer_max_life(text, interval) is
-'Refuses tokens of the issuer that live longer: from claim iat to claim exp, or from now to exp without iat. A new issuer has 100 years, which refuses tokens that never end. A month counts as 30 days. Leaves row.updated in the trail. Nobody but superusers is granted this. Raises 22023 for an unknown issuer, and for a time of 0 or less, or of more than 100 years.';
+'Sets the longest lifetime of the issuer''s tokens; tokens with a longer lifetime are refused. The lifetime runs from claim iat to claim exp, or from now to exp if there is no iat. A new issuer has 100 years, which refuses tokens that never expire. A month counts as 30 days. Appends row.updated to the trail. Only superusers are granted this function. Raises 22023 for an unknown issuer, and for a lifetime that is null, 0 or less, or more than 100 years.';
 
--- A set may hold keys that are not for us; RFC 7517, section 5, has them ignored.
+-- A set may hold keys for other purposes.  RFC 7517, section 5, says to ignore them.
 create function admin_internal.jwk_is_foreign(jwk jsonb)
 returns boolean
 language sql immutable
@@ -215,7 +215,7 @@ return coalesce(jwk ->> 'use' <> 'sig', false)
     or coalesce(jwk ->> 'kty' = 'OKP' and jwk ->> 'crv' <> 'Ed25519', false);
 
 comment on function admin_internal.jwk_is_foreign(jsonb) is
-'Is it a key that admin.import_jwks() ignores: for encryption, or of an unknown type or curve?';
+'Returns true for a key that admin.import_jwks() ignores: for another purpose, for example encryption, or of an unknown type or curve.';
 
 create function admin_internal.jwk_material(jwk jsonb)
 returns jsonb
@@ -224,7 +224,7 @@ set search_path = pg_catalog, pg_temp
 return (select jsonb_object_agg(key, value) from jsonb_each(jwk) where key in ('kty', 'crv', 'x', 'y', 'n', 'e'));
 
 comment on function admin_internal.jwk_material(jsonb) is
-'The members of a key that make it that key (RFC 7638, section 3.2).';
+'Returns the members of a key that define the key itself (RFC 7638, section 3.2).';
 
 create function admin_internal.import_jwk(issuer text, jwk jsonb)
 returns boolean
@@ -256,7 +256,7 @@ end
 $$;
 
 comment on function admin_internal.import_jwk(text, jsonb) is
-'Stores one key of a set; false when it was there already. Raises 22023, with the reason, for one that cannot be used.';
+'Stores one key of a set. Returns false if the key was already stored. Raises 22023, with the reason, for a key that cannot be used.';
 
 create function admin.import_jwks(issuer text, jwks jsonb)
 returns jsonb
@@ -305,7 +305,7 @@ end
 $$;
 
 comment on function admin.import_jwks(text, jsonb) is
-'Adds the public keys of a JSON Web Key Set (RFC 7517, section 5) to an issuer. Those that are there stay, so that old and new keys are good at once; a revoked one stays revoked. Returns {"imported", "unchanged", "ignored": [{"index", "kid"}]}: keys for other purposes, or of unknown types, are ignored. Raises 22023, and imports nothing, for an unknown issuer or a key that is weak, malformed, symmetric or private, lacks a kid, or has the kid of another. Nobody but superusers is granted this.';
+'Adds the public keys of a JSON Web Key Set (RFC 7517, section 5) to an issuer. Existing keys stay, so that old and new keys are valid at once; a revoked key stays revoked. Returns {"imported", "unchanged", "ignored": [{"index", "kid"}]}. Keys for other purposes or of unknown types are ignored. Raises 22023, and imports nothing, for an unknown issuer or an invalid set. Also raises 22023 for a key that is weak, malformed, symmetric or private, lacks a kid, or has the kid of another key. Only superusers are granted this function.';
 
 create function admin.revoke_jwt_key(issuer text, kid text)
 returns void
@@ -325,4 +325,4 @@ end
 $$;
 
 comment on function admin.revoke_jwt_key(text, text) is
-'From its commit on no session accepts tokens of the key, for good. Revoking it again changes nothing. Raises 22023 for an unknown key.';
+'Revokes a key permanently: after the commit no session accepts tokens of the key. Revoking it again changes nothing. Raises 22023 for an unknown key.';

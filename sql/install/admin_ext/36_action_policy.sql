@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Who has to sign is not the requester's choice: policies of actions.
+-- Policies of actions: the policy, not only the requester, decides which roles must sign.
 -- ---------------------------------------------------------------------------
 
 create table admin.action_policy (
@@ -16,15 +16,15 @@ create table admin.action_policy (
 );
 
 comment on table admin.action_policy is
-'What an approval of an action must have at least. The trigger approval_guard checks it whenever an approval is inserted or changed, on every path. Written by admin.set_action_policy() and admin.drop_action_policy().';
+'Minimum requirements for the approvals of an action. The trigger approval_guard checks them on every path by which an approval is inserted or changed. Written by admin.set_action_policy() and admin.drop_action_policy().';
 comment on column admin.action_policy.action is 'The action; 1 to 256 bytes.';
-comment on column admin.action_policy.required_roles is 'Roles that required_roles of an approval must contain; at most 8, possibly none.';
-comment on column admin.action_policy.max_ttl is 'The longest time from created_at to sla_deadline, in the calendar of UTC; null: no limit.';
-comment on column admin.action_policy.resource_required is 'Must an approval name its resource?';
-comment on column admin.action_policy.added_at is 'When the policy was set as it is now.';
-comment on column admin.action_policy.added_by is 'The session''s user who set it.';
+comment on column admin.action_policy.required_roles is 'Roles that required_roles of an approval must contain; at most 8, and may be empty.';
+comment on column admin.action_policy.max_ttl is 'Longest allowed time from created_at to sla_deadline, in the calendar of UTC. Null: no limit.';
+comment on column admin.action_policy.resource_required is 'True if an approval must name its resource.';
+comment on column admin.action_policy.added_at is 'When the policy got its present values.';
+comment on column admin.action_policy.added_by is 'The session user who set the present values.';
 
--- Who is trusted, and what an approval needs, is part of the history.
+-- The trail records changes of issuers, keys and policies.
 do $$
 declare
     relation text;
@@ -45,7 +45,7 @@ as 'MODULE_PATHNAME', 'admin_action_policy_violation'
 language c stable strict parallel safe;
 
 comment on function admin_internal.action_policy_violation(admin.approval) is
-'What an approval lacks by the policy of its action, in sentences; null when it lacks nothing or its action has no policy.';
+'Returns, in sentences, what an approval lacks according to the policy of its action. Returns null if it lacks nothing or its action has no policy.';
 
 create function admin_internal.check_policy_roles(roles text[])
 returns void
@@ -113,7 +113,7 @@ end
 $$;
 
 comment on function admin.set_action_policy(text, text[], interval, boolean) is
-'Sets the policy of an action: from its commit on, an approval of the action is refused (23514) unless its required_roles contain these roles, its deadline lies within max_ttl of created_at, and it names a resource where resource_required. Arguments that are left out are their defaults again. Approvals that exist stay as they are; admin.verify_approval() says whether one meets the policy. For superusers and the access "policy"; leaves an event row.inserted or row.updated. Raises 22023 for an argument out of range.';
+'Sets the policy of an action. After the commit, an approval of the action is refused with 23514 if it does not meet the policy. Its required_roles must contain these roles, and its deadline must lie within max_ttl of created_at. It must name a resource if resource_required is true. Omitted arguments are set to their defaults, also for an existing policy. Existing approvals stay as they are; admin.verify_approval() says whether one meets the policy. For superusers and the access "policy". Appends row.inserted or row.updated to the trail. Raises 22023 for an argument out of range.';
 
 create function admin.drop_action_policy(action text)
 returns void
@@ -130,4 +130,4 @@ end
 $$;
 
 comment on function admin.drop_action_policy(text) is
-'Removes the policy of an action. For superusers and the access "policy"; leaves an event row.deleted. Raises P0002 when the action has none.';
+'Removes the policy of an action. For superusers and the access "policy". Appends row.deleted to the trail. Raises P0002 if the action has no policy.';

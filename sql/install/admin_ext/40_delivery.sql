@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Delivery: which copy of the data this is, ticks, positions, status.
+-- Delivery: identity of this copy of the data, ticks, positions, status.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.store_identity(
@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_store_identity'
 language c stable parallel restricted;
 
 comment on function admin_internal.store_identity() is
-'Where this session runs: system identifier of the cluster, oid of the database, timeline that WAL is written on (0 on a standby).';
+'Returns where this session runs: system identifier of the cluster, oid of the database, and the timeline that WAL is written on (0 on a standby).';
 
 create function admin_internal.home()
 returns text
@@ -16,7 +16,7 @@ language sql stable
 return (admin_internal.store_identity()).system_identifier || '/' || (admin_internal.store_identity()).timeline;
 
 comment on function admin_internal.home() is
-'Where this session runs, as text: "<system identifier>/<timeline>".';
+'Returns where this session runs, as text: "<system identifier>/<timeline>".';
 
 create table admin.store (
     store_id          uuid        not null primary key default gen_random_uuid(),
@@ -29,12 +29,12 @@ create table admin.store (
 create unique index store_one_row on admin.store ((true));
 
 comment on table admin.store is
-'One row: which copy of the data this is. A worker that finds itself elsewhere than the row says delivers nothing until admin.resync_sink() has answered.';
-comment on column admin.store.store_id is 'Made at CREATE EXTENSION, renewed by admin.resync_sink() where history forked; part of every event''s CloudEvents source.';
+'One row that identifies this copy of the data and says where it runs. After a clean failover or pg_upgrade the worker updates the row. In any other case of a mismatch, it delivers nothing until admin.resync_sink() is called.';
+comment on column admin.store.store_id is 'Generated at CREATE EXTENSION, and renewed by admin.resync_sink() where history forked. Part of the CloudEvents source of every event.';
 comment on column admin.store.system_identifier is 'System identifier of the cluster (pg_control_system()).';
 comment on column admin.store.database_oid is 'Oid of the database.';
 comment on column admin.store.timeline is 'Timeline that WAL was written on when the store was adopted.';
-comment on column admin.store.adopted_at is 'When this cluster, database and timeline took the store as theirs; null after a dump was loaded or admin.renew_store() was called, until admin.resync_sink() has answered.';
+comment on column admin.store.adopted_at is 'When this cluster, database and timeline adopted the store. Null after a dump was loaded or admin.renew_store() was called, until admin.resync_sink() is called.';
 
 insert into admin.store (system_identifier, database_oid, timeline, adopted_at)
 select system_identifier, database_oid, timeline,
@@ -51,7 +51,7 @@ begin atomic
 end;
 
 comment on function admin.store_id() is
-'Which copy of the data answers: the store id, which is part of every event''s CloudEvents source. Together with an audit_id it names a row of the trail for ever.';
+'Returns the store id of this copy of the data, which is part of the CloudEvents source of every event. Together with an audit_id it identifies a row of the trail for ever.';
 
 create function admin_internal.tick_snapshot()
 returns pg_snapshot
@@ -59,7 +59,7 @@ as 'MODULE_PATHNAME', 'admin_tick_snapshot'
 language c volatile;
 
 comment on function admin_internal.tick_snapshot() is
-'What is committed now, with the calling transaction counted as in progress.';
+'Returns a snapshot of what is committed now, with the calling transaction counted as in progress.';
 
 create table admin.tick (
     tick_id   bigint      not null primary key,
@@ -70,12 +70,12 @@ create table admin.tick (
 );
 
 comment on table admin.tick is
-'Stored snapshots, shared by all sinks. A window is what is visible in one tick and not in an earlier one; delivery goes from window to window.';
-comment on column admin.tick.tick_id is 'Ascending; 0 is the tick before all rows.';
-comment on column admin.tick.snap is 'The snapshot; its xmax never goes back from tick to tick.';
-comment on column admin.tick.tick_xid is 'The transaction that wrote the tick: equal to the row''s xmin unless the row came from a dump.';
-comment on column admin.tick.nonce is 'Tells this tick from one of the same number in a fork of the data.';
-comment on column admin.tick.ticked_at is 'When it was made.';
+'Stored snapshots, shared by all sinks. A window is the set of rows that are visible in one tick and not in an earlier one. Delivery proceeds window by window.';
+comment on column admin.tick.tick_id is 'Ascending number; 0 is the tick before all rows.';
+comment on column admin.tick.snap is 'The snapshot. Its xmax never decreases from tick to tick.';
+comment on column admin.tick.tick_xid is 'The transaction that wrote the tick. It equals the row''s xmin unless the row was loaded from a dump.';
+comment on column admin.tick.nonce is 'Distinguishes this tick from a tick with the same number in a fork of the data.';
+comment on column admin.tick.ticked_at is 'When the tick was made.';
 
 insert into admin.tick (tick_id, snap) values (0, '1:1:');
 
@@ -85,7 +85,7 @@ as 'MODULE_PATHNAME', 'admin_chain_start'
 language c immutable strict parallel safe;
 
 comment on function admin_internal.chain_start(uuid, text) is
-'The delivery chain before the first document of a store at a sink; see doc/evidence.md.';
+'Returns the delivery chain of a store at a sink before the first document; see doc/evidence.md.';
 
 create table admin.sink_position (
     sink              text        not null,
@@ -114,28 +114,28 @@ create table admin.sink_position (
 );
 
 comment on table admin.sink_position is
-'How far each sink was delivered. The newest row of a sink counts. The worker adds rows and removes old ones; it updates none, because updates of one row slow down while an old transaction is open.';
+'The progress of delivery to each sink. The newest row of a sink counts. The worker inserts rows and removes old ones. It never updates a row, because updates of one row slow down while an old transaction is open.';
 comment on column admin.sink_position.sink is 'Name of the sink, as in admin_ext.sinks.';
-comment on column admin.sink_position.position_id is 'Ascending per sink; a second writer of the same number fails.';
+comment on column admin.sink_position.position_id is 'Ascending number for each sink. A second writer of the same number fails.';
 comment on column admin.sink_position.store_id is 'The store the position belongs to.';
 comment on column admin.sink_position.tick_id is 'Everything visible in this tick is delivered.';
 comment on column admin.sink_position.window_tick_id is 'The tick whose window is being delivered; null between windows.';
 comment on column admin.sink_position.window_audit_id is 'Rows of that window up to this audit_id are delivered.';
 comment on column admin.sink_position.highest_audit_id is 'The highest audit_id delivered so far.';
-comment on column admin.sink_position.floor_audit_id is 'Rows up to here came from another copy of the data, so their xid means nothing here: windows leave them out.';
-comment on column admin.sink_position.backfill_audit_id is 'After a resync: rows visible in the tick are delivered from this audit_id on, in order of audit_id; null when none is left.';
-comment on column admin.sink_position.resent_audit_id is 'Rows of that part below this audit_id had been delivered before the resync.';
-comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position: for ndjson, file and offset.';
-comment on column admin.sink_position.delivered_rows is 'Rows delivered in all.';
-comment on column admin.sink_position.is_resync is 'Recorded by admin.resync_sink(): delivery continues from this position, whatever the sink holds.';
-comment on column admin.sink_position.home is 'System identifier and timeline of the server that recorded it.';
-comment on column admin.sink_position.is_synchronous is 'Whether commits of that server waited for a standby.';
+comment on column admin.sink_position.floor_audit_id is 'Rows up to this audit_id came from another copy of the data, so their xid means nothing here. Windows omit them.';
+comment on column admin.sink_position.backfill_audit_id is 'After a resync, rows visible in the tick are delivered from this audit_id on, in order of audit_id. Null if no such rows are left.';
+comment on column admin.sink_position.resent_audit_id is 'Rows of the backfill below this audit_id had been delivered before the resync.';
+comment on column admin.sink_position.sink_detail is 'The sink''s own part of the position. For ndjson: file and offset.';
+comment on column admin.sink_position.delivered_rows is 'Total number of rows delivered.';
+comment on column admin.sink_position.is_resync is 'True if admin.resync_sink() recorded the position: delivery then continues from it, whatever the sink holds.';
+comment on column admin.sink_position.home is 'System identifier and timeline of the server that recorded the position.';
+comment on column admin.sink_position.is_synchronous is 'True if commits of that server waited for a standby.';
 comment on column admin.sink_position.committed_at is 'When the position was recorded.';
-comment on column admin.sink_position.last_number is 'Delivery number of the last document of this store that the sink was delivered; 0: none was. See doc/evidence.md.';
-comment on column admin.sink_position.chain is 'The delivery chain after that document; null before the first one.';
-comment on column admin.sink_position.continued_store_id is 'The store before this one, where a resync or a fork has made it; null where it continues none.';
-comment on column admin.sink_position.continued_number is 'The last delivery number of that store that the database knew.';
-comment on column admin.sink_position.continued_chain is 'The delivery chain after that one.';
+comment on column admin.sink_position.last_number is 'Delivery number of the last document of this store that was delivered to the sink; 0 before the first document. See doc/evidence.md.';
+comment on column admin.sink_position.chain is 'The delivery chain after that document; null before the first document.';
+comment on column admin.sink_position.continued_store_id is 'The preceding store, if a resync or a fork created this one. Null if this store continues no other store.';
+comment on column admin.sink_position.continued_number is 'The last delivery number of the preceding store that the database knew.';
+comment on column admin.sink_position.continued_chain is 'The delivery chain after continued_number.';
 
 create table admin.dead_letter (
     sink      text        not null,
@@ -146,12 +146,12 @@ create table admin.dead_letter (
     primary key (sink, audit_id)
 );
 
-comment on table admin.dead_letter is 'Rows that a sink rejected for good.';
-comment on column admin.dead_letter.sink is 'The sink that rejected it.';
-comment on column admin.dead_letter.audit_id is 'The row of admin.audit.';
-comment on column admin.dead_letter.error is 'Why, in the sink''s words.';
-comment on column admin.dead_letter.failed_at is 'When it was last rejected.';
-comment on column admin.dead_letter.attempts is 'How often it was tried.';
+comment on table admin.dead_letter is 'Rows that a sink rejected permanently.';
+comment on column admin.dead_letter.sink is 'The sink that rejected the row.';
+comment on column admin.dead_letter.audit_id is 'The rejected row of admin.audit.';
+comment on column admin.dead_letter.error is 'The reason, as the sink reported it.';
+comment on column admin.dead_letter.failed_at is 'When the row was last rejected.';
+comment on column admin.dead_letter.attempts is 'How often delivery of the row was tried.';
 
 create table admin.dead_letter_retry (
     sink         text        not null,
@@ -161,19 +161,19 @@ create table admin.dead_letter_retry (
     foreign key (sink, audit_id) references admin.dead_letter on delete cascade
 );
 
-comment on table admin.dead_letter_retry is 'Dead letters that an operator wants sent again; see admin.retry_dead_letter().';
-comment on column admin.dead_letter_retry.sink is 'The sink that rejected it.';
-comment on column admin.dead_letter_retry.audit_id is 'The row of admin.audit.';
-comment on column admin.dead_letter_retry.requested_at is 'When it was asked for.';
+comment on table admin.dead_letter_retry is 'Dead letters that an operator has asked to send again; see admin.retry_dead_letter().';
+comment on column admin.dead_letter_retry.sink is 'The sink that rejected the row.';
+comment on column admin.dead_letter_retry.audit_id is 'The rejected row of admin.audit.';
+comment on column admin.dead_letter_retry.requested_at is 'When the retry was requested.';
 
 create function admin_internal.enabled_sinks()
 returns setof text
 as 'MODULE_PATHNAME', 'admin_enabled_sinks'
 language c stable parallel safe rows 2;
 
-comment on function admin_internal.enabled_sinks() is 'The sinks listed in admin_ext.sinks.';
+comment on function admin_internal.enabled_sinks() is 'Returns the sinks listed in admin_ext.sinks.';
 
--- A sink that was taken off the list is known by its position.
+-- A sink that was removed from the setting is still known if it has a position.
 create function admin_internal.check_sink(sink text)
 returns void
 language plpgsql stable
@@ -192,9 +192,9 @@ end
 $$;
 
 comment on function admin_internal.check_sink(text) is
-'Raises 22023 for a sink that is neither listed in admin_ext.sinks nor has a position, and names those that are.';
+'Raises 22023 for an unknown sink: it is not listed in admin_ext.sinks and has no position. The detail names the known sinks.';
 
--- Why nothing may be delivered to a sink before admin.resync_sink() was called; null where delivery can go on.
+-- Returns why delivery to a sink must wait for admin.resync_sink(); null if delivery can continue.
 create function admin_internal.delivery_problem(sink text)
 returns text
 language plpgsql stable
@@ -238,9 +238,9 @@ end
 $$;
 
 comment on function admin_internal.delivery_problem(text) is
-'Why delivery cannot continue from the recorded position of a sink, so that admin.resync_sink() has to be called first; null if it can.';
+'Returns the reason why delivery cannot continue from the recorded position of a sink before admin.resync_sink() is called. Returns null if delivery can continue.';
 
--- After a clean failover or pg_upgrade: delivery_problem() has found nothing in the way.
+-- For a clean failover or pg_upgrade: delivery_problem() has found no problem.
 create function admin_internal.follow_move()
 returns void
 language plpgsql
@@ -265,9 +265,9 @@ end
 $$;
 
 comment on function admin_internal.follow_move() is
-'For the worker: where this database runs in another cluster, or on another timeline, than admin.store says, adopts the store there.';
+'For the worker: adopts the store if this database runs in another cluster, or on another timeline, than admin.store says.';
 
--- What a worker needs to go on; raises 55000 where an operator has to decide first.
+-- Returns what a worker needs to continue.  Raises 55000 if an operator must decide first.
 create function admin_internal.delivery_open(
     sink text, out store_id uuid, out home text, out position_id bigint, out tick_id bigint, out done text,
     out window_tick_id bigint, out window_audit_id bigint, out highest_audit_id bigint,
@@ -324,9 +324,9 @@ end
 $$;
 
 comment on function admin_internal.delivery_open(text) is
-'For the worker: proves that the sink was delivered from this copy of the data, adopts the copy after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() has to be called first.';
+'For the worker: verifies that the sink was delivered from this copy of the data, adopts the copy after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() must be called first.';
 
--- The caller commits synchronously, and reads no row before the commit has returned.
+-- The caller must commit synchronously, and must read no row before the commit has returned.
 create function admin_internal.make_tick(out tick_id bigint, out snap text, out nonce text)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -350,7 +350,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.make_tick() is 'For the worker: stores the present snapshot as the next tick.';
+comment on function admin_internal.make_tick() is 'For the worker: stores the present snapshot as the next tick. Raises 55000 if the newest tick is ahead of the transactions of this cluster.';
 
 create function admin_internal.purge_delivery(sink text, from_position bigint, to_position bigint, from_tick bigint)
 returns bigint
@@ -377,4 +377,4 @@ end
 $$;
 
 comment on function admin_internal.purge_delivery(text, bigint, bigint, bigint) is
-'For the worker: removes positions and ticks that no sink needs any more. The bounds keep it from scanning what it removed before.';
+'For the worker: removes positions and ticks that no sink needs any more. The bounds prevent it from scanning again what it removed before. Returns the new lower bound for ticks.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- What became of each row at each sink.
+-- The delivery status of each row at each sink.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.is_delivered(
@@ -16,10 +16,10 @@ return case
 end;
 
 comment on function admin_internal.is_delivered(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
-'Whether a position, as admin_internal.sink_newest_position() returns it, covers a row of the trail.';
+'Returns true if a position, as admin_internal.sink_newest_position() returns it, covers a row of the trail.';
 
--- A resync that skips leaves the position before it here: the sink never got the rows which that
--- position does not cover and the resync passed over.
+-- A resync that skips rows stores the preceding position here.  The sink never received the rows
+-- that this position does not cover and that the resync skipped.
 create table admin.sink_skipped (
     sink                  text        not null,
     position_id           bigint      not null,
@@ -39,21 +39,21 @@ create table admin.sink_skipped (
 );
 
 comment on table admin.sink_skipped is
-'What admin.resync_sink() has skipped, one row for each call that skipped: see admin_internal.is_skipped(). A later call that sends such rows lowers before_audit_id.';
+'The rows that admin.resync_sink() has skipped, one entry for each call that skipped rows; see admin_internal.is_skipped(). A later call that sends such rows lowers before_audit_id.';
 comment on column admin.sink_skipped.sink is 'Name of the sink.';
 comment on column admin.sink_skipped.position_id is 'The position that the call recorded.';
-comment on column admin.sink_skipped.first_audit_id is 'The lowest row that was skipped.';
-comment on column admin.sink_skipped.before_audit_id is 'Delivery went on from this audit_id: only rows below it were skipped.';
-comment on column admin.sink_skipped.snap is 'Only rows visible in this snapshot were skipped, and rows up to floor_audit_id.';
-comment on column admin.sink_skipped.floor_audit_id is 'Rows up to here came from another copy of the data, so their xid means nothing here.';
-comment on column admin.sink_skipped.done is 'The position before the call: rows visible here had been delivered. Null: nothing had.';
-comment on column admin.sink_skipped.done_window is 'The window that was being delivered.';
-comment on column admin.sink_skipped.done_window_audit_id is 'Rows of that window up to here had been delivered.';
+comment on column admin.sink_skipped.first_audit_id is 'The lowest audit_id that was skipped.';
+comment on column admin.sink_skipped.before_audit_id is 'Delivery continued from this audit_id: only rows below it were skipped.';
+comment on column admin.sink_skipped.snap is 'Only rows visible in this snapshot, and rows up to floor_audit_id, were skipped.';
+comment on column admin.sink_skipped.floor_audit_id is 'Rows up to this audit_id came from another copy of the data, so their xid means nothing here.';
+comment on column admin.sink_skipped.done is 'The position before the call: rows visible in this snapshot had been delivered. Null: no row had been delivered.';
+comment on column admin.sink_skipped.done_window is 'The position before the call: the window that was being delivered.';
+comment on column admin.sink_skipped.done_window_audit_id is 'Rows of done_window up to this audit_id had been delivered.';
 comment on column admin.sink_skipped.done_highest_audit_id is 'The highest audit_id that had been delivered.';
-comment on column admin.sink_skipped.done_floor_audit_id is 'As in admin.sink_position.';
-comment on column admin.sink_skipped.done_backfill_audit_id is 'Rows visible in done from here on had not been delivered; null: all had.';
+comment on column admin.sink_skipped.done_floor_audit_id is 'floor_audit_id of the position before the call; see admin.sink_position.';
+comment on column admin.sink_skipped.done_backfill_audit_id is 'Rows visible in done from this audit_id on had not been delivered. Null: all of them had been delivered.';
 comment on column admin.sink_skipped.skipped_at is 'When the call was made.';
-comment on column admin.sink_skipped.skipped_by is 'The session''s user.';
+comment on column admin.sink_skipped.skipped_by is 'The session user who made the call.';
 
 create function admin_internal.is_skipped(sink text, audit_id bigint, xid xid8)
 returns boolean
@@ -67,7 +67,7 @@ return exists (
                                  s.done_highest_audit_id, s.done_floor_audit_id, s.done_backfill_audit_id));
 
 comment on function admin_internal.is_skipped(text, bigint, xid8) is
-'Whether a superuser''s admin.resync_sink() has skipped a row of the trail, so that the sink never got it.';
+'Returns true if a superuser''s call of admin.resync_sink() has skipped a row of the trail, so that the sink never received it.';
 
 create function admin_internal.sink_newest_position()
 returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
@@ -92,10 +92,10 @@ begin atomic
 end;
 
 comment on function admin_internal.sink_newest_position() is
-'The newest position of each enabled sink with its snapshots, nulls for a sink that has none yet; and which audit_ids admin_internal.is_skipped() has to be asked about, nulls for none.';
+'Returns the newest position of each enabled sink with its snapshots; they are null for a sink without a position. Call admin_internal.is_skipped() for audit_ids from skipped_first up to, not including, skipped_before. Both are null if no row was skipped.';
 
--- The position as far as it can be proved.  Where its tick is missing, an earlier one is a lower bound: ticks are
--- numbered in order, and numbers are not given out again.
+-- The position as far as the database can prove it.  If its tick is missing, an earlier tick is a lower bound:
+-- ticks are numbered in order, and numbers are not reused.
 create function admin_internal.sink_base(sink text)
 returns table (position_id bigint, store_id uuid, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
                highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint, is_exact boolean)
@@ -121,9 +121,9 @@ begin atomic
 end;
 
 comment on function admin_internal.sink_base(text) is
-'What a sink has been delivered, as far as the database can prove it; no row for a sink without a position. is_exact: the ticks of the position are all there.';
+'Returns what was delivered to a sink, as far as the database can prove it. Returns no row for a sink without a position. is_exact is true if all ticks of the position are present.';
 
--- Written so that the planner can put it in place of its call: each branch has an index.
+-- Written so that the planner can inline it.  Each branch has an index.
 create function admin_internal.undelivered_rows(
     sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
     highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint)
@@ -143,7 +143,7 @@ begin atomic
 end;
 
 comment on function admin_internal.undelivered_rows(text, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint) is
-'Rows of the trail that a position, as admin_internal.sink_base() returns it, does not cover, and that were not skipped.';
+'Returns the rows of the trail that were not skipped and that a position, as admin_internal.sink_base() returns it, does not cover.';
 
 create function admin_internal.sink_backlog_row(sink text, out lag_rows bigint, out pending_since timestamptz)
 language plpgsql stable security definer
@@ -173,7 +173,7 @@ end
 $$;
 
 comment on function admin_internal.sink_backlog_row(text) is
-'For the worker and the view admin.worker_status: as admin.sink_backlog(), for any name. The settings of a session may lag behind the list of sinks for a moment, and a view of the status must not fail then.';
+'For the worker and the view admin.worker_status: like admin.sink_backlog(), but accepts any name. The settings of a session may lag behind the list of sinks for a moment, and a view of the status must not fail then.';
 
 create function admin.sink_backlog(sink text, out lag_rows bigint, out pending_since timestamptz)
 language plpgsql stable security definer
@@ -186,4 +186,4 @@ end
 $$;
 
 comment on function admin.sink_backlog(text) is
-'How many committed rows the recorded position of a sink does not cover, all of them where it has none, and when the oldest of them was recorded. Above 100000 an estimate. Raises 22023 for an unknown sink.';
+'Returns how many committed rows the recorded position of a sink does not cover (lag_rows), and when the oldest of them was recorded (pending_since). A sink without a position covers no rows. Above 100000, lag_rows is an estimate. Raises 22023 for an unknown sink.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The key that positions kept by a sink are authenticated with.
+-- The key that authenticates the positions that a sink keeps.
 -- ---------------------------------------------------------------------------
 
 create table admin_internal.store_key (
@@ -8,12 +8,12 @@ create table admin_internal.store_key (
     constraint store_key_length check (octet_length(key) = 32)
 );
 
--- Its owner and superusers are not asked.  Members of pg_read_all_data are, and no policy lets them in.
+-- The owner and superusers bypass row level security.  Members of pg_read_all_data do not, and no policy admits them.
 alter table admin_internal.store_key enable row level security;
 
 comment on table admin_internal.store_key is
-'The secret that authenticates the positions of this store that a sink keeps (HMAC-SHA-256). No access can read it. It goes with the store id: base backups, standbys and pg_upgrade carry it, pg_dump does not.';
-comment on column admin_internal.store_key.store_id is 'The store whose positions it authenticates; see admin.store.';
+'The secret that authenticates the positions of this store that a sink keeps (HMAC-SHA-256). No access of admin.grant_access() can read it. It belongs to the store id: base backups, standbys and pg_upgrade copy it, pg_dump does not.';
+comment on column admin_internal.store_key.store_id is 'The store whose positions the key authenticates; see admin.store.';
 comment on column admin_internal.store_key.key is '32 random bytes.';
 
 create function admin_internal.position_key()
@@ -36,7 +36,7 @@ end
 $$;
 
 comment on function admin_internal.position_key() is
-'For the worker: the key of the present store. A store that is new, or whose key was removed, gets a new one.';
+'For the worker: returns the key of the present store. If the store is new or its key was removed, creates a new key.';
 
 do $$
 begin

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The delivery chain, link by link: what a receipt of an archive is held against.
+-- The delivery chain, link by link.  A receipt of an archive is compared with it.
 -- ---------------------------------------------------------------------------
 
 create table admin_internal.delivery_link (
@@ -22,36 +22,36 @@ create table admin_internal.delivery_link (
     constraint delivery_link_chain_length check (octet_length(chain) = 32)
 );
 
--- Its high end says how many links there are, its low end which ones go: no link in between is read.
+-- The highest link_number says how many links there are.  The lowest ones are removed first.  No link in between is read.
 create unique index delivery_link_order on admin_internal.delivery_link (sink, link_number);
 
 comment on table admin_internal.delivery_link is
-'One row for each batch that a sink was delivered, written together with the position of the sink. Where the sink keeps its position, rows of several batches are written at once; after a crash those since the recorded position are missing, the newest one apart. The worker keeps the newest links of each sink, as many as admin_internal.links_kept() says, and the last link of each store.';
+'One row for each batch delivered to a sink, written together with the position of the sink. If the sink keeps its own position, the rows of several batches are written at once. After a crash, the rows since the recorded position are then missing, except the newest one. The worker keeps the newest links of each sink, as many as admin_internal.links_kept() says, and the last link of each store.';
 comment on column admin_internal.delivery_link.store_id is 'The store whose delivery numbers these are; see admin.store.';
 comment on column admin_internal.delivery_link.sink is 'Name of the sink.';
 comment on column admin_internal.delivery_link.first_number is 'Delivery number of the first document of the batch.';
-comment on column admin_internal.delivery_link.last_number is 'Delivery number of the last one.';
+comment on column admin_internal.delivery_link.last_number is 'Delivery number of the last document of the batch.';
 comment on column admin_internal.delivery_link.chain is 'The delivery chain after the batch; see doc/evidence.md.';
-comment on column admin_internal.delivery_link.done is 'Where the row was written together with a recorded position: rows visible in this snapshot were delivered, as admin_internal.is_delivered() takes it. Null in other rows.';
+comment on column admin_internal.delivery_link.done is 'In a row written together with a recorded position: rows visible in this snapshot were delivered; see admin_internal.is_delivered(). Null in other rows.';
 comment on column admin_internal.delivery_link."window" is 'The window that was being delivered; null between windows.';
-comment on column admin_internal.delivery_link.window_audit_id is 'Rows of that window up to here were delivered.';
-comment on column admin_internal.delivery_link.highest_audit_id is 'The highest audit_id that was delivered. Null where done is.';
-comment on column admin_internal.delivery_link.floor_audit_id is 'As in admin.sink_position. Null where done is.';
-comment on column admin_internal.delivery_link.backfill_audit_id is 'As in admin.sink_position: rows visible in done from here on were not delivered yet.';
+comment on column admin_internal.delivery_link.window_audit_id is 'Rows of that window up to this audit_id were delivered.';
+comment on column admin_internal.delivery_link.highest_audit_id is 'The highest audit_id that was delivered. Null if done is null.';
+comment on column admin_internal.delivery_link.floor_audit_id is 'As in admin.sink_position. Null if done is null.';
+comment on column admin_internal.delivery_link.backfill_audit_id is 'As in admin.sink_position: rows visible in done from this audit_id on were not delivered yet.';
 comment on column admin_internal.delivery_link.recorded_at is 'When the row was written.';
-comment on column admin_internal.delivery_link.link_number is '1, 2, 3, ... for each sink, whatever the store, in the order in which the rows were written. Null where the worker did not write the row.';
-comment on column admin_internal.delivery_link.purged_number is 'When the row was written, the links of the sink up to this link_number had been removed, except for the last one of each store.';
+comment on column admin_internal.delivery_link.link_number is '1, 2, 3, ... for each sink, across all stores, in the order in which the rows were written. Null if the worker did not write the row.';
+comment on column admin_internal.delivery_link.purged_number is 'The links of the sink up to this link_number had been removed when the row was written, except for the last one of each store.';
 comment on index admin_internal.delivery_link_order is 'Finds the newest link of a sink, and the oldest ones to be removed.';
 
 create view admin.delivery_link as
 select l.store_id, l.sink, l.first_number, l.last_number, l.chain, l.recorded_at from admin_internal.delivery_link as l;
 
 comment on view admin.delivery_link is
-'The delivery chain, batch by batch, as the database has recorded it: what a verifier compares with the batches of an archive. Batches are missing that were delivered in the second before a crash, or are older than the newest million of a sink.';
+'The delivery chain, batch by batch, as the database has recorded it. A verifier compares it with the batches of an archive. Batches that were delivered in the second before a crash are missing, and so are those older than the newest million of a sink.';
 comment on column admin.delivery_link.store_id is 'The store whose delivery numbers these are; see admin.store.';
 comment on column admin.delivery_link.sink is 'Name of the sink.';
 comment on column admin.delivery_link.first_number is 'Delivery number of the first document of the batch.';
-comment on column admin.delivery_link.last_number is 'Delivery number of the last one.';
+comment on column admin.delivery_link.last_number is 'Delivery number of the last document of the batch.';
 comment on column admin.delivery_link.chain is 'The delivery chain after the batch; see doc/evidence.md.';
 comment on column admin.delivery_link.recorded_at is 'When the database recorded the batch.';
 
@@ -61,12 +61,12 @@ language sql immutable parallel safe
 return 1000000;
 
 comment on function admin_internal.links_kept() is
-'How many links of the delivery chain the worker keeps for each sink.';
+'Returns how many links of the delivery chain the worker keeps for each sink.';
 
--- A number that was lost with a position may be given out again: the link of the newer one counts.
--- The number of links that are kept is not counted, and how far they were purged is stored with the newest one: a call reads
--- no link that stays, and a worker that restarts goes on where the one before it was.  The plans are those for a table of any
--- size: to make one for each call takes longer than to run it.
+-- A delivery number that was lost with a position may be assigned again: the newer link then replaces the older one.
+-- The function does not count the links.  The newest link stores how far links were purged.  So a call reads no link that
+-- stays, and a restarted worker continues where the one before it stopped.  The plans are generic and suit a table of any
+-- size: planning each call would take longer than executing it.
 create function admin_internal.record_links(sink text, firsts bigint[], lasts bigint[], chains bytea[])
 returns void
 language plpgsql
@@ -112,7 +112,7 @@ end
 $$;
 
 comment on function admin_internal.record_links(text, bigint[], bigint[], bytea[]) is
-'For the worker, in the transaction that records a position: records the batches that were delivered since the position before, and with the last one what the position covers. Removes the oldest links beyond links_kept(), at most twice as many as it adds.';
+'For the worker, in the transaction that records a position: records the batches that were delivered since the preceding position. The last one also records what the position covers. Removes the oldest links beyond admin_internal.links_kept(), at most twice as many as it adds.';
 
 create function admin.delivery_chain(sink text)
 returns table (store_id uuid, last_number bigint, chain bytea)
@@ -131,4 +131,4 @@ end
 $$;
 
 comment on function admin.delivery_chain(text) is
-'How far the delivery chain of a sink has got, as far as the database has recorded it: the store, the delivery number of its last document, and the chain after it. One row; none for a sink without a position. Raises 22023 for an unknown sink. Where the sink keeps its position, as Kafka does, a running worker records it once a second: then the topic may be up to a second ahead.';
+'Returns how far the database has recorded the delivery chain of a sink: the store, the delivery number of the last document, and the chain after it. Returns one row, or no row for a sink without a position. Raises 22023 for an unknown sink. If the sink keeps its own position, as Kafka does, a running worker records it once a second. The topic may then be up to one second ahead.';

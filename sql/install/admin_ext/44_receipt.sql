@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The archive: what it has confirmed to hold, and which rows of the trail that covers.
+-- The archive: what it has confirmed to hold, and which rows of the trail this covers.
 -- ---------------------------------------------------------------------------
 
 create table admin.archive_receipt (
@@ -27,23 +27,23 @@ create unique index archive_receipt_once on admin.archive_receipt
 create index archive_receipt_newest on admin.archive_receipt (store_id, sink, received_at);
 create index archive_receipt_problem on admin.archive_receipt (store_id, sink, last_number) where status <> 'ok';
 
--- No primary key can hold the nulls of a broken one; a publication wants an identity all the same.
+-- Broken receipts have nulls, so the table has no primary key.  A publication still needs a replica identity.
 alter table admin.archive_receipt replica identity full;
 
 comment on table admin.archive_receipt is
-'What an archiver has confirmed, one row for each receipt; see admin.record_receipt(). Append-only: UPDATE, DELETE and TRUNCATE are refused for everybody.';
+'What an archiver has confirmed, one row for each receipt; see admin.record_receipt(). The table is append-only: UPDATE, DELETE and TRUNCATE are refused for everybody.';
 comment on column admin.archive_receipt.store_id is 'The store whose documents the archive holds; see admin.store.';
 comment on column admin.archive_receipt.sink is 'The sink that the archiver reads.';
-comment on column admin.archive_receipt.last_number is 'The archive holds all documents up to this delivery number. In a broken receipt: the last one before the fault, 0 for none.';
+comment on column admin.archive_receipt.last_number is 'The archive holds all documents up to this delivery number. In a broken receipt: the last number before the fault, or 0 if there is none.';
 comment on column admin.archive_receipt.chain is 'The delivery chain after that number, as the archiver computed it; null in a broken receipt.';
 comment on column admin.archive_receipt.seal_sha256 is 'SHA-256 of the seal of the newest object; null in a broken receipt.';
-comment on column admin.archive_receipt.retain_until is 'Until when the storage refuses to delete the newest object; null in a broken receipt.';
-comment on column admin.archive_receipt.location is 'Where the newest object is. In a broken receipt: what is wrong, in the archiver''s words.';
+comment on column admin.archive_receipt.retain_until is 'The storage refuses to delete the newest object until this time; null in a broken receipt.';
+comment on column admin.archive_receipt.location is 'Location of the newest object. In a broken receipt: the fault, as the archiver reported it.';
 comment on column admin.archive_receipt.received_at is 'When the receipt was recorded.';
-comment on column admin.archive_receipt.status is 'ok: the chain is the database''s own. mismatch: it is another one, so the archive holds other documents than were delivered. broken: the archiver found a fault in what it reads, and stopped.';
+comment on column admin.archive_receipt.status is 'ok: the chain equals that of the database. mismatch: the chain differs, so the archive holds other documents than were delivered. broken: the archiver found a fault in what it reads, and stopped.';
 comment on index admin.archive_receipt_once is 'A receipt that is sent again is not recorded again.';
 comment on index admin.archive_receipt_newest is 'Finds the newest receipt.';
-comment on index admin.archive_receipt_problem is 'Finds those that are not ok.';
+comment on index admin.archive_receipt_problem is 'Finds the receipts that are not ok.';
 
 create function admin_internal.receipt_append_only()
 returns trigger
@@ -59,7 +59,7 @@ $$;
 comment on function admin_internal.receipt_append_only() is
 'Trigger of admin.archive_receipt: refuses UPDATE, DELETE and TRUNCATE with 23001.';
 
--- The row's trigger fires for a subscription, too.
+-- The row trigger also fires for changes that a subscription applies.
 create trigger receipt_append_only
 before update or delete on admin.archive_receipt
 for each row execute function admin_internal.receipt_append_only();
@@ -94,20 +94,20 @@ create table admin_internal.archive_base (
 );
 
 comment on table admin_internal.archive_base is
-'Which rows the receipts that are ok cover: the position of the newest link of the delivery chain up to the number of a receipt. For each store and sink the newest row stays, and older ones as long as rows are sent again. Written by admin.record_receipt() alone.';
+'Which rows the receipts with status ok cover: the position of the newest link of the delivery chain up to the number of a receipt. The newest row of each store and sink stays, and older rows stay as long as rows are sent again. Only admin.record_receipt() writes to this table.';
 comment on column admin_internal.archive_base.store_id is 'As in admin.archive_receipt.';
 comment on column admin_internal.archive_base.sink is 'As in admin.archive_receipt.';
 comment on column admin_internal.archive_base.last_number is 'As in admin.archive_receipt.';
-comment on column admin_internal.archive_base.done is 'As in admin_internal.delivery_link, and so the five columns that follow. Null: no position was recorded up to that number.';
+comment on column admin_internal.archive_base.done is 'As in admin_internal.delivery_link; this also applies to the next five columns. Null: no position was recorded up to that number.';
 comment on column admin_internal.archive_base."window" is 'The window that was being delivered; null between windows.';
-comment on column admin_internal.archive_base.window_audit_id is 'Rows of that window up to here were delivered.';
+comment on column admin_internal.archive_base.window_audit_id is 'Rows of that window up to this audit_id were delivered.';
 comment on column admin_internal.archive_base.highest_audit_id is 'The highest audit_id that was delivered.';
 comment on column admin_internal.archive_base.floor_audit_id is 'As in admin.sink_position.';
-comment on column admin_internal.archive_base.backfill_audit_id is 'Rows visible in done from here on were not delivered yet.';
+comment on column admin_internal.archive_base.backfill_audit_id is 'Rows visible in done from this audit_id on were not delivered yet.';
 comment on column admin_internal.archive_base.recorded_at is 'When the receipt was recorded.';
-comment on column admin_internal.archive_base.retain_until is 'The latest of the receipts with that number: afterwards they cover nothing.';
+comment on column admin_internal.archive_base.retain_until is 'The latest retain_until of the receipts with that number. After it they cover no rows.';
 
--- A position says that rows were delivered, and not in which store.
+-- A position says that rows were delivered, but not in which store.
 create table admin_internal.resync_record (
     sink               text        not null,
     position_id        bigint      not null,
@@ -121,14 +121,14 @@ create table admin_internal.resync_record (
 );
 
 comment on table admin_internal.resync_record is
-'Each call of admin.resync_sink(), for admin_internal.sink_archived(): which rows the store that it began was never to deliver, and which rows were skipped until then.';
+'Each call of admin.resync_sink(), for admin_internal.sink_archived(). It says which rows a store that the call began never delivers, and which rows had been skipped until then.';
 comment on column admin_internal.resync_record.sink is 'Name of the sink.';
 comment on column admin_internal.resync_record.position_id is 'The position that the call recorded.';
-comment on column admin_internal.resync_record.store_id is 'The store from then on.';
-comment on column admin_internal.resync_record.begins_store is 'Is it the first position of the sink in this store?';
-comment on column admin_internal.resync_record.from_audit_id is 'Rows visible in snap, or up to floor_audit_id, are delivered from here on.';
-comment on column admin_internal.resync_record.unskipped_audit_id is 'The lowest row that had been skipped, and is delivered after all; null: none.';
-comment on column admin_internal.resync_record.snap is 'The tick of the call.';
+comment on column admin_internal.resync_record.store_id is 'The store from this call on.';
+comment on column admin_internal.resync_record.begins_store is 'True if this is the first position of the sink in this store.';
+comment on column admin_internal.resync_record.from_audit_id is 'Rows visible in snap, or up to floor_audit_id, are delivered from this audit_id on.';
+comment on column admin_internal.resync_record.unskipped_audit_id is 'The lowest audit_id that had been skipped and is delivered after all; null if there is none.';
+comment on column admin_internal.resync_record.snap is 'The snapshot of the tick of the call.';
 comment on column admin_internal.resync_record.floor_audit_id is 'As in admin.sink_position.';
 
 create table admin_internal.late_delivery (
@@ -141,10 +141,10 @@ create table admin_internal.late_delivery (
 );
 
 comment on table admin_internal.late_delivery is
-'Dead letters that were delivered after all, with a delivery number of that time: what was delivered up to a link covers them only where its snapshot sees xid. Removed by the receipt that covers the number, by one for another store that was sent the row again, and with the month of the row.';
+'Dead letters that were delivered after all, with a delivery number of that time. What was delivered up to a link covers such a row only if the snapshot of the link sees xid. The receipt that covers the number removes the row. So does a receipt for another store that was sent the row again. The row is also removed with the month of its audit row.';
 comment on column admin_internal.late_delivery.sink is 'Name of the sink.';
 comment on column admin_internal.late_delivery.audit_id is 'The row of admin.audit.';
-comment on column admin_internal.late_delivery.store_id is 'The store that they were delivered as.';
+comment on column admin_internal.late_delivery.store_id is 'The store that the row was delivered as.';
 comment on column admin_internal.late_delivery.delivery_number is 'The delivery number in that store.';
 comment on column admin_internal.late_delivery.xid is 'The transaction that recorded the delivery.';
 
@@ -159,10 +159,10 @@ return admin_internal.is_delivered(audit_id, xid, done, "window", window_audit_i
              else audit_id > begin_floor_audit_id and not pg_visible_in_snapshot(xid, begin_snap) end;
 
 comment on function admin_internal.is_archived(bigint, xid8, pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint, pg_snapshot, bigint, bigint) is
-'Whether a receipt, as admin_internal.sink_archived() returns it, covers a row of the trail, unless the sink skipped or rejected the row.';
+'Returns true if a receipt, as admin_internal.sink_archived() returns it, covers a row of the trail, unless the sink skipped or rejected the row.';
 
--- Compared so that each doubt makes a receipt cover less.  Rows that a dump has brought have an xid of another copy: receipts
--- from before admin.resync_sink() has set a floor do not count.
+-- In doubt, a receipt covers less.  Rows loaded from a dump have an xid of another copy, so receipts
+-- from before admin.resync_sink() set a floor do not count.
 create function admin_internal.sink_archived()
 returns table (sink text, done pg_snapshot, "window" pg_snapshot, window_audit_id bigint,
                highest_audit_id bigint, floor_audit_id bigint, backfill_audit_id bigint,
@@ -192,7 +192,7 @@ begin atomic
 end;
 
 comment on function admin_internal.sink_archived() is
-'Which rows of the trail the receipts of the archive cover, one row for each store and sink, and more while rows are sent again; none once the storage may delete what it confirmed: see admin_internal.is_archived(). Dead letters from late_first to late_last may have been delivered later.';
+'Returns which rows of the trail the receipts of the archive cover; see admin_internal.is_archived(). Returns one row for each store and sink, and more while rows are sent again. Returns no row once the storage may delete what it confirmed. Dead letters from late_first to late_last may have been delivered later.';
 
 create view admin.audit_delivery as
 with p as materialized (select * from admin_internal.sink_newest_position()),
@@ -225,9 +225,9 @@ select a.audit_id,
 from admin.audit as a cross join p;
 
 comment on view admin.audit_delivery is
-'Each row of the trail with what became of it at each enabled sink: pending, delivered, skipped (by a superuser''s resync), or failed (see admin.dead_letter). Derived from the position of the sink.';
+'Each row of the trail with its status at each enabled sink: pending, delivered, skipped (by a superuser''s resync), or failed (see admin.dead_letter). The status is derived from the position of the sink.';
 comment on column admin.audit_delivery.audit_id is 'As in admin.audit.';
 comment on column admin.audit_delivery.recorded_at is 'As in admin.audit.';
 comment on column admin.audit_delivery.sink is 'Name of the sink.';
 comment on column admin.audit_delivery.sink_status is 'pending, delivered, skipped or failed.';
-comment on column admin.audit_delivery.archived is 'Does a receipt of the archive that is ok cover the row, as this sink was delivered it? Never for a skipped or failed one.';
+comment on column admin.audit_delivery.archived is 'True if a receipt of the archive with status ok covers the row, as it was delivered to this sink. Always false for a skipped or failed row.';
