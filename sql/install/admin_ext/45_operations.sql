@@ -35,7 +35,7 @@ end
 $$;
 
 comment on function admin.retry_dead_letter(text, bigint) is
-'Asks the worker to send a dead letter once more, between two batches: within seconds it is delivered, once, and no dead letter any more, or rejected again with another error and one more attempt. Until delivery has passed its place the request waits. Asking twice is asking once. Leaves dead_letter.retried in the trail. Raises 22023 for a null argument or an unknown sink, P0002 where the sink has no such dead letter.';
+'Asks the worker to send a dead letter again. Between two batches, within seconds, the worker sends the row. The sink either accepts it, and the dead letter is removed, or rejects it again, with another error and attempts incremented. The request is deferred until delivery has passed this row. The call is idempotent. Appends dead_letter.retried to the trail. Raises 22023 for a null argument or an unknown sink, P0002 if the sink has no such dead letter.';
 
 create function admin_internal.worker_status_rows(
     out database name, out sink text, out pid int, out state text, out delivered_rows bigint,
@@ -47,9 +47,9 @@ as 'MODULE_PATHNAME', 'admin_worker_status'
 language c volatile rows 4;
 
 comment on function admin_internal.worker_status_rows() is
-'What the workers of this cluster last wrote about themselves in shared memory; nothing unless admin_ext is in shared_preload_libraries.';
+'The state that the workers of this cluster last wrote to shared memory. Returns no rows unless admin_ext is in shared_preload_libraries.';
 
--- A sink without a worker has nobody who counts: its backlog in this database is counted here.
+-- If a sink has no worker, no process counts its backlog: for a sink of this database the view counts it.
 create view admin.worker_status as
 select w.database, w.sink, w.pid, w.state, w.delivered_rows, w.delivered_bytes, w.batches, w.dead_letters, w.last_audit_id,
        w.last_delivery_at, coalesce(w.lag_rows, b.lag_rows) as lag_rows,
@@ -61,21 +61,25 @@ left join lateral (
     where w.lag_rows is null and w.database = pg_catalog.current_database()) as b on true;
 
 comment on view admin.worker_status is
-'One row per listed database and sink: how delivery is doing. Empty unless admin_ext is in shared_preload_libraries.';
+'Delivery status: one row per database of admin_ext.databases and sink of admin_ext.sinks. Empty unless admin_ext is in shared_preload_libraries.';
 comment on column admin.worker_status.database is 'Database, as listed in admin_ext.databases.';
 comment on column admin.worker_status.sink is 'Sink, as listed in admin_ext.sinks.';
-comment on column admin.worker_status.pid is 'Process of the worker; null when none runs.';
-comment on column admin.worker_status.state is 'starting, idle, delivering, backing_off (an outage: it goes on by itself), fenced (another worker took over) or stopped (last_error says what to do).';
+comment on column admin.worker_status.pid is 'Process id of the worker; null if no worker runs.';
+comment on column admin.worker_status.state is
+'starting, idle, delivering, backing_off (an outage: the worker retries by itself), fenced (another worker took over) or stopped (last_error says what to do).';
 comment on column admin.worker_status.delivered_rows is 'Rows delivered since the server started.';
 comment on column admin.worker_status.delivered_bytes is 'Bytes delivered since the server started.';
 comment on column admin.worker_status.batches is 'Batches delivered since the server started.';
-comment on column admin.worker_status.dead_letters is 'Rows rejected for good since the server started.';
-comment on column admin.worker_status.last_audit_id is 'The audit_id delivered last.';
-comment on column admin.worker_status.last_delivery_at is 'When that was.';
-comment on column admin.worker_status.lag_rows is 'Rows known to be committed and not yet delivered. An estimate above 100000 where the sink is stopped; null where no worker runs and this is another database.';
-comment on column admin.worker_status.lag_seconds is 'Age of the oldest of them, in seconds; 0 when there is none, null where lag_rows is.';
-comment on column admin.worker_status.last_error is 'What last went wrong; null once delivery works again.';
-comment on column admin.worker_status.last_error_at is 'When that was.';
+comment on column admin.worker_status.dead_letters is
+'Rows that the sink has permanently rejected since the server started.';
+comment on column admin.worker_status.last_audit_id is 'The audit_id that was delivered last.';
+comment on column admin.worker_status.last_delivery_at is 'When the last delivery was.';
+comment on column admin.worker_status.lag_rows is
+'Number of rows that are known to be committed and are not delivered yet. While the sink is stopped, a number above 100000 is an estimate. Null if no worker runs and the row is of another database.';
+comment on column admin.worker_status.lag_seconds is
+'Age in seconds of the oldest row that is not delivered yet; 0 if there is no such row, null if lag_rows is null.';
+comment on column admin.worker_status.last_error is 'The last error; null once delivery works again.';
+comment on column admin.worker_status.last_error_at is 'When the last error occurred.';
 comment on column admin.worker_status.started_at is 'When the worker started.';
 
 create function admin_internal.batch_latency_rows(out database name, out sink text, out at_most_ms int, out batches bigint)
@@ -84,15 +88,16 @@ as 'MODULE_PATHNAME', 'admin_batch_latency'
 language c volatile rows 68;
 
 comment on function admin_internal.batch_latency_rows() is
-'How long the sinks of this cluster took to confirm their batches, as the workers last wrote it in shared memory.';
+'How long the sinks of this cluster took to confirm their batches, as the workers last wrote it to shared memory.';
 
 create view admin.batch_latency as select * from admin_internal.batch_latency_rows();
 
 comment on view admin.batch_latency is
-'A histogram per database and sink of how long the sink took to confirm a batch, since the server started; counts are cumulative, as Prometheus has them. Empty unless admin_ext is in shared_preload_libraries.';
+'Histogram, per database and sink, of the time that the sink took to confirm a batch, since the server started. The counts are cumulative, as in a Prometheus histogram. Empty unless admin_ext is in shared_preload_libraries.';
 comment on column admin.batch_latency.database is 'Database, as listed in admin_ext.databases.';
 comment on column admin.batch_latency.sink is 'Sink, as listed in admin_ext.sinks.';
-comment on column admin.batch_latency.at_most_ms is 'Upper bound in milliseconds; null: none.';
+comment on column admin.batch_latency.at_most_ms is
+'Upper bound of the bucket in milliseconds; null if the bucket has no upper bound.';
 comment on column admin.batch_latency.batches is 'Batches that the sink confirmed within that time.';
 
 create function admin.sink_places(out database name, out sink text, out place text)
@@ -101,7 +106,7 @@ as 'MODULE_PATHNAME', 'admin_sink_places'
 language c volatile rows 4;
 
 comment on function admin.sink_places() is
-'Where each sink of this cluster delivers, as it said when it was opened last: its directory, its topic and the id of the schema in the registry, its channel. Null: it is not open, or does not say.';
+'Where each sink of this cluster delivers, as the sink reported it when it was last opened. place is a directory, a topic with the id of the schema in the registry, or a channel. It is null if the sink is not open or reports no place.';
 
 create function admin_internal.check_latency_row(
     out calls bigint, out failed bigint, out p50_ms double precision, out p95_ms double precision, out p99_ms double precision,
@@ -116,14 +121,18 @@ comment on function admin_internal.check_latency_row() is
 create view admin.check_latency as select * from admin_internal.check_latency_row();
 
 comment on view admin.check_latency is
-'One row: how long calls of admin.sensitive_check() took in this database, from the start of the statement to the end of its transaction, commit and flush included: what callers waited for. Calls of the last hour, which is this minute and the 59 before it. A time is the upper bound of a bucket, at most 6.25 % above what was measured. Empty where nothing is counted: unless admin_ext is in shared_preload_libraries, and beyond 16 databases since the server started.';
-comment on column admin.check_latency.calls is 'Calls that ended in the last hour, by an answer or an error; each counts, also of several in one statement or transaction.';
-comment on column admin.check_latency.failed is 'Those of them whose transaction, or subtransaction, was aborted: by their own error, a cancel, or a rollback.';
-comment on column admin.check_latency.p50_ms is 'Half of the calls took no longer, in milliseconds; null without calls, Infinity above 67 seconds, as in the next three.';
-comment on column admin.check_latency.p95_ms is '95 % of the calls took no longer, in milliseconds.';
-comment on column admin.check_latency.p99_ms is '99 % of the calls took no longer, in milliseconds.';
-comment on column admin.check_latency.max_ms is 'No call took longer, in milliseconds.';
-comment on column admin.check_latency.last_call_at is 'When the last call ended, within the hour or not; null: none has since the server started.';
+'One row: how long calls of admin.sensitive_check() took in this database during the last hour, which is the current minute and the 59 before it. A call is measured from the start of its statement to the end of its transaction, commit and flush included, so it is the time that the caller waited. A time is the upper bound of a histogram bucket, at most 6.25 % above the measured value. Empty if calls are not counted: admin_ext is not in shared_preload_libraries, or 16 other databases have been counted since the server started.';
+comment on column admin.check_latency.calls is
+'Calls that ended in the last hour, with an answer or an error. Each call counts, also if one statement or transaction makes several.';
+comment on column admin.check_latency.failed is
+'Calls of the last hour whose transaction or subtransaction was aborted: by an error of their own, a cancel, or a rollback.';
+comment on column admin.check_latency.p50_ms is
+'Half of the calls took at most this time, in milliseconds. Null without calls and Infinity above 67 seconds, as in the next three columns.';
+comment on column admin.check_latency.p95_ms is '95 % of the calls took at most this time, in milliseconds.';
+comment on column admin.check_latency.p99_ms is '99 % of the calls took at most this time, in milliseconds.';
+comment on column admin.check_latency.max_ms is 'The longest call took at most this time, in milliseconds.';
+comment on column admin.check_latency.last_call_at is
+'When the last call ended, in the last hour or before; null if no call has ended since the server started.';
 comment on column admin.check_latency.calls_since_start is 'Calls that ended since the server started.';
 
 create function admin_internal.delivery_obstacle()
@@ -132,7 +141,7 @@ as 'MODULE_PATHNAME', 'admin_delivery_obstacle'
 language c stable;
 
 comment on function admin_internal.delivery_obstacle() is
-'What in the settings keeps the audit trail of this database from being delivered; null when nothing does.';
+'The setting that prevents delivery of the audit trail of this database; null if the settings allow delivery.';
 
 do $$
 begin

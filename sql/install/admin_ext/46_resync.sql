@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Where delivery to a sink goes on: the operator's answer, and what to answer.
+-- Where delivery to a sink resumes: the operator decides, and the database proposes.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.sink_trouble(
@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_sink_trouble'
 language c volatile strict;
 
 comment on function admin_internal.sink_trouble(text) is
-'What the worker of this database found at a sink: the highest audit_id that another fork of the data sent (0: there is no fork), whether the sink has lost rows that were delivered to it, and the last error.';
+'What the worker of this database found at a sink. highest_sent: the highest audit_id that another fork of the data sent; 0 if there is no fork. has_lost: whether the sink has lost rows that were delivered to it. last_error: the last error.';
 
 create function admin_internal.wait_for_writers(timeout_ms int)
 returns boolean
@@ -16,7 +16,7 @@ as 'MODULE_PATHNAME', 'admin_wait_for_writers'
 language c volatile strict;
 
 comment on function admin_internal.wait_for_writers(int) is
-'Waits until every other transaction has ended that has drawn an audit_id so far. Takes no lock: new writers go on. Returns false when the time is over.';
+'Waits until every other transaction that has drawn an audit_id so far has ended. Takes no lock, so new writers continue. Returns false if the timeout, in milliseconds, expires first.';
 
 create function admin_internal.known_audit_id(sink text)
 returns bigint
@@ -43,7 +43,7 @@ end
 $$;
 
 comment on function admin_internal.known_audit_id(text) is
-'The highest audit_id that this database has given out, or that the sink was sent by a fork of it. Raises 55000 when the sink claims a number that is out of reach.';
+'The highest audit_id that this database has given out or that a fork of it has sent to the sink. Raises 55000 if the sink claims a number that is out of reach.';
 
 create function admin_internal.check_resync(sink text, from_audit_id bigint)
 returns void
@@ -80,9 +80,10 @@ begin
 end
 $$;
 
-comment on function admin_internal.check_resync(text, bigint) is 'Raises what admin.resync_sink() raises for its arguments and for the caller''s transaction.';
+comment on function admin_internal.check_resync(text, bigint) is
+'Checks the arguments of admin.resync_sink() and the caller''s transaction, and raises the errors that admin.resync_sink() documents for them.';
 
--- Never moves the sequence back: others draw from it meanwhile.
+-- Never moves the sequence back, because other sessions draw from it at the same time.
 create function admin_internal.advance_audit_id(known bigint)
 returns bigint
 language plpgsql
@@ -104,7 +105,7 @@ end
 $$;
 
 comment on function admin_internal.advance_audit_id(bigint) is
-'Makes sure that no audit_id up to this one is given out from now on; returns the last one that was.';
+'Ensures that from now on no audit_id up to the given one is given out. Returns the last audit_id that was given out.';
 
 create function admin_internal.has_foreign_ticks()
 returns boolean
@@ -118,9 +119,10 @@ begin atomic
 end;
 
 comment on function admin_internal.has_foreign_ticks() is
-'Whether the ticks are of another copy: loaded from a dump, ahead of the transactions of this cluster, or gone.';
+'Whether the ticks belong to another copy of the data: they were loaded from a dump, are ahead of the transactions of this cluster, or are missing.';
 
--- What is visible in the tick was there before the resync.  Ticks come one after the other; workers wait until the caller commits.
+-- Rows that are visible in the tick were there before the resync.  Ticks follow each other.
+-- Workers wait until the caller commits.
 create function admin_internal.resync_tick(is_foreign boolean, out tick_id bigint, out snap pg_snapshot)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -143,9 +145,9 @@ end
 $$;
 
 comment on function admin_internal.resync_tick(boolean) is
-'Makes the tick that a resync starts from; ticks of another copy are removed.';
+'Creates the tick that a resync starts from, and removes ticks of another copy.';
 
--- Is the role that asked a superuser?  The owner's rights of the function do not count.
+-- Is the calling role a superuser?  The rights of the function's owner do not count.
 create function admin_internal.is_caller_superuser()
 returns boolean
 language sql stable
@@ -154,7 +156,7 @@ return (select r.rolsuper from pg_roles as r
         where r.rolname = coalesce(nullif(current_setting('role'), 'none'), session_user));
 
 comment on function admin_internal.is_caller_superuser() is
-'Whether the session''s role, after SET ROLE, is a superuser; inside a SECURITY DEFINER function this is the caller.';
+'Whether the session''s role, after SET ROLE, is a superuser. Inside a SECURITY DEFINER function this role is the caller.';
 
 create function admin_internal.record_resync(
     sink text, from_audit_id bigint, store_id uuid, tick_id bigint, snap pg_snapshot, floor bigint,
@@ -228,10 +230,10 @@ end
 $$;
 
 comment on function admin_internal.record_resync(text, bigint, uuid, bigint, pg_snapshot, bigint) is
-'Records the position that a resync asks for, and what it skips. Raises 42501 where it skips rows and the caller is no superuser.';
+'Records the position that a resync asks for, and the rows that it skips. Raises 42501 if it skips rows and the caller is not a superuser.';
 
--- A sink that was fed by another fork has seen numbers that would be given out again.  One resync renews
--- the store for all sinks: the next one finds its position in the old store.
+-- If another fork has fed a sink, the sink has seen numbers that this copy would give out again.  One resync
+-- renews the store for all sinks: the next resync finds its position in the old store.
 create function admin_internal.adopt_store(sink text, out store_id uuid, out old_store_id uuid, out is_foreign boolean)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -261,7 +263,7 @@ end
 $$;
 
 comment on function admin_internal.adopt_store(text) is
-'Makes this copy of the data the store: with a new id where it was loaded or moved, or where another fork has fed the sink. is_foreign: it was loaded or moved.';
+'Makes this copy of the data the store. The store gets a new id if the copy was loaded or moved, or if another fork has fed the sink. is_foreign: whether the copy was loaded or moved.';
 
 create function admin.resync_sink(sink text, from_audit_id bigint)
 returns jsonb
@@ -310,7 +312,7 @@ end
 $$;
 
 comment on function admin.resync_sink(text, bigint) is
-'Decides where delivery to a sink goes on. Rows that are committed now are delivered from this audit_id on, once, in order of audit_id; rows that commit later are delivered as usual, whatever their number. Rows that the sink already has are sent again if they are in the range. Where history forked, the store gets a new id, and audit_ids go on above the highest ever sent. Only superusers can skip rows that the sink has not been delivered. Returns first_undelivered (null: none), from, sent_again, skipped and store_id, and leaves sink.resynced in the trail. No writer waits for it. Raises 42501 where an operator would skip rows; 22023 for an unknown sink, or an audit_id below 1 or above the next one; 25001 in a transaction that has written to the trail; 55P03 where a loaded copy still has open transactions.';
+'Decides where delivery to a sink resumes. Rows that are committed now are delivered from this audit_id on, once, in order of audit_id. Rows that commit later are delivered as usual, whatever their number. Rows in the range that the sink already has are sent again. If the history has forked, the store gets a new id, and audit_ids continue above the highest one that was ever sent. Only superusers can skip rows that have not been delivered to the sink. Returns first_undelivered (null if there is no such row), from, sent_again, skipped and store_id. Appends sink.resynced to the trail. Writers do not wait for this call. Raises 42501 if an operator would skip rows; 22023 for an unknown sink, or an audit_id below 1 or above the next one; 25001 in a transaction that has written to the trail; 55P03 if a loaded copy still has open transactions.';
 
 create function admin.resync_proposal(sink text)
 returns table (from_audit_id bigint, reason text)
@@ -355,9 +357,9 @@ end
 $$;
 
 comment on function admin.resync_proposal(text) is
-'The audit_id to call admin.resync_sink() with so that no row is lost and as few as can be proved are sent again, and why. One row. Changes nothing. Raises 22023 for an unknown sink.';
+'Proposes the audit_id for admin.resync_sink(), with the reason. With this audit_id no row is lost, and as few rows are sent again as can be proved. Returns one row and changes nothing. Raises 22023 for an unknown sink.';
 
--- Not among the entries of insider_own.c, so its change leaves the event that a change by hand does.
+-- insider_own.c does not list this function, so its change leaves the same event as a change by hand.
 create function admin.renew_store()
 returns void
 language plpgsql
@@ -373,10 +375,10 @@ end
 $$;
 
 comment on function admin.renew_store() is
-'For superusers, where a sink has lost documents that were delivered to it and an archive needs all delivery numbers: stops delivery to all sinks. The next admin.resync_sink() gives the store a new id, with delivery numbers from 1, and has to be called for each sink. Leaves row.updated of admin.store in the trail. A second call changes nothing. Raises 55000 while admin_ext.restoring is on.';
+'For superusers. Use it if a sink has lost documents that were delivered to it and an archive needs all delivery numbers. Stops delivery to all sinks. The next admin.resync_sink() gives the store a new id, with delivery numbers from 1. Call admin.resync_sink() for each sink. Appends row.updated of admin.store to the trail. A second call changes nothing. Raises 55000 while admin_ext.restoring is on.';
 
--- The worker's own answer where admin_ext.on_divergence is fork.  A position in the old store is
--- nothing to go on from, so the other sinks go on with it; one that has lost rows is left to an operator.
+-- The worker calls this if admin_ext.on_divergence is fork.  Delivery cannot resume from a position in the old
+-- store, so the other sinks are resynced too.  A sink that has lost rows is left to an operator.
 create function admin_internal.fork_store(
     sink text, position_id bigint, store_id uuid,
     out new_store_id uuid, out from_audit_id bigint, out lost_from bigint, out lost_to bigint)
@@ -424,9 +426,9 @@ end
 $$;
 
 comment on function admin_internal.fork_store(text, bigint, uuid) is
-'For the worker: gives the store a new id where a sink holds rows that this database has lost, and lets each sink go on at the first row that it is not known to have. position_id and store_id: what the worker has read; returns nulls where that is not the newest any more. Leaves sink.resynced for each sink, and sink.diverged. The rows that were lost are among lost_from to lost_to.';
+'For the worker. Gives the store a new id if a sink holds rows that this database has lost. Each sink resumes at the first row that it is not known to have. position_id and store_id are the values that the worker has read; returns nulls if they are not the newest ones. Appends sink.resynced for each sink, and sink.diverged. The lost rows are in the range from lost_from to lost_to.';
 
--- A dead letter that somebody removes was never delivered.  Only the worker removes one because it was.
+-- A dead letter that is removed by hand was never delivered.  Only the worker removes one after delivery.
 create function admin_internal.is_delivery_worker()
 returns boolean
 as 'MODULE_PATHNAME', 'admin_is_delivery_worker'
@@ -457,7 +459,7 @@ end
 $$;
 
 comment on function admin_internal.keep_undelivered() is
-'Trigger of admin.dead_letter: a row that is removed by hand is recorded in admin.sink_skipped, so that it is never shown as delivered.';
+'Trigger of admin.dead_letter: records in admin.sink_skipped each row that is removed by hand, so that the row is never shown as delivered.';
 
 create function admin_internal.refuse_truncate()
 returns trigger
@@ -470,7 +472,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.refuse_truncate() is 'Trigger that refuses TRUNCATE with 23001.';
+comment on function admin_internal.refuse_truncate() is 'Trigger that refuses TRUNCATE: raises 23001.';
 
 create trigger keep_undelivered_deleted after delete on admin.dead_letter
 referencing old table as removed for each statement execute function admin_internal.keep_undelivered();
@@ -478,8 +480,10 @@ create trigger keep_undelivered_updated after update on admin.dead_letter
 referencing old table as removed for each statement execute function admin_internal.keep_undelivered();
 create trigger keep_undelivered_truncated before truncate on admin.dead_letter
 for each statement execute function admin_internal.refuse_truncate();
-comment on trigger keep_undelivered_deleted on admin.dead_letter is 'A dead letter that is removed by hand is kept as skipped.';
-comment on trigger keep_undelivered_updated on admin.dead_letter is 'So is one that is turned into another.';
+comment on trigger keep_undelivered_deleted on admin.dead_letter is
+'Records a dead letter that is deleted by hand as skipped.';
+comment on trigger keep_undelivered_updated on admin.dead_letter is
+'Records a dead letter as skipped if an UPDATE by hand turns it into another one.';
 comment on trigger keep_undelivered_truncated on admin.dead_letter is 'Refuses TRUNCATE.';
 alter table admin.dead_letter enable always trigger keep_undelivered_deleted, enable always trigger keep_undelivered_updated,
     enable always trigger keep_undelivered_truncated;

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- What a sink says about itself, compared with the database.
+-- Compares the position that a sink reports with the database.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.marker_problem(highest bigint)
@@ -20,7 +20,7 @@ end
 $$;
 
 comment on function admin_internal.marker_problem(bigint) is
-'For the worker: why a sink cannot have been sent this audit_id, neither by this database nor by a fork of it; null where it can.';
+'For the worker. Why neither this database nor a fork of it can have sent this audit_id to a sink; null if one of them can have.';
 
 create function admin_internal.position_range_problem(
     newest admin.sink_position, position_id bigint, tick_id bigint, window_tick_id bigint, window_audit_id bigint,
@@ -51,7 +51,7 @@ end
 $$;
 
 comment on function admin_internal.position_range_problem(admin.sink_position, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text) is
-'What of a position that a sink has kept cannot follow the recorded one; null: nothing.';
+'Which value of a position that a sink has kept cannot follow the recorded position; null if all values can.';
 
 create function admin_internal.position_problem(
     sink text, position_id bigint, tick_id bigint, window_tick_id bigint, window_audit_id bigint, highest bigint,
@@ -107,4 +107,4 @@ end
 $$;
 
 comment on function admin_internal.position_problem(text, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, bigint, text) is
-'For the worker: what is wrong with a later position that a sink has kept; null: nothing. known is 1 where it is of the same resync and the database has its ticks, else 0.';
+'For the worker. problem: what is wrong with a later position that a sink has kept; null if the position is right. known: 1 if the position is of the same resync and the database has its ticks, else 0.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Months of the trail that are old enough are dropped, when every sink has them.
+-- Drops months of the trail that are old enough and that every sink has received.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.drop_horizon(older_than interval)
@@ -46,9 +46,9 @@ end
 $$;
 
 comment on function admin_internal.drop_horizon(interval) is
-'Partitions that end here or before may be dropped. Raises 22023 unless each part of the interval is positive or 0, 55000 where it is shorter than the setting admin_ext.retention.';
+'Partitions whose upper bound is at or before this time may be dropped. Raises 22023 unless each part of the interval is positive or 0, 55000 if the interval is shorter than the setting admin_ext.retention.';
 
--- By anybody: a role that may use the schema can make a view of a partition, or a table of its row type.
+-- Any role that may use the schema can create a view of a partition, or a table of its row type.
 create function admin_internal.partition_dependants(partition regclass)
 returns text
 language sql stable
@@ -79,9 +79,9 @@ begin atomic
 end;
 
 comment on function admin_internal.partition_dependants(regclass) is
-'What rests on a partition, or on its row type, and would have to go before it, with the owners; null: nothing.';
+'Lists the objects that depend on a partition or its row type and have to be dropped before it, with their owners; null if there are no such objects.';
 
--- Counts a partition's rows, and finds one that a sink lacks.  Nobody adds to it meanwhile.
+-- Counts a partition's rows, and finds one that a sink lacks.  The caller's lock prevents new rows meanwhile.
 create function admin_internal.prove_delivered(partition regclass, out row_count bigint, out first_audit_id bigint, out last_audit_id bigint)
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -112,9 +112,9 @@ end
 $$;
 
 comment on function admin_internal.prove_delivered(regclass) is
-'Raises 55000 where an enabled sink has not got a row of this partition; returns how many rows it has, and their first and last audit_id.';
+'Raises 55000 if an enabled sink lacks a row of this partition. Returns the number of its rows, and their first and last audit_id.';
 
--- A resync makes a new number of this kind: what was proved before holds no longer.
+-- A resync creates a new number of this kind: an earlier proof of delivery is no longer valid.
 create function admin_internal.resync_marks()
 returns text
 language sql volatile
@@ -124,7 +124,7 @@ begin atomic
     from (select q.sink, max(q.position_id) >> 32 as mark from admin.sink_position as q group by q.sink) as p;
 end;
 
-comment on function admin_internal.resync_marks() is 'Changes with each admin.resync_sink().';
+comment on function admin_internal.resync_marks() is 'A text that changes with each admin.resync_sink().';
 
 create type admin_internal.doomed_partition as (
     partition      regclass,
@@ -136,7 +136,7 @@ create type admin_internal.doomed_partition as (
     last_numbers   json
 );
 
-comment on type admin_internal.doomed_partition is 'A partition that may be dropped, and what it holds.';
+comment on type admin_internal.doomed_partition is 'A partition that may be dropped, and a summary of its rows.';
 
 create function admin_internal.find_doomed(horizon timestamptz)
 returns setof admin_internal.doomed_partition
@@ -172,7 +172,7 @@ end
 $$;
 
 comment on function admin_internal.find_doomed(timestamptz) is
-'The partitions that end at the horizon or before, oldest first, each locked against new rows and proved to be delivered.';
+'The partitions whose upper bound is at or before the horizon, oldest first. Each is locked against new rows and proved to be delivered.';
 
 create function admin_internal.drop_partition(doomed admin_internal.doomed_partition)
 returns void
@@ -257,4 +257,4 @@ end
 $$;
 
 comment on function admin.drop_audit_partitions(interval) is
-'Drops the partitions of admin.audit whose rows are all older, oldest first, and returns how many; each leaves partition.dropped in the trail. Never drops the current month, or what the setting admin_ext.retention keeps (55000). First proves that every enabled sink has delivered every row of them; else raises 55000 and drops nothing. With the setting admin_ext.archive_required on it also proves that a receipt of the archive covers every row. A month with ingested events stays for admin_ext.ingest_window at least; their attributes are removed by the worker, or by the next call. Others wait for no longer than 200 ms: call it again after a notice that it stopped early, and outside of a transaction that stays open. Raises 22023 unless each part of the interval is positive or 0, 2BP01 naming what depends on a partition, 55P03 naming whose locks were in the way.';
+'Drops the partitions of admin.audit whose rows are all older than the interval, oldest first, and returns how many. Appends partition.dropped to the trail for each. Never drops the current month. Raises 55000 if the interval is shorter than the setting admin_ext.retention. First proves that every enabled sink has delivered every row of these partitions; otherwise raises 55000 and drops nothing. If the setting admin_ext.archive_required is on, also proves that a receipt of the archive covers every row. A month with ingested events stays for at least admin_ext.ingest_window. The worker, or the next call, removes the attributes of those events. Other sessions wait for at most 200 ms. If a notice says that the call stopped early, call it again. Do not call it in a transaction that stays open. Raises 22023 unless each part of the interval is positive or 0, 2BP01 naming the objects that depend on a partition, 55P03 naming the sessions whose locks were in the way.';

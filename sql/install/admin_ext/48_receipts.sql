@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Receipts: an archiver says what it holds, and the database compares.
+-- Receipts: an archiver reports which documents it holds, and the database compares.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.check_receipt_place(store_id uuid, sink text, last_number bigint)
@@ -98,7 +98,7 @@ end
 $$;
 
 comment on function admin_internal.refuse_receipt(uuid, text, bigint) is
-'Raises why a number has no link of the delivery chain: 55000 where a later receipt, or the same one, can be compared; P0002 where this one never can.';
+'Raises an error that says why a delivery number has no link of the delivery chain: 55000 if a later receipt, or the same one, can be compared; P0002 if this receipt can never be compared.';
 
 create function admin_internal.append_receipt_event(receipt admin.archive_receipt, expected bytea)
 returns void
@@ -116,10 +116,10 @@ end
 $$;
 
 comment on function admin_internal.append_receipt_event(admin.archive_receipt, bytea) is
-'Appends archive.receipt: {"store", "sink", "last_number", "status", "chain", "expected", "seal_sha256", "retain_until", "location"}. expected is the database''s own chain, where it is another one.';
+'Appends archive.receipt to the trail: {"store", "sink", "last_number", "status", "chain", "expected", "seal_sha256", "retain_until", "location"}. expected is the database''s own chain if the receipt is a mismatch.';
 
--- Once the archive holds a late delivery, it does no harm that receipts for older numbers, or of other stores, cover the row by its
--- place in the trail.  A row that another store was sent again is covered as any other row of that store.
+-- Once the archive holds a late delivery, receipts for older numbers, or of other stores, may cover the row by its
+-- place in the trail.  A row that was sent again for another store is covered like any other row of that store.
 create function admin_internal.forget_late_deliveries(sink text, store_id uuid, last_number bigint)
 returns void
 language plpgsql
@@ -144,7 +144,7 @@ end
 $$;
 
 comment on function admin_internal.forget_late_deliveries(text, uuid, bigint) is
-'Removes the late deliveries of a sink that the archive holds, once it holds all documents of this store up to a delivery number.';
+'Removes the late deliveries of a sink that the archive holds. Call it once the archive holds all documents of this store up to a delivery number.';
 
 create function admin_internal.record_archived(store_id uuid, sink text, last_number bigint, retain_until timestamptz)
 returns void
@@ -177,7 +177,7 @@ end
 $$;
 
 comment on function admin_internal.record_archived(uuid, text, bigint, timestamptz) is
-'Records which rows a receipt covers that is ok, and removes what that replaces.';
+'Records which rows a receipt with status ok covers, and removes the records that this one replaces.';
 
 create function admin.record_receipt(
     store_id uuid, sink text, last_number bigint, chain bytea, seal_sha256 bytea, retain_until timestamptz, location text)
@@ -236,10 +236,10 @@ end
 $$;
 
 comment on function admin.record_receipt(uuid, text, bigint, bytea, bytea, timestamptz, text) is
-'For an archiver (access "archiver"): says that the archive holds all documents of a store and sink up to a delivery number, with the delivery chain after it, the SHA-256 of the newest seal, and until when the object is locked. Recorded in admin.archive_receipt as ok where the chain is the database''s own, else as mismatch, with a WARNING. Leaves archive.receipt in the trail. The same receipt again changes nothing. With chain, seal_sha256 and retain_until null it says that the archiver has stopped after that number, and location says why: recorded as broken. Raises 22023 for a store or sink that the database does not know and for arguments out of range; 55000 where it does not know the number yet (send the receipt again in a second) or never knew it as the end of a batch (send the next one); 55P03 where another transaction was in the way for 200 ms (send the receipt again in a second); P0002 where it will never know the number.';
+'For an archiver (access "archiver"). States that the archive holds all documents of a store and sink up to a delivery number. Gives the delivery chain after that number, the SHA-256 of the newest seal, and the time until which the object is locked. Records the receipt in admin.archive_receipt with status ok if the chain equals the database''s own, else as mismatch, with a WARNING. Appends archive.receipt to the trail. A repeated receipt changes nothing. If chain, seal_sha256 and retain_until are null, the receipt states that the archiver has stopped after that number; location says why, and the status is broken. Raises 22023 for a store or sink that the database does not know and for arguments out of range. Raises 55000 if the database does not know the number yet (send the receipt again a second later) or never knew it as the end of a batch (send the next receipt). Raises 55P03 if another transaction was in the way for 200 ms (send the receipt again a second later). Raises P0002 if the database will never know the number.';
 
 -- ---------------------------------------------------------------------------
--- How the archive stands.
+-- Status of the archive.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.archive_waits_since(store_id uuid, sink text, archived_number bigint, delivered_number bigint)
@@ -286,7 +286,7 @@ end
 $$;
 
 comment on function admin_internal.archive_waits_since(uuid, text, bigint, bigint) is
-'Since when a document waits to be archived, of a store and sink that were delivered more than is archived. Null where only receipts wait: the archiver keeps them until another document comes, a day at most.';
+'The time since which a document of a store and sink waits to be archived; for a store and sink with more delivered than archived documents. Null if only receipts wait: the archiver keeps them until another document comes, for at most a day.';
 
 create function admin_internal.archive_status_rows(
     out store_id uuid, out sink text, out is_present boolean, out archived_number bigint, out delivered_number bigint,
@@ -330,29 +330,36 @@ begin atomic
                           where a.store_id = r.store_id and a.sink = r.sink and a.last_number >= r.last_number and a.recorded_at > r.received_at)) as w;
 end;
 
-comment on function admin_internal.archive_status_rows() is 'What admin.archive_status shows.';
+comment on function admin_internal.archive_status_rows() is 'The rows of admin.archive_status.';
 
 create view admin.archive_status as select * from admin_internal.archive_status_rows();
 
 comment on view admin.archive_status is
-'How far the archive is: one row for each store and sink that has a receipt, and for each enabled sink whose delivery chain the database knows. archived_number goes by what admin.record_receipt() has compared, not by the rows of admin.archive_receipt.';
+'How far the archive has progressed: one row for each store and sink that has a receipt, and for each enabled sink whose delivery chain the database knows. archived_number relies on the comparisons of admin.record_receipt(), not on the rows of admin.archive_receipt.';
 comment on column admin.archive_status.store_id is 'The store.';
 comment on column admin.archive_status.sink is 'The sink.';
-comment on column admin.archive_status.is_present is 'Is it the present store?';
-comment on column admin.archive_status.archived_number is 'The highest delivery number that a receipt proves to be archived; null: none.';
+comment on column admin.archive_status.is_present is 'Whether this is the present store.';
+comment on column admin.archive_status.archived_number is
+'The highest delivery number that a receipt proves to be archived; null if there is no such number.';
 comment on column admin.archive_status.delivered_number is 'The highest delivery number that the database knows.';
-comment on column admin.archive_status.lag_rows is 'How many documents were delivered and are not proved to be archived; 0 where all of them are events archive.receipt, null where no delivery number is known.';
-comment on column admin.archive_status.lag_seconds is 'How long ago the first of them was delivered that is no such event, in seconds; 0 when there is none.';
+comment on column admin.archive_status.lag_rows is
+'Number of documents that were delivered and are not proved to be archived. 0 if all of them are events archive.receipt, null if no delivery number is known.';
+comment on column admin.archive_status.lag_seconds is
+'Time in seconds since the delivery of the first such document that is not an event archive.receipt; 0 if there is none.';
 comment on column admin.archive_status.received_at is 'When the newest receipt was recorded.';
-comment on column admin.archive_status.status is 'Its status: ok, mismatch or broken; null: there is none.';
-comment on column admin.archive_status.last_number is 'Its delivery number.';
-comment on column admin.archive_status.retain_until is 'Until when the storage keeps its object.';
-comment on column admin.archive_status.location is 'Where its object is; in a broken receipt, what is wrong.';
-comment on column admin.archive_status.mismatches is 'Receipts whose chain is not the database''s, since the last one that is ok and goes as far.';
-comment on column admin.archive_status.broken is 'Receipts that say that the archiver has stopped, since the last one that is ok and goes as far.';
+comment on column admin.archive_status.status is
+'Status of the newest receipt: ok, mismatch or broken; null if there is no receipt.';
+comment on column admin.archive_status.last_number is 'Delivery number of the newest receipt.';
+comment on column admin.archive_status.retain_until is 'Until when the storage keeps the object of the newest receipt.';
+comment on column admin.archive_status.location is
+'Location of the newest receipt''s object; in a broken receipt, what is wrong.';
+comment on column admin.archive_status.mismatches is
+'Number of receipts whose chain differs from the database''s and which no later receipt with status ok covers.';
+comment on column admin.archive_status.broken is
+'Number of receipts which state that the archiver has stopped and which no later receipt with status ok covers.';
 
 -- ---------------------------------------------------------------------------
--- Months that are dropped: what of them is archived, and their last delivery numbers.
+-- For months that are dropped: which rows are archived, and the last delivery numbers.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.prove_archived(partition regclass)
@@ -381,7 +388,7 @@ end
 $$;
 
 comment on function admin_internal.prove_archived(regclass) is
-'Raises 55000, naming the first one, where rows of this partition are covered by no receipt of the archive, of whatever sink.';
+'Raises 55000, naming the first one, if this partition has rows that no receipt of the archive covers. A receipt for any sink counts.';
 
 create function admin_internal.last_delivery_numbers(partition regclass, last_audit_id bigint)
 returns json
@@ -403,4 +410,4 @@ end
 $$;
 
 comment on function admin_internal.last_delivery_numbers(regclass, bigint) is
-'For each sink a store and delivery number that no row of a partition is above, the lowest that the database knows: {sink: {"store", "last_number"}}.';
+'For each sink, a store and the lowest known delivery number that covers every row of a partition: {sink: {"store", "last_number"}}.';

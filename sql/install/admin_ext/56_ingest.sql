@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Events that happened at FF, in the same trail.
+-- Stores events that happened at FF in the same trail.
 -- ---------------------------------------------------------------------------
 
 create table admin.audit_attributes (
@@ -9,9 +9,9 @@ create table admin.audit_attributes (
 );
 
 comment on table admin.audit_attributes is
-'Context attributes of ingested events (CloudEvents 1.0, section 3) that admin.audit has no column for: sequence, a subject that is no approval, extensions. Delivered with the event, and removed with its partition.';
+'Context attributes of ingested events (CloudEvents 1.0, section 3) for which admin.audit has no column: sequence, a subject that is not an approval, extensions. Delivered with the event, and removed with its partition.';
 comment on column admin.audit_attributes.audit_id is 'The row of admin.audit.';
-comment on column admin.audit_attributes.attributes is 'JSON object of the attributes, as they came.';
+comment on column admin.audit_attributes.attributes is 'JSON object of the attributes, as received.';
 
 create table admin.ingest_source (
     source         text        collate "C" not null primary key,
@@ -26,16 +26,21 @@ create table admin.ingest_source (
 ) with (fillfactor = 50);
 
 comment on table admin.ingest_source is
-'One row per source of ingested events. A call of admin.audit_ingest() locks the rows of its sources to the end of its transaction: that is what makes an event of two connections one.';
+'One row per source of ingested events. A call of admin.audit_ingest() locks the rows of its sources until the end of its transaction. This lock deduplicates an event that two connections send.';
 comment on column admin.ingest_source.source is 'CloudEvents source.';
-comment on column admin.ingest_source.first_sequence is 'The lowest sequence that came; null: none did.';
-comment on column admin.ingest_source.last_sequence is 'The highest sequence that came; null: none did.';
-comment on column admin.ingest_source.accepted is 'Events that were appended to the trail.';
-comment on column admin.ingest_source.duplicates is 'Events that the trail had already, with the same content.';
-comment on column admin.ingest_source.conflicting is 'Events that were rejected because the trail has their id with other content.';
-comment on column admin.ingest_source.unexpected is 'Of those accepted, events under a sequence that another event had had, or whose gap was closed by hand: the source counts anew, or wrong.';
-comment on column admin.ingest_source.first_seen_at is 'When the first of its events came.';
-comment on column admin.ingest_source.last_seen_at is 'When the last of its calls came.';
+comment on column admin.ingest_source.first_sequence is
+'The lowest sequence received; null if no sequence was received.';
+comment on column admin.ingest_source.last_sequence is
+'The highest sequence received; null if no sequence was received.';
+comment on column admin.ingest_source.accepted is 'Number of events that were appended to the trail.';
+comment on column admin.ingest_source.duplicates is
+'Number of events that the trail already had, with the same content.';
+comment on column admin.ingest_source.conflicting is
+'Number of events that were rejected because the trail has their id with other content.';
+comment on column admin.ingest_source.unexpected is
+'Number of accepted events whose sequence another event had used, or whose gap was closed by hand. The source has restarted its count, or counts wrongly.';
+comment on column admin.ingest_source.first_seen_at is 'When the first event of the source was received.';
+comment on column admin.ingest_source.last_seen_at is 'When the last call with an event of the source was received.';
 
 create table admin.ingest_gap (
     source        text        collate "C" not null references admin.ingest_source,
@@ -53,14 +58,16 @@ create table admin.ingest_gap (
 );
 
 comment on table admin.ingest_gap is
-'Sequences that a source has passed over. Where some of them come late, a gap narrows, or becomes two; the row that the last of them fills stays with what it was then, for admin_ext.ingest_window.';
+'Sequences that a source has left out. If some of them arrive late, the gap narrows or is split in two. When the last one arrives, the gap is closed, and its row stays unchanged for admin_ext.ingest_window.';
 comment on column admin.ingest_gap.source is 'CloudEvents source.';
 comment on column admin.ingest_gap.from_sequence is 'The first sequence that is missing.';
-comment on column admin.ingest_gap.to_sequence is 'The last one.';
-comment on column admin.ingest_gap.noticed_at is 'When a later event came.';
-comment on column admin.ingest_gap.filled_at is 'When the last one missing came, or an operator closed the gap; null: the gap is open.';
-comment on column admin.ingest_gap.closed_by is 'Who closed it by admin.close_ingest_gaps() (the session''s user); null: events filled it, or it is open.';
-comment on column admin.ingest_gap.close_reason is 'Why it was closed; 1 to 4096 bytes.';
+comment on column admin.ingest_gap.to_sequence is 'The last sequence that is missing.';
+comment on column admin.ingest_gap.noticed_at is 'When the later event that revealed the gap was received.';
+comment on column admin.ingest_gap.filled_at is
+'When the last missing event was received, or an operator closed the gap; null while the gap is open.';
+comment on column admin.ingest_gap.closed_by is
+'The session user who closed the gap with admin.close_ingest_gaps(); null if events filled it, or it is open.';
+comment on column admin.ingest_gap.close_reason is 'Why the operator closed the gap; 1 to 4096 bytes.';
 
 create table admin.audit_dropped (
     below bigint not null primary key
@@ -69,11 +76,11 @@ create table admin.audit_dropped (
 create unique index audit_dropped_one_row on admin.audit_dropped ((true));
 
 comment on table admin.audit_dropped is
-'One row: up to which audit_id admin.drop_audit_partitions() has dropped months of the trail. Attributes of the dropped rows are removed later.';
-comment on column admin.audit_dropped.below is 'No row of the trail has a lower audit_id any more.';
-comment on index admin.audit_dropped_one_row is 'One row.';
+'One row: the audit_id up to which admin.drop_audit_partitions() has dropped months of the trail. The attributes of the dropped rows are removed later.';
+comment on column admin.audit_dropped.below is 'The trail has no row with an audit_id below this one.';
+comment on index admin.audit_dropped_one_row is 'Ensures that the table has one row.';
 
--- A dump brings the row; see admin.restore_guards() for one that does not.
+-- A dump contains the row; for a dump without it see admin.restore_guards().
 insert into admin.audit_dropped (below)
 select 0 where current_setting('admin_ext.restoring', true) is distinct from 'on';
 
@@ -95,7 +102,7 @@ end
 $$;
 
 comment on function admin_internal.audit_attributes_guard() is
-'Trigger of admin.audit_attributes: refuses UPDATE, TRUNCATE, and DELETE of what the trail may have a row of, with 23001.';
+'Trigger of admin.audit_attributes. Refuses UPDATE and TRUNCATE, and DELETE of attributes whose row the trail may still have. Raises 23001.';
 
 create trigger audit_attributes_guard
 before update or truncate on admin.audit_attributes
@@ -122,9 +129,10 @@ alter table admin.audit_attributes enable always trigger audit_attributes_insert
 alter table admin.audit_attributes enable always trigger audit_attributes_guard;
 alter table admin.audit_attributes enable always trigger audit_attributes_guard_delete;
 
-comment on trigger audit_attributes_insert on admin.audit_attributes is 'Refuses INSERT by hand, as the trail does.';
-comment on trigger audit_attributes_guard on admin.audit_attributes is 'Append-only, as the trail is.';
-comment on trigger audit_attributes_guard_delete on admin.audit_attributes is 'Allows DELETE of attributes of dropped months only.';
+comment on trigger audit_attributes_insert on admin.audit_attributes is 'Refuses INSERT by hand, like the trail.';
+comment on trigger audit_attributes_guard on admin.audit_attributes is 'Makes the table append-only, like the trail.';
+comment on trigger audit_attributes_guard_delete on admin.audit_attributes is
+'Allows DELETE only of attributes of dropped months.';
 
 create function admin_internal.ingest_tidy(max_rows int)
 returns bigint
@@ -147,7 +155,7 @@ end
 $$;
 
 comment on function admin_internal.ingest_tidy(int) is
-'For the worker and admin.drop_audit_partitions(): removes attributes of months that were dropped, and gaps that were closed longer ago than admin_ext.ingest_window; returns how many.';
+'For the worker and admin.drop_audit_partitions(). Removes attributes of dropped months, and gaps that were closed longer ago than admin_ext.ingest_window. Returns how many rows it removed.';
 
 create function admin_internal.ingest_window()
 returns interval
@@ -156,11 +164,12 @@ set search_path = pg_catalog, pg_temp
 set intervalstyle = 'postgres'
 return coalesce((select s.setting::bigint * interval '1 second' from pg_settings as s where s.name = 'admin_ext.ingest_window'), interval '7 days');
 
-comment on function admin_internal.ingest_window() is 'The setting admin_ext.ingest_window; its default where the library has not been loaded.';
+comment on function admin_internal.ingest_window() is
+'The setting admin_ext.ingest_window, or its default if the library has not been loaded.';
 
--- Sequences are ranges here: a batch is seldom more than one.  Gaps, open and closed ones, do not
--- overlap, so the one that has a number is the last that does not begin after it, or none: one look
--- into the index, however many there are.
+-- Sequences are kept as ranges, because a batch seldom has more than one.  Gaps, open and closed ones, do not
+-- overlap.  So only the last gap that does not begin after a number can contain it: one index lookup is
+-- sufficient, however many gaps there are.
 create function admin_internal.ingest_fill(source text, came int8multirange)
 returns bigint
 language sql
@@ -195,9 +204,9 @@ begin atomic
 end;
 
 comment on function admin_internal.ingest_fill(text, int8multirange) is
-'For admin_internal.ingest_note(): narrows, parts or closes the open gaps of a source by the numbers that came, and returns how many of these had been missing.';
+'For admin_internal.ingest_note(). Narrows, splits or closes the open gaps of a source by the sequences received. Returns how many of these sequences had been missing.';
 
--- Called under the lock of the source.
+-- The caller holds the lock of the source.
 create function admin_internal.ingest_note(source text, accepted bigint, duplicates bigint, conflicting bigint, sequences bigint[])
 returns void
 language plpgsql
@@ -229,7 +238,7 @@ end
 $$;
 
 comment on function admin_internal.ingest_note(text, bigint, bigint, bigint, bigint[]) is
-'For admin.audit_ingest(): counts what came of a source, opens the gaps that it leaves and closes those that it fills.';
+'For admin.audit_ingest(). Counts the events received from a source, opens the gaps that they leave and closes the gaps that they fill.';
 
 create function admin_internal.ingest_prefixes(caller oid)
 returns setof text
@@ -241,9 +250,9 @@ as $$
 $$;
 
 comment on function admin_internal.ingest_prefixes(oid) is
-'For admin.audit_ingest(): the source prefixes of a role and of the roles whose privileges it inherits.';
+'For admin.audit_ingest(). Returns the source prefixes of a role and of the roles whose privileges it inherits.';
 
--- The lock on the grants makes two sessions of a role count one after the other.
+-- The lock on the grants makes two sessions of a role count one after the other, not at the same time.
 create function admin_internal.ingest_room(caller oid, sources text[], most int)
 returns text[]
 language plpgsql
@@ -263,7 +272,7 @@ end
 $$;
 
 comment on function admin_internal.ingest_room(oid, text[], int) is
-'For admin.audit_ingest(): of these new sources, those for which there is room where the caller''s prefixes may have so many sources.';
+'For admin.audit_ingest(). Returns those of the new sources that still fit if the caller''s prefixes may have this many sources.';
 
 create function admin.audit_ingest(events jsonb)
 returns jsonb
@@ -271,4 +280,4 @@ as 'MODULE_PATHNAME', 'admin_audit_ingest'
 language c volatile parallel unsafe;
 
 comment on function admin.audit_ingest(jsonb) is
-'Appends events that happened elsewhere to the trail: a JSON array of up to 10000 CloudEvents 1.0 (JSON format, structured), each once per source and id, as event_type ingest.<type>. It is compared with those that came within admin_ext.ingest_window before, or before its own time: the same content is a duplicate, other content is rejected. From a role that is no superuser it takes only sources that begin with a prefix granted to the role by admin.grant_access(), at most 1000 of them. Returns {"accepted", "duplicates", "rejected": [{"index", "id", "error"}]}, index from 0: the sound part is stored, the rest named. Limits in bytes: id 256, source 512, type 256, data 262144, attributes without a column 8192; "sequence" is a number from 0, by which gaps are noticed (admin.ingest_gap). Raises 22023 when the argument is no such array, 25006 in a read-only transaction, 40001 in a REPEATABLE READ one that others came before.';
+'Appends events that happened elsewhere to the trail. The argument is a JSON array of up to 10000 CloudEvents 1.0 (JSON format, structured). Each event is stored once per source and id, as event_type ingest.<type>. An event is compared with the events that were received within admin_ext.ingest_window before it, or before its own time. If the content is the same, the event is a duplicate; if it differs, the event is rejected. From a role that is not a superuser the function accepts only sources that begin with a prefix granted to the role by admin.grant_access(), at most 1000 such sources. Returns {"accepted", "duplicates", "rejected": [{"index", "id", "error"}]}, with index from 0. Valid events are stored, and invalid ones are listed in "rejected". Limits in bytes: id 256, source 512, type 256, data 262144, attributes without a column 8192. "sequence" is a number from 0; gaps in it are recorded in admin.ingest_gap. Raises 22023 if the argument is not such an array, 25006 in a read-only transaction, 40001 if a concurrent transaction conflicts with a REPEATABLE READ transaction.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Gaps of ingested sources that no event will fill.
+-- Closes gaps of ingested sources that no event will fill.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.check_reason(reason text)
@@ -15,14 +15,14 @@ begin
 end
 $$;
 
-comment on function admin_internal.check_reason(text) is 'Raises 22023 for a reason that is not 1 to 4096 bytes.';
+comment on function admin_internal.check_reason(text) is 'Raises 22023 if the reason is not 1 to 4096 bytes long.';
 
 create function admin.close_ingest_gaps(source text, up_to bigint, reason text)
 returns bigint
 language plpgsql
 security definer
 set search_path = pg_catalog, pg_temp
--- An open transaction that ingests from this source holds its row.
+-- An open transaction that ingests from this source holds the lock of the source's row.
 set lock_timeout = '3s'
 as $$
 #variable_conflict use_column
@@ -63,4 +63,4 @@ end
 $$;
 
 comment on function admin.close_ingest_gaps(text, bigint, text) is
-'Closes the open gaps of a source up to a sequence, because those events will not come, and returns how many. A gap that reaches further is parted. Appends gap.closed to the trail: {"source", "up_to", "gaps", "first", "last", "missing", "reason"}, where gaps were closed. Raises P0002 for a source that does not exist, 22023 for a reason that is not 1 to 4096 bytes. Raises 55P03 after 3 seconds when an open transaction ingests from the source.';
+'Closes the open gaps of a source up to a sequence, because those events will not come. Returns how many gaps it closed. A gap that continues above the sequence is split. If it closed gaps, it appends gap.closed to the trail: {"source", "up_to", "gaps", "first", "last", "missing", "reason"}. Raises P0002 for a source that does not exist, 22023 for a null up_to or a reason that is not 1 to 4096 bytes, 55P03 after 3 seconds if an open transaction ingests from the source.';

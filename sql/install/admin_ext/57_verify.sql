@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- A second factor of trust: an approval held against itself and its trail.
+-- Verification: compares an approval with its signatures and its trail.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.trail_of(approval_id text)
@@ -21,7 +21,7 @@ begin atomic
 end;
 
 comment on function admin_internal.trail_of(text) is
-'The steps of an approval as the trail has them, in order: the row after each.';
+'The steps of an approval that the trail has recorded, in order, each with the row after the step.';
 
 create function admin_internal.verify_row(a admin.approval)
 returns table (item text, fits boolean, detail text)
@@ -62,7 +62,7 @@ begin atomic
 end;
 
 comment on function admin_internal.verify_row(admin.approval) is
-'Compares an approval with its signatures (state, roles, people, digests) and with the policy of its action.';
+'Compares an approval with its signatures (state, roles, people, digests) and with the policy of its action. Returns one row per item.';
 
 create function admin_internal.verify_trail(a admin.approval)
 returns table (item text, fits boolean, detail text)
@@ -120,7 +120,7 @@ begin atomic
 end;
 
 comment on function admin_internal.verify_trail(admin.approval) is
-'Compares an approval and its signatures with each step in the trail, and the tokens with the keys.';
+'Compares an approval and its signatures with each step in the trail, and the tokens with the keys. Returns one row per item.';
 
 create function admin.verify_approval(approval_id text)
 returns table (item text, fits boolean, detail text)
@@ -142,4 +142,4 @@ end
 $$;
 
 comment on function admin.verify_approval(text) is
-'Recomputes everything that an approval rests on, each item with whether it fits: state, roles, people and digests of its rows; that it meets the policy of its action; and, by the trail, that it was issued, that its row and signatures are what the steps left, that the steps follow each other, and for each signature whether a token has verified it, by a key that was good. Raises P0002 for an unknown approval.';
+'Recomputes everything that an approval depends on. Returns one row per item, with whether it fits and a detail. From the rows it verifies state, roles, people and digests, and that the approval meets the policy of its action. From the trail it verifies that the approval was issued, that the steps follow each other, and that the row and signatures are what the steps left. For each signature it verifies whether a token was used and its key was valid. Raises P0002 for an unknown approval.';

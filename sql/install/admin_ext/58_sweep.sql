@@ -2,25 +2,26 @@
 -- The sweep: announces deadlines that have passed.  Decisions do not need it.
 -- ---------------------------------------------------------------------------
 
--- One row per approval that has something left to be announced, in the order of time: what a
--- sweep costs follows what is due, not how many approvals there are.
+-- One row per approval with a deadline that is still to be announced, in the order of time.  The cost of a sweep
+-- depends on how many are due, not on how many approvals there are.
 create table admin.sweep_due (
     approval_id text        collate "C" not null primary key,
     ttl_state   text        not null,
     due_at      timestamptz not null,
     constraint sweep_due_ttl_state check (ttl_state in ('expired', 'stale'))
 )
--- A sweep walks over what was dealt with since the last vacuum.
+-- A sweep reads past the rows that were removed since the last vacuum.
 with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 create index sweep_due_at on admin.sweep_due (due_at);
 
 comment on table admin.sweep_due is
-'What the sweep has to announce next of each approval. The trigger sweep_schedule and the sweep maintain it. The sweep removes the row of an approval that is withdrawn or stale.';
+'The next deadline of each approval that the sweep has to announce. The trigger sweep_schedule and the sweep maintain it. The sweep removes the row of an approval that is withdrawn or stale.';
 comment on column admin.sweep_due.approval_id is 'The approval.';
-comment on column admin.sweep_due.ttl_state is 'What it will be then, and is to be announced: expired, then stale.';
-comment on column admin.sweep_due.due_at is 'The first instant of that.';
-comment on index admin.sweep_due_at is 'A sweep reads no further than what is due.';
+comment on column admin.sweep_due.ttl_state is
+'The state that the approval enters at due_at and that the sweep announces: first expired, then stale.';
+comment on column admin.sweep_due.due_at is 'The first instant of this state.';
+comment on index admin.sweep_due_at is 'Lets a sweep read only the rows that are due.';
 
 create function admin_internal.sweep_schedule()
 returns trigger
@@ -58,7 +59,7 @@ end
 $$;
 
 comment on function admin_internal.sweep_schedule() is
-'Trigger of admin.approval: keeps what the sweep has to announce of a new approval, or of one that has got another deadline.';
+'Trigger of admin.approval: records in admin.sweep_due what the sweep has to announce for a new approval or a changed deadline.';
 
 create trigger sweep_schedule
 after insert on admin.approval
@@ -72,8 +73,8 @@ execute function admin_internal.sweep_schedule();
 alter table admin.approval enable always trigger sweep_schedule;
 alter table admin.approval enable always trigger sweep_schedule_deadline;
 
-comment on trigger sweep_schedule on admin.approval is 'A new approval has a deadline to be announced.';
-comment on trigger sweep_schedule_deadline on admin.approval is 'Another deadline is announced anew.';
+comment on trigger sweep_schedule on admin.approval is 'Schedules the announcement of a new approval''s deadline.';
+comment on trigger sweep_schedule_deadline on admin.approval is 'Schedules the announcement of a changed deadline.';
 
 create function admin.sweep_expired(max_rows int default 10000)
 returns bigint
@@ -81,13 +82,13 @@ as 'MODULE_PATHNAME', 'admin_sweep_expired'
 language c volatile parallel unsafe;
 
 comment on function admin.sweep_expired(int) is
-'Announces deadlines that have passed, approval.expired and then approval.stale, each once per approval and deadline, and returns how many it announced: at most max_rows, and fewer when somebody waits for an approval that it has locked; 0 when nothing is left that nobody else is at. Any number of sessions may do so at once, in READ COMMITTED transactions. Raises 22023 unless max_rows is positive.';
+'Announces deadlines that have passed, as approval.expired and then approval.stale, each once per approval and deadline. Returns how many it announced, at most max_rows. It ends early if another session waits for an approval that it has locked. It returns 0 if no deadline is left that other sessions are not processing. Any number of sessions may call it at once, in READ COMMITTED transactions. Raises 22023 unless max_rows is positive.';
 
 -- ---------------------------------------------------------------------------
--- Who sweeps: pg_cron where a job of it does, else the worker.
+-- Which process sweeps: pg_cron if it has a job that can, else the worker.
 -- ---------------------------------------------------------------------------
 
--- The table of that name is pg_cron's own: a schema "cron" could be anybody's.
+-- The table cron.job must belong to pg_cron: any user's schema may be named "cron".
 create function admin_internal.cron_is_here()
 returns boolean
 language sql stable
@@ -97,9 +98,9 @@ return exists (select from pg_extension as e
                join pg_class as c on d.classid = 'pg_class'::regclass and c.oid = d.objid
                where e.extname = 'pg_cron' and c.relname = 'job' and c.relnamespace = to_regnamespace('cron'));
 
-comment on function admin_internal.cron_is_here() is 'Is pg_cron installed in this database?';
+comment on function admin_internal.cron_is_here() is 'Whether pg_cron is installed in this database.';
 
--- The jobs of pg_cron that sweep this database, those that can first.
+-- The pg_cron jobs that sweep this database, in order of their ids, each with its problem.
 create function admin_internal.sweep_jobs(out job_id bigint, out schedule text, out problem text)
 returns setof record
 language plpgsql stable
@@ -136,14 +137,16 @@ begin
 end
 $$;
 
-comment on function admin_internal.sweep_jobs() is 'The jobs of pg_cron in this database that call admin.sweep_expired(), and what keeps each from it; null: nothing.';
+comment on function admin_internal.sweep_jobs() is
+'The pg_cron jobs of this database that call admin.sweep_expired(). problem: what prevents the job from sweeping; null if the job can sweep.';
 
 create function admin_internal.sweep_by_worker(out database name, out swept_at timestamptz, out error text)
 returns setof record
 as 'MODULE_PATHNAME', 'admin_sweep_by_worker'
 language c volatile rows 4;
 
-comment on function admin_internal.sweep_by_worker() is 'When each worker of this cluster last came to the end of a sweep, and why it could not since; as they wrote it in shared memory.';
+comment on function admin_internal.sweep_by_worker() is
+'When each worker of this cluster last completed a sweep, and the error that has prevented a sweep since. The workers write these values to shared memory.';
 
 create function admin_internal.sweep_status_row(
     out swept_by text, out job_id bigint, out schedule text, out problem text,
@@ -177,19 +180,24 @@ begin
 end
 $$;
 
-comment on function admin_internal.sweep_status_row() is 'What admin.sweep_status shows.';
+comment on function admin_internal.sweep_status_row() is 'The row of admin.sweep_status.';
 
 create view admin.sweep_status as select * from admin_internal.sweep_status_row();
 
 comment on view admin.sweep_status is
-'One row: who announces deadlines that have passed in this database, and what is due. Decisions do not depend on it.';
-comment on column admin.sweep_status.swept_by is 'pg_cron, where a job of it in this database calls admin.sweep_expired() and can run; worker, where one runs that can and admin_ext.sweep_interval is not 0; else nobody.';
-comment on column admin.sweep_status.job_id is 'The job of pg_cron; null where there is none in this database.';
-comment on column admin.sweep_status.schedule is 'Its schedule.';
-comment on column admin.sweep_status.problem is 'What keeps a job of pg_cron from sweeping (the worker does so meanwhile), or the worker. Null: nothing.';
-comment on column admin.sweep_status.due_rows is 'Approvals with something to be announced now, up to 10000.';
-comment on column admin.sweep_status.overdue_seconds is 'For how long the first of them has been due; 0 when none is.';
-comment on column admin.sweep_status.next_due_at is 'When something will be due next; null: never.';
+'One row: which process announces passed deadlines in this database, and how many are due. Decisions do not depend on it.';
+comment on column admin.sweep_status.swept_by is
+'pg_cron, if a pg_cron job of this database calls admin.sweep_expired() and can run. worker, if a worker runs that can sweep and admin_ext.sweep_interval is not 0. Else nobody.';
+comment on column admin.sweep_status.job_id is 'Id of the pg_cron job; null if this database has no such job.';
+comment on column admin.sweep_status.schedule is 'Schedule of the pg_cron job.';
+comment on column admin.sweep_status.problem is
+'What prevents the pg_cron job from sweeping (the worker sweeps meanwhile), or what prevents the worker. Null if there is no problem.';
+comment on column admin.sweep_status.due_rows is
+'Number of approvals with a deadline to be announced now, at most 10000.';
+comment on column admin.sweep_status.overdue_seconds is
+'For how many seconds the first of them has been due; 0 if no deadline is due.';
+comment on column admin.sweep_status.next_due_at is
+'When the next deadline will be due; null if no deadline lies ahead.';
 
 create function admin_internal.sweep_job_name()
 returns text
@@ -197,18 +205,20 @@ language sql stable
 set search_path = pg_catalog, pg_temp
 return left('admin_ext sweep of ' || current_database(), 63);
 
-comment on function admin_internal.sweep_job_name() is 'What admin.schedule_sweep() calls its job.';
+comment on function admin_internal.sweep_job_name() is
+'The name of the pg_cron job that admin.schedule_sweep() creates.';
 
--- Ends each transaction soon: whoever wants to sign or withdraw does not wait for many of them.
+-- Ends each transaction soon, so that a session that signs or withdraws does not wait for many approvals.
 create function admin_internal.sweep_command()
 returns text
 language sql immutable
 set search_path = pg_catalog, pg_temp
 return 'do $sweep$ begin loop exit when admin.sweep_expired(1000) = 0; commit; end loop; end $sweep$';
 
-comment on function admin_internal.sweep_command() is 'What the job of admin.schedule_sweep() runs.';
+comment on function admin_internal.sweep_command() is
+'The command of the pg_cron job that admin.schedule_sweep() creates.';
 
--- What could be done in the database of pg_cron instead, as a statement.
+-- "statement" is what the caller can run in the database of pg_cron instead.
 create function admin_internal.warn_without_cron(statement text)
 returns void
 language plpgsql
@@ -228,7 +238,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.warn_without_cron(text) is 'For admin.schedule_sweep() and admin.unschedule_sweep(), where there is no pg_cron: says who sweeps, and what could be done instead.';
+comment on function admin_internal.warn_without_cron(text) is
+'For admin.schedule_sweep() and admin.unschedule_sweep() if pg_cron is not installed. Raises a WARNING that says which process sweeps, and what the caller can do instead.';
 
 create function admin_internal.check_cron_usage()
 returns void
@@ -243,9 +254,10 @@ begin
 end
 $$;
 
-comment on function admin_internal.check_cron_usage() is 'Raises 42501, with what a superuser can do, unless the caller may use pg_cron.';
+comment on function admin_internal.check_cron_usage() is
+'Raises 42501 unless the caller may use the schema cron. The hint names the GRANT that a superuser can run.';
 
--- The job is the caller's, who needs USAGE of the schema cron.
+-- The job belongs to the caller, who needs USAGE on the schema cron.
 create function admin.schedule_sweep(schedule text default '* * * * *')
 returns text
 language plpgsql
@@ -271,7 +283,7 @@ end
 $$;
 
 comment on function admin.schedule_sweep(text) is
-'Lets pg_cron call admin.sweep_expired() by this schedule, as a job of the caller''s; calling it again makes the job anew. Where pg_cron is not installed in this database a WARNING says who sweeps instead, and how a job is made from the database of pg_cron. Returns who sweeps now, as admin.sweep_status has it: pg_cron, worker or nobody. Raises 22023 for a schedule that pg_cron does not take, 42501 without USAGE of the schema cron.';
+'Schedules admin.sweep_expired() as a pg_cron job of the caller. A repeated call recreates the job. If pg_cron is not installed in this database, a WARNING says which process sweeps instead, and how to create a job from the database of pg_cron. Returns the new value of admin.sweep_status.swept_by: pg_cron, worker or nobody. Raises 22023 for a schedule that pg_cron does not accept, 42501 without USAGE on the schema cron.';
 
 create function admin.unschedule_sweep()
 returns text
@@ -291,4 +303,4 @@ end
 $$;
 
 comment on function admin.unschedule_sweep() is
-'Removes the jobs of admin.schedule_sweep() that the caller may see, and leaves the sweep to the worker. Where there is none nothing happens. Returns who sweeps now, as admin.sweep_status has it.';
+'Removes those jobs of admin.schedule_sweep() that the caller may see, and leaves the sweep to the worker. Changes nothing if there is no such job. Returns the new value of admin.sweep_status.swept_by. Raises 42501 without USAGE on the schema cron if pg_cron is installed.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The tables that the extension keeps its books in.
+-- The bookkeeping tables of the extension.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.bookkeeping()
@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_bookkeeping'
 language c;
 
 comment on function admin_internal.bookkeeping() is
-'Trigger of the tables that the extension keeps its books in. Notes the rows of a dump, which mark the store as loaded. Appends row.inserted, row.updated, row.deleted or row.truncated for a change that the extension''s own code does not make.';
+'Trigger of the extension''s bookkeeping tables. Notes rows that a dump brings, which mark the store as loaded. Appends row.inserted, row.updated, row.deleted or row.truncated for a change that the extension''s own code does not make.';
 
 -- Also for the tables of an extension that builds on this one.
 create function admin_internal.attach_bookkeeping(relation regclass)
@@ -25,4 +25,5 @@ begin
 end
 $$;
 
-comment on function admin_internal.attach_bookkeeping(regclass) is 'Creates the triggers of admin_internal.bookkeeping() on a table, for the script of an extension.';
+comment on function admin_internal.attach_bookkeeping(regclass) is
+'Creates the triggers of admin_internal.bookkeeping() on a table. For the script of an extension.';

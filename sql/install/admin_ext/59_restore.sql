@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- After a restore, or a tool that has switched triggers off and on.
+-- Repairs after a restore, or after a tool that has disabled and enabled triggers.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.load_order()
@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_load_order'
 language c;
 
 comment on function admin_internal.load_order() is
-'Trigger of every table of the extension with a foreign key: while admin_ext.restoring is on, rows may be loaded before the rows that they refer to.';
+'Trigger of every table of the extension with a foreign key. While admin_ext.restoring is on, it allows loading rows before the rows that they refer to.';
 
 -- Also for the tables of an extension that builds on this one.
 create function admin_internal.attach_load_order(child regclass)
@@ -25,7 +25,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.attach_load_order(regclass) is 'Creates the triggers of admin_internal.load_order() on a table with a foreign key, for the script of an extension.';
+comment on function admin_internal.attach_load_order(regclass) is
+'Creates the triggers of admin_internal.load_order() on a table with a foreign key. For the script of an extension.';
 
 do $$
 begin
@@ -42,7 +43,7 @@ language c;
 comment on function admin_internal.own_row() is
 'Trigger of the tables that pg_dump leaves out: a subscription does not write to them. Raises 55000 when one tries to while admin_ext.restoring is off.';
 
--- The one row is there already when a dump or a subscription brings it.
+-- The one row already exists when a dump or a subscription brings it.
 create function admin_internal.audit_dropped_loaded()
 returns trigger
 language plpgsql
@@ -60,7 +61,7 @@ end
 $$;
 
 comment on function admin_internal.audit_dropped_loaded() is
-'Trigger of admin.audit_dropped: a row that is loaded raises the one that is there.';
+'Trigger of admin.audit_dropped: raises "below" of the existing row to that of a loaded row.';
 
 create trigger audit_dropped_loaded
 before insert on admin.audit_dropped
@@ -68,7 +69,8 @@ for each row execute function admin_internal.audit_dropped_loaded();
 
 alter table admin.audit_dropped enable always trigger audit_dropped_loaded;
 
-comment on trigger audit_dropped_loaded on admin.audit_dropped is 'Takes the row of a dump or a subscription.';
+comment on trigger audit_dropped_loaded on admin.audit_dropped is
+'Merges the row of a dump or a subscription into the existing row.';
 
 create function admin_internal.is_our_extension(name name)
 returns boolean
@@ -77,10 +79,10 @@ set search_path = pg_catalog, pg_temp
 return name = 'admin_ext' or name like 'admin\_ext\_%';
 
 comment on function admin_internal.is_our_extension(name) is
-'Is it this extension, or one that builds on it? Its name tells, as it does in C (insider_is_our_extension()).';
+'Whether the extension is admin_ext or one that builds on it, by its name. The C function insider_is_our_extension() has the same rule.';
 
--- The tables of the extension, the partitions of the trail, and the tables given to admin.attach_audit(); partitions come
--- before their parent, because enabling a trigger of the parent looks for it on each partition up to 14.
+-- The tables of the extension, the partitions of the trail, and the tables given to admin.attach_audit().  Partitions
+-- come before their parent: up to PostgreSQL 14, enabling a trigger of the parent looks for it on each partition.
 create function admin_internal.guarded_tables()
 returns table (relation regclass, is_ours boolean)
 language sql stable
@@ -102,9 +104,9 @@ begin atomic
 end;
 
 comment on function admin_internal.guarded_tables() is
-'The tables that guards and row-change triggers of the extension belong to; is_ours: a table of the extension or a partition of the trail.';
+'The tables that have guards or row-change triggers of the extension. is_ours: whether the table is one of the extension or a partition of the trail.';
 
--- What a copy or a tool leaves wrong, with the statement that mends it; without one an operator has to decide.
+-- Faults that a copy or a tool leaves, each with the statement that repairs it.
 create function admin_internal.guard_faults()
 returns table (relation regclass, fault text, statement text)
 language sql stable
@@ -147,7 +149,7 @@ begin atomic
 end;
 
 comment on function admin_internal.guard_faults() is
-'Triggers of the extension that are not ENABLE ALWAYS, what partitions of the trail lack, constraints that are not valid, row level security, tables without a replica identity, and the row of admin.audit_dropped: each with the statement that mends it.';
+'Faults that a copy or a tool leaves, each with the statement that repairs it. Faults of the trail: missing parts of its partitions, and a missing row of admin.audit_dropped. Faults of any table: triggers that are not ENABLE ALWAYS, constraints that are not valid, row level security, no replica identity.';
 
 -- Rows that were loaded while foreign keys were off.
 create function admin_internal.rows_without_parent()
@@ -182,9 +184,9 @@ end
 $$;
 
 comment on function admin_internal.rows_without_parent() is
-'Foreign keys of the extension that its rows violate. A load with admin_ext.restoring on does not check them.';
+'Foreign keys of the extension that existing rows violate, with the number of rows. A load with admin_ext.restoring on does not check foreign keys.';
 
--- Identities that a copy has left behind the rows it brought.
+-- Identity sequences that a copy has left behind the rows it brought.
 create function admin_internal.sequences_behind()
 returns table (sequence regclass, relation regclass, highest bigint)
 language plpgsql stable
@@ -213,9 +215,9 @@ end
 $$;
 
 comment on function admin_internal.sequences_behind() is
-'Sequences of the extension that would give out a number again, with the highest number that is in use.';
+'Sequences of the extension that would give out a number again, with the highest number in use.';
 
--- Locks every table at once or none, and never waits in a queue: checks would wait behind it.
+-- Locks all tables at once or none, and never waits in a lock queue, because checks would wait behind it.
 create function admin_internal.lock_for_mending(tables regclass[])
 returns void
 language plpgsql
@@ -240,7 +242,7 @@ end
 $$;
 
 comment on function admin_internal.lock_for_mending(regclass[]) is
-'Takes the locks that admin.restore_guards() needs, without waiting in a queue. Raises 55P03 when it cannot have them within two seconds.';
+'Takes the locks that admin.restore_guards() needs, without waiting in a lock queue. Raises 55P03 if it cannot take them within two seconds.';
 
 create function admin.restore_guards()
 returns table (relation regclass, fault text, mended boolean)
@@ -282,4 +284,4 @@ end
 $$;
 
 comment on function admin.restore_guards() is
-'For superusers, after a restore, a copy, or a tool that has switched triggers off and on: puts every trigger of the extension back to ENABLE ALWAYS, on its tables, on the partitions of the trail and on attached tables; gives partitions what they lack; validates constraints; turns row level security off; moves sequences that are behind. Returns what was wrong. Rows that violate a foreign key are named and stay. Leaves guard.changed in the trail when anything was wrong. Raises 55000 while admin_ext.restoring is on, 55P03 when it cannot lock a table.';
+'For superusers, after a restore, a copy, or a tool that has disabled and enabled triggers. Sets every trigger of the extension to ENABLE ALWAYS, on its tables, on the partitions of the trail and on attached tables. Adds what partitions lack, validates constraints, disables row level security, and advances sequences that are behind. Returns one row per fault that it found. Rows that violate a foreign key are reported and not changed (mended is false). Appends guard.changed to the trail if it found a fault. Raises 55000 while admin_ext.restoring is on, 55P03 if it cannot lock a table.';

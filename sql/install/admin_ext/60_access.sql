@@ -1,8 +1,8 @@
 -- ---------------------------------------------------------------------------
--- Access: what admin.grant_access() gives, and who was given what.
+-- Access: which privileges admin.grant_access() gives, and which roles it gave them to.
 -- ---------------------------------------------------------------------------
 
--- One row per function and access.  A signature, not a name: an overload has a row of its own.
+-- One row per function and access.  The key is the signature, not the name: an overload has its own row.
 create function admin_internal.access_functions()
 returns table (signature text, access text)
 language sql immutable
@@ -69,9 +69,9 @@ begin atomic
 end;
 
 comment on function admin_internal.access_functions() is
-'Which functions each access may call: one row per signature, with its schema, and access.';
+'Which functions each access may call: one row per function and access. signature includes the schema.';
 
--- Months of the trail are read through admin.audit.
+-- Partitions of the trail are read through admin.audit.
 create function admin_internal.access_relations()
 returns table (relation text, access text)
 language sql immutable
@@ -112,10 +112,11 @@ begin atomic
 end;
 
 comment on function admin_internal.access_relations() is
-'Which tables and views each access may read: one row per relation, with its schema, and access. No access writes one.';
+'Which tables and views each access may read: one row per relation and access. relation includes the schema. No access may write to a relation.';
 
--- An extension that builds on this one has a function admin_internal.<its name>_access(), which lists its part of each access:
--- a kind of object in the words of GRANT, its name with its schema, and the access.  The function goes with its extension.
+-- An extension that builds on this one has a function admin_internal.<its name>_access(), which lists its part of
+-- each access: the kind of object in the words of GRANT, its name with the schema, and the access.
+-- DROP EXTENSION removes the function.
 create function admin_internal.access_of_extensions()
 returns table (kind text, name text, access text)
 language plpgsql stable
@@ -134,7 +135,7 @@ end
 $$;
 
 comment on function admin_internal.access_of_extensions() is
-'Which objects of other extensions of ours each access may use: one row per object and access, "routine" or "table".';
+'Which objects of extensions that build on this one each access may use: one row per object and access. kind is "routine" or "table".';
 
 create function admin_internal.access_privileges()
 returns table (access text, privilege text, object text)
@@ -156,10 +157,10 @@ as $$
 $$;
 
 comment on function admin_internal.access_privileges() is
-'What each access consists of, in the words of GRANT: GRANT privilege ON object. A function or relation that does not exist is left out.';
+'The privileges that each access consists of, in the words of GRANT: GRANT privilege ON object. A function or relation that does not exist is left out.';
 
 -- ---------------------------------------------------------------------------
--- Who was given what.
+-- Which role has which access.
 -- ---------------------------------------------------------------------------
 
 create table admin.granted_access (
@@ -182,26 +183,29 @@ after truncate on admin.granted_access
 for each statement execute function admin_internal.bookkeeping();
 
 alter table admin.granted_access enable always trigger bookkeeping, enable always trigger bookkeeping_truncate;
-comment on trigger bookkeeping on admin.granted_access is 'Notes the rows of a dump, and changes by hand.';
+comment on trigger bookkeeping on admin.granted_access is 'Notes rows that a dump brings, and changes by hand.';
 comment on trigger bookkeeping_truncate on admin.granted_access is 'Appends row.truncated to the trail.';
 
--- No primary key can hold the null of source_prefix; a publication needs to know the row that is deleted.
+-- A primary key cannot contain the null of source_prefix, but a publication needs to identify a deleted row.
 alter table admin.granted_access replica identity full;
 
 create unique index granted_access_once on admin.granted_access (role_oid, system_identifier, access, coalesce(source_prefix, ''));
--- Its key has an expression, and a publication FOR ALL TABLES wants an identity of rows that are deleted.
+-- The index has an expression, and a publication FOR ALL TABLES needs a replica identity for deleted rows.
 alter table admin.granted_access replica identity full;
 
 comment on table admin.granted_access is
-'Who was granted what by admin.grant_access(): one row per role, access and source prefix. A row of this cluster means the role of its oid, whatever the role is called now. A row that a dump brought from another cluster means the role of its name.';
-comment on column admin.granted_access.role_name is 'The role''s name when the row was written. The next call of admin.grant_access() or admin.revoke_access() brings it up to date; role_oid::regrole is the name now.';
+'Grants of admin.grant_access(): one row per role, access and source prefix. A row of this cluster refers to the role by its oid, whatever the current name of the role is. A row that a dump brought from another cluster refers to the role by its name.';
+comment on column admin.granted_access.role_name is
+'The role''s name when the row was written. The next call of admin.grant_access() or admin.revoke_access() updates it; role_oid::regrole is the current name.';
 comment on column admin.granted_access.access is 'checker, signer, auditor, operator, monitor, archiver or policy.';
-comment on column admin.granted_access.source_prefix is 'admin.audit_ingest() takes sources that begin with it from the role; null: the row gives no source.';
-comment on column admin.granted_access.granted_by is 'The session''s user.';
-comment on column admin.granted_access.granted_at is 'When it was granted first.';
-comment on column admin.granted_access.role_oid is 'The role, in the cluster of system_identifier.';
-comment on column admin.granted_access.system_identifier is 'The cluster in which the row was written (pg_control_system()).';
-comment on index admin.granted_access_once is 'One row per role, access and source prefix.';
+comment on column admin.granted_access.source_prefix is
+'admin.audit_ingest() accepts sources that begin with this prefix from the role; null if the row grants no source.';
+comment on column admin.granted_access.granted_by is 'The session user who granted it.';
+comment on column admin.granted_access.granted_at is 'When it was first granted.';
+comment on column admin.granted_access.role_oid is 'Oid of the role, in the cluster of system_identifier.';
+comment on column admin.granted_access.system_identifier is
+'Identifier of the cluster in which the row was written (pg_control_system()).';
+comment on index admin.granted_access_once is 'Ensures one row per role, access and source prefix.';
 
 create function admin_internal.access_holders()
 returns table (role oid, access text, source_prefix text)
@@ -215,9 +219,9 @@ as $$
 $$;
 
 comment on function admin_internal.access_holders() is
-'Rows of admin.granted_access of roles that exist.';
+'The rows of admin.granted_access whose role exists, with the oid of the role in this cluster.';
 
--- A role that was dropped must not lend what it had to a later role of its name.
+-- A later role with the name of a dropped role must not get the access of the dropped one.
 create function admin_internal.tidy_granted_access()
 returns void
 language plpgsql
@@ -241,7 +245,7 @@ end
 $$;
 
 comment on function admin_internal.tidy_granted_access() is
-'Removes rows of admin.granted_access of roles that were dropped, and gives those that a dump brought, or whose role was renamed, the role of this cluster.';
+'Removes rows of admin.granted_access whose role was dropped. Updates rows that a dump brought, or whose role was renamed, to the role of this cluster.';
 
 create function admin_internal.is_own_source(source text)
 returns boolean
@@ -249,7 +253,7 @@ as 'MODULE_PATHNAME', 'admin_is_own_source'
 language c immutable strict;
 
 comment on function admin_internal.is_own_source(text) is
-'Is this source of CloudEvents reserved for what happens here: admin_ext, or one below /admin_ext?';
+'Whether a CloudEvents source is reserved for events of this database: admin_ext, or a source below /admin_ext.';
 
 create function admin_internal.check_access(role regrole, access text, source_prefix text)
 returns void
@@ -288,7 +292,7 @@ end
 $$;
 
 comment on function admin_internal.check_access(regrole, text, text) is
-'Raises 22023 for an access that does not exist, a role that does not, or a source prefix that is reserved, has a control character, or that the access has no use for.';
+'Raises 22023 for an unknown access or role. Raises 22023 also for a source prefix that is not 1 to 512 bytes, is reserved, has a control character, or that the access cannot use.';
 
 create function admin_internal.append_access_event(event_type text, role regrole, access text, source_prefix text)
 returns void
@@ -331,7 +335,7 @@ end
 $$;
 
 comment on function admin.grant_access(regrole, text, text) is
-'Gives a role one kind of access: checker (the check, its preview, and the ingest of events), signer (issue, sign, withdraw), auditor (read everything, explain, replay), operator (what checkers and auditors may, and operations: partitions, sinks, the sweep, keys to revoke), monitor (status and counters alone), archiver (receipts of the archive alone) or policy (the policies of actions). None has write rights on a table. admin.audit_ingest() takes from the role the sources that begin, byte by byte, with a source_prefix it was granted; end a prefix with "/". Each call can add a prefix. Kept in admin.granted_access, and in the trail as access.granted. Raises 22023 for an access or role that does not exist, or a prefix that is reserved (admin_ext) or for an access that ingests nothing.';
+'Gives a role one kind of access. checker: the check, its preview, and the ingest of events. signer: issue, sign, withdraw. auditor: read everything, explain, replay. operator: everything that checkers and auditors may do, and operations (partitions, sinks, the sweep, keys to revoke). monitor: only status and counters. archiver: only receipts of the archive. policy: the policies of actions. No access has write privileges on a table. admin.audit_ingest() accepts from the role the sources that begin, byte by byte, with a source_prefix granted to it; end a prefix with "/". Each call can add a prefix. Records the grant in admin.granted_access, and appends access.granted to the trail. Raises 22023 for an access or role that does not exist, for a prefix that is reserved (admin_ext), and for a prefix with an access that cannot ingest.';
 
 create function admin.revoke_access(role regrole, access text)
 returns void
@@ -375,4 +379,4 @@ end
 $$;
 
 comment on function admin.revoke_access(regrole, text) is
-'Takes back from a role what admin.grant_access() gave it for one kind of access, with every source prefix of it. What another access of the role needs as well stays. Appends access.revoked to the trail, once for each row of admin.granted_access that it removes, and once where there is none and privileges were taken back all the same. Where the role has nothing of the access, a notice says so and the trail gets no event. Raises 22023 for an access or role that does not exist.';
+'Revokes from a role what admin.grant_access() gave it for one kind of access, with every source prefix. Privileges that another access of the role also needs stay. Appends access.revoked to the trail for each row of admin.granted_access that it removes. If there is no such row but the role had privileges of the access, it revokes them and appends access.revoked once. If the role has no privilege of the access, it raises a NOTICE and appends no event. Raises 22023 for an access or role that does not exist.';

@@ -1,9 +1,9 @@
 -- ---------------------------------------------------------------------------
--- Privileges: nobody has what admin.grant_access() did not give.
+-- Privileges: only admin.grant_access() gives them.
 -- ---------------------------------------------------------------------------
 
--- Row types of tables have no default privileges and follow no ALTER DEFAULT PRIVILEGES, so
--- of types only what somebody granted counts.
+-- Row types of tables have no default privileges, and ALTER DEFAULT PRIVILEGES does not apply to them.  So only
+-- explicit grants on types count.
 create function admin_internal.object_privileges()
 returns table (object text, columns text, relation oid, grantee oid, privilege text, is_grantable boolean)
 language sql stable
@@ -36,7 +36,7 @@ as $$
 $$;
 
 comment on function admin_internal.object_privileges() is
-'Every privilege on the schemas admin and admin_internal, and on all tables, views, columns, sequences, functions and types in them, that is not the owner''s. grantee 0 is PUBLIC.';
+'Every privilege on the schemas admin and admin_internal, and on all tables, views, columns, sequences, functions and types in them, except those of the owner. grantee 0 is PUBLIC.';
 
 create function admin_internal.role_words(role oid)
 returns text
@@ -46,7 +46,7 @@ as $$
     select case when role_words.role = 0 then 'public' else coalesce((select quote_ident(r.rolname) from pg_roles as r where r.oid = role_words.role), role_words.role::text) end
 $$;
 
-comment on function admin_internal.role_words(oid) is 'A grantee as GRANT and REVOKE write it.';
+comment on function admin_internal.role_words(oid) is 'The name of a grantee as GRANT and REVOKE write it.';
 
 create function admin_internal.revoke_foreign_privileges(relation regclass default null, extension name default null)
 returns bigint
@@ -78,7 +78,7 @@ end
 $$;
 
 comment on function admin_internal.revoke_foreign_privileges(regclass, name) is
-'Revokes what admin.grant_access() did not give, from every grantee but the owner: on a table with its columns, sequences and row type, on the tables and functions of an extension, or without an argument on everything in the schemas admin and admin_internal. For a new partition or extension, which has what default privileges say. Returns how many REVOKE it ran.';
+'Revokes, from every grantee except the owner, privileges that admin.grant_access() did not give. With a relation: on the table with its columns, sequences and row type. With an extension: on its tables and functions. Without an argument: on everything in the schemas admin and admin_internal. For a new partition or extension, which gets the default privileges. Returns how many REVOKE statements it ran.';
 
 create function admin_internal.expected_privileges()
 returns table (object text, grantee oid, privilege text)
@@ -89,9 +89,9 @@ as $$
     from admin_internal.access_holders() as h join admin_internal.access_privileges() as p on p.access = h.access
 $$;
 
-comment on function admin_internal.expected_privileges() is 'What roles have by admin.grant_access().';
+comment on function admin_internal.expected_privileges() is 'The privileges that roles have by admin.grant_access().';
 
--- The catalog of these is there since 15.
+-- The catalog of parameter privileges exists since PostgreSQL 15.
 create function admin_internal.parameter_privileges()
 returns table (parameter text, grantee oid, privilege text)
 language plpgsql stable
@@ -106,7 +106,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.parameter_privileges() is 'SET and ALTER SYSTEM on settings of this extension, granted to a role.';
+comment on function admin_internal.parameter_privileges() is
+'SET and ALTER SYSTEM privileges on settings of this extension that were granted to a role. Returns no rows before PostgreSQL 15.';
 
 create function admin_internal.foreign_privileges()
 returns table (grantee text, privilege text, object text, problem text, remedy text)
@@ -141,9 +142,9 @@ as $$
 $$;
 
 comment on function admin_internal.foreign_privileges() is
-'Where privileges differ from what admin.grant_access() gave: on every object of the schemas admin and admin_internal, on settings of the extension, and by membership of roles that write everything. One row per difference, with the statement that puts it right.';
+'Differences between the existing privileges and those that admin.grant_access() gave. It compares every object of the schemas admin and admin_internal, settings of the extension, and membership in roles that can write everything. One row per difference. remedy is the statement that removes it.';
 
--- A membership can be granted from any database of the server, where no trail has an event of it.
+-- A membership can be granted from any database of the server, where no trail records it.
 create function admin_internal.access_by_membership()
 returns table (member name, access text, through name)
 language sql stable
@@ -156,4 +157,4 @@ as $$
 $$;
 
 comment on function admin_internal.access_by_membership() is
-'Roles that can log in and have access as members of a role that was granted it, directly or through others, also those that do not inherit it.';
+'Roles that can log in and have an access as members of a role that it was granted to. Membership may be direct or through other roles, and with or without INHERIT.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- What no command has left an event of: memberships and stored settings that were changed
+-- Changes that no command has left an event of: memberships and stored settings that were changed
 -- from another database, or while the library was not loaded.
 -- ---------------------------------------------------------------------------
 
@@ -9,7 +9,7 @@ create table admin_internal.reach_seen (
 );
 
 comment on table admin_internal.reach_seen is
-'Who could reach the trail, and which settings were stored, when a worker looked last: admin_internal.reach_now() of then.';
+'The result of admin_internal.reach_now() at the last look of a worker: which roles could reach the trail, and which settings were stored.';
 comment on column admin_internal.reach_seen.what is 'A superuser, a membership, or a setting of a role or of this database.';
 
 create function admin_internal.reach_now()
@@ -36,7 +36,7 @@ as $$
 $$;
 
 comment on function admin_internal.reach_now() is
-'Superusers; memberships in roles that have access, or that write every table or file, directly or through others, with their options where these are not the usual ones; and settings of this extension, and session_replication_role, that are stored for a role or for this database.';
+'Superusers. Memberships in roles that have access or that can write every table or file, direct or through other roles, with their options unless these are the defaults. Settings of this extension, and session_replication_role, that are stored for a role or for this database.';
 
 create function admin_internal.look_at_reach()
 returns bigint
@@ -63,7 +63,7 @@ end
 $$;
 
 comment on function admin_internal.look_at_reach() is
-'Compares admin_internal.reach_now() with what it was at the last look, and appends guard.changed to the trail where they differ, also where a command has left an event of its own: {"command", "found", "gone"}. Returns the number of differences. For a worker, which calls it when it begins and once an hour.';
+'Compares admin_internal.reach_now() with the result of the last look. If they differ, appends guard.changed to the trail: {"command", "found", "gone"}, also if a command has left its own event. Returns the number of differences; 0, without a look, while no store is adopted. A worker calls it when it starts and once an hour.';
 
 create table admin_internal.setting_seen (
     name  text collate "C" not null,
@@ -72,9 +72,9 @@ create table admin_internal.setting_seen (
 );
 
 comment on table admin_internal.setting_seen is
-'What the configuration had for the settings whose change weakens the trail when a worker looked last. What a database or a role sets is not here.';
+'The configured values, at the last look of a worker, of those settings whose change weakens the trail. Settings of a database or a role are not included.';
 comment on column admin_internal.setting_seen.name is 'Name of the setting.';
-comment on column admin_internal.setting_seen.value is 'Its value.';
+comment on column admin_internal.setting_seen.value is 'Value of the setting.';
 
 create function admin_internal.look_at_settings(scope text)
 returns boolean
@@ -82,8 +82,8 @@ as 'MODULE_PATHNAME', 'admin_look_at_settings'
 language c strict;
 
 comment on function admin_internal.look_at_settings(text) is
-'Compares the settings of the configuration with admin_internal.setting_seen, and appends setting.changed with this scope for each that weakens the trail. What was never looked at is remembered without an event. False, without a look: the store is not adopted yet. For a worker, which calls it when it begins and after a reload.';
+'Compares the configured settings with admin_internal.setting_seen, and appends setting.changed with this scope for each change that weakens the trail. A setting without a remembered value is remembered without an event. Returns false, without a look, while the store is not adopted; else true. A worker calls it when it starts and after a reload.';
 
--- What is so from the beginning is no change.
+-- The state at installation is not a change.
 select admin_internal.look_at_settings('start');
 insert into admin_internal.reach_seen (what) select r.what from admin_internal.reach_now() as r(what);

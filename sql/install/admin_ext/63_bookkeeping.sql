@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The triggers of the tables that the extension keeps its books in.
+-- Creates the triggers of the bookkeeping tables.
 -- ---------------------------------------------------------------------------
 
 do $$

@@ -1,6 +1,6 @@
 -- ---------------------------------------------------------------------------
--- The default partition.  It goes into dumps as the months do, so it is no member of the
--- extension.  A load of such a dump brings it.
+-- The default partition.  It is dumped like the partitions of the months, so it is not a member of the
+-- extension.  Loading such a dump creates it.
 -- ---------------------------------------------------------------------------
 
 do $$

@@ -1,6 +1,6 @@
 -- ---------------------------------------------------------------------------
--- What pg_dump takes along: the users' data.  The partitions of the trail are ordinary
--- tables and go by themselves; "store" stays, for a restored copy is another copy.
+-- What pg_dump includes: the users' data.  The partitions of the trail are ordinary tables, which pg_dump
+-- includes without this.  "store" is not dumped, because a restored copy is another copy.
 -- ---------------------------------------------------------------------------
 
 select pg_catalog.pg_extension_config_dump('admin.approval', '');
@@ -22,7 +22,7 @@ select pg_catalog.pg_extension_config_dump('admin.jwt_key', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_one_use', '');
 select pg_catalog.pg_extension_config_dump('admin.jwt_used', '');
 
--- What is not in the list above belongs to this copy of the data alone.
+-- Tables that are not in the list above belong to this copy of the data alone.
 do $$
 declare
     own regclass;

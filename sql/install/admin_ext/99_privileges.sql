@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The last statement of the script: whatever default privileges have given goes.
+-- The last statement of the script: revokes everything that default privileges have given.
 -- ---------------------------------------------------------------------------
 
 do $$

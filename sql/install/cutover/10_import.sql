@@ -1,11 +1,11 @@
 -- admin_ext_cutover 1.0: joined from sql/install/cutover/*.sql by make; do not edit the joined file.
 \echo Use "CREATE EXTENSION admin_ext_cutover" to load this file. \quit
 
--- Nothing in the schema is found by an unqualified name.
+-- Every name of the schema must be qualified.
 set local search_path = pg_catalog, pg_temp;
 
 -- ---------------------------------------------------------------------------
--- The file-backed store's data.
+-- Imports the data of the file-backed store.
 -- ---------------------------------------------------------------------------
 
 create table admin.import_run (
@@ -18,14 +18,17 @@ create table admin.import_run (
     rejected    bigint      not null
 );
 
-comment on table admin.import_run is 'Calls of admin.import_approvals() and admin.catch_up_approvals(), and how each came out. The newest tells whether the import is complete.';
-comment on column admin.import_run.run_id is 'Identity.';
-comment on column admin.import_run.run_at is 'When it ended.';
-comment on column admin.import_run.imported_by is 'The session''s user.';
-comment on column admin.import_run.imported is 'Elements that were stored.';
-comment on column admin.import_run.advanced is 'Elements by which an approval that was there was signed or withdrawn; 0 of an import.';
-comment on column admin.import_run.unchanged is 'Elements that were there already.';
-comment on column admin.import_run.rejected is 'Elements that were not stored, with the reasons that the call gave.';
+comment on table admin.import_run is
+'Calls of admin.import_approvals() and admin.catch_up_approvals(), with their results. The newest row shows whether the import is complete.';
+comment on column admin.import_run.run_id is 'Ascending number of the call.';
+comment on column admin.import_run.run_at is 'When the call ended.';
+comment on column admin.import_run.imported_by is 'The session user.';
+comment on column admin.import_run.imported is 'Number of elements that were stored.';
+comment on column admin.import_run.advanced is
+'Number of elements by which an existing approval was signed or withdrawn; 0 for admin.import_approvals().';
+comment on column admin.import_run.unchanged is 'Number of elements that were already stored.';
+comment on column admin.import_run.rejected is
+'Number of elements that were not stored. The call returned the reasons.';
 
 create function admin_internal.import_text(element jsonb, key text, required boolean, max_bytes int)
 returns text
@@ -53,9 +56,9 @@ end
 $$;
 
 comment on function admin_internal.import_text(jsonb, text, boolean, int) is
-'A string member of an imported object, at most so many bytes; null when it is absent and need not be there. Raises 22023.';
+'A string member of an imported object. Null if it is absent and not required. Raises 22023 if it is absent and required, is not a string, or has more than max_bytes bytes.';
 
--- Read the same by every session: what names no zone is UTC.
+-- Every session reads an instant in the same way: one without a time zone is UTC.
 create function admin_internal.import_instant(element jsonb, key text, loaded_at timestamptz)
 returns timestamptz
 language plpgsql stable
@@ -85,7 +88,7 @@ end
 $$;
 
 comment on function admin_internal.import_instant(jsonb, text, timestamptz) is
-'An instant of an imported object: the member itself (RFC 3339; UTC where it names no zone), or the member with the suffix _offset, an interval relative to the load; null when neither is there. Raises 22023 or 22007.';
+'An instant of an imported object. The value is the member itself (RFC 3339; UTC if it names no time zone), or the member with the suffix _offset, an interval relative to the load. Null if both are absent. Raises 22023 or 22007 if it is malformed.';
 
 create function admin_internal.import_signature(element jsonb, loaded_at timestamptz)
 returns admin.signature
@@ -107,7 +110,7 @@ end
 $$;
 
 comment on function admin_internal.import_signature(jsonb, timestamptz) is
-'One signature of an imported approval, as far as the document tells it. Raises 22023 when it is malformed.';
+'One signature of an imported approval, with the columns that the document gives. Raises 22023 if it is malformed.';
 
 create function admin_internal.import_fields(element jsonb, loaded_at timestamptz)
 returns admin.approval
@@ -164,9 +167,9 @@ end
 $$;
 
 comment on function admin_internal.import_fields(jsonb, timestamptz) is
-'The columns of an imported approval, as far as the document tells them. Raises 22023 when they are malformed.';
+'The columns of an imported approval that the document gives. Raises 22023 if they are malformed.';
 
--- What the document leaves open, or gives relative to a load, was fixed by the first load.
+-- The first load fixed the values that the document leaves open or gives relative to a load.
 create function admin_internal.import_same_request(existing admin.approval, incoming admin.approval, element jsonb)
 returns boolean
 language sql immutable
@@ -178,9 +181,9 @@ return (existing.action, existing.resource, existing.required_roles, existing.re
    and (element ->> 'created_at' is null or existing.created_at = incoming.created_at);
 
 comment on function admin_internal.import_same_request(admin.approval, admin.approval, jsonb) is
-'Was an approval that is there asked for as an imported document says?';
+'Whether the request of an existing approval is the same as in the imported document.';
 
--- In plpgsql, which keeps its plans: it is called for every element.
+-- In plpgsql, because it keeps its plans and this function is called for every element.
 create function admin_internal.import_new_signatures(approval_id text, signatures admin.signature[], element jsonb)
 returns setof admin.signature
 language plpgsql stable
@@ -200,7 +203,7 @@ end
 $$;
 
 comment on function admin_internal.import_new_signatures(text, admin.signature[], jsonb) is
-'Those signatures of an imported approval that are not there, or not as the document tells them, in its order.';
+'The signatures of an imported approval that are not stored, or are stored with other values than in the document. In the order of the document.';
 
 create function admin_internal.import_agrees(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
@@ -214,9 +217,9 @@ return admin_internal.import_same_request(existing, incoming, element)
    and not exists (select from admin_internal.import_new_signatures(existing.approval_id, signatures, element));
 
 comment on function admin_internal.import_agrees(admin.approval, admin.approval, admin.signature[], jsonb) is
-'Does an approval that is there say all that an imported document says of it?';
+'Whether an existing approval agrees with everything that the imported document says of it.';
 
--- Of the document's signatures, each by another role, all that are not new are there: so nothing is there that it lacks.
+-- The signatures of the document are each by another role.  If all that are not new are stored, it lacks no stored one.
 create function admin_internal.import_leads_on(existing admin.approval, incoming admin.approval, signatures admin.signature[], element jsonb)
 returns boolean
 language sql stable
@@ -228,7 +231,7 @@ return admin_internal.import_same_request(existing, incoming, element)
        + (select count(*) from admin_internal.import_new_signatures(existing.approval_id, signatures, element)) = cardinality(signatures);
 
 comment on function admin_internal.import_leads_on(admin.approval, admin.approval, admin.signature[], jsonb) is
-'Does an imported document keep all that is there of an open approval, so that it can only have been signed or withdrawn since?';
+'Whether an imported document contains everything that is stored of an open approval. If so, the approval can only have been signed or withdrawn since.';
 
 create function admin_internal.import_state(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns void
@@ -254,7 +257,7 @@ end
 $$;
 
 comment on function admin_internal.import_state(admin.approval, admin.signature[], jsonb, timestamptz) is
-'Adds the signatures of an imported approval that are not there, and withdraws it where the document says so. Raises 22023 when they do not amount to its state.';
+'Adds the signatures of an imported approval that are not stored, and withdraws the approval if the document says so. Raises 22023 if the signatures do not lead to its state.';
 
 create function admin_internal.import_advance(incoming admin.approval, signatures admin.signature[], element jsonb, loaded_at timestamptz)
 returns text
@@ -277,7 +280,7 @@ end
 $$;
 
 comment on function admin_internal.import_advance(admin.approval, admin.signature[], jsonb, timestamptz) is
-'Takes over what was signed or withdrawn since an approval was imported: advanced, or unchanged where somebody else has meanwhile. Raises 22023 when the document differs otherwise.';
+'Stores the signatures or the withdrawal that an approval has received since it was imported. Returns advanced, or unchanged if another session has stored them meanwhile. Raises 22023 if the document differs in another way.';
 
 create function admin_internal.import_approval(element jsonb, loaded_at timestamptz, may_add boolean, may_advance boolean)
 returns text
@@ -332,9 +335,10 @@ end
 $$;
 
 comment on function admin_internal.import_approval(jsonb, timestamptz, boolean, boolean) is
-'Stores one approval of an imported document, with its signatures: imported, advanced or unchanged. Raises when it is not sound, and 42501 when nothing may be added.';
+'Stores one approval of an imported document, with its signatures. Returns imported, advanced or unchanged. Raises an error if the approval is not valid, and 42501 if there is something to add and may_add is false.';
 
--- With the rights of its owner also for a superuser: so it is one of the extension's own acts, which leave no row.* events.
+-- Superusers, too, run it with the owner's rights.  So it counts as the extension's own code,
+-- which leaves no row.* events.
 create function admin_internal.import_all(document jsonb, may_add boolean, may_advance boolean)
 returns jsonb
 language plpgsql
@@ -393,7 +397,7 @@ end
 $$;
 
 comment on function admin_internal.import_all(jsonb, boolean, boolean) is
-'What admin.import_approvals() and admin.catch_up_approvals() do, with the rights of its owner; granted to nobody.';
+'Does the work of admin.import_approvals() and admin.catch_up_approvals(), with the rights of its owner. Called by admin_internal.import_as_owner() and admin_internal.import_as_caller(). Raises the errors that admin.import_approvals() and admin.catch_up_approvals() document.';
 
 create function admin_internal.import_as_owner(document jsonb, may_advance boolean)
 returns jsonb
@@ -403,10 +407,10 @@ set search_path = pg_catalog, pg_temp
 return admin_internal.import_all(document, not admin_internal.requires_tokens(), may_advance);
 
 comment on function admin_internal.import_as_owner(jsonb, boolean) is
-'The import of those who are no superusers: with the rights of its owner, and adding nothing while tokens are required.';
+'The import for roles that are not superusers. Runs with the rights of its owner, and adds nothing while tokens are required.';
 
--- Runs as whoever calls: within SECURITY DEFINER nothing tells a superuser from a function of somebody
--- else's that a superuser, or ANALYZE, happens to run.
+-- Runs with the caller's rights.  A SECURITY DEFINER function cannot distinguish a superuser from another user's
+-- function that a superuser, or ANALYZE, happens to run.
 create function admin_internal.import_as_caller(document jsonb, may_advance boolean)
 returns jsonb
 language plpgsql
@@ -420,7 +424,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.import_as_caller(jsonb, boolean) is 'The import with as many rights as its caller has.';
+comment on function admin_internal.import_as_caller(jsonb, boolean) is
+'Starts the import with the rights of the caller: a superuser may always add approvals, and any other role only while tokens are not required.';
 
 create function admin.import_approvals(document jsonb)
 returns jsonb
@@ -429,7 +434,7 @@ set search_path = pg_catalog, pg_temp
 return admin_internal.import_as_caller(document, false) - 'advanced';
 
 comment on function admin.import_approvals(jsonb) is
-'Stores the file-backed store''s approvals: a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, as "sla_deadline_offset" and so on; members of other names are passed by. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, index from 0: the sound part is stored, the rest named; a second run changes nothing. While admin_ext.require_verified_jwt is on, what is new is rejected unless a superuser imports it. Raises 22023 when the document is no array.';
+'Stores the approvals of the file-backed store. The argument is a JSON array of objects with the columns of admin.approval and "signatures". An instant may be given relative to the load, for example as "sla_deadline_offset". Members with other names are ignored. Returns {"imported", "unchanged", "rejected": [{"index", "error"}]}, with index from 0. Valid elements are stored, and invalid ones are listed in "rejected". A second run changes nothing. While admin_ext.require_verified_jwt is on, new approvals are rejected unless a superuser imports them. Raises 22023 if the document is not an array, 55000 while admin_ext.restoring is on.';
 
 create function admin.catch_up_approvals(document jsonb)
 returns jsonb
@@ -438,4 +443,4 @@ set search_path = pg_catalog, pg_temp
 return admin_internal.import_as_caller(document, true);
 
 comment on function admin.catch_up_approvals(jsonb) is
-'As admin.import_approvals(), and takes over what was signed or withdrawn in the file-backed store since its approvals were imported. Returns {"imported", "advanced", "unchanged", "rejected": [{"index", "error"}]}. Nothing is taken back: an approval is rejected when the document changes what was asked for, lacks a signature that is there, or has one that is withdrawn as open. While admin_ext.require_verified_jwt is on, a superuser has to call it. Raises 22023 when the document is no array.';
+'Like admin.import_approvals(), but also stores signatures and withdrawals that the file-backed store has received since its approvals were imported. Returns {"imported", "advanced", "unchanged", "rejected": [{"index", "error"}]}. It undoes nothing: an approval is rejected if the document changes the request, lacks a stored signature, or has a withdrawn approval as open. While admin_ext.require_verified_jwt is on, only a superuser can add anything. Raises 22023 if the document is not an array, 55000 while admin_ext.restoring is on or unless the transaction is READ COMMITTED.';

@@ -1,7 +1,7 @@
 -- ---------------------------------------------------------------------------
--- The cutover from the file-backed store: what was imported, how both engines were
--- held against each other, and the shadow mode, in which FF decides by its file-backed
--- engine still and has the database answer the same.
+-- The cutover from the file-backed store: records of the comparison of both engines, and the shadow
+-- mode.  In shadow mode FF still decides with its file-backed engine, and the database answers the same
+-- request.
 -- ---------------------------------------------------------------------------
 
 create table admin.parity_run (
@@ -16,14 +16,15 @@ create table admin.parity_run (
 );
 
 comment on table admin.parity_run is
-'Runs of the parity harness (python -m admin_client.parity) against this database or one made like it. The newest counts.';
-comment on column admin.parity_run.run_id is 'Identity.';
-comment on column admin.parity_run.run_at is 'When it was recorded.';
-comment on column admin.parity_run.recorded_by is 'The session''s user.';
-comment on column admin.parity_run.cases is 'Requests that both engines were asked.';
-comment on column admin.parity_run.differences is 'Of these, those that were answered differently.';
-comment on column admin.parity_run.left_out is 'Elements of the store''s document that could not be imported, and so not compared.';
-comment on column admin.parity_run.report is 'What the harness has to say besides: files, seed, versions, examples.';
+'Runs of the parity harness (python -m admin_client.parity) against this database or an equivalent one. The newest row counts.';
+comment on column admin.parity_run.run_id is 'Ascending number of the run.';
+comment on column admin.parity_run.run_at is 'When the run was recorded.';
+comment on column admin.parity_run.recorded_by is 'The session user.';
+comment on column admin.parity_run.cases is 'Number of requests that both engines answered.';
+comment on column admin.parity_run.differences is 'Number of these requests for which the answers differ.';
+comment on column admin.parity_run.left_out is
+'Number of elements of the store''s document that could not be imported, and therefore were not compared.';
+comment on column admin.parity_run.report is 'Further output of the harness: files, seed, versions, examples.';
 
 create function admin.record_parity_run(cases bigint, differences bigint, left_out bigint, report jsonb default null)
 returns bigint
@@ -51,7 +52,7 @@ end
 $$;
 
 comment on function admin.record_parity_run(bigint, bigint, bigint, jsonb) is
-'Records how a run of the parity harness came out, and returns its run_id. Raises 22023 for counts that do not go together, and for a report of more than 8388608 bytes.';
+'Records the result of a run of the parity harness, and returns its run_id. Raises 22023 for inconsistent counts, and for a report of more than 8388608 bytes.';
 
 create table admin.shadow_check (
     shadow_id       bigint generated always as identity primary key,
@@ -66,15 +67,17 @@ create table admin.shadow_check (
 create index shadow_check_differing on admin.shadow_check (shadow_id) where differing is not null;
 
 comment on table admin.shadow_check is
-'Answers of admin.sensitive_check_shadow(): one row each, with both texts where they differ. Rows are only added; once the cutover is over the table can be emptied.';
-comment on column admin.shadow_check.shadow_id is 'Identity.';
-comment on column admin.shadow_check.audit_id is 'The answer''s row of the trail.';
-comment on column admin.shadow_check.checked_at is 'When it was compared.';
-comment on column admin.shadow_check.approval_id is 'As it was asked for; at most 64 bytes of it.';
-comment on column admin.shadow_check.differing is 'The keys that differ, or order, or text, as admin_internal.answer_differences() has it; null: the answers are the same, byte for byte save evaluated_at and audit.';
-comment on column admin.shadow_check.file_answer is 'Where they differ: the file-backed engine''s answer, at most 8192 characters of it.';
-comment on column admin.shadow_check.database_answer is 'Where they differ: the database''s answer.';
-comment on index admin.shadow_check_differing is 'Finds those that differ.';
+'Answers of admin.sensitive_check_shadow(): one row each, with both texts if they differ. Rows are only added. After the cutover the table can be emptied.';
+comment on column admin.shadow_check.shadow_id is 'Ascending number of the answer.';
+comment on column admin.shadow_check.audit_id is 'The row of the trail with the answer.';
+comment on column admin.shadow_check.checked_at is 'When the answers were compared.';
+comment on column admin.shadow_check.approval_id is 'The approval id of the request, cut to 64 characters.';
+comment on column admin.shadow_check.differing is
+'The keys that differ, or order, or text: see admin_internal.answer_differences(). Null if the answers are the same, byte for byte, except evaluated_at and audit.';
+comment on column admin.shadow_check.file_answer is
+'The answer of the file-backed engine, cut to 8192 characters; null if the answers are the same.';
+comment on column admin.shadow_check.database_answer is 'The answer of the database; null if the answers are the same.';
+comment on index admin.shadow_check_differing is 'Finds the answers that differ.';
 
 create table admin.shadow_settled (
     shadow_id  bigint      primary key references admin.shadow_check on delete cascade,
@@ -84,18 +87,20 @@ create table admin.shadow_settled (
     constraint shadow_settled_reason_length check (octet_length(reason) between 1 and 4096)
 );
 
-comment on table admin.shadow_settled is 'Differences in shadow mode that somebody has explained.';
-comment on column admin.shadow_settled.shadow_id is 'The difference.';
+comment on table admin.shadow_settled is 'Differences in shadow mode that an operator has explained.';
+comment on column admin.shadow_settled.shadow_id is 'The difference, a row of admin.shadow_check.';
 comment on column admin.shadow_settled.settled_at is 'When it was explained.';
-comment on column admin.shadow_settled.settled_by is 'The session''s user.';
-comment on column admin.shadow_settled.reason is 'Why the answers differ, and why that is right; 1 to 4096 bytes.';
+comment on column admin.shadow_settled.settled_by is 'The session user.';
+comment on column admin.shadow_settled.reason is
+'Why the answers differ, and why the difference is right; 1 to 4096 bytes.';
 
 create view admin.shadow_difference as
 select c.shadow_id, c.audit_id, c.checked_at, c.approval_id, c.differing, c.file_answer, c.database_answer
 from admin.shadow_check as c
 where c.differing is not null and not exists (select from admin.shadow_settled as s where s.shadow_id = c.shadow_id);
 
-comment on view admin.shadow_difference is 'Answers in shadow mode that differ, and that nobody has explained; see admin.settle_shadow_difference().';
+comment on view admin.shadow_difference is
+'Answers in shadow mode that differ and that are not yet explained; see admin.settle_shadow_difference().';
 comment on column admin.shadow_difference.shadow_id is 'As in admin.shadow_check.';
 comment on column admin.shadow_difference.audit_id is 'As in admin.shadow_check.';
 comment on column admin.shadow_difference.checked_at is 'As in admin.shadow_check.';
@@ -104,7 +109,7 @@ comment on column admin.shadow_difference.differing is 'As in admin.shadow_check
 comment on column admin.shadow_difference.file_answer is 'As in admin.shadow_check.';
 comment on column admin.shadow_difference.database_answer is 'As in admin.shadow_check.';
 
--- An answer without what is excepted.  A key with its quotation marks cannot stand within a string.
+-- Masks the two values that may differ.  A key with its quotation marks cannot occur within a JSON string.
 create function admin_internal.answer_masked(answer text, parsed json)
 returns text
 language sql immutable
@@ -112,9 +117,10 @@ set search_path = pg_catalog, pg_temp
 return replace(replace(answer, '"evaluated_at":' || (parsed -> 'evaluated_at')::text, '"evaluated_at":*'),
                '"audit":' || (parsed -> 'audit')::text, '"audit":*');
 
-comment on function admin_internal.answer_masked(text, json) is 'The text of an answer with evaluated_at and audit left out.';
+comment on function admin_internal.answer_masked(text, json) is
+'The text of an answer without the values of evaluated_at and audit.';
 
--- A key that comes twice is told from itself by its number.
+-- "number" distinguishes the occurrences of a repeated key.
 create function admin_internal.answer_members(answer json)
 returns table (key text, number bigint, value text, place bigint)
 language sql immutable
@@ -124,7 +130,8 @@ begin atomic
     from json_each(answer) with ordinality as e(key, value, place);
 end;
 
-comment on function admin_internal.answer_members(json) is 'The members of an answer in their order, each value as it is written, those that are excepted left out.';
+comment on function admin_internal.answer_members(json) is
+'The members of an answer in their order, each with its value as written. The values of evaluated_at and audit are replaced by *.';
 
 create function admin_internal.answer_differences(file_answer text, database_answer text)
 returns text[]
@@ -158,9 +165,9 @@ end
 $$;
 
 comment on function admin_internal.answer_differences(text, text) is
-'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte save evaluated_at and audit; {order} where the same keys come in another order; {text} where it is no JSON object, or the same is written otherwise; null where they are the same.';
+'The keys in which a file-backed engine''s answer differs from the database''s, byte for byte, except evaluated_at and audit. {order} if the same keys are in another order. {text} if the answer is not a JSON object, or the same members are written differently. Null if the answers are the same.';
 
--- The engines look at their clocks one after the other: a deadline may lie in between.
+-- The engines read their clocks one after the other, and a deadline may lie in between.
 create function admin_internal.answer_of_instant(file_answer text, approval_id text, action text, resource text)
 returns text
 language plpgsql stable
@@ -182,7 +189,7 @@ end
 $$;
 
 comment on function admin_internal.answer_of_instant(text, text, text, text) is
-'The database''s answer as of the evaluated_at of a file-backed engine''s; null where that is no instant of the last ten seconds or the next.';
+'The database''s answer as of the evaluated_at of a file-backed engine''s answer. Null if evaluated_at is not an instant within ten seconds of the present.';
 
 create function admin_internal.shadow_compare(file_answer text, database_answer text, approval_id text, action text, resource text)
 returns void
@@ -210,7 +217,8 @@ exception when others then
 end
 $$;
 
-comment on function admin_internal.shadow_compare(text, text, text, text, text) is 'Compares, and records; a WARNING where it cannot.';
+comment on function admin_internal.shadow_compare(text, text, text, text, text) is
+'Compares two answers, and records the result in admin.shadow_check. Raises a WARNING if it cannot compare or record.';
 
 create function admin.sensitive_check_shadow(
     file_answer text,
@@ -235,7 +243,7 @@ end
 $$;
 
 comment on function admin.sensitive_check_shadow(text, text, text, text, text, text, text, text) is
-'admin.sensitive_check(), for a caller that has a file-backed engine''s answer: compares the two, byte for byte save evaluated_at and audit, and records in admin.shadow_check whether they are the same. A difference that is gone as of the file''s own evaluated_at is none. Returns the database''s answer, and raises what admin.sensitive_check() raises.';
+'admin.sensitive_check() for a caller that has a file-backed engine''s answer. Compares the two answers, byte for byte, except evaluated_at and audit, and records in admin.shadow_check whether they are the same. The answers also count as the same if they agree as of the file answer''s own evaluated_at. Returns the database''s answer, and raises the errors of admin.sensitive_check().';
 
 create function admin_internal.settle_differences(shadow_ids bigint[], reason text)
 returns bigint
@@ -258,7 +266,7 @@ end
 $$;
 
 comment on function admin_internal.settle_differences(bigint[], text) is
-'Settles differences in shadow mode, returns how many, and appends shadow.settled to the trail: {"differences", "first", "last", "reason"}.';
+'Settles differences in shadow mode, and returns how many. If it settled any, appends shadow.settled to the trail: {"differences", "first", "last", "reason"}.';
 
 create function admin.settle_shadow_difference(shadow_id bigint, reason text)
 returns void
@@ -278,7 +286,7 @@ end
 $$;
 
 comment on function admin.settle_shadow_difference(bigint, text) is
-'Explains a difference in shadow mode: it does not count as one any more. Appends shadow.settled to the trail. Raises P0002 where there is none, or it is settled already, 22023 for a reason that is not 1 to 4096 bytes.';
+'Explains a difference in shadow mode, so that it no longer counts as a difference. Appends shadow.settled to the trail. Raises P0002 if the difference does not exist or is already settled, 22023 for a reason that is not 1 to 4096 bytes.';
 
 create function admin.settle_shadow_differences(up_to bigint, reason text)
 returns bigint
@@ -297,4 +305,4 @@ end
 $$;
 
 comment on function admin.settle_shadow_differences(bigint, text) is
-'Explains every difference in shadow mode that is not settled, up to a shadow_id, and returns how many. Appends one shadow.settled to the trail: {"differences", "first", "last", "reason"}. Raises 22023 for a reason that is not 1 to 4096 bytes.';
+'Explains every difference in shadow mode up to a shadow_id that is not settled, and returns how many. If there are any, appends one shadow.settled to the trail: {"differences", "first", "last", "reason"}. Raises 22023 for a null up_to or a reason that is not 1 to 4096 bytes.';

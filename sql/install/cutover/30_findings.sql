@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- All approvals at once: held against their signatures, the clock, and what the check says.
+-- Compares all approvals at once with their signatures, the clock, and the answers of the check.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.ttl_hash(approval_id text, ttl_state text, valid_until timestamptz)
@@ -8,7 +8,7 @@ as 'MODULE_PATHNAME', 'admin_ttl_hash'
 language c immutable parallel safe;
 
 comment on function admin_internal.ttl_hash(text, text, timestamptz) is
-'A hash of what a check says of one approval. Two sources say the same of all approvals if bit_xor() of these hashes is equal.';
+'A hash of the answer of a check for one approval. Two sources give the same answers for all approvals if the bit_xor() of these hashes is equal.';
 
 create function admin_internal.findings_add(internal, text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz)
 returns internal as 'MODULE_PATHNAME', 'admin_findings_add' language c stable parallel safe;
@@ -39,10 +39,11 @@ create aggregate admin_internal.approval_findings(
     finalfunc = admin_internal.findings_result, parallel = safe);
 
 comment on aggregate admin_internal.approval_findings(text, text, text, text[], smallint, text, text, timestamptz, timestamptz, timestamptz, timestamptz) is
-'Compares every approval with its signatures at an instant. Returns {"approvals", "signatures", "valid", "said", and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}, the actions of open approvals that have no policy}. "said" is admin_internal.ttl_hash() of what the check says, joined by exclusive or. Cheapest when approvals come in the order of their ids.';
+'Compares every approval with its signatures at an instant. Returns {"approvals", "signatures", "valid", "said"}, and "inconsistent", "altered", "not_separate", "overdue", "against_policy", each {"count", "example"}, and "without_policy": {"actions", "more"}. "without_policy" lists the actions of open approvals that have no policy. "said" is admin_internal.ttl_hash() of the answers of the check, combined by exclusive or. Fastest if approvals arrive in the order of their ids.';
 
--- In the order of the ids, so that signatures are one walk along their index: the table's own order where that is
--- it, else that of the ids' index.  Of what stands in a function several processes share the query of a RETURN alone.
+-- Reads approvals in the order of their ids, so that the signatures need one walk along their index:
+-- in the table's order if that is the same, else by the index of the ids.
+-- In a function only the query of a RETURN can run in parallel.
 create function admin_internal.find_in_approvals()
 returns json
 language plpgsql stable
@@ -64,7 +65,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.find_in_approvals() is 'admin_internal.approval_findings() of all approvals, now.';
+comment on function admin_internal.find_in_approvals() is
+'The result of admin_internal.approval_findings() for all approvals, at the present time.';
 
 create function admin_internal.find_in_view()
 returns jsonb
@@ -82,7 +84,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.find_in_view() is 'What the view admin.approval_ttl_state says of all approvals.';
+comment on function admin_internal.find_in_view() is
+'The number of approvals in the view admin.approval_ttl_state, and the combined admin_internal.ttl_hash() of its rows.';
 
 create function admin_internal.count_signatures()
 returns bigint
@@ -99,7 +102,7 @@ begin
 end
 $$;
 
-comment on function admin_internal.count_signatures() is 'How many rows admin.signature has.';
+comment on function admin_internal.count_signatures() is 'The number of rows of admin.signature.';
 
 -- Computed once for the items that need it.
 create function admin_internal.find_in_store()
@@ -114,17 +117,18 @@ exception when others then
 end
 $$;
 
-comment on function admin_internal.find_in_store() is 'The findings of all approvals and signatures, for the items B3, B4, C1, C2 and F3 of admin.cutover_readiness; {"error"} if they cannot be read.';
+comment on function admin_internal.find_in_store() is
+'The findings of all approvals and signatures, for the items B3, B4, C1, C2 and F3 of admin.cutover_readiness. Returns {"error"} if they cannot be read.';
 
--- What the library ships, compared with what is there.  The comparison and the list stand in
--- the library: see src/cutover/shipped.c.
+-- Compares what the library ships with what is in the database.  The library has the comparison and the
+-- list: see src/cutover/shipped.c.
 create function admin_internal.objects_present()
 returns table (item text, kind text, name text, facet text, value text)
 as 'MODULE_PATHNAME', 'admin_objects_present'
 language c stable;
 
 comment on function admin_internal.objects_present() is
-'The objects of both extensions in this database, one line a facet. "make manifest" writes src/cutover/shipped_*.inc from the same lines.';
+'The objects of both extensions in this database, one row per object and facet. "make manifest" writes src/cutover/shipped_*.inc from these rows.';
 
 create function admin_internal.shipped_differences()
 returns table (item text, problem text)
@@ -132,4 +136,4 @@ as 'MODULE_PATHNAME', 'admin_shipped_differences'
 language c stable;
 
 comment on function admin_internal.shipped_differences() is
-'What differs in this database from what this version of the library ships: functions, views, tables, triggers, policies, rules, owners. One row each, with the readiness item that it belongs to.';
+'Differences between this database and what this version of the library ships: functions, views, tables, triggers, policies, rules, owners. One row per difference, with the readiness item that it belongs to.';

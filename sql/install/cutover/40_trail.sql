@@ -1,8 +1,8 @@
 -- ---------------------------------------------------------------------------
--- What the trail and the settings say of readiness: months, numbers, events, switches.
+-- Readiness of the trail and the settings: months, numbers, events, switches.
 -- ---------------------------------------------------------------------------
 
--- admin.drop_audit_partitions() drops the oldest months only, so no hole is lawful.
+-- admin.drop_audit_partitions() drops only the oldest months, so a missing month in between is always a fault.
 create function admin_internal.month_problems()
 returns setof text
 language sql stable
@@ -24,11 +24,11 @@ as $$
 $$;
 
 comment on function admin_internal.month_problems() is
-'The current or the next month without a partition, and holes between the months that are there.';
+'Reports a missing partition of the current or the next month, and missing partitions between the existing ones.';
 
--- Within a partition audit_id is unique.  Of two partitions only ids of the range that both
--- have can be double: lawfully those around midnight, and those after a clock that stepped.
--- The side with fewer rows in that range is looked up in the other one.
+-- Within a partition audit_id is unique.  In two partitions, only ids of their common range can be
+-- duplicates.  A common range is normal around midnight, and after a step of the clock.
+-- The function looks up the side with fewer rows in that range in the other one.
 create function admin_internal.number_problems()
 returns setof text
 language plpgsql stable
@@ -81,9 +81,9 @@ end
 $$;
 
 comment on function admin_internal.number_problems() is
-'Numbers of the trail that are in two partitions, or higher than any that was drawn, sequences that are behind their tables, and a sequence of the trail that is near its end. Of partitions that share a long range of numbers, 10000 rows of each are looked up.';
+'Reports numbers of the trail that are in two partitions or above the last number drawn. Also reports sequences that are behind their tables, and a sequence of the trail that is near its end. If partitions share a long range of numbers, it looks up 10000 rows of each.';
 
--- Approvals to look at: all of a small store; of a large one those that were stored last, and others at random.
+-- Samples approvals: all of a small store; of a large one the newest, and others at random.
 create function admin_internal.approvals_sampled(newest int, others int)
 returns table (approval_id text, created_at timestamptz, signatures bigint)
 language plpgsql stable
@@ -103,9 +103,10 @@ end
 $$;
 
 comment on function admin_internal.approvals_sampled(int, int) is
-'Approvals and the number of their signatures: those of the last pages of the table, and some at random. All of them where the table is small.';
+'A sample of approvals, with their number of signatures: those of the last pages of the table, and some at random. If the table is small, all approvals.';
 
--- All events of an approval are looked at: whoever may check could append any number of checks.  About a second for a million of them.
+-- Reads all events of an approval, because a checker could append any number of checks.
+-- A million events take about a second.
 create function admin_internal.event_problems()
 returns setof text
 language plpgsql stable
@@ -153,10 +154,10 @@ end
 $$;
 
 comment on function admin_internal.event_problems() is
-'Approvals without approval.issued, or with more than one, approvals whose signatures and signature.added differ in number, approvals that differ from what their last event says, and approvals with a signature by hand that names a token, among admin_internal.approvals_sampled(). Every event of them is read.';
+'Reports approvals of admin_internal.approvals_sampled() whose events do not fit. approval.issued is missing or repeated, or the number of signature.added differs from the number of signatures. Or the row differs from the last event, or a signature that names a token was written by hand. Reads every event of these approvals.';
 
 -- ---------------------------------------------------------------------------
--- Where a setting has a value that it must not have.
+-- Finds settings that have a forbidden value.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.setting_is(value text, what text)
@@ -171,7 +172,8 @@ exception when others then
 end
 $$;
 
-comment on function admin_internal.setting_is(text, text) is 'Does this value mean that one? "on" and "off" have several spellings.';
+comment on function admin_internal.setting_is(text, text) is
+'Whether a value of a setting means the other value. "on" and "off" have several spellings.';
 
 create function admin_internal.setting_found(name text, what text)
 returns setof text
@@ -200,4 +202,4 @@ as $$
 $$;
 
 comment on function admin_internal.setting_found(text, text) is
-'Where a setting has a value: in this session, for new ones, in the configuration files, for a role or in this database, or within any function of this database.';
+'Places where a setting has a value: this session, new sessions, the configuration files, a role, this database, or a function of this database.';

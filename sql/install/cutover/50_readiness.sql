@@ -1,9 +1,9 @@
 -- ---------------------------------------------------------------------------
--- Readiness for the cutover: 28 items, each computed when the view is asked.
+-- Readiness for the cutover: 28 items.  Each query of the view computes them.
 --
--- An item is a function admin_internal.readiness_<item>(findings) that gives its status and a detail.  What
--- raises, because what it looks at is gone, is a failure of that item and of no other.  Their bodies
--- are strings, so that what they look at can be dropped without them.
+-- An item is a function admin_internal.readiness_<item>(findings) that returns its status and a detail.  If the
+-- function raises an error, because an object that it reads is gone, only that item fails.  The function bodies
+-- are strings, so that the objects that they read can be dropped without them.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.readiness_verdict(problems text[], fine text, out status text, out detail text)
@@ -16,7 +16,8 @@ begin atomic
                 else fine end;
 end;
 
-comment on function admin_internal.readiness_verdict(text[], text) is 'fail with the first of the problems, or pass with what is fine.';
+comment on function admin_internal.readiness_verdict(text[], text) is
+'Returns fail with the first five problems, or pass with the text "fine" if there is no problem.';
 
 create function admin_internal.readiness_found(findings jsonb, kind text, what text, fine text, out status text, out detail text)
 language plpgsql immutable
@@ -40,11 +41,12 @@ begin
 end
 $$;
 
-comment on function admin_internal.readiness_found(jsonb, text, text, text) is 'The verdict on one kind of finding of admin_internal.find_in_store().';
+comment on function admin_internal.readiness_found(jsonb, text, text, text) is
+'The verdict on one kind of finding of admin_internal.find_in_store(). Raises an error if the findings could not be read.';
 
 -- ---------------------------------------------------------------------------
--- A: the schema is what the version ships.  The library compares it (src/cutover/shipped.c) and
--- adds its differences to these items; here stands what is not shipped, and a word for what passes.
+-- A: the schema equals what this version ships.  The library compares it (src/cutover/shipped.c) and adds the
+-- differences to these items.  The functions here check objects that are not shipped, and word the pass.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.readiness_relations(kinds "char"[])
@@ -56,7 +58,8 @@ as $$
     where c.relnamespace in ('admin'::regnamespace, 'admin_internal'::regnamespace) and c.relkind = any (kinds) and not c.relispartition
 $$;
 
-comment on function admin_internal.readiness_relations("char"[]) is 'The number of relations of these kinds, partitions apart.';
+comment on function admin_internal.readiness_relations("char"[]) is
+'The number of relations of these kinds, without partitions.';
 
 create function admin_internal.readiness_a1(findings jsonb, out status text, out detail text)
 language sql stable
@@ -128,10 +131,10 @@ as $$
 $$;
 
 -- ---------------------------------------------------------------------------
--- B: the store holds what the file-backed one held, and answers alike.
+-- B: the store holds the data of the file-backed store, and gives the same answers.
 -- ---------------------------------------------------------------------------
 
--- No approval is ever deleted: all that were imported are there.
+-- Approvals are never deleted, so all imported ones must exist.
 create function admin_internal.approvals_missing(findings jsonb)
 returns text
 language sql stable
@@ -141,7 +144,8 @@ as $$
     from (select sum(imported) as imported from admin.import_run) as r where r.imported > (findings -> 'check' ->> 'approvals')::bigint
 $$;
 
-comment on function admin_internal.approvals_missing(jsonb) is 'Says so where there are fewer approvals than have been imported; null: no.';
+comment on function admin_internal.approvals_missing(jsonb) is
+'Reports if there are fewer approvals than have been imported; null if there are not fewer.';
 
 create function admin_internal.readiness_b1(findings jsonb, out status text, out detail text)
 language sql stable
@@ -218,7 +222,8 @@ begin
 end
 $$;
 
-comment on function admin_internal.view_is_check(jsonb) is 'Do view and check say the same of every approval, by admin_internal.find_in_store()?';
+comment on function admin_internal.view_is_check(jsonb) is
+'Whether the view and the check agree on every approval, according to admin_internal.find_in_store().';
 
 create function admin_internal.readiness_c1(findings jsonb, out status text, out detail text)
 language plpgsql stable
@@ -243,7 +248,7 @@ begin
 end
 $$;
 
--- Where view and check say the same, what holds for the one holds for the other.
+-- If the view and the check agree, a finding on one applies to the other.
 create function admin_internal.readiness_c2(findings jsonb, out status text, out detail text)
 language plpgsql stable
 set search_path = pg_catalog, pg_temp

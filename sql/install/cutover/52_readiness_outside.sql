@@ -1,9 +1,9 @@
 -- ---------------------------------------------------------------------------
--- Readiness, continued: what the database needs of others.
+-- Readiness, continued: what the database needs from other systems.
 -- ---------------------------------------------------------------------------
 
 -- ---------------------------------------------------------------------------
--- D: the trail gets to where it is kept.
+-- D: the trail reaches the systems that keep it.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.workers_here()
@@ -14,9 +14,9 @@ as $$
     select w.* from admin.worker_status as w where w.database = current_database()
 $$;
 
-comment on function admin_internal.workers_here() is 'admin.worker_status of this database.';
+comment on function admin_internal.workers_here() is 'The rows of admin.worker_status for this database.';
 
--- What is wrong with the worker of a sink.
+-- Reports a problem of the worker of a sink.
 create function admin_internal.worker_problem(sink text)
 returns text
 language sql stable
@@ -28,7 +28,8 @@ as $$
     from (values (worker_problem.sink)) as s(sink) left join admin_internal.workers_here() as w on w.sink = s.sink
 $$;
 
-comment on function admin_internal.worker_problem(text) is 'What keeps the worker of a sink from delivering this database''s trail; null: nothing.';
+comment on function admin_internal.worker_problem(text) is
+'What prevents the worker of a sink from delivering this database''s trail; null if there is no problem.';
 
 create function admin_internal.readiness_d1(findings jsonb, out status text, out detail text)
 language sql stable
@@ -42,7 +43,7 @@ as $$
          from admin_internal.workers_here() as w)) as v
 $$;
 
--- A sink that need not be there: its own words for where it delivers, once its worker is well.
+-- An optional sink.  If its worker has no problem, the detail is the place where the sink delivers.
 create function admin_internal.readiness_of_sink(sink text, out status text, out detail text)
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -56,7 +57,8 @@ as $$
                       format('sink %s is open', readiness_of_sink.sink))) as v
 $$;
 
-comment on function admin_internal.readiness_of_sink(text) is 'The verdict on a sink that is not there by default.';
+comment on function admin_internal.readiness_of_sink(text) is
+'The verdict on an optional sink. not_configured if admin_ext.sinks does not list it.';
 
 create function admin_internal.readiness_d2(findings jsonb, out status text, out detail text)
 language sql stable
@@ -144,7 +146,7 @@ as $$
 $$;
 
 comment on function admin_internal.archive_problems() is
-'Receipts of the present store that do not fit, or that admin.record_receipt() has not recorded, those whose objects the storage may delete, archivers that have stopped, and an archive that is more than an hour behind.';
+'Reports receipts of the present store that do not fit or that admin.record_receipt() has not recorded. Also reports archived objects that the storage may delete, archivers that have stopped, and an archive that is more than an hour behind.';
 
 create function admin_internal.readiness_d6(findings jsonb, out status text, out detail text)
 language sql stable
@@ -177,7 +179,8 @@ as $$
     where r.rolcanlogin and not r.rolsuper and has_function_privilege(r.oid, roles_who_may.function, 'execute') and has_schema_privilege(r.oid, 'admin', 'usage')
 $$;
 
-comment on function admin_internal.roles_who_may(regprocedure) is 'Who can log in, is no superuser, and may call a function of this schema.';
+comment on function admin_internal.roles_who_may(regprocedure) is
+'Roles that can log in, are not superusers, and may call a function of the schema admin.';
 
 create function admin_internal.readiness_e1(findings jsonb, out status text, out detail text)
 language plpgsql stable

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- The view.
+-- The view admin.cutover_readiness.
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.readiness_items()
@@ -7,7 +7,8 @@ returns table (item text, area text, title text)
 as 'MODULE_PATHNAME', 'admin_readiness_items'
 language c immutable;
 
-comment on function admin_internal.readiness_items() is 'The items of admin.cutover_readiness; fixtures/cutover_readiness_notes.json tells the owner, evidence and rollback step of each.';
+comment on function admin_internal.readiness_items() is
+'The items of admin.cutover_readiness. fixtures/cutover_readiness_notes.json has the owner, evidence and rollback step of each.';
 
 do $$
 begin
@@ -38,7 +39,7 @@ end
 $$;
 
 comment on function admin_internal.readiness_looked_at() is
-'What the function of each item says. admin_internal.cutover_readiness_rows() adds what differs from the shipped objects.';
+'The result of the function of each item. admin_internal.cutover_readiness_rows() adds the differences from the shipped objects.';
 
 create function admin_internal.cutover_readiness_rows()
 returns table (item text, area text, title text, status text, detail text)
@@ -46,14 +47,16 @@ as 'MODULE_PATHNAME', 'admin_cutover_readiness_rows'
 language c stable security definer
 set search_path = pg_catalog, pg_temp;
 
-comment on function admin_internal.cutover_readiness_rows() is 'What admin.cutover_readiness shows.';
+comment on function admin_internal.cutover_readiness_rows() is 'The rows of admin.cutover_readiness.';
 
 create view admin.cutover_readiness as select * from admin_internal.cutover_readiness_rows();
 
 comment on view admin.cutover_readiness is
-'Is this database ready to take over from the file-backed store? 28 rows, each computed from the live database at the moment it is asked.';
-comment on column admin.cutover_readiness.item is 'A1 to F4.';
-comment on column admin.cutover_readiness.area is 'schema (A), store (B), TTL (C), audit (D), FF (E) or signers (F).';
-comment on column admin.cutover_readiness.title is 'What has to hold.';
-comment on column admin.cutover_readiness.status is 'pass; fail; or not_configured, where there is nothing to look at and somebody has to say whether that is meant.';
-comment on column admin.cutover_readiness.detail is 'What was seen; for a failure, what is wrong.';
+'Whether this database is ready to take over from the file-backed store: 28 rows. Each query computes them from the live database.';
+comment on column admin.cutover_readiness.item is 'Item, A1 to F4.';
+comment on column admin.cutover_readiness.area is
+'Area: schema (A), store (B), TTL (C), audit (D), FF (E) or signers (F).';
+comment on column admin.cutover_readiness.title is 'The requirement.';
+comment on column admin.cutover_readiness.status is
+'pass, fail or not_configured. not_configured means that there is nothing to check, and an operator has to decide whether this is intended.';
+comment on column admin.cutover_readiness.detail is 'What the check found; for fail, what is wrong.';

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- Access: what admin.grant_access() gives of this extension.  See admin_internal.access_of_extensions().
+-- Access: which objects of this extension admin.grant_access() grants.  See admin_internal.access_of_extensions().
 -- ---------------------------------------------------------------------------
 
 create function admin_internal.admin_ext_cutover_access()

@@ -1,5 +1,5 @@
 -- ---------------------------------------------------------------------------
--- What pg_dump takes along: every table of this extension.
+-- What pg_dump includes: every table of this extension.
 -- ---------------------------------------------------------------------------
 
 select pg_catalog.pg_extension_config_dump('admin.import_run', '');

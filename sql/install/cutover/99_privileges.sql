@@ -1,6 +1,6 @@
 -- ---------------------------------------------------------------------------
--- The last statements of the script: whatever default privileges have given goes.  Roles that were granted an access
--- before need a GRANT, which the script must not run: pg_dump would take it for a part of the extension.
+-- The last statements of the script: they revoke everything that default privileges have given.  Roles that already
+-- have an access need a GRANT.  The script must not run it, because pg_dump would take it for a part of the extension.
 -- ---------------------------------------------------------------------------
 
 do $$
