@@ -20,14 +20,14 @@ from .web.settings import AppSettings
 
 
 def create_app(settings: AppSettings | None = None) -> FastAPI:
-    """The app for these settings; otherwise for those of the environment, which are read when it starts."""
+    """Creates the app with these settings. Without settings, it reads them from the environment."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(settings or AppSettings.from_environment())
         await database.open()
         app.state.database, app.state.parsing = database, Parsing()
-        app.openapi()  # takes a while, and is kept
+        app.openapi()  # takes a while; the app keeps the result
         try:
             yield
         finally:
@@ -52,7 +52,7 @@ def create_app(settings: AppSettings | None = None) -> FastAPI:
 
 
 def __getattr__(name: str) -> FastAPI:
-    """`app`, made when a server asks for it: importing this module needs no environment."""
+    """Creates `app` when a server asks for it, so that importing this module needs no environment."""
     if name != "app":
         raise AttributeError(name)
     globals()["app"] = made = create_app()

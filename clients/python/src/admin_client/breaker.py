@@ -1,11 +1,12 @@
-"""A circuit breaker in front of the server: purgatory's states, and what a caller does in each.
+"""A circuit breaker in front of the server.
 
-purgatory keeps the state and counts failures.  Three things are ours:
+purgatory keeps the state and counts failures. This module differs from it in three points:
 
-- It lets every waiter through when half open; here one caller tries at a time, and the others wait for how that ends.
-- It takes an excluded exception for a success.  A cancelled call says nothing about the server, so it is not
-  counted at all: else a caller that hangs up would close the breaker.
-- It goes by the wall clock; a clock that was set back must not keep it open.
+- purgatory lets every waiting caller through when half open. Here one caller tries at a time, and the others wait for
+  its result.
+- purgatory counts an excluded exception as a success. A cancelled call says nothing about the server, so this module
+  does not count it at all. Otherwise a caller that hangs up would close the breaker.
+- purgatory uses the wall clock. A clock that was set back must not keep the breaker open.
 """
 
 import asyncio
@@ -22,13 +23,13 @@ T = TypeVar("T")
 
 
 class BreakerOpen(Exception):
-    """Nobody was asked."""
+    """The breaker is open, and the server was not asked."""
 
 
 class Breaker:
-    """Opens after so many failures one after the other, for so many seconds.  Not for more than one event loop.
+    """Opens after `failures` consecutive failures, for `seconds`. Use it within one event loop only.
 
-    harmless: exceptions that are the caller's own fault; the server has answered.
+    harmless: exceptions that are the caller's own fault. They show that the server has answered.
     """
 
     def __init__(self, failures: int, seconds: float, harmless: tuple[type[Exception], ...] = ()) -> None:
@@ -41,9 +42,10 @@ class Breaker:
         return self._context.state
 
     async def call(self, work: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """What the work gives.  It has to keep the deadline (of the loop's clock) itself.
+        """Runs the work and returns its result. The work itself has to keep the deadline (time of the event loop's
+        clock).
 
-        Raises BreakerOpen when it was not tried, and what the work raises.
+        Raises BreakerOpen if the work was not tried, and any exception of the work.
         """
         while self._context.state != CLOSED:
             await self._wait_for_turn(deadline)

@@ -1,5 +1,8 @@
-"""Valid answers, repeated for a moment: not longer than configured, not beyond `valid_until`, and not after their
-approval was heard to have changed."""
+"""Repeats valid answers for a short time.
+
+An answer is repeated no longer than configured, never after its `valid_until`, and never after the client heard of a
+change of its approval.
+"""
 
 import time
 from collections import OrderedDict
@@ -25,8 +28,11 @@ class Answer:
 
 
 class Cache:
-    """Answers by key.  seconds: how long one is repeated, from when it was asked for; longest_call: how long an answer
-    may take, in seconds."""
+    """Answers by key.
+
+    seconds: how long an answer may be repeated, counted from its question. longest_call: how long an answer may take,
+    in seconds. heard: whether changes of approvals are heard from the start.
+    """
 
     def __init__(self, seconds: float, longest_call: float, heard: bool) -> None:
         self._seconds, self._longest_call = seconds, longest_call
@@ -36,14 +42,14 @@ class Cache:
 
     @property
     def is_on(self) -> bool:
-        """Are answers kept at all?  Not while changes may go unheard."""
+        """Returns whether answers are kept. They are not kept while changes may go unheard."""
         return self._seconds > 0 and self._since is not None
 
     def get(self, key: Key) -> Answer | None:
-        """One that may be repeated now.
+        """Returns the answer if it may be repeated now, else None.
 
-        Its age is measured by the monotonic clock, and by the wall clock, too: one stands still while the machine
-        sleeps, the other may be set.
+        Its age is measured by the monotonic clock and by the wall clock: the first stands still while the machine
+        sleeps, and the second may be set.
         """
         answers = self._answers.get(key[0])
         answer = answers.get(key) if answers else None
@@ -69,7 +75,9 @@ class Cache:
         self._answers.setdefault(key[0], {})[key] = Answer(text, decision.valid_until, asked_at, asked_at_wall)
 
     def drop(self, approval_id: str) -> None:
-        """The approval has changed: its answers go, and so does the one to a question that is under way."""
+        """Drops the answers of an approval that has changed. The answer to a question in progress will not be kept
+        either.
+        """
         now = time.monotonic()
         self._answers.pop(approval_id, None)
         self._changed[approval_id] = now
@@ -78,7 +86,7 @@ class Cache:
             self._changed.popitem(last=False)
 
     def hear(self, heard: bool) -> None:
-        """Changes are heard from now on, or are not: what was kept before may be out of date either way."""
+        """Sets whether changes are heard from now on. Drops all answers, because they may be out of date either way."""
         self._answers.clear()
         self._changed.clear()
         self._since = time.monotonic() if heard else None

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 CHECK = "select admin.sensitive_check($1, $2, $3, $4, $5, $6, $7)"
 SHADOW = "select admin.sensitive_check_shadow($1, $2, $3, $4, $5, $6, $7, $8)"
 
-# Of the SQLSTATEs those that say: there is no server to talk to.
+# Errors that mean that there is no server to talk to.
 AWAY = (
     OSError,
     asyncpg.InterfaceError,
@@ -34,9 +34,9 @@ AWAY = (
 
 
 class AdminClient:
-    """Asks admin_ext whether an approval covers what is about to be done, and ships what was done.
+    """Asks admin_ext whether an approval covers an action, and ships events about performed actions to the trail.
 
-    An asynchronous context manager, for one event loop.  Opening it needs the spool's file, but not the server.
+    An asynchronous context manager, for one event loop. Opening it needs the spool's file, but not the server.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,7 +58,7 @@ class AdminClient:
         await self.close()
 
     async def open(self) -> None:
-        """Raises SpoolError where the spool cannot be used."""
+        """Opens the client. Raises SpoolError if the spool cannot be used."""
         try:
             await self._open()
         except BaseException:
@@ -83,7 +83,9 @@ class AdminClient:
         await self._shadows.open()
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Ends it within about this time, whatever hangs.  What is not shipped yet stays in the spool."""
+        """Closes the client within about this many seconds, even if something hangs. Unshipped events stay in the
+        spool.
+        """
         pools = [pool for pool in (self._checks, self._shadows, self._ships) if pool]
         self._checks = self._shadows = self._ships = None
         for task in self._tasks:
@@ -113,12 +115,12 @@ class AdminClient:
         token: str | None = None,
         file_answer: str | None = None,
     ) -> Decision:
-        """Does the approval cover this action on this resource?  Name both: what is None is not compared.
+        """Asks whether the approval covers this action on this resource. Name both: a value of None is not compared.
 
-        file_answer: shadow mode, the JSON text that the file-backed engine has answered to the same question; the database
-        records whether its own answer differs.  Such a check is never answered from the cache.
+        file_answer: for shadow mode, the JSON text that the file-backed engine has answered to the same question. The
+        database records whether its own answer differs. Such a check is never answered from the cache.
 
-        Answers within the budget and never raises, but for the cancellation of its own task.
+        Answers within the budget. Raises nothing except the cancellation of its own task.
         """
         asked_at, asked_at_wall = time.monotonic(), time.time()
         deadline = asyncio.get_running_loop().time() + self._settings.budget
@@ -158,11 +160,15 @@ class AdminClient:
         dataschema: str | None = None,
         extensions: Mapping[str, str] | None = None,
     ) -> str:
-        """Puts an event of FF's own into the spool, from where it is shipped to the trail; gives its id.
+        """Puts one of FF's own events into the spool and returns its id. The client ships it from there to the trail.
 
-        Once this returns, the event survives a crash of the process and of the machine.  subject: the approval, where
-        there is one.  dataschema: the URI of data's schema.  extensions: more attributes of the CloudEvent.  Raises EventRefused for what the trail could not keep, SpoolError where there is no spool or it
-        cannot be written.
+        Once this returns, the event survives a crash of the process and of the machine.
+
+        subject: the approval, if there is one. dataschema: the URI of data's schema. extensions: more attributes of the
+        CloudEvent.
+
+        Raises EventRefused for an event that the trail could not keep. Raises SpoolError if there is no spool or if
+        writing to it fails.
         """
         if self._spool is None:
             raise SpoolError("there is no spool, or it is closed")
@@ -181,7 +187,7 @@ class AdminClient:
         return event.id
 
     async def flush(self, seconds: float) -> bool:
-        """Waits until all recorded events are in the trail, so long at most; says whether they are."""
+        """Waits up to this many seconds until all recorded events are in the trail. Returns whether they are."""
         if self._spool is None:
             return True
         try:
@@ -199,7 +205,10 @@ class AdminClient:
         request_id: str | None,
         traceparent: str | None,
     ) -> bool:
-        """No answer without a row: a repeated one is recorded before it is given.  Where that fails, the server is asked."""
+        """Records a repeated answer before the client gives it, so that each answer leaves a row.
+
+        Returns whether the answer may be given. If not, the client asks the server.
+        """
         response = read_answer(answer.text, key[0])
         try:
             async with asyncio.timeout(self._settings.budget / 2):

@@ -24,7 +24,7 @@ class Source(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why this client denies by itself; the contract has none of these."""
+    """Why this client denies by itself. The contract defines none of these reasons."""
 
     UNREACHABLE = "admin_unreachable"
     """No connection: refused, broken, name unknown, server starting or shutting down."""
@@ -43,7 +43,7 @@ class Reason(StrEnum):
 
 
 class AnswerInvalid(Exception):
-    """What came is not an answer of the contract to the question that was asked."""
+    """The response is not an answer of the contract to the question that was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Decision:
 
 
 def denied(reason: Reason, detail: object = None) -> Decision:
-    """A deny of the client's own."""
+    """Returns a deny of the client's own."""
     return Decision("deny", reason, None, None, None, Source.CLIENT, {}, None if detail is None else describe(detail))
 
 
@@ -82,9 +82,9 @@ def describe(thing: object) -> str:
 
 
 def read_answer(text: str, approval_id: str | None, source: Source = Source.SERVER) -> Decision:
-    """The decision in the response to a question about this approval.
+    """Reads the decision from the response to a question about this approval.
 
-    Whatever is not exactly *valid* in the contract's form raises AnswerInvalid or is a deny, never a yes.
+    A response that is not exactly *valid* in the contract's form raises AnswerInvalid or is a deny, never a yes.
     """
     try:
         response = orjson.loads(text)
@@ -114,7 +114,8 @@ FAR_AWAY = datetime.max.replace(tzinfo=UTC)
 
 
 def read_time(text: str) -> datetime:
-    """A time of the contract; one of a later millennium than Python knows is the last that it knows."""
+    """Reads a time of the contract. A year of more than four digits gives FAR_AWAY, the latest time that Python knows.
+    """
     try:
         time = datetime.fromisoformat(text)
     except ValueError:

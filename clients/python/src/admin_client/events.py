@@ -1,4 +1,4 @@
-"""FF's own events: made, and refused early where the trail could not keep them."""
+"""Makes FF's own events, and refuses early the events that the trail could not keep."""
 
 import json
 import re
@@ -20,7 +20,7 @@ REFUSED_EVENT = "ptt.ff.event.refused"
 """Takes the number of an event that the trail has refused: `data` names it and the reason."""
 
 MOST_ATTRIBUTES_BYTES = 8192
-# Extension attributes that the trail makes itself, and those that have a column.
+# Extension attributes that the trail sets itself, and those that have their own column.
 RESERVED = {
     "specversion",
     "id",
@@ -51,13 +51,13 @@ class EventRefused(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A CloudEvent as JSON, all but its sequence."""
+    """A CloudEvent as JSON, without its sequence number."""
 
     id: str
     text: str
 
     def numbered(self, sequence: int) -> str:
-        """The whole document."""
+        """Returns the complete document with this sequence number."""
         return f'{self.text[:-1]},"sequence":"{sequence}"}}'
 
 
@@ -70,10 +70,12 @@ def make_event(
     extensions: Mapping[str, str] | None = None,
     **texts: str | None,
 ) -> Event:
-    """An event that happens now, with a new id.  texts: subject, actor, requestid, traceparent, where they are known.  dataschema: the URI of data's
-    schema.  extensions: more attributes, by name.
+    """Makes an event of the current time with a new id.
 
-    Raises EventRefused for what is no CloudEvent.
+    texts: subject, actor, requestid and traceparent, if known. dataschema: the URI of data's schema. extensions: more
+    attributes, by name.
+
+    Raises EventRefused if the values do not form a CloudEvent.
     """
     if not is_uri_reference(source):
         raise EventRefused(f"source is no URI reference (RFC 3986): {source[:64]!r}")
@@ -121,7 +123,7 @@ def _check_text(name: str, text: Any) -> None:
 
 
 def _check_unicode(name: str, text: str) -> int:
-    """The length in bytes."""
+    """Returns the length in bytes of UTF-8. Raises EventRefused for half a surrogate pair."""
     try:
         return len(text.encode())
     except UnicodeEncodeError as error:

@@ -1,7 +1,7 @@
-"""Names of people, as the database takes them from a token: what looks like another name is none.
+"""Checks names of people as the database takes them from a token: a name that looks like another one is refused.
 
-The same rules as admin_ext's own (doc/identity.md, "Look-alikes"): PRECIS, RFC 8264 and RFC 8265, UsernameCasePreserved, but with blanks
-and symbols.
+The rules are those of admin_ext (doc/identity.md, "Look-alikes"): the PRECIS profile UsernameCasePreserved (RFC 8264
+and RFC 8265), but with blanks and symbols allowed.
 """
 
 import bisect
@@ -47,14 +47,14 @@ FIRST = [first for first, _ in INVISIBLE]
 
 
 def is_invisible(character: str) -> bool:
-    """A character that a reader does not see, or sees as another."""
+    """Returns whether a reader does not see the character, or sees it as another one."""
     point = ord(character)
     place = bisect.bisect_right(FIRST, point) - 1
     return point & 0xFFFE == 0xFFFE or 0xD800 <= point <= 0xDFFF or (place >= 0 and point <= INVISIBLE[place][1])
 
 
 def check_name(name: str) -> str:
-    """The name.  Raises ValueError for one that looks like another."""
+    """Returns the name. Raises ValueError if it looks like another name."""
     if name != name.strip(" "):
         raise ValueError("it begins or ends with a blank")
     for character in name:

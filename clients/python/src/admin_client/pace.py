@@ -1,7 +1,7 @@
-"""How much is sent at once, so that it arrives within its time.
+"""Limits how much is sent at once, so that it arrives in time.
 
-A batch that is too large for a slow link, or for the server's `statement_timeout`, would be too large at every attempt.  So the
-next one is half as large, and one that goes through quickly lets the next grow again.
+A batch that is too large for a slow link, or for the server's `statement_timeout`, would fail at every attempt. So the
+next batch is half as large. A batch that goes through quickly lets the next one grow again.
 """
 
 import logging
@@ -15,7 +15,7 @@ LONGEST = 16
 class Pace:
     """Limits of the next batch: `events`, `bytes`, and `seconds` for it to arrive.
 
-    events, bytes: the most that a batch ever has.  seconds: how long one usually may take.
+    events, bytes: the maximum of any batch. seconds: how long a batch may usually take.
     """
 
     def __init__(self, events: int, bytes: int, seconds: float) -> None:
@@ -24,7 +24,7 @@ class Pace:
         self._given_up_after = seconds  # the shorter of the client's time and the server's, as far as it is known
 
     def late(self, events: int, bytes: int, took: float) -> None:
-        """A batch of so many was given up after so many seconds."""
+        """Records that a batch of this many events and bytes was given up after `took` seconds."""
         self._given_up_after = min(took, self._usual)
         if events > 1:
             self.events, self.bytes = events // 2, max(1, bytes // 2)
@@ -41,7 +41,10 @@ class Pace:
         )
 
     def arrived(self, took: float) -> None:
-        """A batch has arrived within so many seconds.  A larger one follows if twice as much would take half the time at most."""
+        """Records that a batch arrived within `took` seconds.
+
+        The next batch is larger if one of twice the size would take at most half of the time limit.
+        """
         self.seconds = self._usual
         self._given_up_after = min(1.25 * self._given_up_after, self._usual)
         if 4 * took <= self._given_up_after:

@@ -1,12 +1,12 @@
-"""Connections to the server, each with one statement that it is for.
+"""Connections to the server, each with the one statement that it is for.
 
-What asyncpg does to give out a connection and take it back, and to look a statement up, costs more than the
-statement's round trip.  So a connection that is sound stays at hand with its statement.  Through a pooler in
-transaction mode the statement has no name: it travels with each execution, in the same round trip.
+For asyncpg, giving out a connection, taking it back and looking up a statement cost more than the statement's round
+trip. So a usable connection stays at hand with its statement. Through a pooler in transaction mode the statement has no
+name: it travels with each execution, in the same round trip.
 
-A statement that is given up (time over, caller gone) is cancelled at the server, as asyncpg does it; until that is
-answered the connection is of no use to others.  Nobody waits for it: it is given back by a task of its own, within
-a time of its own, and ended where that does not do.
+asyncpg cancels a statement that is given up (timeout, caller gone) at the server. The connection cannot be used until
+the server has answered that. Callers do not wait for it: a separate task gives the connection back within a time limit
+of its own, and closes it if that fails.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ log = logging.getLogger(__name__)
 
 CLEAN_UP_SECONDS = 5.0
 
-# What the statement says of its arguments: a value that cannot be, a token that is not good.
+# Errors about the statement's arguments: an impossible value, or a token that is not good.
 REFUSALS = (asyncpg.DataError, asyncpg.InvalidAuthorizationSpecificationError)
 
 
 class ArgumentRefused(Exception):
-    """The server has answered: it does not take these arguments.  The cause is its error."""
+    """The server has answered that it does not accept these arguments. The cause is the server's error."""
 
 
 async def _no_reset(connection: Any) -> None:
-    """There is nothing to reset: no session state is used.  asyncpg's own reset is one more round trip."""
+    """Does nothing, because no session state is used. asyncpg's own reset would be one more round trip."""
 
 
 class _Session:
@@ -45,9 +45,10 @@ class _Session:
 
 
 class Pool:
-    """Opens connections when they are needed, and gives none that is in doubt to the next caller.
+    """Opens connections when they are needed, and never gives a connection in doubtful state to the next caller.
 
-    statement: what all of them are for.  size: most connections.  connect_seconds: limit of one attempt to connect.
+    statement: the statement of all connections. size: maximum number of connections. connect_seconds: time limit of one
+    attempt to connect.
     """
 
     def __init__(self, settings: Settings, statement: str, size: int, connect_seconds: float) -> None:
@@ -63,13 +64,14 @@ class Pool:
         self._returning: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Does not ask the server: it may be away."""
+        """Opens the pool without asking the server, which may be away."""
         await self._pool
 
     async def value(self, *arguments: Any, deadline: float) -> Any:
-        """The one value of the statement.  deadline: of the loop's clock; past it, TimeoutError.
+        """Returns the statement's single value. deadline: time of the event loop's clock; after it, raises
+        TimeoutError.
 
-        Raises what asyncpg and the network raise; ArgumentRefused where the arguments are at fault.
+        Raises the errors of asyncpg and of the network, and ArgumentRefused if the arguments are at fault.
         """
         session = self._sound_one()
         if session is None:
@@ -90,7 +92,7 @@ class Pool:
         return result
 
     def _sound_one(self) -> _Session | None:
-        """One at hand."""
+        """Returns an open connection that is at hand, or None."""
         while self._at_hand:
             session = self._at_hand.pop()
             if not session.connection.is_closed():
@@ -99,7 +101,7 @@ class Pool:
         return None
 
     async def _new_one(self) -> _Session:
-        """One of asyncpg's.  While somebody waits for it, none is kept at hand."""
+        """Returns a connection from asyncpg's pool. While a caller waits for one, no connection is kept at hand."""
         self._waiting += 1
         try:
             session = _Session(await self._pool.acquire())
@@ -124,8 +126,8 @@ class Pool:
             log.debug("a connection was ended: %r", error)
 
     async def close(self, seconds: float) -> None:
-        """Ends all connections, politely if that takes no longer than this."""
-        self._waiting += 1  # so that none is kept at hand any more
+        """Closes all connections, gracefully if that takes no longer than this many seconds."""
+        self._waiting += 1  # so that no connection is kept at hand any more
         while self._at_hand:
             self._give_back_later(self._at_hand.pop())
         try:

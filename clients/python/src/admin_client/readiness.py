@@ -78,7 +78,7 @@ class Readiness:
 
     @property
     def unknown(self) -> list[str]:
-        """Items that the database has and this client does not know, or the reverse, or by another title."""
+        """Returns the items that only the database or only this client knows, and those whose titles differ."""
         return sorted(
             {row.item for row in self.rows if ITEMS.get(row.item) != row.title}
             | ITEMS.keys() - {row.item for row in self.rows}
@@ -86,17 +86,18 @@ class Readiness:
 
     @property
     def ready(self) -> bool:
-        """Nothing fails, and both sides speak of the same items."""
+        """Returns whether no item fails and both sides know the same items."""
         return not self.unknown and not self.counts["fail"]
 
 
 def readiness(rows: Iterable[asyncpg.Record]) -> Readiness:
-    """Of the rows of QUERY."""
+    """Makes a Readiness from the rows of QUERY."""
     return Readiness([Row(**dict(row)) for row in rows])
 
 
 async def ask(dsn: str | None, seconds: float = 30.0) -> Readiness:
-    """Asks a database; the role needs the access auditor or operator.  Raises what asyncpg raises, and TimeoutError."""
+    """Asks a database. Its role needs the access auditor or operator. Raises the errors of asyncpg, and TimeoutError.
+    """
     async with asyncio.timeout(seconds):
         connection = await asyncpg.connect(dsn, statement_cache_size=0)
         try:

@@ -1,10 +1,11 @@
-"""Hears on Redis which approvals have changed, and has the cache drop them.
+"""Listens on Redis for changed approvals, and drops their answers from the cache.
 
-Redis tells nobody what it could not deliver.  So the cache is emptied whenever a subscription begins or ends, and
-off in between; a connection that is silent is asked for a sign of life.
+Redis does not report messages that it could not deliver. So the cache is emptied whenever a subscription begins or
+ends, and is off in between. A silent connection is pinged.
 
-A message may come twice.  Numbers of the trail are a store's own, and several stores may share a channel, so what was taken already is known by
-store and approval.  A message without a store, of an older version, always counts as new.
+A message may arrive twice. The trail's numbers belong to one store, and several stores may share a channel. So the
+messages already taken are identified by store and approval. A message without a store, from an older version, always
+counts as new.
 """
 
 import asyncio
@@ -41,7 +42,7 @@ class Subscriber:
         self._taken: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     async def run(self) -> None:
-        """Subscribes, and again after each failure, with pauses that grow."""
+        """Subscribes, and subscribes again after each failure, with growing pauses."""
         try:
             while True:
                 try:
@@ -55,7 +56,7 @@ class Subscriber:
             self._cache.hear(False)
 
     async def _listen(self) -> None:
-        # redis-py must not connect again by itself: what it missed meanwhile nobody would know.
+        # redis-py must not reconnect by itself: the messages that it missed meanwhile would go unnoticed.
         client = Redis.from_url(
             self._url, socket_connect_timeout=2 * self._silence, retry=Retry(NoBackoff(), 0), decode_responses=True
         )
@@ -64,7 +65,7 @@ class Subscriber:
                 await channel.subscribe(self._channel)
             asked = False
             while True:
-                # The limit outside is for half a message, which get_message would wait for.
+                # The outer timeout is for half a message: get_message would wait for its rest.
                 async with asyncio.timeout(2 * self._silence):
                     message = await channel.get_message(timeout=self._silence)
                     if message is None and not asked:
@@ -90,7 +91,11 @@ class Subscriber:
                 self._cache.hear(True)
 
     def _is_new(self, event: dict[str, Any]) -> bool:
-        """Messages of one approval come in order, so one that is not newer than the last of its store has been taken."""
+        """Returns whether the message is new.
+
+        Messages of one approval come in order, so a message that is not newer than the last of its store has been
+        taken.
+        """
         store = event.get("store")
         if not isinstance(store, str):
             return True

@@ -1,4 +1,4 @@
-"""What a client is told: one frozen set of values, checked when it is made."""
+"""Settings of a client: one frozen set of values, checked when it is made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ SOURCE_MAX_BYTES = 512  # as doc/ff.md has it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the database is and how long things may take.  All times are seconds.
+    """Where the database is and how long things may take. All times are in seconds.
 
-    Raises ValueError when two of them do not go together.
+    Raises ValueError if two values contradict each other.
     """
 
     dsn: str

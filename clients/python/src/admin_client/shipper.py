@@ -1,7 +1,7 @@
-"""Ships what the spool holds by `admin.audit_ingest`, each event once.
+"""Ships the spool's events with `admin.audit_ingest`, each event once.
 
-A batch whose answer was not heard is sent again: the trail knows its events by source and id.  Only then is it
-removed from the spool.  A batch that did not arrive in time is followed by a smaller one.
+A batch whose answer did not arrive is sent again: the trail recognises its events by source and id. The spool removes a
+batch only after the answer. After a batch that did not arrive in time, the next one is smaller.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ BATCH_EVENTS = 1000
 BATCH_BYTES = 4 << 20
 FIRST_PAUSE = 0.1
 
-# The time was over: the client's own, or the server's statement_timeout.
+# A time limit was exceeded: the client's own, or the server's statement_timeout.
 DEADLINES = (TimeoutError, asyncpg.QueryCanceledError)
-# Nothing is wrong but that others were in between.
+# The batch is all right, but other transactions interfered.
 CONFLICTS = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
@@ -42,7 +42,8 @@ class Late(Exception):
 class Shipper:
     """Runs as a task until it is cancelled.
 
-    ask: executes INGEST with a document, and gives its value or raises, within `pace.seconds`.  seconds: how long that usually is.
+    ask: executes INGEST with a document and returns its value, or raises, within `pace.seconds`. seconds: how long that
+    usually takes.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Shipper:
         self.pace = Pace(BATCH_EVENTS, BATCH_BYTES, seconds)
 
     async def run(self) -> None:
-        """Ships; after a failure again, with pauses that grow."""
+        """Ships events until cancelled. Retries after a failure, with growing pauses."""
         pause = FIRST_PAUSE
         while True:
             batch: list[Numbered] = []
@@ -79,7 +80,7 @@ class Shipper:
         try:
             answer = json.loads(await self._ask_in_time(batch))
         except ArgumentRefused as error:
-            # One of them spoils the whole document: halve it until that one is alone.
+            # One event makes the server refuse the whole document. Halve the batch until that event is alone.
             if len(batch) == 1:
                 await self._spool.settle((), [(batch[0], str(error))])
             else:
@@ -97,7 +98,7 @@ class Shipper:
         )
 
     async def _ask_in_time(self, batch: list[Numbered]) -> str:
-        """The answer.  Raises Late, and has the next batch be smaller."""
+        """Returns the answer. If it does not arrive in time, makes the next batch smaller and raises Late."""
         document, began = _document(batch), time.monotonic()
         try:
             answer = await self._ask(document)

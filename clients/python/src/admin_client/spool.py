@@ -1,8 +1,8 @@
-"""Events that the trail does not have yet, in a file that outlives the process and the machine's power.
+"""Keeps events that the trail does not have yet in a file that survives a crash and a power failure.
 
-SQLite in WAL mode with synchronous=FULL: an event that was accepted here stands for an answer that was given or a
-thing that was done, so a power cut must not take it back; nor must a number be given twice, which after a lost
-commit (synchronous=NORMAL) it would be.  Appends that come while one is being written share the next write.
+SQLite runs in WAL mode with synchronous=FULL. An accepted event stands for an answer that was given or an action that
+was performed, so a power failure must not lose it. Nor may a number be given twice, which could happen after a lost
+commit (synchronous=NORMAL). Appends that arrive during a write share the next write.
 """
 
 import asyncio
@@ -43,8 +43,11 @@ class Numbered:
 
 
 class Spool:
-    """The file of one source, for one process at a time.  It has a thread of its own, so that the loop never waits for
-    the disk, nor the disk for a name server that hangs in the loop's threads."""
+    """The file of one source, for one process at a time.
+
+    It has a thread of its own. So the loop never waits for the disk, and the disk never waits for a name server that
+    hangs in the loop's threads.
+    """
 
     def __init__(self, path: str | Path, source: str) -> None:
         self.source = source
@@ -59,7 +62,7 @@ class Spool:
         self._database: sqlite3.Connection
 
     async def open(self) -> None:
-        """Raises SpoolError: the file is in use, cannot be written, or is another source's."""
+        """Opens the file. Raises SpoolError if it is in use, cannot be written, or belongs to another source."""
         try:
             await self._run(self._open)
         except BaseException:
@@ -67,7 +70,7 @@ class Spool:
             raise
 
     async def append(self, event: Event) -> int:
-        """Its number, once it is on the disk.  Raises SpoolError."""
+        """Returns the event's number once it is on the disk. Raises SpoolError."""
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, done))
         if self._writer is None or self._writer.done():
@@ -75,28 +78,31 @@ class Spool:
         return await done
 
     async def first(self, most: int, most_bytes: int) -> list[Numbered]:
-        """The oldest ones, by their numbers: so many, of so many bytes together, but at least one if there is one."""
+        """Returns the oldest events in order of their numbers: at most this many events and bytes, but at least one
+        event if there is one.
+        """
         return await self._run(lambda: self._first(most, most_bytes))
 
     async def settle(self, taken: Iterable[int], refused: Iterable[tuple[Numbered, str]]) -> None:
-        """Removes those that the trail has, by number, and sets aside those that it has refused, with the reason.
+        """Removes the events that the trail has, and sets aside those that it has refused, with the reason.
 
-        The number of a refused one goes to an event that says so: a number that is missing in the trail always means loss.
+        A refused event's number goes to an event that reports the refusal. So a missing number in the trail always
+        means loss.
         """
         await self._run(lambda: self._settle(list(taken), list(refused)))
 
     async def count(self) -> int:
-        """How many wait to be shipped."""
+        """Returns how many events wait to be shipped."""
         return await self._run(lambda: int(self._database.execute("select count(*) from event").fetchone()[0]))
 
     async def rejected(self) -> list[tuple[int, str, str]]:
-        """Those that were set aside: number, document, reason."""
+        """Returns the events that were set aside: number, document, reason."""
         return await self._run(
             lambda: self._database.execute("select sequence, text, error from rejected order by sequence").fetchall()
         )
 
     async def close(self, seconds: float) -> None:
-        """What is being written is written first, if that takes no longer than this."""
+        """Closes the file. A write in progress is completed first, if that takes no longer than this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 if self._writer is not None:
@@ -129,7 +135,7 @@ class Spool:
             self.is_empty.clear()
             self.appended.set()
             for (_, done), number in zip(batch, numbers):
-                if not done.done():  # whoever appended may have given up; the event stays
+                if not done.done():  # the caller may have given up; the event stays
                     done.set_result(number)
 
     # What follows runs in the thread.
@@ -139,7 +145,7 @@ class Spool:
             self._path, timeout=0, isolation_level=None, check_same_thread=False
         )
         try:
-            database.execute("pragma locking_mode = exclusive")  # one process at a time, until it ends, however it ends
+            database.execute("pragma locking_mode = exclusive")  # one process at a time; ends with the process
             database.execute("pragma journal_mode = wal")
             database.execute("pragma synchronous = full")
             database.executescript(TABLES)
@@ -176,7 +182,7 @@ class Spool:
     def _settle(self, taken: list[int], refused: list[tuple[Numbered, str]]) -> None:
         with _transaction(self._database):
             for numbered, error in refused:
-                if numbered.stands_in:  # refused as well: the gap in the numbers tells
+                if numbered.stands_in:  # refused as well: the gap in the numbers shows it
                     taken.append(numbered.sequence)
                     continue
                 self._database.execute(
@@ -195,7 +201,7 @@ class Spool:
 
 
 class _transaction:
-    """Commits, or undoes what an exception has left half done."""
+    """Commits, or rolls back what an exception has left half done."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database

@@ -1,8 +1,14 @@
-"""URIs of RFC 3986 that every reader takes, by the same rules as the extension's src/uri.c.
+"""Accepts the URIs of RFC 3986 that every reader accepts, by the same rules as the extension's src/uri.c.
 
-A few rare forms of the RFC are refused, because libraries in wide use fail on them or change them: a scheme with capital letters, a scheme or
-"//" with nothing behind it, an empty fragment, a host with percent-encoded characters or of a future IP version, a port of more than five digits,
-a user name with percent-encoded characters or one of ! ' ( ) *.  `audit_ingest` refuses them, so the client does, too.
+A few rare forms of the RFC are refused, because widely used libraries fail on them or change them. `audit_ingest`
+refuses them, so the client does, too:
+
+- a scheme with capital letters
+- a scheme or "//" that nothing follows
+- an empty fragment
+- a host with percent-encoded characters or of a future IP version
+- a port of more than five digits
+- a user name with percent-encoded characters or one of ! ' ( ) *
 """
 
 import ipaddress
@@ -14,7 +20,7 @@ _NAME = rf"[{_UNRESERVED}$&+,;=]*"
 _CHARACTER = rf"[{_UNRESERVED}{_SUB_DELIMS}/:@]|{_HEX}"
 _SCHEME = r"[a-z][a-z0-9+.\-]*:"
 _AUTHORITY = rf"(?:{_NAME}(?::{_NAME})?@)?(?:\[(?P<literal>[^\]\[]*)\]|[{_UNRESERVED}{_SUB_DELIMS}]*)(?::[0-9]{{0,5}})?"
-# "//" has a host or a path behind it; and something stands before the query, or there is one.
+# "//" is followed by a host or a path; and something precedes the query, or there is no query.
 _HIERARCHICAL = (
     rf"(?://(?![?#]|\Z){_AUTHORITY}(?:/(?:{_CHARACTER})*)?|(?!//|#|\Z)(?:{_CHARACTER})*)(?:\?(?:{_CHARACTER}|\?)*)?"
 )
@@ -25,12 +31,12 @@ _REFERENCE = re.compile(rf"(?:(?:{_SCHEME}|(?![^:/?#]*:)){_HIERARCHICAL})?(?:{_F
 
 
 def is_uri(text: str) -> bool:
-    """An absolute URI: with a scheme, without a fragment (RFC 3986, section 4.3)."""
+    """Returns whether the text is an absolute URI: with a scheme, without a fragment (RFC 3986, section 4.3)."""
     return _matches(_ABSOLUTE, text)
 
 
 def is_uri_reference(text: str) -> bool:
-    """A URI, or a relative reference (RFC 3986, section 4.1); not the empty one."""
+    """Returns whether the text is a URI or a non-empty relative reference (RFC 3986, section 4.1)."""
     return text != "" and _matches(_REFERENCE, text)
 
 
@@ -40,7 +46,7 @@ def _matches(pattern: re.Pattern[str], text: str) -> bool:
 
 
 def _is_address(literal: str) -> bool:
-    """What stands between brackets: an address of IPv6, without a zone."""
+    """Returns whether the text between brackets is an IPv6 address without a zone."""
     try:
         return "%" not in literal and ipaddress.IPv6Address(literal) is not None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who is let in: by a bearer token that the database has verified, and by a role among its roles."""
+"""Decides who is admitted: by a bearer token that the database has verified, and by a role among the token's roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .database import SPENT, database_of
 from .problems import ProblemError, unauthorized
 
 VERIFIED = "select true from admin.jwt_verify($1)"
-# Is a role among those that a token tells?  Where and how it tells them is its issuer's.
+# Whether a role is among those of a token. The token's issuer defines the claim that names them.
 HOLDS = """
 select case jsonb_typeof(told) when 'array' then told ? $2 when 'string' then told #>> '{}' = $2 else false end
 from admin.jwt_verify($1) as claims join admin.jwt_issuer as i on i.issuer = claims ->> 'iss', lateral (select claims -> i.roles_claim) as t(told)"""
@@ -34,17 +34,17 @@ class Access:
 
 
 def reading(needs_token: bool) -> Access:
-    """To look at approvals, previews and the state of the cutover."""
+    """Access for reading approvals, previews and the state of the cutover."""
     return Access(needs_token, "ADMIN_READER_ROLE", "reader_role", "read")
 
 
 def ingesting(needs_token: bool) -> Access:
-    """To bring events: from services alone."""
+    """Access for bringing events. Only services have it."""
     return Access(needs_token, "ADMIN_INGEST_ROLE", "ingest_role", "bring events", is_strict=True)
 
 
 async def admit(request: Request, access: Access) -> None:
-    """Raises 401 and 403, and what the database raises: 28000 for a token that is not good."""
+    """Admits the request, or raises 401 or 403. Raises the database's errors, too: 28000 for an invalid token."""
     database, began = database_of(request), asyncio.get_running_loop().time()
     credentials = await models.bearer(request)
     token = models.required_token(credentials) if access.needs_token else models.optional_token(credentials)

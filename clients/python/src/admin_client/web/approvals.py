@@ -42,7 +42,10 @@ def answer(text: str, status: int = 200) -> Response:
 
 
 async def step(request: Request, statement: str, *arguments: Any) -> str:
-    """A step of the workflow.  What its request's form did not tell is a conflict with the approval, or with the token."""
+    """Runs a step of the workflow and returns its answer.
+
+    An invalid value that the request's form did not show is a conflict with the approval, or with the token: 409.
+    """
     try:
         text: str = await database_of(request).value(statement, *arguments)
     except asyncpg.InvalidParameterValueError as error:
@@ -53,7 +56,7 @@ async def step(request: Request, statement: str, *arguments: Any) -> str:
 
 
 def router(requires_token: bool) -> APIRouter:
-    """For requests with a token, or for those that name people themselves."""
+    """Makes the router, for requests with a token or for requests that name people themselves."""
     routes = APIRouter(
         prefix="/api/policy/approvals", tags=["approvals"], route_class=route_for(Access(requires_token))
     )

@@ -1,7 +1,7 @@
-"""Requests before anything of them is used: who asks, and the type, size, encoding and form of a body.
+"""Checks a request before its content is used: the caller, and the type, size, encoding and form of the body.
 
-The order is that of cost: a token is verified before its request's body is read, and a body is read before it is parsed.  A large one is
-parsed in another process, one after the other, so that the loop goes on.
+The checks run in order of cost: the token is verified before the body is read, and the body is read before it is
+parsed. Large bodies are parsed one at a time in another process, so that the event loop goes on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def check_type(request: Request) -> None:
 
 
 def check_head(request: Request) -> None:
-    """Raises 400 for two lengths of one body, which a proxy in between may have understood otherwise (RFC 9112, section 6.1), and 422 for a long query."""
+    """Raises 400 for two lengths of one body, which a proxy may have understood differently (RFC 9112, section 6.1).
+    Raises 422 for a long query.
+    """
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
         raise ProblemError(400, "The request has both Content-Length and Transfer-Encoding.", headers=CLOSE)
     if len(request.scope["query_string"]) > MOST_QUERY_BYTES:
@@ -64,7 +66,7 @@ def check_head(request: Request) -> None:
 
 
 async def read(request: Request) -> bytes:
-    """The body, which is not kept beyond its limit, whether its length was announced or not.  Raises 413."""
+    """Returns the body. Raises 413 as soon as it exceeds its limit, whether or not its length was announced."""
     announced = request.headers.get("content-length", "")
     body = bytearray()
     if not (announced.isdigit() and int(announced) > MOST_BYTES):
@@ -78,7 +80,9 @@ async def read(request: Request) -> bytes:
 
 
 async def read_text(request: Request) -> str:
-    """The body as text, within its time.  Raises 408, 413, and 400 for what is no UTF-8."""
+    """Returns the body as text. Raises 408 if it does not arrive in time, 413 if it is too large, and 400 if it is not
+    UTF-8.
+    """
     seconds = database_of(request).settings.body_budget
     try:
         async with asyncio.timeout(seconds):
@@ -92,7 +96,11 @@ async def read_text(request: Request) -> str:
 
 
 async def parsed(request: Request, work: Callable[[str], T], text: str) -> T:
-    """What the work makes of the text.  Raises 400 for what is no JSON, 422 for what is too large for any request, 503 where others are parsed for too long."""
+    """Returns the result of the work on the text.
+
+    Raises 400 if the text is not JSON, 422 if it is too large for any request, and 503 if other texts are being parsed
+    for too long.
+    """
     try:
         async with asyncio.timeout(database_of(request).settings.body_budget):
             return await parsing_of(request).run(work, text)
@@ -111,7 +119,7 @@ def no_json(error: Exception) -> ProblemError:
 
 
 class JsonRoute(APIRoute):
-    """A route whose body is JSON.  Raises what its parts do; a client that goes away is no error."""
+    """A route whose body is JSON. Raises the errors of its parts. A client that disconnects is no error."""
 
     access: ClassVar[Access | None] = None
     """Who is let in; None: everybody."""
@@ -128,12 +136,12 @@ class JsonRoute(APIRoute):
                 return await handle(request)
             except ClientDisconnect:
                 log.debug("the client of %s %s went away", request.method, request.url.path)
-                return Response(status_code=400)  # heard by nobody
+                return Response(status_code=400)  # no client receives it
 
         return checked
 
     async def prepare(self, request: Request) -> None:
-        """All that comes before the operation itself."""
+        """Runs all checks that come before the operation itself."""
         SPENT.set(0.0)
         check_head(request)
         if self.access is not None:
@@ -143,9 +151,9 @@ class JsonRoute(APIRoute):
             if self.is_parsed:
                 request._json = await parsed(
                     request, parse, await read_text(request)
-                )  # for FastAPI, which would parse it once more
+                )  # so that FastAPI does not parse it once more
 
 
 def route_for(access: Access, *, is_parsed: bool = True) -> type[JsonRoute]:
-    """A class of routes that lets in whom the access lets in."""
+    """Makes a class of routes that admits callers with this access."""
     return type("AccessRoute", (JsonRoute,), {"access": access, "is_parsed": is_parsed})

@@ -18,7 +18,11 @@ PREVIEW = "select admin.sensitive_check_preview($1, $2, $3, $4::text::timestampt
 
 
 def router(requires_token: bool) -> APIRouter:
-    """Who asks is the subject of the token; without one, the request may say.  A preview leaves no row in the trail: it is for readers."""
+    """Makes the router.
+
+    The caller is the subject of the token. Without a token, the request may name the caller. A preview leaves no row in
+    the trail and is for readers.
+    """
     routes = APIRouter(
         prefix="/api/policy/sensitive-check", tags=["check"], route_class=route_for(Access(requires_token))
     )

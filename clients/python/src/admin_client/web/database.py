@@ -1,7 +1,8 @@
-"""The pool, and one request's time with it.
+"""The connection pool, and the time budget of a request.
 
-A request has a budget: to get a connection, and for its statements.  A statement that is given up is cancelled at the server; its
-connection is given back by a task of its own, since that takes the server's answer, and ended where that does not come.
+Getting a connection and running statements share the request's budget. A statement that is given up is cancelled at the
+server. A separate task gives its connection back, because that needs the server's answer. If no answer comes, the task
+closes the connection.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SPENT: ContextVar[float] = ContextVar("SPENT", default=0.0)
 
 
 class Unavailable(Exception):
-    """There is no connection to be had: the database is away, or all of ours are in use.  The cause says why."""
+    """No connection is available: the database is away, or all connections are in use. The cause says why."""
 
 
 async def _no_reset(connection: Any) -> None:
@@ -65,9 +66,9 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[asyncpg.Connection]:
-        """One, for what is left of the request's time.
+        """Provides a connection for the rest of the request's time.
 
-        Raises Unavailable, TimeoutError when the time is over, and what the server raises.
+        Raises Unavailable, TimeoutError after the request's time, and the server's errors.
         """
         async with asyncio.timeout((seconds or self.settings.budget) - SPENT.get()):
             connection = await self._acquire()
@@ -104,7 +105,7 @@ class Database:
 
 
 class Probe:
-    """Does the database answer?  Anybody may ask, so all who ask within a second share one question."""
+    """Asks whether the database answers. Anybody may ask, so all callers within a second share one question."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -112,7 +113,7 @@ class Probe:
         self._asked_at = 0.0
 
     async def ask(self) -> None:
-        """Raises what the question has ended with."""
+        """Asks, or shares a question that is pending or was asked less than a second ago. Raises its error."""
         now = asyncio.get_running_loop().time()
         if self._asking is None or (self._asking.done() and now - self._asked_at >= PROBE_SECONDS):
             self._asking, self._asked_at = asyncio.create_task(self._ask()), now

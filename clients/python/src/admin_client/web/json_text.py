@@ -1,10 +1,11 @@
-"""JSON as the app takes it: stricter than Python's parser, and in time that grows as the text does.
+"""Parses JSON more strictly than Python's parser, in time that grows as the text does.
 
-Python's parser takes a member that is named twice, refuses a number of more than 4300 digits with advice on Python, and answers a deep
-text by RecursionError.  PostgreSQL's refuses numbers and characters that JSON allows.  Whatever is wrong with one element of a batch is told
-of that one.
+Python's parser accepts a member that is named twice, refuses a number of more than 4300 digits with advice about
+Python, and raises RecursionError for a deep text. PostgreSQL's parser refuses numbers and characters that JSON allows.
+An error in one element of a batch is reported for that element.
 
-A text that may have many values is looked through first, and refused before it is parsed if it has more than anything that the database takes.
+A text that may have many values is scanned before it is parsed. The scan refuses a text with more values than the
+database accepts in anything.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MOST_LEVELS = 500  # well within the stack of Python and of the database, which 
 MOST_VALUES = (
     131_072  # of an event: more do not fit into the 256 KiB that the database takes, were they all of one digit
 )
-FEW_VALUES = 5_000  # of which nobody notices that they are parsed
+FEW_VALUES = 5_000  # so few that parsing them takes no noticeable time
 MOST_REQUEST_VALUES = 1_000
 BLANKS = re.compile(r"[ \t\n\r]*+")
 NUMBER = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
@@ -38,7 +39,7 @@ TOO_LARGE = f"it has more than {MOST_VALUES} values"
 
 @dataclass(slots=True)
 class Reading:
-    """What was wrong with what has been parsed, and can be told without refusing it as JSON."""
+    """Collects errors in the parsed text that can be reported without refusing it as JSON."""
 
     faults: list[str] = field(default_factory=list)
     is_wide: bool = False
@@ -54,7 +55,7 @@ class Reading:
         return members
 
     def number(self, text: str) -> float | int:
-        """Its value, or infinity where it has too many digits."""
+        """Returns the number's value, or infinity if it has too many digits."""
         if len(text) <= 15 and text.lstrip("-").isdigit():
             return int(text)
         whole, fraction, exponent = NUMBER.fullmatch(text).groups()  # type: ignore[union-attr]
@@ -81,7 +82,9 @@ def decoder(reading: Reading) -> json.JSONDecoder:
 
 
 def survey(text: str, start: int, most_values: int) -> tuple[int, str | None]:
-    """Where the array or object ends that begins here, and what it has too much of: by its brackets and commas alone."""
+    """Returns where the array or object that begins here ends, and which limit it exceeds. Looks only at brackets and
+    commas.
+    """
     depth = deepest = values = 0
     for token in TOKEN.finditer(text, start):
         if token[1]:
@@ -98,7 +101,7 @@ def survey(text: str, start: int, most_values: int) -> tuple[int, str | None]:
 
 
 def has_many(text: str) -> bool:
-    """May it have many values?  Looks at what is in strings, too."""
+    """Returns whether the text may have many values. Counts commas and brackets within strings, too."""
     return (
         text.count(",") + text.count("[") + text.count("{") > FEW_VALUES
         or min(text.count("["), text.count("]")) + min(text.count("{"), text.count("}")) > MOST_LEVELS
@@ -106,7 +109,10 @@ def has_many(text: str) -> bool:
 
 
 def parse(text: str) -> Any:
-    """The value of a request's whole text.  Raises ValueError, also for a member that is named twice and for what is nested too deep; and TooWide."""
+    """Returns the value of a request's whole text.
+
+    Raises ValueError, also for a member that is named twice and for a text that is nested too deep. Raises TooWide.
+    """
     reading = Reading()
     if has_many(text) and text[(start := after_blanks(text, 0)) : start + 1] in ("[", "{"):
         _, too_much = survey(text, start, MOST_REQUEST_VALUES)
@@ -127,7 +133,7 @@ def parse(text: str) -> Any:
 
 
 class TooWide(Exception):
-    """It has more values than any request has.  Each member would be an error of its own to the models."""
+    """The text has more values than any request has. The models would report an error for each member."""
 
 
 class NoArray(Exception):
@@ -140,7 +146,7 @@ class TooMany(Exception):
 
 @dataclass(slots=True)
 class Batch:
-    """An array of documents: those that the database can read, and what is wrong with the others."""
+    """An array of documents: those that the database can read, and the errors of the others."""
 
     count: int
     sound: list[int]
@@ -150,7 +156,7 @@ class Batch:
     """The array of the sound ones, as they came."""
 
     def merged(self, answer: str) -> str:
-        """The database's answer for the document, as one for the array that came."""
+        """Turns the database's answer for `document` into an answer for the received array."""
         if not self.rejected:
             return answer
         told = json.loads(answer)
@@ -159,7 +165,7 @@ class Batch:
 
 
 def read_batch(text: str, most: int) -> Batch:
-    """Raises ValueError for what is no JSON, NoArray, and TooMany."""
+    """Reads a batch. Raises ValueError if the text is not JSON, NoArray, and TooMany."""
     place = after_blanks(text, 0)
     if text[place : place + 1] != "[":
         parse(text)
@@ -196,7 +202,7 @@ def after_blanks(text: str, place: int) -> int:
 
 
 def read_element(text: str, start: int, is_surveyed: bool) -> tuple[int, str | None, str | None]:
-    """Where the element ends, its id if it has one that can be told, and what is wrong with it, if anything."""
+    """Returns where the element ends, its id or None, and its error or None."""
     reading = Reading()
     if is_surveyed and text[start : start + 1] in ("[", "{"):
         end, too_much = survey(text, start, MOST_VALUES)
@@ -204,7 +210,7 @@ def read_element(text: str, start: int, is_surveyed: bool) -> tuple[int, str | N
             return end, None, too_much
     try:
         value, end = decoder(reading).raw_decode(text, start)
-    except RecursionError:  # where somebody has lowered Python's limit
+    except RecursionError:  # if Python's limit was lowered
         return survey(text, start, MOST_VALUES)[0], None, TOO_DEEP
     element = text[start:end]
     name = value.get("id") if isinstance(value, dict) else None
@@ -217,7 +223,7 @@ def read_element(text: str, start: int, is_surveyed: bool) -> tuple[int, str | N
 
 
 def is_text(text: str) -> bool:
-    """Can PostgreSQL's text hold it?"""
+    """Returns whether PostgreSQL's type text can hold it."""
     try:
         return b"\0" not in text.encode()
     except UnicodeEncodeError:

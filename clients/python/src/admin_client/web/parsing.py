@@ -1,8 +1,9 @@
-"""Large texts are parsed in a process of its own.
+"""Parses large texts in a separate process.
 
-No other thread of Python runs while the parser, which is C, makes values of a text, and a thread that computes makes the loop wait for its turn again
-and again.  So the app's own process only sends the text, and gets what was made of it.  The process is started for the first large text.  It reads
-from its standard input, one text after the other, and ends with that: also when the app is killed.
+Python's JSON parser is written in C, and no other Python thread runs while it builds values. A thread that computes
+makes the event loop wait for its turn again and again. So the app's own process only sends the text and receives the
+result. The process starts with the first large text. It reads one text after the other from its standard input, and
+ends when that is closed, even if the app is killed.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ ATTEMPTS = 2
 
 
 class ParsingEnded(Exception):
-    """The process ends with each attempt."""
+    """The process ended at each attempt."""
 
 
 def serve(source: BinaryIO, target: BinaryIO) -> None:
-    """Does what it is asked, until nobody asks."""
+    """Answers one question after the other until the source ends."""
     while head := source.read(HEAD_BYTES):
         work, text = pickle.loads(source.read(int.from_bytes(head)))
         try:
@@ -41,7 +42,7 @@ def serve(source: BinaryIO, target: BinaryIO) -> None:
 
 
 class Parsing:
-    """The process, and who waits for it."""
+    """The process, and the callers that wait for it."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -49,15 +50,18 @@ class Parsing:
 
     @property
     def pid(self) -> int | None:
-        """Of the process, once it was needed."""
+        """The id of the process; None while there is none."""
         return self._process.pid if self._process else None
 
     async def run(self, work: Callable[[str], T], text: str) -> T:
-        """What the work, which can be pickled, makes of the text.  Raises what it raises, and ParsingEnded.  Who gives up waiting leaves the queue."""
+        """Returns the result of the work on the text. The work has to be picklable.
+
+        Raises the work's error, and ParsingEnded. A caller that gives up waiting leaves the queue.
+        """
         if len(text) <= LARGE:
             return work(text)
         await self._turn.acquire()
-        # Whoever asked may give up: the answer has to be read all the same, before the next one asks.
+        # The caller may give up. The answer has to be read all the same, before the next caller asks.
         asking = asyncio.create_task(self._ask(work, text))
         asking.add_done_callback(self._end_turn)
         return await asyncio.shield(asking)
@@ -65,13 +69,13 @@ class Parsing:
     def _end_turn(self, asking: asyncio.Task[T]) -> None:
         self._turn.release()
         if not asking.cancelled():
-            asking.exception()  # told to whoever still waits
+            asking.exception()  # callers that still wait get it, too
 
     async def _ask(self, work: Callable[[str], T], text: str) -> T:
         question = pickle.dumps((work, text))
         for _ in range(ATTEMPTS):
             try:
-                is_made, made = await self._exchange(question)  # what it made, or what it raised
+                is_made, made = await self._exchange(question)  # the result, or the exception
             except (asyncio.IncompleteReadError, ConnectionError):
                 await self.close()
                 continue
@@ -110,5 +114,5 @@ class Parsing:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the app ends us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the app ends this process
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -1,4 +1,4 @@
-"""For who starts and stops the app."""
+"""Probes for the system that starts and stops the app."""
 
 from __future__ import annotations
 

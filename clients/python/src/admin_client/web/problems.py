@@ -1,4 +1,4 @@
-"""Whatever goes wrong becomes a problem document (RFC 9457); what the database raises, by its SQLSTATE."""
+"""Turns every error into a problem document (RFC 9457). The SQLSTATE decides the status of a database error."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="admin"'  # RFC 6750, section 3
 RETRY_AFTER = {"Retry-After": "1"}
 
-# The status of a SQLSTATE: the longest prefix counts.
+# The HTTP status of a SQLSTATE. The longest matching prefix counts.
 STATUSES: Mapping[str, int] = {
     "08": 503,  # the connection is lost
-    "22": 422,  # a value that cannot be
-    "23": 409,  # a constraint: twice the same, or not to be changed
+    "22": 422,  # an invalid value
+    "23": 409,  # a constraint: a duplicate, or a row that must not change
     "23502": 422,
     "23514": 422,
     "25006": 503,  # a standby, or read-only for now
-    "28": 401,  # no token, or none that is good
+    "28": 401,  # no token, or an invalid one
     "3F000": 503,  # no extension
     "42883": 503,
     "42P01": 503,
-    "40": 503,  # given up for the sake of others: try again
-    "42501": 403,  # may not
-    "53": 503,  # out of something
-    "54": 422,  # too much, too deep
-    "55": 409,  # not in a state for it
-    "55P03": 503,  # somebody has it locked
+    "40": 503,  # rolled back because of other transactions: retry
+    "42501": 403,  # not permitted
+    "53": 503,  # out of a resource
+    "54": 422,  # too large, too complex
+    "55": 409,  # not in the required state
+    "55P03": 503,  # locked by another session
     "57": 503,  # shut down, starting
     "57014": 504,  # cancelled: it took too long
     "P0002": 404,  # no such approval
@@ -95,18 +95,18 @@ def respond(
         **({"WWW-Authenticate": CHALLENGE} if status == 401 else {}),
         **(headers or {}),
     }
-    # What a caller sent may be told back, and be no text of UTF-8.
+    # The document may repeat text from the caller that is not valid UTF-8.
     content = json.dumps({key: value for key, value in document.items() if value is not None}, ensure_ascii=True)
     return Response(content, status, more, MEDIA_TYPE)
 
 
 def status_of(sqlstate: str) -> int:
-    """500 for what should not occur."""
+    """Returns the HTTP status of a SQLSTATE; 500 for an error that should not occur."""
     return next((STATUSES[sqlstate[:length]] for length in (5, 3, 2) if sqlstate[:length] in STATUSES), 500)
 
 
 def unauthorized(error: str | None, detail: str) -> ProblemError:
-    """RFC 6750, section 3.1: who sends no token at all is told no error."""
+    """Makes a 401. A caller that sends no token gets no error code (RFC 6750, section 3.1)."""
     return ProblemError(401, detail, headers={"WWW-Authenticate": CHALLENGE + (f', error="{error}"' if error else "")})
 
 
@@ -171,7 +171,9 @@ async def on_anything(request: Request, error: Exception) -> Response:
 
 
 def methods_of(request: Request) -> set[str]:
-    """All that the path has (RFC 9110, section 10.2.1): the routes' own error tells those of one of them."""
+    """Returns all methods of the path (RFC 9110, section 10.2.1). The routes' own error names the methods of one route
+    only.
+    """
     return {
         method.upper()
         for path, operations in request.app.openapi()["paths"].items()
@@ -214,7 +216,7 @@ def install(app: FastAPI) -> None:
 
 
 def may_answer(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For the OpenAPI document: what else than success an operation answers."""
+    """Describes for the OpenAPI document the error statuses of an operation."""
     return {
         status: {
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

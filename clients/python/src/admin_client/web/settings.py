@@ -1,4 +1,4 @@
-"""What the app is told, by its environment or by whoever makes it."""
+"""Settings of the app, from its environment or from the program that makes it."""
 
 from __future__ import annotations
 
