@@ -1,4 +1,4 @@
-"""The archiver's life: what the archive has, where to read on, the loop, and the end."""
+"""The archiver's life: finding what the archive has, where to read on, the main loop, and the end."""
 
 import dataclasses
 import datetime
@@ -56,9 +56,9 @@ class Archiver(Sink):
         self._progress_records = 0
 
     def run(self) -> int:
-        """Archives until it is stopped, or to the end; the exit status.
+        """Archives until it is stopped, or to the end of the topic. Returns the exit status.
 
-        An exception leaves the handles of Kafka open: to close one may take a minute while the broker is away.
+        After an exception the Kafka handles stay open: closing one may take a minute while the broker is away.
         """
         if self._settings.metrics_port is not None:
             try:
@@ -103,7 +103,7 @@ class Archiver(Sink):
         self._key_extended = now()
 
     def _begin(self, topic: reader.Reader, from_beginning: bool) -> Session:
-        """Asks the archive what it has and the topic where it is.  Raises Away."""
+        """Finds what the archive has and where the topic is. Raises Away."""
         partitions = topic.partitions()
         marks = {each: topic.watermarks(each) for each in partitions}
         ends = {each: high for each, (_, high) in marks.items()}
@@ -156,7 +156,11 @@ class Archiver(Sink):
         return stores
 
     def _honour(self, name: str, stores: dict[str, Store], accepted: dict[int, int] | None) -> None:
-        """A stream that had stopped stays so until that is accepted; accepted is up to where this run does it."""
+        """Keeps a stream stopped that an earlier run has stopped, until an operator accepts the stop.
+
+        accepted: by partition, the offsets up to which this run accepts second records; None if this run accepts
+        nothing.
+        """
         stop: Stop | None = None
         try:
             stop = self._stops.newest(name)
@@ -172,11 +176,11 @@ class Archiver(Sink):
             store.stops, store.accepted = stop.count, accepted or {}
         if store.broken is None and (stop is None or accepted is None):
             receipt = store.stop(words, stop.offsets if stop else {}, stop.place if stop else None)
-            self._tell(dataclasses.replace(receipt, location=reason))  # the database has this one already
+            self._tell(dataclasses.replace(receipt, location=reason))  # the database has the stop already
             store.is_recorded = True
 
     def _repeat(self, name: str, sealed: Sealed) -> None:
-        """What an earlier run may not have done after its newest seal: the receipt, and the timestamp."""
+        """Repeats what an earlier run may have left undone after its newest seal: the receipt and the timestamp."""
         found = sealed.seal
         _log.info("store %s: archived up to number %d", name, found["last"])
         self.metrics.last_number.labels(name).set(found["last"])
@@ -195,10 +199,10 @@ class Archiver(Sink):
             self._timestamps.append((sealed.key, self._storage.get(sealed.key)))
 
     def _offsets(self, topic: reader.Reader, marks: dict[int, tuple[int, int]]) -> dict[int, int]:
-        """Where to read on: by our own signed hints, else from the beginning.
+        """Returns where to read on: at the archiver's own signed hints, else at the beginning.
 
-        The seals do not say it.  Before their offsets may be foreign records, and records of other stores, that are
-        in no object yet.
+        The seals cannot tell. Foreign records, and records of other stores, that are in no object yet may precede their
+        offsets.
         """
         committed = topic.hints(sorted(marks))
         offsets = {}
@@ -232,7 +236,7 @@ class Archiver(Sink):
                 return
 
     def _finish(self, session: Session) -> None:
-        """The last tries for receipts and timestamps, for a few seconds."""
+        """Tries for a few seconds to send the last receipts and to get the last timestamps."""
         self._commit(session)
         deadline = time.monotonic() + _LAST_TRIES_SECONDS
         while (self._receipts or self._timestamps) and time.monotonic() < deadline:
@@ -242,7 +246,7 @@ class Archiver(Sink):
         session.reader.read(_READ_SECONDS)
 
     def _idle(self) -> None:
-        """While the archiver waits for the storage: its metrics go on."""
+        """Keeps the metrics up to date while the archiver waits for the storage."""
         if self._session is not None:
             self._measure(self._session)
         self._receipts.send()
@@ -253,7 +257,7 @@ class Archiver(Sink):
         self.metrics.receipts.set(len(self._receipts))
 
     def _upkeep(self, session: Session) -> None:
-        """What is done every second."""
+        """Runs the tasks of every second."""
         at = time.monotonic()
         self._upkeep_at = at + _UPKEEP_SECONDS
         self._measure(session)
@@ -275,12 +279,12 @@ class Archiver(Sink):
             self._patience.until(self._publish_key, "locking the key for longer")
 
     def _commit(self, session: Session) -> None:
-        """Leaves a hint where to read on."""
+        """Commits a signed hint where to read on."""
         self._hint_at = time.monotonic() + _HINT_SECONDS
         session.reader.commit(hints.sign(self._key, self._place, self._settings.topic, session.resume()))
 
     def _ask_timestamps(self) -> None:
-        """One timestamp that is missing; when the authority does not answer, the next try is later."""
+        """Asks for one missing timestamp. If the authority does not answer, the next attempt is delayed."""
         if not self._timestamps or self._settings.tsa is None or time.monotonic() < self._timestamp_at:
             return
         key, content = self._timestamps[0]
@@ -296,7 +300,7 @@ class Archiver(Sink):
         del self._timestamps[0]
 
     def sealed(self, receipt: Receipt, content: bytes, draft: Draft) -> None:
-        """Counts it, says it, and tells the database."""
+        """Counts and logs a sealed object, and tells the database."""
         labels = self.metrics
         labels.objects.labels(receipt.store).inc()
         labels.documents.labels(receipt.store).inc(draft.last - draft.first + 1)
@@ -312,7 +316,9 @@ class Archiver(Sink):
         self._hint_at = 0.0
 
     def stopped(self, receipt: Receipt, store: Store) -> None:
-        """Says that a stream is broken; in the archive, too, so that the next run does not go over it."""
+        """Records in the archive that a stream is broken, so that the next run does not continue it. Then logs it and
+        tells the database.
+        """
         store.stops += 1
         content = self._stops.stopped(
             store.name, store.stops, receipt.last, receipt.location, store.cause, store.resume({})

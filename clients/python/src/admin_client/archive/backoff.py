@@ -14,11 +14,11 @@ Result = TypeVar("Result")
 
 
 class Away(Exception):
-    """Something gave no answer, or one that asks to come back later."""
+    """A service gave no answer, or asked to be called again later."""
 
 
 class Refusal(Away):
-    """The answer was no.  It may become yes once somebody has changed a setting."""
+    """The service refused. That may change after somebody has changed a setting."""
 
 
 class Patience:
@@ -33,7 +33,7 @@ class Patience:
         self._wake = threading.Event()
 
     def until(self, act: Callable[[], Result], what: str) -> Result:
-        """The result of act(), which raises Away as long as there is none."""
+        """Calls act() until it no longer raises Away, and returns its result."""
         pause, since = _SHORTEST, time.monotonic()
         failed = False
         while True:

@@ -1,4 +1,4 @@
-"""Does the bucket keep what it promises?  Asked at each start, by an object that somebody tries to get rid of."""
+"""Checks at each start that the bucket protects its objects: the archiver tries to get rid of a probe object."""
 
 import datetime
 import uuid
@@ -9,12 +9,12 @@ from admin_client.archive.errors import Refused, Untrustworthy
 from admin_client.archive.storage import MODE, Exists, Storage, now
 
 _PROBE = b"This object shows that the bucket keeps what is locked.\n"
-# The probe cannot be deleted for so long; longer than two clocks may differ.
+# The probe cannot be deleted for this long. The time is longer than two clocks may differ.
 PROBE_RETENTION = datetime.timedelta(days=1)
 
 
 def check(storage: Storage, prefix: str) -> None:
-    """Raises Refused where the bucket would not keep an archive, Away where it does not answer."""
+    """Raises Refused if the bucket would not keep an archive, and Away if it does not answer."""
     try:
         storage.check_clock()
         _check_settings(storage)
@@ -60,7 +60,7 @@ def _check_overwriting(storage: Storage, key: str) -> None:
 
 
 def _was_done(storage: Storage, operation: str, **arguments: Any) -> bool:
-    """Did the storage do what it has to refuse?  Where it gives no answer at all, Away is raised."""
+    """Returns whether the storage did what it has to refuse. Raises Away if it gives no answer."""
     try:
         storage.call(operation, **arguments)
     except (Exists, Refusal):

@@ -1,4 +1,5 @@
-"""An object that is being filled: compressed as its documents come, so that its memory does not grow with them."""
+"""An object that is being filled. It is compressed as its documents arrive, so that its memory does not grow with them.
+"""
 
 import hashlib
 import tempfile
@@ -11,9 +12,9 @@ import zstandard
 from admin_client.archive.records import BatchSeal, Document, is_receipt
 from admin_client.evidence import chain, merkle
 
-RECEIPTS_SECONDS = 86400.0  # so long receipts wait for another document
+RECEIPTS_SECONDS = 86400.0  # how long receipts wait for another document
 _LEVEL = 3
-_IN_MEMORY = 8 << 20  # more than this is in a temporary file
+_IN_MEMORY = 8 << 20  # larger contents go to a temporary file
 _JOIN = 64  # fewer documents than this may be large ones: they are not copied into one piece
 
 
@@ -36,7 +37,7 @@ class Compressed:
         self.bytes += len(content)
 
     def finish(self) -> bytes:
-        """Ends the frame; the hash of the compressed bytes."""
+        """Ends the frame and returns the hash of the compressed bytes."""
         self._keep(self._compressor.flush())
         return self._digest.digest()
 
@@ -62,7 +63,7 @@ class Draft:
         self.documents_bytes = 0
         self.ranges: dict[int, tuple[int, int]] = {}
         self.started = time.monotonic()
-        self.awaited: float | None = None  # when the first document came that is no receipt of ours
+        self.awaited: float | None = None  # arrival of the first document that is not a receipt of ours
         self.compressed = Compressed()
         self._tree = merkle.Accumulator()
 
@@ -80,17 +81,17 @@ class Draft:
         for piece in pieces(documents):
             self.compressed.write(piece)
             self.documents_bytes += len(piece)
-        # Within a partition offsets ascend with numbers: the last entry of a partition wins.
+        # Within a partition offsets ascend with numbers: in both dicts the last entry of a partition wins.
         lowest = {partition: offset for _, partition, offset, _ in reversed(documents)}
         highest = {partition: offset for _, partition, offset, _ in documents}
         for partition, low in lowest.items():
             self.ranges[partition] = self.ranges.get(partition, (low, low))[0], highest[partition]
 
     def is_old(self, at: float, age: float) -> bool:
-        """Is it time to write the object?  at is the time of the monotonic clock.
+        """Returns whether it is time to write the object. at: time of the monotonic clock.
 
-        Each object leads to a receipt, and each receipt to a document.  Where such documents alone made the next
-        object, a database at rest would fill its archive.  They wait for another document, a day at most.
+        Each object leads to a receipt, and each receipt to a document. If such documents alone made the next object, a
+        database at rest would fill its archive. So they wait for another document, but for a day at most.
         """
         if self.awaited is None:
             return at - self.started >= max(age, RECEIPTS_SECONDS)
@@ -102,7 +103,7 @@ class Draft:
 
 
 def pieces(documents: list[Document]) -> Iterator[bytes]:
-    """The documents as an object has them, each followed by a line feed."""
+    """Yields the documents as an object has them, each followed by a line feed."""
     if len(documents) >= _JOIN:
         lines = [document.body for document in documents]
         lines.append(b"")
@@ -122,7 +123,7 @@ def extended(chain_before: bytes, seal: BatchSeal, documents: list[Document]) ->
 
 
 def stored_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines of a stored object, some at a time, whoever compressed it.  Raises ValueError."""
+    """Yields the lines of a stored object in groups, whichever program compressed it. Raises ValueError."""
     rest = b""
     decompressor = zstandard.ZstdDecompressor().decompressobj()
     try:

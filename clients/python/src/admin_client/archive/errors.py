@@ -16,13 +16,13 @@ class Refused(ArchiveError):
 
 
 class OtherArchiver(ArchiveError):
-    """Somebody else writes this archive at the same time."""
+    """Another archiver writes this archive at the same time."""
 
     status = 4
 
 
 class Untrustworthy(ArchiveError):
-    """The storage or the topic contradicts itself: going on could lose something."""
+    """The storage or the topic contradicts itself, so continuing could lose data."""
 
     status = 5
 
@@ -42,7 +42,7 @@ class StreamBroken(Exception):
 
 
 class SecondRecord(StreamBroken):
-    """A number comes a second time: in this record."""
+    """A second record has a number that is already taken."""
 
     def __init__(self, second: Place) -> None:
         super().__init__(

@@ -64,11 +64,11 @@ class ForeignPartition:
             raise Untrustworthy(str(reason)) from None
 
     def is_open(self) -> bool:
-        """Is there something to write?"""
+        """Returns whether there is a record to write."""
         return self._compressed is not None
 
     def is_due(self, most_bytes: int, age: float) -> bool:
-        """Is it time to write the object?"""
+        """Returns whether it is time to write the object."""
         if not self.is_open():
             return False
         if self._end is not None:
@@ -76,7 +76,7 @@ class ForeignPartition:
         return self.bytes >= most_bytes or time.monotonic() - self.started >= age
 
     def write(self) -> None:
-        """Writes the object, where there is something in it."""
+        """Writes the object if it has any record."""
         if self._compressed is None or (self._end is not None and self.last != self._end):
             return
         try:

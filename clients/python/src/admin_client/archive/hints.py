@@ -1,8 +1,7 @@
 """Committed offsets that carry the archiver's signature.
 
-Whoever runs the broker can write any offset, and would skip what the archive has not seen yet.  So an
-offset counts only with a signature of a key that is published in the archive.  An older one that is put
-back only makes the archiver read more.
+A broker's administrator can write any offset, and so could make the archiver skip records. So an offset counts only
+with a signature by a key that is published in the archive. A replayed older offset only makes the archiver read more.
 """
 
 import json
@@ -29,7 +28,7 @@ def sign(key: Ed25519PrivateKey, place: str, topic: str, offsets: dict[int, int]
 
 
 def key_id_of(hint: Hint) -> str | None:
-    """The key that a hint says it is signed with."""
+    """Returns the id of the key that a hint says it is signed with."""
     try:
         metadata = json.loads(hint.metadata)
         return str(metadata["key_id"])
@@ -38,7 +37,7 @@ def key_id_of(hint: Hint) -> str | None:
 
 
 def is_signed_by(public_key: bytes, hint: Hint, place: str, topic: str, partition: int) -> bool:
-    """Was this offset of this partition signed with the key?"""
+    """Returns whether the key signed this offset of this partition."""
     try:
         signature = bytes.fromhex(json.loads(hint.metadata)["signature"])
         Ed25519PublicKey.from_public_bytes(public_key).verify(

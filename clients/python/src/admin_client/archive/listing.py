@@ -1,4 +1,4 @@
-"""What the archive has: found by listing and by claims, never by what somebody remembers."""
+"""Finds what the archive has, by listing and by claims, never from remembered state."""
 
 import json
 import re
@@ -16,7 +16,7 @@ DIGITS = 20
 _NAME = re.compile(r"([0-9]{20})-([0-9]{1,19})\.(ndjson\.zst|seal\.json|tsr)")
 _HIGHEST = 2**63
 _LARGEST_PAGE = 1000
-# A million keys of somebody else between two objects.
+# Allows a million foreign keys between two objects.
 _MOST_PAGES = 1000
 OBJECT, SEAL, TIMESTAMP = "ndjson.zst", "seal.json", "tsr"
 
@@ -58,7 +58,7 @@ class Listing:
         return self._keys.get(key_id)
 
     def _pages(self, prefix: str, after: str, first_page: int) -> Iterator[list[Version]]:
-        """What is listed behind a key, page by page; pages grow, and there are no more than _MOST_PAGES.  Raises Untrustworthy."""
+        """Lists keys after a key, page by page. Pages grow, and there are at most _MOST_PAGES. Raises Untrustworthy."""
         size = first_page
         for _ in range(_MOST_PAGES):
             page = self._storage.versions(prefix, after, size)
@@ -74,7 +74,9 @@ class Listing:
         raise Untrustworthy(f'there are too many keys behind "{after}" that are no objects of an archive: remove them')
 
     def _first_after(self, folder: str, number: int) -> int | None:
-        """The first number of the next object whose own is not below number.  Keys of somebody else are skipped.  Raises Untrustworthy."""
+        """Returns the first number of the next object that begins at `number` or later. Skips foreign keys. Raises
+        Untrustworthy.
+        """
         for page in self._pages(folder, f"{folder}{number:0{DIGITS}d}", 1):
             for each in page:
                 match = _NAME.fullmatch(each.key[len(folder) :])
@@ -83,7 +85,9 @@ class Listing:
         return None
 
     def newest_first(self, folder: str, below: int = _HIGHEST) -> int | None:
-        """The highest first number below a bound; the requests grow with the logarithm of the archive."""
+        """Returns the highest first number below a bound. The number of requests grows with the logarithm of the
+        archive.
+        """
         low = self._first_after(folder, 0)
         if low is None or low >= below:
             return None
@@ -101,7 +105,7 @@ class Listing:
         return low
 
     def versions(self, folder: str, first: int) -> list[Version]:
-        """All versions of what an archive has that begins with this number."""
+        """Returns all versions of the archive's objects that begin with this number."""
         return [
             each
             for page in self._pages(f"{folder}{first:0{DIGITS}d}-", "", _LARGEST_PAGE)
@@ -118,7 +122,7 @@ class Listing:
         return max((int(match[2]) for match in names if match), default=None)
 
     def newest_seal(self, store: str) -> Sealed | None:
-        """The newest seal of a store.  Raises StreamBroken where it is not what an archiver left."""
+        """Returns the newest seal of a store. Raises StreamBroken if it is not as an archiver writes it."""
         folder = f"{self._prefix}{store}/"
         first = self.newest_first(folder)
         while first is not None:
@@ -126,11 +130,13 @@ class Listing:
             seals = [each for each in versions if each.key.endswith(f".{SEAL}")]
             if seals:
                 return self._read(folder, seals, any(each.key.endswith(f".{TIMESTAMP}") for each in versions))
-            first = self.newest_first(folder, first)  # the archiver was ended between an object and its seal
+            first = self.newest_first(folder, first)  # the archiver stopped between an object and its seal
         return None
 
     def seal_of(self, store: str, number: int, guess: int | None) -> Sealed | None:
-        """The seal of the object that has a number; it may begin with the guess.  Raises StreamBroken."""
+        """Returns the seal of the object that has a number. Tries the object that begins at the guess first. Raises
+        StreamBroken.
+        """
         folder = f"{self._prefix}{store}/"
         first = guess if guess is not None else self.newest_first(folder, number + 1)
         while first is not None:
@@ -162,9 +168,10 @@ class Listing:
 
 
 class Claims:
-    """Which number an object ends with, said before the object is written.
+    """Records which number an object ends with before the object is written.
 
-    Without it two archivers, or two runs of one, could end objects differently: two names for one document.
+    Without a claim two archivers, or two runs of one, could end objects differently. One document would then be in two
+    objects.
     """
 
     def __init__(self, storage: Storage, prefix: str) -> None:
@@ -174,7 +181,7 @@ class Claims:
         return f"{self._prefix}{folder}/{first:0{DIGITS}d}.json"
 
     def end(self, folder: str, first: int) -> int | None:
-        """The last number of the object that begins with this one, where that has been said."""
+        """Returns the last number of the object that begins with this one, or None if it is not claimed."""
         try:
             claim = json.loads(self._storage.get(self._key(folder, first)))
             last = claim["last"]
@@ -187,6 +194,6 @@ class Claims:
         return last
 
     def make(self, folder: str, first: int, last: int) -> None:
-        """Says it.  Raises Exists where another end was said."""
+        """Makes a claim. Raises Exists if another end is claimed."""
         body = json.dumps({"v": 1, "first": first, "last": last}, separators=(",", ":")).encode()
         self._storage.put_bytes(self._key(folder, first), body, "application/json")

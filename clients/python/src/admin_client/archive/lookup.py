@@ -1,7 +1,7 @@
-"""Is a record, whose number the archive has, the one that was archived?
+"""Tells whether a record, whose number the archive has, is the one that was archived.
 
-Each seal says from which offset to which its object has records of each partition.  A record at another
-offset is another record, whatever its bytes.  One within is compared with the document in the object.
+Each seal records the range of offsets of its object's records in each partition. A record at an offset outside of the
+range is another record, whatever its bytes. A record within the range is compared with the document in the object.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ class _Part:
 
     store: str
     sealed: Sealed
-    ranges: dict[int, tuple[int, int]] | None  # None where the seal is of another topic
+    ranges: dict[int, tuple[int, int]] | None  # None if the seal is of another topic
     leaves: bytes | None = None
 
     def has_number(self, store: str, number: int) -> bool:
-        """Is the number of this store in the object?"""
+        """Returns whether this number of the store is in the object."""
         seal = self.sealed.seal
         return store == self.store and bool(seal["first"] <= number <= seal["last"])
 
     def has_offset(self, document: Document) -> bool:
-        """May the record be one of the object's?"""
+        """Returns whether the record may be one of the object's."""
         if self.ranges is None:
             return True
         first, last = self.ranges.get(document.partition, (0, -1))
@@ -40,14 +40,17 @@ class _Part:
 
 
 class Lookup:
-    """Keeps the leaf hashes of the objects that were looked at last: who reads again, reads in order."""
+    """Keeps the leaf hashes of the most recently used objects, because records are usually read in order."""
 
     def __init__(self, storage: Storage, listing: Listing, topic: str) -> None:
         self._storage, self._listing, self._topic = storage, listing, topic
-        self._parts: list[_Part] = []  # the newest use first
+        self._parts: list[_Part] = []  # the most recently used first
 
     def holds(self, store: str, number: int, document: Document) -> bool:
-        """Was this record archived under the number?  Raises Away, and StreamBroken where the archive cannot say."""
+        """Returns whether this record was archived under the number.
+
+        Raises Away, and StreamBroken if the archive cannot tell.
+        """
         part = self._part(store, number)
         if not part.has_offset(document):
             return False
@@ -62,7 +65,7 @@ class Lookup:
                 if index:
                     self._parts.insert(0, self._parts.pop(index))
                 return part
-        # Who reads in order needs the next object: one request instead of a search.
+        # Reading in order needs the next object: one request instead of a search.
         following = max(
             (
                 each.sealed.seal["last"] + 1

@@ -1,8 +1,8 @@
-"""Writing a whole object: the claim, the object, its seal.
+"""Writes a whole object: the claim, the object, its seal.
 
-Each step waits until the storage has done it.  A crash between two of them is completed by the next
-run, which reads the same documents again: the claim says where the object ends, and a name that is
-taken is compared by its documents.
+Each step waits until the storage has completed it. After a crash between two steps, the next run reads the same
+documents again and completes the object. The claim tells where the object ends. If the object's name is taken, the
+documents are compared.
 """
 
 import base64
@@ -56,13 +56,13 @@ class Objects:
         self._key = key
 
     def claimed_end(self, folder: str, first: int) -> int | None:
-        """Where the object that begins with this number has to end, after a run that was ended in the middle."""
+        """Returns where the object that begins with this number has to end, if an interrupted run has claimed that."""
         return self.patience.until(
             lambda: self.claims.end(folder, first), f"asking where the object from {first} of {folder} ends"
         )
 
     def _write(self, folder: str, first: int, last: int, compressed: Compressed, root: bytes) -> Stored:
-        """Claim and object; a name that is taken has to hold the same documents."""
+        """Writes a claim and its object. If the object's name is taken, that object must hold the same documents."""
         try:
             self.patience.until(
                 lambda: self.claims.make(folder, first, last), f"claiming {first} to {last} of {folder}"
@@ -84,7 +84,7 @@ class Objects:
         return Stored(sha256, compressed.bytes)
 
     def _recognise(self, key: str, root: bytes) -> Stored:
-        """The object that an earlier run has left.  Raises StreamBroken where it holds other documents."""
+        """Reads the object that an earlier run has left. Raises StreamBroken if it holds other documents."""
         digest, length = hashlib.sha256(), 0
 
         def hashed() -> Any:
@@ -109,7 +109,7 @@ class Objects:
         self._write(f"foreign/{self.topic}/{partition}", first, last, compressed, root)
 
     def write(self, store: str, sink: str, draft: Draft, previous_seal_sha256: str | None) -> tuple[Receipt, bytes]:
-        """A store's object and its seal; what to tell the database, and the seal's bytes."""
+        """Writes a store's object and its seal. Returns the receipt for the database, and the seal's bytes."""
         self.patience.until(self.storage.check_clock, "comparing clocks")
         stored = self._write(store, draft.first, draft.last, draft.compressed, draft.root())
         content = seal.to_bytes(seal.sign(self._unsigned(store, sink, draft, stored, previous_seal_sha256), self._key))

@@ -1,4 +1,4 @@
-"""The topic: all its partitions, read_committed, by one consumer that belongs to no group's assignment."""
+"""Reads all partitions of the topic, read_committed, with one consumer that takes no part in a group's assignment."""
 
 import logging
 from collections.abc import Mapping
@@ -61,12 +61,12 @@ def _on_commit(error: KafkaError | None, partitions: list[TopicPartition]) -> No
 
 
 class Reader:
-    """Reads one topic.  Methods raise Away where Kafka does not answer."""
+    """Reads one topic. Its methods raise Away if Kafka does not answer."""
 
     def __init__(self, topic: str, configuration: dict[str, Any]) -> None:
         self.topic = topic
         self._consumer = Consumer(configuration)
-        # A read_committed handle would be told the end of what is committed; that is not where a partition ends.
+        # A read_committed handle reports the end of the committed records, which is not the end of a partition.
         self._watcher = Consumer({**configuration, "isolation.level": "read_uncommitted"})
         self.position: dict[int, int] = {}  # the offset after the newest record or end that was read
         self._paused: set[int] = set()
@@ -92,7 +92,7 @@ class Reader:
         return low, high
 
     def ends(self) -> dict[int, int]:
-        """Where each partition ends now.  A partition that is new since is read from its beginning."""
+        """Returns where each partition ends now. Begins to read new partitions at their beginning."""
         partitions = self.partitions()
         fresh = {each: self.watermarks(each)[0] for each in partitions if each not in self.position}
         if fresh:
@@ -104,7 +104,7 @@ class Reader:
         return {each: self.watermarks(each)[1] for each in partitions}
 
     def lag(self) -> int:
-        """How many offsets were not read yet, by what the broker said with its newest answers."""
+        """Returns how many offsets were not read yet, according to the broker's newest answers."""
         lag = 0
         for partition, position in self.position.items():
             cached = self._consumer.get_watermark_offsets(TopicPartition(self.topic, partition), cached=True)
@@ -140,7 +140,7 @@ class Reader:
         return records
 
     def hold(self, partitions: set[int]) -> None:
-        """Reads no further in these partitions, and in all others."""
+        """Pauses these partitions, and resumes all others."""
         for act, which in (
             (self._consumer.pause, partitions - self._paused),
             (self._consumer.resume, self._paused - partitions),

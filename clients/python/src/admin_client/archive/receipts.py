@@ -1,4 +1,4 @@
-"""Receipts: the database is told what the archive holds."""
+"""Receipts tell the database what the archive holds."""
 
 import asyncio
 import logging
@@ -12,18 +12,18 @@ from admin_client.archive.objects import Receipt
 _log = logging.getLogger(__name__)
 _TIMEOUT = 5.0
 _SHORTEST, _LONGEST = 1.0, 60.0
-# object_not_in_prerequisite_state: the database does not know the number yet, or never as the end of a batch.
+# object_not_in_prerequisite_state: the database does not have the number yet, or it is never the end of a batch.
 # lock_not_available: another session is in the way.
 _LATER = ("55000", "55P03")
-# no_data_found: an older store, or a number so old that its link was purged; it never will be comparable.
+# no_data_found: an older store, or a number so old that its link was purged. It can never be compared.
 _NEVER = "P0002"
-# The database refuses them in a location; the words for a fault may quote a record of the topic.
+# The database refuses these characters in a location. The description of a fault may quote a record of the topic.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _QUESTION = "select admin.record_receipt($1::uuid, $2, $3, $4, $5, $6, $7)"
 
 
 class Receipts:
-    """Keeps the newest receipt of each store until the database has it: it covers those before."""
+    """Keeps the newest receipt of each store until the database has it. A newer receipt covers the older ones."""
 
     def __init__(self, dsn: str | None) -> None:
         self._dsn = dsn
@@ -34,13 +34,16 @@ class Receipts:
         return len(self._waiting)
 
     def add(self, receipt: Receipt) -> None:
-        """A receipt to be sent at the next occasion; one of a broken stream does not replace that of its last seal."""
+        """Adds a receipt, which is sent at the next opportunity.
+
+        The receipt of a broken stream does not replace that of the stream's last seal.
+        """
         if self._dsn is not None:
             self._waiting[receipt.store, receipt.chain is None] = receipt
             self._next_try = 0.0
 
     def send(self) -> None:
-        """Sends what waits, where it is time for it; what fails waits for another time."""
+        """Sends the waiting receipts when it is time. A receipt that fails is sent again later."""
         if not self._waiting or time.monotonic() < self._next_try:
             return
         try:
@@ -65,7 +68,7 @@ class Receipts:
             await connection.close(timeout=_TIMEOUT)
 
     async def _send(self, connection: "asyncpg.Connection[asyncpg.Record]", receipt: Receipt) -> bool:
-        """Is there nothing more to do for it?"""
+        """Sends a receipt. Returns whether it is settled and need not be sent again."""
         seal = None if receipt.seal_sha256 is None else bytes.fromhex(receipt.seal_sha256)
         location = _CONTROLS.sub(" ", receipt.location)
         try:

@@ -1,4 +1,4 @@
-"""What a Kafka record means: a document of a store's stream, or a foreign record."""
+"""Tells what a Kafka record is: a document of a store's stream, or a foreign record."""
 
 import json
 import re
@@ -46,7 +46,7 @@ class BatchSeal:
 
 
 class Numbered(NamedTuple):
-    """A record with a delivery number.  store is None where only a seal can tell whose it is."""
+    """A record with a delivery number. store is None if only a seal can tell the record's store."""
 
     number: int
     store: str | None
@@ -58,7 +58,7 @@ _new = tuple.__new__  # what a NamedTuple's own constructor ends with, without t
 
 
 def is_store(text: object) -> bool:
-    """Is this the text of a store's uuid, in lower case?"""
+    """Returns whether the text is a store's uuid in lower case."""
     return isinstance(text, str) and _STORE.fullmatch(text) is not None
 
 
@@ -102,7 +102,7 @@ def parse_seal(header: bytes) -> BatchSeal:
 
 
 def _source_store(body: bytes) -> str | None:
-    """The store that a document names as its source; None for an event that came from elsewhere."""
+    """Returns the store that a document names as its source, or None for an event from elsewhere."""
     end = body.find(b'"', _ID_AT)
     at = end + len(_SOURCE)
     if body[end:at] == _SOURCE and body[end - 1] != _BACKSLASH and body.startswith(b'{"specversion":"1.0","id":"'):
@@ -113,7 +113,10 @@ def _source_store(body: bytes) -> str | None:
 
 
 def is_receipt(body: bytes, store: str) -> bool:
-    """Is it a store's own event that an archiver has sent a receipt?  Its id is a number, so nothing in it is escaped."""
+    """Returns whether the document is a store's own event about an archiver's receipt.
+
+    The event's id is a number, so no character in it is escaped.
+    """
     return body.startswith(_RECEIPT % store.encode(), body.find(b'"', _ID_AT))
 
 
@@ -128,9 +131,10 @@ def _is_number_header(number: bytes | None) -> bool:
 
 
 def parse(value: bytes | None, headers: Headers | None, partition: int, offset: int) -> Numbered | None:
-    """The numbered record, or None for a foreign one: no number, no document, or a malformed seal.
+    """Returns the numbered record. Returns None for a foreign record: it has no number, no document, or a malformed
+    seal.
 
-    It is called for each record, so it is written for speed.
+    It is called for each record, so it is optimised for speed.
     """
     number = seal_header = store_header = None
     for name, content in headers or ():

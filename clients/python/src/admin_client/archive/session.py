@@ -25,18 +25,19 @@ class Sink:
     """Receives seals, broken streams and the offsets to read on from."""
 
     def sealed(self, receipt: Receipt, content: bytes, draft: Draft) -> None:
-        """An object has its seal."""
+        """An object has received its seal."""
         raise NotImplementedError
 
     def stopped(self, receipt: Receipt, store: Store) -> None:
-        """A stream was stopped, for a reason that the archive does not have yet."""
+        """A stream was stopped for a reason that the archive does not record yet."""
         raise NotImplementedError
 
 
 class Session:
-    """Reads records, and writes what is whole.
+    """Reads records and writes the objects that are complete.
 
-    Objects are written in this thread: while the storage is away nothing is read, and so nothing grows.
+    This thread also writes the objects. So while the storage is away the archiver reads nothing, and its memory does
+    not grow.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Session:
         self._foreign: dict[int, ForeignPartition] = {}
         self._foreign_waiting: dict[int, list[tuple[int, bytes]]] = {}
         self._buffered: dict[int, int] = {}
-        self._before_read: dict[int, int] = {}  # the reader's positions: what breaks a stream is behind them
+        self._before_read: dict[int, int] = {}  # the positions before the read: the cause of a stop is behind them
         self.records = 0
 
     def open(self, stores: dict[str, Store], foreign: dict[int, int]) -> None:
@@ -76,7 +77,7 @@ class Session:
         return len(messages)
 
     def _take(self, messages: list[Any]) -> list[Store]:
-        """Sorts records by store; the stores that may have a whole batch now."""
+        """Sorts records by store. Returns the stores that may have a complete batch now."""
         touched: dict[str, Store] = {}
         stores, buffered = self.stores, self._buffered
         for message in messages:
@@ -102,7 +103,9 @@ class Session:
         return list(touched.values())
 
     def _was_archived(self, record: Numbered) -> bool:
-        """Does the archive have a record, which names no store, from before?  It is compared, for it may be a forged one."""
+        """Returns whether the archive already has a record that names no store. The document is compared, because it
+        may be forged.
+        """
         return any(store.may_have(record) and self._holds(store, record) for store in self.stores.values())
 
     def _holds(self, store: Store, record: Numbered) -> bool:
@@ -115,7 +118,7 @@ class Session:
             return False
 
     def _add(self, store: Store, record: Numbered, message: Any) -> bool:
-        """Takes a record of a store; False where the archive has it, or where the stream cannot take it.
+        """Adds a record to its store. Returns False if the archive has the record, or if the stream cannot take it.
 
         The second record of a number is kept among the foreign ones, whether it stops the stream or has been accepted.
         """
@@ -163,7 +166,7 @@ class Session:
             self._stop(store, reason)
 
     def _count_out(self, batch: Batch) -> None:
-        """Its documents wait no longer."""
+        """Subtracts the batch's documents from those that wait."""
         buffered = self._buffered
         for body, partition, _, _ in batch.documents:
             buffered[partition] -= len(body)
@@ -187,14 +190,16 @@ class Session:
             self._write(store)
         except StreamBroken as other:
             reason = f"{reason}; {other}"
-        # What came with the newest read was not looked at to its end: who goes on has to meet it, and the cause, again.
+        # The newest read was not examined to its end. The next run has to read its records, and the cause, again.
         receipt = store.stop(reason, self._with_pool({**self.reader.position, **self._before_read}), cause.second)
         self._sink.stopped(receipt, store)
         for document in waiting:
             self._buffered[document.partition] -= len(document.body)
 
     def _move_foreign(self) -> None:
-        """Foreign records go to their objects in order of offsets: behind none that may turn out to be foreign."""
+        """Moves foreign records to their objects in order of offsets. A record waits as long as one before it may turn
+        out to be foreign.
+        """
         for partition, waiting in self._foreign_waiting.items():
             low = min((each.offset for each in self._pool_messages if each.partition == partition), default=None)
             if partition not in self._foreign:
@@ -218,7 +223,7 @@ class Session:
                 foreign.write()
 
     def write_all(self) -> None:
-        """Writes what there is, whatever its size and age."""
+        """Writes all objects, whatever their size and age."""
         self._move_foreign()
         for store in self.stores.values():
             if store.broken is None:
@@ -230,9 +235,10 @@ class Session:
             foreign.write()
 
     def _hold_back(self) -> None:
-        """Partitions that are far ahead of others wait for them.
+        """Pauses partitions that are far ahead of others.
 
-        Numbers ascend in each partition.  So the number that a stream lacks is in none that has shown a higher one.
+        Numbers ascend in each partition. So a partition that has shown a higher number than the missing one cannot have
+        the missing one.
         """
         total, most = sum(self._buffered.values()), self._settings.buffer
         if total < most / 2:
@@ -253,7 +259,7 @@ class Session:
             )
 
     def check_stalls(self) -> None:
-        """Stops streams that lack something which cannot come any more.  Called every second."""
+        """Stops streams that lack a number or a seal which cannot arrive any more. Called every second."""
         for store in self.stores.values():
             if store.broken is None:
                 try:
@@ -285,7 +291,9 @@ class Session:
             return None
 
     def _check_pool(self) -> None:
-        """Numbered records that no batch took, though all is read up to an end noted after they came, are foreign."""
+        """Treats numbered records as foreign if no batch took them before the partitions were read to an end noted
+        after their arrival.
+        """
         if not self._pool_messages:
             self._pool_ends = None
         elif self._pool_ends is None:
@@ -303,14 +311,14 @@ class Session:
         self._put_aside(self._pool_messages.pop(document))
 
     def _with_pool(self, positions: dict[int, int]) -> dict[int, int]:
-        """Positions that lie behind no record of the pool."""
+        """Returns the positions, moved back to the first record of the pool in each partition."""
         offsets = dict(positions)
         for document in self._pool_messages:
             offsets[document.partition] = min(offsets.get(document.partition, document.offset), document.offset)
         return offsets
 
     def resume(self) -> dict[int, int]:
-        """The first offset of each partition that is not archived yet."""
+        """Returns the first offset of each partition that is not archived yet."""
         offsets = self._with_pool(self.reader.position)
         candidates = [store.resume(self.reader.position) for store in self.stores.values() if not store.is_recorded]
         for partition, foreign in self._foreign.items():
@@ -322,13 +330,15 @@ class Session:
         }
 
     def is_idle(self) -> bool:
-        """Is nothing waiting for records that have not come?"""
+        """Returns whether no stream waits for further records."""
         return not self._pool_messages and not any(
             store.stream.is_waiting() for store in self.stores.values() if store.broken is None
         )
 
     def unsealed_seconds(self) -> float:
-        """How long ago the oldest document came that is in no sealed object; receipts alone may wait."""
+        """Returns how many seconds ago the oldest unsealed document arrived. Documents about receipts do not count
+        alone.
+        """
         starts = [
             store.draft.awaited
             for store in self.stores.values()

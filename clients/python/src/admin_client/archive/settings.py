@@ -38,7 +38,7 @@ class Settings:
 
 
 def kafka_options(path: pathlib.Path) -> dict[str, str]:
-    """librdkafka's properties in a file: one name=value a line, # begins a comment.  Raises Refused."""
+    """Reads librdkafka's properties from a file: one name=value a line, # begins a comment. Raises Refused."""
     options = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

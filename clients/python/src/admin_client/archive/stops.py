@@ -1,7 +1,7 @@
-"""Streams that have stopped: said in the archive, so that a later run neither forgets it nor goes over it.
+"""Records in the archive which streams have stopped, so that a later run neither forgets nor continues them.
 
-A stop and its acceptance are signed and locked, like seals.  A stop holds until an operator accepts it by
-its own number, so an option that stays on a command line accepts nothing that happens later.
+A stop and its acceptance are signed and locked, like seals. A stop holds until an operator accepts it by its own
+number. So an option that stays on a command line accepts no later stop.
 """
 
 import json
@@ -30,24 +30,24 @@ class Stop:
     store: str
     count: int  # 1 for the first stop of the store
     reason: str
-    place: Place | None  # the record that was too much, where one is
-    offsets: dict[int, int]  # where reading goes on once it is accepted
+    place: Place | None  # the superfluous record, if there is one
+    offsets: dict[int, int]  # where reading goes on after the acceptance
     accepted: dict[int, int] | None  # offsets below these were in the topic when it was
 
 
 class Stops:
-    """Reads and writes them: `<prefix>/claims/<store>/stopped-….json`."""
+    """Reads and writes stops: `<prefix>/claims/<store>/stopped-….json`."""
 
     def __init__(self, storage: Storage, listing: Listing, prefix: str, topic: str, key: Ed25519PrivateKey) -> None:
         self._storage, self._listing, self._topic, self._key = storage, listing, topic, key
         self._prefix = f"{prefix}claims/"
 
     def stores(self) -> list[str]:
-        """The stores that may have one."""
+        """Returns the stores that may have a stop."""
         return [each for each in self._storage.folders(self._prefix) if is_store(each)]
 
     def newest(self, store: str) -> Stop | None:
-        """The newest stop of a store.  Raises StreamBroken where it is not what an archiver left."""
+        """Returns the newest stop of a store. Raises StreamBroken if it is not as an archiver writes it."""
         folder = f"{self._prefix}{store}/"
         found: dict[int, dict[bool, list[Version]]] = {}
         for version in self._versions(f"{folder}stopped-"):
@@ -75,7 +75,7 @@ class Stops:
             raise StreamBroken(f"the stop {count} is malformed") from None
 
     def _versions(self, prefix: str) -> Iterator[Version]:
-        """All of them: whoever writes to the bucket can put others before the newest."""
+        """Returns all versions, because anybody who can write to the bucket can put others before the newest."""
         after = ""
         while True:
             found = self._storage.versions(prefix, after, _MOST_VERSIONS)
@@ -133,7 +133,8 @@ class Stops:
         )
 
     def unaccepted(self, store: str, count: int) -> Stop | None:
-        """The stop that an operator wants to accept; None where an earlier run has done it.  Raises Refused."""
+        """Returns the stop that an operator wants to accept, or None if an earlier run has accepted it. Raises Refused.
+        """
         stop = self.newest(store)
         if stop is None or count > stop.count:
             raise Refused(f"store {store} has no stop {count} that could be accepted")

@@ -29,7 +29,7 @@ _TIMEOUTS = {"connect_timeout": 5, "read_timeout": 60}
 
 
 class Exists(Exception):
-    """The name is taken."""
+    """The name is already taken."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Storage:
             raise Refused(f"could not set up the client of the storage: {error}") from None
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """One request.  Raises Exists for 412, KeyError for what is not there, Away for all other failures."""
+        """Makes one request. Raises Exists for 412, KeyError for a missing object, and Away for all other failures."""
         try:
             answer = getattr(self._client, operation)(Bucket=self.bucket, **arguments)
         except botocore.exceptions.ClientError as error:
@@ -149,7 +149,9 @@ class Storage:
     def put_bytes(
         self, key: str, body: bytes, content_type: str, until: datetime.datetime | None = None
     ) -> datetime.datetime:
-        """put() of bytes.  Where the name is taken by the same bytes, that is an answer that was lost, and well."""
+        """Writes bytes as put() does. If the name is taken by the same bytes, an earlier answer was lost, and the write
+        has succeeded.
+        """
         try:
             return self.put(key, body, hashlib.sha256(body).digest(), len(body), content_type, until)
         except Exists:
@@ -173,7 +175,7 @@ class Storage:
             raise Untrustworthy(f'"{key}" is not there after it was written') from None
 
     def retained_until(self, key: str) -> datetime.datetime:
-        """Until when an object is locked.  Raises Untrustworthy where it is not."""
+        """Returns until when an object is locked. Raises Untrustworthy if it is not locked."""
         head = self._head(key)
         until: datetime.datetime | None = head.get("ObjectLockRetainUntilDate")
         if head.get("ObjectLockMode") != MODE or until is None:

@@ -14,20 +14,20 @@ _log = logging.getLogger(__name__)
 
 
 class Store:
-    """One store's way into the archive.  Whoever catches StreamBroken calls stop()."""
+    """One store's way into the archive. A caller that catches StreamBroken must call stop()."""
 
     def __init__(self, name: str, objects: Objects, sealed: Sealed | None) -> None:
         """sealed is the newest seal."""
         self.name, self._objects = name, objects
         self.broken: str | None = None
         self.draft: Draft | None = None
-        self._is_refused = False  # the draft does not fit what the archive has under its name
-        self._end: int | None = None  # where the draft has to end, if an earlier run has said so
-        self._frozen: dict[int, int] = {}  # where to read on after what broke the stream
+        self._is_refused = False  # the draft differs from the object that the archive has under its name
+        self._end: int | None = None  # where the draft has to end, if a claim says so
+        self._frozen: dict[int, int] = {}  # where to read on after the stream has broken
         self.stalled_at, self.ends = -1, None  # type: int, dict[int, int] | None
-        self.cause: Place | None = None  # the record that broke the stream, where it is one
-        self.stops = 0  # how often the stream has stopped, the archive says
-        self.is_recorded = False  # the archive says, too, that it is broken, and where to read on
+        self.cause: Place | None = None  # the record that broke the stream, if a record did
+        self.stops = 0  # how often the stream has stopped, according to the archive
+        self.is_recorded = False  # the archive also records the stop, and where to read on
         self.accepted: dict[int, int] = {}  # an operator has accepted second records below these offsets
         if sealed is None:
             self.stream, self.previous = Stream(name), None  # type: Stream, str | None
@@ -37,20 +37,22 @@ class Store:
         self.previous = sealed.sha256
 
     def may_have(self, record: Numbered) -> bool:
-        """Did the archive have its number, if it is of this store, when the archiver started?"""
+        """Returns whether the archive had the record's number when the archiver started, if the record is of this
+        store.
+        """
         return record.number <= self.stream.archived
 
     def is_accepted(self, document: Document) -> bool:
-        """Has an operator accepted that a second record is here?"""
+        """Returns whether an operator has accepted a second record at this place."""
         return document.offset < self.accepted.get(document.partition, 0)
 
     def is_second(self, record: Numbered) -> bool:
-        """Is it, in a stream that has stopped, the second record of a number?"""
+        """Returns whether the record, in a stream that has stopped, is the second one of a number."""
         document = record.document
         return record.number < self.stream.next or self.cause == (record.number, document.partition, document.offset)
 
     def batches(self, pool: Pool) -> Iterator[Batch]:
-        """The batches that are whole now; each is in the draft when it is yielded."""
+        """Yields the batches that are complete now. Each is in the draft when it is yielded."""
         for batch in self.stream.batches(pool):
             if self.draft is None:
                 self._end = self._objects.claimed_end(self.name, batch.seal.first)
@@ -63,7 +65,7 @@ class Store:
             yield batch
 
     def is_due(self, most_bytes: int, at: float, age: float) -> bool:
-        """Is it time to write the object?  at is the time of the monotonic clock."""
+        """Returns whether it is time to write the object. at: time of the monotonic clock."""
         if self.draft is None:
             return False
         if self._end is not None:
@@ -71,11 +73,13 @@ class Store:
         return self.draft.documents_bytes >= most_bytes or self.draft.is_old(at, age)
 
     def takes_schema(self, schema_id: int | None) -> bool:
-        """An object has documents of one schema."""
+        """Returns whether the draft takes documents of this schema: all documents of an object have the same one."""
         return self.draft is None or self._end is not None or self.draft.schema_id == schema_id
 
     def write(self) -> tuple[Receipt, bytes, Draft] | None:
-        """Writes and seals the draft.  None where there is none, or not up to where it has to end."""
+        """Writes and seals the draft. Returns None if there is no draft, or if it does not reach the end that it has to
+        have.
+        """
         draft = self.draft
         if draft is None or self._is_refused or (self._end is not None and draft.last != self._end):
             return None
@@ -89,7 +93,7 @@ class Store:
         return receipt, content, draft
 
     def stop(self, reason: str, positions: dict[int, int], cause: Place | None = None) -> Receipt:
-        """Archives nothing more of it.  Returns what is reported to the database."""
+        """Stops archiving the store. Returns the receipt that reports this to the database."""
         self._frozen = self.resume(positions)
         self.broken, self.cause = reason, cause
         last = self.draft.first - 1 if self.draft and self.draft.first else self.stream.next - 1
@@ -102,7 +106,7 @@ class Store:
         return Receipt(self.name, self.stream.sink or "kafka", last, None, None, None, reason)
 
     def resume(self, positions: dict[int, int]) -> dict[int, int]:
-        """The first offset of each partition that has something of this store which no seal covers."""
+        """Returns the first offset of each partition with a record of this store that no seal covers."""
         if self.broken is not None:
             return self._frozen
         offsets = dict(positions)

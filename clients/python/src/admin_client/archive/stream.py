@@ -1,4 +1,4 @@
-"""One store's stream: its records from all partitions, put in order of their numbers, batch by batch."""
+"""One store's stream: its records from all partitions, in order of their numbers, batch by batch."""
 
 import itertools
 from collections import defaultdict
@@ -13,7 +13,7 @@ _MOST_ARRANGEMENTS = 1024
 
 
 class Pool:
-    """Numbered records of which only a batch's chain can tell whose they are: events that came from elsewhere."""
+    """Numbered records whose store only a batch's chain can tell: events that came from elsewhere."""
 
     def __init__(self) -> None:
         self.documents: dict[int, list[Document]] = defaultdict(list)
@@ -25,7 +25,7 @@ class Pool:
         self.documents[number].append(document)
 
     def take(self, number: int, document: Document) -> None:
-        """A batch has this one."""
+        """Removes a record that a batch has taken."""
         self.taken += 1
         rest = self.documents[number]
         rest.remove(document)
@@ -41,9 +41,9 @@ class Batch:
 
 
 class Stream:
-    """What has come of one store and is in no object yet.
+    """The records of one store that have arrived and are in no object yet.
 
-    last and chain_after are those of what was archived before; None at the beginning of a store.
+    last and chain_after are those of the archived part; None at the beginning of a store.
     """
 
     def __init__(self, store: str, last: int = 0, chain_after: bytes | None = None, sink: str | None = None) -> None:
@@ -53,7 +53,7 @@ class Stream:
         self.waiting: dict[int, Document] = {}
         self.seals: dict[int, BatchSeal] = {}  # by first number
         self.highest: dict[int, int] = {}  # number of the newest record in each partition
-        self._front, self._front_at = last + 1, 0  # all numbers below had come when Pool.taken was this
+        self._front, self._front_at = last + 1, 0  # all lower numbers had arrived when Pool.taken had this value
         self._added = 0
         self._tried: tuple[int, int] | None = None  # Pool.added and _added when no arrangement of the next batch fitted
 
@@ -63,7 +63,7 @@ class Stream:
         return self._chain
 
     def add(self, record: Numbered) -> None:
-        """Takes a record of this store.  Raises StreamBroken for a second one of its number."""
+        """Adds a record of this store. Raises StreamBroken for a second record of a number."""
         number, document = record.number, record.document
         if number < self.next or number in self.waiting:
             raise SecondRecord(Place(number, document.partition, document.offset))
@@ -91,7 +91,9 @@ class Stream:
             yield batch
 
     def _whole(self, seal: BatchSeal, pool: Pool) -> Batch | None:
-        """The batch, of which all numbers have come; None where no arrangement of pooled documents fits yet."""
+        """Returns the batch, all of whose numbers have arrived. Returns None as long as no arrangement of pooled
+        documents fits.
+        """
         self._check_link(seal)
         numbers = range(seal.first, seal.last + 1)
         try:
@@ -112,7 +114,7 @@ class Stream:
         return Batch(seal, documents, chain_after)
 
     def _check_link(self, seal: BatchSeal) -> None:
-        """Does the batch continue what was before?"""
+        """Raises StreamBroken unless the batch continues the stream."""
         if self.sink is None:
             self.sink = seal.sink
         if seal.sink != self.sink:
@@ -130,7 +132,7 @@ class Stream:
             )
 
     def _with_pool(self, seal: BatchSeal, pool: Pool) -> tuple[list[Document], list[int]] | None:
-        """The documents of a batch of which some may be in the pool; the arrangement that fits the chain."""
+        """Finds the documents of a batch, some of which may be in the pool: the arrangement that fits the chain."""
         choices: list[list[Document]] = []
         taken: list[int] = []
         for number in range(seal.first, seal.last + 1):
@@ -145,11 +147,11 @@ class Stream:
         return None
 
     def is_waiting(self) -> bool:
-        """Is there something that no batch has taken?"""
+        """Returns whether a record or seal waits for a batch."""
         return bool(self.waiting or self.seals)
 
     def check_seals(self) -> None:
-        """Raises StreamBroken where a batch has all its records and no seal."""
+        """Raises StreamBroken if all records of a batch have arrived without a seal."""
         if self.next in self.seals or not self.seals:
             return
         following = min(self.seals)
@@ -161,8 +163,8 @@ class Stream:
             raise StreamBroken(f"the batch before number {following} has no seal")
 
     def first_missing(self, pool: Pool) -> int:
-        """The lowest number that has not come."""
-        # What another store's batch has taken from the pool is not there any more.
+        """Returns the lowest number that has not arrived."""
+        # A record that another store's batch has taken is no longer in the pool.
         number = max(self._front, self.next) if self._front_at == pool.taken else self.next
         while number in self.waiting or number in pool.documents:
             number += 1
@@ -170,10 +172,10 @@ class Stream:
         return number
 
     def is_proved_missing(self, number: int, reached: dict[int, int], ends: dict[int, int]) -> bool:
-        """Can a number not come any more?
+        """Returns whether a number cannot arrive any more.
 
-        Within a partition a store's numbers ascend.  So it is missing where each partition has shown a higher
-        one, or was read up to where it ended after a higher number had been seen.
+        Within a partition a store's numbers ascend. So the number is missing if each partition has shown a higher one,
+        or was read up to its end after a higher number had been seen.
         """
         return all(
             self.highest.get(partition, 0) > number or reached.get(partition, 0) >= end
@@ -181,7 +183,7 @@ class Stream:
         )
 
     def explain(self, pool: Pool) -> str:
-        """What is wrong, once nothing more can come."""
+        """Describes what is wrong, once no further record can help."""
         number = self.first_missing(pool)
         higher = [each for each in self.waiting if each > number]
         if not higher:

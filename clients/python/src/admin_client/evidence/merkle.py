@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 
 class NoPath(ValueError):
-    """An audit path has another length than the place of the leaf demands."""
+    """An audit path does not have the length that the place of its leaf demands."""
 
 
 def leaf_hash(document: bytes) -> bytes:
@@ -23,7 +23,7 @@ def leaf_hashes(documents: Iterable[bytes]) -> list[bytes]:
 
 
 def _next_level(level: Sequence[bytes]) -> list[bytes]:
-    """The nodes above; the last one of an odd number moves up as it is, which gives the tree of the RFC."""
+    """Returns the nodes above. The last one of an odd number moves up unchanged, which gives the tree of the RFC."""
     sha256 = hashlib.sha256
     nodes = [sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2])]
     if len(level) % 2:
@@ -73,7 +73,7 @@ def root_of_path(leaf: bytes, index: int, size: int, nodes: Sequence[bytes]) -> 
 
 
 class Accumulator:
-    """The root of leaves that come one after the other, in memory that grows with their number's logarithm."""
+    """Computes the root of successive leaves in memory that grows with the logarithm of their number."""
 
     def __init__(self) -> None:
         self._levels: list[bytes | None] = []  # the root of a complete subtree of 2^index leaves, where there is one

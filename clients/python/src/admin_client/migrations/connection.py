@@ -1,4 +1,4 @@
-"""Which database is meant, the way there, and what is said when it fails."""
+"""Finds the database, connects to it, and explains errors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMES = ("postgresql", "postgres", "postgresql+asyncpg")
 
 INSTALL = "Install admin_ext on the server first: make install, with PG_CONFIG of that server."
 NO_POOLER = "Name the server itself in ADMIN_MIGRATIONS_URL, not a pooler."
-# What to do about an error, by SQLSTATE, where we know better than its own hint.
+# Advice for an error, by SQLSTATE, where ours is better than the server's own hint.
 ADVICE = {
     "0A000": INSTALL,
     "58P01": INSTALL,
@@ -83,7 +83,7 @@ def _pass_on(connection: Any, message: Any) -> None:
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Errors on the way to the database and in it become CommandError, which Alembic shows without a traceback."""
+    """Turns errors of the connection and of the database into CommandError, which Alembic shows without a traceback."""
     try:
         yield
     except DBAPIError as error:
@@ -99,6 +99,6 @@ def _told(error: BaseException) -> str:
 
 
 def _complete(message: Any, advice: str | None = None) -> str:
-    """A message of the server's with its detail and hint, or with our advice instead, in lines."""
+    """Returns a server's message with its detail and its hint, or with our advice instead of the hint, in lines."""
     parts = (("", message.message), ("DETAIL: ", message.detail), ("HINT: ", advice or message.hint))
     return "\n".join(head + text for head, text in parts if text)

@@ -1,11 +1,11 @@
-"""Drift: what a database has that the specification (fixtures/persistence_schema.json) does not tell, and the other way round.
+"""Drift: the differences between a database and its specification (fixtures/persistence_schema.json).
 
-Specification and catalog are both brought into one form, from paths to what is found there, so that comparing knows
-nothing of what is compared.  Beyond the specification two things follow from it: each of its relations is a member of
-its extension (else pg_dump and DROP EXTENSION go wrong), and partitions have the triggers of their parent.
+Specification and catalog are both converted to one form: paths and the values found there. So the comparison needs no
+knowledge of what it compares. Two rules go beyond the specification. Each of its relations is a member of its
+extension, else pg_dump and DROP EXTENSION go wrong. Partitions have the triggers of their parent.
 
-A relation that names an extension of its own, admin_ext_cutover, is specified where that extension is installed: it is
-dropped when the move is over.
+A relation that names an extension of its own, admin_ext_cutover, is specified only where that extension is installed:
+it is dropped when the move is over.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def relations(spec: dict[str, Any], there: dict[str, Any]) -> list[dict[str, Any
 
 
 def differences(spec: dict[str, Any], there: dict[str, Any]) -> list[Difference]:
-    """All of them, in the order of the specification.  What a missing thing is made of is not told again."""
+    """Returns all differences, in the order of the specification. The parts of a missing thing are not listed again."""
     extension = f"extension {spec['extension']}"
     versions = [document["version"] and f"version {document['version']}" for document in (spec, there)]
     told = [Difference((extension,), *versions)] if versions[0] != versions[1] else []
