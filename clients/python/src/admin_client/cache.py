@@ -75,8 +75,9 @@ class Cache:
         self._answers.setdefault(key[0], {})[key] = Answer(text, decision.valid_until, asked_at, asked_at_wall)
 
     def drop(self, approval_id: str) -> None:
-        """Drops the answers of an approval that has changed. The answer to a question in progress will not be kept
-        either.
+        """Drops the answers of an approval that has changed.
+
+        The answer to a question in progress will not be kept either.
         """
         now = time.monotonic()
         self._answers.pop(approval_id, None)

@@ -83,8 +83,9 @@ class AdminClient:
         await self._shadows.open()
 
     async def close(self, seconds: float = 5.0) -> None:
-        """Closes the client within about this many seconds, even if something hangs. Unshipped events stay in the
-        spool.
+        """Closes the client within about this many seconds, even if something hangs.
+
+        Unshipped events stay in the spool.
         """
         pools = [pool for pool in (self._checks, self._shadows, self._ships) if pool]
         self._checks = self._shadows = self._ships = None

@@ -114,7 +114,9 @@ FAR_AWAY = datetime.max.replace(tzinfo=UTC)
 
 
 def read_time(text: str) -> datetime:
-    """Reads a time of the contract. A year of more than four digits gives FAR_AWAY, the latest time that Python knows.
+    """Reads a time of the contract.
+
+    A year of more than four digits gives FAR_AWAY, the latest time that Python knows.
     """
     try:
         time = datetime.fromisoformat(text)

@@ -96,7 +96,9 @@ def readiness(rows: Iterable[asyncpg.Record]) -> Readiness:
 
 
 async def ask(dsn: str | None, seconds: float = 30.0) -> Readiness:
-    """Asks a database. Its role needs the access auditor or operator. Raises the errors of asyncpg, and TimeoutError.
+    """Asks a database.
+
+    Its role needs the access auditor or operator. Raises the errors of asyncpg, and TimeoutError.
     """
     async with asyncio.timeout(seconds):
         connection = await asyncpg.connect(dsn, statement_cache_size=0)

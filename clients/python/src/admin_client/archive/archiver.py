@@ -316,8 +316,9 @@ class Archiver(Sink):
         self._hint_at = 0.0
 
     def stopped(self, receipt: Receipt, store: Store) -> None:
-        """Records in the archive that a stream is broken, so that the next run does not continue it. Then logs it and
-        tells the database.
+        """Records in the archive that a stream is broken, so that the next run does not continue it.
+
+        Then logs it and tells the database.
         """
         store.stops += 1
         content = self._stops.stopped(

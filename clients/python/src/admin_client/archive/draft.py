@@ -1,4 +1,6 @@
-"""An object that is being filled. It is compressed as its documents arrive, so that its memory does not grow with them.
+"""An object that is being filled.
+
+It is compressed as its documents arrive, so that its memory does not grow with them.
 """
 
 import hashlib

@@ -74,8 +74,9 @@ class Listing:
         raise Untrustworthy(f'there are too many keys behind "{after}" that are no objects of an archive: remove them')
 
     def _first_after(self, folder: str, number: int) -> int | None:
-        """Returns the first number of the next object that begins at `number` or later. Skips foreign keys. Raises
-        Untrustworthy.
+        """Returns the first number of the next object that begins at `number` or later.
+
+        Skips foreign keys. Raises Untrustworthy.
         """
         for page in self._pages(folder, f"{folder}{number:0{DIGITS}d}", 1):
             for each in page:
@@ -85,8 +86,9 @@ class Listing:
         return None
 
     def newest_first(self, folder: str, below: int = _HIGHEST) -> int | None:
-        """Returns the highest first number below a bound. The number of requests grows with the logarithm of the
-        archive.
+        """Returns the highest first number below a bound.
+
+        The number of requests grows with the logarithm of the archive.
         """
         low = self._first_after(folder, 0)
         if low is None or low >= below:
@@ -134,8 +136,9 @@ class Listing:
         return None
 
     def seal_of(self, store: str, number: int, guess: int | None) -> Sealed | None:
-        """Returns the seal of the object that has a number. Tries the object that begins at the guess first. Raises
-        StreamBroken.
+        """Returns the seal of the object that has a number.
+
+        Tries the object that begins at the guess first. Raises StreamBroken.
         """
         folder = f"{self._prefix}{store}/"
         first = guess if guess is not None else self.newest_first(folder, number + 1)

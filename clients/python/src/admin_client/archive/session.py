@@ -103,8 +103,9 @@ class Session:
         return list(touched.values())
 
     def _was_archived(self, record: Numbered) -> bool:
-        """Returns whether the archive already has a record that names no store. The document is compared, because it
-        may be forged.
+        """Returns whether the archive already has a record that names no store.
+
+        The document is compared, because it may be forged.
         """
         return any(store.may_have(record) and self._holds(store, record) for store in self.stores.values())
 
@@ -197,8 +198,9 @@ class Session:
             self._buffered[document.partition] -= len(document.body)
 
     def _move_foreign(self) -> None:
-        """Moves foreign records to their objects in order of offsets. A record waits as long as one before it may turn
-        out to be foreign.
+        """Moves foreign records to their objects in order of offsets.
+
+        A record waits as long as one before it may turn out to be foreign.
         """
         for partition, waiting in self._foreign_waiting.items():
             low = min((each.offset for each in self._pool_messages if each.partition == partition), default=None)
@@ -336,8 +338,9 @@ class Session:
         )
 
     def unsealed_seconds(self) -> float:
-        """Returns how many seconds ago the oldest unsealed document arrived. Documents about receipts do not count
-        alone.
+        """Returns how many seconds ago the oldest unsealed document arrived.
+
+        Documents about receipts do not count alone.
         """
         starts = [
             store.draft.awaited

@@ -133,7 +133,9 @@ class Stops:
         )
 
     def unaccepted(self, store: str, count: int) -> Stop | None:
-        """Returns the stop that an operator wants to accept, or None if an earlier run has accepted it. Raises Refused.
+        """Returns the stop that an operator wants to accept, or None if an earlier run has accepted it.
+
+        Raises Refused.
         """
         stop = self.newest(store)
         if stop is None or count > stop.count:

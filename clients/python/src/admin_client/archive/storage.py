@@ -149,8 +149,9 @@ class Storage:
     def put_bytes(
         self, key: str, body: bytes, content_type: str, until: datetime.datetime | None = None
     ) -> datetime.datetime:
-        """Writes bytes as put() does. If the name is taken by the same bytes, an earlier answer was lost, and the write
-        has succeeded.
+        """Writes bytes as put() does.
+
+        If the name is taken by the same bytes, an earlier answer was lost, and the write has succeeded.
         """
         try:
             return self.put(key, body, hashlib.sha256(body).digest(), len(body), content_type, until)

@@ -77,8 +77,9 @@ class Store:
         return self.draft is None or self._end is not None or self.draft.schema_id == schema_id
 
     def write(self) -> tuple[Receipt, bytes, Draft] | None:
-        """Writes and seals the draft. Returns None if there is no draft, or if it does not reach the end that it has to
-        have.
+        """Writes and seals the draft.
+
+        Returns None if there is no draft, or if it does not reach the end that it has to have.
         """
         draft = self.draft
         if draft is None or self._is_refused or (self._end is not None and draft.last != self._end):

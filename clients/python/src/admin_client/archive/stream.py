@@ -91,8 +91,9 @@ class Stream:
             yield batch
 
     def _whole(self, seal: BatchSeal, pool: Pool) -> Batch | None:
-        """Returns the batch, all of whose numbers have arrived. Returns None as long as no arrangement of pooled
-        documents fits.
+        """Returns the batch, all of whose numbers have arrived.
+
+        Returns None as long as no arrangement of pooled documents fits.
         """
         self._check_link(seal)
         numbers = range(seal.first, seal.last + 1)

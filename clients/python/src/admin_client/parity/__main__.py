@@ -99,7 +99,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 @contextmanager
 def told_of(option: str, access: str | None = None) -> Iterator[None]:
-    """An error of a database names the option by which it was reached, and the access that its role may lack."""
+    """Makes an error of a database name the option by which it was reached, and the access that its role may lack."""
     try:
         yield
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -112,7 +112,7 @@ def told_of(option: str, access: str | None = None) -> Iterator[None]:
 
 
 def progress(what: str) -> Callable[[int], None]:
-    """Tells how far a long run is, every few seconds."""
+    """Returns a function that prints every few seconds how far a long run is."""
     told = time.monotonic()
 
     def tell(done: int) -> None:
@@ -125,7 +125,7 @@ def progress(what: str) -> Callable[[int], None]:
 
 
 async def record(dsn: str, outcome: Outcome) -> None:
-    """Leaves how it came out in a database."""
+    """Records the outcome in a database."""
     cases, differences, left_out = outcome.counts
     report = {
         "server": outcome.server,
@@ -162,7 +162,7 @@ async def run_in_use(chosen: argparse.Namespace, texts: Texts, outcome: Outcome)
 
 
 async def run_in_scratch(chosen: argparse.Namespace, texts: Texts, outcome: Outcome) -> None:
-    for index, (path, text) in enumerate(texts):  # each alone: two files may name the same approvals
+    for index, (path, text) in enumerate(texts):  # each file alone: two files may name the same approvals
         async with scratch(chosen.dsn, f"file{index}") as db:
             outcome.server = await db.versions()
             await run_document(db, path, text, chosen.at, outcome, progress(report.visible(path)))

@@ -1,6 +1,6 @@
-"""Two answers to one request, byte for byte save evaluated_at and audit.
+"""Compares two answers to one request, byte for byte except evaluated_at and audit.
 
-Knows nothing of where an answer comes from: a recorded one is compared with another as two fresh ones are.
+The source of an answer does not matter: a recorded answer is compared in the same way as a fresh one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ BLANKS = re.compile(r"[ \t\n\r]*")
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A key and what stands under it on either side, as text; None: nothing.  A key of None: the texts as wholes."""
+    """A key and its values on both sides, as text; None: the key is missing on that side.
+
+    A key of None: the texts as wholes.
+    """
 
     key: str | None
     left: str | None
@@ -60,7 +63,7 @@ def written(pairs: list[tuple[str, str]]) -> str:
 
 
 def compare(left: str, right: str) -> tuple[Difference, ...]:
-    """What differs between two answers; nothing, when they are the same save for what is excepted."""
+    """Returns the differences between two answers; empty if they are the same except for the excepted members."""
     if left == right:
         return ()
     try:

@@ -1,6 +1,6 @@
 """The other side: a scratch database with the extension, loaded with a store.
 
-It is asked by admin.sensitive_check_preview(), many requests in one query.
+It answers by admin.sensitive_check_preview(), many requests in one query.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ begin
 exception when others then
     return 'error ' || sqlstate;
 end $$"""
-# What stands between a superuser's load and an approval that no rule foresaw.
+# What keeps a superuser from loading an approval that no rule foresaw.
 LAWS = """
 alter table admin.approval drop constraint approval_state, drop constraint approval_closed_if_withdrawn,
                            drop constraint approval_required_signer_count;
@@ -58,7 +58,10 @@ def columns(requests: Sequence[Request]) -> list[list[str | None]]:
 
 
 class Database:
-    """A connection to a scratch database.  Times are told in a zone with summer time: no answer may depend on it."""
+    """A connection to a scratch database.
+
+    Its time zone has summer time, to show that no answer depends on the zone.
+    """
 
     def __init__(self, connection: asyncpg.Connection):
         self.connection = connection
@@ -73,7 +76,7 @@ class Database:
         return row[0], json.loads(row[1])
 
     async def load_directly(self, approvals: Iterable[Approval]) -> None:
-        """Puts approvals into the tables as they are, as the load of a dump does."""
+        """Puts approvals into the tables as they are, like the load of a dump."""
         async with self.connection.transaction():
             await self.connection.execute("set local admin_ext.restoring = on")
             await self.connection.copy_records_to_table(
@@ -104,7 +107,7 @@ class Database:
         await self.connection.execute(LAWS)
 
     async def ask(self, requests: Sequence[Request]) -> list[str]:
-        """The answers' texts, in order; where the function raises, "error" and the SQLSTATE."""
+        """Returns the answers' texts, in order. If the function raises an error: "error" and the SQLSTATE."""
         ask = f"select pg_temp.ask(r.approval_id, r.action, r.resource, r.at::timestamptz) {EACH}"
         return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 
@@ -131,12 +134,13 @@ class Database:
 
 
 class Live(Database):
-    """A database in use: it is asked, and nothing is put into it but the record of a run.
+    """A database in use. It is only asked, except that the record of a run may be written.
 
-    Its role needs the access auditor; to record, operator."""
+    Its role needs the access auditor, and to record, operator.
+    """
 
     async def ask(self, requests: Sequence[Request]) -> list[str]:
-        """Raises where a request is over a limit: of sound approvals none is."""
+        """Asks the database. Raises if a request exceeds a limit: no request about a sound approval does."""
         ask = f"select admin.sensitive_check_preview(r.approval_id, r.action, r.resource, r.at::timestamptz) {EACH}"
         return [row[0] for row in await self.connection.fetch(ask, *columns(requests))]
 

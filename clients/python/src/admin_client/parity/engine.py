@@ -1,7 +1,7 @@
 """The file-backed decision engine, contract sensitive.check.2b.
 
-Written from the rules (doc, COMMENT of the SQL functions) and from nothing else: it shares no code with the
-extension, so that a mistake would have to be made twice to go unseen.  Pure: no clock, no file, no database.
+It is written only from the rules (doc, COMMENT of the SQL functions) and shares no code with the extension. So a
+mistake would have to be made twice to stay undetected. Pure: no clock, no file, no database.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Moment = Any
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """One person, in one role, saying yes.  A digest of None: what was signed is what the approval says."""
+    """One person's approval in one role. A digest of None: the person signed what the approval says."""
 
     signer_role: str
     signer: str
@@ -43,7 +43,8 @@ class Signature:
 class Approval:
     """Permission to perform one sensitive action.
 
-    Nothing is checked here: the rules are to meet every approval there can be."""
+    It validates no value: the rules have to handle every approval that can exist.
+    """
 
     approval_id: str
     action: str
@@ -68,7 +69,7 @@ class Request:
 
 
 class OverLimit(ValueError):
-    """An argument that is longer than any approval's could be: an error, no answer."""
+    """An argument is longer than any approval's can be. That is an error, not an answer."""
 
     sqlstate = "22023"
 
@@ -130,7 +131,7 @@ def digest(approval: Approval) -> bytes:
 
 
 def state_reached(required: int, signed: int) -> str | None:
-    """The state that so many signatures amount to; None: there is no such state."""
+    """Returns the state that this number of signatures leads to, or None if there is no such state."""
     if not 1 <= required <= MOST_SIGNERS or signed > required:
         return None
     if signed == 0:
@@ -139,7 +140,7 @@ def state_reached(required: int, signed: int) -> str | None:
 
 
 def disagreement(approval: Approval) -> str | None:
-    """What is inconsistent about an approval that is not closed, in words; None: nothing."""
+    """Describes what is inconsistent about an approval that is not closed. Returns None if it is consistent."""
     signatures = approval.signatures
     if approval.required_signer_count != len(approval.required_roles):
         return f"required_signer_count is {approval.required_signer_count}, required_roles are {len(approval.required_roles)}"
@@ -182,7 +183,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of the ten.  The condition may rely on no rule before it having held."""
+    """One of the ten rules. Its condition may not rely on the failure of an earlier rule."""
 
     precedence: int
     title: str

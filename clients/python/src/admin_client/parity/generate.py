@@ -1,6 +1,6 @@
-"""Random stores and requests: every rule, every boundary, and what only a superuser's load can bring about.
+"""Random stores and requests: every rule, every boundary, and states that only a superuser's load can create.
 
-A seed and a number say all of a store, whatever stores came before it.
+A seed and a number determine a whole store, regardless of earlier stores.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ MALFORMED = (
 
 
 def clipped(at: datetime, distance: timedelta) -> datetime:
-    """So far from an instant, as far as there are years."""
+    """Returns the instant at this distance, clipped to the years that exist."""
     try:
         return at + distance
     except OverflowError:
@@ -204,7 +204,7 @@ class Generator:
         return self.chance.choice((text, text, text.replace("T", " "), text[:-1] + "+00:00", text[:-1]))
 
     def document(self, size: int) -> Document:
-        """Sound elements, and one in twelve that is not, or says the same once more."""
+        """Returns elements. One in twelve is unsound or repeats another one."""
         elements: Document = []
         for _ in range(size):
             element = self.element(self.approval())
@@ -324,8 +324,11 @@ class Generator:
     # -- what no honest path brings about --
 
     def forged(self) -> Approval:
-        """An approval that a superuser put together: states and signatures that disagree, signatures of something else or of
-        somebody who may not sign, and what the tables' constraints keep out as long as they stand."""
+        """Makes an approval as only a superuser can store it.
+
+        Its states and signatures may disagree, and its signatures may cover other contents or come from somebody who
+        may not sign. It may violate the tables' constraints, which do not apply to such a load.
+        """
         chance, change = self.chance, dataclasses.replace
         a = self.approval()
         signed = a.signatures or (Signature(a.required_roles[0], "signer 0"),)

@@ -1,8 +1,8 @@
-"""Instants as PostgreSQL has them: beyond the years that Python's datetime knows, and two without end.
+"""Instants as PostgreSQL has them, beyond the years of Python's datetime, with infinity and -infinity.
 
-An instant is the time since 1970-01-01 00:00 UTC.  The extension writes the years 0 to 9999 in four digits, any other
-year with its sign (ISO 8601, expanded representation), and "infinity" and "-infinity".  PostgreSQL itself writes a
-year before 1 with " BC" behind it.
+An instant is the time since 1970-01-01 00:00 UTC. The extension writes the years 0 to 9999 in four digits. It writes
+any other year with its sign (ISO 8601, expanded representation), and "infinity" and "-infinity". PostgreSQL itself
+appends " BC" to a year before 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Instant = timedelta
 
 
 class NoInstant(ValueError):
-    """A text is not in any form in which an instant is written, or beyond the years of PostgreSQL."""
+    """A text has no form in which an instant is written, or is beyond PostgreSQL's years."""
 
 
 _EPOCH_YEAR = 1970

@@ -1,6 +1,6 @@
-"""What came of a run, for a person: a summary for a terminal, and a page of HTML that needs nothing else.
+"""Reports the outcome of a run for people: a summary for a terminal, and a self-contained HTML page.
 
-Everything that comes from a store or a server is shown with what cannot be seen spelled out, and escaped.
+All text from a store or a server is escaped, and its invisible characters are spelled out.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from .engine import Request
 from .run import EDGES, Finding, Outcome
 
 EXAMPLES = 3
-NAMED = 20  # members that are passed by, at most
+NAMED = 20  # most ignored members that are listed
 
 
 def visible(text: object) -> str:
-    """Without what a terminal or a browser would act upon: controls, overrides of direction, half surrogates."""
+    """Spells out what a terminal or a browser would act upon: controls, overrides of direction, half surrogates."""
     return "".join(
         c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in str(text)
     )

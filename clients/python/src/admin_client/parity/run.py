@@ -1,4 +1,4 @@
-"""A store through both engines: loaded, asked, compared, counted."""
+"""Runs a store through both engines: loads it, asks both, compares the answers, counts."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .engine import Approval, Request
 from .generate import AROUND, Generator, clipped
 
 AT_ONCE = 5000  # requests in one query, at most
-Progress = Callable[[int], None]  # told how many are done
+Progress = Callable[[int], None]  # called with the number of requests that are done
 EDGES = {
     timedelta(0): "exactly at the deadline",
     timedelta(microseconds=-1): "1 µs before the deadline",
     timedelta(hours=24): "exactly 24 hours after it",
     timedelta(hours=24, microseconds=1): "24 hours and 1 µs after it",
 }
-KEPT, EXPLAINED = 1000, 50  # of each group: findings kept, and those that the database explains, too
+KEPT, EXPLAINED = 1000, 50  # of each group: how many findings are kept, and how many of them the database explains
 ANSWER, EXPECTED, STORE, LEFT_OUT, DIGEST = "answer", "expected", "store", "left out", "digest"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that differs, and what a person needs to see why."""
+    """A difference, and what a person needs to understand it."""
 
     kind: str
     origin: str
@@ -44,7 +44,7 @@ class Finding:
 
     @property
     def group(self) -> str:
-        """Findings of one cause, as far as can be told, are of one group."""
+        """Returns the finding's group. Findings with one cause, as far as that can be determined, share a group."""
 
         def rule(text: str | None) -> str:
             try:
@@ -59,7 +59,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of all that was run."""
+    """The outcome of a whole run."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.monotonic)
@@ -74,7 +74,7 @@ class Outcome:
     differing: Counter[int | None] = field(default_factory=Counter)  # by the file-backed engine's rule
     findings: list[Finding] = field(default_factory=list)
     groups: Counter[str] = field(default_factory=Counter)  # how many findings there were of each group
-    passed_by: Counter[str] = field(default_factory=Counter)  # members of elements that neither side reads
+    passed_by: Counter[str] = field(default_factory=Counter)  # members that neither side reads
     server: str = ""
     seconds: float = 0.0
 
@@ -84,7 +84,10 @@ class Outcome:
 
     @property
     def counts(self) -> tuple[int, int, int]:
-        """Cases, those that differ, and elements left out.  What differs in the stores themselves is a difference, too."""
+        """Returns the cases, the cases that differ, and the elements left out.
+
+        A difference in the stores themselves counts, too.
+        """
         left_out = sum(count for group, count in self.groups.items() if group.startswith(LEFT_OUT))
         others = sum(count for group, count in self.groups.items() if not group.startswith((ANSWER, LEFT_OUT)))
         return self.cases, min(self.cases, sum(self.differing.values()) + others), left_out
@@ -96,7 +99,7 @@ class Outcome:
 
 
 def answer(approvals: Mapping[str, Approval], request: Request, at: datetime) -> str:
-    """The file-backed answer; an error as the database's side tells it."""
+    """Returns the file-backed answer. An error has the form that the database's side gives it."""
     try:
         return engine.decide(approvals, request, at)
     except engine.OverLimit as error:
@@ -108,7 +111,7 @@ def asked_for(approvals: Mapping[str, Approval], request: Request) -> Approval |
 
 
 def evaluated_at(text: str) -> datetime:
-    """The instant that an answer says it is of; now, where it says none."""
+    """Returns the instant that an answer is for, or now if it names none."""
     try:
         return instants.instant(json.loads(text)["evaluated_at"])
     except (ValueError, KeyError, TypeError):
@@ -135,7 +138,8 @@ async def ask_both(
 ) -> None:
     """Asks both sides and compares.
 
-    Where the instant is left to the clock, the file-backed engine answers as of the database's."""
+    If the request leaves the instant to the clock, the file-backed engine answers for the database's instant.
+    """
     for first in range(0, len(requests), AT_ONCE):
         await ask_some(db, origin, approvals, requests[first : first + AT_ONCE], outcome)
         progress(min(first + AT_ONCE, len(requests)))
@@ -267,7 +271,10 @@ async def run_document(
     outcome: Outcome,
     progress: Progress = lambda done: None,
 ) -> None:
-    """A file: every approval at the load, at the instants chosen and around its deadline; and what of it is left out."""
+    """Runs a file: asks about every approval at the load, at the chosen instants and around its deadline.
+
+    Checks what is left out, too.
+    """
     elements = store.parse(text)
     loaded_at, imported = await db.load_text(text)
     read = store.read(elements, loaded_at)
@@ -284,7 +291,7 @@ async def run_live(
     outcome: Outcome,
     progress: Progress = lambda done: None,
 ) -> None:
-    """A file whose approvals have been imported: the same is asked of the database that has them."""
+    """Runs a file whose approvals have been imported: asks the same of the database that has them."""
     elements = store.parse(text)
     now = await db.now()
     read = store.read(elements, now)
@@ -371,7 +378,9 @@ async def left_out(
     loaded_at: datetime,
     outcome: Outcome,
 ) -> None:
-    """Elements that neither side holds: what the file, taken at its word, would answer, and what the database does."""
+    """Compares, for elements that neither side stores, the answer that the file taken literally would give with the
+    database's.
+    """
     theirs = {r["index"]: r["error"] for r in imported["rejected"]}
     for rejected in read.rejected:
         file = database = None
@@ -408,7 +417,10 @@ async def run_random(
     chosen: Sequence[datetime] = (),
     size: int = AT_ONCE,
 ) -> None:
-    """Random stores, until so many cases were asked: every other one a document, every other what a superuser loaded."""
+    """Runs random stores until this many cases were asked.
+
+    Documents and stores as only a superuser can load them alternate.
+    """
     outcome.seed = seed
     done, number, size = 0, 0, max(1, min(size, (cases + 1) // 2))
     while done < cases:

@@ -1,7 +1,7 @@
 """A file-backed store's document: a JSON array of approvals with their signatures.
 
-Read leniently: an element that is not sound is named by its index and left out, the rest is taken.  What is sound is
-decided as admin.import_approvals() decides it, so that file and database come to hold the same approvals.
+It is read leniently: an unsound element is named by its index and left out, and the rest is taken. The rules of
+soundness are those of admin.import_approvals(), so that file and database hold the same approvals.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Unsound(ValueError):
 
 
 class Unreadable(ValueError):
-    """The document is no store at all."""
+    """The document is not a store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,9 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An element, read: the approval, and what only matters to whether a second one says the same."""
+    """A parsed element: the approval, and the values that only matter for deciding whether a second
+    one says the same.
+    """
 
     approval: Approval
     created_at: datetime | None
@@ -77,7 +79,7 @@ class Incoming:
 
 
 def parse(text: str | bytes) -> Document:
-    """The elements of a document.  Raises Unreadable where it is no JSON array that a database would take."""
+    """Returns the elements of a document. Raises Unreadable if it is not a JSON array that a database would accept."""
 
     def refuse(constant: str) -> NoReturn:
         raise Unreadable(f"{constant} is no JSON")
@@ -96,7 +98,7 @@ def parse(text: str | bytes) -> Document:
 
 
 def refuse_strings(value: object) -> None:
-    """A jsonb has no U+0000 and no half of a surrogate pair; a document with one is refused whole."""
+    """Refuses a document with U+0000 or half of a surrogate pair, because jsonb cannot hold them."""
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
             raise Unreadable("a string has U+0000, or half of a surrogate pair")
@@ -110,7 +112,7 @@ def refuse_strings(value: object) -> None:
 
 
 def passed_by(elements: Document) -> Counter[str]:
-    """The members that nobody reads, and how many elements have each: of a misspelt one nothing arrives."""
+    """Returns the members that no side reads, and how many elements have each. A misspelt member's value is lost."""
     found: Counter[str] = Counter()
     for element in elements:
         if not isinstance(element, dict):
@@ -290,9 +292,10 @@ Signed = tuple[str, str, str | None, datetime | None]
 
 
 def same(there: Incoming, incoming: Incoming, element: Element) -> bool:
-    """Does what is there say all that a further element says?
+    """Returns whether the stored element says everything that a further element says.
 
-    What that leaves open, or gives relative to the load, agrees."""
+    Members that the further one leaves open, or gives relative to the load, agree.
+    """
     old, new = there.approval, incoming.approval
     if (
         old.action,
@@ -337,7 +340,7 @@ def same(there: Incoming, incoming: Incoming, element: Element) -> bool:
 
 
 def complete(incoming: Incoming, loaded_at: datetime) -> Incoming:
-    """With what an element leaves open as the load sets it."""
+    """Fills in what an element leaves open, as the load does."""
     return Incoming(
         incoming.approval,
         incoming.created_at or loaded_at,
@@ -349,9 +352,10 @@ def complete(incoming: Incoming, loaded_at: datetime) -> Incoming:
 
 
 def at_its_word(element: Any, loaded_at: datetime) -> Approval | None:
-    """An unsound element as it stands, for what a reader of the file alone would answer.
+    """Takes an unsound element literally, for the answer of a reader of the file alone.
 
-    None: it does not say enough."""
+    Returns None if it does not say enough.
+    """
     try:
         signed = element.get("signatures") or []
         roles = element.get("required_roles")
@@ -387,7 +391,9 @@ def at_its_word(element: Any, loaded_at: datetime) -> Approval | None:
 
 
 def read(elements: Document, loaded_at: datetime) -> Store:
-    """The sound approvals of a document, loaded at an instant; the others by index, with what is wrong."""
+    """Returns the sound approvals of a document that is loaded at an instant, and by index what is wrong with the
+    others.
+    """
     store = Store()
     there: dict[str, Incoming] = {}
     for index, element in enumerate(elements):

@@ -1,5 +1,5 @@
-"""The verifier: is what is kept of the trail complete and unaltered?  Formats: doc/evidence.md.
+"""The verifier: tells whether the stored trail is complete and unaltered. Formats: doc/evidence.md.
 
-Imports nothing of this package but admin_client.evidence and the engine of admin_client.parity, so that
-one file can be made of it which needs Python and cryptography only (clients/python/build_verifier.py).
+From this package it imports only admin_client.evidence and the engine of admin_client.parity. So it can be built into
+one file that needs only Python and cryptography (clients/python/build_verifier.py).
 """

@@ -1,4 +1,4 @@
-"""Approvals as the documents tell them, step by step, and the decisions that follow from that.
+"""Derives approvals from the documents, step by step, and the decisions that follow from them.
 
 The rules are those of the independent engine (admin_client.parity.engine), which shares no code with the extension.
 """
@@ -43,7 +43,7 @@ Signatures = list[list[str]]
 
 @dataclass(slots=True)
 class State:
-    """One approval: its row, its signatures as [role, signer, digest in hex], and what it was before."""
+    """One approval: its row, its signatures as [role, signer, digest in hex], and its earlier states."""
 
     row: Row | None = None
     signatures: Signatures = field(default_factory=list)
@@ -54,7 +54,7 @@ class State:
     _expected: Expected | None = None
 
     def approval(self) -> engine.Approval | None:
-        """It as the engine takes it, made once for each state."""
+        """Returns the approval in the engine's form, which is made once for each state."""
         if self._approval is None and self.row is not None:
             approval = as_approval(self.row, self.signatures)
             self._wrong = engine.disagreement(approval)
@@ -62,11 +62,11 @@ class State:
         return self._approval
 
     def disagreement(self) -> str | None:
-        """What the engine finds inconsistent about it."""
+        """Returns what the engine finds inconsistent about the approval, or None."""
         return None if self.approval() is None else self._wrong
 
     def expected(self) -> Expected | None:
-        """What a decision on it has to say, where all of its steps are known."""
+        """Returns what a decision on the approval has to say, or None if not all of its steps are known."""
         if self._expected is None and not self.partial and (approval := self.approval()) is not None:
             self._expected = Expected(approval, self._wrong is None)
         return self._expected
@@ -75,12 +75,12 @@ class State:
         self._approval = self._expected = None
 
     def remember(self, at: str) -> None:
-        """What it is now was so until then."""
+        """Adds the current state to the history, as valid until this instant."""
         self.history = [*self.history[1 - KEPT_OF_HISTORY :], (at, self.row, list(self.signatures))]
 
 
 class Approvals:
-    """The states of all approvals of a database: the ones used last in memory, the rest on disk."""
+    """The states of all approvals of a database: the most recently used ones in memory, the others on disk."""
 
     def __init__(self, scratch: sqlite3.Connection, lineage: int) -> None:
         scratch.execute(TABLE)
@@ -113,7 +113,7 @@ class Approvals:
         self._scratch.execute("insert or replace into approval values (?, ?, ?)", (self._lineage, old_id, packed))
 
     def in_order(self) -> Iterator[tuple[str, State]]:
-        """All of them, in the byte order of their ids.  None may change meanwhile."""
+        """Returns all states in the byte order of their ids. The states must not change meanwhile."""
         while self._recent:
             self._write_oldest()
         for approval_id, packed in self._scratch.execute(
@@ -124,7 +124,7 @@ class Approvals:
 
 
 def as_approval(row: Row, signatures: Signatures) -> engine.Approval:
-    """Raises ValueError, KeyError or TypeError for a row that no database has."""
+    """Raises ValueError, KeyError or TypeError for a row that no database can have."""
     closed_at, roles = row.get("closed_at"), tuple(row["required_roles"])
     signed = (
         _digest(
@@ -148,7 +148,7 @@ def as_approval(row: Row, signatures: Signatures) -> engine.Approval:
 
 
 def _signature_of(role: str, signer: str, digest: str, signed: str) -> engine.Signature:
-    """For the engine no digest means that it is the approval's: so it is not computed again for every decision."""
+    """Returns a signature for the engine. An equal digest becomes None, so that no decision has to compute it again."""
     return engine.Signature(role, signer, None if digest == signed else bytes.fromhex(digest))
 
 
@@ -177,7 +177,7 @@ def digest_of(row: Row) -> str:
 
 
 def step(state: State, kind: str, data: Row) -> Iterator[str]:
-    """Applies one event to an approval.  Says what is wrong with it."""
+    """Applies one event to an approval. Returns what is wrong with it, or None."""
     row = data.get("row")
     if not isinstance(row, dict) or data.get("op") not in ("INSERT", "UPDATE"):
         yield f"event {kind} with operation {data.get('op')}: approvals and signatures are never deleted"
@@ -309,7 +309,7 @@ def _same(data: Row, response: Row) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """follows: the decision follows from the documents; late: from a state that had ended so long before."""
+    """follows: the decision follows from the documents. late: how long the state it follows from had ended before."""
 
     follows: bool
     late: timedelta = timedelta(0)
@@ -317,10 +317,11 @@ class Replayed:
 
 
 def replay(state: State | None, data: Row) -> Replayed:
-    """Is the decision that was recorded the one that follows from the documents before it?
+    """Checks whether the recorded decision follows from the documents before it.
 
-    A check does not wait for a change of its approval that is about to commit, so it may follow from what the
-    approval was before; how long before is for the caller to judge."""
+    A check does not wait for a change of its approval that is about to commit, so it may follow from an earlier state.
+    The caller judges how long that state may have ended before.
+    """
     response = answer(None if state is None else state.approval(), data)
     if _same(data, response):
         return Replayed(True)

@@ -84,7 +84,7 @@ class ArchiveStore:
         self._received = receipts.Received(self.stream, task)
 
     def continues(self) -> dict[str, object] | None:
-        """What the first seal says of the store before."""
+        """Returns what the first seal says of the store before, or None."""
         for _, _, stem in self._found[:1]:
             try:
                 first = seals.parse(self._bytes(stem + ".seal.json"), signed=True).seal
@@ -96,7 +96,7 @@ class ArchiveStore:
         return None
 
     def _original(self, key: str) -> Version:
-        """The version that was written first: with If-None-Match nobody writes another one by accident."""
+        """Returns the first version that was written. With If-None-Match no writer adds another one by accident."""
         for version in self._storage.versions(key):
             if not version.deleted:
                 return version
@@ -175,7 +175,7 @@ class ArchiveStore:
             stream.signed_to, stream.sealed_at = seal["last"], seal["sealed_at"]
 
     def _key(self, sealed: seals.Sealed, name: str) -> None:
-        """A key that was replaced may have been stolen."""
+        """Reports a change of the key. A replaced key may have been stolen."""
         key, before = sealed.seal["key_id"], self._before.seal["key_id"] if self._before is not None else None
         if before is not None and key != before:
             self._left.add(before)
@@ -196,7 +196,7 @@ class ArchiveStore:
                 )
 
     def _is_signed(self, key: str, version: Version, seal: seals.Seal) -> bool:
-        """Are the stored bytes those of the seal?  That is found out before anything is made of them."""
+        """Returns whether the stored bytes are those of the seal. This is checked before the seal's content is used."""
         with self._storage.open(key, version) as file:
             tee = _Tee(file)
             tee.drain()
@@ -246,11 +246,14 @@ class ArchiveStore:
             seals.check_recorded(sealed, max(newest.found, latest) if latest > before else newest.found, stream, name)
 
     def _recorded(self) -> bytes:
-        """When the newest document up to here was recorded, whatever its place, if the documents are read at all."""
+        """Returns when the newest document so far was recorded, whatever its place.
+
+        Empty if the documents are not read.
+        """
         return b"" if self._task.contents is None else self._task.contents.newest.encode()
 
     def _compare(self, seal: seals.Seal, name: str, count: int, tee: _Tee, tree: Tree, of_chain: Chain) -> None:
-        """What was computed with what was signed."""
+        """Compares the computed values with the signed ones."""
         findings, expected = self.stream.findings, seal["last"] - seal["first"] + 1
         where = f"documents {seal['first']:,} to {seal['last']:,} (object {name}.ndjson.zst)"
         if count != expected:
@@ -327,7 +330,7 @@ def _years_later(at: datetime, years: int) -> datetime:
 
 
 def _offer_keys(storage: Storage, found: list[str], keys: Keys) -> None:
-    """Public keys lie beside the objects: of use where their fingerprints are trusted."""
+    """Offers the public keys that lie beside the objects. They count only if their fingerprints are trusted."""
     for key in found:
         for version in [each for each in storage.versions(key) if not each.deleted][:1]:
             with storage.open(key, version) as file, suppress(CannotLook):
@@ -347,7 +350,7 @@ def stores(storage: Storage, where: str, task: Task) -> tuple[list[ArchiveStore]
 
 
 def in_order(found: list[ArchiveStore], task: Task) -> Iterator[ArchiveStore]:
-    """Behind the store that it continues comes each; and what it says of that store is expected there."""
+    """Yields each store after the store that it continues, and registers what it says about that store."""
     waiting = {}
     for each in found:
         continued = each.continues()
@@ -365,7 +368,7 @@ def in_order(found: list[ArchiveStore], task: Task) -> Iterator[ArchiveStore]:
         ready = [
             store for store, (_, before) in waiting.items() if before is None or before in done or before not in waiting
         ]
-        if not ready:  # a circle: trust.judge names it
+        if not ready:  # a circle, which trust.judge reports
             ready = list(waiting)
         for store in sorted(ready):
             yield waiting.pop(store)[0]

@@ -1,4 +1,8 @@
-"""The command line.  Exit status: 0 proved, 1 something is wrong, 2 it could not be found out.  "prove" and "index" end with 1 where they had to leave something of the archive out, and name it."""
+"""The command line.
+
+Exit status: 0 proved, 1 something is wrong, 2 it could not be determined. "prove" and "index" end with 1 if they had to
+leave out part of the archive, which they name.
+"""
 
 from __future__ import annotations
 
@@ -243,7 +247,7 @@ COMMANDS = {"prove": make_proof, "index": make_index, "dump": make_dump}
 
 
 def _unforeseen(error: Exception) -> str:
-    """Python's own exit status for an exception is 1, which would be a verdict."""
+    """Reports an unforeseen exception. Python's own exit status for an exception is 1, which would be a verdict."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}" if frames else "an unknown place"
     return (

@@ -1,4 +1,4 @@
-"""Two sources, document by document.  A scratch database on disk sorts them by audit_id."""
+"""Compares two sources, document by document. A scratch database on disk sorts the documents by audit_id."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from .walk import Consumer
 TABLE = "create table document (side integer not null, stream integer not null, audit_id integer not null, number integer not null, digest blob not null, stamp text not null)"
 REJECTED = "create table rejected (sink text not null, audit_id integer not null, failed text not null, error text not null, primary key (sink, audit_id)) without rowid"
 INDEX = "create index on_document on document (audit_id, side, digest)"
-# What one side has and the other has not.  Two stores may use one audit_id for two documents: a copy of the database goes on counting where it was made.
+# What only one side has. Two stores may use one audit_id for two documents: a copy of a database continues its numbers.
 UNMATCHED = """create table unmatched as
     select d.side, d.stream, d.audit_id, d.number, d.stamp, exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side) as is_known
     from document as d where not exists (select 1 from document as o where o.audit_id = d.audit_id and o.side = 1 - d.side and o.digest = d.digest)"""
-# Rows that the database has alone, and of which it says that a sink has rejected them for good.
+# Rows that only the database has, and that a sink has rejected for good according to the database.
 _ALONE = "u.side = 1 and not exists (select 1 from unmatched as o where o.audit_id = u.audit_id and o.side = 0)"
 DEAD = f"select u.audit_id, u.stamp, r.sink, r.failed, r.error from rejected as r join unmatched as u on u.audit_id = r.audit_id where {_ALONE} order by u.audit_id"
 NO_DEAD = f"delete from unmatched as u where u.audit_id in (select r.audit_id from rejected as r) and {_ALONE}"
 UNMATCHED_INDEX = "create index on_unmatched on unmatched (audit_id, side)"
-# The last document of each stream that both sides have: what comes before it is not on its way.
+# The last document of each stream that both sides have. An earlier document cannot still be on its way.
 NEWEST = """create table newest as select d.side, d.stream, max(d.number) as number from document as d where (d.side, d.stream) in (select side, stream from unmatched)
     and not exists (select 1 from unmatched as u where u.audit_id = d.audit_id and u.side = d.side and u.stream = d.stream and u.number = d.number) group by d.side, d.stream"""
 NEWEST_INDEX = "create index on_newest on newest (side, stream)"
@@ -46,7 +46,7 @@ Run = tuple[int, int, int, int, str, bool, bool]
 
 
 def recorded_time(document: bytes) -> str:
-    """When it was recorded, without parsing it."""
+    """Returns when the document was recorded, without parsing it."""
     start = document.find(RECORDED)
     return (
         document[start + len(RECORDED) : document.find(b'"', start + len(RECORDED))].decode(errors="replace")
@@ -56,7 +56,7 @@ def recorded_time(document: bytes) -> str:
 
 
 class Comparison:
-    """Takes the documents of two sides, then says where they differ."""
+    """Takes the documents of two sides, then reports where they differ."""
 
     def __init__(
         self, scratch: sqlite3.Connection, names: tuple[str, str], kinds: tuple[str, str], max_lag: timedelta = MAX_LAG
@@ -70,7 +70,10 @@ class Comparison:
         self._of: tuple[dict[str, Stream], dict[str, Stream]] = ({}, {})
 
     def consumer(self, side: int, stream: Stream) -> Consumer:
-        """The store's id is left out of what is compared: another sink may have sent a row under an older one."""
+        """Takes the documents of one side's stream.
+
+        The comparison ignores the store's id: another sink may have sent a row under an older one.
+        """
         store = stream.store.encode()
         self.begin(side, stream)
 
@@ -105,7 +108,7 @@ class Comparison:
     # -- what differs ---------------------------------------------------------------------------------------------
 
     def judge(self, report: Report, own: set[str] | None = None) -> None:
-        """own: the stores of a database that is one side, where there is one."""
+        """Compares the two sides. own: the stores of the database, if one side is a database."""
         self.flush()
         self._scratch.execute(INDEX)
         if not (self._set_aside(report) if own is None else self._set_others_aside(report, own)):
@@ -123,7 +126,10 @@ class Comparison:
             report.compared.append(f"{self.names[0]} and {self.names[1]} agree on {both:,} documents")
 
     def _set_aside(self, report: Report) -> bool:
-        """Without any seal nothing says which store another one continues: what one side alone knows of may be of another database.  False: there is nothing else."""
+        """Sets aside the stores of one side that the other one lacks, if no seal says which store they continue.
+
+        They may be of another database. Returns False if one side has no other stores.
+        """
         for side, streams in enumerate(self._of):
             alone = [stream for store, stream in streams.items() if stream.rootless and store not in self._of[1 - side]]
             self._remove(side, alone)
@@ -137,7 +143,11 @@ class Comparison:
         return True
 
     def _set_others_aside(self, report: Report, own: set[str]) -> bool:
-        """A database knows nothing of the stores of others.  One that it does not name, but of which it has rows, is its own all the same.  False: there is nothing else."""
+        """Sets aside the stores of other databases, about which this database knows nothing.
+
+        A store that the database does not name, but of which it has rows, counts as its own. Returns False if no store
+        is left.
+        """
         shared = {
             row[0]
             for row in self._scratch.execute(
@@ -164,7 +174,7 @@ class Comparison:
         return True
 
     def _remove(self, side: int, streams: Iterable[Stream]) -> None:
-        """All at once: the table has no index on streams, and there may be many of them."""
+        """Removes streams in one statement: the table has no index on streams, and there may be many of them."""
         self._scratch.execute("create temp table gone (stream integer primary key)")
         self._scratch.executemany(
             "insert or ignore into gone values (?)",
@@ -177,7 +187,7 @@ class Comparison:
         self._scratch.execute("drop table gone")
 
     def _begins_anywhere(self, side: int) -> bool:
-        """Has this side no seal that says where its documents begin?"""
+        """Returns whether no seal of this side says where its documents begin."""
         return bool(self._of[side]) and all(stream.rootless for stream in self._of[side].values())
 
     def dropped(self, store: str, audit_id: int, month: Month) -> None:
@@ -192,7 +202,7 @@ class Comparison:
             self._scratch.execute("insert or ignore into rejected values (?, ?, ?, ?)", (sink, audit_id, failed, error))
 
     def _rejected(self, report: Report) -> int:
-        """Nobody but the database knows of such a rejection.  Returns how many of them are wrong."""
+        """Reports rejected rows, of which only the database knows. Returns how many of them are wrong."""
         wrong = 0
         for audit_id, stamp, sink, failed, error in self._scratch.execute(DEAD):
             said = (
@@ -233,7 +243,7 @@ class Comparison:
         return count
 
     def _missing(self, report: Report, side: int) -> int:
-        """What only this side has.  Returns how much of it is wrong."""
+        """Reports documents that only this side has. Returns how many of them are wrong."""
         here, there = self.names[side], self.names[1 - side]
         newest_there = self._one("select max(audit_id) from document where side = ?", 1 - side)
         wrong = 0
@@ -265,7 +275,11 @@ class Comparison:
         return wrong
 
     def _only(self, side: int) -> Iterator[Only]:
-        """A database says which months it has dropped, and whatever else is gone there was deleted.  Of another source the oldest part may be gone."""
+        """Finds what only this side has, and whether it may be older than the other side.
+
+        A database says which months it has dropped: any other missing row was deleted. Another source may lack its
+        oldest part.
+        """
         older = WAS_DROPPED if self._kinds[1 - side] == "database" else IS_OLDEST
         yield from self._scratch.execute(
             f"select d.number, d.audit_id, d.stamp, d.stream, d.is_known and d.number > coalesce(n.number, 0) as may_follow, {older} as older "
@@ -275,7 +289,7 @@ class Comparison:
         )
 
     def _not_delivered(self, report: Report) -> None:
-        """Nobody but the database says so yet."""
+        """Reports months that the database says it has dropped, if no document says so yet."""
         for audit_id, since, until in self._scratch.execute(NOT_DELIVERED):
             report.findings.attention(
                 "partition.dropped",
@@ -284,7 +298,10 @@ class Comparison:
             )
 
     def _may_lag(self, side: int, since: str) -> bool:
-        """May the other side be behind?  An archive gets everything from the topic and is never ahead of it."""
+        """Returns whether the other side may be behind.
+
+        An archive gets everything from the topic and is never ahead of it.
+        """
         if (self._kinds[side], self._kinds[1 - side]) in (
             ("archive", "topic"),
             ("archive", "database"),
@@ -300,7 +317,10 @@ class Comparison:
 
 
 def _runs(found: Iterable[Only]) -> Iterator[Run]:
-    """Runs of consecutive numbers: first and last number, first and last audit_id, the time of the first, and what holds for all of them."""
+    """Groups consecutive numbers into runs.
+
+    A run has its first and last number, first and last audit_id, the time of the first document, and the common values.
+    """
     run: Run | None = None
     of_stream = -1
     for number, audit_id, stamp, stream, *same in found:

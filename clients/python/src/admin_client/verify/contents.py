@@ -1,4 +1,6 @@
-"""What the documents say: each once, approvals step by step, decisions replayed, acts on the trail itself."""
+"""Checks what the documents say: repeated documents, approvals step by step, decisions, and acts on
+the trail itself.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from .safe import Unreadable, why
 ACTS = frozenset(
     ("sink.resynced", "sink.diverged", "dead_letter.retried", "partition.dropped", "guard.changed", "setting.changed")
 )
-# Tables that only the extension's own code writes: a row that is put there by hand can keep a document from a sink.  sql/install has the lists.
+# Tables that only the extension's own code writes. A row added by hand can keep a document from a sink. sql/install has
+# the lists.
 BOOKS = frozenset(
     (
         "admin.store",
@@ -93,11 +96,14 @@ class Lineage:
 
     @property
     def oldest(self) -> int:
-        """The smallest audit_id of its documents; 0 where there is none."""
+        """Returns the smallest audit_id of its documents, or 0 if there are none."""
         return min((least for least in (self.older.least, self.seen.least) if least is not None), default=0)
 
     def state(self, approval_id: str) -> approvals.State:
-        """An approval, which is made where it is not known yet.  Raises ValueError for what no approval is named."""
+        """Returns an approval's state, and makes it if it is not known yet.
+
+        Raises ValueError for an impossible approval id.
+        """
         if not isinstance(approval_id, str) or not approval_id.isascii():
             raise Unreadable(f"{approval_id!r} is no approval's id")
         state = self.approvals.get(approval_id)
@@ -120,7 +126,10 @@ class Contents:
         self._resent = Resent()
 
     def begin(self, stream: Stream, first: int, continues: str | None, meant: bool = True) -> None:
-        """A store's documents follow, from this number on.  continues: the store whose trail it goes on with; meant: and that is believed."""
+        """Begins a store, whose documents start with this number.
+
+        continues: the store whose trail it goes on with. meant: whether that claim is believed.
+        """
         lineage = self._lineages.get(continues or "") if meant else None
         if lineage is None or lineage.newest != continues:  # two stores that continue one have no more in common
             lineage = Lineage(self._scratch, len(self._lineages) + 1, continues is not None)
@@ -143,7 +152,7 @@ class Contents:
         return self._lineages.get(store)
 
     def end(self) -> None:
-        """No documents of this store follow.  What came twice has to be explained by a resync_sink that sent it again."""
+        """Ends a store. Documents that came twice have to be explained by a resync_sink that sent them again."""
         if self._stream is None or not self._resent.total:
             return
         findings, resent = self._stream.findings, self._resent
@@ -174,7 +183,7 @@ class Contents:
             number += 1
 
     def _follows(self, found: quick.Decision, line: bytes) -> bool:
-        """Takes a decision that is new, and says what the documents before it lead to."""
+        """Checks a new decision against what the documents before it lead to."""
         assert self._stream is not None
         lineage, audit_id, at = self._lineage, int(found.audit_id), found.at.decode()
         state = lineage.approvals.get(found.approval_id.decode())
@@ -200,7 +209,7 @@ class Contents:
             if came is Came.FORKED:
                 self._forked(number, found.audit_id)
             self._read(number, found)
-        elif came is Came.AGAIN:  # it was applied when it came first
+        elif came is Came.AGAIN:  # it was applied when it first came
             self._resent.again(found.audit_id)
         elif came is Came.REWRITTEN:
             assert self._stream is not None
@@ -260,7 +269,7 @@ class Contents:
             )
 
     def _time(self, number: int, event: dict[str, Any]) -> None:
-        """A document that was recorded long before the ones in front of it: back-dated, or a very long transaction."""
+        """Reports a document that was recorded long before its predecessors: back-dated, or a very long transaction."""
         assert self._stream is not None
         recorded = event["recordedtime"]
         if recorded >= self._newest:
@@ -357,7 +366,11 @@ class Contents:
             )
 
     def _dated(self, number: int, event: dict[str, Any], kind: str) -> None:
-        """When an approval was issued or signed is in its row, too, where an import writes an instant of the past.  The workflow never does: its steps say whether a token was verified."""
+        """Reports steps with an instant of the past.
+
+        An import writes such instants into a row, too. The workflow never does: its steps say whether a token was
+        verified.
+        """
         assert self._stream is not None
         data, recorded = event["data"], instant.parse(event["recordedtime"])
         name = {"approval.issued": "created_at", "signature.added": "signed_at"}.get(kind)
@@ -377,7 +390,10 @@ class Contents:
             )
 
     def _evaluated(self, number: int, event: dict[str, Any]) -> None:
-        """Whoever chooses the instant of a decision chooses whether the approval had expired."""
+        """Compares a decision's instant with when it was recorded.
+
+        The choice of that instant decides whether the approval had expired.
+        """
         assert self._stream is not None
         if event["time"] == event["recordedtime"] == event["data"]["evaluated_at"]:
             return
@@ -398,7 +414,7 @@ class Contents:
         findings, data = self._stream.findings, event["data"]
         approval_id = data["approval_id"]
         subject = event.get("subject")
-        # A longer one is in no row.
+        # A row cannot have a longer subject.
         has_subject = is_subject(approval_id) and (subject is not None or len(approval_id.encode()) <= LONGEST_SUBJECT)
         if subject != (approval_id if has_subject else None):
             findings.wrong(

@@ -43,12 +43,16 @@ def _digest(members: list[Any], data: bytes) -> bytes:
 
 
 def _subject(text: Any, own: bool) -> Any:
-    """The row of a document that came from elsewhere has its subject only where that is an approval's id.  A check is asked about what can be no subject, too."""
+    """Returns the subject that the row of a document has.
+
+    The row of a document from elsewhere has a subject only if that is an approval's id. A check may be asked about a
+    text that cannot be a subject.
+    """
     return text if (is_subject(text) if own else is_approval_id(text)) else None
 
 
 def of_document(document: bytes) -> bytes:
-    """What a row can say, too: attributes, and the data as it is written.  Raises ValueError."""
+    """Returns what a row can contain, too: attributes, and the data as it is written. Raises ValueError."""
     place = document.find(b'","data":', document.find(b'"auditid":"'))
     head = json.loads(document[:place] + b'"}')
     source = head.get("source", "")
@@ -101,7 +105,7 @@ async def _by_asyncpg(dsn: str, questions: Sequence[Question]) -> None:
 
 
 def _by_psycopg(dsn: str, questions: Sequence[Question]) -> bool:
-    """False: psycopg is not installed."""
+    """Returns False if psycopg is not installed."""
     psycopg, rows = module("psycopg"), module("psycopg.rows")
     if psycopg is None or rows is None:
         return False
@@ -120,7 +124,7 @@ def _by_psycopg(dsn: str, questions: Sequence[Question]) -> bool:
 
 
 def ask(dsn: str, questions: Sequence[Question]) -> None:
-    """Gives every row of each query to who takes it, one query behind the other, all from one snapshot."""
+    """Passes every row of each query to its function. Runs the queries in order, on one snapshot."""
     if not _by_psycopg(dsn, questions):
         asyncio.run(_by_asyncpg(dsn, questions))
 
@@ -135,7 +139,7 @@ class Asked:
         self._compared, self._told, self._deliveries = compared, told, deliveries
 
     def recorded(self) -> Recorded:
-        """What the database knows of its deliveries, before the documents are read."""
+        """Reads what the database has recorded of its deliveries, before the documents are read."""
         deliveries = self._deliveries
         found = Recorded(deliveries=deliveries)
 
@@ -182,7 +186,7 @@ class Asked:
         return consume
 
     def judge(self, task: Task, max_lag: timedelta) -> None:
-        """All documents were read: what does the database say?"""
+        """Compares the database with the documents, once all of them were read."""
         standing, stores = None if task.contents is None else Standing(self._report, task.contents), list[str]()
 
         def store(row: Any) -> None:
@@ -223,7 +227,7 @@ class Asked:
 
 @contextmanager
 def comparison(report: Report, dsn: str, name: str, kind: str, max_lag: timedelta) -> Iterator[Asked]:
-    """What is to be given each stream of the source."""
+    """Returns the consumer for each stream of the source."""
     with scratch() as database, scratch() as recorded:
         yield Asked(
             report,

@@ -1,4 +1,4 @@
-"""Zstandard: by the module where it is installed, otherwise by the program zstd."""
+"""Decompresses Zstandard with a Python module if one is installed, otherwise with the program zstd."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Readable(Protocol):
 
 
 class Damaged(Unreadable):
-    """What was to be decompressed is no whole Zstandard."""
+    """The compressed data is damaged or incomplete."""
 
 
 def _by_module(file: Readable) -> Iterator[bytes] | None:
@@ -79,7 +79,10 @@ def _by_program(file: Readable) -> Iterator[bytes]:
 
 
 def decompress(file: Readable) -> Iterator[bytes]:
-    """What a file of one or more frames contains.  Raises Damaged; CannotLook where there is no means to."""
+    """Returns the content of a file of one or more frames.
+
+    Raises Damaged. Raises CannotLook if there is neither the module nor the program.
+    """
     return _by_module(file) or _by_program(file)
 
 
@@ -99,16 +102,17 @@ def _frame_header_bytes(descriptor: int) -> int:
 
 
 def _content_bytes(header: bytes) -> int | None:
-    """How long the content is, where the header says so; its last bytes are that number."""
+    """Returns the length of the content, if the header states it. Its last bytes are that number."""
     single, size = header[4] >> 5 & 1, header[4] >> 6
     length = ((1 if single else 0), 2, 4, 8)[size]
     return int.from_bytes(header[-length:], "little") + (256 if length == 2 else 0) if length else None
 
 
 def frames(file: IO[bytes]) -> Iterator[tuple[int, int, int | None]]:
-    """Offset and length of each frame of a file, and the length of its content where it is known.
+    """Returns offset and length of each frame of a file, and the length of its content if known.
 
-    They are found by the lengths in the file, without decompressing.  Raises Damaged."""
+    The lengths in the file are used; no content is decompressed. Raises Damaged.
+    """
     at, content, size_of_file = 0, None, file.seek(0, 2)
     file.seek(0)
     while header := file.read(5):

@@ -1,7 +1,7 @@
-"""One document: is it written as the extension writes it, of which row is it, and what does it say?
+"""Reads one document: whether it is written as the extension writes it, which row it is of, and what it says.
 
-Documents of the extension's own have one form only, and a member twice is refused: two readers could take such a
-document for different things, and the one that shows it to people need not be this one.
+The extension's own documents have one form only, and a duplicate member is refused. Otherwise two readers could
+understand such a document differently, and the one that shows it to people need not be this one.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Document(NamedTuple):
 
 
 class Twice(Unreadable):
-    """An object has a member twice."""
+    """An object has a duplicate member."""
 
 
 class _Doubled(dict[str, Any]):
-    """Such an object, of which the last one counts."""
+    """An object with a duplicate member, whose last value counts."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,24 +67,34 @@ _TOLERANT = json.JSONDecoder(object_pairs_hook=_any, parse_constant=_no_number, 
 
 
 def attribute(text: Any) -> Any:
-    """A text as an attribute: what an attribute may not have is U+FFFD, and one that is empty is left out."""
+    """Returns a text as an attribute.
+
+    Characters that an attribute may not have become U+FFFD. An empty text becomes None.
+    """
     if not isinstance(text, str) or (text.isascii() and text.isprintable()):
         return None if text == "" else text
     return FORBIDDEN.sub("\ufffd", text)
 
 
 def is_approval_id(text: Any) -> bool:
-    """Only such a subject of a document that came from elsewhere is in its row."""
+    """Returns whether the text is an approval's id.
+
+    The row of a document from elsewhere has its subject only in that case.
+    """
     return isinstance(text, str) and APPROVAL_ID.fullmatch(text) is not None
 
 
 def is_subject(text: Any) -> bool:
-    """Can that be the subject of a check?  A check is asked about anything.  Readers stop at a subject that CloudEvents forbids, or at one without a visible character."""
+    """Returns whether the text can be the subject of a check.
+
+    A check may be asked about any text. Readers stop at a subject that CloudEvents forbids, or at one without a visible
+    character.
+    """
     return isinstance(text, str) and FORBIDDEN.search(text) is None and VISIBLE.search(text) is not None
 
 
 def auditid_of(document: bytes) -> int | None:
-    """The audit_id of a document, without parsing it: in the extension's documents it comes before the data."""
+    """Returns the audit_id of a document without parsing it. In the extension's documents it comes before the data."""
     start = document.find(AUDITID)
     if start < 0:
         return None
@@ -94,7 +104,7 @@ def auditid_of(document: bytes) -> int | None:
 
 
 def _parse(document: bytes) -> dict[str, Any]:
-    """What others have put into the data of their events may have a member twice, or numbers of any length."""
+    """Parses a document. In the data of events from elsewhere, members may be duplicate and numbers of any length."""
     text = document.decode()
     try:
         event = _STRICT(text)
@@ -127,7 +137,7 @@ def read(document: bytes) -> Document:
 
 
 def digest_of(document: bytes, store: bytes) -> bytes:
-    """Of everything but the store's id, which its source has."""
+    """Returns the digest of everything but the store's id, which the source contains."""
     return hashlib.sha256(document.replace(store, b"", 1)).digest()
 
 
@@ -138,7 +148,7 @@ def _audit_id(number: int) -> int:
 
 
 def _read_foreign(document: bytes) -> Document:
-    """One of another source, or one of the extension's own in a form that it does not write."""
+    """Reads a document of another source, or one of the extension's own in a form that the extension does not write."""
     try:
         event = _parse(document)
     except RecursionError:

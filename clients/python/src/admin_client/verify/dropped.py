@@ -1,8 +1,8 @@
 """Months of the trail that a database has dropped.
 
-Each leaves an event partition.dropped, which is delivered and sealed like any other.  It names the bounds of the month,
-and the lowest and the highest audit_id in it.  Both count: months overlap in numbers, because a row has its time before
-it has its number.
+Each dropped month leaves an event partition.dropped, which is delivered and sealed like any other. The event names the
+bounds of the month, and its lowest and highest audit_id. Both are needed: the numbers of two months may overlap,
+because a row gets its time before its number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ UNSOUND = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Recur
 
 
 class Month(NamedTuple):
-    """Its first instant and the one behind it, as documents write instants; and its lowest and highest audit_id."""
+    """The month's first instant and the one after its end, as documents write instants; its lowest and highest
+    audit_id.
+    """
 
     since: str
     until: str
@@ -47,7 +49,7 @@ def _number(text: str) -> int:
 
 
 def _month(data: Any) -> Month | None:
-    """None: it was empty, or it cannot be read, so that nothing counts as dropped."""
+    """Returns the month, or None if it was empty or cannot be read. Nothing then counts as dropped."""
     try:
         return Month(
             _instant(data["from"]),
@@ -68,7 +70,7 @@ def of_documents(store: str, text: bytes) -> Iterator[tuple[int, Month]]:
             found = document.read(line) if MARK in line else None
             event = {} if found is None or not found.own else found.event or {}
             is_drop = event and event["type"] == document.TYPE_PREFIX + TYPE and event["source"] == document.OWN + store
-        except UNSOUND:  # whoever reads the documents' contents says so
+        except UNSOUND:  # the reader of the documents' contents reports it
             continue
         if found is not None and is_drop and (month := _month(event["data"])) is not None:
             yield found.audit_id, month

@@ -1,7 +1,7 @@
 """The forms in which the extension writes its documents: members, their order, and the type of each value.
 
 The functions that write approvals, signatures and decisions depend on no setting, so each of these documents has one
-form only.  A regular expression of it leaves no room for a member that is missing, there twice, or of another type.
+form only. Its regular expression excludes missing and duplicate members, and members of another type.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _object(members: Iterable[tuple[str, bytes]], end: bytes = b"") -> bytes:
 
 
 def token(text: bytes) -> bytes:
-    """What is recorded of a token.  text: the form of its texts."""
+    """The form of what is recorded of a token. text: the form of its texts."""
     return _object((("issuer", text), ("key_id", text), ("token_id", _or_null(text)), ("sha256", _HASH)))
 
 
@@ -87,7 +87,7 @@ _DECISION = _object(
 
 
 def _changed(row: dict[str, bytes]) -> bytes:
-    """What an UPDATE has changed: members of the row in its order, each with the old and the new value."""
+    """The form of the changes of an UPDATE: members of the row in its order, each with the old and the new value."""
     return (
         rb"\{"
         + b"".join(

@@ -1,7 +1,7 @@
-"""An index of an archive in a folder, so that a proof reads only parts of it.
+"""An index of an archive in a folder, so that a proof reads only parts of the archive.
 
-One file for each object: a line of JSON, then numbers as the machine has them.  Nothing in it is trusted: whatever is
-found by it is checked against the signed Merkle root.
+One file for each object: a line of JSON, then numbers in the machine's format. The index is not trusted: every document
+found with it is checked against the signed Merkle root.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Built:
 
 
 def build(storage: Folder, directory: Path) -> Built:
-    """Indexes what has no index yet.  What is malformed or damaged is named, and left out."""
+    """Indexes the objects without an index. Names malformed or damaged objects and leaves them out."""
     directory.mkdir(parents=True, exist_ok=True)
     built = Built()
     there = {entry.head["stem"]: entry.head["bytes"] for entry in entries(directory)}
@@ -223,7 +223,7 @@ class Reader:
         self._positions, self._roots = parts[5].cast("I"), bytes(parts[6])
 
     def positions(self, approval_id: str) -> list[int]:
-        """Where documents of an approval are, counted from 0; perhaps of another one, too."""
+        """Returns the positions of an approval's documents, counted from 0. Some may belong to another approval."""
         wanted = hash_of(approval_id.encode())
         at, found = bisect_left(self._hashes, wanted), []
         while at < len(self._hashes) and self._hashes[at] == wanted:

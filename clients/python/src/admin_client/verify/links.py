@@ -1,8 +1,8 @@
-"""What the database has recorded of its deliveries, batch by batch, against the batches of a source.
+"""Compares what the database has recorded of its deliveries, batch by batch, with the batches of a source.
 
-A superuser can forge such a row long after the batch was delivered, so each is compared, not only the newest.
-There may be a million for each sink: only those of a store and sink that the source has are asked for.  They are
-kept on disk, and followed in order of their numbers.
+A superuser can forge such a record long after the delivery, so each one is compared, not only the newest. There may be
+a million for each sink. So only those of a store and sink that the source has are fetched. They are kept on disk and
+read in order of their numbers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ Fetch = Callable[[str, Callable[[Any], None]], None]
 
 
 class Followed:
-    """The links of one store and sink, beside the batches of a stream, both in order of their numbers."""
+    """The database's links of one store and sink, compared with the batches of a stream.
+
+    Both are in order of their numbers.
+    """
 
     def __init__(self, rows: Iterator[Link]) -> None:
         self._rows = rows
@@ -55,7 +58,10 @@ class Followed:
             self._other.append((last, why))
 
     def batch(self, first: int, last: int, chain: bytes) -> None:
-        """A batch of the stream.  Links in front of it are of batches that are not here, or whose chain cannot be computed."""
+        """Compares a batch of the stream with its link.
+
+        Links before it are of batches that are not here, or whose chain cannot be computed.
+        """
         while self._next is not None and self._next[0] < last:
             if self._next[0] >= first:
                 self._differs(self._next[0], "no batch ends there")
@@ -72,7 +78,7 @@ class Followed:
         self._advance()
 
     def forget(self, first: int) -> None:
-        """From this number on the documents were altered: that is said already."""
+        """Drops the differences from this number on: the documents were altered, which is already reported."""
         self._other = [other for other in self._other if other[0] < first]
 
     def judge(self, stream: Stream) -> None:
@@ -103,7 +109,7 @@ class Deliveries:
         )
 
     def follow(self, store: str, sink: str) -> Followed:
-        """The links of a store and sink.  They are asked for where the database has named both."""
+        """Returns the links of a store and sink. Fetches them if the database has named both."""
         place = (store, sink)
         if (
             place not in self._fetched
@@ -133,7 +139,9 @@ class Deliveries:
         flush()
 
     def judge(self, report: Report, kind: str, name: str, since: int, removed: bool, max_lag: timedelta) -> None:
-        """Documents that the database says it delivered, and the source does not have: of stores that are here, and of others."""
+        """Reports documents that the database says it delivered and that the source lacks, for stores here and
+        elsewhere.
+        """
         here = {(stream.store, stream.sink): stream for stream in report.streams if stream.kind == kind}
         sinks = {sink for _, sink in here}
         for store, sink, last, recorded, age in self._scratch.execute(

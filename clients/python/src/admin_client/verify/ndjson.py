@@ -52,7 +52,7 @@ class NdjsonStore:
         return self._consumers
 
     def finished(self, seal: seals.Seal) -> None:
-        """The next finished file."""
+        """Reads the next finished file."""
         findings, name = self.stream.findings, seal.get("file")
         consumers = self._begin(seal["first"], seal.get("continues"))
         if not self._progress.begin_piece(seal["first"], seal["last"], seal["chain_before"], f"file {name}"):
@@ -104,7 +104,10 @@ class NdjsonStore:
             stream.findings.wrong("altered", f"{where} are not the bytes that were sealed", seal["first"], seal["last"])
 
     def _unlinked(self, path: Path, seal: seals.Seal) -> None:
-        """The sizes of the batches are not known, so the chain cannot be computed: what is known inside of the file cannot be met."""
+        """Handles a file without known batch sizes.
+
+        Its chain cannot be computed, so chains known within the file cannot be met.
+        """
         first, last = seal["first"], seal["last"]
         self._ends.passed(first, last)
         self._ends.add(last, bytes.fromhex(seal["chain_after"]))
@@ -118,7 +121,10 @@ class NdjsonStore:
         )
 
     def unfinished(self, path: Path, why: str = "is not finished", continues: object = None) -> None:
-        """A file that no seal names, because it is being written or its store was replaced.  A line that has no end yet is left out."""
+        """Reads a file that no seal names, because it is being written or its store was replaced.
+
+        Ignores an incomplete last line.
+        """
         with path.open("rb") as file:
             size = _whole_lines(file.read, path.stat().st_size, file.seek)
         first = max(self._progress.next or 1, (self.stream.last or 0) + 1)
@@ -137,7 +143,10 @@ class NdjsonStore:
             )
 
     def replaced(self, paths: list[Path]) -> None:
-        """Another store follows: the last files of this one never get a seal.  The sink's marker says how many documents there were."""
+        """Ends a store that another store follows: its last files never get a seal.
+
+        The sink's marker tells how many documents there were.
+        """
         for path in paths:
             self.unfinished(path, "is the last one of a store that was replaced")
         self._compare_marker(
@@ -145,7 +154,7 @@ class NdjsonStore:
         )  # it may have been replaced since this store's first file was read
 
     def _read_marker(self) -> tuple[int, str] | None:
-        """The delivery number of the newest batch, and the chain after it.  None: there is no marker."""
+        """Returns the delivery number of the newest batch and the chain after it, or None if there is no marker."""
         marker = self._directory / f"{self.stream.store}.position"
         if not marker.is_file():
             return None
@@ -159,9 +168,11 @@ class NdjsonStore:
     def _compare_marker(
         self, found: tuple[int, str] | None, again: tuple[int, str] | None = None, may_be_older: bool = False
     ) -> None:
-        """again: the marker as it is behind the files, where the first one was read in front of them and the sink may have written since.
+        """Compares the sink's marker, read before the files, with the files.
 
-        may_be_older: the sink still writes, so an honest copy can have an older marker than files."""
+        again: the marker as read after the files, because the sink may have written meanwhile. may_be_older: the sink
+        still writes, so an honest copy can have an older marker than files.
+        """
         if found is None:
             return
         number, head = found
@@ -192,7 +203,7 @@ class NdjsonStore:
             )
 
     def newest(self, paths: list[Path], continues: object = None) -> None:
-        """The files that are being written, of the newest store."""
+        """Reads the files of the newest store that are being written."""
         for path in paths:
             self.unfinished(path, continues=continues)
         self._compare_marker(self._marker, again=self._marker and self._read_marker(), may_be_older=True)
@@ -228,7 +239,7 @@ def _sealed_lines(path: Path, report: Report) -> Iterator[seals.Sealed]:
 
 
 def _expect(path: Path, task: Task) -> set[str]:
-    """What the first line of a new store says of the store before.  Returns the files that are named."""
+    """Registers what the first line of a new store says of the store before. Returns the named files."""
     named = set()
     for sealed in _sealed_lines(path, Report()):
         named.add(str(sealed.seal.get("file")))
@@ -275,7 +286,7 @@ def _database(path: Path, directory: Path, task: Task, report: Report) -> None:
 def _begun(
     directory: Path, loose: _Loose, before: NdjsonStore, newest: int, done: set[str], task: Task, report: Report
 ) -> None:
-    """A store that has just replaced another one has no file that is finished yet."""
+    """Begins a store that has just replaced another one and has no finished file yet."""
     for path in loose.left[-1:]:
         store = _store_of(path)
         if store is not None and store not in done and seals.UUID.fullmatch(store) and _number(path.name) > newest:
@@ -292,7 +303,7 @@ def _number(name: str) -> int:
 
 
 def _store_of(path: Path) -> str | None:
-    """Whose documents a file has, by the first one that is the extension's own."""
+    """Returns the store of a file's documents, according to the first of the extension's own documents."""
     with path.open("rb") as file:
         for line in lines_of(file):
             if (start := line.find(OWN_SOURCE)) >= 0:
@@ -302,7 +313,12 @@ def _store_of(path: Path) -> str | None:
 
 
 class _Loose:
-    """Files that no seal names: the newest is being written, the line of the one before it is on its way, and the last file of a store that was replaced has none."""
+    """Files that no seal names:
+
+    - the newest file, which is being written
+    - the file before it, whose line is not written yet
+    - the last files of a store that was replaced
+    """
 
     def __init__(self, directory: Path, database: str, named: set[str]) -> None:
         found = [
@@ -316,11 +332,13 @@ class _Loose:
         self.left = sorted(found, key=lambda path: _number(path.name))
 
     def is_named(self, name: str) -> None:
-        """A line that was written meanwhile names it."""
+        """Removes a file that a line written meanwhile names."""
         self.left = [path for path in self.left if path.name != name]
 
     def take(self, store: str, newest: int, before: int | None) -> list[Path]:
-        """A store's own last files, behind its newest one that has a seal; before: the first file of the store that follows."""
+        """Takes a store's own last files, after its newest file with a seal. before: the first file of the store that
+        follows.
+        """
         found = []
         for path in self.left[-2:] if before is None else self.left:
             own, number = _store_of(path), _number(path.name)
@@ -345,7 +363,11 @@ def verify(where: str, task: Task, report: Report) -> None:
 
 
 def _without_seals(directory: Path, known: set[str], task: Task, report: Report) -> int:
-    """Databases without a list of seals.  Of each store there is no more than the file that is being written, and the one whose line is on its way.  Returns how many databases."""
+    """Reads databases without a list of seals. Returns how many there are.
+
+    Such a database has at most two files of each store: the one that is being written, and the one whose line is not
+    written yet.
+    """
     databases = sorted(
         {name.group(1) for path in directory.iterdir() if (name := FILE.fullmatch(path.name)) and path.stat().st_size}
         - known
@@ -369,7 +391,10 @@ def _without_seals(directory: Path, known: set[str], task: Task, report: Report)
 
 
 def _all_begun(directory: Path, database: str, of_store: dict[str, list[Path]], task: Task, report: Report) -> None:
-    """No file of this database is finished: its documents are read, but nothing says whether there were others in front of them."""
+    """Reads the documents of a database without a finished file.
+
+    No seal tells whether other documents preceded them.
+    """
     for store, paths in of_store.items():
         names = f'the {"file" if len(paths) == 1 else "files"} {" and ".join(path.name for path in paths)} of database "{database}" {"has" if len(paths) == 1 else "have"} no seal yet'
         ask = f"Has the database just begun to deliver, or was {database}{SEALS} removed?"

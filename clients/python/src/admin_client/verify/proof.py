@@ -50,7 +50,7 @@ def _is_about_one(about: dict[str, Any]) -> bool:
 
 
 def check(file: Path, keys: Keys, tsa_ca: str | None = None, stores: Sequence[str] = ()) -> Report:
-    """Never raises for what it finds."""
+    """Checks a proof. Never raises for what it finds."""
     report = Report()
     try:
         _check(read(file), str(file), keys, tsa_ca, report)
@@ -61,7 +61,7 @@ def check(file: Path, keys: Keys, tsa_ca: str | None = None, stores: Sequence[st
 
 
 def _stores(report: Report, meant: set[str]) -> None:
-    """Are they those that were meant?"""
+    """Checks that the stores are those that were meant."""
     trust.check_stores(report.streams, meant)
     if len(report.streams) > 1:
         report.findings.attention(
@@ -91,7 +91,7 @@ def _check(proof: dict[str, Any], name: str, keys: Keys, tsa_ca: str | None, rep
 
 
 def _distinct(documents: list[Any], report: Report) -> None:
-    """Each document has a number, and is there once."""
+    """Checks that each document has a number, and occurs once."""
     met = set()
     for document in documents:
         if (

@@ -1,9 +1,9 @@
-"""The short way through a decision: its bytes are those that the engine's answer leads to.
+"""The quick check of a decision: compares its bytes with those that the engine's answer leads to.
 
-Nearly all decisions follow from the documents before them.  So what a decision has to say is written down once for each
-situation that an approval can be in, by the engine, and compared with the bytes of the document.  Equal bytes have the
-form of the extension, and say what follows.  Where they are not equal, nothing is said: the long way reads the document
-as JSON (document.read, approvals.replay), and finds out what is wrong, if anything is.
+Nearly all decisions follow from the documents before them. So the engine writes down once, for each situation of an
+approval, what a decision has to say. That text is compared with the document's bytes. Equal bytes have the extension's
+form and the right content. Unequal bytes prove nothing: the full check then reads the document as JSON (document.read,
+approvals.replay) and finds out what is wrong, if anything.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
 
 def decision(line: bytes) -> Decision | None:
-    """None: that is none, or one to be read the long way."""
+    """Returns None if the document is no decision, or if it needs the full check."""
     form = _DECISION.fullmatch(line)
     if form is None:
         return None
@@ -80,7 +80,9 @@ def decision(line: bytes) -> Decision | None:
 
 
 class Expected:
-    """What decisions have to say on an approval as it is.  is_consistent: the engine finds no disagreement in it."""
+    """What decisions on an approval in its current state have to say. is_consistent: the engine finds no disagreement
+    in it.
+    """
 
     def __init__(self, approval: engine.Approval, is_consistent: bool) -> None:
         self._approval = approval
@@ -99,7 +101,7 @@ class Expected:
         self._deadline = _comparable(self._until)
 
     def is_said_by(self, found: Decision) -> bool:
-        """Is it what the engine answers?"""
+        """Returns whether the decision says what the engine answers."""
         key = (
             *self._situation,
             self._age(found.at),
@@ -119,7 +121,7 @@ class Expected:
         )
 
     def _age(self, at: bytes) -> int:
-        """Is that before the deadline, behind it, or so long behind it that the approval is stale?"""
+        """Tells whether an instant is before the deadline, after it, or so long after it that the approval is stale."""
         if at < self._deadline:
             return 0
         return 1 if at <= _comparable(engine.rfc3339(self._approval.sla_deadline + engine.STALE_AFTER).encode()) else 2

@@ -1,4 +1,4 @@
-"""What the archiver has reported to the database, against the seals of the archive."""
+"""Compares what the archiver has reported to the database with the seals of the archive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Received:
         return self._task.recorded.receipts.get((self._stream.store, self._stream.sink), {})
 
     def seal(self, sealed: Sealed) -> None:
-        """A seal of the archive: a receipt that ends where it does has to name it."""
+        """Checks a seal of the archive: a receipt with the same last number has to name it."""
         last, named = sealed.seal["last"], self._named()
         if last not in named:
             self._without_receipt(last, named)
@@ -78,7 +78,7 @@ class Received:
 
 
 def check_stores(report: Report, task: Task) -> None:
-    """Stores of which the database has receipts, and the archive nothing."""
+    """Reports stores of which the database has receipts, but the archive has nothing."""
     here: set[Head] = {(stream.store, stream.sink) for stream in report.streams if stream.kind == "archive"}
     for store, sink in sorted(task.recorded.receipts.keys() - here):
         number = max(task.recorded.receipts[store, sink])

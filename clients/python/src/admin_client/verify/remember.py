@@ -1,4 +1,7 @@
-"""What an earlier run has seen: number and chain of each stream.  It shows an old copy, a cut end, a rewritten history."""
+"""Remembers number and chain of each stream between runs.
+
+That reveals an old copy, a cut end, or a rewritten history.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def expect(known: dict[str, dict[str, dict[str, Any]]], kind: str, task: Task) -
 
 
 def compare_stores(known: dict[str, dict[str, dict[str, Any]]], kind: str, report: Report) -> None:
-    """Stores that were there before, and are no longer."""
+    """Reports stores that an earlier run has seen and that are now missing."""
     here = {f"{stream.store} {stream.sink}" for stream in report.streams if stream.kind == kind}
     for name in sorted(known.get(kind, {}).keys() - here):
         report.findings.wrong(

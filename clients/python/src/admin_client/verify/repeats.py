@@ -1,8 +1,8 @@
-"""Which rows have come already, and with what content: a digest for each audit_id, on disk.
+"""Tells which rows came before and with what content: a digest for each audit_id, on disk.
 
-A row comes again when resync_sink has it sent again, or when a store that continues another one sends it.  Then it
-says what it said before.  Only where a database was put back to an older state are there two rows of one audit_id:
-everything before that point is the same in both stores, and nothing behind it.
+A row comes again when resync_sink sends it again, or when a store that continues another one sends it. Its content is
+then the same. Two different rows have one audit_id only if a database was put back to an older state: up to that point
+both stores have the same rows, and after it they share none.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class Digests:
 
 
 class Resent:
-    """What came again in a stream, and which resync_sink has sent it: all that it has from an audit_id on."""
+    """What came again in a stream, and which resync_sink has sent it: all that the stream has from an audit_id on."""
 
     def __init__(self) -> None:
         self.total = self.open = self.fresh = 0

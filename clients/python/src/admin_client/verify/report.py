@@ -22,7 +22,10 @@ class CannotLook(Exception):
 
 
 def printable(text: str) -> str:
-    """Line feeds, escape sequences, characters that turn the direction of writing and the like are spelled out: a text cannot pass for another line of the report."""
+    """Spells out line feeds, escape sequences, characters that change the direction of writing and the like.
+
+    A text cannot then pass for another line of the report.
+    """
     return (
         text
         if text.isprintable()
@@ -184,7 +187,7 @@ class Report:
 
     @property
     def rootless(self) -> bool:
-        """Is there nothing that any seal says something of?"""
+        """Returns whether no seal says anything about the documents of the run."""
         return all(stream.rootless for stream in self.streams)
 
     @property

@@ -1,4 +1,6 @@
-"""What others have written: read without surprises, and shown without anything that could pass for the verifier's own words."""
+"""Reads what others have written without surprises, and shows it so that it cannot pass for the
+verifier's own words.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +61,10 @@ _PLAIN, _STRICT = json.JSONDecoder().decode, json.JSONDecoder(object_pairs_hook=
 
 
 def load_json(text: bytes, twice: bool = False) -> Any:
-    """What JSON says.  Raises nothing but ValueError: Unreadable also for a member that is there twice, for what is nested too deeply, and for half a character.
+    """Parses JSON. Raises only ValueError: Unreadable, too, for a duplicate member, deep nesting, and half a character.
 
-    twice: members may be, and half characters too, as in the data of events that others have made; the last one counts.
+    twice: duplicate members and half characters are allowed, as in the data of events from elsewhere. The last one
+    counts.
     """
     try:
         decoded = text.decode()

@@ -1,4 +1,4 @@
-"""One seal: is it sound, whose is it, and does it follow from the one before?"""
+"""Checks one seal: whether it is sound, whose it is, and whether it follows from the one before."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Seal = dict[str, Any]
 
 
 class Malformed(Unreadable):
-    """What a seal lacks."""
+    """What is wrong with a seal that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def instant(seal: Seal) -> datetime:
 
 
 def check_signature(sealed: Sealed, keys: Keys, stream: Stream, name: str) -> bool:
-    """Is it signed by a key that is trusted?  Without any trusted key that stays open."""
+    """Checks that the seal is signed by a trusted key. Without any trusted key, that stays open."""
     seal = sealed.seal
     if seal["key_id"] not in stream.keys and len(stream.keys) < 100:
         stream.keys.append(seal["key_id"])
@@ -135,7 +135,7 @@ def check_signature(sealed: Sealed, keys: Keys, stream: Stream, name: str) -> bo
 
 
 def check_previous(sealed: Sealed, before: Sealed | None, stream: Stream, name: str) -> None:
-    """Does it follow from the seal before it, by hash and by clock?"""
+    """Checks that the seal follows from the one before, by hash and by clock."""
     seal = sealed.seal
     named = seal.get("previous_seal_sha256")
     if before is None:
@@ -163,7 +163,9 @@ def check_previous(sealed: Sealed, before: Sealed | None, stream: Stream, name: 
 
 
 def check_recorded(sealed: Sealed, found: bytes, stream: Stream, name: str) -> None:
-    """Was the last document of the object recorded before it was sealed?  found: what RECORDED finds in it."""
+    """Checks that the object's last document was recorded before the seal was made. found: what
+    RECORDED finds in it.
+    """
     try:
         recorded = datetime.fromisoformat(found.decode())
         late = recorded - instant(sealed.seal) > CLOCK_TOLERANCE

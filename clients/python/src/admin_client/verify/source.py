@@ -18,7 +18,10 @@ Head = tuple[str, str]
 
 @dataclass(slots=True)
 class Recorded:
-    """What the database has recorded of its deliveries.  It is asked before the documents are read: they may only have grown since."""
+    """What the database has recorded of its deliveries.
+
+    It is read before the documents, because the documents may then only have grown.
+    """
 
     heads: dict[Head, dict[int, str]] = field(default_factory=dict)
     """By store and sink: delivery chains at a number."""
@@ -32,7 +35,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Disputed:
-    """What a store says of the one that it continues, where that one says otherwise."""
+    """A store's claim about the store that it continues, which that store's documents contradict."""
 
     by: str
     text: str
@@ -69,11 +72,11 @@ class Task:
     disputed: list[Disputed] = field(default_factory=list)
 
     def meant(self) -> set[str]:
-        """The stores that were named, and those that they say they continue.  Empty where none was named."""
+        """Returns the stores that were named, and those that they say they continue. Empty if no store was named."""
         return self.with_continued(self.stores)
 
     def related(self, stores: Iterable[str]) -> set[str]:
-        """Stores, those that they continue, and those that continue one of them."""
+        """Returns stores, those that they continue, and those that continue one of them."""
         beside: dict[str, list[str]] = {}
         for one, other in self.continued.items():
             beside.setdefault(one, []).append(other)
@@ -96,7 +99,7 @@ class Task:
         return found
 
     def asked(self, store: str, sink: str) -> set[int]:
-        """Numbers at which the chain is compared with another one, or with several."""
+        """Returns the numbers at which the chain is compared with other sources or records."""
         head = (store, sink)
         return {
             number
@@ -110,9 +113,12 @@ class Task:
         return Ends(self.asked(store, sink), None if deliveries is None else deliveries.follow(store, sink))
 
     def consumers(self, stream: Stream, first: int, continues: object) -> list[Consumer]:
-        """Who is given a stream's documents: its first number, and what its first seal says of the store before."""
+        """Returns the consumers of a stream's documents.
+
+        first: its first number. continues: what its first seal says of the store before.
+        """
         found: list[Consumer] = []
-        # A store that had delivered nothing to this sink is no part of the trail.
+        # A store that had delivered nothing to this sink does not count as continued.
         before = str(continues.get("store")) if isinstance(continues, dict) and continues.get("last") != 0 else None
         self.begun.append((stream, before))
         if self.contents is not None:
@@ -128,7 +134,7 @@ class Task:
             self.contents.end()
 
     def expect(self, continues: dict[str, Any], sink: str, by: str) -> None:
-        """A new store names what its database knew of the one before."""
+        """Registers what a new store says its database knew of the store before."""
         self.continued[by] = str(continues["store"])
         claims, number, value = (
             self.claims.setdefault((str(continues["store"]), sink), {}),
@@ -141,7 +147,10 @@ class Task:
             )
 
     def check_claims(self, stream: Stream, ends: Ends) -> None:
-        """Does a stream have the chain that those say which continue it?  What is wrong is theirs as well as its own."""
+        """Compares the stream's chain with the claims of the stores that continue it.
+
+        A contradiction concerns both of them.
+        """
         for number, (value, by) in self.claims.get((stream.store, stream.sink), {}).items():
             if stream.last is not None and number < stream.last:
                 behind = stream.last - number
@@ -181,7 +190,10 @@ class Progress:
     chain: str | None = None
 
     def begin_piece(self, first: int, last: int, before: str, what: str) -> bool:
-        """Numbers and chain of the next piece, as it states them.  False: it repeats what was there already."""
+        """Begins the next piece with the numbers and the chain that it states.
+
+        Returns False if it repeats an earlier piece.
+        """
         stream, findings = self.stream, self.stream.findings
         if self.next is None:
             if first > self.since:
@@ -224,7 +236,7 @@ class Progress:
 
 
 def check_heads(stream: Stream, task: Task, ends: Ends) -> None:
-    """Chains that were known beforehand: each has to be met, and to be the same."""
+    """Checks chains that were known beforehand: the stream has to reach each number with the same chain."""
     head = (stream.store, stream.sink)
     heads, recorded = task.heads.get(head, {}), task.recorded.heads.get(head, {})
     stream.ends = {
@@ -282,7 +294,7 @@ def check_heads(stream: Stream, task: Task, ends: Ends) -> None:
 
 
 def _check_beside(stream: Stream, task: Task, ends: Ends) -> None:
-    """Two sources of one sink have one chain.  It shows what a comparison of documents does not: their order."""
+    """Compares the chains of two sources of one sink. Unlike a comparison of documents, this shows their order, too."""
     beside = task.beside.get((stream.store, stream.sink), {})
     other = [number for number, value in beside.items() if ends.differs(number, value)]
     lacking = [

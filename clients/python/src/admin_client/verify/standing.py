@@ -1,7 +1,7 @@
-"""The approvals that stand in the database against those that the documents lead to.
+"""Compares the approvals in the database with those that the documents lead to.
 
-A row that somebody wrote behind the triggers' back leaves no document, so the trail alone does not show it.
-Rows of the trail that are on their way to the source are replayed first: what stands there follows from them, too.
+A row that was written without the triggers leaves no document, so the trail alone does not reveal it. Rows of the trail
+that are not yet at the source are replayed first, because the approvals reflect them, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _same(name: str, one: Any, two: Any) -> bool:
 
 
 class Standing:
-    """Is given rows of a snapshot: stores, then the trail, then approvals in order."""
+    """Takes the rows of a snapshot: stores, then the trail, then approvals in order."""
 
     def __init__(self, report: Report, contents: Contents) -> None:
         self._findings, self._report, self._contents = report.findings, report, contents
@@ -58,7 +58,7 @@ class Standing:
     # -- the trail ----------------------------------------------------------------------------------------------------
 
     def trail(self, row: Any) -> None:
-        """A row of the trail: a step that is not among the documents yet is taken here."""
+        """Takes a row of the trail. Applies a step that is not among the documents yet."""
         lineage, audit_id = self._lineage, row["audit_id"]
         if (
             lineage is None
@@ -101,7 +101,10 @@ class Standing:
             self._compare(row["approval_id"], found, signatures, state)
 
     def _until(self, approval_id: str) -> State | None:
-        """The documents' state of this approval.  Those in front of it are missing in the database."""
+        """Returns the documents' state of this approval, or None.
+
+        Reports the approvals before it as missing in the database.
+        """
         assert self._lineage is not None
         if self._expected is None:
             self._expected = self._lineage.approvals.in_order()

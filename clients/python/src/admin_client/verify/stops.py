@@ -29,7 +29,7 @@ def of_stores(keys: Iterable[str]) -> dict[str, Kept]:
 
 
 def check(storage: Storage, kept: Kept, keys: Keys, stream: Stream) -> None:
-    """Says each stop of a store.  One that nobody has accepted, or that was tampered with, is wrong."""
+    """Reports each stop of a store. A stop that no operator has accepted, or that was tampered with, is wrong."""
     for number in range(1, max(kept, default=0) + 1):
         keys_of_stop = kept.get(number, {})
         if False not in keys_of_stop:
@@ -52,7 +52,7 @@ def check(storage: Storage, kept: Kept, keys: Keys, stream: Stream) -> None:
 
 
 def _read(storage: Storage, key: str, keys: Keys, stream: Stream, number: int) -> dict[str, Any] | None:
-    """What an archiver has signed; None, and a finding, where it is not that."""
+    """Returns what an archiver has signed. Otherwise returns None and reports a finding."""
     versions, name = list(storage.versions(key)), key.rsplit("/", 1)[-1]
     if len(versions) != 1 or versions[0].deleted:
         stream.findings.wrong(

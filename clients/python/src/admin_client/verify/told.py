@@ -1,7 +1,7 @@
-"""The receipts of the trail against those that the database has.
+"""Compares the receipts in the trail with those in the database.
 
-Each receipt leaves an event archive.receipt, which is delivered and sealed like any other.  A receipt that somebody
-has deleted or altered afterwards is known by its event, though the table itself says nothing.
+Each receipt leaves an event archive.receipt, which is delivered and sealed like any other. The event reveals a receipt
+that was deleted or altered afterwards in the database's table.
 """
 
 from __future__ import annotations
@@ -86,7 +86,10 @@ class Told:
             self._newest[place] = max(self._newest.get(place, 0), row["last_number"])
 
     def archived(self, row: Any) -> None:
-        """How far the database calls a store's documents archived.  That is kept beside the receipts, and by itself."""
+        """Takes how far the database calls a store's documents archived.
+
+        The database stores this value beside the receipts.
+        """
         store, sink, number = row["store"], row["sink"], row["archived_number"]
         newest = self._newest.get((store, sink), 0)
         if number is not None and number > newest:

@@ -1,7 +1,7 @@
-"""A topic, from its dump: the records of each store in order of their numbers, and the seals of its transactions.
+"""Reads a topic from its dump: each store's records in order of their numbers, and the seals of its transactions.
 
-The records lie in many partitions, perhaps of several stores, and nothing may be taken for granted about their order:
-a scratch database on disk sorts where they are.
+The records are in many partitions and may be of several stores, and their order cannot be trusted. So a scratch
+database on disk sorts their places.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Batch:
 
 
 def _store_of(value: bytes | None) -> str | None:
-    """Of which store a document says that it is; a document of another source is silent about that."""
+    """Returns the store that a document names as its own. A document from another source does not tell its store."""
     if value is None:
         return None
     start = value.find(MEMBER, 0, MOST_ATTRIBUTES)  # its data, which comes later, may have such a member, too
@@ -61,7 +61,7 @@ def _store_of(value: bytes | None) -> str | None:
 
 
 def _store_named(value: bytes | None) -> str | None:
-    """The same of a record that the store did not send: however its JSON is written, and should its source be there twice."""
+    """Does the same for a record that the store did not send, in any form of JSON and even with a duplicate source."""
     try:
         named = [
             str(source).removeprefix(OWN)
@@ -316,7 +316,10 @@ class TopicStore:
                 begin = end
 
     def _choose(self, batch: _Batch) -> tuple[list[Place], dict[int, list[Place]]]:
-        """One record for each number.  Of several that may be it, the store's own, otherwise the one that is nearest in time."""
+        """Chooses one record for each number.
+
+        Of several candidates, prefers the store's own, then the one nearest in time.
+        """
         stream, seal = self.stream, batch.seal
         chosen: list[Place] = []
         several: dict[int, list[Place]] = {}
@@ -345,7 +348,7 @@ class TopicStore:
     def _other_choice(
         self, seal: dict[str, Any], present: list[Place], documents: list[bytes], several: dict[int, list[Place]]
     ) -> bool:
-        """Stores that wrote at the same time have events of others under the same numbers: which of them is it?"""
+        """Tries other choices: stores that wrote at the same time have events from elsewhere under the same numbers."""
         indexes = list(several)
         for choice in itertools.islice(itertools.product(*several.values()), 1, MOST_CHOICES):
             for index, place in zip(indexes, choice):
@@ -355,7 +358,7 @@ class TopicStore:
         return False
 
     def _order(self, places: list[Place]) -> None:
-        """In a partition, numbers and offsets go the same way."""
+        """Reports records that are exchanged: within a partition, numbers and offsets ascend together."""
         for number, _, partition, offset, *_ in places:
             before = self._offsets.get(partition)
             if before is not None and offset < before[1]:

@@ -1,7 +1,7 @@
-"""Which stores are here, and which of them are the ones that were meant.
+"""Tells which stores are here, and which of them are the ones that were meant.
 
-A seal says that the archiver took documents from the topic, not who sent them: whoever can write there can begin a
-store of his own, or say that it continues an honest one.  The id of the honest store has to come by another way.
+A seal proves that the archiver took documents from the topic, not who sent them. Anybody who can write to the topic can
+begin a store, or claim that it continues an honest one. So the id of the honest store has to come from elsewhere.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _missing(begun: dict[str, tuple[Stream, str | None]], removed: bool) -> None
 
 
 def _circles(before: dict[str, str | None], findings: Findings, source: str) -> None:
-    """Stores that continue each other: there is none that was the first."""
+    """Reports stores that continue each other: none of them was the first."""
     done: set[str] = set()
     for begin in before:
         path: dict[str, None] = {}

@@ -1,6 +1,6 @@
 """Reads documents once, in order, and computes chain and Merkle tree on the way.
 
-Everything is done a block of text at a time, because a call for each document is what costs in Python.
+It processes blocks of text, because in Python a call for each document would dominate the cost.
 """
 
 from __future__ import annotations
@@ -90,13 +90,13 @@ class Ends:
             self.links.batch(first, last, value)
 
     def add(self, number: int, value: bytes) -> None:
-        """The chain at a number, where the batch that ends there is not known."""
+        """Records the chain at a number. Called directly if the batch that ends there is not known."""
         self._newest.append((number, value))
         if number in self.asked:
             self.met[number] = value.hex()
 
     def forget(self, first: int) -> None:
-        """From this number on the documents were altered: no other source has their chain."""
+        """Forgets the chains from this number on: the documents were altered, so no other source has their chain."""
         while self._newest and self._newest[-1][0] >= first:
             self._newest.pop()
         if self.links is not None:
@@ -106,11 +106,11 @@ class Ends:
         return {number: value.hex() for number, value in self._newest}
 
     def passed(self, first: int, last: int) -> None:
-        """Documents whose chain cannot be computed, or not yet."""
+        """Marks numbers of documents whose chain cannot be computed, or not yet."""
         self.met.update((number, None) for number in self.asked if first <= number <= last)
 
     def differs(self, number: int, value: str) -> bool:
-        """Was another chain met at this number?"""
+        """Returns whether another chain was met at this number."""
         return self.met.get(number) not in (None, value)
 
 
@@ -167,7 +167,7 @@ class Chain:
 
 
 def whole_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, cut at line feeds; what is left at the end without one gets one.  Raises safe.Oversized."""
+    """Returns the same bytes, cut at line feeds. An incomplete last line gets a line feed. Raises safe.Oversized."""
     rest: list[bytes] = []
     waiting = 0
     for chunk in chunks:
@@ -214,7 +214,10 @@ def walk(
 
 
 class Newest:
-    """Finds something in the last document.  The document itself is not kept: it may be a long one, and the next one is read meanwhile."""
+    """Finds something in the last document.
+
+    It does not keep the document, which may be long, while the next one is read.
+    """
 
     def __init__(self, form: re.Pattern[bytes]) -> None:
         self._form = form

@@ -57,6 +57,7 @@ def check_type(request: Request) -> None:
 
 def check_head(request: Request) -> None:
     """Raises 400 for two lengths of one body, which a proxy may have understood differently (RFC 9112, section 6.1).
+
     Raises 422 for a long query.
     """
     if "transfer-encoding" in request.headers and "content-length" in request.headers:
@@ -80,8 +81,9 @@ async def read(request: Request) -> bytes:
 
 
 async def read_text(request: Request) -> str:
-    """Returns the body as text. Raises 408 if it does not arrive in time, 413 if it is too large, and 400 if it is not
-    UTF-8.
+    """Returns the body as text.
+
+    Raises 408 if it does not arrive in time, 413 if it is too large, and 400 if it is not UTF-8.
     """
     seconds = database_of(request).settings.body_budget
     try:

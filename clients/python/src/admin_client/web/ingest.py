@@ -37,8 +37,9 @@ READ_EVENTS = partial(read_batch, most=MOST_EVENTS)
 
 
 async def read_events(request: Request) -> Batch:
-    """Reads the events of the body. Raises the errors of parsed(), and 422 unless it is an array of at most MOST_EVENTS
-    elements.
+    """Reads the events of the body.
+
+    Raises the errors of parsed(), and 422 unless it is an array of at most MOST_EVENTS elements.
     """
     try:
         return await parsed(request, READ_EVENTS, await read_text(request))

@@ -82,8 +82,9 @@ def decoder(reading: Reading) -> json.JSONDecoder:
 
 
 def survey(text: str, start: int, most_values: int) -> tuple[int, str | None]:
-    """Returns where the array or object that begins here ends, and which limit it exceeds. Looks only at brackets and
-    commas.
+    """Returns where the array or object that begins here ends, and which limit it exceeds.
+
+    Looks only at brackets and commas.
     """
     depth = deepest = values = 0
     for token in TOKEN.finditer(text, start):

@@ -171,8 +171,9 @@ async def on_anything(request: Request, error: Exception) -> Response:
 
 
 def methods_of(request: Request) -> set[str]:
-    """Returns all methods of the path (RFC 9110, section 10.2.1). The routes' own error names the methods of one route
-    only.
+    """Returns all methods of the path (RFC 9110, section 10.2.1).
+
+    The routes' own error names the methods of one route only.
     """
     return {
         method.upper()
