@@ -128,9 +128,9 @@ insider_is_our_schema(Oid schema)
 }
 
 /*
- * Is it an entry point?  Entry points are volatile and run as their owner; the functions listed
- * here are exceptions.  A superuser who calls a helper directly counts as acting by hand, and
- * leaves the events of that.
+ * Is it an entry point?  Volatile functions that run as their owner, trigger functions, and the
+ * functions listed here are; functions in C are not.  A superuser who calls a helper directly
+ * counts as acting by hand, and leaves the events of that.
  */
 static bool
 is_entry(Form_pg_proc form)

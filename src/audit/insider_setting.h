@@ -53,9 +53,9 @@ extern Datum insider_commanded_values(void);
 extern void insider_keep_command_line(void);
 
 /*
- * insider_collect_stored() collects setting.changed, insider_log_stored() writes a line to the log,
- * and insider_note_stored() does both.  A NULL value is the default.  `before` is NULL if it is not
- * known.
+ * insider_note_stored() collects setting.changed, insider_log_stored() writes a line to the log,
+ * and insider_collect_stored() does both.  A NULL value is the default.  `before` is NULL if it is
+ * not known.
  */
 extern void insider_note_stored(const char *name, const char *value, const char *before, const char *scope);
 extern void insider_log_stored(const char *name, const char *value, const char *scope);

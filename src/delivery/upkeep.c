@@ -2,6 +2,7 @@
  * upkeep.c
  *	  Maintenance that a worker does for its database: it creates partitions for the months to come,
  *	  removes what belonged to dropped months, and announces passed deadlines if pg_cron does not.
+ *	  It also reports weakened settings, and changes of who can reach the trail.
  *
  * Each chore is a transaction of its own, which gives way to other holders of a table's lock.  If a
  * chore fails, the worker retries it later; the sink and its position are not touched.  Several
@@ -224,7 +225,7 @@ look_at_reach(Worker *worker)
 	return 0;
 }
 
-/* One worker of a database reports roles that have gained access to the trail. */
+/* One worker of a database reports changes of who can reach the trail, and of stored settings. */
 static void
 keep_looking(Worker *worker)
 {

@@ -68,7 +68,7 @@
 #define IDLE_MS			1000	/* a prepared transaction's commit does not wake the worker */
 #define FIRST_BACKOFF_MS 100
 #define UNCONFIRMED_SHOWN_MS 3000	/* a standby that takes longer is reported */
-#define STEADY_MS		10000	/* after this long, a sink is retried at once */
+#define STEADY_MS		10000	/* a sink that was open for this long is retried at once */
 
 static void
 worker_leave(int code, Datum arg)

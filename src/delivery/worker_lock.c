@@ -22,7 +22,10 @@
 #include "delivery/worker_state.h"
 #include "delivery/worker_types.h"
 
-/* Can the worker lock this table now?  It reads partitions of the trail, writes to other tables. */
+/*
+ * Locks the table if that is possible at once, to the end of the transaction: partitions of the
+ * trail as for reading, other tables as for writing.
+ */
 static bool
 can_lock(Form_pg_class form)
 {

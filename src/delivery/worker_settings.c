@@ -90,7 +90,8 @@ setting_is_known(const char *name)
 }
 
 /*
- * lock_timeout is at most half of deadlock_timeout, as it is when the worker begins.  A session may
+ * lock_timeout is at most half of deadlock_timeout, as it is when the worker begins, but not less
+ * than SHORTEST_LOCK_TIMEOUT.  A session may
  * wait for a worker that waits for this session (DROP EXTENSION, for example).  The shorter timeout
  * keeps that session from failing with a deadlock.
  */

@@ -32,7 +32,7 @@ typedef enum StepResult
 /* claim.c: this worker and others of the same identity. */
 typedef struct WorkerFencing
 {
-	bool		has_fenced;		/* opening the sink has fenced another worker */
+	bool		has_fenced;		/* opening came far enough to fence others */
 	int64		returns_at;		/* when a fenced worker returns; 0: it does not */
 	int			pause;			/* ms before its last return; 0: not fenced lately */
 } WorkerFencing;

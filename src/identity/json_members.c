@@ -2,8 +2,8 @@
  * json_members.c
  *	  See json_members.h.
  *
- * The parser calls back for every name and value; what is deeper than the outermost
- * object is passed by, but for its names.
+ * The parser calls back for every name and value.  What is deeper than the outermost object is
+ * skipped, except for its names.
  */
 #include "identity/json_members.h"
 

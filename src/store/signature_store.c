@@ -205,7 +205,7 @@ struct SignatureWalk
 	MemoryContext context;
 	bool		has_row;		/* the scan stands at a row that has not been judged */
 	text	   *from;			/* the scan's key, which each page is compared with; NULL: none yet */
-	StringInfoData at;			/* last approval asked for; no row lies in between */
+	StringInfoData at;			/* last approval asked for; no row lies between it and the scan's */
 };
 
 SignatureWalk *

@@ -53,7 +53,7 @@ end
 $$;
 
 comment on function admin.attach_audit(regclass) is
-'Creates the row-change triggers on a table of the caller and on its partitions. They append row.inserted, row.updated, row.deleted and row.truncated. A second call only adds the TRUNCATE trigger to partitions that were created since. Runs with the caller''s privileges: raises 42501 for a table of another owner. Raises 22023 for a relation that cannot be audited.';
+'Creates the row-change triggers on a table of the caller and on its partitions. They append row.inserted, row.updated, row.deleted and row.truncated. A second call drops the triggers and creates them again, also on partitions that were created since. The call locks the table and its partitions in ACCESS EXCLUSIVE mode until the transaction ends. Runs with the caller''s privileges: raises 42501 for a table of another owner. Raises 22023 for a relation that cannot be audited.';
 
 create function admin.detach_audit(relation regclass)
 returns void

@@ -29,7 +29,7 @@ create table admin.store (
 create unique index store_one_row on admin.store ((true));
 
 comment on table admin.store is
-'One row that identifies this copy of the data and says where it runs. After a clean failover or pg_upgrade the worker updates the row. In any other case of a mismatch, it delivers nothing until admin.resync_sink() is called.';
+'One row that identifies this copy of the data and says where it runs. After a failover or pg_upgrade the worker updates the row; whether commits were lost is checked at the sink. A copy that was loaded from a dump, or that is another database of the same cluster, delivers nothing until admin.resync_sink() is called.';
 comment on column admin.store.store_id is 'Generated at CREATE EXTENSION, and renewed by admin.resync_sink() where history forked. Part of the CloudEvents source of every event.';
 comment on column admin.store.system_identifier is 'System identifier of the cluster (pg_control_system()).';
 comment on column admin.store.database_oid is 'Oid of the database.';
@@ -240,7 +240,7 @@ $$;
 comment on function admin_internal.delivery_problem(text) is
 'Returns the reason why delivery cannot continue from the recorded position of a sink before admin.resync_sink() is called. Returns null if delivery can continue.';
 
--- For a clean failover or pg_upgrade: delivery_problem() has found no problem.
+-- For a failover or pg_upgrade: delivery_problem() has found no problem.
 create function admin_internal.follow_move()
 returns void
 language plpgsql
@@ -324,7 +324,7 @@ end
 $$;
 
 comment on function admin_internal.delivery_open(text) is
-'For the worker: verifies that the sink was delivered from this copy of the data, adopts the copy after a clean failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() must be called first.';
+'For the worker: verifies that the sink was delivered from this copy of the data, adopts the copy after a failover or pg_upgrade, and returns the newest position. Raises 55000 if admin.resync_sink() must be called first.';
 
 -- The caller must commit synchronously, and must read no row before the commit has returned.
 create function admin_internal.make_tick(out tick_id bigint, out snap text, out nonce text)

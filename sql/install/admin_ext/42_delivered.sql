@@ -186,4 +186,4 @@ end
 $$;
 
 comment on function admin.sink_backlog(text) is
-'Returns how many committed rows the recorded position of a sink does not cover (lag_rows), and when the oldest of them was recorded (pending_since). A sink without a position covers no rows. Above 100000, lag_rows is an estimate. Raises 22023 for an unknown sink.';
+'Returns how many committed rows the recorded position of a sink does not cover (lag_rows), and when the oldest of them was recorded (pending_since). If the sink has no position, all rows count. Above 100000, lag_rows is an estimate. Raises 22023 for an unknown sink.';

@@ -47,7 +47,7 @@ create view admin.delivery_link as
 select l.store_id, l.sink, l.first_number, l.last_number, l.chain, l.recorded_at from admin_internal.delivery_link as l;
 
 comment on view admin.delivery_link is
-'The delivery chain, batch by batch, as the database has recorded it. A verifier compares it with the batches of an archive. Batches that were delivered in the second before a crash are missing, and so are those older than the newest million of a sink.';
+'The delivery chain, batch by batch, as the database has recorded it. A verifier compares it with the batches of an archive. For a sink that keeps its own position, batches delivered in the second before a crash may be missing. Batches older than the newest million of a sink are missing, too.';
 comment on column admin.delivery_link.store_id is 'The store whose delivery numbers these are; see admin.store.';
 comment on column admin.delivery_link.sink is 'Name of the sink.';
 comment on column admin.delivery_link.first_number is 'Delivery number of the first document of the batch.';

@@ -121,7 +121,7 @@ comment on function admin_internal.check_latency_row() is
 create view admin.check_latency as select * from admin_internal.check_latency_row();
 
 comment on view admin.check_latency is
-'One row: how long calls of admin.sensitive_check() took in this database during the last hour, which is the current minute and the 59 before it. A call is measured from the start of its statement to the end of its transaction, commit and flush included, so it is the time that the caller waited. A time is the upper bound of a histogram bucket, at most 6.25 % above the measured value. Empty if calls are not counted: admin_ext is not in shared_preload_libraries, or 16 other databases have been counted since the server started.';
+'One row: how long calls of admin.sensitive_check() took in this database during the last hour, which is the current minute and the 59 before it. A call is measured from the start of its statement to the end of its transaction, commit and flush included, so it is the time that the caller waited. A time is the upper bound of a histogram bucket, at most 6.25 % above the measured value. Empty if calls are not counted: admin_ext is not in shared_preload_libraries, or 16 other databases that still exist are counted.';
 comment on column admin.check_latency.calls is
 'Calls that ended in the last hour, with an answer or an error. Each call counts, also if one statement or transaction makes several.';
 comment on column admin.check_latency.failed is

@@ -426,7 +426,7 @@ end
 $$;
 
 comment on function admin_internal.fork_store(text, bigint, uuid) is
-'For the worker. Gives the store a new id if a sink holds rows that this database has lost. Each sink resumes at the first row that it is not known to have. position_id and store_id are the values that the worker has read; returns nulls if they are not the newest ones. Appends sink.resynced for each sink, and sink.diverged. The lost rows are in the range from lost_from to lost_to.';
+'For the worker. Gives the store a new id if a sink holds rows that this database has lost. The sink, and each other sink that has not lost rows, resumes at the first row that it is not known to have. A sink that has lost rows is left to an operator. position_id and store_id are the values that the worker has read; returns nulls if they are not the newest ones. Appends sink.resynced for each sink that resumes, and sink.diverged. The lost rows are in the range from lost_from to lost_to.';
 
 -- A dead letter that is removed by hand was never delivered.  Only the worker removes one after delivery.
 create function admin_internal.is_delivery_worker()

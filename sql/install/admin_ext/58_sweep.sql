@@ -82,7 +82,7 @@ as 'MODULE_PATHNAME', 'admin_sweep_expired'
 language c volatile parallel unsafe;
 
 comment on function admin.sweep_expired(int) is
-'Announces deadlines that have passed, as approval.expired and then approval.stale, each once per approval and deadline. Returns how many it announced, at most max_rows. It ends early if another session waits for an approval that it has locked. It returns 0 if no deadline is left that other sessions are not processing. Any number of sessions may call it at once, in READ COMMITTED transactions. Raises 22023 unless max_rows is positive.';
+'Announces deadlines that have passed, as approval.expired and then approval.stale, each once per approval and deadline. Returns how many it announced, at most max_rows. It ends early if another session waits for an approval that it has locked. It returns 0 if no deadline is left that other sessions are not processing. Any number of sessions may call it at once, in READ COMMITTED transactions. Raises 22023 unless max_rows is positive. Raises 55000 while admin_ext.restoring is on.';
 
 -- ---------------------------------------------------------------------------
 -- Which process sweeps: pg_cron if it has a job that can, else the worker.

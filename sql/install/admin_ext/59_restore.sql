@@ -149,7 +149,7 @@ begin atomic
 end;
 
 comment on function admin_internal.guard_faults() is
-'Faults that a copy or a tool leaves, each with the statement that repairs it. Faults of the trail: missing parts of its partitions, and a missing row of admin.audit_dropped. Faults of any table: triggers that are not ENABLE ALWAYS, constraints that are not valid, row level security, no replica identity.';
+'Faults that a copy or a tool leaves, each with the statement that repairs it. On all guarded tables, attached ones included: triggers of the extension that are not ENABLE ALWAYS. Only on tables of the extension and partitions of the trail: disabled triggers of foreign keys, constraints that are not valid, row level security, no replica identity. Also parts that partitions of the trail lack, and a missing row of admin.audit_dropped.';
 
 -- Rows that were loaded while foreign keys were off.
 create function admin_internal.rows_without_parent()

@@ -397,7 +397,7 @@ end
 $$;
 
 comment on function admin_internal.import_all(jsonb, boolean, boolean) is
-'Does the work of admin.import_approvals() and admin.catch_up_approvals(), with the rights of its owner. Called by admin_internal.import_as_owner() and admin_internal.import_as_caller(). Raises the errors that admin.import_approvals() and admin.catch_up_approvals() document.';
+'Does the work of admin.import_approvals() and admin.catch_up_approvals(), with the rights of its owner. No role may be granted this function: a caller can add approvals while tokens are required. Called by admin_internal.import_as_owner() and admin_internal.import_as_caller(). Raises the errors that admin.import_approvals() and admin.catch_up_approvals() document.';
 
 create function admin_internal.import_as_owner(document jsonb, may_advance boolean)
 returns jsonb

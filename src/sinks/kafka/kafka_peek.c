@@ -20,8 +20,8 @@ kafka_found_unknown(const Kafka *kafka, const AdminSinkPosition *position)
 }
 
 /*
- * If the topic may have lost records, there is no time for a peek.  After an operator's resync it
- * is not needed.
+ * If the topic may have lost records, there is no time for a peek, unless this worker was fenced
+ * before: then it must look first.  After an operator's resync a peek is not needed.
  */
 AdminSinkResult
 kafka_begin_recovery(Kafka *kafka, const AdminSinkPosition *position)

@@ -17,8 +17,8 @@ extern int64 kafka_phase_age(const Kafka *kafka, int milliseconds);
 extern bool kafka_is_late(const Kafka *kafka);
 
 /*
- * May recovery wait for answers that are not outdated?  As long as it can; if a loss is suspected,
- * no longer than it must.
+ * May recovery wait longer, because an answer may be outdated?  Normally until the phase is over.
+ * During a peek, or if a loss is suspected, only for patience_ms.
  */
 extern bool kafka_is_patient(const Kafka *kafka);
 

@@ -190,7 +190,7 @@ let_go(Ndjson *state, const char *path, const char *why)
 typedef struct Standing
 {
 	bool		is_here;		/* it was written to this directory, from this home */
-	bool		is_vouched;		/* bytes behind the position are ours, and not recorded */
+	bool		is_vouched;		/* by the marker or the last batch's end: bytes behind are ours */
 	bool		is_left;		/* a batch was under way: bytes behind the position may have been
 								 * read */
 	bool		may_differ;		/* an operator has decided */

@@ -35,7 +35,7 @@ typedef struct NdjsonBeside
 extern AdminSinkResult ndjson_beside_open(AdminSink *sink, NdjsonBeside *beside,
 										  const NdjsonDirectory *directory);
 
-/* Fenced when somebody else has written the marker meanwhile. */
+/* Fenced when another process has written the marker meanwhile. */
 extern AdminSinkResult ndjson_marker_write(AdminSink *sink, NdjsonBeside *beside,
 										   const NdjsonMarker *marker, bool flush);
 

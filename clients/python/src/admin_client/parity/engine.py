@@ -183,7 +183,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of the ten rules. Its condition may not rely on the failure of an earlier rule."""
+    """One of the ten rules. Its condition is evaluated only if no earlier rule holds, and may rely on that."""
 
     precedence: int
     title: str

@@ -327,7 +327,7 @@ class Generator:
         """Makes an approval as only a superuser can store it.
 
         Its states and signatures may disagree, and its signatures may cover other contents or come from somebody who
-        may not sign. It may violate the tables' constraints, which do not apply to such a load.
+        may not sign. It may violate constraints of the tables: load it after Database.lift_constraints() has dropped them.
         """
         chance, change = self.chance, dataclasses.replace
         a = self.approval()

@@ -177,7 +177,7 @@ def digest_of(row: Row) -> str:
 
 
 def step(state: State, kind: str, data: Row) -> Iterator[str]:
-    """Applies one event to an approval. Returns what is wrong with it, or None."""
+    """Applies one event to an approval, and yields each problem. The caller must iterate to the end."""
     row = data.get("row")
     if not isinstance(row, dict) or data.get("op") not in ("INSERT", "UPDATE"):
         yield f"event {kind} with operation {data.get('op')}: approvals and signatures are never deleted"

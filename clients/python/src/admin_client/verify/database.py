@@ -227,7 +227,7 @@ class Asked:
 
 @contextmanager
 def comparison(report: Report, dsn: str, name: str, kind: str, max_lag: timedelta) -> Iterator[Asked]:
-    """Returns the consumer for each stream of the source."""
+    """Provides the database as the other side of a comparison. Its consumer() takes each stream of the source."""
     with scratch() as database, scratch() as recorded:
         yield Asked(
             report,

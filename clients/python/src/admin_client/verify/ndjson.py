@@ -168,9 +168,9 @@ class NdjsonStore:
     def _compare_marker(
         self, found: tuple[int, str] | None, again: tuple[int, str] | None = None, may_be_older: bool = False
     ) -> None:
-        """Compares the sink's marker, read before the files, with the files.
+        """Compares a marker of the sink with the files.
 
-        again: the marker as read after the files, because the sink may have written meanwhile. may_be_older: the sink
+        again: the marker read once more after the files, if the first was read before them. may_be_older: the sink
         still writes, so an honest copy can have an older marker than files.
         """
         if found is None:

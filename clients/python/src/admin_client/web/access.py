@@ -39,7 +39,7 @@ def reading(needs_token: bool) -> Access:
 
 
 def ingesting(needs_token: bool) -> Access:
-    """Access for bringing events. Only services have it."""
+    """Access for bringing events. It always takes a token with the role of ADMIN_INGEST_ROLE, whatever the settings say."""
     return Access(needs_token, "ADMIN_INGEST_ROLE", "ingest_role", "bring events", is_strict=True)
 
 
