@@ -38,6 +38,12 @@ select admin_internal.append_event('x', '{}');
 reset session authorization;
 select count(*) as foreign from admin_internal.foreign_privileges();
 select admin.revoke_access('regress_app', 'checker');
+-- An operator may use the schema, and not this function.
+select admin.grant_access('regress_app', 'operator');
+set session authorization regress_app;
+select admin_internal.import_all('[]', true, false);
+reset session authorization;
+select admin.revoke_access('regress_app', 'operator');
 alter default privileges revoke all on functions from regress_app; alter default privileges grant execute on functions to public;
 alter default privileges revoke all on tables from regress_app; alter default privileges revoke all on sequences from regress_app;
 alter default privileges revoke all on types from regress_app; alter default privileges revoke all on schemas from regress_app;

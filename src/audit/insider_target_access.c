@@ -106,7 +106,9 @@ of_parameters(Target *target, List *names)
 	{
 		const char *name = strVal(lfirst(cell));
 
-		if (pg_strncasecmp(name, "admin_ext.", strlen("admin_ext.")) == 0 || insider_stored_setting(name) != NULL)
+		/* Those of other sinks begin with admin_ext_. */
+		if (pg_strncasecmp(name, "admin_ext.", strlen("admin_ext.")) == 0 ||
+			pg_strncasecmp(name, "admin_ext_", strlen("admin_ext_")) == 0 || insider_stored_setting(name) != NULL)
 			return target_found(target, ExtensionRelationId, get_extension_oid("admin_ext", true));
 	}
 	return false;

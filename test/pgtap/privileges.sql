@@ -55,6 +55,14 @@ from pg_class, unnest(array['tap_auditor', 'tap_operator']) as role
 where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and not relispartition group by role;
 select set_eq($$select relname::text from pg_class where relnamespace = 'admin'::regnamespace and relkind in ('r', 'p', 'v') and has_table_privilege('tap_monitor', oid, 'select')$$,
               array['worker_status', 'batch_latency', 'check_latency', 'sweep_status', 'archive_status'], 'tap_monitor reads status and counters alone');
+select is(array(select role from unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role
+                where has_schema_privilege(role, 'admin_internal', 'usage')),
+          '{tap_operator}', 'operators alone may use the schema admin_internal');
+select is(array(select format('%s: %s', role, c.oid::regclass)
+                from pg_class as c, unnest(array['tap_none', 'tap_checker', 'tap_signer', 'tap_auditor', 'tap_operator', 'tap_monitor', 'tap_archiver', 'tap_policy']) as role
+                where c.relnamespace = 'admin_internal'::regnamespace and c.relkind in ('r', 'p', 'v')
+                  and has_table_privilege(role, c.oid, 'select, insert, update, delete, truncate')),
+          '{}', 'no access reads or writes a table of admin_internal');
 -- Views and functions that run with their caller's rights call helpers, too.
 select set_eq(format('select proname::text from pg_proc where pronamespace = ''admin_internal''::regnamespace and has_function_privilege(%L, oid, ''execute'')', role),
               functions, role || ' may call of admin_internal what it needs')

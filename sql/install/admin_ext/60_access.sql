@@ -152,8 +152,9 @@ as $$
          lateral (select case n.kind when 'routine' then to_regprocedure(n.name)::text else to_regclass(n.name)::text end) as o(name)
     where o.name is not null
     union
-    -- To call a helper under the caller's own name takes the schema, too.
-    select n.access, 'USAGE', 'schema ' || split_part(n.name, '.', 1) from named as n
+    -- A function with its caller's rights looks helpers up by name, if its body is a text.  Views and parsed bodies do not.
+    select n.access, 'USAGE', format('schema %I', split_part(n.name, '.', 1)) from named as n
+    where split_part(n.name, '.', 1) <> 'admin_internal' or n.access = 'operator'
 $$;
 
 comment on function admin_internal.access_privileges() is

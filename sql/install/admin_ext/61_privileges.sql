@@ -101,7 +101,7 @@ begin
     if to_regclass('pg_catalog.pg_parameter_acl') is not null then
         return query execute
             $q$select p.parname, a.grantee, a.privilege_type from pg_parameter_acl as p, aclexplode(p.paracl) as a
-               where p.parname like 'admin\_ext.%' and a.grantee <> 10$q$;
+               where p.parname ~ '^admin_ext(_[a-z0-9_]+)?\.' and a.grantee <> 10$q$;
     end if;
 end
 $$;

@@ -32,7 +32,7 @@ as $$
     select concat(c, ' for role ' || quote_ident(r.rolname), case when o.setdatabase <> 0 then ' in this database' end)
     from pg_db_role_setting as o cross join unnest(o.setconfig) as c left join pg_roles as r on r.oid = o.setrole
     where (o.setdatabase = 0 or o.setdatabase = (select d.oid from pg_database as d where d.datname = current_database()))
-      and (lower(c) like 'admin\_ext.%' or lower(c) like 'session\_replication\_role=%')
+      and (lower(c) ~ '^admin_ext(_[a-z0-9_]+)?\.' or lower(c) like 'session\_replication\_role=%')
 $$;
 
 comment on function admin_internal.reach_now() is
