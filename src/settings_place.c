@@ -14,19 +14,15 @@
 
 #define STORE_ID_BYTES	36
 
-#define MOST_PLACES	16
-
-static const PlaceSetting *places[MOST_PLACES];
-static int	place_count = 0;
+static const PlaceSetting *places = NULL;
 
 void
 settings_place_define(PlaceSetting *setting)
 {
-	if (place_count == MOST_PLACES)
-		elog(ERROR, "no room for setting \"%s\"", setting->name);
-	places[place_count++] = setting;
 	DefineCustomStringVariable(setting->name, setting->meaning, setting->details, &setting->variable, setting->value,
 							   PGC_SIGHUP, setting->flags, setting->check, NULL, NULL);
+	setting->next = places;
+	places = setting;
 }
 
 bool
@@ -47,7 +43,7 @@ settings_place_most_bytes(const char *pattern, int database_bytes)
 {
 	int			bytes = strlen(pattern);
 
-	for (const char *at = strchr(pattern, '%'); at != NULL; at = strchr(at + 2, '%'))
+	for (const char *at = strchr(pattern, '%'); at != NULL && at[1] != '\0'; at = strchr(at + 2, '%'))
 		bytes += at[1] == 'd' ? database_bytes - 2 : at[1] == 's' ? STORE_ID_BYTES - 2 : -1;
 	return bytes;
 }
@@ -90,10 +86,10 @@ expand_place(const char *pattern, const char *database, const char *store_id, bo
 const char *
 settings_place_expand(const char *name, const char *value, const char *database, const char *store_id)
 {
-	for (int i = 0; i < place_count; i++)
+	for (const PlaceSetting *place = places; place != NULL; place = place->next)
 	{
-		if (strcmp(name, places[i]->name) == 0)
-			return expand_place(value, database, store_id, places[i]->is_path);
+		if (strcmp(name, place->name) == 0)
+			return expand_place(value, database, store_id, place->is_path);
 	}
 	return value;
 }

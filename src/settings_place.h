@@ -18,6 +18,7 @@ typedef struct PlaceSetting
 	bool		is_path;
 	GucStringCheckHook check;	/* calls settings_place_check() first */
 	char	   *variable;		/* to be read by settings_place_expand() */
+	const struct PlaceSetting *next;	/* of those that are defined */
 } PlaceSetting;
 
 /* For _PG_init. */

@@ -11,10 +11,7 @@
 #include "compat.h"
 #include "settings_secret.h"
 
-#define MOST_SECRETS	16
-
-static SecretSetting *secrets[MOST_SECRETS];
-static int	secret_count = 0;
+static SecretSetting *secrets = NULL;
 
 bool
 settings_secret_check(const SecretSetting *setting, char **value, void **extra)
@@ -42,21 +39,20 @@ settings_secret_check(const SecretSetting *setting, char **value, void **extra)
 void
 settings_secret_define(SecretSetting *setting, GucStringCheckHook check, GucStringAssignHook assign, GucShowHook show)
 {
-	if (secret_count == MOST_SECRETS)
-		elog(ERROR, "no room for setting \"%s\"", setting->name);
-	secrets[secret_count++] = setting;
 	setting->value = "";
 	DefineCustomStringVariable(setting->name, setting->meaning, setting->details, &setting->variable, "",
 							   PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NOT_IN_SAMPLE, check, assign, show);
+	setting->next = secrets;
+	secrets = setting;
 }
 
 const char *
 settings_secret(const char *name)
 {
-	for (int i = 0; i < secret_count; i++)
+	for (const SecretSetting *setting = secrets; setting != NULL; setting = setting->next)
 	{
-		if (strcmp(name, secrets[i]->name) == 0)
-			return secrets[i]->value;
+		if (strcmp(name, setting->name) == 0)
+			return setting->value;
 	}
 	return NULL;
 }

@@ -16,6 +16,7 @@ typedef struct SecretSetting
 	bool		(*is_good) (const char *value); /* NULL: any is.  Says why it is not. */
 	char	   *variable;		/* empty */
 	const char *value;
+	struct SecretSetting *next; /* of those that are defined */
 } SecretSetting;
 
 /* The server tells a hook no name, so each setting has hooks of its own. */

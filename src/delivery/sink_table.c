@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "utils/guc.h"
 
 #include "delivery/sink_table.h"
 #include "sinks/kafka/kafka_settings.h"
@@ -14,11 +15,12 @@
 #include "sinks/ndjson/ndjson_settings.h"
 #include "sinks/redis/redis_settings.h"
 
+/* The sinks that come with the extension. */
 static const struct
 {
 	const char *name;
 	AdminSinkInit init;			/* NULL: it is in a library of its own */
-	void		(*define_settings) (void);
+	void		(*define_settings) (void);	/* all sessions know them */
 }			sinks[] = {
 	{"kafka", NULL, kafka_settings_init},
 	{"ndjson", ndjson_sink_init, ndjson_settings_init},
@@ -30,6 +32,23 @@ sink_settings_init(void)
 {
 	for (int i = 0; i < lengthof(sinks); i++)
 		sinks[i].define_settings();
+}
+
+/*
+ * A sink of somebody else defines its settings when its library is loaded.  Until then a value that
+ * the database carries hides that of the configuration files, so they are read again.
+ */
+static AdminSinkInit
+load_sink(const char *name)
+{
+	static bool is_loaded = false;
+	AdminSinkInit init = (AdminSinkInit) load_external_function(psprintf("$libdir/admin_ext_%s", name),
+																"_PG_admin_sink_init", true, NULL);
+
+	if (!is_loaded)
+		ProcessConfigFile(PGC_SIGHUP);
+	is_loaded = true;
+	return init;
 }
 
 const AdminSinkCallbacks *
@@ -44,8 +63,7 @@ sink_callbacks(const char *name)
 			init = sinks[i].init;
 	}
 	if (init == NULL)
-		init = (AdminSinkInit) load_external_function(psprintf("$libdir/admin_ext_%s", name),
-													  "_PG_admin_sink_init", true, NULL);
+		init = load_sink(name);
 	callbacks = init();
 	if (callbacks == NULL || callbacks->api_version != ADMIN_SINK_API_VERSION)
 		ereport(ERROR,

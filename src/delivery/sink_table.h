@@ -10,7 +10,10 @@
 /* Defines the settings of the sinks that come with the extension; for _PG_init. */
 extern void sink_settings_init(void);
 
-/* Loads the library admin_ext_<name>, unless the sink is built in; raises when there is none. */
+/*
+ * Returns the callbacks of a sink: of ndjson, which is part of admin_ext, or of the library
+ * admin_ext_<name>.  Raises an error if there is no such library.  Outside a transaction.
+ */
 extern const AdminSinkCallbacks *sink_callbacks(const char *name);
 
 #endif							/* ADMIN_EXT_SINK_TABLE_H */

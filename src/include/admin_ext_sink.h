@@ -143,8 +143,10 @@ typedef struct AdminSink
 
 	/*
 	 * Returns the text of a setting, also of one that holds a secret, and of one that the sink's
-	 * library has defined in _PG_init.  The text is valid until the next reload.  A setting that
-	 * says where a sink of admin_ext delivers is expanded for this database and store.
+	 * library has defined in _PG_init; raises an error if there is no such setting.  Copy it: the
+	 * text of a number is valid until the next call, any other one until the next reload.  A
+	 * setting that says where a sink of admin_ext delivers is expanded for this database and
+	 * store.
 	 */
 	const char *(*setting) (const char *name);
 

@@ -8,7 +8,7 @@
 
 . test/lib/certificates.sh
 . test/lib/python.sh
-KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
+export KAFKA_VERSION=${KAFKA_VERSION:-3.9.2}
 
 # maven_jars FOLDER GROUP:ARTIFACT:VERSION ...: they and what they need, in libs of a folder.
 maven_jars() {

@@ -70,8 +70,16 @@ ok($node->poll_query_until('postgres', q{select (pg_stat_file('elsewhere', true)
 deliver(3, 'to another file');
 is(slurp_file($recorded), $recorded_before, 'the sink leaves the file before as it is when its setting names another one');
 like(slurp_file($node->data_dir . '/elsewhere'), qr/^recover \S+ [1-9]\d* \S+\nbatch /, 'the sink goes on from the number before in another file');
+# The library that defines the setting is loaded when the database's settings have been applied.
+$node->safe_psql('postgres', q{alter database postgres set admin_ext_recorder.file = 'masked'});
+end_worker($node);
+deliver(3, 'with a setting of the database');
+ok(!-e $node->data_dir . '/masked', "a setting that the database carries has no say in a stranger's sink");
+is(slurp_file($recorded), $recorded_before, 'a setting that the database carries does not hide that of the configuration file');
 append_to_file($recorded, slurp_file($node->data_dir . '/elsewhere'));
+my $recorded_bytes = -s $recorded;
 configure($node, 'admin_ext_recorder.file' => 'recorder');
+ok($node->poll_query_until('postgres', "select size > $recorded_bytes from pg_stat_file('recorder')"), 'the sink goes back to its first file after another reload');
 
 # Larger than what the worker hashes by itself, and in buffers that grow meanwhile.
 configure($node, 'admin_ext.batch_rows' => 5000);

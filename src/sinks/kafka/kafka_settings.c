@@ -102,17 +102,22 @@ is_registry_url(const char *value)
 }
 
 static SecretSetting kafka_options = {
-	"admin_ext.kafka_options", "Properties of librdkafka.",
-	"name=value, separated by semicolons or line breaks.", are_options
+	.name = "admin_ext.kafka_options",
+	.meaning = "Properties of librdkafka.",
+	.details = "name=value, separated by semicolons or line breaks.",
+	.is_good = are_options
 };
 
 static SecretSetting registry_url = {
-	"admin_ext.schema_registry_url", "Schema registry; values carry its wire format where it is set.",
-	"http:// or https://.", is_registry_url
+	.name = "admin_ext.schema_registry_url",
+	.meaning = "Schema registry; values carry its wire format where it is set.",
+	.details = "http:// or https://.",
+	.is_good = is_registry_url
 };
 
 static SecretSetting registry_auth = {
-	"admin_ext.schema_registry_auth", "user:password of the schema registry.", NULL, NULL
+	.name = "admin_ext.schema_registry_auth",
+	.meaning = "user:password of the schema registry."
 };
 
 SECRET_HOOKS(kafka_options)

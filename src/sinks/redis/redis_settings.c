@@ -27,8 +27,10 @@ is_redis_url(const char *value)
 }
 
 static SecretSetting redis_url = {
-	"admin_ext.redis_url", "Where the Redis sink finds Redis.",
-	"redis://, rediss:// or unix://, with user and password where it asks for them.", is_redis_url
+	.name = "admin_ext.redis_url",
+	.meaning = "Where the Redis sink finds Redis.",
+	.details = "redis://, rediss:// or unix://, with user and password where it asks for them.",
+	.is_good = is_redis_url
 };
 
 SECRET_HOOKS(redis_url)
