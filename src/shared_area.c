@@ -90,8 +90,8 @@ is_dropped(Oid database)
 }
 
 /*
- * Runs under a lock.  Sessions of other databases may want the same place, and two sessions of this
- * database must not take one each.
+ * Takes a place under AddinShmemInitLock: sessions of other databases may want the same place, and
+ * two sessions of this database must not take one each.
  */
 int
 shared_area_take_left(const SharedPlaces *places, uint64 owner)

@@ -116,7 +116,7 @@ number_take_place_of_dropped(uint64 owner)
 	static const SharedPlaces places = {SHARED_DATABASES, number_database_of, number_find_place, number_take_over};
 	int			place = shared_area_take_left(&places, owner);
 
-	return place < 0 ? &own : &shared[place];
+	return place < 0 ? NULL : &shared[place];
 }
 
 static NumberPlace *
@@ -135,6 +135,8 @@ number_place(void)
 	}
 	if (here == &own && shared != NULL)
 		here = number_take_place_of_dropped(owner);
+	if (here == NULL)
+		here = &own;
 	if (here == &own)
 		(void) number_take_place(&own, owner);
 	return here;

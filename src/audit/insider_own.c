@@ -129,8 +129,8 @@ insider_is_our_schema(Oid schema)
 
 /*
  * Is it an entry point?  Volatile functions that run as their owner, trigger functions, and the
- * functions listed here are; functions in C are not.  A superuser who calls a helper directly
- * counts as acting by hand, and leaves the events of that.
+ * functions listed here are; functions in C are not.  A superuser who calls any other helper
+ * directly counts as acting by hand, and leaves the events of that.
  */
 static bool
 is_entry(Form_pg_proc form)

@@ -14,7 +14,6 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "audit/insider_collect.h"
 #include "audit/insider_preload.h"
 #include "audit/insider_setting.h"
 #include "compat.h"

@@ -1,6 +1,6 @@
 /*
  * sensitive_check.h
- *	  The functions of sensitive_check.c that other files call.
+ *	  SQL entry of the decision: read, decide, record, respond.
  */
 #ifndef ADMIN_EXT_SENSITIVE_CHECK_H
 #define ADMIN_EXT_SENSITIVE_CHECK_H

@@ -1,6 +1,6 @@
 /*
  * object_tree.h
- *	  The functions of object_tree.c that other files call.
+ *	  Views, expressions and parsed function bodies, compared by meaning.
  */
 #ifndef ADMIN_EXT_OBJECT_TREE_H
 #define ADMIN_EXT_OBJECT_TREE_H

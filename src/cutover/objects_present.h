@@ -1,6 +1,6 @@
 /*
  * objects_present.h
- *	  The functions of objects_present.c that other files call.
+ *	  What this database has of the extension, read from the catalogs.
  */
 #ifndef ADMIN_EXT_OBJECTS_PRESENT_H
 #define ADMIN_EXT_OBJECTS_PRESENT_H

@@ -1,11 +1,10 @@
 /*
  * readiness_settings.h
- *	  The functions of readiness_settings.c that other files call.
+ *	  Settings that a session, a role or a database may set, and that must not influence what
+ *	  readiness finds.
  */
 #ifndef ADMIN_EXT_READINESS_SETTINGS_H
 #define ADMIN_EXT_READINESS_SETTINGS_H
-
-#include "cutover/objects.h"
 
 /* Opens a level of settings with everything pinned that changes what the catalog functions print. */
 extern int	readiness_pin_settings(void);

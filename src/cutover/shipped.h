@@ -1,11 +1,11 @@
 /*
  * shipped.h
- *	  The functions of shipped.c that other files call.
+ *	  Compares the objects of this database with what this version of the library ships.
  */
 #ifndef ADMIN_EXT_SHIPPED_H
 #define ADMIN_EXT_SHIPPED_H
 
-#include "cutover/objects.h"
+#include "nodes/pg_list.h"
 
 /* Differences between present and shipped lines; a list of ObjectLine with VALUE_PROBLEM. */
 extern List *shipped_differences(void);

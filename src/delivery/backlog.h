@@ -1,6 +1,6 @@
 /*
  * backlog.h
- *	  The functions of backlog.c that other files call.
+ *	  Counts the rows that wait for a sink while the worker has no position to continue from.
  */
 #ifndef ADMIN_EXT_BACKLOG_H
 #define ADMIN_EXT_BACKLOG_H

@@ -1,6 +1,6 @@
 /*
  * batch.h
- *	  The functions of batch.c that other files call.
+ *	  Delivers a batch: hands it to the sink, waits for confirmation, records its position.
  */
 #ifndef ADMIN_EXT_BATCH_H
 #define ADMIN_EXT_BATCH_H

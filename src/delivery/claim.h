@@ -1,6 +1,6 @@
 /*
  * claim.h
- *	  The functions of claim.c that other files call.
+ *	  Decides which of two servers with the same store identity continues to deliver.
  */
 #ifndef ADMIN_EXT_CLAIM_H
 #define ADMIN_EXT_CLAIM_H

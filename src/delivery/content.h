@@ -1,6 +1,6 @@
 /*
  * content.h
- *	  The functions of content.c that other files call.
+ *	  The SHA-256 of a batch's documents, of which the delivery chain is made.
  */
 #ifndef ADMIN_EXT_CONTENT_H
 #define ADMIN_EXT_CONTENT_H

@@ -1,6 +1,7 @@
 /*
  * deliver.h
- *	  The functions of deliver.c that other files call.
+ *	  One step of a worker: tick, window, batch, position.  ticking.c makes the ticks, reading.c
+ *	  reads the rows, and batch.c delivers the batch.
  */
 #ifndef ADMIN_EXT_DELIVER_H
 #define ADMIN_EXT_DELIVER_H

@@ -1,6 +1,6 @@
 /*
  * divergence.h
- *	  The functions of divergence.c that other files call.
+ *	  A sink holds rows that this database has lost: an asynchronous failover, an older backup.
  */
 #ifndef ADMIN_EXT_DIVERGENCE_H
 #define ADMIN_EXT_DIVERGENCE_H

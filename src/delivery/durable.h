@@ -1,6 +1,7 @@
 /*
  * durable.h
- *	  The functions of durable.c that other files call.
+ *	  Before it sends a row, the worker waits for synchronous standbys: no failover can take the row
+ *	  back.
  */
 #ifndef ADMIN_EXT_DURABLE_H
 #define ADMIN_EXT_DURABLE_H

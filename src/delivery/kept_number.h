@@ -1,6 +1,6 @@
 /*
  * kept_number.h
- *	  The functions of kept_number.c that other files call.
+ *	  Finds the delivery number from which a sink that keeps positions continues after a resync.
  */
 #ifndef ADMIN_EXT_KEPT_NUMBER_H
 #define ADMIN_EXT_KEPT_NUMBER_H

@@ -1,6 +1,6 @@
 /*
  * opening.h
- *	  The functions of opening.c that other files call.
+ *	  Finds out where a sink stands, and opens it.
  */
 #ifndef ADMIN_EXT_OPENING_H
 #define ADMIN_EXT_OPENING_H

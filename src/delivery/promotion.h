@@ -1,11 +1,9 @@
 /*
  * promotion.h
- *	  The functions of promotion.c that other files call.
+ *	  Finds out from the WAL how the server before this one ended.
  */
 #ifndef ADMIN_EXT_PROMOTION_H
 #define ADMIN_EXT_PROMOTION_H
-
-#include "delivery/worker_types.h"
 
 /*
  * Was the server before this one at its end when this one took over?  False

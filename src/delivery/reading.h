@@ -1,6 +1,6 @@
 /*
  * reading.h
- *	  The functions of reading.c that other files call.
+ *	  The rows of the next batch: which window, its keys, their documents.
  */
 #ifndef ADMIN_EXT_READING_H
 #define ADMIN_EXT_READING_H

@@ -1,6 +1,6 @@
 /*
  * retry.h
- *	  The functions of retry.c that other files call.
+ *	  Sends a dead letter again when an operator has asked for it.
  */
 #ifndef ADMIN_EXT_RETRY_H
 #define ADMIN_EXT_RETRY_H

@@ -1,6 +1,6 @@
 /*
  * sink_context.h
- *	  The functions of sink_context.c that other files call.
+ *	  What a sink is given when it is opened, and what it may ask the worker.
  */
 #ifndef ADMIN_EXT_SINK_CONTEXT_H
 #define ADMIN_EXT_SINK_CONTEXT_H

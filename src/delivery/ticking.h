@@ -1,6 +1,6 @@
 /*
  * ticking.h
- *	  The functions of ticking.c that other files call.
+ *	  When a worker makes a tick.
  */
 #ifndef ADMIN_EXT_TICKING_H
 #define ADMIN_EXT_TICKING_H

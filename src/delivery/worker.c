@@ -52,7 +52,6 @@
 #include "delivery/claim.h"
 #include "delivery/deliver.h"
 #include "delivery/durable.h"
-#include "delivery/launcher.h"
 #include "delivery/opening.h"
 #include "delivery/rest.h"
 #include "delivery/ticking.h"

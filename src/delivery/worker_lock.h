@@ -1,6 +1,6 @@
 /*
  * worker_lock.h
- *	  The functions of worker_lock.c that other files call.
+ *	  What a worker reports while another session's lock keeps it from the trail.
  */
 #ifndef ADMIN_EXT_WORKER_LOCK_H
 #define ADMIN_EXT_WORKER_LOCK_H

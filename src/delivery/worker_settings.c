@@ -19,7 +19,6 @@
 
 #include "compat.h"
 #include "delivery/worker_settings.h"
-#include "delivery/worker_types.h"
 
 PG_FUNCTION_INFO_V1(admin_worker_pins);
 

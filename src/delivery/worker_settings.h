@@ -1,11 +1,9 @@
 /*
  * worker_settings.h
- *	  The functions of worker_settings.c that other files call.
+ *	  Pins settings that must not affect delivery, even if a database or a role sets them.
  */
 #ifndef ADMIN_EXT_WORKER_SETTINGS_H
 #define ADMIN_EXT_WORKER_SETTINGS_H
-
-#include "delivery/worker_types.h"
 
 extern void worker_pin_settings(void);
 

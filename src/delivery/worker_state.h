@@ -1,6 +1,7 @@
 /*
  * worker_state.h
- *	  The functions of worker_state.c that other files call.
+ *	  What all parts of a worker use: its transactions, the state that it shows, and whether the
+ *	  known position is still valid.
  */
 #ifndef ADMIN_EXT_WORKER_STATE_H
 #define ADMIN_EXT_WORKER_STATE_H

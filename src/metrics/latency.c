@@ -83,7 +83,7 @@ latency_take_over(int place, uint64 owner)
 }
 
 static LatencyDatabase *
-take_place_of_dropped(void)
+latency_take_place_of_dropped(void)
 {
 	static const SharedPlaces places = {LATENCY_DATABASES, latency_database_of, latency_find_place, latency_take_over};
 	int			place = shared_area_take_left(&places, MyDatabaseId);
@@ -102,7 +102,7 @@ check_latency_here(void)
 		return here;
 	here = take_free_place();
 	if (here == NULL)
-		here = take_place_of_dropped();
+		here = latency_take_place_of_dropped();
 	looked = true;
 	return here;
 }

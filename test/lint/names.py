@@ -14,6 +14,8 @@ import sys
 DEFINITION = re.compile(r"^(?:\w[\w \t]*?[ \t]\**|\w[\w \t*]*\n)(\w+)\((?:[^;{}]*)\)\n\{", re.MULTILINE)
 PROTOTYPE = re.compile(r"^extern [^;(]*?\b(\w+)\(", re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+# Headers that a family of files shares.
+FAMILIES = {"insider", "insider_setting", "insider_target"}
 # The entry point that every library of a sink has.
 SHARED = {"_PG_admin_sink_init", "_PG_init"}
 
@@ -29,7 +31,8 @@ def definitions():
 
 def is_of(header, path):
     """Is it the header of this file, or of its family?"""
-    return path.stem == header.stem or path.stem.startswith(header.stem + "_")
+    is_family = header.stem in FAMILIES and path.stem.startswith(header.stem + "_")
+    return path.parent == header.parent and (path.stem == header.stem or is_family)
 
 
 def elsewhere(found):

@@ -5,7 +5,8 @@ import pathlib
 import re
 import sys
 
-NAME = re.compile(r"""[,(]\s*f?(['"])((?:and|but|nor|so|then|until|which)\b[^'"\n]*)\1\s*[),;]""")
+WORDS = "(?:and|but|nor|so|then|until|which)"
+NAME = re.compile(rf"""[,(]\s*f?(?:"({WORDS}\b[^"\n]*)"|'({WORDS}\b[^'\n]*)')\s*[),;]""")
 
 
 def sources():
@@ -17,10 +18,9 @@ def sources():
 def main():
     files = list(sources())
     wrong = [
-        f"# {path}:{number}: {found.group(2)}"
-        for path in files
-        for number, line in enumerate(path.read_text().splitlines(), 1)
-        for found in NAME.finditer(line)
+        f"# {path}:{text.count(chr(10), 0, found.start()) + 1}: {found.group(1) or found.group(2)}"
+        for path, text in ((path, path.read_text()) for path in files)
+        for found in NAME.finditer(text)
     ]
     print("\n".join(wrong), end="\n" if wrong else "")
     holds = len(files) > 150 and not wrong

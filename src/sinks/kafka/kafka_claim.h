@@ -1,6 +1,6 @@
 /*
  * kafka_claim.h
- *	  The functions of kafka_claim.c that other files call.
+ *	  Claims: a promoted server leaves one in the topic, for the previous server to find.
  */
 #ifndef ADMIN_EXT_KAFKA_CLAIM_H
 #define ADMIN_EXT_KAFKA_CLAIM_H

@@ -1,6 +1,6 @@
 /*
  * kafka_config.h
- *	  The functions of kafka_config.c that other files call.
+ *	  Handles of librdkafka with the settings of admin_ext applied.
  */
 #ifndef ADMIN_EXT_KAFKA_CONFIG_H
 #define ADMIN_EXT_KAFKA_CONFIG_H

@@ -1,6 +1,7 @@
 /*
  * kafka_detail.h
- *	  The functions of kafka_detail.c that other files call.
+ *	  The text in which the database remembers the topic: up to which offset each partition holds
+ *	  our records, and where the newest position is.
  */
 #ifndef ADMIN_EXT_KAFKA_DETAIL_H
 #define ADMIN_EXT_KAFKA_DETAIL_H

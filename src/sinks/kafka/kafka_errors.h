@@ -1,6 +1,6 @@
 /*
  * kafka_errors.h
- *	  The functions of kafka_errors.c that other files call.
+ *	  Turns an error of librdkafka into a result, and into one sentence that a DBA can act on.
  */
 #ifndef ADMIN_EXT_KAFKA_ERRORS_H
 #define ADMIN_EXT_KAFKA_ERRORS_H

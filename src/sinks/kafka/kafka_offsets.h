@@ -1,6 +1,6 @@
 /*
  * kafka_offsets.h
- *	  The functions of kafka_offsets.c that other files call.
+ *	  Asks the brokers where a partition begins and ends.
  */
 #ifndef ADMIN_EXT_KAFKA_OFFSETS_H
 #define ADMIN_EXT_KAFKA_OFFSETS_H

@@ -1,6 +1,6 @@
 /*
  * kafka_pace.h
- *	  The functions of kafka_pace.c that other files call.
+ *	  Decides how much is sent at once, and what to do with a batch that does not get through.
  */
 #ifndef ADMIN_EXT_KAFKA_PACE_H
 #define ADMIN_EXT_KAFKA_PACE_H

@@ -1,6 +1,6 @@
 /*
  * kafka_peek.h
- *	  The functions of kafka_peek.c that other files call.
+ *	  The beginning and the end of a peek: a look at the topic before other workers are fenced.
  */
 #ifndef ADMIN_EXT_KAFKA_PEEK_H
 #define ADMIN_EXT_KAFKA_PEEK_H

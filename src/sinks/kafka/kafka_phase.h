@@ -1,6 +1,6 @@
 /*
  * kafka_phase.h
- *	  The functions of kafka_phase.c that other files call.
+ *	  Phases of recovery: how long each may take.
  */
 #ifndef ADMIN_EXT_KAFKA_PHASE_H
 #define ADMIN_EXT_KAFKA_PHASE_H

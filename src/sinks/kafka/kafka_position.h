@@ -1,6 +1,6 @@
 /*
  * kafka_position.h
- *	  The functions of kafka_position.c that other files call.
+ *	  Reads the header that carries the worker's position.
  */
 #ifndef ADMIN_EXT_KAFKA_POSITION_H
 #define ADMIN_EXT_KAFKA_POSITION_H

@@ -1,6 +1,6 @@
 /*
  * kafka_reading.h
- *	  The functions of kafka_reading.c that other files call.
+ *	  Reads the topic in recovery, from the remembered offsets to its end, read_committed.
  */
 #ifndef ADMIN_EXT_KAFKA_READING_H
 #define ADMIN_EXT_KAFKA_READING_H

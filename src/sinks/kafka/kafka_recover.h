@@ -1,6 +1,6 @@
 /*
  * kafka_recover.h
- *	  The functions of kafka_recover.c that other files call.
+ *	  Finds out where in the topic delivery stands.  The topic itself is the truth.
  */
 #ifndef ADMIN_EXT_KAFKA_RECOVER_H
 #define ADMIN_EXT_KAFKA_RECOVER_H

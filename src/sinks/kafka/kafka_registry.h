@@ -1,6 +1,7 @@
 /*
  * kafka_registry.h
- *	  The functions of kafka_registry.c that other files call.
+ *	  Finds the event's JSON Schema in a Confluent-compatible schema registry, or registers
+ *	  it there, and learns the id that values carry in front (wire format: 0, id in four bytes).
  */
 #ifndef ADMIN_EXT_KAFKA_REGISTRY_H
 #define ADMIN_EXT_KAFKA_REGISTRY_H

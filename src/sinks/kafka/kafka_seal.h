@@ -1,6 +1,7 @@
 /*
  * kafka_seal.h
- *	  The functions of kafka_seal.c that other files call.
+ *	  The headers of a record: its delivery number, the store where the document does not name
+ *	  it, and on the last one of a transaction the position and the seal of the batch.
  */
 #ifndef ADMIN_EXT_KAFKA_SEAL_H
 #define ADMIN_EXT_KAFKA_SEAL_H

@@ -1,6 +1,6 @@
 /*
  * kafka_send.h
- *	  The functions of kafka_send.c that other files call.
+ *	  Hands the records of a batch to librdkafka, all at once or in sets.
  */
 #ifndef ADMIN_EXT_KAFKA_SEND_H
 #define ADMIN_EXT_KAFKA_SEND_H

@@ -1,6 +1,6 @@
 /*
  * kafka_topic_id.h
- *	  The functions of kafka_topic_id.c that other files call.
+ *	  Asks the brokers for the id of the topic.  A topic that is deleted and recreated gets another one.
  */
 #ifndef ADMIN_EXT_KAFKA_TOPIC_ID_H
 #define ADMIN_EXT_KAFKA_TOPIC_ID_H

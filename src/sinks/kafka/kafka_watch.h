@@ -1,6 +1,7 @@
 /*
  * kafka_watch.h
- *	  The functions of kafka_watch.c that other files call.
+ *	  Looks after the topic while the sink is open: do the brokers answer, and does the
+ *	  topic still hold what was delivered to it?
  */
 #ifndef ADMIN_EXT_KAFKA_WATCH_H
 #define ADMIN_EXT_KAFKA_WATCH_H

@@ -1,6 +1,6 @@
 /*
  * ndjson_lines.h
- *	  The functions of ndjson_lines.c that other files call.
+ *	  Writes the line of a finished file to <database>.seals.ndjson.
  */
 #ifndef ADMIN_EXT_NDJSON_LINES_H
 #define ADMIN_EXT_NDJSON_LINES_H

@@ -1,6 +1,6 @@
 /*
  * redis_address.h
- *	  The functions of redis_address.c that other files call.
+ *	  Finds the addresses of a host without waiting for a name service that hangs.
  */
 #ifndef ADMIN_EXT_REDIS_ADDRESS_H
 #define ADMIN_EXT_REDIS_ADDRESS_H

@@ -1,6 +1,6 @@
 /*
  * redis_errors.h
- *	  The functions of redis_errors.c that other files call.
+ *	  What is wrong with Redis, as one sentence a DBA can act on.
  */
 #ifndef ADMIN_EXT_REDIS_ERRORS_H
 #define ADMIN_EXT_REDIS_ERRORS_H

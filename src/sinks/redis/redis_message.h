@@ -1,6 +1,7 @@
 /*
  * redis_message.h
- *	  The functions of redis_message.c that other files call.
+ *	  Builds the message that a subscriber gets for a change of an approval.  It is made only of the
+ *	  change's own document, its store and its database.
  */
 #ifndef ADMIN_EXT_REDIS_MESSAGE_H
 #define ADMIN_EXT_REDIS_MESSAGE_H

@@ -1,6 +1,6 @@
 /*
  * redis_ranges.h
- *	  The functions of redis_ranges.c that other files call.
+ *	  Sets of audit_ids as a few ranges: which rows were published.
  */
 #ifndef ADMIN_EXT_REDIS_RANGES_H
 #define ADMIN_EXT_REDIS_RANGES_H

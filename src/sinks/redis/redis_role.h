@@ -1,6 +1,6 @@
 /*
  * redis_role.h
- *	  The functions of redis_role.c that other files call.
+ *	  Checks that the server is a primary, and finds out which messages a failover may have lost.
  */
 #ifndef ADMIN_EXT_REDIS_ROLE_H
 #define ADMIN_EXT_REDIS_ROLE_H

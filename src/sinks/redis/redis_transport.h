@@ -1,6 +1,7 @@
 /*
  * redis_transport.h
- *	  The functions of redis_transport.c that other files call.
+ *	  A connection to Redis: TCP, TLS and unix socket alike, by OpenSSL's BIOs, which
+ *	  never block.
  */
 #ifndef ADMIN_EXT_REDIS_TRANSPORT_H
 #define ADMIN_EXT_REDIS_TRANSPORT_H

@@ -1,6 +1,6 @@
 /*
  * redis_url.h
- *	  The functions of redis_url.c that other files call.
+ *	  Takes admin_ext.redis_url apart, and reads the other settings.
  */
 #ifndef ADMIN_EXT_REDIS_URL_H
 #define ADMIN_EXT_REDIS_URL_H
