@@ -135,24 +135,25 @@ def test_files_and_rows_are_the_same(server):
 
 @contextlib.contextmanager
 def tampered(dsn, audit_id, change):
-    """What a superuser does to a row behind the triggers' back, and undoes."""
-    sql(
-        dsn,
-        "alter table admin.audit disable trigger all",
-        f"create table kept as select * from admin.audit where audit_id = {audit_id}",
-    )
+    """What a superuser does to a row behind the triggers' back, and undoes.
+
+    Each time in one transaction: a worker puts the triggers of a partition right from time to time.
+    """
+    disable = "alter table admin.audit disable trigger all"
+    sql(dsn, f"create table kept as select * from admin.audit where audit_id = {audit_id}")
     try:
-        sql(dsn, change)
+        sql(dsn, f"{disable}; {change}")
         yield
     finally:
-        sql(
-            dsn,
+        undo = (
+            disable,
             f"delete from admin.audit where audit_id = {audit_id}",
             "insert into admin.audit overriding system value select * from kept",
             "drop table kept",
             "alter table admin.audit enable always trigger audit_append_only",
             "alter table admin.audit enable always trigger audit_append_only_statement",
         )
+        sql(dsn, "; ".join(undo))
 
 
 @pytest.mark.parametrize(
