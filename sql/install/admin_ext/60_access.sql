@@ -187,11 +187,9 @@ alter table admin.granted_access enable always trigger bookkeeping, enable alway
 comment on trigger bookkeeping on admin.granted_access is 'Notes rows that a dump brings, and changes by hand.';
 comment on trigger bookkeeping_truncate on admin.granted_access is 'Appends row.truncated to the trail.';
 
--- A primary key cannot contain the null of source_prefix, but a publication needs to identify a deleted row.
-alter table admin.granted_access replica identity full;
-
 create unique index granted_access_once on admin.granted_access (role_oid, system_identifier, access, coalesce(source_prefix, ''));
--- The index has an expression, and a publication FOR ALL TABLES needs a replica identity for deleted rows.
+-- No primary key can contain the null of source_prefix, and the index has an expression.  A publication FOR ALL TABLES
+-- needs a replica identity for deleted rows.
 alter table admin.granted_access replica identity full;
 
 comment on table admin.granted_access is
