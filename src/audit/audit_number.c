@@ -127,18 +127,19 @@ number_place(void)
 
 	if (here != NULL && pg_atomic_read_u64(&here->owner) == owner)
 		return here;
-	here = &own;
-	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == &own; i++)
+	here = NULL;
+	for (int i = 0; i < SHARED_DATABASES && shared != NULL && here == NULL; i++)
 	{
 		if (number_take_place(&shared[i], owner))
 			here = &shared[i];
 	}
-	if (here == &own && shared != NULL)
+	if (here == NULL && shared != NULL)
 		here = number_take_place_of_dropped(owner);
 	if (here == NULL)
+	{
 		here = &own;
-	if (here == &own)
-		(void) number_take_place(&own, owner);
+		(void) number_take_place(here, owner);
+	}
 	return here;
 }
 

@@ -143,13 +143,15 @@ is_due(const Worker *worker, const TupleTableSlot *row)
 }
 
 /*
- * Fetches rows until the batch is full; those rolled back, or rejected for good, are skipped.
- * Returns the key after the last one, and when the first row was recorded.
+ * Fetches rows from the key on until the batch is full; those rolled back, or rejected for good, are
+ * skipped.
  */
-static int
-fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *first_recorded)
+static void
+fill_batch(Worker *worker, WorkerBatch *batch, int first_key)
 {
 	const WindowKeys *keys = &worker->keys;
+	Envelopes  *envelopes = &batch->envelopes;
+	int			next_key = first_key;
 	Size		full = (Size) admin_batch_kb * 1024;
 	Size		limit = worker->sink.most_bytes > 0 ? Min(full, worker->sink.most_bytes) : full;
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "admin_ext row",
@@ -178,7 +180,7 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 			MemoryContext old;
 
 			if (envelopes->count == 0)
-				*first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
+				batch->first_recorded = DatumGetTimestampTz(row->tts_values[AUDIT_RECORDED_AT - 1]);
 			old = MemoryContextSwitchTo(per_row);
 			envelopes_add(envelopes, row);
 			MemoryContextSwitchTo(old);
@@ -188,20 +190,18 @@ fill_batch(Worker *worker, Envelopes *envelopes, int next_key, TimestampTz *firs
 		CHECK_FOR_INTERRUPTS();
 	}
 	audit_reader_close(reader);
-	return next_key;
+	batch->first_key = first_key;
+	batch->next_key = next_key;
 }
 
 /* Makes the batch that was read ahead the current one. */
 static void
 take_ahead(Worker *worker)
 {
-	Envelopes	envelopes = worker->batch.envelopes;
+	WorkerBatch spent = worker->batch;
 
-	worker->batch.envelopes = worker->ahead.envelopes;
-	worker->ahead.envelopes = envelopes;
-	worker->batch.first_key = worker->batch.next_key;
-	worker->batch.next_key = worker->ahead.next_key;
-	worker->batch.first_recorded = worker->ahead.first_recorded;
+	worker->batch = worker->ahead;
+	worker->ahead = spent;
 	worker->ahead.is_read = false;
 }
 
@@ -216,9 +216,8 @@ read_next(Worker *worker)
 		(is_backfill || worker->window.tick_id != 0 || find_window(worker));
 	if (holds && worker->batch.next_key == worker->keys.count && (is_backfill || !worker->keys.complete))
 		collect_keys(worker);
-	worker->batch.first_key = worker->batch.next_key;
 	if (holds)
-		worker->batch.next_key = fill_batch(worker, &worker->batch.envelopes, worker->batch.next_key, &worker->batch.first_recorded);
+		fill_batch(worker, &worker->batch, worker->batch.next_key);
 	worker_commit();
 	return holds;
 }
@@ -250,7 +249,7 @@ worker_read_ahead(Worker *worker)
 		(void) set_config_option("lock_timeout", "10", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 		if (worker_still_holds(worker))
 		{
-			worker->ahead.next_key = fill_batch(worker, &worker->ahead.envelopes, worker->batch.next_key, &worker->ahead.first_recorded);
+			fill_batch(worker, &worker->ahead, worker->batch.next_key);
 			worker->ahead.is_read = worker->ahead.envelopes.count > 0;
 		}
 		worker_commit();

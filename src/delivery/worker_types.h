@@ -110,7 +110,7 @@ typedef struct WorkerPassed
 typedef struct WorkerBatch
 {
 	bool		is_read;		/* of the one ahead: it is at hand */
-	int			first_key;		/* of the one that is being delivered */
+	int			first_key;		/* its first, in keys */
 	int			next_key;		/* after its last */
 	Envelopes	envelopes;
 	TimestampTz first_recorded; /* when its first row was; 0: it has none */
